@@ -1,0 +1,108 @@
+"""The flat event log and its windows: pure tensors, no RecBole.
+
+RecBole copies every prefix of every history. Here the log stays flat, one tensor a field, sorted by user and time, and
+a batch gathers its windows when it is asked for. A *window* is the slice ``[start, start + length)`` of the log.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def gather_windows(values: Tensor, start: Tensor, length: Tensor) -> Tensor:
+    """Windows of a flat field, padded with zeros at the end to the longest.
+
+    Args:
+        values: one field of the log, [n_events].
+        start: first position of each window, int64 [B].
+        length: events of each window, int64 [B].
+
+    Returns:
+        [B, L] with ``L = max(length)``, in the dtype of ``values``.
+    """
+    steps = torch.arange(int(length.max()) if len(length) else 0)
+    index = start.unsqueeze(1) + steps  # [B, L]
+    inside = steps < length.unsqueeze(1)
+    return values[index.clamp_(max=len(values) - 1)].masked_fill_(~inside, 0)
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """One-pass training rows: in each window every position past ``skip`` predicts the event that follows it.
+
+    Attributes:
+        start: first event of each window, int64 [M].
+        length: events of each window, int64 [M].
+        skip: leading positions whose target an earlier window counts, int64 [M].
+        n_targets: targets each window counts, int64 [M].
+    """
+
+    start: Tensor
+    length: Tensor
+    skip: Tensor
+    n_targets: Tensor
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.start)
+
+
+def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingWindows:
+    """Cut histories into overlapping windows so that every target is counted once.
+
+    Windows have ``width`` events and start every ``width // 2`` events: a target sees at least
+    ``min(its position, width / 2)`` of the events before it.
+
+    Args:
+        history_start: position in the log at which the history of each target starts, int64 [T].
+        target: position in the log of each target, int64 [T], ``> history_start``, without repeats.
+        width: events a window, at least 2.
+
+    Returns:
+        The windows; windows without a target are left out.
+    """
+    if len(target) == 0:
+        empty = torch.zeros(0, dtype=torch.int64)
+        return TrainingWindows(empty, empty, empty, empty)
+    stride = width // 2
+    first, group = torch.unique(history_start, return_inverse=True)  # a group is one history
+    last = torch.zeros_like(first).scatter_reduce_(0, group, target, "amax", include_self=False)
+    size = last - first  # events that are inputs: all before the last target
+
+    per_history = 1 + torch.clamp(size - width + stride - 1, min=0) // stride
+    owner = torch.repeat_interleave(torch.arange(len(first)), per_history)
+    rank = torch.arange(len(owner)) - torch.repeat_interleave(per_history.cumsum(0) - per_history, per_history)
+    start = first[owner] + rank * stride
+    length = torch.minimum(first[owner] + size[owner] - start, torch.tensor(width))
+    skip = torch.where(rank > 0, width - stride, 0)
+
+    counted = torch.zeros(int(target.max()) + 2, dtype=torch.int64)
+    counted[target] = 1
+    before = torch.cat([torch.zeros(1, dtype=torch.int64), counted.cumsum(0)])  # targets at positions < p
+    n_targets = before[start + length + 1] - before[start + skip + 1]
+    keep = n_targets > 0
+    return TrainingWindows(start[keep], length[keep], skip[keep], n_targets[keep])
+
+
+def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Deal the windows into batches of about ``batch_size`` targets, of similar length each, in random order.
+
+    Args:
+        windows: the training rows.
+        batch_size: targets a batch; a batch holds as many windows as fit, and one at least.
+        generator: the only source of randomness.
+
+    Returns:
+        Window indices of each batch; together they are every window once.
+    """
+    shuffled = torch.randperm(len(windows), generator=generator)
+    order = shuffled[torch.argsort(windows.length[shuffled], stable=True)]
+    batches, begin, total = [], 0, 0
+    for i, count in enumerate(windows.n_targets[order].tolist()):
+        if total + count > batch_size and i > begin:
+            batches.append(order[begin:i])
+            begin, total = i, 0
+        total += count
+    batches.append(order[begin:])
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

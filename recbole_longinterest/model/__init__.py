@@ -1,0 +1,1 @@
+"""The LongInterest network (``layers``) and its RecBole contract (``long_interest``)."""

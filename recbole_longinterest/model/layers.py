@@ -1,0 +1,243 @@
+"""The network of LongInterest: tensors and ints only, no config and no data set.
+
+Shapes: ``B`` batch, ``L`` positions of a history (padded at the end), ``D`` item dimension, ``H`` hidden size,
+``K`` attention heads, ``N`` items of the catalogue (row 0 is the padding).
+"""
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 64  # positions a block of the running attention: memory is B * L * BLOCK, cost O(L * BLOCK)
+
+
+class ItemEncoder(nn.Module):
+    """Item vectors ``e_j = E[j] + A t_j``: an ID embedding plus a projection of the item's whitened text vector.
+
+    An item without text gets a learned "no text" vector in place of ``A t_j``, so that it is not taken for an item
+    whose text happens to be average. One of the two parts may be off.
+
+    Args:
+        n_items: catalogue size with the padding row 0.
+        dim: size ``D`` of an item vector.
+        text_dim: columns of the text matrix, 0 for no text part.
+        use_id: whether items have an ID embedding.
+
+    Raises:
+        ValueError: if both parts are off.
+    """
+
+    def __init__(self, n_items: int, dim: int, text_dim: int = 0, use_id: bool = True) -> None:
+        super().__init__()
+        if not use_id and text_dim == 0:
+            raise ValueError(
+                "An item needs at least one of id_features and text_features; both are off. Switch one of them on."
+            )
+        self.id_embedding = nn.Embedding(n_items, dim, padding_idx=0) if use_id else None
+        self.text_projection = nn.Linear(text_dim, dim, bias=False) if text_dim else None
+        self.no_text = nn.Parameter(torch.zeros(dim)) if text_dim else None
+
+    def forward(self, text_vectors: Tensor | None = None, has_text: Tensor | None = None) -> Tensor:
+        """Vectors of the whole catalogue.
+
+        Args:
+            text_vectors: whitened text vectors, [N, text_dim]; needed if there is a text part.
+            has_text: which items have a text, bool [N].
+
+        Returns:
+            Item vectors, [N, D].
+        """
+        parts: list[Tensor] = []
+        if self.id_embedding is not None:
+            parts.append(self.id_embedding.weight)
+        if self.text_projection is not None and self.no_text is not None:
+            if text_vectors is None or has_text is None:
+                raise ValueError("ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed.")
+            parts.append(torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+class EventFusion(nn.Module):
+    """One vector an event: ``U_s = norm(W1 f_s + W2 b_s + bias)`` from item part ``f`` and context part ``b``.
+
+    ``b`` is the sum of the embeddings of the event's side features (rating level, behaviour type, time-gap bucket).
+    With ``gated`` the two parts are mixed by ``g = sigmoid(Wg [f; b])`` as ``norm(g * W1 f + (1 - g) * W2 b + bias)``,
+    so an event decides for itself how much its context counts.
+
+    Args:
+        dim: size ``D`` of ``f``, ``b`` and ``U``.
+        n_levels: number of values of each side feature, 0 being "missing"; empty for events that are items only.
+        gated: gate instead of plain sum.
+    """
+
+    def __init__(self, dim: int, n_levels: dict[str, int], gated: bool = False) -> None:
+        super().__init__()
+        self.item = nn.Linear(dim, dim)
+        self.levels = nn.ModuleDict({name: nn.Embedding(size, dim) for name, size in n_levels.items()})
+        self.context = nn.Linear(dim, dim, bias=False) if n_levels else None
+        self.gate = nn.Linear(2 * dim, dim) if gated and n_levels else None
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, item_vectors: Tensor, levels: dict[str, Tensor]) -> Tensor:
+        """Fuse.
+
+        Args:
+            item_vectors: ``f``, [B, L, D].
+            levels: a level id per event for each side feature, int64 [B, L].
+
+        Returns:
+            ``U``, [B, L, D].
+        """
+        fused = self.item(item_vectors)
+        if self.context is not None:
+            embedded = torch.stack([table(levels[name]) for name, table in self.levels.items()]).sum(dim=0)
+            context = self.context(embedded)
+            if self.gate is None:
+                fused = fused + context
+            else:
+                gate = torch.sigmoid(self.gate(torch.cat([item_vectors, embedded], dim=-1)))
+                fused = gate * fused + (1 - gate) * context
+        return self.norm(fused)
+
+
+class RunningAttention(nn.Module):
+    """Attention over all events so far: ``V_t = sum_{s<=t} softmax_s(w . [U_s; i_s]) i_s`` for every ``t`` at once.
+
+    The score of an event depends on its own position only, so the softmax over ``s <= t`` is a running weighted mean:
+    all prefixes of a history cost O(L), and a new event costs O(1). With ``heads`` > 1 every head has its own ``w``
+    and reads its own slice of ``i``.
+
+    Args:
+        dim: size ``D`` of ``U``.
+        hidden_size: size ``H`` of ``i`` and ``V``.
+        heads: number of heads ``K``; must divide ``hidden_size``.
+
+    Raises:
+        ValueError: if ``heads`` does not divide ``hidden_size``.
+    """
+
+    def __init__(self, dim: int, hidden_size: int, heads: int = 1) -> None:
+        super().__init__()
+        if heads < 1 or hidden_size % heads:
+            raise ValueError(
+                f"attention_heads must divide hidden_size ({hidden_size}); got {heads}. "
+                "Choose a divisor, for example 1, 2 or 4."
+            )
+        self.heads = heads
+        self.score = nn.Linear(dim + hidden_size, heads)
+
+    def forward(self, fused: Tensor, states: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            fused: ``U``, [B, L, D].
+            states: ``i``, the states of the recurrent layer, [B, L, H].
+
+        Returns:
+            ``V``, [B, L, H].
+        """
+        batch, length, hidden = states.shape
+        scores = self.score(torch.cat([fused, states], dim=-1))  # [B, L, K]
+        values = states.view(batch, length, self.heads, hidden // self.heads)  # [B, L, K, H/K]
+        return running_softmax_mean(scores, values).reshape(batch, length, hidden)
+
+
+def running_softmax_mean(scores: Tensor, values: Tensor, block: int = BLOCK) -> Tensor:
+    """Softmax-weighted mean of the values up to each position.
+
+    ``out_t = sum_{s<=t} exp(scores_s) values_s / sum_{s<=t} exp(scores_s)``, computed as a blockwise scan: inside a
+    block against the running maximum of each position, between blocks by rescaling each block's sums from its own
+    maximum to the running one. Nothing overflows and no weight is lost to one global maximum, however the scores rise
+    or fall. Sums are held in float32 at least, under autocast too.
+
+    Args:
+        scores: [B, L, K].
+        values: [B, L, K, V].
+        block: positions a block; the result does not depend on it.
+
+    Returns:
+        Running means in the dtype of ``values``, [B, L, K, V].
+    """
+    length = scores.shape[1]
+    with torch.autocast(device_type=scores.device.type, enabled=False):
+        dtype = torch.promote_types(values.dtype, torch.float32)
+        s, v = _to_blocks(scores.to(dtype), values.to(dtype), min(block, length))
+        # s [B, n, K, C], v [B, n, K, C, V]: n blocks of C positions
+        inner = s.detach().cummax(dim=-1).values  # running maximum inside the block
+        last = inner[..., -1:]  # maximum of the whole block, [B, n, K, 1]
+        before = last.squeeze(-1).cummax(dim=1).values.roll(1, dims=1)  # maximum of all blocks before, [B, n, K]
+        before[:, 0] = -torch.inf
+        top = torch.maximum(inner, before.unsqueeze(-1))  # running maximum over everything so far, [B, n, K, C]
+
+        causal = torch.ones(s.shape[-1], s.shape[-1], dtype=torch.bool, device=s.device).tril()
+        weights = (s.unsqueeze(-2) - top.unsqueeze(-1)).masked_fill(~causal, -torch.inf).exp()  # [B, n, K, C, C]
+        denominator = weights.sum(dim=-1)  # [B, n, K, C]
+        numerator = weights @ v  # [B, n, K, C, V]
+
+        if s.shape[1] > 1:
+            own = (s - last).exp()  # weights against the block's own maximum
+            block_sum = own.sum(dim=-1)  # [B, n, K]
+            block_values = (own.unsqueeze(-2) @ v).squeeze(-2)  # [B, n, K, V]
+            # Sums of all blocks before, against `before`: share[i, j] = exp(max_j - before_i) for j < i.
+            earlier = torch.ones(s.shape[1], s.shape[1], dtype=torch.bool, device=s.device).tril(-1)
+            maxima = last.squeeze(-1).transpose(1, 2)  # [B, K, n]
+            gap = maxima.unsqueeze(-2) - before.transpose(1, 2).unsqueeze(-1)  # [B, K, n, n]
+            share = gap.masked_fill(~earlier, -torch.inf).exp()
+            carried_sum = share @ block_sum.transpose(1, 2).unsqueeze(-1)  # [B, K, n, 1]
+            carried_values = share @ block_values.transpose(1, 2)  # [B, K, n, V]
+            rescale = (before.unsqueeze(-1) - top).exp()  # [B, n, K, C], 0 in the first block
+            denominator = denominator + rescale * carried_sum.transpose(1, 2)
+            numerator = numerator + rescale.unsqueeze(-1) * carried_values.transpose(1, 2).unsqueeze(-2)
+        out = numerator / denominator.unsqueeze(-1)
+    return out.permute(0, 1, 3, 2, 4).flatten(1, 2)[:, :length].to(values.dtype)
+
+
+def _to_blocks(scores: Tensor, values: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Cut [B, L, ...] into blocks of ``block`` positions; the tail is filled up, which no earlier position sees."""
+    fill = -scores.shape[1] % block
+    if fill:
+        scores = nn.functional.pad(scores, (0, 0, 0, fill))
+        values = nn.functional.pad(values, (0, 0, 0, 0, 0, fill))
+    s = scores.unflatten(1, (-1, block)).transpose(2, 3)  # [B, n, K, C]
+    v = values.unflatten(1, (-1, block)).transpose(2, 3)  # [B, n, K, C, V]
+    return s, v
+
+
+class InterestEncoder(nn.Module):
+    """From fused events to the user's interest after every event: recurrent layer, running attention, projection.
+
+    ``i = RNN(U)``, ``V_t`` = running attention over ``i``, ``y_t = Wq [V_t; i_t]``. Output ``t`` depends on events up
+    to ``t`` only, so one pass serves every prefix of a history.
+
+    Args:
+        dim: size ``D`` of ``U`` and of the interest.
+        hidden_size: size ``H`` of the recurrent state.
+        num_layers: recurrent layers.
+        rnn_type: ``"LSTM"`` or ``"GRU"``.
+        heads: attention heads, 0 for no attention (``y_t = Wq i_t``).
+        dropout: dropout between recurrent layers and before the projection.
+    """
+
+    def __init__(
+        self, dim: int, hidden_size: int, num_layers: int, rnn_type: str, heads: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        recurrent = {"LSTM": nn.LSTM, "GRU": nn.GRU}[rnn_type]
+        between = dropout if num_layers > 1 else 0.0
+        self.rnn = recurrent(dim, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.attention = RunningAttention(dim, hidden_size, heads) if heads else None
+        self.dropout = nn.Dropout(dropout)
+        self.query = nn.Linear(2 * hidden_size if heads else hidden_size, dim)
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """Encode.
+
+        Args:
+            fused: ``U``, [B, L, D].
+
+        Returns:
+            Interest after each event, [B, L, D].
+        """
+        states, _ = self.rnn(fused)  # [B, L, H]
+        if self.attention is not None:
+            states = torch.cat([self.attention(fused, states), states], dim=-1)  # [B, L, 2H]
+        return self.query(self.dropout(states))
