@@ -10,21 +10,25 @@ import torch
 from torch import Tensor
 
 
-def gather_windows(values: Tensor, start: Tensor, length: Tensor) -> Tensor:
-    """Windows of a flat field, padded with zeros at the end to the longest.
+def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | None = None) -> Tensor:
+    """Windows of a flat field, padded with zeros at the end.
 
     Args:
-        values: one field of the log, [n_events].
+        values: one field of the log, [n_events, ...].
         start: first position of each window, int64 [B].
         length: events of each window, int64 [B].
+        width: positions to pad to; the longest window if None.
 
     Returns:
-        [B, L] with ``L = max(length)``, in the dtype of ``values``.
+        [B, L, ...] in the dtype of ``values``.
     """
-    steps = torch.arange(int(length.max()) if len(length) else 0)
-    index = start.unsqueeze(1) + steps  # [B, L]
-    inside = steps < length.unsqueeze(1)
-    return values[index.clamp_(max=len(values) - 1)].masked_fill_(~inside, 0)
+    if width is None:
+        width = int(length.max()) if len(length) else 0
+    steps = torch.arange(width)
+    outside = steps >= length.unsqueeze(1)  # [B, L]
+    windows = values[(start.unsqueeze(1) + steps).clamp_(max=len(values) - 1)]
+    windows[outside] = 0
+    return windows
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""The console command `recbole-li`: thin over the modules; everything it prints to the terminal is printed here."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from logging import getLogger
+
+import recbole_longinterest
+from recbole_longinterest import compat, quick_start
+
+SETTING = re.compile(r"--[A-Za-z_]\w*=.*", re.DOTALL)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `recbole-li`.
+
+    Args:
+        argv: arguments after the program's name; the process's own if None.
+
+    Returns:
+        Exit code: 0, or 2 for a wrong argument, file or setting.
+    """
+    parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_run_arguments(commands.add_parser("run", help="train a model, evaluate it, save a checkpoint", **RUN_HELP))
+    args, rest = parser.parse_known_args(argv)
+    return run_command(args, rest)
+
+
+RUN_HELP = {
+    "description": "Train a RecBole model, evaluate it by full ranking, save a checkpoint.",
+    "epilog": "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.002 "
+    "--text_features=off; properties/LongInterest.yaml says what there is.",
+    "allow_abbrev": False,
+}
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of RecBole's own run_recbole.py."""
+    parser.add_argument("--model", "-m", default=None, help="any RecBole model (default: LongInterest)")
+    parser.add_argument("--dataset", "-d", default=None, help="name of the data set (default: ml-100k)")
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+
+
+def run_script(argv: Sequence[str] | None = None) -> int:
+    """What `run_recbole_li.py` does: `recbole-li run` without the word `run`."""
+    parser = argparse.ArgumentParser(prog="run_recbole_li.py", **RUN_HELP)
+    parser.add_argument("--version", action="version", version=recbole_longinterest.__version__)
+    add_run_arguments(parser)
+    args, rest = parser.parse_known_args(argv)
+    return run_command(args, rest)
+
+
+def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Train and evaluate as the arguments say; results and errors go to the terminal.
+
+    Args:
+        args: from :func:`add_run_arguments`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        Exit code.
+    """
+    try:
+        for setting in settings:
+            if not SETTING.fullmatch(setting):
+                raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+        with compat.command_line(settings):
+            config = quick_start.make_config(args.model, args.dataset, args.config_files.split())
+            result = quick_start.run(config)
+    except (ValueError, NotImplementedError) as error:
+        getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG
+        sys.stderr.write(f"recbole-li: error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("recbole-li: stopped.\n")
+        return 130
+    _report(config["model"], config["dataset"], result)
+    return 0
+
+
+def _report(model: str, dataset: str, result: quick_start.Run) -> None:
+    """Print the results as a table."""
+    valid = result.best_valid_result or {}
+    width = max(map(len, result.test_result))
+    lines = [f"{model} on {dataset}", f"{'metric':{width}}  {'validation':>10}  {'test':>10}"]
+    for metric, value in result.test_result.items():
+        lines.append(f"{metric:{width}}  {valid.get(metric, float('nan')):10.4f}  {value:10.4f}")
+    if result.checkpoint:
+        lines.append(f"checkpoint: {result.checkpoint}")
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,139 @@
+"""Texts of the catalogue in the order of the items' internal ids, and the text matrix made from them on demand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest.text.cache import encode_cached
+from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.text.reader import read_item_text
+from recbole_longinterest.text.whitening import Whitening
+
+
+@dataclass(frozen=True)
+class ItemTextMatrix:
+    """Whitened text vectors aligned with item ids, and the whitening that made them.
+
+    Attributes:
+        vectors: [N, text_dim]; zero for the padding and for items without text.
+        has_text: bool [N].
+        mean: [encoder_dim].
+        projection: [encoder_dim, text_dim].
+    """
+
+    vectors: Tensor
+    has_text: Tensor
+    mean: Tensor
+    projection: Tensor
+
+
+class ItemTexts:
+    """Text of every item by internal id; encodes and whitens them once, at first call of :meth:`matrix`.
+
+    Copies share the object (RecBole deep-copies models to count FLOPs), so nothing is encoded twice.
+
+    Args:
+        texts: text by internal item id, "" for none; row 0 is the padding.
+        text_dim: columns of the whitened matrix.
+        encoder: what turns texts into vectors.
+        show_progress: show a progress bar while encoding.
+    """
+
+    def __init__(self, texts: Sequence[str], text_dim: int, encoder: TextEncoder, show_progress: bool = True) -> None:
+        self.texts = list(texts)
+        self.text_dim = text_dim
+        self.encoder = encoder
+        self.show_progress = show_progress
+        self._matrix: ItemTextMatrix | None = None
+
+    @classmethod
+    def from_config(cls, config: Any, texts: Sequence[str]) -> "ItemTexts":  # noqa: ANN401 - RecBole's Config
+        """Texts with the encoder that the ``text_*`` options name."""
+        encoder = TextEncoder(
+            config["text_encoder"],
+            pooling=config["text_pooling"],
+            max_length=config["text_max_length"],
+            batch_size=config["text_batch_size"],
+            device=config["device"],
+        )
+        return cls(texts, config["text_dim"], encoder, bool(config["show_progress"]))
+
+    def to_cache(self) -> list[str]:
+        """What a data set cache keeps: the texts alone."""
+        return self.texts
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ItemTexts":
+        """Share instead of copy: the texts never change and the matrix is made once."""
+        return self
+
+    def matrix(self) -> ItemTextMatrix:
+        """Encode the distinct texts (or read them from the cache), whiten, align to item ids.
+
+        Returns:
+            The matrix.
+        """
+        if self._matrix is None:
+            rows = [i for i, text in enumerate(self.texts) if text]
+            encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
+            whitening = Whitening.fit(encoded, self.text_dim)
+            vectors = torch.zeros(len(self.texts), self.text_dim)
+            vectors[rows] = torch.as_tensor(whitening.transform(encoded))
+            has_text = torch.zeros(len(self.texts), dtype=torch.bool)
+            has_text[rows] = True
+            self._matrix = ItemTextMatrix(
+                vectors,
+                has_text,
+                torch.as_tensor(whitening.mean, dtype=torch.float32),
+                torch.as_tensor(whitening.projection, dtype=torch.float32),
+            )
+        return self._matrix
+
+
+def why_no_text(config: Any, item_file: Path) -> str | None:  # noqa: ANN401 - RecBole's Config
+    """Why the data cannot give item texts, or None if it can."""
+    if not config["text_fields"]:
+        return "text_fields names no column of the .item file."
+    if not item_file.is_file():
+        return f"there is no item file {item_file}."
+    return None
+
+
+def load_item_texts(config: Any, item_file: Path, tokens: Sequence[str]) -> list[str]:  # noqa: ANN401
+    """Read the texts of a catalogue, in the order of its internal ids.
+
+    Args:
+        config: RecBole's config, for ``text_*``, ``ITEM_ID_FIELD``, separators and encoding.
+        item_file: the ``.item`` file, read by the plugin's own reader.
+        tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
+
+    Returns:
+        A text by internal id, "" for an item without a row or with empty fields; the log counts those.
+
+    Raises:
+        ValueError: for a column that is missing, or when not one item has a text.
+    """
+    named = config["text_fields"]
+    fields = [named] if isinstance(named, str) else list(named)
+    by_token = read_item_text(
+        item_file,
+        config["ITEM_ID_FIELD"],
+        fields,
+        field_separator=config["field_separator"],
+        seq_separator=config["seq_separator"],
+        encoding=config["encoding"] or "utf-8",
+    )
+    texts = ["", *(by_token.get(str(token), "") for token in tokens[1:])]
+    missing = texts[1:].count("")
+    if missing == len(texts) - 1:
+        raise ValueError(
+            f"Not one of the {missing} items has a text in {item_file} (text_fields: {fields}). Check that "
+            f"its {config['ITEM_ID_FIELD']} column has the tokens of the .inter file, or set text_features: off."
+        )
+    if missing:
+        getLogger().info(f"{missing} of {len(texts) - 1} items have no text; they share a learned vector.")
+    return texts

@@ -1,0 +1,52 @@
+"""From raw side values to level ids, 0 being "missing": what an embedding table can look up."""
+
+import torch
+from torch import Tensor
+
+MAX_RATING_LEVELS = 32  # more distinct ratings than this are cut at quantiles
+TIME_GAP_LEVELS = 50  # missing, and buckets that double from one time unit (a second) to 2^48 of them
+
+
+def rating_values(ratings: Tensor) -> Tensor:
+    """The levels of a rating scale, found from data: 0/1, 1-5, 0.5-5, 0-10 or normalised, it makes no difference.
+
+    Args:
+        ratings: ratings seen in training, [n]; NaN is missing.
+
+    Returns:
+        Distinct values in ascending order, at most 32 of them (quantiles beyond that), float32.
+    """
+    distinct = torch.unique(ratings[~ratings.isnan()].float())
+    if len(distinct) > MAX_RATING_LEVELS:
+        at = torch.linspace(0, len(distinct) - 1, MAX_RATING_LEVELS).round().long()
+        distinct = distinct[at]
+    return distinct
+
+
+def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
+    """Level id of each rating: 1 + the index of the nearest value; 0 for NaN.
+
+    Args:
+        ratings: any shape; NaN is missing.
+        values: from :func:`rating_values`.
+
+    Returns:
+        int64 ids in ``0..len(values)``, shape of ``ratings``.
+    """
+    middles = (values[1:] + values[:-1]) / 2
+    missing = ratings.isnan()
+    return torch.bucketize(ratings.masked_fill(missing, 0), middles).add_(1).masked_fill_(missing, 0)
+
+
+def time_gap_levels_of(gap: Tensor) -> Tensor:
+    """Bucket of the time since the user's previous event: 1 + floor(log2(1 + gap)), so each is twice as wide.
+
+    Args:
+        gap: time units since the previous event, any shape; negative or NaN where there is none.
+
+    Returns:
+        int64 ids in ``0..49``, shape of ``gap``.
+    """
+    missing = gap.isnan() | (gap < 0)
+    bucket = torch.log2(gap.masked_fill(missing, 0).double() + 1).floor_().long() + 1
+    return bucket.clamp_(max=TIME_GAP_LEVELS - 1).masked_fill_(missing, 0)

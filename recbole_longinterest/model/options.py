@@ -1,0 +1,95 @@
+"""The model's options, read from a config once, checked together, and handed on as plain values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+WHERE = "Set it in a config file, a dict or on the command line; properties/LongInterest.yaml says what each means."
+
+
+def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config holds
+    """Read an on|off option: YAML turns ``on`` into True, the command line leaves it a string.
+
+    Args:
+        value: a bool or one of "on", "off", "true", "false", in any case.
+
+    Returns:
+        The switch, or None if it is none.
+    """
+    if isinstance(value, bool):
+        return value
+    return {"on": True, "true": True, "off": False, "false": False}.get(str(value).strip().lower())
+
+
+def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:  # noqa: ANN401
+        number = not isinstance(value, bool) and isinstance(value, (int, float)) and kind(value) == value
+        return kind(value) if number and low <= value <= high else None
+
+    return parse
+
+
+def _one_of(*names: str) -> Callable[[Any], str | None]:
+    return lambda value: next((name for name in names if str(value).lower() == name.lower()), None)
+
+
+# key -> (what it must be, parser that returns None for anything else)
+RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "embedding_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
+    "hidden_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
+    "num_layers": ("a whole number of at least 1", _number(int, 1, 64)),
+    "rnn_type": ("one of LSTM, GRU", _one_of("LSTM", "GRU")),
+    "dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "hidden_dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "fusion": ("one of linear, gated", _one_of("linear", "gated")),
+    "attention": ("on or off", parse_switch),
+    "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
+    "logits": ("one of dot, cosine", _one_of("dot", "cosine")),
+    "loss_type": ("one of CE, BPR", _one_of("CE", "BPR")),
+    "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
+}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options of the network; ``properties/LongInterest.yaml`` says what each means."""
+
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    rnn_type: str
+    dropout_prob: float
+    hidden_dropout_prob: float
+    fusion: str
+    attention: bool
+    attention_heads: int
+    logits: str
+    loss_type: str
+    text_dim: int
+
+    @classmethod
+    def from_config(cls, config: Any) -> "ModelOptions":  # noqa: ANN401 - RecBole's Config or a dict
+        """Read and check all options at once.
+
+        Args:
+            config: anything that answers ``config[key]``.
+
+        Returns:
+            The options.
+
+        Raises:
+            ValueError: one sentence for every option that is wrong, all together.
+        """
+        values, wrong = {}, []
+        for field in fields(cls):
+            constraint, parse = RULES[field.name]
+            values[field.name] = parse(config[field.name])
+            if values[field.name] is None:
+                wrong.append(f"{field.name} must be {constraint}; got {config[field.name]!r}.")
+        if not wrong and values["attention"] and values["hidden_size"] % values["attention_heads"]:
+            wrong.append(
+                f"attention_heads must divide hidden_size ({values['hidden_size']}); got {values['attention_heads']}."
+            )
+        if wrong:
+            raise ValueError(" ".join([*wrong, WHERE]))
+        return cls(**values)

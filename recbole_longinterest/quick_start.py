@@ -1,0 +1,178 @@
+"""The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import recbole.data.utils
+import yaml
+from recbole.config import Config
+from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
+
+from recbole_longinterest.register import negatives_follow_loss_type
+
+# Keys that RecBole reads and no yaml of it names.
+UNNAMED_KEYS = {
+    *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio", "exact_order"),
+    *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run hands back.
+
+    Attributes:
+        best_valid_score: value of ``valid_metric`` at the best epoch.
+        best_valid_result: all metrics on the validation data at that epoch.
+        test_result: all metrics on the test data, of the model of that epoch.
+        checkpoint: file of that model, None if nothing was saved.
+    """
+
+    best_valid_score: float
+    best_valid_result: dict[str, float] | None
+    test_result: dict[str, float]
+    checkpoint: Path | None
+
+
+def make_config(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_files: Sequence[str | Path] = (),
+    config_dict: dict[str, Any] | None = None,
+) -> Config:
+    """RecBole's config, checked: files, keys and the data set folder.
+
+    Args:
+        model: name of any RecBole model; if None the files or ``config_dict`` name it, else it is LongInterest.
+        dataset: name of the data set; likewise, else it is ml-100k.
+        config_files: yaml files, later ones win.
+        config_dict: values over the files'.
+
+    Returns:
+        The config. ``train_neg_sample_args`` follows ``loss_type`` unless set.
+
+    Raises:
+        ValueError: one sentence for a file, key, value, model or data set that does not hold.
+    """
+    named = set(config_dict or {})
+    for file in config_files:
+        named |= _keys_of(Path(file))
+    model = model or (None if "model" in named else "LongInterest")
+    dataset = dataset or (None if "dataset" in named else "ml-100k")
+    try:
+        with negatives_follow_loss_type():
+            config = Config(model, dataset, [str(file) for file in config_files], config_dict)
+    except KeyError as error:  # RecBole's KeyError prints its message in quotes
+        raise ValueError(str(error.args[0])) from error
+    _check_keys(config)
+    _check_numbers(config)
+    folder = Path(config["data_path"])
+    if not folder.is_dir():
+        raise ValueError(
+            f"There is no data set folder {folder}. Put {config['dataset']}.inter there, or give the folder above it "
+            "as --data_path (ml-100k needs none: it is inside RecBole)."
+        )
+    return config
+
+
+def run(config: Config, saved: bool = True) -> Run:
+    """Train on the training part, choose the epoch on the validation part, evaluate once on the test part.
+
+    Args:
+        config: from :func:`make_config`.
+        saved: write a checkpoint, and test the best epoch's model instead of the last one's.
+
+    Returns:
+        The results.
+    """
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    logger = getLogger()
+    logger.info(sys.argv)
+    logger.info(config)
+
+    dataset = recbole.data.utils.create_dataset(config)
+    logger.info(dataset)
+    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    logger.info(model)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+
+    progress = config["show_progress"]
+    score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
+    test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=progress)
+
+    logger.info(set_color("best valid ", "yellow") + f": {valid_result}")
+    logger.info(set_color("test result", "yellow") + f": {test_result}")
+    checkpoint = Path(trainer.saved_model_file) if saved else None
+    if checkpoint is not None:
+        logger.info(set_color("checkpoint ", "yellow") + f": {checkpoint}")
+    return Run(score, valid_result, test_result, checkpoint)
+
+
+def _keys_of(file: Path) -> set[str]:
+    """Keys of a config file, checked before RecBole reads it."""
+    if not file.is_file():
+        raise ValueError(f"There is no config file {file}.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not a yaml file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold `key: value` lines; it holds {type(content).__name__}.")
+    return set(content)
+
+
+def _known_keys(config: Config) -> set[str]:
+    known = set(config.internal_config_dict) | UNNAMED_KEYS
+    for names in config.parameters.values():
+        known.update(names)
+    source = inspect.getsource(sys.modules[config.model_class.__module__])
+    known.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))  # keys of a model whose yaml leaves them out
+    return known
+
+
+def _check_keys(config: Config) -> None:
+    """A misspelt key on the command line is an error; in a file, which may serve several models, a warning."""
+    known = _known_keys(config)
+    for origin in ("cmd_config_dict", "file_config_dict", "variable_config_dict"):
+        for key in getattr(config, origin):
+            if key in known or key.startswith("alias_of_"):
+                continue
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            message = f"{config['model']} has no setting {key}.{hint}"
+            if origin == "cmd_config_dict":
+                raise ValueError(message)
+            getLogger().warning(message)
+
+
+def _check_numbers(config: Config) -> None:
+    """RecBole fails deep inside, or not at all, on these."""
+    wrong = []
+    for key, kind, low in (
+        ("epochs", int, 0),
+        ("train_batch_size", int, 1),
+        ("eval_batch_size", int, 1),
+        ("eval_step", int, 0),
+        ("stopping_step", int, 0),
+        ("MAX_ITEM_LIST_LENGTH", int, 1),
+        ("seed", int, 0),
+        ("learning_rate", (int, float), 0),
+        ("weight_decay", (int, float), 0),
+    ):
+        value = config[key]
+        if isinstance(value, bool) or not isinstance(value, kind) or value < low:
+            what = "a whole number" if kind is int else "a number"
+            wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
+    if wrong:
+        raise ValueError(" ".join(wrong))

@@ -1,0 +1,107 @@
+"""How RecBole finds the model, its data set, its trainer, its loader and its yaml files.
+
+RecBole's own lookups by name are used where they exist; where none exists one attribute is replaced. ARCHITECTURE.md
+lists every replaced attribute.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import recbole.config.configurator as configurator
+import recbole.data.dataset
+import recbole.data.utils
+import recbole.trainer
+from recbole.utils import ModelType
+from recbole.utils.argument_list import dataset_arguments
+
+from recbole_longinterest import compat
+from recbole_longinterest.data import dataset, loader
+from recbole_longinterest.model import long_interest
+from recbole_longinterest.resources import resource
+from recbole_longinterest.trainer import LongInterestTrainer
+
+MODEL = "LongInterest"
+
+# Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
+DATA_KEYS = (
+    "exact_order",
+    "BEHAVIOR_FIELD",
+    "text_fields",
+    "text_encoder",
+    "text_pooling",
+    "text_max_length",
+    "text_dim",
+    "text_features",
+    "eval_history_length",
+)
+
+_follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=False)
+
+
+def register() -> None:
+    """Make RecBole know LongInterest and run on this stack. Safe to call again, and in every process."""
+    compat.apply()
+    # get_model looks for a module of this name; find_spec finds what stands in sys.modules.
+    sys.modules[f"recbole.model.sequential_recommender.{MODEL.lower()}"] = long_interest
+    recbole.data.dataset.LongInterestDataset = dataset.LongInterestDataset
+    recbole.trainer.LongInterestTrainer = LongInterestTrainer
+    dataset_arguments.extend(key for key in DATA_KEYS if key not in dataset_arguments)
+    _replace(configurator.Config, "_load_internal_config_dict", _load_internal_config_dict)
+    _replace(recbole.data.utils, "get_dataloader", _get_dataloader)
+
+
+@contextmanager
+def negatives_follow_loss_type() -> Iterator[None]:
+    """Inside, every model's ``train_neg_sample_args`` follows its ``loss_type`` unless set, as LongInterest's does.
+
+    RecBole asks for ``train_neg_sample_args: ~`` beside ``loss_type: CE`` and refuses its own default.
+    """
+    token = _follow_loss_type.set(True)
+    try:
+        yield
+    finally:
+        _follow_loss_type.reset(token)
+
+
+def _replace(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:  # noqa: ANN401
+    original = getattr(owner, name)
+    if getattr(original, "registered_by", None) == __name__:
+        return
+    replacement = make(original)
+    replacement.registered_by = __name__  # type: ignore[attr-defined]
+    setattr(owner, name, replacement)
+
+
+def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., None]:
+    """RecBole looks for yaml files in its own folders only: add the plugin's, under the user's settings."""
+
+    def load(self: Any, model: str, model_class: type, dataset: str) -> None:  # noqa: ANN401
+        original(self, model, model_class, dataset)
+        internal, external = self.internal_config_dict, self.external_config_dict
+        if model == MODEL:
+            # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
+            for path in (resource("properties", f"{MODEL}.yaml"), resource("dataset_configs", f"{dataset}.yaml")):
+                if path.is_file():
+                    self._update_internal_config_dict(path)
+        sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
+        follows = model == MODEL or (_follow_loss_type.get() and sequential)
+        if follows and "train_neg_sample_args" not in external:
+            loss_type = external.get("loss_type", internal.get("loss_type"))
+            if loss_type == "CE":
+                internal["train_neg_sample_args"] = None
+
+    return load
+
+
+def _get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
+    """RecBole's table of loaders is local to the function: add the one-pass loader."""
+
+    def get(config: Any, phase: str) -> type:  # noqa: ANN401
+        if phase == "train" and config["model"] == MODEL and loader.trains_in_one_pass(config):
+            return loader.OnePassDataLoader
+        return original(config, phase)
+
+    return get
