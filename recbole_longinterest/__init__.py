@@ -1,9 +1,9 @@
 """LongInterest for RecBole: importing this package registers the model and mends RecBole for today's stack.
 
-    import recbole_longinterest
-    from recbole.quick_start import run_recbole
+import recbole_longinterest
+from recbole.quick_start import run_recbole
 
-    run_recbole(model="LongInterest", dataset="ml-100k")
+run_recbole(model="LongInterest", dataset="ml-100k")
 """
 
 from importlib.metadata import PackageNotFoundError, version

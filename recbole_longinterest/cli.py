@@ -9,6 +9,11 @@ from logging import getLogger
 import recbole_longinterest
 from recbole_longinterest import compat, quick_start
 
+RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
+RUN_EPILOG = (
+    "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.001 --text_features=off; "
+    "properties/LongInterest.yaml says what there is."
+)
 SETTING = re.compile(r"--[A-Za-z_]\w*=.*", re.DOTALL)
 
 
@@ -23,41 +28,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_run_arguments(commands.add_parser("run", help="train a model, evaluate it, save a checkpoint", **RUN_HELP))
-    args, rest = parser.parse_known_args(argv)
-    return run_command(args, rest)
-
-
-RUN_HELP = {
-    "description": "Train a RecBole model, evaluate it by full ranking, save a checkpoint.",
-    "epilog": "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.002 "
-    "--text_features=off; properties/LongInterest.yaml says what there is.",
-    "allow_abbrev": False,
-}
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of RecBole's own run_recbole.py."""
-    parser.add_argument("--model", "-m", default=None, help="any RecBole model (default: LongInterest)")
-    parser.add_argument("--dataset", "-d", default=None, help="name of the data set (default: ml-100k)")
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    summary = "train a model, evaluate it, save a checkpoint"
+    _add_run_arguments(
+        commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
+    )
+    args, settings = parser.parse_known_args(argv)
+    return run_command(args, settings)
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
-    """What `run_recbole_li.py` does: `recbole-li run` without the word `run`."""
-    parser = argparse.ArgumentParser(prog="run_recbole_li.py", **RUN_HELP)
-    parser.add_argument("--version", action="version", version=recbole_longinterest.__version__)
-    add_run_arguments(parser)
-    args, rest = parser.parse_known_args(argv)
-    return run_command(args, rest)
+    """What `run_recbole_li.py` does: `recbole-li run` without the word `run`; see :func:`main`."""
+    parser = argparse.ArgumentParser(
+        prog="run_recbole_li.py", description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
+    _add_run_arguments(parser)
+    args, settings = parser.parse_known_args(argv)
+    return run_command(args, settings)
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of RecBole's own run_recbole.py."""
+    parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
+    parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
 
 
 def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Train and evaluate as the arguments say; results and errors go to the terminal.
 
     Args:
-        args: from :func:`add_run_arguments`.
+        args: model, dataset and config_files.
         settings: further arguments, `--key=value` each.
 
     Returns:

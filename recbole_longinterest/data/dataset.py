@@ -31,6 +31,7 @@ class FlatSequentialDataset(SequentialDataset):
         history_limit: events of a history that a batch holds at most, None for all.
     """
 
+    inter_feat: Any
     history_limit: int | None
     pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH
 
@@ -89,7 +90,9 @@ class FlatSequentialDataset(SequentialDataset):
                 "Check user_inter_num_interval, the filters and USER_ID_FIELD."
             )
         self.event_log = {
-            getattr(self, f"{field}_list_field"): _compact(log[field]) for field in log.columns if field != self.uid_field
+            getattr(self, f"{field}_list_field"): _compact(log[field])
+            for field in log.columns
+            if field != self.uid_field
         }
         self.event_log.update(self._derived_log_fields(first))
         data = log[torch.from_numpy(rows)]

@@ -1,0 +1,218 @@
+"""The model's contracts: one pass equals prefixes, predict equals full sort, causality, leakage, usefulness."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recbole.config import Config
+from recbole.data.utils import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_seed
+
+from recbole_longinterest.model.long_interest import LongInterest
+from tests.conftest import synthetic_inter
+
+STILL = {"dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
+
+
+def build(config: Config) -> tuple[LongInterest, Any, Any, Any]:
+    init_seed(config["seed"], True)
+    train, valid, test = data_preparation(config, create_dataset(config))
+    init_seed(config["seed"], True)
+    model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    return model, train, valid, test
+
+
+@pytest.mark.parametrize("logits", ["dot", "cosine"])
+@pytest.mark.parametrize("rnn_type", ["LSTM", "GRU"])
+def test_one_pass_equals_prefix_rows(small_config: Callable[..., Config], rnn_type: str, logits: str) -> None:
+    """For histories inside the window, same loss and same gradients."""
+    settings = {**STILL, "rnn_type": rnn_type, "logits": logits, "fusion": "gated", "train_batch_size": 10**6}
+    results = []
+    for one_pass in (True, False):
+        model, train, _, _ = build(small_config(one_pass=one_pass, **settings))
+        (batch,) = list(train)
+        loss = model.calculate_loss(batch)
+        loss.backward()
+        results.append((loss.item(), {name: p.grad for name, p in model.named_parameters()}))
+    assert results[0][0] == pytest.approx(results[1][0], abs=1e-5)
+    for name, gradient in results[0][1].items():
+        torch.testing.assert_close(gradient, results[1][1][name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_one_pass_counts_every_training_row_once_beyond_the_window(small_config: Callable[..., Config]) -> None:
+    inter = synthetic_inter(events=60)
+    rows = build(small_config(inter, one_pass=False, MAX_ITEM_LIST_LENGTH=8))[1]
+    train = build(small_config(inter, MAX_ITEM_LIST_LENGTH=8))[1]
+    for _ in range(2):  # a second epoch is dealt anew
+        targets = torch.cat([batch["item_id_target_list"].flatten() for batch in train])
+        assert sorted(targets[targets > 0].tolist()) == sorted(rows._dataset.inter_feat["item_id"].tolist())
+
+
+@pytest.mark.parametrize("settings", [{}, {"logits": "cosine"}, {"loss_type": "BPR"}, {"attention": "off"}])
+def test_predict_equals_its_column_of_full_sort(small_config: Callable[..., Config], settings: dict[str, Any]) -> None:
+    model, _, _, test = build(small_config(**settings))
+    model.eval()
+    batch = next(iter(test))[0]
+    with torch.no_grad():
+        scores = model.full_sort_predict(batch)
+        for item in (1, model.n_items - 1):
+            batch["item_id"] = torch.full_like(batch["item_id"], item)
+            torch.testing.assert_close(model.predict(batch), scores[:, item])
+
+
+def test_batch_equals_single_and_grouped_evaluation(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recbole_longinterest.model import long_interest
+
+    model, _, _, test = build(small_config(synthetic_inter(events=40)))
+    model.eval()
+    batch = next(iter(test))[0]
+    with torch.no_grad():
+        whole = model.full_sort_predict(batch)
+        single = torch.cat([model.full_sort_predict(batch[[row]]) for row in range(len(batch))])
+        monkeypatch.setattr(long_interest, "EVAL_POSITIONS", 64)
+        grouped = model.full_sort_predict(batch)
+    torch.testing.assert_close(single, whole)
+    torch.testing.assert_close(grouped, whole)
+
+
+@pytest.mark.parametrize("changed", ["item_id_list", "rating_list", "time_gap_list", "behavior_list"])
+def test_events_before_a_change_keep_their_outputs_bit_for_bit(
+    small_config: Callable[..., Config], changed: str
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = synthetic_inter(events=30).strip().split("\n")
+    inter = "\n".join([lines[0] + "\tbehavior:token", *(f"{line}\t{'abc'[rng.integers(3)]}" for line in lines[1:])])
+    model, train, _, _ = build(small_config(inter))
+    model.eval()
+    batch = next(iter(train))
+    other = {"item_id_list": 7, "rating_list": 2.0, "time_gap_list": 1e7, "behavior_list": 3}[changed]
+    with torch.no_grad():
+        items = model.item_vectors()
+        before = model(batch["item_id_list"], model.side_levels(batch), items)
+        length = batch["item_id_list"].shape[1]
+        for position in range(length):
+            poked = {field: batch[field].clone() for field in batch.columns}
+            poked[changed][:, position] = other
+            poked_batch = type(batch)(poked)
+            after = model(poked_batch["item_id_list"], model.side_levels(poked_batch), items)
+            assert torch.equal(before[:, :position], after[:, :position])
+            assert not torch.equal(before[:, position], after[:, position])
+
+
+def test_target_rows_own_rating_and_time_are_never_read(small_config: Callable[..., Config]) -> None:
+    model, train, _, test = build(small_config(one_pass=False))
+    model.eval()
+    batch = next(iter(test))[0]
+    with torch.no_grad():
+        before = model.full_sort_predict(batch)
+        for field in ("rating", "timestamp"):
+            batch[field] = torch.full_like(batch[field], 1e6)
+        assert torch.equal(before, model.full_sort_predict(batch))
+    row = next(iter(train))
+    loss = model.calculate_loss(row)
+    row["rating"], row["timestamp"] = torch.zeros(len(row)), torch.zeros(len(row))
+    assert torch.equal(loss, model.calculate_loss(row))
+
+
+def test_scores_follow_changes_of_the_whole_history(small_config: Callable[..., Config]) -> None:
+    """The opposite of the test before: what the model should read, it reads."""
+    model, _, _, test = build(small_config(synthetic_inter(events=30)))
+    model.eval()
+    batch = next(iter(test))[0]
+    with torch.no_grad():
+        before = model.full_sort_predict(batch)
+        for field in ("item_id_list", "rating_list", "time_gap_list"):
+            poked = type(batch)({name: batch[name].clone() for name in batch.columns})
+            poked[field][:, 0] = 1 + (poked[field][:, 0] == 1).to(poked[field].dtype) * 3
+            assert not torch.equal(before, model.full_sort_predict(poked)), field
+
+
+@pytest.mark.parametrize("key", ["id", "text", "rating", "time"])
+def test_a_feature_that_is_off_is_not_in_the_model(small_config: Callable[..., Config], key: str) -> None:
+    parts = {
+        "id": "item_encoder.id_embedding",
+        "text": "item_text",
+        "rating": "fusion.levels.rating",
+        "time": "fusion.levels.time",
+    }
+    on = {name for name, _ in build(small_config())[0].named_modules()}
+    off = {name for name, _ in build(small_config(**{f"{key}_features": "off"}))[0].named_modules()}
+    assert parts[key] in on and parts[key] not in off
+
+
+def test_every_parameter_gets_a_gradient(small_config: Callable[..., Config]) -> None:
+    model, train, _, _ = build(small_config(fusion="gated", logits="cosine", attention_heads=2))
+    model.calculate_loss(next(iter(train))).backward()
+    for name, parameter in model.named_parameters():
+        if name == "item_encoder.no_text":  # every item has a text here
+            continue
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_wrong_options_are_told_all_at_once(small_config: Callable[..., Config]) -> None:
+    config = small_config(rnn_type="Elman", dropout_prob=1.5, hidden_size=0, attention="maybe")
+    with pytest.raises(
+        ValueError, match=r"hidden_size must be .*rnn_type must be one of LSTM, GRU; got 'Elman'"
+    ) as info:
+        build(config)
+    assert "dropout_prob must be a number from 0 to 0.99; got 1.5" in str(info.value)
+    assert "attention must be on or off; got 'maybe'" in str(info.value)
+    with pytest.raises(ValueError, match=r"attention_heads must divide hidden_size \(8\); got 3"):
+        build(small_config(attention_heads=3))
+
+
+def planted(seed: int, rated: bool = True) -> str:
+    """The next item is decided by the rating of the last event: low goes to the left half, high to the right."""
+    rng = np.random.default_rng(seed)
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    for user in range(150):
+        high = rng.integers(2)
+        for step in range(12):
+            item = rng.integers(10) + 10 * high
+            high = rng.integers(2)
+            lines.append(f"u{user}\ti{item}\t{1 + 4 * high}\t{step}")
+    return "\n".join(lines)
+
+
+def half_accuracy(model: LongInterest, test: Any) -> float:
+    """Share of test rows whose best item lies in the right half of the catalogue."""
+    hits = []
+    model.eval()
+    with torch.no_grad():
+        for batch, *_ in test:
+            best = 1 + model.full_sort_predict(batch)[:, 1:].argmax(dim=1)
+            names = test._dataset.id2token("item_id", torch.stack([best, batch["item_id"]]).numpy())
+            hits += [(int(a[1:]) < 10) == (int(b[1:]) < 10) for a, b in zip(*names, strict=True)]
+    return float(np.mean(hits))
+
+
+def test_a_planted_rule_on_ratings_is_learned_only_with_ratings_on(small_config: Callable[..., Config]) -> None:
+    accuracy = {}
+    for switch in ("on", "off"):
+        config = small_config(
+            planted(0), rating_features=switch, time_features="off", epochs=15, learning_rate=0.02, embedding_size=16
+        )
+        model, train, valid, test = build(config)
+        get_trainer(config["MODEL_TYPE"], config["model"])(config, model).fit(train, valid, verbose=False)
+        accuracy[switch] = half_accuracy(model, test)
+    assert accuracy["on"] > 0.9
+    assert accuracy["off"] < 0.65
+
+
+def test_level_tables() -> None:
+    from recbole_longinterest.model.levels import rating_levels_of, rating_values, time_gap_levels_of
+
+    nan = float("nan")
+    for scale in ([0.0, 1.0], [1.0, 2.0, 3.0, 4.0, 5.0], [0.5 * i for i in range(1, 11)], [0, 0.25, 0.5, 0.75, 1.0]):
+        values = rating_values(torch.tensor([*scale, nan, *scale[::-1]]))
+        assert values.tolist() == pytest.approx(scale)
+        levels = rating_levels_of(torch.tensor([nan, *scale, 1e6, -1e6]), values)
+        assert levels.tolist() == [0, *range(1, len(scale) + 1), len(scale), 1]
+    assert len(rating_values(torch.rand(1000))) == 32
+    assert rating_levels_of(torch.tensor([nan, 3.0]), rating_values(torch.tensor([nan]))).tolist() == [0, 1]
+    gaps = torch.tensor([-1.0, nan, 0, 1, 2, 3, 1e30])
+    assert time_gap_levels_of(gaps).tolist() == [0, 0, 1, 2, 2, 3, 49]

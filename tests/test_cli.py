@@ -1,0 +1,99 @@
+"""The commands: results on the terminal, one sentence and exit code 2 for what is wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recbole_longinterest
+from recbole_longinterest import cli
+from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
+
+
+@pytest.fixture
+def arguments(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> list[str]:
+    root = write_dataset("tiny", synthetic_inter(), synthetic_item())
+    return [
+        *("run", "--dataset=tiny", f"--data_path={root}", "--text_fields=['title']", "--text_dim=4", "--epochs=1"),
+        *("--show_progress=False", "--state=ERROR"),
+    ]
+
+
+def test_run_prints_validation_and_test_and_saves(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "LongInterest on tiny" in out and "ndcg@10" in out and "validation" in out
+    checkpoint = Path(out.split("checkpoint: ")[1].strip())
+    assert checkpoint.is_file()
+
+
+def test_run_takes_any_recbole_model(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [argument for argument in arguments if "text" not in argument]
+    columns = "--load_col={'inter': ['user_id', 'item_id', 'timestamp']}"
+    assert cli.main([*settings, "--model=GRU4Rec", columns]) == 0
+    assert "GRU4Rec on tiny" in capsys.readouterr().out
+
+
+def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def stop(config: Any) -> None:
+        seen.update(config.final_config_dict)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(cli.quick_start, "run", stop)
+    (tmp_path / "a.yaml").write_text("hidden_size: 32\nembedding_size: 24\n")
+    (tmp_path / "b.yaml").write_text("embedding_size: 16\nmodel: LongInterest\n")
+    files = f"--config_files={tmp_path / 'a.yaml'} {tmp_path / 'b.yaml'}"
+    assert cli.main([*arguments, files, "--hidden_size=8"]) == 2
+    assert (seen["hidden_size"], seen["embedding_size"], seen["text_dim"]) == (8, 16, 4)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--model=SASRek"], "SASRec"),
+        (["--model=longinterest"], "LongInterest"),
+        (["--dataset=nowhere"], "There is no data set folder"),
+        (["--learning_rat=0.1"], "LongInterest has no setting learning_rat. Did you mean learning_rate?"),
+        (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
+        (["--epochs=-1"], "epochs must be a whole number of at least 0; got -1"),
+        (["--learning_rate=fast"], "learning_rate must be a number of at least 0; got 'fast'"),
+        (["--hidden_size", "8"], "write --key=value"),
+        (["--config_files=none.yaml"], "There is no config file none.yaml"),
+        (["--text_pooling=max"], "text_pooling must be one of mean, cls, last; got 'max'"),
+        (["--text_encoder=/no/such/folder"], "/no/such/folder"),
+        (["--valid_metric=NDGC@10"], "NDGC@10"),
+        (["--metrics=['Fairness']"], "There is no metric named 'Fairness'"),
+    ],
+)
+def test_what_is_wrong_gets_one_sentence_and_exit_code_2(
+    arguments: list[str], extra: list[str], message: str, capsys: pytest.CaptureFixture[str], request: Any
+) -> None:
+    if "text_pooling" in extra[0] or "text_encoder" in extra[0]:
+        request.getfixturevalue("monkeypatch").undo()  # the real encoder class checks these
+    named = {argument.split("=")[0] for argument in extra}
+    assert cli.main([argument for argument in arguments if argument.split("=")[0] not in named] + extra) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.strip().count("\n") == 0 and captured.err.startswith("recbole-li: error: ")
+
+
+@pytest.mark.parametrize("content", ["- a list\n", "a: [unclosed\n", "\xff"])
+def test_a_config_file_that_is_none(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content.encode("latin-1"))
+    assert cli.main(["run", f"--config_files={file}"]) == 2
+    assert "bad.yaml" in capsys.readouterr().err
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv, expected in ((["--version"], recbole_longinterest.__version__), (["run", "--help"], "--config_files")):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(argv)
+        assert stop.value.code == 0
+        assert expected in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["fly"])
+    assert stop.value.code == 2

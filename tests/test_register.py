@@ -1,0 +1,132 @@
+"""Registration: RecBole's own code finds the plugin, and RecBole's own models see nothing of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from recbole.config import Config
+
+from recbole_longinterest import register
+from recbole_longinterest.data.dataset import LongInterestDataset
+from tests.conftest import synthetic_inter, synthetic_item
+
+Python = Callable[..., CompletedProcess[str]]
+
+
+def test_defaults_come_from_the_yaml_files_in_recboles_order(tmp_path: Path) -> None:
+    config = Config("LongInterest", "ml-100k")
+    assert config["text_fields"] == ["movie_title", "class", "release_year"]  # dataset_configs/ml-100k.yaml
+    assert config["hidden_size"] == 128 and config["valid_metric"] == "NDCG@10"  # properties/LongInterest.yaml
+    assert config["normalize_all"] is True  # RecBole's ml-100k.yaml
+    assert config["eval_args"]["split"] == {"LS": "valid_and_test"}  # RecBole's sequential.yaml
+    file = tmp_path / "my.yaml"
+    file.write_text("hidden_size: 32\nnum_layers: 2\nembedding_size: 16\n")
+    config = Config("LongInterest", "ml-100k", [str(file)], {"num_layers": 3, "embedding_size": 24})
+    assert (config["hidden_size"], config["num_layers"], config["embedding_size"]) == (32, 3, 24)
+
+
+def test_negatives_follow_the_loss_unless_set() -> None:
+    assert Config("LongInterest", "ml-100k")["train_neg_sample_args"]["distribution"] == "none"
+    bpr = Config("LongInterest", "ml-100k", config_dict={"loss_type": "BPR"})
+    assert bpr["train_neg_sample_args"]["distribution"] == "uniform"
+    popular = {"distribution": "popularity", "sample_num": 1}
+    config = Config("LongInterest", "ml-100k", config_dict={"loss_type": "BPR", "train_neg_sample_args": popular})
+    assert config["train_neg_sample_args"]["distribution"] == "popularity"
+    with pytest.raises(ValueError, match="train_neg_sample_args"):
+        Config("GRU4Rec", "ml-100k")  # RecBole's own refusal stays RecBole's own
+    with register.negatives_follow_loss_type():
+        assert Config("GRU4Rec", "ml-100k")["train_neg_sample_args"]["distribution"] == "none"
+
+
+def test_config_of_recboles_models_stays_recboles_own(python: Python) -> None:
+    """Key by key, against a process without the plugin that has numpy's missing names only."""
+    code = """
+import json, sys, numpy as np
+if sys.argv[1] == "plain":
+    np.float_, np.complex_, np.unicode_ = np.float64, np.complex128, np.str_
+else:
+    import recbole_longinterest
+from recbole.config import Config
+sys.argv = sys.argv[:1]
+for model, dataset in (("GRU4Rec", "ml-100k"), ("SASRec", "ml-100k"), ("BPR", "ml-100k")):
+    settings = {} if model == "BPR" else {"train_neg_sample_args": None}
+    config = Config(model, dataset, config_dict=settings)
+    print(json.dumps({k: str(v) for k, v in config.final_config_dict.items()}))
+"""
+    plain, ours = (
+        python("import warnings; warnings.simplefilter('ignore')\n" + code, name).stdout for name in ("plain", "ours")
+    )
+    assert plain == ours and plain.count("\n") == 3
+
+
+def test_recboles_lookups_find_the_plugin(small_config: Callable[..., Config]) -> None:
+    from recbole.data import create_dataset
+    from recbole.utils import ModelType, get_model, get_trainer
+
+    assert get_model("LongInterest").__name__ == "LongInterest"
+    assert get_trainer(ModelType.SEQUENTIAL, "LongInterest").__name__ == "LongInterestTrainer"
+    assert get_trainer(ModelType.SEQUENTIAL, "GRU4Rec").__name__ == "Trainer"
+    assert type(create_dataset(small_config())) is LongInterestDataset
+
+
+def test_registering_again_changes_nothing() -> None:
+    import recbole.data.utils
+    from recbole.utils.argument_list import dataset_arguments
+
+    before = (Config._load_internal_config_dict, recbole.data.utils.get_dataloader, list(dataset_arguments))
+    register.register()
+    assert before == (Config._load_internal_config_dict, recbole.data.utils.get_dataloader, list(dataset_arguments))
+    assert len(dataset_arguments) == len(set(dataset_arguments))
+
+
+def test_import_is_light_and_safe_in_spawned_processes(python: Python) -> None:
+    code = """
+import sys, multiprocessing as mp
+import recbole_longinterest
+heavy = [name for name in ("ray", "transformers", "recbole.quick_start") if name in sys.modules]
+assert not heavy, heavy
+def name(_):
+    import recbole_longinterest
+    from recbole.utils import get_model
+    return get_model("LongInterest").__name__
+"""
+    done = python(code + "print(name(0))")
+    assert done.stdout.strip() == "LongInterest"
+
+
+def test_trains_on_cached_text_without_ray_and_transformers(
+    python: Python, write_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = write_dataset("tiny", synthetic_inter(), synthetic_item())
+    settings = f"""{{"data_path": {str(root)!r}, "text_fields": ["title"], "text_dim": 4, "epochs": 1,
+        "show_progress": False, "state": "ERROR"}}"""
+    train = f"""
+from recbole_longinterest import quick_start
+result = quick_start.run(quick_start.make_config("LongInterest", "tiny", config_dict={settings}))
+print(result.test_result["ndcg@10"])
+"""
+    # The real encoder's identity is known without loading it, so a first run with it fills the cache.
+    first = python(train, cwd=tmp_path)
+    block = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ray", "transformers"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+"""
+    second = python(block + train, cwd=tmp_path)
+    assert first.stdout.split()[-1] == second.stdout.split()[-1]
+
+
+def test_a_saved_dataset_made_with_other_texts_is_not_reused(small_config: Callable[..., Config]) -> None:
+    from recbole.data import create_dataset
+
+    def texts(**settings: Any) -> list[str]:
+        return create_dataset(small_config(save_dataset=True, **settings)).text_source.texts
+
+    one, two = texts(text_fields=["title"]), texts(text_fields=["title", "class"])
+    assert one != two
+    assert texts(text_fields=["title", "class"]) == two  # reused: equal again
