@@ -54,5 +54,5 @@ def resolve_features(config: Any, absent: dict[str, str]) -> Features:  # noqa: 
     if not on["id"] and not on["text"]:
         raise ValueError(" ".join(["An item needs id_features or text_features, and both are off.", *off]))
     for line in off:
-        getLogger().warning(line)
+        getLogger().info(line)
     return Features(**on)
