@@ -1,0 +1,1 @@
+"""Item text: read (`reader`), encoded (`encoder`), cached by content (`cache`), whitened (`whitening`)."""
