@@ -1,0 +1,256 @@
+"""Saved data sets and split loaders as plain data; RecBole unpickles whatever lies at the path.
+
+A file holds the attributes of a data set in their plain form and the settings it was made with. The class comes from
+RecBole's lookup for the config at hand, never from the file.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from logging import Logger, getLogger
+from pathlib import Path
+from typing import Any
+
+import recbole.data.dataset
+import recbole.data.utils
+import torch
+from recbole.config.configurator import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import cat_interactions
+from recbole.sampler import KGSampler
+from recbole.utils import ModelType, set_color
+from recbole.utils.argument_list import dataset_arguments
+
+from recbole_longinterest.checkpoints import CheckpointError, read_plain, write_plain
+from recbole_longinterest.imports import QUICK_START, rebind
+from recbole_longinterest.plain import PlainError, from_plain, to_plain
+
+FORMAT = "recbole_longinterest cache 1"
+# RecBole compares dataset_arguments, seed and repeatable; these change a data set too.
+MORE_ARGUMENTS = ("seed", "repeatable", "dataset", "numerical_features", "discretization", "token_num_threshold")
+PHASES = ("train", "valid", "test")
+
+
+class StaleCache(Exception):  # noqa: N818 - not an error: the data set is made again
+    """A cache made with other settings."""
+
+
+def dataset_class(config: Config) -> type[Dataset]:
+    """The data set class of a model: its own, else that of its type.
+
+    A sequential model without its own gets the flat log in exact order if ``exact_order`` is set.
+    """
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
+    if own is not None:
+        return own
+    kind = config["MODEL_TYPE"]
+    if kind == ModelType.SEQUENTIAL and config["exact_order"] is not None:
+        from recbole_longinterest.data.dataset import FlatSequentialDataset
+
+        return FlatSequentialDataset
+    names = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
+    return getattr(recbole.data.dataset, names.get(kind, "Dataset"))
+
+
+def create_dataset(config: Config) -> Dataset:
+    """RecBole's ``create_dataset``: the data set of a config, saved or new.
+
+    Raises:
+        CheckpointError: if ``dataset_save_path`` is not a data set saved by this plugin.
+    """
+    kind = dataset_class(config)
+    asked = config["dataset_save_path"]
+    file = Path(asked or _dataset_file(config, kind))
+    if file.exists():
+        try:
+            dataset = _read_dataset(file, config, kind)
+            getLogger().info(set_color("Load filtered dataset from", "pink") + f": [{file}]")
+            return dataset
+        except StaleCache:
+            pass
+        except CheckpointError as error:
+            _refuse(error, file, "data set", "dataset_save_path" if asked else None)
+    dataset = kind(config)
+    if config["save_dataset"]:
+        dataset.save()
+    return dataset
+
+
+def save_dataset(dataset: Dataset) -> None:
+    """RecBole's ``Dataset.save``: write a data set into ``checkpoint_dir``, where ``create_dataset`` looks for it."""
+    file = _dataset_file(dataset.config, type(dataset))
+    dataset.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
+    content = {"class": type(dataset).__name__, "arguments": _arguments(dataset.config), "parts": _plain_parts([dataset])}
+    write_plain({"format": FORMAT, **content}, file)
+
+
+def save_split_dataloaders(config: Config, dataloaders: Sequence[Any]) -> None:
+    """RecBole's ``save_split_dataloaders``: write the split data sets and the loaders' generator states."""
+    file = _loaders_file(config)
+    getLogger().info(set_color("Saving split dataloaders into", "pink") + f": [{file}]")
+    parts = [loader._dataset for loader in dataloaders]
+    content = {
+        "class": type(parts[0]).__name__,
+        "arguments": _arguments(config, "eval_args"),
+        "parts": _plain_parts(parts),
+        "generators": [loader.generator.get_state() for loader in dataloaders],
+    }
+    write_plain({"format": FORMAT, **content}, file)
+
+
+def load_split_dataloaders(config: Config) -> tuple[Any, ...] | None:
+    """RecBole's ``load_split_dataloaders``: loaders over the saved split, None if there is none for these settings.
+
+    Raises:
+        CheckpointError: if ``dataloaders_save_path`` was not saved by this plugin.
+    """
+    asked = config["dataloaders_save_path"]
+    file = Path(asked or _loaders_file(config))
+    if not file.exists():
+        return None
+    try:
+        content = _read(file, config, dataset_class(config), "eval_args")
+        parts = _datasets(content, config, dataset_class(config), len(PHASES))
+        loaders = _loaders(config, parts, content["generators"])
+    except StaleCache:
+        return None
+    except (CheckpointError, KeyError) as error:
+        _refuse(error, file, "set of loaders", "dataloaders_save_path" if asked else None)
+        return None
+    getLogger().info(set_color("Load split dataloaders from", "pink") + f": [{file}]")
+    return loaders
+
+
+def safe_caches() -> None:
+    """``create_dataset`` and ``load_split_dataloaders`` unpickle any file at their path (no upstream issue known).
+
+    That runs whatever the file says, and a checkpoint's config names such a path. And the data set from the file kept
+    the settings of its own time, with another split than the one asked for.
+    """
+    rebind("create_dataset", create_dataset, "recbole.data.utils", "recbole.data", QUICK_START[1])
+    rebind("save_split_dataloaders", save_split_dataloaders, "recbole.data.utils", "recbole.data")
+    rebind("load_split_dataloaders", load_split_dataloaders, "recbole.data.utils", "recbole.data")
+    Dataset.save = save_dataset
+
+
+# --- paths and settings ----------------------------------------------------------------------------------------------
+
+
+def _dataset_file(config: Config, kind: type[Dataset]) -> Path:
+    return Path(config["checkpoint_dir"]) / f"{config['dataset']}-{kind.__name__}.pth"
+
+
+def _loaders_file(config: Config) -> Path:
+    return Path(config["checkpoint_dir"]) / f"{config['dataset']}-for-{config['model']}-dataloader.pth"
+
+
+def _arguments(config: Config, *more: str) -> dict[str, Any]:
+    return {name: to_plain(config[name], name) for name in (*dataset_arguments, *MORE_ARGUMENTS, *more)}
+
+
+def _refuse(error: Exception, file: os.PathLike[str], what: str, asked: str | None) -> None:
+    """A file that the user named is an error; one that merely lies there is passed over."""
+    message = f"{file} is not a {what} saved by this plugin ({str(error).rstrip('.')})"
+    if asked:
+        raise CheckpointError(f"{message}; delete it or unset {asked}.") from error
+    getLogger().warning(f"{message}; it is not used. Delete it to be rid of this warning.")
+
+
+# --- data sets as plain data -----------------------------------------------------------------------------------------
+
+
+def _plain_parts(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
+    """Attributes of each data set; those that a later one shares with the first are stored once."""
+    first = vars(parts[0])
+    return [
+        {
+            name: _plain_attribute(value, f"{type(part).__name__}.{name}")
+            for name, value in vars(part).items()
+            if name not in ("config", "logger") and (part is parts[0] or first.get(name, part) is not value)
+        }
+        for part in parts
+    ]
+
+
+def _plain_attribute(value: object, where: str) -> dict[str, Any]:
+    if hasattr(value, "to_cache"):
+        return {"cached": to_plain(value.to_cache(), where)}
+    if is_dataclass(value) and _dataclasses().get(type(value).__name__) is type(value):
+        return {"dataclass": type(value).__name__, "fields": to_plain(asdict(value), where)}  # type: ignore[call-overload]
+    if isinstance(value, Logger):
+        return {"logger": True}
+    return {"value": to_plain(value, where)}
+
+
+def _attribute(dataset: Dataset, name: str, plain: dict[str, Any]) -> Any:  # noqa: ANN401
+    if "cached" in plain:
+        return dataset.restore_cached(name, from_plain(plain["cached"]))
+    if "dataclass" in plain:
+        return _dataclasses()[plain["dataclass"]](**from_plain(plain["fields"]))
+    return getLogger() if "logger" in plain else from_plain(plain["value"])
+
+
+def _dataclasses() -> dict[str, type]:
+    """Those that a file may hold."""
+    from recbole_longinterest.data.features import Features
+
+    return {"Features": Features}
+
+
+def _read_dataset(file: Path, config: Config, kind: type[Dataset]) -> Dataset:
+    return _datasets(_read(file, config, kind), config, kind, 1)[0]
+
+
+def _read(file: Path, config: Config, kind: type[Dataset], *more: str) -> dict[str, Any]:
+    content = read_plain(file, "cache")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError("it has another format")
+    if content.get("class") != kind.__name__ or content.get("arguments") != _arguments(config, *more):
+        raise StaleCache
+    return content
+
+
+def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], number: int) -> list[Dataset]:
+    """Data sets of a class, with the attributes of the file and the config at hand."""
+    datasets: list[Dataset] = []
+    try:
+        for plain in content["parts"]:
+            dataset = kind.__new__(kind)
+            if datasets:
+                vars(dataset).update(vars(datasets[0]))
+            dataset.config = config
+            dataset.logger = getLogger()
+            later = []
+            for name, value in plain.items():
+                if not isinstance(name, str) or hasattr(kind, name) and callable(getattr(kind, name)):
+                    raise CheckpointError(f"{name} is not an attribute of {kind.__name__}")
+                if "cached" in value:
+                    later.append(name)  # may need the other attributes
+                else:
+                    vars(dataset)[name] = _attribute(dataset, name, value)
+            for name in later:
+                vars(dataset)[name] = _attribute(dataset, name, plain[name])
+            datasets.append(dataset)
+    except (PlainError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"it is broken: {error}") from error
+    if len(datasets) != number:
+        raise CheckpointError(f"it holds {len(datasets)} data sets in place of {number}")
+    return datasets
+
+
+def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor]) -> tuple[Any, ...]:
+    """Samplers and loaders over split data sets, as RecBole's ``data_preparation`` makes them."""
+    whole = parts[0].copy(cat_interactions([part.inter_feat for part in parts if len(part.inter_feat)]))
+    samplers = recbole.data.utils.create_samplers(config, whole, parts)
+    loaders = []
+    for phase, part, sampler, state in zip(PHASES, parts, samplers, generators, strict=True):
+        more: list[Any] = []
+        shuffle = phase == "train" and config["shuffle"]
+        if phase == "train" and config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
+            negatives = config["train_neg_sample_args"]
+            more = [KGSampler(whole, negatives["distribution"], negatives["alpha"])]
+            shuffle = True
+        loader = recbole.data.utils.get_dataloader(config, phase)(config, part, sampler, *more, shuffle=shuffle)
+        loader.generator.set_state(state)
+        loaders.append(loader)
+    return tuple(loaders)

@@ -1,0 +1,379 @@
+"""The sole owner of checkpoint files: plain data that torch reads with ``weights_only=True``, written atomically.
+
+A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter). Its Config is stored as a call of
+:func:`rebuild_config` with plain data, the only function that a file may name; it evaluates nothing. Other values are
+stored as :mod:`recbole_longinterest.plain` writes them.
+"""
+
+import copy
+import os
+import pickle
+import pickletools
+import re
+import secrets
+import zipfile
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import recbole.data.utils
+import recbole.utils
+import torch
+from recbole.config.configurator import Config
+from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
+from recbole.utils import init_logger, init_seed, set_color
+
+from recbole_longinterest import distributed
+from recbole_longinterest.imports import QUICK_START, rebind
+from recbole_longinterest.plain import PlainError, from_plain, to_plain
+
+NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
+LISTED_TYPES = (type(None), bool, int, float, str)
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be loaded, or is not safe to."""
+
+
+# --- the config ------------------------------------------------------------------------------------------------------
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """Everything a config says, as plain data.
+
+    Raises:
+        PlainError: for a value that is no number, text, list, tuple, dict, constant of RecBole or device.
+    """
+    fields = {}
+    for name, value in vars(config).items():
+        if name in NOT_STORED:
+            continue
+        if name.endswith("config_dict") and isinstance(value.get("model"), type):
+            value = {**value, "model": value["model"].__name__}
+        fields[name] = to_plain(value, f"config.{name}")
+        try:
+            _check_plain(fields[name], name)
+        except CheckpointError as error:
+            raise PlainError(f"A config that holds tensors or arrays cannot be stored: {error}") from error
+    return fields
+
+
+def rebuild_config(fields: dict[str, Any]) -> Config:
+    """The config of :func:`plain_config`, without its constructor, which evaluates text.
+
+    This is the only function that a checkpoint may call, so it trusts nothing.
+
+    Args:
+        fields: attribute -> plain data.
+
+    Raises:
+        CheckpointError: for anything else than plain data, or a config without its fields.
+    """
+    _check_plain(fields, "config")
+    wrong = [
+        name
+        for name, kind in (("model", str), ("dataset", str), ("final_config_dict", dict), ("external_config_dict", dict))
+        if not isinstance(fields.get(name) if isinstance(fields, dict) else None, kind)
+    ]
+    wrong += [str(name) for name in fields if not isinstance(name, str) or hasattr(Config, name)] if not wrong else []
+    if wrong:
+        raise CheckpointError(f"The config in the file is broken: wrong or missing {', '.join(wrong)}.")
+    config = Config.__new__(Config)
+    try:
+        vars(config).update({name: from_plain(value) for name, value in fields.items()})
+    except PlainError as error:
+        raise CheckpointError(f"The config in the file is broken: {error}") from error
+    config.yaml_loader = config._build_yaml_loader()
+    return config
+
+
+def _check_plain(value: object, where: str) -> None:
+    if type(value) in LISTED_TYPES:
+        return
+    if type(value) in (list, tuple):
+        for item in value:  # type: ignore[attr-defined]
+            _check_plain(item, where)
+    elif type(value) is dict:
+        for key, item in value.items():
+            _check_plain(key, where)
+            _check_plain(item, f"{where}.{key}")
+    else:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise CheckpointError(f"{where} is of type {kind}; a config holds numbers, text, lists, tuples and dicts only.")
+
+
+class _LazyModelClass:
+    """``config.model_class`` of a rebuilt config, looked up by name when it is asked for."""
+
+    def __get__(self, config: Config | None, owner: type) -> Any:  # noqa: ANN401
+        if config is None:
+            raise AttributeError("model_class")
+        config.__dict__["model_class"] = recbole.utils.get_model(config.model)
+        return config.__dict__["model_class"]
+
+
+def plain_configs() -> None:
+    """``Config`` pickles with its yaml loader and model class, which torch >= 2.6 refuses (#2174, #2212).
+
+    It pickles as ``rebuild_config(plain data)`` instead. Allowing torch to call Config would run code: its constructor
+    evaluates text. Copies within a process are made attribute by attribute, as before.
+    """
+
+    def __reduce__(self: Config) -> tuple[Any, ...]:  # noqa: N807
+        return rebuild_config, (plain_config(self),)
+
+    def __deepcopy__(self: Config, memo: dict[int, Any]) -> Config:  # noqa: N807
+        twin = Config.__new__(type(self))
+        memo[id(self)] = twin
+        vars(twin).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        return twin
+
+    def __copy__(self: Config) -> Config:  # noqa: N807
+        twin = Config.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    Config.__reduce__ = __reduce__
+    Config.__deepcopy__ = __deepcopy__
+    Config.__copy__ = __copy__
+    Config.model_class = _LazyModelClass()
+    torch.serialization.add_safe_globals([rebuild_config])
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write plain data with pickle protocol 2, which torch can check: whole, or the file stays as it was."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with draft.open("wb") as file:
+            torch.save(content, file, pickle_protocol=2)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu") -> Any:  # noqa: ANN401
+    """Content of a file of plain data; nothing that the file names is run.
+
+    Args:
+        path: the file.
+        what: what it should be, for the errors.
+        map_location: device for its tensors.
+
+    Raises:
+        CheckpointError: one sentence for a file that is missing, no such file, cut short, or names anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no {what} file {path}.")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"Refused to load {path}: {error}") from error
+    except pickle.UnpicklingError as error:
+        named = _named_in(path, str(error))
+        if named is None:
+            raise CheckpointError(f"{path} is not a {what}, or it was cut short.") from None
+        raise CheckpointError(
+            f"Refused to load {path}: it names {named}, which is not on the list of what a {what} may hold; it was not "
+            "run. Only files written with recbole_longinterest can be loaded: make this one again."
+        ) from None
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a {what}, or it was cut short ({type(error).__name__}).") from error
+
+
+def _named_in(path: Path, message: str) -> str | None:
+    """What a refused file names: from torch's message, else read from the pickle without running it."""
+    found = re.search(r"GLOBAL ([\w.]+)|(?:call|instantiate|build) .*?([\w]+\.[\w.]+)", message)
+    if found:
+        return found[1] or found[2]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            entry = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+            raw = archive.read(entry) if entry else b""
+    else:
+        raw = path.read_bytes()
+    if raw[:1] != b"\x80":
+        return None
+    texts: list[str] = []
+    try:
+        for operation, argument, _ in pickletools.genops(raw):
+            if operation.name == "GLOBAL":
+                return str(argument).replace(" ", ".")
+            if operation.name == "STACK_GLOBAL":
+                return ".".join(texts[-2:])
+            if isinstance(argument, str):
+                texts.append(argument)
+    except Exception:  # cut short
+        return None
+    return "a newer pickle protocol" if texts else None
+
+
+def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint.
+
+    Args:
+        state: RecBole's, with ``config`` and ``state_dict``; the rest may hold anything that has a plain form.
+        path: the file; its folder is made. A failed write leaves a previous file as it was.
+
+    Raises:
+        PlainError: names the value that a checkpoint cannot hold.
+    """
+    kept = ("config", "state_dict")
+    write_plain({name: value if name in kept else to_plain(value, name) for name, value in state.items()}, path)
+
+
+def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:  # noqa: ANN401
+    """Read a checkpoint.
+
+    Args:
+        path: the file.
+        map_location: device for its tensors.
+
+    Returns:
+        The state that :func:`save_checkpoint` got; numpy's scalars are Python's.
+
+    Raises:
+        CheckpointError: one sentence for a file that is missing, no checkpoint, cut short, of other code, or that names
+            anything that a checkpoint may not hold.
+    """
+    state = read_plain(path, "checkpoint", map_location)
+    missing = [name for name in ("config", "state_dict") if not isinstance(state, dict) or name not in state]
+    if missing or not isinstance(state["config"], Config):
+        raise CheckpointError(
+            f"{path} is not a checkpoint of RecBole: it has no {' and no '.join(missing or ['RecBole config'])}. "
+            "Load it with the code that wrote it."
+        )
+    kept = ("config", "state_dict")
+    try:
+        return {name: value if name in kept else from_plain(value) for name, value in state.items()}
+    except PlainError as error:
+        raise CheckpointError(f"{path} is a broken checkpoint: {error}") from error
+
+
+def load_weights(model: torch.nn.Module, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Put a checkpoint's weights and other parameters into a model.
+
+    Raises:
+        CheckpointError: if they do not fit.
+    """
+    try:
+        model.load_state_dict(state["state_dict"])
+    except (RuntimeError, TypeError) as error:
+        detail = " ".join(str(error).split())
+        detail = detail if len(detail) < 400 else detail[:400] + "..."
+        raise CheckpointError(
+            f"The weights in {path} do not fit this {type(model).__name__}: they belong to another catalogue, other "
+            f"settings or other code. {detail}"
+        ) from error
+    model.load_other_parameter(state.get("other_parameter"))
+
+
+# --- RecBole's own ways to a checkpoint ------------------------------------------------------------------------------
+
+
+def safe_checkpoints() -> None:
+    """Trainers write protocol 4 in place and read with a plain ``torch.load``, refused by torch >= 2.6 (#2174, #2212).
+
+    All of RecBole's ways to a checkpoint go through this module, and a checkpoint of a GPU loads without one.
+    """
+    evaluate = Trainer.evaluate
+
+    def _save_checkpoint(self: Trainer, epoch: int, verbose: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+        if not self.config["single_spec"] and self.config["local_rank"] != 0:
+            return
+        path = kwargs.pop("saved_model_file", self.saved_model_file)
+        save_checkpoint(_trainer_state(self, epoch), path)
+        if verbose:
+            self.logger.info(set_color("Saving current", "blue") + f": {path}")
+
+    def resume_checkpoint(self: Trainer, resume_file: str | os.PathLike[str]) -> None:
+        self.saved_model_file = str(resume_file)
+        state = load_checkpoint(resume_file, self.device)
+        self.start_epoch = state["epoch"] + 1
+        self.cur_step = state["cur_step"]
+        self.best_valid_score = state["best_valid_score"]
+        if state["config"]["model"].lower() != self.config["model"].lower():
+            self.logger.warning(f"{resume_file} is a checkpoint of {state['config']['model']}.")
+        load_weights(self.model, state, resume_file)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
+
+    def evaluate_loaded(
+        self: Trainer,
+        eval_data: Any,  # noqa: ANN401
+        load_best_model: bool = True,
+        model_file: str | os.PathLike[str] | None = None,
+        show_progress: bool = False,
+    ) -> Any:  # noqa: ANN401
+        if eval_data and load_best_model:
+            distributed.wait_for_all(self.config)  # rank 0 may still be writing
+            path = model_file or self.saved_model_file
+            load_weights(self.model, load_checkpoint(path, self.device), path)
+            self.logger.info(f"Loading model structure and parameters from {path}")
+        return evaluate(self, eval_data, load_best_model=False, show_progress=show_progress)
+
+    def save_pretrained_model(self: PretrainTrainer, epoch: int, saved_model_file: str) -> None:
+        save_checkpoint(_trainer_state(self, epoch), saved_model_file)
+        self.saved_model_file = saved_model_file
+
+    def _save_tree_checkpoint(self: DecisionTreeTrainer, epoch: int) -> None:
+        state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
+        state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
+        save_checkpoint(state, self.saved_model_file)
+
+    Trainer._save_checkpoint = _save_checkpoint
+    Trainer.resume_checkpoint = resume_checkpoint
+    Trainer.evaluate = evaluate_loaded
+    PretrainTrainer.save_pretrained_model = save_pretrained_model
+    DecisionTreeTrainer._save_checkpoint = _save_tree_checkpoint
+    rebind("load_data_and_model", load_data_and_model, *QUICK_START)
+
+
+def _trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
+    return {
+        "config": trainer.config,
+        "epoch": epoch,
+        "cur_step": trainer.cur_step,
+        "best_valid_score": trainer.best_valid_score,
+        "state_dict": trainer.model.state_dict(),
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.optimizer.state_dict(),
+    }
+
+
+def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
+    """RecBole's ``load_data_and_model``: the data of a checkpoint's config, and its model.
+
+    Args:
+        model_file: the checkpoint.
+
+    Returns:
+        config, model, dataset, train_data, valid_data, test_data.
+
+    Raises:
+        CheckpointError: as :func:`load_checkpoint` and :func:`load_weights`.
+    """
+    state = load_checkpoint(model_file)
+    config = state["config"]
+    distributed.leave_finished_group(config)
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    logger = getLogger()
+    logger.info(config)
+
+    dataset = recbole.data.utils.create_dataset(config)
+    logger.info(dataset)
+    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+
+    init_seed(config["seed"], config["reproducibility"])
+    model = recbole.utils.get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    load_weights(model, state, model_file)
+    return config, model, dataset, train_data, valid_data, test_data

@@ -1,0 +1,324 @@
+"""What RecBole 1.2.1 needs on today's stack: one function a fix, each naming what breaks and the upstream issue.
+
+:func:`apply` runs the table :data:`FIXES` once, when the plugin is imported. Only what is broken is mended. Neither ray
+nor transformers is imported: ``recbole.quick_start`` imports ray, so what is mended there waits for its import.
+"""
+
+import contextlib
+import difflib
+import os
+import pkgutil
+import secrets
+import site
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from logging import getLogger
+from pathlib import Path
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import recbole.model
+import recbole.trainer.trainer
+import recbole.utils
+import torch
+from recbole.config.configurator import Config
+from recbole.data.dataset import Dataset
+from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
+from recbole.utils import FeatureType
+
+from recbole_longinterest import caches, checkpoints, distributed
+from recbole_longinterest.imports import QUICK_START, after_import, rebind
+
+MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
+
+_applied: set[str] = set()
+_arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
+
+
+class CommandLineError(SyntaxError, ValueError):
+    """A wrong command line; a SyntaxError because RecBole raises one."""
+
+
+def apply() -> None:
+    """Apply every fix that this process has not got yet."""
+    for name, fix in FIXES.items():
+        if name not in _applied:
+            fix()
+            _applied.add(name)
+
+
+def numpy_aliases() -> None:
+    """``Config.compatibility_settings`` reads np.float_, np.complex_ and np.unicode_, gone in numpy 2 (#2215, #1604).
+
+    The aliases it sets (np.float, np.int, np.str, ...) are used all over RecBole, so they are set at once too: a
+    config that comes from a checkpoint never ran its constructor.
+    """
+
+    def compatibility_settings(self: Config | None = None) -> None:
+        for alias, scalar in (
+            ("bool", np.bool_),
+            ("int", np.int_),
+            ("float", np.float64),
+            ("complex", np.complex128),
+            ("object", np.object_),
+            ("str", np.str_),
+            ("long", np.int_),
+            ("unicode", np.str_),
+        ):
+            setattr(np, alias, scalar)
+
+    Config.compatibility_settings = compatibility_settings
+    compatibility_settings()
+
+
+def model_names() -> None:
+    """``get_model`` ends an unknown name in "No module named 'lightgbm'", on every version (#2172).
+
+    It tries RecBole's packages in turn, and importing the last one needs lightgbm and xgboost.
+    """
+    original = recbole.utils.get_model
+
+    def get_model(model_name: str) -> type:
+        """Model class of this name; ValueError with the close names if there is none."""
+        known = _known_models()
+        right = known.get(model_name.lower())
+        if right is not None:
+            try:
+                return original(model_name)
+            except ModuleNotFoundError as error:
+                if (error.name or "").startswith("recbole"):
+                    raise
+                raise ValueError(
+                    f"{model_name} needs the package {error.name}, which is not installed: pip install {error.name}"
+                ) from error
+            except AttributeError:
+                right = _spelling(model_name.lower()) or right
+                if right == model_name:
+                    raise
+        close = [right] if right else [known[n] for n in difflib.get_close_matches(model_name.lower(), known, n=3)]
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
+
+    rebind("get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1])
+
+
+def _known_models() -> dict[str, str]:
+    """Lower-case name -> right name of every model, without importing any."""
+    settings = Path(recbole.__file__).parent / "properties" / "model"
+    spelled = {file.stem.lower(): file.stem for file in settings.glob("*.yaml")}
+    spelled |= {"lightgbm": "LightGBM", "xgboost": "XGBoost"}  # their yaml files are in lower case
+    folders = [str(Path(recbole.model.__path__[0]) / f"{kind}_recommender") for kind in MODEL_PACKAGES]
+    names = [module.name for module in pkgutil.iter_modules(folders)]
+    for kind in MODEL_PACKAGES:
+        prefix = f"recbole.model.{kind}_recommender."
+        names += [name.removeprefix(prefix) for name in list(sys.modules) if name.startswith(prefix)]
+    return {name: spelled.get(name) or _spelling(name) or name for name in names}
+
+
+def _spelling(lower: str) -> str | None:
+    """Name of the class that an imported model module holds."""
+    for kind in MODEL_PACKAGES:
+        module = sys.modules.get(f"recbole.model.{kind}_recommender.{lower}")
+        for name, value in vars(module).items() if module else ():
+            if name.lower() == lower and isinstance(value, type):
+                return name
+    return None
+
+
+def missing_values() -> None:
+    """``Dataset._fill_nan`` fills a column of a table in place, which does nothing in pandas 3 (no upstream issue known).
+
+    NaN stays and becomes a wild id or a NaN score. The same value is filled in, by assignment.
+    """
+
+    def _fill_nan(self: Dataset) -> None:
+        for feat_name in self.feat_name_list:
+            feat = getattr(self, feat_name)
+            for field in feat:
+                kind = self.field2type[field]
+                if kind == FeatureType.TOKEN:
+                    feat[field] = feat[field].fillna(0)
+                elif kind == FeatureType.FLOAT:
+                    feat[field] = feat[field].fillna(feat[field].mean())
+                else:
+                    empty = np.array([], dtype=np.int64 if kind == FeatureType.TOKEN_SEQ else np.float64)
+                    feat[field] = [empty if isinstance(value, float) else value for value in feat[field]]
+
+    Dataset._fill_nan = _fill_nan
+
+
+def empty_sequences() -> None:
+    """``Dataset._load_feat`` does the same to sequence columns, then splits each value (no upstream issue known).
+
+    With pandas 3 an empty value is still NaN there and has no ``split``. RecBole's code is kept; only its ``pd``
+    is another one, whose ``read_csv`` hands over sequence columns without missing values.
+    """
+    original = Dataset._load_feat
+
+    def read_csv(*args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
+        table = pd.read_csv(*args, **kwargs)
+        for column in table.columns:
+            if column.endswith(("_seq",)):
+                table[column] = table[column].fillna("")
+        return table
+
+    scope = {**original.__globals__, "pd": SimpleNamespace(read_csv=read_csv)}
+    loader = FunctionType(original.__code__, scope, original.__name__, original.__defaults__, original.__closure__)
+
+    def _load_feat(self: Dataset, filepath: str, source: Any) -> pd.DataFrame | None:  # noqa: ANN401
+        with warnings.catch_warnings():  # pandas warns of RecBole's own fillna, which has nothing left to fill
+            for category in (FutureWarning, getattr(pd.errors, "ChainedAssignmentError", FutureWarning)):
+                warnings.filterwarnings("ignore", message="[^.]*chained assignment", category=category)
+            return loader(self, filepath, source)
+
+    Dataset._load_feat = _load_feat
+
+
+def visible_gpus() -> None:
+    """``Config._init_device`` overwrites CUDA_VISIBLE_DEVICES with ``gpu_id``, default "0" (#1955).
+
+    That undoes what Ray, a scheduler or the user assigned. What somebody else than Config set is kept, and ``gpu_id``
+    says it, unless the user sets ``gpu_id``.
+    """
+    original = Config._init_device
+    written: list[str | None] = [None]  # what Config itself wrote last
+
+    def _init_device(self: Config) -> None:
+        assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if assigned is not None and assigned != written[0] and "gpu_id" not in self.external_config_dict:
+            self.final_config_dict["gpu_id"] = assigned
+        original(self)
+        written[0] = os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    Config._init_device = _init_device
+
+
+def command_line_arguments() -> None:
+    """``Config`` takes settings from sys.argv even in somebody else's program (no upstream issue known).
+
+    pytest's, Ray's or a server's flags become settings or warnings; and ``--key=a=b`` is dropped, because it is split
+    at every "=". sys.argv is read where it is a user's own script's; :func:`command_line` gives other arguments.
+    """
+
+    def _load_cmd_line(self: Config) -> dict[str, Any]:
+        arguments = _arguments.get()
+        if arguments is None:
+            arguments = sys.argv[1:] if _is_user_script(sys.argv[0] if sys.argv else "") else ()
+        settings: dict[str, Any] = {}
+        unused = []
+        for argument in arguments:
+            key, equals, value = argument[2:].partition("=")
+            if not argument.startswith("--") or not equals:
+                unused.append(argument)
+            elif settings.get(key, value) != value:
+                raise CommandLineError(
+                    f"There are duplicate command line arguments for {key} with different values: "
+                    f"{settings[key]} and {value}."
+                )
+            else:
+                settings[key] = value
+        if unused:
+            getLogger().warning(f"command line args [{' '.join(unused)}] will not be used in RecBole")
+        return self._convert_config_dict(settings)
+
+    Config._load_cmd_line = _load_cmd_line
+
+
+@contextlib.contextmanager
+def command_line(args: Sequence[str]) -> Iterator[None]:
+    """Give every Config made inside these arguments in place of the process's own.
+
+    Args:
+        args: settings, ``--key=value`` each.
+    """
+    token = _arguments.set(tuple(args))
+    try:
+        yield
+    finally:
+        _arguments.reset(token)
+
+
+def _is_user_script(program: str) -> bool:
+    path = Path(program)
+    if path.suffix != ".py" or path.name == "ipykernel_launcher.py":
+        return False
+    path = path.resolve()
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed |= {*site.getsitepackages(), site.getusersitepackages()}
+    return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed if folder)
+
+
+def checkpoint_names() -> None:
+    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
+
+    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
+    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
+    """
+    for owner, attributes in (
+        (Trainer, ("saved_model_file",)),
+        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
+    ):
+        _name_uniquely(owner, attributes)
+
+
+def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
+    original = owner.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401, N807
+        original(self, config, model)
+        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
+        for attribute in attributes:
+            file = Path(getattr(self, attribute))
+            setattr(self, attribute, str(file.with_name(f"{file.stem}-{suffix}{file.suffix}")))
+
+    owner.__init__ = __init__  # type: ignore[misc]
+
+
+def gradient_scaler() -> None:
+    """torch.cuda.amp's GradScaler and autocast warn of their removal, every epoch, since torch 2.4 (seen in #2154)."""
+    recbole.trainer.trainer.amp = SimpleNamespace(
+        GradScaler=lambda **options: torch.amp.GradScaler("cuda", **options),
+        autocast=lambda **options: torch.amp.autocast("cuda", **options),
+    )
+
+
+def ray_objective() -> None:
+    """``objective_function`` calls ``tune.report(**metrics)``, gone in Ray 2.7, with the test result (#1741, #1819).
+
+    See :mod:`recbole_longinterest.objective`.
+    """
+
+    def install(module: ModuleType) -> None:
+        from recbole_longinterest.objective import objective_function
+
+        module.objective_function = objective_function  # type: ignore[attr-defined]
+
+    for name in QUICK_START:
+        after_import(name, install)
+
+
+FIXES: dict[str, Callable[[], None]] = {
+    "numpy_aliases": numpy_aliases,
+    "model_names": model_names,
+    "missing_values": missing_values,
+    "empty_sequences": empty_sequences,
+    "visible_gpus": visible_gpus,
+    "command_line_arguments": command_line_arguments,
+    "checkpoint_names": checkpoint_names,
+    "gradient_scaler": gradient_scaler,
+    "ray_objective": ray_objective,
+    "plain_configs": checkpoints.plain_configs,
+    "safe_checkpoints": checkpoints.safe_checkpoints,
+    "safe_caches": caches.safe_caches,
+    "processes_without_gpu": distributed.processes_without_gpu,
+    "plugin_in_processes": distributed.plugin_in_processes,
+    "evaluated_rows": distributed.evaluated_rows,
+}
+"""Name -> fix, in the order in which they are applied."""

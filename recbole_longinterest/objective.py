@@ -1,0 +1,83 @@
+"""The objective of a hyperparameter search, inside a Ray trial and outside one."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from logging import getLogger
+from typing import Any
+
+import recbole.data.utils
+import recbole.utils
+from recbole.config import Config
+from recbole.trainer.trainer import DecisionTreeTrainer
+from recbole.utils import get_trainer, init_logger, init_seed
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def objective_function(
+    config_dict: dict[str, Any] | None = None,
+    config_file_list: Sequence[str] | None = None,
+    saved: bool = True,
+) -> dict[str, Any]:
+    """RecBole's ``objective_function``: train one setting, for HyperTuning, ``ray.tune`` or a call by hand.
+
+    In a Ray trial every evaluated epoch is reported: the validation metric under its full name (``mrr@10``), the same
+    as ``valid_score``, and ``epoch``. The test result is never reported as a metric to choose by.
+
+    Args:
+        config_dict: the setting.
+        config_file_list: further settings.
+        saved: write a checkpoint, and test the best epoch's model.
+
+    Returns:
+        RecBole's result. Ray reports what a trial returns as its last result, so in a trial the best epoch's validation
+        metric is in it too, and a search sees the score of the model that was kept.
+    """
+    config = Config(config_dict=config_dict, config_file_list=config_file_list)
+    init_seed(config["seed"], config["reproducibility"])
+    logger = getLogger()
+    for handler in logger.handlers[:]:  # of the trial before
+        logger.removeHandler(handler)
+    init_logger(config)
+    logging.basicConfig(level=logging.ERROR)
+    dataset = recbole.data.utils.create_dataset(config)
+    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = recbole.utils.get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+
+    report = _ray_report()
+    metric = config["valid_metric"].lower()
+    best: dict[str, Any] = {}
+
+    def on_epoch(epoch: int, score: float) -> None:
+        result = {metric: float(score), "valid_score": float(score), "epoch": epoch}
+        if score == trainer.best_valid_score:
+            best.update(result)
+        if report is not None:
+            report(result)
+
+    # A decision tree trains at once and takes no callback.
+    watching = {} if isinstance(trainer, DecisionTreeTrainer) else {"callback_fn": on_epoch}
+    score, valid_result = trainer.fit(train_data, valid_data, verbose=False, saved=saved, **watching)
+    result = {
+        "model": config["model"],
+        "best_valid_score": score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": valid_result,
+        "test_result": trainer.evaluate(test_data, load_best_model=saved),
+    }
+    if report is None:
+        return result
+    return {**result, metric: float(score), "valid_score": float(score), "epoch": best.get("epoch", -1)}
+
+
+def _ray_report() -> Report | None:
+    """``ray.tune.report`` in a trial, else None. Neither imports ray nor starts it."""
+    if "ray.tune" not in sys.modules:
+        return None
+    from ray import tune
+    from ray.tune.trainable.trainable_fn_utils import _in_tune_session  # the public context logs a warning outside
+
+    return tune.report if _in_tune_session() else None
