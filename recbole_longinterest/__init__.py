@@ -8,11 +8,11 @@ run_recbole(model="LongInterest", dataset="ml-100k")
 
 from importlib.metadata import PackageNotFoundError, version
 
-from recbole_longinterest.register import register
+from recbole_longinterest import register
 
 try:
     __version__ = version("recbole-longinterest")
 except PackageNotFoundError:  # a copied source tree that was never installed
     __version__ = "0+unknown"
 
-register()
+register.register()

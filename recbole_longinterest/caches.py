@@ -80,7 +80,11 @@ def save_dataset(dataset: Dataset) -> None:
     """RecBole's ``Dataset.save``: write a data set into ``checkpoint_dir``, where ``create_dataset`` looks for it."""
     file = _dataset_file(dataset.config, type(dataset))
     dataset.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
-    content = {"class": type(dataset).__name__, "arguments": _arguments(dataset.config), "parts": _plain_parts([dataset])}
+    content = {
+        "class": type(dataset).__name__,
+        "arguments": _arguments(dataset.config),
+        "parts": _plain_parts([dataset]),
+    }
     write_plain({"format": FORMAT, **content}, file)
 
 

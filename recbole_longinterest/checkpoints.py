@@ -72,7 +72,12 @@ def rebuild_config(fields: dict[str, Any]) -> Config:
     _check_plain(fields, "config")
     wrong = [
         name
-        for name, kind in (("model", str), ("dataset", str), ("final_config_dict", dict), ("external_config_dict", dict))
+        for name, kind in (
+            ("model", str),
+            ("dataset", str),
+            ("final_config_dict", dict),
+            ("external_config_dict", dict),
+        )
         if not isinstance(fields.get(name) if isinstance(fields, dict) else None, kind)
     ]
     wrong += [str(name) for name in fields if not isinstance(name, str) or hasattr(Config, name)] if not wrong else []
@@ -273,7 +278,37 @@ def load_weights(model: torch.nn.Module, state: dict[str, Any], path: str | os.P
             f"The weights in {path} do not fit this {type(model).__name__}: they belong to another catalogue, other "
             f"settings or other code. {detail}"
         ) from error
-    model.load_other_parameter(state.get("other_parameter"))
+    others = state.get("other_parameter") or {}
+    layers = {name: value for name, value in others.items() if isinstance(getattr(model, name, None), torch.nn.Module)}
+    for name, stored in layers.items():
+        parts = dict(_hidden_modules(getattr(model, name)))
+        if not isinstance(stored, dict) or stored.keys() != parts.keys():
+            raise CheckpointError(f"The layer {name} in {path} does not fit this {type(model).__name__}.")
+        for part, weights in stored.items():
+            try:
+                parts[part].load_state_dict(weights)
+            except (RuntimeError, TypeError) as error:
+                raise CheckpointError(f"The layer {name} in {path} does not fit: {error}") from error
+    model.load_other_parameter({name: value for name, value in others.items() if name not in layers})
+
+
+def _other_parameter(model: torch.nn.Module) -> dict[str, Any]:
+    """RecBole's other parameters; of a whole layer (SASRecF, DIN, ...) the weights, and not the layer itself."""
+    return {
+        name: {part: module.state_dict() for part, module in _hidden_modules(value)}
+        if isinstance(value, torch.nn.Module)
+        else value
+        for name, value in model.other_parameter().items()
+    }
+
+
+def _hidden_modules(layer: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """A layer, and the modules in its dicts, which torch does not see and ``state_dict`` leaves out."""
+    found = [("layer", layer)]
+    for attribute, table in vars(layer).items():
+        if isinstance(table, dict) and not attribute.startswith("_"):
+            found += [(f"{attribute}.{key}", part) for key, part in table.items() if isinstance(part, torch.nn.Module)]
+    return found
 
 
 # --- RecBole's own ways to a checkpoint ------------------------------------------------------------------------------
@@ -344,7 +379,7 @@ def _trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
         "cur_step": trainer.cur_step,
         "best_valid_score": trainer.best_valid_score,
         "state_dict": trainer.model.state_dict(),
-        "other_parameter": trainer.model.other_parameter(),
+        "other_parameter": _other_parameter(trainer.model),
         "optimizer": trainer.optimizer.state_dict(),
     }
 

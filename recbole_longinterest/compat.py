@@ -25,9 +25,10 @@ import pandas as pd
 import recbole.model
 import recbole.trainer.trainer
 import recbole.utils
+import scipy.sparse
 import torch
 from recbole.config.configurator import Config
-from recbole.data.dataset import Dataset
+from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
@@ -104,7 +105,9 @@ def model_names() -> None:
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
 
-    rebind("get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1])
+    rebind(
+        "get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1]
+    )
 
 
 def _known_models() -> dict[str, str]:
@@ -167,8 +170,7 @@ def empty_sequences() -> None:
                 table[column] = table[column].fillna("")
         return table
 
-    scope = {**original.__globals__, "pd": SimpleNamespace(read_csv=read_csv)}
-    loader = FunctionType(original.__code__, scope, original.__name__, original.__defaults__, original.__closure__)
+    loader = _with_globals(original, pd=SimpleNamespace(read_csv=read_csv))
 
     def _load_feat(self: Dataset, filepath: str, source: Any) -> pd.DataFrame | None:  # noqa: ANN401
         with warnings.catch_warnings():  # pandas warns of RecBole's own fillna, which has nothing left to fill
@@ -177,6 +179,39 @@ def empty_sequences() -> None:
             return loader(self, filepath, source)
 
     Dataset._load_feat = _load_feat
+
+
+def sequence_lengths() -> None:
+    """``column.agg(len)`` is one number in pandas 3, not a length per value (no upstream issue known).
+
+    Every data set with a loaded sequence column fails. RecBole's code is kept; only its ``len`` is another one.
+    """
+
+    def length(values: Any) -> Any:  # noqa: ANN401
+        return values.map(len) if isinstance(values, pd.Series) else len(values)
+
+    for owner, method in (
+        (Dataset, "_remap"),
+        (Dataset, "_normalize"),
+        (Dataset, "_discretization"),
+        (KnowledgeBasedDataset, "_reset_ent_remapID"),
+        (SequentialDataset, "_benchmark_presets"),
+    ):
+        setattr(owner, method, _with_globals(getattr(owner, method), len=length))
+
+
+def _with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
+    """The same code with a few of its module's names changed, for this function alone."""
+    scope = {**function.__globals__, **names}
+    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    copy.__doc__ = function.__doc__
+    return copy
+
+
+def sparse_update() -> None:
+    """Graph models (LightGCN, NGCF, NCL, ...) call ``dok_matrix._update``, gone in scipy 1.13 (#2034)."""
+    if not hasattr(scipy.sparse.dok_matrix, "_update"):
+        scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)
 
 
 def visible_gpus() -> None:
@@ -309,6 +344,8 @@ FIXES: dict[str, Callable[[], None]] = {
     "model_names": model_names,
     "missing_values": missing_values,
     "empty_sequences": empty_sequences,
+    "sequence_lengths": sequence_lengths,
+    "sparse_update": sparse_update,
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
     "checkpoint_names": checkpoint_names,

@@ -21,7 +21,7 @@ from torch import Tensor
 ENUMS: dict[str, type[Enum]] = {
     kind.__name__: kind for kind in (ModelType, InputType, EvaluatorType, FeatureType, FeatureSource, KGDataLoaderState)
 }
-SPARSE_FORMATS = ("coo", "csr", "csc")
+SPARSE_FORMATS = ("coo", "csr", "csc", "lil", "dok")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 

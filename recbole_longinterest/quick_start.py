@@ -72,7 +72,7 @@ def make_config(
     except KeyError as error:  # RecBole's KeyError prints its message in quotes
         raise ValueError(str(error.args[0])) from error
     _check_keys(config)
-    _check_numbers(config)
+    _check_values(config)
     folder = Path(config["data_path"])
     if not folder.is_dir():
         raise ValueError(
@@ -156,7 +156,7 @@ def _check_keys(config: Config) -> None:
             getLogger().warning(message)
 
 
-def _check_numbers(config: Config) -> None:
+def _check_values(config: Config) -> None:
     """RecBole fails deep inside, or not at all, on these."""
     wrong = []
     for key, kind, low in (
@@ -174,5 +174,10 @@ def _check_numbers(config: Config) -> None:
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"
             wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
+    offered = [f"{metric}@{k}" for metric in config["metrics"] for k in config["topk"]]
+    if "@" in str(config["valid_metric"]) and config["valid_metric"].lower() not in map(str.lower, offered):
+        wrong.append(
+            f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."
+        )
     if wrong:
         raise ValueError(" ".join(wrong))

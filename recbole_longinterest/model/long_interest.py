@@ -71,7 +71,17 @@ class LongInterest(SequentialRecommender):
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
         self.bpr_loss = BPRLoss()
-        self.apply(_init_weights)
+        self._init_item_weights(options.initializer_range)
+
+    def _init_item_weights(self, scale: float) -> None:
+        """Embeddings and text projection start small, whatever the catalogue's size; the rest as torch has it."""
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=scale)
+                if module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+        if self.item_encoder.text_projection is not None:
+            nn.init.normal_(self.item_encoder.text_projection.weight, std=scale)
 
     def prepare(self) -> None:
         """Encode the items' texts now instead of at the first batch (once; a reloaded model has them already)."""
@@ -164,10 +174,3 @@ class LongInterest(SequentialRecommender):
         items = self.item_vectors()
         interest, items = self._comparable(self.last_interest(interaction, items), items)
         return interest @ items.T
-
-
-def _init_weights(module: nn.Module) -> None:
-    if isinstance(module, nn.Embedding):
-        nn.init.xavier_normal_(module.weight)
-        if module.padding_idx is not None:
-            nn.init.zeros_(module.weight[module.padding_idx])

@@ -41,6 +41,7 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "rnn_type": ("one of LSTM, GRU", _one_of("LSTM", "GRU")),
     "dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "hidden_dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "initializer_range": ("a number from 0 to 1", _number(float, 0, 1)),
     "fusion": ("one of linear, gated", _one_of("linear", "gated")),
     "attention": ("on or off", parse_switch),
     "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
@@ -60,6 +61,7 @@ class ModelOptions:
     rnn_type: str
     dropout_prob: float
     hidden_dropout_prob: float
+    initializer_range: float
     fusion: str
     attention: bool
     attention_heads: int

@@ -1,1 +1,1 @@
-"""Item text: read (`reader`), encoded (`encoder`), cached by content (`cache`), whitened (`whitening`)."""
+"""The text path: a title's way from the .item file through a pre-trained encoder to a whitened vector."""

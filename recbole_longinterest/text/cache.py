@@ -1,120 +1,163 @@
-"""Text vectors cached by content; the sole owner of the cache's file format.
+"""Vectors of texts on disk, by content: the only module that knows the format.
 
-``<cache>/<hash of the encoder's identity>/<hash of the keys>.safetensors`` holds ``keys`` (SHA-256 of each text, uint8
-[n, 32]) and ``vectors`` (float32 [n, dim]); ``encoder.json`` beside them says which encoder made them. Files are never
-changed, so any number of processes may read and write.
+``<cache>/<hash of the encoder's identity>/encoder.json`` says which encoder it is; beside it lie shards
+``<SHA-256 of the file>.safetensors`` with ``keys`` uint8 [n, 32], the SHA-256 of each text, and ``vectors`` float32
+[n, dim]. A shard is never changed: new texts make a new one. The name lets a reader tell a damaged shard, and lets two
+processes that write at the same time never meet.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
-PIECE = 8192  # texts encoded between two writes: what an interruption can lose
+FORMAT = 1
+TEXTS_A_SHARD = 8192  # what an interrupted run loses at most
+
+Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """What the cache asks of an encoder."""
+    """What turns texts into vectors; :class:`~recbole_longinterest.text.encoder.TextEncoder` is one."""
 
     @property
     def identity(self) -> str:
-        """What its vectors depend on."""
+        """Everything that decides the vectors except the text."""
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> np.ndarray:
-        """Vectors of texts, float32 [n, dim]."""
-
-
-def cache_folder() -> Path:
-    """The user's cache folder: ``RECBOLE_LI_CACHE``, else ``XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("RECBOLE_LI_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "recbole_longinterest"
+    def encode(self, texts: Sequence[str], show_progress: bool = True) -> Vectors:
+        """Vectors [n, dim] of ``n`` texts."""
 
 
 def encode_cached(
     texts: Sequence[str], encoder: Encoder, cache_dir: Path | None = None, show_progress: bool = True
-) -> np.ndarray:
-    """Vectors of texts: those in the cache are read, the others encoded and added to it.
+) -> Vectors:
+    """Vectors of texts; only texts that this encoder has never seen are encoded.
+
+    If all are known the encoder's model is not loaded. A folder that cannot be read or written costs a warning and the
+    time to encode, never the run.
 
     Args:
-        texts: any strings; equal ones are encoded once.
-        encoder: asked only for texts that the cache does not hold, so its model may never be loaded.
-        cache_dir: the cache; :func:`cache_folder` if None.
+        texts: the texts, repeated ones too.
+        encoder: what encodes the unknown texts.
+        cache_dir: folder of the cache; None is :func:`default_cache_dir`.
         show_progress: show a progress bar while encoding.
 
     Returns:
-        [n, dim], float32.
+        float32 [n, dim], in the order of ``texts``; [0, 0] for no texts.
     """
-    folder = (cache_dir or cache_folder()) / hashlib.sha256(encoder.identity.encode()).hexdigest()[:32]
-    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    wanted = dict(zip(keys, texts, strict=True))
-    known = _read(folder, wanted.keys())
-    new = [key for key in wanted if key not in known]
-    getLogger().info(f"Item texts: {len(wanted)} distinct, {len(wanted) - len(new)} cached, {len(new)} to encode.")
-    for begin in range(0, len(new), PIECE):
-        piece = new[begin : begin + PIECE]
-        vectors = encoder.encode([wanted[key] for key in piece], show_progress)
-        _write(folder, encoder.identity, piece, vectors)
-        known.update(zip(piece, vectors, strict=True))
-    if not keys:
-        return encoder.encode([], show_progress)
-    return np.stack([known[key] for key in keys]).astype(np.float32, copy=False)
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    keys = [sha256(text.encode()).digest() for text in texts]
+    distinct = dict(zip(keys, texts, strict=True))
+    folder = (cache_dir or default_cache_dir()) / sha256(encoder.identity.encode()).hexdigest()[:32]
+    known = _load(folder, set(distinct))
+    hits = len(known)
+    # Longest first over all shards: texts of a batch are then of one length, which saves padding.
+    missing = sorted((key for key in distinct if key not in known), key=lambda key: -len(distinct[key]))
+    for start in range(0, len(missing), TEXTS_A_SHARD):
+        part = missing[start : start + TEXTS_A_SHARD]
+        vectors = np.asarray(encoder.encode([distinct[key] for key in part], show_progress), dtype=np.float32)
+        _save(folder, encoder.identity, part, vectors)
+        known.update(zip(part, vectors, strict=True))
+    getLogger().info(
+        f"{len(texts)} item texts ({len(distinct)} distinct): {hits} vectors from the cache {folder}, "
+        f"{len(missing)} encoded."
+    )
+    return np.stack([known[key] for key in keys])
 
 
-def _read(folder: Path, wanted: Collection[bytes]) -> dict[bytes, np.ndarray]:
-    """Vectors of the wanted keys from every file of the folder that can be read."""
-    known: dict[bytes, np.ndarray] = {}
-    dim: int | None = None
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            content = load_file(file)
-            keys, vectors = content["keys"], content["vectors"]
-            if keys.ndim != 2 or keys.shape[1] != 32 or vectors.ndim != 2 or len(keys) != len(vectors):
-                raise ValueError("keys and vectors do not belong together")
-            if dim not in (None, vectors.shape[1]):
-                raise ValueError(f"{vectors.shape[1]} dimensions beside {dim}")
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            getLogger().warning(f"The text cache file {file} is damaged and left out ({error}).")
+def default_cache_dir() -> Path:
+    """``$RECBOLE_LI_CACHE`` if set, else ``recbole_longinterest`` in the user's cache folder."""
+    own = os.environ.get("RECBOLE_LI_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification has relative paths ignored. expanduser keeps the ~ where there is no home.
+    root = base if base.is_absolute() else Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111
+    return root / "recbole_longinterest"
+
+
+def _load(folder: Path, wanted: set[bytes]) -> dict[bytes, Vectors]:
+    """The wanted vectors [dim] by key, from every shard that is whole."""
+    found: dict[bytes, Vectors] = {}
+    dim = None
+    for path, keys, vectors in _shards(folder):
+        dim = dim or vectors.shape[1]
+        if vectors.shape[1] != dim:
+            getLogger().warning(f"Ignored the text cache file {path}: {vectors.shape[1]} dimensions, others {dim}.")
             continue
-        dim = vectors.shape[1]
-        for key, vector in zip(map(bytes, keys), vectors, strict=True):
-            if key in wanted:
-                known[key] = vector
-    return known
+        for row, key in enumerate(keys):
+            if key in wanted and key not in found:
+                found[key] = vectors[row]
+    return found
 
 
-def _write(folder: Path, identity: str, keys: Sequence[bytes], vectors: np.ndarray) -> None:
-    """Add a file to the folder; a cache that cannot be written costs time, not the run."""
-    name = hashlib.sha256(b"".join(keys)).hexdigest()[:32]
-    tensors = {
-        "keys": np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), 32),
-        "vectors": np.ascontiguousarray(vectors, dtype=np.float32),
-    }
+def _shards(folder: Path) -> Iterator[tuple[Path, list[bytes], Vectors]]:
+    """Path, keys and vectors of the shards; damaged ones are left out with a warning."""
+    try:
+        paths = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    except OSError as error:
+        getLogger().warning(f"The text cache {folder} cannot be read ({error}); the texts are encoded again.")
+        return
+    for path in paths:
+        try:
+            yield path, *_read_shard(path)
+        except (OSError, ValueError) as error:
+            getLogger().warning(f"Ignored the text cache file {path} ({error}); its texts are encoded again.")
+
+
+def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
+    """Keys and vectors of a shard.
+
+    Raises:
+        ValueError: if the file is not what was written.
+    """
+    data = path.read_bytes()
+    if sha256(data).hexdigest() != path.stem:
+        raise ValueError("damaged: its content does not fit its name")
+    try:
+        tensors = load(data)
+        keys, vectors = tensors["keys"], tensors["vectors"]
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"not a shard: {error}") from error
+    if not (keys.dtype == np.uint8 and vectors.dtype == np.float32 and keys.shape == (len(vectors), 32)):
+        raise ValueError("not a shard: tensors of another shape or type")
+    return [row.tobytes() for row in keys], vectors
+
+
+def _save(folder: Path, identity: str, keys: Sequence[bytes], vectors: Vectors) -> None:
+    """Write a shard; a failure is a warning."""
+    data = save({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32), "vectors": vectors})
+    about = json.dumps({"format": FORMAT, "encoder": identity, "dim": vectors.shape[1]}, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "encoder.json", json.dumps({"identity": identity}, indent=2).encode())
-        _replace(folder / f"{name}.safetensors", save(tensors))
+        _replace(folder / "encoder.json", about.encode())
+        _replace(folder / f"{sha256(data).hexdigest()}.safetensors", data)
     except OSError as error:
-        getLogger().warning(f"Text vectors could not be cached in {folder} ({error}); they will be encoded again.")
+        getLogger().warning(
+            f"The text vectors are not kept: {folder} cannot be written ({error}). "
+            "Set RECBOLE_LI_CACHE to a folder that can be."
+        )
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a reader sees all of the file or none."""
-    with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file in one step: a reader sees the old one, the new one or none, never a part."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)  # noqa: PTH105 - the name is mkstemp's string
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

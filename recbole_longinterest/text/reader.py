@@ -1,15 +1,18 @@
-"""Item text from a RecBole atomic ``.item`` file, read outside RecBole.
-
-RecBole's own loading of item features quotes like a CSV (a title that starts with a quote crashes it), turns "Null"
-into a missing value, and changes the catalogue. Here a row is split at the separator and nothing else happens to it.
-"""
+"""Item texts from a RecBole ``.item`` file, read as they stand: no quoting, no missing-value words, no RecBole."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+TYPES = ("token", "token_seq", "float", "float_seq")
+SENTENCE_ENDS = (".", "!", "?")
+
+
+class ItemFileError(ValueError):
+    """An ``.item`` file that cannot give texts."""
+
 
 def read_item_text(
-    path: Path | str,
+    path: Path,
     item_field: str,
     text_fields: Sequence[str],
     *,
@@ -17,67 +20,106 @@ def read_item_text(
     seq_separator: str = " ",
     encoding: str = "utf-8",
 ) -> dict[str, str]:
-    """Text of every item that has one.
+    """Read the text of every item of an atomic file.
+
+    A text is the non-empty values of ``text_fields``, in that order, as sentences: ``"Heat. Action Crime. 1995"``. The
+    file is not read through RecBole, whose reader stops at a title that starts with a quote and turns the titles
+    "Null" and "NA" into missing values. Of two rows of one item the first counts, as in RecBole.
 
     Args:
-        path: the ``.item`` file; its first line is ``name:type`` for every column.
-        item_field: column of the item token.
-        text_fields: columns whose non-empty values make the text, joined by ". " in this order.
-        field_separator: between columns.
-        seq_separator: between the tokens of a sequence column; becomes a space in the text.
-        encoding: of the file.
+        path: the ``.item`` file; its first line is ``name:type`` for each column.
+        item_field: name of the column of item tokens.
+        text_fields: names of the columns that make the text, in order.
+        field_separator: what stands between columns.
+        seq_separator: what stands between the values of a ``token_seq`` or ``float_seq`` column; other than white space
+            it is written as a comma.
+        encoding: encoding of the file.
 
     Returns:
-        Raw item token to text. Of a repeated item the first row counts, as in RecBole.
+        Text by raw item token; an item whose text fields are all empty is left out.
 
     Raises:
-        ValueError: one sentence for a missing file or column, a row with too few or too many columns, or bytes that are
-            not in ``encoding``.
+        ItemFileError: (a ValueError) for a file that is absent, in another encoding or without one of the columns, for
+            a row with another number of columns than the header, and for empty ``text_fields``.
     """
     if not text_fields:
-        raise ValueError("text_fields is empty; name at least one column of the .item file, or set text_features: off.")
-    lines = _lines(Path(path), encoding)
-    header = next(lines, (1, ""))[1].split(field_separator)
-    types = dict(column.partition(":")[::2] for column in header)
-    names = list(types)
-    for field, key in ((item_field, "ITEM_ID_FIELD"), *((field, "text_fields") for field in text_fields)):
-        if field not in types:
-            raise ValueError(f"{path} has no column {field} (named by {key}); its columns are {', '.join(names)}.")
-    item_at = names.index(item_field)
-    text_at = [(names.index(field), types[field].endswith("_seq")) for field in text_fields]
+        raise ItemFileError("text_fields names no column; name columns of the .item file, or set text_features: off.")
+    path = Path(path)
+    if not path.is_file():
+        raise ItemFileError(f"There is no file {path}; item text needs an .item file. Add it or set text_features: off.")
+    rows = _rows(path, field_separator, encoding)
+    _, header = next(rows, (1, []))
+    columns = dict(_column(path, cell) for cell in header)
+    item_column, text_columns = _positions(path, list(columns), item_field, text_fields)
+    separators = [seq_separator if columns[field].endswith("_seq") else "" for field in text_fields]
 
     texts: dict[str, str] = {}
-    for number, line in lines:
-        values = line.split(field_separator)
-        if len(values) != len(header):
-            raise ValueError(f"{path}, line {number}: {len(header)} columns are expected, {len(values)} found.")
-        if values[item_at] not in texts:
-            parts = (values[at].replace(seq_separator, " ") if is_seq else values[at] for at, is_seq in text_at)
-            texts[values[item_at]] = _joined(parts)
-    return {token: text for token, text in texts.items() if text}
+    for number, cells in rows:
+        if len(cells) != len(columns):
+            raise ItemFileError(
+                f"{path}, line {number}: {len(cells)} columns where the header has {len(columns)}. "
+                "Mend the line, or set field_separator to what stands between the columns."
+            )
+        if cells[item_column] not in texts:
+            values = (_clean(cells[at], separator) for at, separator in zip(text_columns, separators, strict=True))
+            texts[cells[item_column]] = _join(value for value in values if value)
+    return {item: text for item, text in texts.items() if text}
 
 
-def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends; blank lines are passed over."""
-    if not path.is_file():
-        raise ValueError(f"There is no item file {path}; item text needs one, or set text_features: off.")
+def _rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number (from 1) and cells of every line that is not blank."""
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        encoding = "utf-8-sig"  # the same, and takes off the mark that Windows writes at the start
     try:
-        # newline="\n": other line breaks may stand inside a title
-        with path.open(
-            encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="\n"
-        ) as file:
+        # newline="\n": a line ends there only, not at the other characters that str.splitlines breaks at
+        with path.open(encoding=encoding, newline="\n") as file:
             for number, line in enumerate(file, start=1):
-                stripped = line.rstrip("\r\n")
-                if stripped:
-                    yield number, stripped
-    except (UnicodeDecodeError, LookupError) as error:
-        raise ValueError(f"{path} is not {encoding} text ({error}); set the right `encoding`.") from error
+                if line.strip():
+                    yield number, line.rstrip("\r\n").split(field_separator)
+    except (UnicodeError, LookupError) as error:
+        raise ItemFileError(
+            f"{path} cannot be read in the encoding {encoding.removesuffix('-sig')}: {error}. "
+            "Set the key encoding to the file's own, for instance encoding: latin-1."
+        ) from error
 
 
-def _joined(parts: Iterator[str]) -> str:
+def _column(path: Path, cell: str) -> tuple[str, str]:
+    """Name and type of a column from its ``name:type``."""
+    name, _, kind = cell.strip().rpartition(":")
+    if not name or kind not in TYPES:
+        raise ItemFileError(
+            f"{path}: the header must be name:type for each column, with a type of {', '.join(TYPES)}; got {cell!r}. "
+            "Mend the header, or set field_separator to what stands between the columns."
+        )
+    return name, kind
+
+
+def _positions(path: Path, columns: list[str], item_field: str, text_fields: Sequence[str]) -> tuple[int, list[int]]:
+    """Places of the item column and of the text columns."""
+    have = ", ".join(columns) or "none"
+    if item_field not in columns:
+        raise ItemFileError(f"{path} has no column {item_field}, the ITEM_ID_FIELD; its columns are: {have}.")
+    missing = [field for field in text_fields if field not in columns]
+    if missing:
+        raise ItemFileError(
+            f"{path} has no column {', '.join(map(str, missing))}, named in text_fields; its columns are: {have}. "
+            "Set text_fields to some of them."
+        )
+    return columns.index(item_field), [columns.index(field) for field in text_fields]
+
+
+def _clean(value: str, seq_separator: str) -> str:
+    """A value on one line with single spaces, its sequence separator written as a comma."""
+    if seq_separator.strip():
+        value = ", ".join(part.strip() for part in value.split(seq_separator) if part.strip())
+    return " ".join(value.split())
+
+
+def _join(values: Iterator[str]) -> str:
+    """Values as sentences; one that already ends as a sentence gets no second full stop."""
     text = ""
-    for part in parts:
-        words = " ".join(part.split())
-        if words:
-            text += (" " if text.endswith((".", "!", "?")) else ". " if text else "") + words
+    for value in values:
+        if text:
+            text += " " if text.endswith(SENTENCE_ENDS) else ". "
+        text += value
     return text

