@@ -31,7 +31,7 @@ MORE_ARGUMENTS = ("seed", "repeatable", "dataset", "numerical_features", "discre
 PHASES = ("train", "valid", "test")
 
 
-class StaleCache(Exception):  # noqa: N818 - not an error: the data set is made again
+class StaleCache(Exception):
     """A cache made with other settings."""
 
 
@@ -97,7 +97,7 @@ def save_split_dataloaders(config: Config, dataloaders: Sequence[Any]) -> None:
         "class": type(parts[0]).__name__,
         "arguments": _arguments(config, "eval_args"),
         "parts": _plain_parts(parts),
-        "generators": [loader.generator.get_state() for loader in dataloaders],
+        "generators": [_generator_state(loader) for loader in dataloaders],
     }
     write_plain({"format": FORMAT, **content}, file)
 
@@ -179,8 +179,8 @@ def _plain_parts(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
 def _plain_attribute(value: object, where: str) -> dict[str, Any]:
     if hasattr(value, "to_cache"):
         return {"cached": to_plain(value.to_cache(), where)}
-    if is_dataclass(value) and _dataclasses().get(type(value).__name__) is type(value):
-        return {"dataclass": type(value).__name__, "fields": to_plain(asdict(value), where)}  # type: ignore[call-overload]
+    if is_dataclass(value) and not isinstance(value, type) and type(value) is _dataclasses().get(type(value).__name__):
+        return {"dataclass": type(value).__name__, "fields": to_plain(asdict(value), where)}
     if isinstance(value, Logger):
         return {"logger": True}
     return {"value": to_plain(value, where)}
@@ -219,14 +219,14 @@ def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], numb
     datasets: list[Dataset] = []
     try:
         for plain in content["parts"]:
-            dataset = kind.__new__(kind)
+            dataset = object.__new__(kind)
             if datasets:
                 vars(dataset).update(vars(datasets[0]))
             dataset.config = config
             dataset.logger = getLogger()
             later = []
             for name, value in plain.items():
-                if not isinstance(name, str) or hasattr(kind, name) and callable(getattr(kind, name)):
+                if not isinstance(name, str) or callable(getattr(kind, name, None)):
                     raise CheckpointError(f"{name} is not an attribute of {kind.__name__}")
                 if "cached" in value:
                     later.append(name)  # may need the other attributes
@@ -242,7 +242,7 @@ def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], numb
     return datasets
 
 
-def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor]) -> tuple[Any, ...]:
+def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor | None]) -> tuple[Any, ...]:
     """Samplers and loaders over split data sets, as RecBole's ``data_preparation`` makes them."""
     whole = parts[0].copy(cat_interactions([part.inter_feat for part in parts if len(part.inter_feat)]))
     samplers = recbole.data.utils.create_samplers(config, whole, parts)
@@ -255,6 +255,12 @@ def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor
             more = [KGSampler(whole, negatives["distribution"], negatives["alpha"])]
             shuffle = True
         loader = recbole.data.utils.get_dataloader(config, phase)(config, part, sampler, *more, shuffle=shuffle)
-        loader.generator.set_state(state)
+        if state is not None:
+            loader.generator.set_state(state)
         loaders.append(loader)
     return tuple(loaders)
+
+
+def _generator_state(loader: Any) -> torch.Tensor | None:  # noqa: ANN401
+    generator = getattr(loader, "generator", None)  # a knowledge loader has two loaders inside, seeded when made
+    return None if generator is None else generator.get_state()

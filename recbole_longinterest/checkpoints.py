@@ -11,20 +11,16 @@ import pickle
 import pickletools
 import re
 import secrets
+import warnings
 import zipfile
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import recbole.data.utils
 import recbole.utils
 import torch
 from recbole.config.configurator import Config
-from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
-from recbole.utils import init_logger, init_seed, set_color
+from recbole.model.abstract_recommender import AbstractRecommender
 
-from recbole_longinterest import distributed
-from recbole_longinterest.imports import QUICK_START, rebind
 from recbole_longinterest.plain import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
@@ -124,16 +120,16 @@ def plain_configs() -> None:
     evaluates text. Copies within a process are made attribute by attribute, as before.
     """
 
-    def __reduce__(self: Config) -> tuple[Any, ...]:  # noqa: N807
+    def __reduce__(self: Config) -> tuple[Any, ...]:
         return rebuild_config, (plain_config(self),)
 
-    def __deepcopy__(self: Config, memo: dict[int, Any]) -> Config:  # noqa: N807
+    def __deepcopy__(self: Config, memo: dict[int, Any]) -> Config:
         twin = Config.__new__(type(self))
         memo[id(self)] = twin
         vars(twin).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
         return twin
 
-    def __copy__(self: Config) -> Config:  # noqa: N807
+    def __copy__(self: Config) -> Config:
         twin = Config.__new__(type(self))
         vars(twin).update(vars(self))
         return twin
@@ -179,7 +175,9 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
     if not path.is_file():
         raise CheckpointError(f"There is no {what} file {path}.")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():  # of a newer pickle protocol, which is refused
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location=map_location, weights_only=True)
     except CheckpointError as error:
         raise CheckpointError(f"Refused to load {path}: {error}") from error
     except pickle.UnpicklingError as error:
@@ -263,7 +261,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
         raise CheckpointError(f"{path} is a broken checkpoint: {error}") from error
 
 
-def load_weights(model: torch.nn.Module, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Put a checkpoint's weights and other parameters into a model.
 
     Raises:
@@ -292,7 +290,7 @@ def load_weights(model: torch.nn.Module, state: dict[str, Any], path: str | os.P
     model.load_other_parameter({name: value for name, value in others.items() if name not in layers})
 
 
-def _other_parameter(model: torch.nn.Module) -> dict[str, Any]:
+def other_parameter(model: AbstractRecommender) -> dict[str, Any]:
     """RecBole's other parameters; of a whole layer (SASRecF, DIN, ...) the weights, and not the layer itself."""
     return {
         name: {part: module.state_dict() for part, module in _hidden_modules(value)}
@@ -309,106 +307,3 @@ def _hidden_modules(layer: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]
         if isinstance(table, dict) and not attribute.startswith("_"):
             found += [(f"{attribute}.{key}", part) for key, part in table.items() if isinstance(part, torch.nn.Module)]
     return found
-
-
-# --- RecBole's own ways to a checkpoint ------------------------------------------------------------------------------
-
-
-def safe_checkpoints() -> None:
-    """Trainers write protocol 4 in place and read with a plain ``torch.load``, refused by torch >= 2.6 (#2174, #2212).
-
-    All of RecBole's ways to a checkpoint go through this module, and a checkpoint of a GPU loads without one.
-    """
-    evaluate = Trainer.evaluate
-
-    def _save_checkpoint(self: Trainer, epoch: int, verbose: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
-            return
-        path = kwargs.pop("saved_model_file", self.saved_model_file)
-        save_checkpoint(_trainer_state(self, epoch), path)
-        if verbose:
-            self.logger.info(set_color("Saving current", "blue") + f": {path}")
-
-    def resume_checkpoint(self: Trainer, resume_file: str | os.PathLike[str]) -> None:
-        self.saved_model_file = str(resume_file)
-        state = load_checkpoint(resume_file, self.device)
-        self.start_epoch = state["epoch"] + 1
-        self.cur_step = state["cur_step"]
-        self.best_valid_score = state["best_valid_score"]
-        if state["config"]["model"].lower() != self.config["model"].lower():
-            self.logger.warning(f"{resume_file} is a checkpoint of {state['config']['model']}.")
-        load_weights(self.model, state, resume_file)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
-
-    def evaluate_loaded(
-        self: Trainer,
-        eval_data: Any,  # noqa: ANN401
-        load_best_model: bool = True,
-        model_file: str | os.PathLike[str] | None = None,
-        show_progress: bool = False,
-    ) -> Any:  # noqa: ANN401
-        if eval_data and load_best_model:
-            distributed.wait_for_all(self.config)  # rank 0 may still be writing
-            path = model_file or self.saved_model_file
-            load_weights(self.model, load_checkpoint(path, self.device), path)
-            self.logger.info(f"Loading model structure and parameters from {path}")
-        return evaluate(self, eval_data, load_best_model=False, show_progress=show_progress)
-
-    def save_pretrained_model(self: PretrainTrainer, epoch: int, saved_model_file: str) -> None:
-        save_checkpoint(_trainer_state(self, epoch), saved_model_file)
-        self.saved_model_file = saved_model_file
-
-    def _save_tree_checkpoint(self: DecisionTreeTrainer, epoch: int) -> None:
-        state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
-        state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
-        save_checkpoint(state, self.saved_model_file)
-
-    Trainer._save_checkpoint = _save_checkpoint
-    Trainer.resume_checkpoint = resume_checkpoint
-    Trainer.evaluate = evaluate_loaded
-    PretrainTrainer.save_pretrained_model = save_pretrained_model
-    DecisionTreeTrainer._save_checkpoint = _save_tree_checkpoint
-    rebind("load_data_and_model", load_data_and_model, *QUICK_START)
-
-
-def _trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
-    return {
-        "config": trainer.config,
-        "epoch": epoch,
-        "cur_step": trainer.cur_step,
-        "best_valid_score": trainer.best_valid_score,
-        "state_dict": trainer.model.state_dict(),
-        "other_parameter": _other_parameter(trainer.model),
-        "optimizer": trainer.optimizer.state_dict(),
-    }
-
-
-def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
-    """RecBole's ``load_data_and_model``: the data of a checkpoint's config, and its model.
-
-    Args:
-        model_file: the checkpoint.
-
-    Returns:
-        config, model, dataset, train_data, valid_data, test_data.
-
-    Raises:
-        CheckpointError: as :func:`load_checkpoint` and :func:`load_weights`.
-    """
-    state = load_checkpoint(model_file)
-    config = state["config"]
-    distributed.leave_finished_group(config)
-    init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
-    logger = getLogger()
-    logger.info(config)
-
-    dataset = recbole.data.utils.create_dataset(config)
-    logger.info(dataset)
-    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
-
-    init_seed(config["seed"], config["reproducibility"])
-    model = recbole.utils.get_model(config["model"])(config, train_data._dataset).to(config["device"])
-    load_weights(model, state, model_file)
-    return config, model, dataset, train_data, valid_data, test_data

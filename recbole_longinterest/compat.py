@@ -5,9 +5,7 @@ nor transformers is imported: ``recbole.quick_start`` imports ray, so what is me
 """
 
 import contextlib
-import difflib
 import os
-import pkgutil
 import secrets
 import site
 import sys
@@ -22,20 +20,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import recbole.model
+import recbole.trainer.hyper_tuning
 import recbole.trainer.trainer
-import recbole.utils
 import scipy.sparse
 import torch
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
+from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
-from recbole_longinterest import caches, checkpoints, distributed
-from recbole_longinterest.imports import QUICK_START, after_import, rebind
-
-MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
+from recbole_longinterest import caches, checkpoints, distributed, model_names, trainer_checkpoints
+from recbole_longinterest.imports import QUICK_START, after_import
 
 _applied: set[str] = set()
 _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
@@ -77,64 +73,8 @@ def numpy_aliases() -> None:
     compatibility_settings()
 
 
-def model_names() -> None:
-    """``get_model`` ends an unknown name in "No module named 'lightgbm'", on every version (#2172).
-
-    It tries RecBole's packages in turn, and importing the last one needs lightgbm and xgboost.
-    """
-    original = recbole.utils.get_model
-
-    def get_model(model_name: str) -> type:
-        """Model class of this name; ValueError with the close names if there is none."""
-        known = _known_models()
-        right = known.get(model_name.lower())
-        if right is not None:
-            try:
-                return original(model_name)
-            except ModuleNotFoundError as error:
-                if (error.name or "").startswith("recbole"):
-                    raise
-                raise ValueError(
-                    f"{model_name} needs the package {error.name}, which is not installed: pip install {error.name}"
-                ) from error
-            except AttributeError:
-                right = _spelling(model_name.lower()) or right
-                if right == model_name:
-                    raise
-        close = [right] if right else [known[n] for n in difflib.get_close_matches(model_name.lower(), known, n=3)]
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
-
-    rebind(
-        "get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1]
-    )
-
-
-def _known_models() -> dict[str, str]:
-    """Lower-case name -> right name of every model, without importing any."""
-    settings = Path(recbole.__file__).parent / "properties" / "model"
-    spelled = {file.stem.lower(): file.stem for file in settings.glob("*.yaml")}
-    spelled |= {"lightgbm": "LightGBM", "xgboost": "XGBoost"}  # their yaml files are in lower case
-    folders = [str(Path(recbole.model.__path__[0]) / f"{kind}_recommender") for kind in MODEL_PACKAGES]
-    names = [module.name for module in pkgutil.iter_modules(folders)]
-    for kind in MODEL_PACKAGES:
-        prefix = f"recbole.model.{kind}_recommender."
-        names += [name.removeprefix(prefix) for name in list(sys.modules) if name.startswith(prefix)]
-    return {name: spelled.get(name) or _spelling(name) or name for name in names}
-
-
-def _spelling(lower: str) -> str | None:
-    """Name of the class that an imported model module holds."""
-    for kind in MODEL_PACKAGES:
-        module = sys.modules.get(f"recbole.model.{kind}_recommender.{lower}")
-        for name, value in vars(module).items() if module else ():
-            if name.lower() == lower and isinstance(value, type):
-                return name
-    return None
-
-
 def missing_values() -> None:
-    """``Dataset._fill_nan`` fills a column of a table in place, which does nothing in pandas 3 (no upstream issue known).
+    """``Dataset._fill_nan`` fills a column of a table in place: pandas 3 does nothing (no upstream issue known).
 
     NaN stays and becomes a wild id or a NaN score. The same value is filled in, by assignment.
     """
@@ -206,6 +146,19 @@ def _with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
     copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__doc__ = function.__doc__
     return copy
+
+
+def writable_columns() -> None:
+    """``Dataset._dataframe_to_interaction`` makes tensors over a table's memory (no upstream issue known).
+
+    pandas 3 gives it out read-only, so torch warns of undefined behaviour at every run. The columns are copied first.
+    """
+    original = Dataset._dataframe_to_interaction
+
+    def _dataframe_to_interaction(self: Dataset, data: pd.DataFrame) -> Interaction:
+        return original(self, {name: SimpleNamespace(values=np.array(data[name].values)) for name in data})
+
+    Dataset._dataframe_to_interaction = _dataframe_to_interaction
 
 
 def sparse_update() -> None:
@@ -306,7 +259,7 @@ def checkpoint_names() -> None:
 def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
     original = owner.__init__  # type: ignore[misc]
 
-    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401, N807
+    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
         original(self, config, model)
         suffix = distributed.from_first_rank(config, secrets.token_hex(6))
         for attribute in attributes:
@@ -339,20 +292,29 @@ def ray_objective() -> None:
         after_import(name, install)
 
 
+def exhaustive_search() -> None:
+    """``HyperTuning``'s default search draws with RandomState, hyperopt >= 0.2.7 needs a Generator (#1868)."""
+    generators = SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng))
+    search = recbole.trainer.hyper_tuning.exhaustive_search
+    recbole.trainer.hyper_tuning.exhaustive_search = _with_globals(search, np=generators)
+
+
 FIXES: dict[str, Callable[[], None]] = {
     "numpy_aliases": numpy_aliases,
-    "model_names": model_names,
+    "model_names": model_names.model_names,
     "missing_values": missing_values,
     "empty_sequences": empty_sequences,
     "sequence_lengths": sequence_lengths,
+    "writable_columns": writable_columns,
     "sparse_update": sparse_update,
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
     "checkpoint_names": checkpoint_names,
     "gradient_scaler": gradient_scaler,
     "ray_objective": ray_objective,
+    "exhaustive_search": exhaustive_search,
     "plain_configs": checkpoints.plain_configs,
-    "safe_checkpoints": checkpoints.safe_checkpoints,
+    "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
     "safe_caches": caches.safe_caches,
     "processes_without_gpu": distributed.processes_without_gpu,
     "plugin_in_processes": distributed.plugin_in_processes,

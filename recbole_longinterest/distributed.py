@@ -72,7 +72,7 @@ def processes_without_gpu() -> None:
         if rank != 0:
             settings.update(state="error", show_progress=False, verbose=False)
 
-    def __init__(self: AbstractTrainer, config: Config, model: torch.nn.Module) -> None:  # noqa: N807
+    def __init__(self: AbstractTrainer, config: Config, model: torch.nn.Module) -> None:
         if config["single_spec"] or config["device"].type == "cuda":
             init_trainer(self, config, model)
             return
@@ -99,8 +99,9 @@ def run_recboles(rank: int, *args: Any) -> None:  # noqa: ANN401
         rank: number of the process on this machine.
         args: model, dataset, config_file_list and a dict of further arguments.
     """
-    import recbole_longinterest  # noqa: F401 - registers
     from recbole.quick_start import run_recbole
+
+    import recbole_longinterest  # noqa: F401 - registers
 
     *places, kwargs = args
     if not isinstance(kwargs, MutableMapping):

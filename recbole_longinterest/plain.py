@@ -60,6 +60,10 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
     if isinstance(value, (list, tuple)):
         items = [to_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
         return items if isinstance(value, list) else tuple(items)
+    if scipy.sparse.issparse(value) and value.format in SPARSE_FORMATS:  # some are dicts too
+        matrix = value.tocoo()
+        parts = {name: to_plain(getattr(matrix, name), where) for name in ("data", "row", "col")}
+        return {"#sparse": {"format": value.format, "shape": [int(size) for size in value.shape], **parts}}
     if isinstance(value, dict):
         return _plain_dict(value, where)
     if isinstance(value, (set, frozenset)):
@@ -75,10 +79,6 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
         return {"#table": {"rows": len(value), "columns": columns, "index": _plain_index(value.index, where)}}
     if isinstance(value, Interaction):
         return {"#interaction": to_plain(value.interaction, where)}
-    if scipy.sparse.issparse(value) and value.format in SPARSE_FORMATS:
-        matrix = value.tocoo()
-        parts = {name: to_plain(getattr(matrix, name), where) for name in ("data", "row", "col")}
-        return {"#sparse": {"format": value.format, "shape": [int(size) for size in value.shape], **parts}}
     raise _no_plain_form(value, where)
 
 

@@ -142,11 +142,10 @@ class TextEncoder:
 
     def _encode_tokens(self, tokenizer: Any, model: Any, tokens: Any, show_progress: bool) -> NDArray[np.float32]:  # noqa: ANN401
         """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
-        for ids, *others in zip(tokens["input_ids"], *(tokens[name] for name in tokens if name != "input_ids"), strict=True):
-            if not ids:
-                ids.append(tokenizer.pad_token_id)
-                for values in others:
-                    values.append(1)
+        for row, ids in enumerate(tokens["input_ids"]):
+            if not ids:  # "" in GPT-2: no special tokens, so nothing to pool
+                for name, values in tokens.items():
+                    values[row].append({"input_ids": tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
         lengths = [len(ids) for ids in tokens["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         parts = []

@@ -81,7 +81,14 @@ def load_model(name: str) -> tuple[Any, Any]:
             model, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
     except Exception as error:  # transformers raises whatever its parts raise; the user needs the folder and the reason
         raise EncoderError(f"The text encoder {name} cannot be loaded from {folder}: {one_line(error)}.") from error
-    halves = getattr(model.config, "is_encoder_decoder", False)
+    # Without its files transformers makes a tokenizer of marks alone (T5's has one "word"): all texts would be equal.
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise EncoderError(
+            f"The text encoder {name} has no vocabulary: its tokenizer files are not in {folder}. "
+            "Add them with the tokenizer's save_pretrained, or name another."
+        )
+    # Not config.is_encoder_decoder: a T5 saved as an encoder alone says no, and is loaded with an empty decoder.
+    halves = hasattr(model, "encoder") and hasattr(model, "decoder")
     # transformers fills missing weights with random numbers; those of a pooler or a decoder are not used here.
     unused = ("pooler", "decoder.") if halves else ("pooler",)
     missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in unused))
@@ -142,9 +149,7 @@ def _from_hub(name: str) -> Path:
     try:
         wanted = ["*.safetensors", "*.safetensors.index.json", *(f"*{suffix}" for suffix in ABOUT_MODEL)]
         # "*/*": onnx/ and the like are other forms of the same weights
-        folder = Path(
-            snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], etag_timeout=HUB_TIMEOUT)
-        )
+        folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], etag_timeout=HUB_TIMEOUT))
     except Exception as error:  # no network, no such model, no access: one answer
         raise EncoderError(
             f"The text encoder {name!r} is not minilm, not a folder, and cannot be had from the Hugging Face hub: "

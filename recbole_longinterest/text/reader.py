@@ -46,7 +46,9 @@ def read_item_text(
         raise ItemFileError("text_fields names no column; name columns of the .item file, or set text_features: off.")
     path = Path(path)
     if not path.is_file():
-        raise ItemFileError(f"There is no file {path}; item text needs an .item file. Add it or set text_features: off.")
+        raise ItemFileError(
+            f"There is no file {path}; item text needs an .item file. Add it or set text_features: off."
+        )
     rows = _rows(path, field_separator, encoding)
     _, header = next(rows, (1, []))
     columns = dict(_column(path, cell) for cell in header)
@@ -98,7 +100,10 @@ def _positions(path: Path, columns: list[str], item_field: str, text_fields: Seq
     """Places of the item column and of the text columns."""
     have = ", ".join(columns) or "none"
     if item_field not in columns:
-        raise ItemFileError(f"{path} has no column {item_field}, the ITEM_ID_FIELD; its columns are: {have}.")
+        raise ItemFileError(
+            f"{path} has no column {item_field}, the ITEM_ID_FIELD; its columns are: {have}. "
+            "Set ITEM_ID_FIELD to one of them, or set field_separator to what stands between the columns."
+        )
     missing = [field for field in text_fields if field not in columns]
     if missing:
         raise ItemFileError(

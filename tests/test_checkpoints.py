@@ -1,0 +1,410 @@
+"""Checkpoints: everything comes back, nothing in a file runs, every bad file gets one clear sentence."""
+
+import copy
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import torch
+from recbole.config import Config
+from recbole.trainer import Trainer
+from recbole.utils import FeatureType, InputType, ModelType, get_model
+
+from recbole_longinterest import caches, compat
+from recbole_longinterest.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    load_weights,
+    plain_config,
+    rebuild_config,
+    save_checkpoint,
+)
+from recbole_longinterest.plain import PlainError, from_plain, to_plain
+from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from tests.conftest import synthetic_inter
+
+compat.apply()
+
+EVIL = "__import__('os').system('touch ran')"
+
+
+class Evil:
+    """Unpickled, it makes the file `ran`."""
+
+    def __init__(self, function: Callable[..., Any] = os.system, *args: Any) -> None:
+        self.call = function, args or ("touch ran",)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran(_own_folder: None) -> Any:
+    yield
+    assert not Path("ran").exists()
+
+
+@pytest.fixture
+def config(write_dataset: Callable[..., Path]) -> Callable[..., Config]:
+    def make(model: str = "BPR", **settings: Any) -> Config:
+        root = write_dataset("tiny", synthetic_inter())
+        small = {"data_path": str(root), "epochs": 1, "embedding_size": 8, "state": "ERROR", "show_progress": False}
+        return Config(model, "tiny", config_dict={**small, **settings})
+
+    return make
+
+
+def state_of(config: Config, **more: Any) -> dict[str, Any]:
+    return {"config": config, "state_dict": {"weight": torch.ones(2)}, **more}
+
+
+def fitted(config: Config) -> tuple[Any, Any]:
+    """Trainer of a fitted model, and its test data."""
+    train, valid, test = caches.recbole.data.utils.data_preparation(config, caches.create_dataset(config))
+    trainer = Trainer(config, get_model(config["model"])(config, train._dataset))
+    trainer.fit(train, valid, verbose=False)
+    return trainer, test
+
+
+# --- the config ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy, copy.copy])
+def test_a_config_comes_back(config: Callable[..., Config], way: Callable[[Config], Config]) -> None:
+    settings = {"train_neg_sample_args": None, "pair": (1, "a"), "nested": {"a": [1.5, None, {"b": True}]}}
+    before = config("GRU4Rec", **settings)
+    after = way(before)
+    assert after.final_config_dict == before.final_config_dict
+    assert after.external_config_dict == before.external_config_dict
+    assert after.internal_config_dict == before.internal_config_dict
+    assert str(after) == str(before)
+    assert after.model_class is before.model_class and after["device"] == before["device"]
+    assert (after["MODEL_TYPE"], after["MODEL_INPUT_TYPE"]) == (ModelType.SEQUENTIAL, InputType.POINTWISE)
+    after["epochs"] = 99
+    assert way is copy.copy or before["epochs"] == 1
+
+
+def test_a_config_goes_through_cloudpickle(config: Callable[..., Config]) -> None:
+    before = config()
+    assert pickle.loads(cloudpickle.dumps(before)).final_config_dict == before.final_config_dict
+
+
+def test_text_in_a_config_stays_text(config: Callable[..., Config]) -> None:
+    fields = plain_config(config())
+    fields["final_config_dict"]["note"] = fields["external_config_dict"]["note"] = EVIL
+    fields["dataset"] = fields["model"] = EVIL
+    again = rebuild_config(fields)
+    assert again["note"] == again.dataset == EVIL
+    with pytest.raises(ValueError, match="There is no model"):
+        _ = again.model_class
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda fields: fields["final_config_dict"].update(x=os.system), r"config\.final_config_dict\.x is of type"),
+        (lambda fields: fields.update(model=3), "wrong or missing model"),
+        (lambda fields: fields.pop("external_config_dict"), "wrong or missing external_config_dict"),
+        (lambda fields: fields.update(__class__="x"), "wrong or missing __class__"),
+        (lambda fields: fields.update(compatibility_settings="x"), "wrong or missing compatibility_settings"),
+        (lambda fields: fields.update(x={"#enum": ["ModelType", "NONE"]}), "ModelType.NONE is not one of"),
+        (lambda fields: fields.update(x={"#device": "cpu; ls"}), "is not a device"),
+        (lambda fields: fields.update(x={"#call": "os.system"}), "#call is not among"),
+    ],
+)
+def test_a_poisoned_config_is_refused(config: Callable[..., Config], change: Callable[..., Any], match: str) -> None:
+    fields = plain_config(config())
+    change(fields)
+    with pytest.raises(CheckpointError, match=match):
+        rebuild_config(fields)
+    with pytest.raises(CheckpointError, match="wrong or missing model"):
+        rebuild_config([])  # type: ignore[arg-type]
+
+
+def test_a_config_with_something_else_in_it_says_where(config: Callable[..., Config]) -> None:
+    odd = config()
+    odd["hook"] = print
+    with pytest.raises(PlainError, match=r"config\.final_config_dict\.hook is of type builtins\.builtin_function"):
+        pickle.dumps(odd)
+    odd["hook"] = torch.ones(1)
+    with pytest.raises(PlainError, match=r"holds tensors or arrays .*hook is of type torch\.Tensor"):
+        pickle.dumps(odd)
+    assert copy.deepcopy(odd)["hook"] == 1  # within a process anything goes
+
+
+def test_a_gpu_of_another_machine_becomes_the_cpu(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = config()
+    elsewhere["device"] = torch.device("cuda:1")
+    save_checkpoint(state_of(elsewhere), "a.pth")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert load_checkpoint("a.pth")["config"]["device"] == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert load_checkpoint("a.pth")["config"]["device"] == torch.device("cuda")
+
+
+# --- plain data ------------------------------------------------------------------------------------------------------
+
+
+def test_values_come_back(tmp_path: Path) -> None:
+    ragged = np.empty(3, dtype=object)
+    ragged[:] = [np.array([1, 2]), np.array([], dtype=np.int64), np.array([3])]
+    words = np.empty(2, dtype=object)
+    words[:] = [np.array(["a", "long word"]), np.array(["b"])]
+    values = {
+        "number": np.float64(0.5),
+        "infinite": -np.inf,
+        "flag": np.bool_(True),
+        "array": np.arange(6, dtype=np.int16).reshape(2, 3),
+        "texts": np.array(["a", "bc"]),
+        "objects": np.array(["a", None, 3], dtype=object),
+        "ragged": ragged,
+        "words": words,
+        "type": FeatureType.TOKEN_SEQ,
+        "set": {1, 2},
+        "keys": {np.str_("a"): np.int64(1), 2: None},
+        "tensor": torch.arange(3),
+    }
+    torch.save({name: to_plain(value, name) for name, value in values.items()}, "v.pth", pickle_protocol=2)
+    again = {name: from_plain(value) for name, value in torch.load("v.pth", weights_only=True).items()}
+    assert (again["number"], again["infinite"], again["flag"]) == (0.5, -np.inf, True)
+    assert type(again["number"]) is float and again["array"].dtype == np.int16
+    np.testing.assert_array_equal(again["array"], values["array"])
+    assert again["texts"].tolist() == ["a", "bc"] and again["objects"].tolist() == ["a", None, 3]
+    for name in ("ragged", "words"):
+        assert [list(item) for item in again[name]] == [list(item) for item in values[name]]
+    assert (again["type"], again["set"], again["keys"]) == (FeatureType.TOKEN_SEQ, {1, 2}, {"a": 1, 2: None})
+    assert torch.equal(again["tensor"], values["tensor"])
+
+
+def test_tables_and_matrices_come_back() -> None:
+    table = pd.DataFrame({"id": [3, 1], "value": [0.5, np.nan], "text": ["a", None]}, index=[5, 7])
+    table["seq"] = [np.array([1, 2]), np.array([3])]
+    pd.testing.assert_frame_equal(from_plain(to_plain(table, "table")), table)
+    pd.testing.assert_series_equal(from_plain(to_plain(table["id"].reset_index(drop=True), "x")), pd.Series([3, 1]))
+    for kind in ("csr", "csc", "coo", "lil", "dok"):
+        matrix = scipy.sparse.random(4, 5, 0.5, format=kind, random_state=0)
+        again = from_plain(to_plain(matrix, "matrix"))
+        assert again.format == kind and (again.toarray() == matrix.toarray()).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (object(), r"^x is of type builtins\.object, which a file cannot hold"),
+        ({"a": [1, print]}, r"^x\.a\[1\] is of type"),
+        ({"#array": 1}, r"^x has the single key '#array'"),
+        (np.array(["2020"], dtype="M8[D]"), r"^x \(dtype datetime64\[D\]\) is of type"),
+        (np.longdouble(1), r"^x is of type numpy\.longdouble"),
+        (pd.Series(["a"], dtype="category"), r"^x \(dtype category\)"),
+    ],
+)
+def test_what_has_no_plain_form_is_named(value: Any, match: str) -> None:
+    with pytest.raises(PlainError, match=match):
+        to_plain(value, "x")
+
+
+@pytest.mark.parametrize(
+    ("plain", "match"),
+    [
+        ({"#sparse": {"format": "eval", "shape": [], "data": 0, "row": 0, "col": 0}}, "eval is not among"),
+        ({"#ragged": {}}, "What stands under #ragged is broken"),
+        (b"bytes", "bytes is not plain data"),
+    ],
+)
+def test_broken_plain_data_is_refused(plain: Any, match: str) -> None:
+    with pytest.raises(PlainError, match=match):
+        from_plain(plain)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_comes_back(config: Callable[..., Config]) -> None:
+    other = {"matrix": scipy.sparse.eye(3, format="csr"), "popularity": np.arange(3), "score": np.float64(1.5)}
+    save_checkpoint(state_of(config(), best_valid_score=np.float64(-np.inf), other_parameter=other), "new/a.pth")
+    again = load_checkpoint("new/a.pth")
+    assert again["best_valid_score"] == -np.inf and again["other_parameter"]["score"] == 1.5
+    assert again["other_parameter"]["popularity"].tolist() == [0, 1, 2]
+    assert again["other_parameter"]["matrix"].diagonal().tolist() == [1, 1, 1]
+    assert torch.equal(again["state_dict"]["weight"], torch.ones(2))
+    assert torch.load("new/a.pth", weights_only=True)["config"]["model"] == "BPR"
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(config: Callable[..., Config]) -> None:
+    save_checkpoint(state_of(config()), "a.pth")
+    before = Path("a.pth").read_bytes()
+    with pytest.raises(PlainError, match=r"^other_parameter\.x is of type"):
+        save_checkpoint(state_of(config(), other_parameter={"x": print}), "a.pth")
+    odd = config()
+    odd["hook"] = print  # found while torch writes
+    with pytest.raises(PlainError, match="hook"):
+        save_checkpoint(state_of(odd), "a.pth")
+    assert Path("a.pth").read_bytes() == before
+    assert [file.name for file in Path().glob("*.pth")] == ["a.pth"] and not list(Path().glob(".*tmp"))
+
+
+def cut_short(config: Config) -> None:
+    save_checkpoint(state_of(config), "bad.pth")
+    content = Path("bad.pth").read_bytes()
+    Path("bad.pth").write_bytes(content[: len(content) // 2])
+
+
+def poisoned(config: Config) -> None:
+    fields = plain_config(config)
+    fields["final_config_dict"]["hook"] = torch.ones(1)
+    torch.save(state_of(Evil(rebuild_config, fields)), "bad.pth", pickle_protocol=2)  # type: ignore[arg-type]
+
+
+BAD_FILES: dict[str, tuple[Callable[[Config], object], str]] = {
+    "missing": (lambda config: None, r"There is no checkpoint file bad\.pth\."),
+    "text": (
+        lambda config: Path("bad.pth").write_text("no checkpoint"),
+        r"bad\.pth is not a checkpoint, or it was cut",
+    ),
+    "empty": (lambda config: Path("bad.pth").write_bytes(b""), r"bad\.pth is not a checkpoint, or it was cut"),
+    "cut short": (cut_short, r"bad\.pth is not a checkpoint, or it was cut"),
+    "pickle": (
+        lambda config: Path("bad.pth").write_bytes(pickle.dumps(Evil(), protocol=2)),
+        r"Refused to load bad\.pth: it names (posix|nt)\.system, which is not on the list .*; it was not run\.",
+    ),
+    "pickle of today": (
+        lambda config: Path("bad.pth").write_bytes(pickle.dumps(Evil())),
+        r"it names (posix|nt)\.system, which is not on the list",
+    ),
+    "in the state": (
+        lambda config: torch.save(state_of(config, other=Evil()), "bad.pth"),
+        r"it names (posix|nt)\.system, which is not on the list",
+    ),
+    "in the state, protocol 4": (
+        lambda config: torch.save(state_of(config, other=Evil()), "bad.pth", pickle_protocol=4),
+        "it names .*, which is not on the list",
+    ),
+    "eval": (
+        lambda config: torch.save(state_of(config, other=Evil(eval, EVIL)), "bad.pth"),
+        r"it names (__builtin__\.|builtins\.)?eval, which is not on the list",
+    ),
+    "a call of Config": (
+        lambda config: torch.save(
+            state_of(Evil(Config, "BPR", "tiny", None, {"x": EVIL})),  # type: ignore[arg-type]
+            "bad.pth",
+        ),
+        r"it names recbole\.config\.configurator\.Config",
+    ),
+    "a call of rebuild_config": (poisoned, r"Refused to load bad\.pth: config\.final_config_dict\.hook is of type"),
+    "other code": (
+        lambda config: torch.save({"state_dict": {}}, "bad.pth"),
+        r"bad\.pth is not a checkpoint of RecBole: it has no config\. Load it with the code that wrote it",
+    ),
+    "another config": (
+        lambda config: torch.save({"state_dict": {}, "config": {"model": "BPR"}}, "bad.pth"),
+        "it has no RecBole config",
+    ),
+    "a tensor": (lambda config: torch.save(torch.ones(1), "bad.pth"), "it has no config and no state_dict"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_bad_files(config: Callable[..., Config], kind: str) -> None:
+    make, match = BAD_FILES[kind]
+    make(config())
+    for load in (load_checkpoint, load_data_and_model):
+        with pytest.raises(CheckpointError, match=match) as caught:
+            load("bad.pth")
+        assert "weights_only" not in str(caught.value)
+
+
+def test_the_trainer_refuses_a_bad_file(config: Callable[..., Config]) -> None:
+    trainer, test = fitted(config())
+    torch.save(state_of(config(), other=Evil()), "bad.pth")
+    with pytest.raises(CheckpointError, match="which is not on the list"):
+        trainer.evaluate(test, model_file="bad.pth")
+    with pytest.raises(CheckpointError, match="which is not on the list"):
+        trainer.resume_checkpoint("bad.pth")
+
+
+def test_a_checkpoint_that_points_at_a_pickle(config: Callable[..., Config]) -> None:
+    Path("data.pth").write_bytes(pickle.dumps(Evil()))
+    for key in ("dataset_save_path", "dataloaders_save_path"):
+        named = config()
+        named[key] = "data.pth"
+        save_checkpoint(state_of(named), "a.pth")
+        with pytest.raises(CheckpointError, match=rf"data\.pth is not a .* saved by this plugin .*unset {key}"):
+            load_data_and_model("a.pth")
+
+
+# --- RecBole's ways to a checkpoint ----------------------------------------------------------------------------------
+
+
+def test_training_resumes_where_it_stopped(config: Callable[..., Config]) -> None:
+    trainer, test = fitted(config(epochs=2))
+    again = Trainer(config(epochs=4), copy.deepcopy(trainer.model))
+    again.resume_checkpoint(trainer.saved_model_file)
+    assert again.start_epoch >= 1 and again.best_valid_score == trainer.best_valid_score
+    assert again.optimizer.state_dict()["state"].keys() == trainer.optimizer.state_dict()["state"].keys()
+    assert again.evaluate(test, load_best_model=False) == trainer.evaluate(test)
+
+
+def test_weights_of_another_catalogue_do_not_fit(config: Callable[..., Config]) -> None:
+    trainer, _ = fitted(config())
+    smaller = config(user_inter_num_interval="[8,inf)")
+    state = load_checkpoint(trainer.saved_model_file)
+    save_checkpoint({**state, "config": smaller}, "a.pth")
+    with pytest.raises(CheckpointError, match=r"The weights in a\.pth do not fit this BPR: .*user_embedding"):
+        load_data_and_model("a.pth")
+
+
+def test_layers_that_torch_does_not_see_come_back(write_dataset: Callable[..., Path]) -> None:
+    item = "item_id:token\tclass:token\n" + "".join(f"i{i}\tc{i % 3}\n" for i in range(20))
+    settings = {"data_path": str(write_dataset("tiny", synthetic_inter(), item)), "epochs": 1, "state": "ERROR"}
+    settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}}
+    settings |= {"selected_features": ["class"], "train_neg_sample_args": None, "hidden_size": 8, "inner_size": 8}
+    trainer, test = fitted(Config("SASRecF", "tiny", config_dict={**settings, "n_layers": 1, "show_progress": False}))
+    _, model, *_ = load_data_and_model(trainer.saved_model_file)
+    tables = [each.feature_embed_layer.token_embedding_table["item"] for each in (trainer.model, model)]
+    assert torch.equal(tables[0].embedding.weight, tables[1].embedding.weight)
+    assert Trainer(trainer.config, model).evaluate(test, load_best_model=False) == trainer.evaluate(test)
+    state = load_checkpoint(trainer.saved_model_file)
+    state["other_parameter"]["feature_embed_layer"] = {"layer": {}}
+    with pytest.raises(CheckpointError, match=r"The layer feature_embed_layer in b\.pth does not fit"):
+        load_weights(model, state, "b.pth")
+
+
+TRAIN = """
+import sys, torch, recbole_longinterest
+from recbole.quick_start import run_recbole, load_data_and_model
+for model in ("GRU4Rec", "SASRec"):
+    settings = {"data_path": "data", "epochs": 1, "train_neg_sample_args": None, "embedding_size": 8, "hidden_size": 8,
+                "inner_size": 8, "n_layers": 1, "state": "ERROR", "show_progress": False, "checkpoint_dir": model,
+                "load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
+    result = run_recbole(model, "tiny", config_dict=settings)
+    print(model, dict(result["test_result"]))
+"""
+
+RELOAD = """
+import glob, recbole_longinterest
+from recbole.quick_start import load_data_and_model
+from recbole.utils import get_trainer
+for model in ("GRU4Rec", "SASRec"):
+    [file] = glob.glob(model + "/*.pth")
+    config, network, _, _, _, test = load_data_and_model(file)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, network)
+    print(model, dict(trainer.evaluate(test, load_best_model=False)))
+"""
+
+
+@pytest.mark.slow
+def test_a_fresh_process_gives_the_same_result(write_dataset: Callable[..., Path], python: Callable[..., Any]) -> None:
+    write_dataset("tiny", synthetic_inter())
+    trained = python(TRAIN).stdout.splitlines()
+    assert [line.split()[0] for line in trained] == ["GRU4Rec", "SASRec"]
+    assert python(RELOAD).stdout.splitlines() == trained

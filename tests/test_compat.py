@@ -1,0 +1,521 @@
+"""Every fix: with all of them a thing works, with this one left out it fails on this stack.
+
+Run as a script, this module brings in compat without the plugin's ``__init__`` and forks once a check and mode.
+"""
+
+import json
+import logging
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from tests.conftest import synthetic_inter, synthetic_item  # noqa: E402
+
+pandas_3 = int(pd.__version__.split(".")[0]) >= 3
+
+# --- what needs each fix: runs in a process of its own, in an empty folder -------------------------------------------
+
+
+def tiny(model: str, inter: str | None = None, item: str | None = None, **settings: Any) -> Any:
+    """Config of a tiny data set, written here."""
+    from recbole.config import Config
+
+    folder = Path("data/tiny")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tiny.inter").write_text(inter or synthetic_inter())
+    (folder / "tiny.item").write_text(item or synthetic_item())
+    values = {
+        "data_path": "data",
+        "epochs": 1,
+        "embedding_size": 8,
+        "state": "ERROR",
+        "train_batch_size": 64,
+        **settings,
+    }
+    return Config(model, "tiny", config_dict=values)
+
+
+def trained(config: Any) -> tuple[Any, Any, Any]:
+    """Trainer of one fitted model, its training and its test data."""
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    init_seed(config["seed"], True)
+    train, valid, test = data_preparation(config, create_dataset(config))
+    model = get_model(config["model"])(config, train._dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    trainer.fit(train, valid, verbose=False, saved=True)
+    return trainer, train, test
+
+
+def loaded(config: Any) -> Any:
+    """The data set, before it is split."""
+    from recbole.data import create_dataset
+
+    return create_dataset(config)
+
+
+def numpy_aliases() -> None:
+    warnings.simplefilter("error")
+    tiny("BPR")
+    assert np.float is np.float64 and np.str is np.str_  # type: ignore[attr-defined]
+
+
+def model_names() -> None:
+    for wrong, right in (("SASRek", "SASRec"), ("sasrec", "SASRec"), ("bpr", "BPR")):
+        try:
+            tiny(wrong)
+        except ValueError as error:
+            assert f"There is no model '{wrong}'" in str(error) and right in str(error), error
+        else:
+            raise AssertionError(wrong)
+    assert tiny("SASRec", train_neg_sample_args=None).model_class.__name__ == "SASRec"
+
+
+def missing_values() -> None:
+    inter = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t\t1\nu1\ti2\t2\t2\nu2\ti1\t4\t3\n"
+    item = "item_id:token\tkind:token\ti2:float\ni1\ta\t1\ni2\t\t3\n"
+    data = loaded(tiny("BPR", inter, item, load_col=None, user_inter_num_interval=None, normalize_all=False))
+    assert data.inter_feat["rating"].tolist() == [3, 2, 4]
+    assert data.item_feat["kind"].tolist() == [0, 1, 2] or data.item_feat["kind"].tolist() == [0, 1, 0]
+    assert data.item_feat["i2"].tolist() == [2, 1, 3]
+
+
+def empty_sequences() -> None:
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", message="(?s).*inplace keyword")  # pandas 3.1, hidden by default
+    item = synthetic_item().replace("Title number 3", "").replace("Kind 2", "")
+    data = loaded(tiny("BPR", item=item, load_col={"inter": ["user_id", "item_id"], "item": "*"}))
+    titles = dict(zip(data.id2token("item_id", data.item_feat["item_id"]), data.item_feat["title"], strict=True))
+    assert len(titles["i3"]) == 0 and list(data.id2token("title", titles["i4"])) == ["Title", "number", "4"]
+
+
+def sequence_lengths() -> None:
+    item = "item_id:token\ttitle:token_seq\tsize:float_seq\n" + "".join(f"i{i}\tA B{i}\t{i} 2\n" for i in range(20))
+    data = loaded(tiny("BPR", item=item, load_col={"inter": ["user_id", "item_id"], "item": "*"}, normalize_all=True))
+    row = data.item_feat[data.item_feat["item_id"] == data.token2id("item_id", "i7")].iloc[0]
+    assert list(data.id2token("title", row["title"])) == ["A", "B7"]
+    assert np.allclose(row["size"], [7 / 19, 2 / 19])
+
+
+def writable_columns() -> None:
+    warnings.filterwarnings("error", message=".*not writable")
+    loaded(tiny("BPR")).build()
+
+
+def sparse_update() -> None:
+    trained(tiny("LightGCN"))
+
+
+def visible_gpus() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "3"
+    config = tiny("BPR")
+    assert (os.environ["CUDA_VISIBLE_DEVICES"], config["gpu_id"]) == ("3", "3")
+    assert (tiny("BPR", gpu_id="1")["gpu_id"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("1", "1")
+    assert tiny("BPR")["gpu_id"] == "0"  # what Config wrote itself is nobody's assignment
+    del os.environ["CUDA_VISIBLE_DEVICES"]
+    assert (tiny("BPR")["gpu_id"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("0", "0")
+
+
+def command_line_arguments() -> None:
+    for program in ("/usr/bin/pytest", os.__file__, torch.__file__, "/env/lib/site-packages/ipykernel_launcher.py"):
+        sys.argv = [program, "--epochs=3", "-x"]
+        assert tiny("BPR")["epochs"] == 1, program
+    sys.argv = ["run_recbole.py", "--epochs=3", "--note=a=b", "--learner=adam"]
+    assert (tiny("BPR")["epochs"], tiny("BPR")["note"]) == (3, "a=b")
+
+
+def checkpoint_names() -> None:
+    config = tiny("BPR")
+    trainer, _, _ = trained(config)
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    other = type(trainer)(config, trainer.model)
+    twin = type(trainer)(config, trainer.model)
+    assert other.saved_model_file != twin.saved_model_file
+    assert torch.equal(state[0], torch.get_rng_state()) and (state[1] == np.random.get_state()[1]).all()
+    assert re.fullmatch(r"BPR-\w+-\d+-\d+_[\d-]+-[0-9a-f]{12}\.pth", Path(twin.saved_model_file).name)
+
+
+def gradient_scaler() -> None:
+    warnings.filterwarnings("error", category=FutureWarning)
+    trained(tiny("BPR"))
+
+
+class Session:
+    """What stands in a Ray trial."""
+
+    world_rank = None
+
+    def __init__(self) -> None:
+        self.reported: list[dict[str, Any]] = []
+
+    def report(self, metrics: dict[str, Any], checkpoint: None = None) -> None:
+        self.reported.append(metrics)
+
+
+def ray_objective() -> None:
+    import ray.train._internal.session
+    from recbole.quick_start import objective_function
+
+    tiny("BPR")
+    settings = {"model": "BPR", "dataset": "tiny", "data_path": "data", "epochs": 2, "state": "ERROR"}
+    result = objective_function(dict(settings))
+    assert sorted(result) == ["best_valid_result", "best_valid_score", "model", "test_result", "valid_score_bigger"]
+
+    ray.train._internal.session._session = session = Session()
+    result = objective_function(dict(settings))
+    assert [sorted(metrics) for metrics in session.reported] == [["epoch", "mrr@10", "valid_score"]] * 2
+    assert max(metrics["mrr@10"] for metrics in session.reported) == result["best_valid_score"] == result["mrr@10"]
+
+
+def exhaustive_search() -> None:
+    from recbole.quick_start import objective_function
+    from recbole.trainer import HyperTuning
+
+    tiny("BPR")
+    fixed = "model: BPR\ndataset: tiny\ndata_path: data\nepochs: 1\nstate: ERROR\nembedding_size: 8\n"
+    Path("fixed.yaml").write_text(fixed)
+    space = {"choice": {"learning_rate": [0.01, 0.001]}}
+    tuning = HyperTuning(objective_function, params_dict=space, fixed_config_file_list=["fixed.yaml"])
+    tuning.run()
+    assert len(tuning.params2result) == 2 and tuning.best_params["learning_rate"] in (0.01, 0.001)
+
+
+def plain_configs() -> None:
+    config = tiny("BPR")
+    torch.save({"config": config}, "config.pth")
+    again = torch.load("config.pth", weights_only=True)["config"]
+    assert again.final_config_dict == config.final_config_dict and str(again) == str(config)
+
+
+def safe_checkpoints() -> None:
+    trainer, _, test = trained(tiny("BPR"))
+    result = trainer.evaluate(test, load_best_model=True)
+    trainer.resume_checkpoint(trainer.saved_model_file)
+    assert trainer.start_epoch == 1 and trainer.evaluate(test, load_best_model=False) == result
+
+
+class Touch:
+    """Unpickled, it makes a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch ran",)
+
+
+def safe_caches() -> None:
+    config = tiny("BPR")
+    Path("saved").mkdir()
+    Path("saved/tiny-Dataset.pth").write_bytes(pickle.dumps(Touch()))
+    try:
+        loaded(config)
+    finally:
+        assert not Path("ran").exists(), "the file was run"
+
+
+def process_group(**settings: Any) -> Any:
+    """Config of the only process of a distributed run without GPU."""
+    import socket
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    place = {"local_rank": 0, "world_size": 1, "nproc": 1, "offset": 0, "ip": "localhost", "port": port}
+    return tiny("BPR", **place, **settings)
+
+
+def processes_without_gpu() -> None:
+    config = process_group()
+    assert (config["device"].type, config["single_spec"], torch.distributed.get_backend()) == ("cpu", False, "gloo")
+    trainer, _, test = trained(config)
+    assert trainer.evaluate(test)["recall@10"] >= 0
+
+
+def plugin_in_processes() -> None:
+    import recbole.quick_start.quick_start
+
+    assert recbole.quick_start.run_recboles.__module__ == "recbole_longinterest.distributed"
+    assert recbole.quick_start.quick_start.run_recboles is recbole.quick_start.run_recboles
+
+
+def evaluated_rows() -> None:
+    config = process_group(eval_batch_size=100)
+    trainer, _, test = trained(config)
+    counts = []
+    gather = torch.distributed.all_gather
+    torch.distributed.all_gather = lambda out, value: (counts.append(value.item()), gather(out, value))[1]
+    trainer.evaluate(test)
+    assert counts[0] == len(test.uid_list), f"{counts[0]} rows in place of {len(test.uid_list)}"
+
+
+# fix -> (what needs it, how it fails without the fix, whether this stack is new enough to fail)
+CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
+    "numpy_aliases": (numpy_aliases, r"np\.float_` was removed", True),
+    "model_names": (model_names, "No module named '(lightgbm|xgboost)'", True),
+    "missing_values": (missing_values, "AssertionError|Chained", pandas_3),
+    "empty_sequences": (empty_sequences, "has no attribute 'split'|[Cc]hained", pandas_3),
+    "sequence_lengths": (sequence_lengths, "Length of values", pandas_3),
+    "writable_columns": (writable_columns, "not writable", pandas_3),
+    "sparse_update": (sparse_update, "_update", True),
+    "visible_gpus": (visible_gpus, "AssertionError", True),
+    "command_line_arguments": (command_line_arguments, "AssertionError", True),
+    "checkpoint_names": (checkpoint_names, "AssertionError", True),
+    "gradient_scaler": (gradient_scaler, "torch.cuda.amp.GradScaler", True),
+    "ray_objective": (ray_objective, r"report\(\) got an unexpected keyword|TypeError", True),
+    "exhaustive_search": (exhaustive_search, "integers", True),
+    "plain_configs": (plain_configs, "Weights only load failed|Can't pickle|cannot pickle", True),
+    "safe_checkpoints": (safe_checkpoints, "Weights only load failed", True),
+    "safe_caches": (safe_caches, "the file was run", True),
+    "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
+    "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
+    "evaluated_rows": (evaluated_rows, "rows in place of", True),
+}
+
+
+def bare_compat() -> Any:
+    """Compat with nothing applied: the package's own ``__init__``, which applies all, does not run."""
+    package = types.ModuleType("recbole_longinterest")
+    package.__path__ = [str(PROJECT / "recbole_longinterest")]
+    sys.modules["recbole_longinterest"] = package
+    from recbole_longinterest import compat
+
+    return compat
+
+
+def attempt(compat: Any, check: Callable[[], None], left_out: str | None) -> str:
+    """How a check fails in a fork; empty if it passes."""
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = Path(folder, "outcome")
+        child = os.fork()
+        if child == 0:
+            try:
+                os.chdir(folder)
+                os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+                sys.argv = [""]
+                for name, fix in compat.FIXES.items():
+                    if name != left_out:
+                        fix()
+                check()
+                outcome.write_text("")
+            except BaseException:
+                outcome.write_text(traceback.format_exc())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        return outcome.read_text() if outcome.exists() else "the process died"
+
+
+def main() -> None:
+    """Write {check: [outcome with all fixes, outcome without its fix]}."""
+    compat = bare_compat()
+    # Slow imports happen once, here, and not in every fork.
+    import hyperopt  # noqa: F401
+    import ray.tune  # noqa: F401
+
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+    outcomes = {
+        name: [attempt(compat, check, None), attempt(compat, check, name)] for name, (check, _, _) in CHECKS.items()
+    }
+    missing = sorted(set(compat.FIXES) - set(CHECKS))
+    Path(sys.argv[1]).write_text(json.dumps({"outcomes": outcomes, "missing": missing}))
+
+
+# --- the tests -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Outcomes of all checks, from one process."""
+    file = tmp_path_factory.mktemp("fixes") / "report.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, __file__, str(file)], capture_output=True, text=True, env=environment)
+    assert file.exists(), done.stderr[-3000:]
+    return json.loads(file.read_text())
+
+
+def test_every_fix_has_a_check(report: Any) -> None:
+    assert report["missing"] == []
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_works_with_all_fixes(report: Any, name: str) -> None:
+    assert report["outcomes"][name][0] == ""
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, fails) in CHECKS.items() if fails])
+def test_fails_without_the_fix(report: Any, name: str) -> None:
+    assert re.search(CHECKS[name][1], report["outcomes"][name][1]), report["outcomes"][name][1][-2000:]
+
+
+def test_apply_twice_changes_nothing() -> None:
+    from recbole.config.configurator import Config
+    from recbole.trainer import Trainer
+
+    from recbole_longinterest import compat
+
+    compat.apply()
+    before = [Config.__init__, Config._init_device, Trainer.__init__, Trainer.evaluate]
+    compat.apply()
+    assert [Config.__init__, Config._init_device, Trainer.__init__, Trainer.evaluate] == before
+
+
+@pytest.fixture
+def bpr(tmp_path: Path) -> Callable[..., Any]:
+    from recbole_longinterest import compat
+
+    compat.apply()
+    return tiny
+
+
+def test_a_command_line_reaches_the_config(bpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole_longinterest import compat
+
+    monkeypatch.setattr(sys, "argv", ["run_recbole.py", "--epochs=9"])
+    with compat.command_line(["--epochs=4", "--note=a=b=c"]):
+        config = bpr("BPR")
+    assert (config["epochs"], config["note"]) == (4, "a=b=c")
+    assert bpr("BPR")["epochs"] == 9
+
+
+def test_duplicate_arguments_are_an_error(bpr: Callable[..., Any]) -> None:
+    from recbole_longinterest import compat
+
+    with compat.command_line(["--epochs=4", "--epochs=5"]):
+        for kind in (SyntaxError, ValueError):  # RecBole's, and what a command catches
+            with pytest.raises(kind, match=r"duplicate command line arguments for epochs .*: 4 and 5\."):
+                bpr("BPR")
+    with compat.command_line(["--epochs=4", "--epochs=4"]):
+        assert bpr("BPR")["epochs"] == 4
+
+
+def test_unused_arguments_are_named(bpr: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    from recbole_longinterest import compat
+
+    with compat.command_line(["stray", "--flag"]), caplog.at_level(logging.WARNING):
+        bpr("BPR")
+    assert "command line args [stray --flag] will not be used in RecBole" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("sasrec", r"There is no model 'sasrec', .*Did you mean SASRec\?"),
+        ("longinterest", r"Did you mean LongInterest\?"),
+        ("LongIntrest", r"Did you mean LongInterest\?"),
+        ("Quux123", r"There is no model 'Quux123', neither in RecBole nor in a plugin\.$"),
+    ],
+)
+def test_wrong_model_names(name: str, match: str) -> None:
+    from recbole.utils import get_model
+
+    import recbole_longinterest  # noqa: F401 - registers LongInterest
+
+    with pytest.raises(ValueError, match=match):
+        get_model(name)
+
+
+def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole.utils import get_model
+
+    from recbole_longinterest import compat
+
+    compat.apply()
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    monkeypatch.delitem(sys.modules, "recbole.model.exlib_recommender", raising=False)
+    with pytest.raises(ValueError, match=r"LightGBM needs the package lightgbm, .*pip install lightgbm"):
+        get_model("LightGBM")
+
+
+def test_after_import_calls_back_once_the_module_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole_longinterest.compat import after_import
+
+    (tmp_path / "late_module.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[int] = []
+    after_import("late_module", lambda module: seen.append(module.value))
+    assert seen == [] and "late_module" not in sys.modules
+    import late_module  # type: ignore[import-not-found]
+
+    assert seen == [1]
+    after_import("late_module", lambda module: seen.append(module.value + 1))
+    assert seen == [1, 2]
+    monkeypatch.delitem(sys.modules, "late_module")
+    assert late_module.value == 1
+
+
+NPROC = """
+import socket
+import recbole_longinterest
+from recbole.quick_start import run
+
+if __name__ == "__main__":
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    settings = {"data_path": "data", "epochs": 1, "embedding_size": 8, "state": "ERROR", "gpu_id": "",
+                "eval_batch_size": 100, "show_progress": False}
+    print("RESULT", run("BPR", "tiny", config_dict=settings, nproc=2, port=port)["test_result"])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_without_gpu(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    write_dataset("tiny", synthetic_inter())
+    (tmp_path / "main.py").write_text(NPROC)
+    done = subprocess.run(
+        [sys.executable, "main.py"], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert "RESULT {'recall@10'" in done.stdout, done.stderr[-3000:]
+    assert len(list(Path("saved").glob("BPR-*.pth"))) == 1  # both ranks know one checkpoint
+
+
+TRIAL = """
+import os, recbole_longinterest, ray
+from ray import tune
+from recbole.quick_start import objective_function
+
+here = os.getcwd()
+def trial(setting):
+    os.chdir(here)
+    return objective_function(setting | {"data_path": here + "/data", "checkpoint_dir": here + "/saved"}, None)
+
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+space = {"model": "BPR", "dataset": "tiny", "epochs": 3, "embedding_size": 8, "state": "ERROR", "learning_rate": 0.01,
+         "show_progress": False}
+results = tune.Tuner(trial, param_space=space, tune_config=tune.TuneConfig(metric="mrr@10", mode="max")).fit()
+frame = results[0].metrics_dataframe
+print("EPOCHS", frame["epoch"].tolist()[:3], "BEST", results[0].metrics["mrr@10"] == frame["mrr@10"].max())
+print("TEST", [name for name in frame if name.startswith("recall")])
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_trial_reports_validation_every_epoch(
+    write_dataset: Callable[..., Path], python: Callable[..., Any]
+) -> None:
+    write_dataset("tiny", synthetic_inter())
+    out = python(TRIAL).stdout
+    assert "EPOCHS [0, 1, 2] BEST True" in out
+    assert "TEST []" in out
+
+
+if __name__ == "__main__":
+    main()
