@@ -31,7 +31,7 @@ from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
 from recbole_longinterest import caches, checkpoints, distributed, model_names, trainer_checkpoints
-from recbole_longinterest.imports import QUICK_START, after_import
+from recbole_longinterest.imports import QUICK_START, after_import, rebind
 
 _applied: set[str] = set()
 _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
@@ -269,6 +269,17 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
     owner.__init__ = __init__  # type: ignore[misc]
 
 
+def shared_folders() -> None:
+    """``ensure_dir`` looks for a folder, then makes it: of two processes one fails (no upstream issue known)."""
+
+    def ensure_dir(dir_path: str) -> None:
+        Path(dir_path).mkdir(parents=True, exist_ok=True)
+
+    users = ("", ".utils", ".logger")
+    rebind("ensure_dir", ensure_dir, *(f"recbole.utils{name}" for name in users), "recbole.trainer.trainer")
+    rebind("ensure_dir", ensure_dir, "recbole.data.utils", "recbole.data.dataset.dataset")
+
+
 def gradient_scaler() -> None:
     """torch.cuda.amp's GradScaler and autocast warn of their removal, every epoch, since torch 2.4 (seen in #2154)."""
     recbole.trainer.trainer.amp = SimpleNamespace(
@@ -310,6 +321,7 @@ FIXES: dict[str, Callable[[], None]] = {
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
     "checkpoint_names": checkpoint_names,
+    "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
     "ray_objective": ray_objective,
     "exhaustive_search": exhaustive_search,

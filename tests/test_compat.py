@@ -153,6 +153,16 @@ def checkpoint_names() -> None:
     assert re.fullmatch(r"BPR-\w+-\d+-\d+_[\d-]+-[0-9a-f]{12}\.pth", Path(twin.saved_model_file).name)
 
 
+def shared_folders() -> None:
+    import recbole.trainer.trainer
+    import recbole.utils.logger
+
+    os.path.exists = lambda path: False  # another process makes it right after
+    for module in (recbole.trainer.trainer, recbole.utils.logger):
+        module.ensure_dir("folder/inside")
+        module.ensure_dir("folder/inside")
+
+
 def gradient_scaler() -> None:
     warnings.filterwarnings("error", category=FutureWarning)
     trained(tiny("BPR"))
@@ -277,6 +287,7 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "visible_gpus": (visible_gpus, "AssertionError", True),
     "command_line_arguments": (command_line_arguments, "AssertionError", True),
     "checkpoint_names": (checkpoint_names, "AssertionError", True),
+    "shared_folders": (shared_folders, "FileExistsError", True),
     "gradient_scaler": (gradient_scaler, "torch.cuda.amp.GradScaler", True),
     "ray_objective": (ray_objective, r"report\(\) got an unexpected keyword|TypeError", True),
     "exhaustive_search": (exhaustive_search, "integers", True),
