@@ -28,6 +28,9 @@ class FakeEncoder:
         rows = [np.random.default_rng(list(text.encode())).standard_normal(self.dim) for text in texts]
         return np.asarray(rows, dtype=np.float32).reshape(len(texts), self.dim)
 
+    def unload(self) -> None:
+        """Nothing is loaded."""
+
 
 @pytest.fixture
 def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEncoder:

@@ -80,6 +80,7 @@ class ItemTexts:
         if self._matrix is None:
             rows = [i for i, text in enumerate(self.texts) if text]
             encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
+            self.encoder.unload()  # its memory is the training's from here on
             whitening = Whitening.fit(encoded, self.text_dim)
             vectors = torch.zeros(len(self.texts), self.text_dim)
             vectors[rows] = torch.as_tensor(whitening.transform(encoded))
