@@ -5,6 +5,7 @@ nor transformers is imported: ``recbole.quick_start`` imports ray, so what is me
 """
 
 import contextlib
+import functools
 import os
 import secrets
 import site
@@ -137,7 +138,19 @@ def sequence_lengths() -> None:
         (KnowledgeBasedDataset, "_reset_ent_remapID"),
         (SequentialDataset, "_benchmark_presets"),
     ):
-        setattr(owner, method, _with_globals(getattr(owner, method), len=length))
+        setattr(owner, method, _without_agg_warning(_with_globals(getattr(owner, method), len=length)))
+
+
+def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Pandas 2.3 gives a length per value and warns that it will not."""
+
+    @functools.wraps(method)
+    def quiet(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"using .* in Series\.agg", category=FutureWarning)
+            return method(*args, **kwargs)
+
+    return quiet
 
 
 def _with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
