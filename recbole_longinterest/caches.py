@@ -27,7 +27,11 @@ from recbole_longinterest.plain import PlainError, from_plain, to_plain
 
 FORMAT = "recbole_longinterest cache 1"
 # RecBole compares dataset_arguments, seed and repeatable; these change a data set too.
-MORE_ARGUMENTS = ("seed", "repeatable", "dataset", "numerical_features", "discretization", "token_num_threshold")
+MORE_ARGUMENTS = (
+    *("seed", "repeatable", "dataset", "data_path", "encoding", "numerical_features", "discretization"),
+    *("token_num_threshold", "convert_token_to_onehot"),
+    *("entity_kg_num_interval", "relation_kg_num_interval", "kg_reverse_r"),
+)
 PHASES = ("train", "valid", "test")
 
 

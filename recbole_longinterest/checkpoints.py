@@ -175,8 +175,8 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
     if not path.is_file():
         raise CheckpointError(f"There is no {what} file {path}.")
     try:
-        with warnings.catch_warnings():  # of a newer pickle protocol, which is refused
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        with warnings.catch_warnings():  # of a newer pickle protocol and of TorchScript, which are refused
+            warnings.filterwarnings("ignore", message="Detected pickle protocol|'torch.load' received a zip file")
             return torch.load(path, map_location=map_location, weights_only=True)
     except CheckpointError as error:
         raise CheckpointError(f"Refused to load {path}: {error}") from error
@@ -189,7 +189,8 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
             "run. Only files written with recbole_longinterest can be loaded: make this one again."
         ) from None
     except Exception as error:
-        raise CheckpointError(f"{path} is not a {what}, or it was cut short ({type(error).__name__}).") from error
+        # from None: torch's own message goes on to recommend weights_only=False
+        raise CheckpointError(f"{path} is not a {what}, or it was cut short ({type(error).__name__}).") from None
 
 
 def _named_in(path: Path, message: str) -> str | None:

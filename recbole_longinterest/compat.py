@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from logging import getLogger
 from pathlib import Path
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
-from recbole_longinterest import caches, checkpoints, distributed, model_names, trainer_checkpoints
-from recbole_longinterest.imports import QUICK_START, after_import, rebind
+from recbole_longinterest import caches, checkpoints, distributed, model_code, model_names, trainer_checkpoints
+from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
 _applied: set[str] = set()
 _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
@@ -111,7 +111,7 @@ def empty_sequences() -> None:
                 table[column] = table[column].fillna("")
         return table
 
-    loader = _with_globals(original, pd=SimpleNamespace(read_csv=read_csv))
+    loader = with_globals(original, pd=SimpleNamespace(read_csv=read_csv))
 
     def _load_feat(self: Dataset, filepath: str, source: Any) -> pd.DataFrame | None:  # noqa: ANN401
         with warnings.catch_warnings():  # pandas warns of RecBole's own fillna, which has nothing left to fill
@@ -138,7 +138,7 @@ def sequence_lengths() -> None:
         (KnowledgeBasedDataset, "_reset_ent_remapID"),
         (SequentialDataset, "_benchmark_presets"),
     ):
-        setattr(owner, method, _without_agg_warning(_with_globals(getattr(owner, method), len=length)))
+        setattr(owner, method, _without_agg_warning(with_globals(getattr(owner, method), len=length)))
 
 
 def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,14 +151,6 @@ def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*args, **kwargs)
 
     return quiet
-
-
-def _with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
-    """The same code with a few of its module's names changed, for this function alone."""
-    scope = {**function.__globals__, **names}
-    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
-    copy.__doc__ = function.__doc__
-    return copy
 
 
 def writable_columns() -> None:
@@ -320,7 +312,7 @@ def exhaustive_search() -> None:
     """``HyperTuning``'s default search draws with RandomState, hyperopt >= 0.2.7 needs a Generator (#1868)."""
     generators = SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng))
     search = recbole.trainer.hyper_tuning.exhaustive_search
-    recbole.trainer.hyper_tuning.exhaustive_search = _with_globals(search, np=generators)
+    recbole.trainer.hyper_tuning.exhaustive_search = with_globals(search, np=generators)
 
 
 FIXES: dict[str, Callable[[], None]] = {
@@ -341,6 +333,8 @@ FIXES: dict[str, Callable[[], None]] = {
     "plain_configs": checkpoints.plain_configs,
     "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
     "safe_caches": caches.safe_caches,
+    "teacher_names": model_code.teacher_names,
+    "plain_embeddings": model_code.plain_embeddings,
     "processes_without_gpu": distributed.processes_without_gpu,
     "plugin_in_processes": distributed.plugin_in_processes,
     "evaluated_rows": distributed.evaluated_rows,

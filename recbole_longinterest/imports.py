@@ -1,10 +1,11 @@
-"""Replacing a name in modules that may not be imported yet, without importing them."""
+"""Replacing a name in a module, which may not be imported yet, or in a single function."""
 
 import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 QUICK_START = ("recbole.quick_start", "recbole.quick_start.quick_start")
 """RecBole's modules that import ray."""
@@ -55,3 +56,19 @@ def rebind(name: str, value: object, *modules: str) -> None:
     """Set a name in every module that binds it by ``from ... import``, as each is imported."""
     for module in modules:
         after_import(module, lambda module: setattr(module, name, value))
+
+
+def with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
+    """The same code with a few of its module's names changed, for this function alone.
+
+    Args:
+        function: any function written in Python.
+        names: name -> what the function finds under it.
+
+    Returns:
+        A new function; the given one and its module stay as they are.
+    """
+    scope = {**function.__globals__, **names}
+    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    copy.__doc__ = function.__doc__
+    return copy

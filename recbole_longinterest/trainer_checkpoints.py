@@ -95,9 +95,11 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
 
     Raises:
         CheckpointError: as :func:`~recbole_longinterest.checkpoints.load_checkpoint` and ``load_weights``.
+        ValueError: if there is no model of the checkpoint's name.
     """
     state = load_checkpoint(model_file)
     config = state["config"]
+    model_class = recbole.utils.get_model(str(config["model"]))  # first: the name becomes a folder of the log
     distributed.leave_finished_group(config)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
@@ -109,6 +111,6 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"], config["reproducibility"])
-    model = recbole.utils.get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    model = model_class(config, train_data._dataset).to(config["device"])
     load_weights(model, state, model_file)
     return config, model, dataset, train_data, valid_data, test_data

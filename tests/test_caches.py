@@ -113,11 +113,21 @@ def test_the_bundled_ml_100k_is_reused(scratch: list[str]) -> None:
     pd.testing.assert_frame_equal(dataset.inter_feat, fresh.inter_feat)
 
 
-@pytest.mark.parametrize("key", ["MAX_ITEM_LIST_LENGTH", "seed"])
+@pytest.mark.parametrize("key", ["MAX_ITEM_LIST_LENGTH", "seed", "encoding", "kg_reverse_r"])
 def test_other_settings_make_the_data_set_again(config: Callable[..., Config], scratch: list[str], key: str) -> None:
+    value = "latin-1" if key == "encoding" else 7
     recbole.data.create_dataset(config(save_dataset=True))
-    recbole.data.create_dataset(config(save_dataset=True, **{key: 7}))
+    recbole.data.create_dataset(config(save_dataset=True, **{key: value}))
     assert len(scratch) == 2
+
+
+def test_a_folder_of_the_same_name_is_another_data_set(config: Callable[..., Config], tmp_path: Path) -> None:
+    first = recbole.data.create_dataset(config(save_dataset=True))
+    folder = tmp_path / "other" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "tiny.inter").write_text(synthetic_inter(users=10))
+    second = recbole.data.create_dataset(config(data_path=str(folder.parent)))
+    assert (first.user_num, second.user_num) == (31, 11)
 
 
 def test_keys_of_a_plugin_count(

@@ -3,6 +3,8 @@
 import copy
 import os
 import pickle
+import traceback
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,6 +323,35 @@ def test_bad_files(config: Callable[..., Config], kind: str) -> None:
         with pytest.raises(CheckpointError, match=match) as caught:
             load("bad.pth")
         assert "weights_only" not in str(caught.value)
+
+
+def test_a_refusal_never_recommends_the_unsafe_way() -> None:
+    with zipfile.ZipFile("script.pth", "w") as archive:  # what torch takes for TorchScript
+        archive.writestr("script/constants.pkl", b"")
+        archive.writestr("script/data.pkl", b"")
+    with pytest.raises(CheckpointError, match=r"script\.pth is not a checkpoint") as caught:
+        load_checkpoint("script.pth")
+    assert "weights_only=False" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_checkpoint_whose_settings_are_code(config: Callable[..., Config]) -> None:
+    for model, key, match in (
+        ("KD_DAGFM", "teacher", r"teacher must be one of DAGFM, CrossNet"),
+        ("BPR", "model", r"There is no model .__import__"),
+    ):
+        settings = config(model)
+        settings[key] = EVIL
+        save_checkpoint(state_of(settings), "a.pth")
+        with pytest.raises(ValueError, match=match):
+            load_data_and_model("a.pth")
+    assert [folder.name for folder in Path("log").iterdir()] == ["KD_DAGFM"]  # and no folder of an unknown name
+
+
+def test_a_checkpoint_beside_a_pickled_array(config: Callable[..., Config], tmp_path: Path) -> None:
+    save_checkpoint(state_of(config("LDiffRec", n_cate=2, train_neg_sample_args=None)), "a.pth")
+    np.save(tmp_path / "data" / "tiny" / "item_emb.npy", np.array([Evil()]))
+    with pytest.raises(ValueError, match=r"item_emb\.npy is not an array of numbers saved with numpy\.save"):
+        load_data_and_model("a.pth")
 
 
 def test_the_trainer_refuses_a_bad_file(config: Callable[..., Config]) -> None:

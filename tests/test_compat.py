@@ -108,6 +108,7 @@ def empty_sequences() -> None:
 
 
 def sequence_lengths() -> None:
+    warnings.filterwarnings("error", category=FutureWarning)
     item = "item_id:token\ttitle:token_seq\tsize:float_seq\n" + "".join(f"i{i}\tA B{i}\t{i} 2\n" for i in range(20))
     data = loaded(tiny("BPR", item=item, load_col={"inter": ["user_id", "item_id"], "item": "*"}, normalize_all=True))
     row = data.item_feat[data.item_feat["item_id"] == data.token2id("item_id", "i7")].iloc[0]
@@ -239,6 +240,33 @@ def safe_caches() -> None:
         assert not Path("ran").exists(), "the file was run"
 
 
+def teacher_names() -> None:
+    columns = {"inter": ["user_id", "item_id", "rating"]}
+    mode = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": None, "mode": "labeled"}
+    settings = {"load_col": columns, "eval_args": mode, "metrics": ["AUC"], "valid_metric": "AUC", "threshold": None}
+    settings |= {"LABEL_FIELD": "rating", "normalize_all": True, "train_neg_sample_args": None}
+    assert trained(tiny("KD_DAGFM", teacher="CIN", **settings))[0].model.teacher_network.__class__.__name__ == "CIN"
+    config = tiny("KD_DAGFM", **settings)
+    config["teacher"] = "__import__('os').system('touch ran') or CrossNet"
+    try:
+        trained(config)
+    except ValueError as error:
+        assert "teacher must be one of DAGFM, CrossNet, " in str(error), error
+    finally:
+        assert not Path("ran").exists(), "the setting was run"
+
+
+def plain_embeddings() -> None:
+    config = tiny("LDiffRec", train_neg_sample_args=None, n_cate=2)
+    np.save("data/tiny/item_emb.npy", np.array([Touch()]))
+    try:
+        trained(config)
+    except ValueError as error:
+        assert "item_emb.npy is not an array of numbers" in str(error), error
+    finally:
+        assert not Path("ran").exists(), "the file was run"
+
+
 def process_group(**settings: Any) -> Any:
     """Config of the only process of a distributed run without GPU."""
     import socket
@@ -294,6 +322,8 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "plain_configs": (plain_configs, "Weights only load failed|Can't pickle|cannot pickle", True),
     "safe_checkpoints": (safe_checkpoints, "Weights only load failed", True),
     "safe_caches": (safe_caches, "the file was run", True),
+    "teacher_names": (teacher_names, "the setting was run", True),
+    "plain_embeddings": (plain_embeddings, "the file was run", True),
     "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
     "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
     "evaluated_rows": (evaluated_rows, "rows in place of", True),
