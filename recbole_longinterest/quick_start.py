@@ -174,6 +174,11 @@ def _check_values(config: Config) -> None:
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"
             wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
+    if config["nproc"] not in (None, 1):  # RecBole's script would spawn them; here it would be passed over in silence
+        wrong.append(
+            "nproc must be 1 with this command; recbole.quick_start.run(model, dataset, nproc=...) starts more "
+            f"processes; got {config['nproc']!r}."
+        )
     offered = [f"{metric}@{k}" for metric in config["metrics"] for k in config["topk"]]
     if "@" in str(config["valid_metric"]) and config["valid_metric"].lower() not in map(str.lower, offered):
         wrong.append(
