@@ -42,18 +42,17 @@ class StaleCache(Exception):
 def dataset_class(config: Config) -> type[Dataset]:
     """The data set class of a model: its own, else that of its type.
 
-    A sequential model without its own gets the flat log in exact order if ``exact_order`` is set.
+    A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order`` is set.
     """
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
-    if own is not None:
-        return own
     kind = config["MODEL_TYPE"]
-    if kind == ModelType.SEQUENTIAL and config["exact_order"] is not None:
-        from recbole_longinterest.data.dataset import FlatSequentialDataset
-
-        return FlatSequentialDataset
     names = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
-    return getattr(recbole.data.dataset, names.get(kind, "Dataset"))
+    default = getattr(recbole.data.dataset, names.get(kind, "Dataset"))
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", default)
+    if kind != ModelType.SEQUENTIAL:
+        return own
+    from recbole_longinterest.data.flat import flat_class, wants_flat_log
+
+    return flat_class(own) if wants_flat_log(config) else own
 
 
 def create_dataset(config: Config) -> Dataset:

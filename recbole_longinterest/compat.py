@@ -31,7 +31,15 @@ from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
-from recbole_longinterest import caches, checkpoints, distributed, model_code, model_names, trainer_checkpoints
+from recbole_longinterest import (
+    caches,
+    checkpoints,
+    collector,
+    distributed,
+    model_code,
+    model_names,
+    trainer_checkpoints,
+)
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
 _applied: set[str] = set()
@@ -335,8 +343,10 @@ FIXES: dict[str, Callable[[], None]] = {
     "safe_caches": caches.safe_caches,
     "teacher_names": model_code.teacher_names,
     "plain_embeddings": model_code.plain_embeddings,
+    "relation_vectors": model_code.relation_vectors,
     "processes_without_gpu": distributed.processes_without_gpu,
     "plugin_in_processes": distributed.plugin_in_processes,
+    "lean_collector": collector.lean_collector,
     "evaluated_rows": distributed.evaluated_rows,
 }
 """Name -> fix, in the order in which they are applied."""

@@ -1,4 +1,4 @@
-"""RecBole's models that run what a setting or a file says: a checkpoint could make them run anything."""
+"""What single models of RecBole need: two ran what a setting or a file says, one never ran at all."""
 
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -50,3 +50,18 @@ def plain_embeddings() -> None:
         model.__init__ = with_globals(model.__init__, np=SimpleNamespace(load=load))
 
     after_import("recbole.model.general_recommender.ldiffrec", install)
+
+
+def relation_vectors() -> None:
+    """``KSR`` multiplies float32 states with float64 relation vectors, which is an error (no upstream issue known)."""
+
+    def install(module: ModuleType) -> None:
+        original = module.KSR.__init__
+
+        def __init__(self: torch.nn.Module, config: Any, dataset: Any) -> None:  # noqa: ANN401
+            original(self, config, dataset)
+            self.relation_Matrix = self.relation_Matrix.float()
+
+        module.KSR.__init__ = __init__
+
+    after_import("recbole.model.sequential_recommender.ksr", install)

@@ -19,7 +19,8 @@ from recbole_longinterest.register import negatives_follow_loss_type
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
-    *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio", "exact_order"),
+    *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
+    *("exact_order", "lean_sequences", "one_pass"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
 

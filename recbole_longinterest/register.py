@@ -14,14 +14,16 @@ import recbole.config.configurator as configurator
 import recbole.data.dataset
 import recbole.data.utils
 import recbole.trainer
+from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import ModelType
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_longinterest import compat
-from recbole_longinterest.data import dataset, loader
+from recbole_longinterest import caches, compat
+from recbole_longinterest.data import dataset, evaluation, loader
+from recbole_longinterest.data.flat import FlatSequentialDataset
 from recbole_longinterest.model import long_interest
 from recbole_longinterest.resources import resource
-from recbole_longinterest.trainer import LongInterestTrainer
+from recbole_longinterest.trainer import LongInterestTrainer, train_on_windows
 
 MODEL = "LongInterest"
 
@@ -51,6 +53,7 @@ def register() -> None:
     dataset_arguments.extend(key for key in DATA_KEYS if key not in dataset_arguments)
     _replace(configurator.Config, "_load_internal_config_dict", _load_internal_config_dict)
     _replace(recbole.data.utils, "get_dataloader", _get_dataloader)
+    _replace(recbole.trainer.Trainer, "_train_epoch", train_on_windows)
 
 
 @contextmanager
@@ -100,8 +103,13 @@ def _get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
     """RecBole's table of loaders is local to the function: add the one-pass loader."""
 
     def get(config: Any, phase: str) -> type:  # noqa: ANN401
-        if phase == "train" and config["model"] == MODEL and loader.trains_in_one_pass(config):
+        sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        if phase == "train" and sequential and loader.trains_in_one_pass(config, required=config["model"] != MODEL):
             return loader.OnePassDataLoader
-        return original(config, phase)
+        kind = original(config, phase)
+        flat = sequential and issubclass(caches.dataset_class(config), FlatSequentialDataset)
+        if kind is FullSortEvalDataLoader and flat and config["single_spec"]:
+            return evaluation.BoundedEvalDataLoader
+        return kind
 
     return get

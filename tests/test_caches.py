@@ -263,7 +263,7 @@ def test_saved_loaders_give_the_same_batches(
 
 
 def test_the_flat_log_serves_sequential_models_in_exact_order(config: Callable[..., Config]) -> None:
-    from recbole_longinterest.data.dataset import FlatSequentialDataset
+    from recbole_longinterest.data.flat import FlatSequentialDataset
 
     assert caches.dataset_class(config(exact_order=True)) is FlatSequentialDataset
     assert caches.dataset_class(config(exact_order=False)) is FlatSequentialDataset

@@ -267,6 +267,25 @@ def plain_embeddings() -> None:
         assert not Path("ran").exists(), "the file was run"
 
 
+def relation_vectors() -> None:
+    from collections import defaultdict
+
+    from recbole.model.sequential_recommender.ksr import KSR
+
+    class Graph:
+        def num(self, field: str) -> int:
+            return 4
+
+        def get_preload_weight(self, field: str) -> np.ndarray:
+            return np.ones((4, 2))  # float64, as RecBole makes it
+
+    sizes = ("embedding_size", "kg_embedding_size", "hidden_size")
+    config = defaultdict(lambda: "x", dict.fromkeys(sizes, 2), num_layers=1, dropout_prob=0.0, loss_type="CE", gamma=1)
+    config.update(device=torch.device("cpu"), freeze_kg=False)
+    item_seq = torch.ones(3, 5, dtype=torch.int64)
+    assert KSR(config, Graph()).forward(item_seq, torch.full((3,), 5)).shape == (3, 2)
+
+
 def process_group(**settings: Any) -> Any:
     """Config of the only process of a distributed run without GPU."""
     import socket
@@ -324,6 +343,7 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "safe_caches": (safe_caches, "the file was run", True),
     "teacher_names": (teacher_names, "the setting was run", True),
     "plain_embeddings": (plain_embeddings, "the file was run", True),
+    "relation_vectors": (relation_vectors, "to have the same dtype", True),
     "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
     "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
     "evaluated_rows": (evaluated_rows, "rows in place of", True),

@@ -1,7 +1,7 @@
 """One-pass training batches: windows of the log with a target at every position."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
@@ -10,30 +10,57 @@ from recbole.data.transform import construct_transform
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from recbole_longinterest.data.dataset import POSITION, LongInterestDataset, restore
+from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.log_rows import restore
 from recbole_longinterest.data.sequences import TrainingWindows, gather_windows, plan_batches, plan_windows
 from recbole_longinterest.model.options import parse_switch
 
 
-def trains_in_one_pass(config: Any) -> bool:  # noqa: ANN401 - RecBole's Config
-    """Whether LongInterest trains on windows (cross entropy) or on RecBole's prefix rows (BPR, benchmark files).
+def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: ANN401 - RecBole's Config
+    """Whether a model trains on windows (cross entropy) or on RecBole's prefix rows (BPR, benchmark files).
 
     Args:
         config: RecBole's config.
+        required: ``one_pass: True`` is a wish of the user, not a default that yields.
 
     Returns:
         True for windows.
 
     Raises:
-        ValueError: if ``one_pass`` is neither True nor False.
+        ValueError: if ``one_pass`` is neither True nor False, or required where it cannot be.
     """
+    if config["one_pass"] is None:
+        return False
     one_pass = parse_switch(config["one_pass"])
     if one_pass is None:
         raise ValueError(f"one_pass must be True or False; got {config['one_pass']!r}.")
-    return one_pass and config["loss_type"] == "CE" and not config["benchmark_filename"]
+    possible = config["loss_type"] == "CE" and not config["benchmark_filename"]
+    if one_pass and required and not possible:
+        raise ValueError(
+            "one_pass: True needs loss_type: CE and no benchmark_filename; got "
+            f"loss_type: {config['loss_type']}, benchmark_filename: {config['benchmark_filename']}. "
+            "Set one_pass: False."
+        )
+    return one_pass and possible
 
 
-class BatchPlan(Sampler[list[int]]):
+LOSS_WEIGHT = "loss_weight"  # field of a batch, [1]: see PlannedBatch.weight; absent in a single process
+
+
+class PlannedBatch(NamedTuple):
+    """A batch of one rank.
+
+    Attributes:
+        windows: window numbers.
+        weight: its share of the targets of all ranks' batches, times the number of ranks. Gradients are averaged over
+            the ranks, so with losses weighted by it every target counts the same.
+    """
+
+    windows: list[int]
+    weight: float
+
+
+class BatchPlan(Sampler[PlannedBatch]):
     """Batches of windows, dealt anew every epoch from the seed and the epoch, the same number to every rank.
 
     Args:
@@ -61,26 +88,30 @@ class BatchPlan(Sampler[list[int]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self._planned: tuple[int, list[Tensor]] | None = None
+        self._planned: tuple[int, list[PlannedBatch]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Deal the batches of this epoch next."""
         self.epoch = epoch
 
-    def _batches(self) -> list[Tensor]:
+    def _batches(self) -> list[PlannedBatch]:
         epoch = self.epoch if self.shuffle else 0
         if self._planned is None or self._planned[0] != epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             batches = plan_batches(self.windows, self.batch_size, generator)
             batches += batches[: -len(batches) % self.world_size]  # every rank gets the same number
-            self._planned = (epoch, batches[self.rank :: self.world_size])
+            dealt = [batches[i : i + self.world_size] for i in range(0, len(batches), self.world_size)]
+            self._planned = (epoch, [self._own(step) for step in dealt])
         return self._planned[1]
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def _own(self, step: list[Tensor]) -> PlannedBatch:
+        """This rank's batch of those that the ranks train on at the same time."""
+        targets = [int(self.windows.n_targets[batch].sum()) for batch in step]
+        return PlannedBatch(step[self.rank].tolist(), targets[self.rank] * self.world_size / sum(targets))
+
+    def __iter__(self) -> Iterator[PlannedBatch]:
         """The batches of this epoch; then the next epoch's are due, unless :meth:`set_epoch` says otherwise."""
-        batches = self._batches()
-        for batch in batches:
-            yield batch.tolist()
+        yield from self._batches()
         self.epoch += 1
 
     def __len__(self) -> int:
@@ -91,8 +122,8 @@ class BatchPlan(Sampler[list[int]]):
 class OnePassDataLoader(AbstractDataLoader):
     """Training loader over windows instead of prefix rows; ``train_batch_size`` counts targets, as in RecBole.
 
-    A batch has the history fields of LongInterest and ``<item_id>_target_list``: the item that follows each position,
-    0 where an earlier window has counted it or nothing follows.
+    A batch has the model's history fields and ``<item_id>_target_list``: the item that follows each position, 0 where
+    an earlier window has counted it or nothing follows.
 
     Args:
         config: RecBole's config.
@@ -101,14 +132,15 @@ class OnePassDataLoader(AbstractDataLoader):
         shuffle: deal the batches anew every epoch.
     """
 
-    def __init__(self, config: Any, dataset: LongInterestDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
+    def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
         width = config["MAX_ITEM_LIST_LENGTH"]
         if not isinstance(width, int) or width < 2:
             raise ValueError(f"MAX_ITEM_LIST_LENGTH must be at least 2 to train in one pass; got {width!r}.")
-        position = dataset.inter_feat[POSITION]
-        self.windows = plan_windows(position - dataset.inter_feat[dataset.item_list_length_field], position, width)
+        position = dataset.inter_feat.position.long()
+        self.windows = plan_windows(dataset.inter_feat.history_start(), position, width)
         self._is_target = torch.zeros(len(dataset.event_log[dataset.item_id_list_field]) + 1, dtype=torch.bool)
         self._is_target[position] = True
+        self.target_list_field = dataset.target_list_field
         # RecBole's constructor would plan batches of rows; these are the attributes it sets.
         self.config = config
         self.shuffle = shuffle
@@ -133,7 +165,7 @@ class OnePassDataLoader(AbstractDataLoader):
             dataset=_WholeBatches(),
             batch_size=None,  # the sampler deals whole batches
             sampler=plan,
-            collate_fn=self.collate_fn,
+            collate_fn=self.collate_fn,  # type: ignore[arg-type]
             num_workers=config["worker"],
             generator=self.generator,
         )
@@ -141,30 +173,36 @@ class OnePassDataLoader(AbstractDataLoader):
     def _init_batch_size_and_step(self) -> None:
         self._batch_size = self.step = self.config["train_batch_size"]
 
-    def collate_fn(self, index: list[int]) -> Interaction:
+    def probe(self) -> Interaction:
+        """A batch of a few of the longest windows, to try a model on."""
+        longest = torch.argsort(self.windows.length, descending=True, stable=True)[:4]
+        return self.collate_fn(PlannedBatch(longest.tolist(), 1.0))
+
+    def collate_fn(self, batch: PlannedBatch) -> Interaction:
         """The batch of these windows.
 
         Args:
-            index: window numbers.
+            batch: window numbers, and the weight of the loss.
 
         Returns:
-            Fields of shape [B, L], and the windows' lengths [B].
+            Fields of shape [B, L], the windows' lengths [B], and with several ranks the weight of the loss [1].
         """
-        dataset, rows = self._dataset, torch.tensor(index)
+        dataset, rows = self._dataset, torch.tensor(batch.windows)
         start, length, skip = self.windows.start[rows], self.windows.length[rows], self.windows.skip[rows]
-        wanted = {dataset.item_id_list_field, *dataset.side_fields.values()}
         data = {dataset.item_list_length_field: length}
-        for field in wanted & dataset.event_log.keys():
+        for field in dataset.history_fields:
             data[field] = restore(gather_windows(dataset.event_log[field], start, length))
         target = restore(gather_windows(dataset.event_log[dataset.item_id_list_field], start + 1, length))
         counted = gather_windows(self._is_target, start + 1, length)
         counted &= torch.arange(target.shape[1]) >= skip.unsqueeze(1)
         data[dataset.target_list_field] = target.masked_fill_(~counted, 0)
+        if not self.config["single_spec"]:
+            data[LOSS_WEIGHT] = torch.tensor([batch.weight])
         return self.transform(dataset, Interaction(data))
 
 
-class _WholeBatches(Dataset[list[int]]):
+class _WholeBatches(Dataset[PlannedBatch]):
     """Hands a batch's window numbers through to ``collate_fn``."""
 
-    def __getitem__(self, batch: list[int]) -> list[int]:
+    def __getitem__(self, batch: PlannedBatch) -> PlannedBatch:
         return batch

@@ -12,6 +12,7 @@ from torch.nn import functional
 from recbole_longinterest.model.item_text import ItemText
 from recbole_longinterest.model.layers import EventFusion, InterestEncoder, ItemEncoder
 from recbole_longinterest.model.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
+from recbole_longinterest.model.losses import chunked_cross_entropy, sampled_softmax
 from recbole_longinterest.model.options import ModelOptions
 
 EVAL_POSITIONS = 2**17  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
@@ -37,6 +38,8 @@ class LongInterest(SequentialRecommender):
     Raises:
         ValueError: for options out of range, all in one message.
     """
+
+    reads_windows = True  # calculate_loss takes one-pass batches as they are
 
     def __init__(self, config: Any, dataset: Any) -> None:  # noqa: ANN401 - RecBole is untyped
         super().__init__(config, dataset)
@@ -71,6 +74,9 @@ class LongInterest(SequentialRecommender):
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
         self.bpr_loss = BPRLoss()
+        self.sampled_softmax = options.sampled_softmax
+        if self.sampled_softmax:
+            self.register_buffer("log_count", dataset.training_item_counts().float().log(), persistent=False)
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
@@ -148,7 +154,7 @@ class LongInterest(SequentialRecommender):
         return functional.normalize(interest, dim=-1) * self.log_scale.exp(), functional.normalize(items, dim=-1)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Mean loss over the batch's targets: cross entropy over the whole catalogue, or BPR (Rendle et al. 2009)."""
+        """Mean loss over the batch's targets: cross entropy, or BPR (Rendle et al. 2009)."""
         items = self.item_vectors()
         if self.TARGET_SEQ in interaction:
             target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
@@ -161,7 +167,9 @@ class LongInterest(SequentialRecommender):
         if self.loss_type == "BPR":
             difference = items[target] - items[interaction[self.NEG_ITEM_ID]]
             return self.bpr_loss((interest * difference).sum(dim=-1), torch.zeros((), device=interest.device))
-        return functional.cross_entropy(interest @ items[1:].T, target - 1)  # the padding is no candidate
+        if self.sampled_softmax:
+            return sampled_softmax(interest, items, target, self.log_count, self.sampled_softmax)
+        return chunked_cross_entropy(interest, items[1:], target - 1)  # the padding is no candidate
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""

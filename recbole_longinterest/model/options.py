@@ -47,6 +47,7 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
     "logits": ("one of dot, cosine", _one_of("dot", "cosine")),
     "loss_type": ("one of CE, BPR", _one_of("CE", "BPR")),
+    "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
 }
 
@@ -67,6 +68,7 @@ class ModelOptions:
     attention_heads: int
     logits: str
     loss_type: str
+    sampled_softmax: int
     text_dim: int
 
     @classmethod
@@ -92,6 +94,8 @@ class ModelOptions:
             wrong.append(
                 f"attention_heads must divide hidden_size ({values['hidden_size']}); got {values['attention_heads']}."
             )
+        if not wrong and values["sampled_softmax"] and values["loss_type"] != "CE":
+            wrong.append(f"sampled_softmax needs loss_type: CE; got {values['loss_type']}.")
         if wrong:
             raise ValueError(" ".join([*wrong, WHERE]))
         return cls(**values)

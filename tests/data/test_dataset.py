@@ -14,7 +14,8 @@ from recbole.data.utils import create_dataset, data_preparation
 
 import recbole_longinterest  # noqa: F401 - registers
 from recbole_longinterest import quick_start
-from recbole_longinterest.data.dataset import FlatSequentialDataset, LongInterestDataset
+from recbole_longinterest.data.dataset import LongInterestDataset
+from recbole_longinterest.data.flat import FlatSequentialDataset
 from tests.conftest import SMALL, real_data, synthetic_inter, synthetic_item
 
 ML_100K = {"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}, "train_neg_sample_args": None}
@@ -165,7 +166,7 @@ def test_time_gap_is_a_property_of_the_event_not_of_the_window(small_config: Cal
     test = data.build()[2]
     assert data.event_log["time_gap_list"].tolist() == expected
     batch = all_rows(test)
-    position = test.inter_feat["log_position"]
+    position = test.inter_feat.position
     assert torch.equal(batch["time_gap_list"][:, 0], data.event_log["time_gap_list"][position - batch["item_length"]])
 
 

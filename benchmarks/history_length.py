@@ -1,0 +1,103 @@
+"""NDCG@10 by the length of a user's history, for LongInterest reading 50 events, 200, or all of them.
+
+    uv run benchmarks/history_length.py --output DIR
+
+One training a seed, at the defaults; its best epoch is chosen on the validation data with whole histories. Then the
+same model is evaluated with each window.
+"""
+
+import argparse
+import csv
+import statistics
+import sys
+from pathlib import Path
+
+import torch
+
+BINS = ((1, 20), (21, 50), (51, 100), (101, 200), (201, 10**9))
+WINDOWS = (50, 200, None)
+
+
+def main() -> None:
+    """Train, evaluate, print a table and write history_length.csv."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("history_length"))
+    parser.add_argument("--dataset", default="ml-100k")
+    parser.add_argument("--data_path", help="folder above the data set's (ml-100k needs none)")
+    parser.add_argument("--seeds", default="2020,2021,2022")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows = [
+        row for seed in args.seeds.split(",") for row in evaluate(args.dataset, args.data_path, int(seed), args.output)
+    ]
+    with (args.output / "history_length.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    sys.stdout.write("| test users with | users | " + " | ".join(f"window {w or 'whole'}" for w in WINDOWS) + " |\n")
+    sys.stdout.write("|---|---|" + "---|" * len(WINDOWS) + "\n")
+    for low, high in (*BINS, (1, 10**9)):
+        cells = []
+        for window in WINDOWS:
+            part = [r for r in rows if r["phase"] == "test" and r["window"] == (window or "whole") and r["low"] == low]
+            part = [r for r in part if r["high"] == high]
+            cells.append(f"{statistics.mean(float(r['ndcg']) for r in part):.4f}")
+        name = (
+            "any history"
+            if high == 10**9 and low == 1
+            else f"{low} to {high} events"
+            if high < 10**9
+            else f"{low} and more"
+        )
+        sys.stdout.write(f"| {name} | {part[0]['users']} | " + " | ".join(cells) + " |\n")
+
+
+def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[dict[str, object]]:
+    """NDCG@10 of one seed by phase, window and history length."""
+    import recbole.data.utils
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    from recbole_longinterest import quick_start
+
+    settings = {"seed": seed, "show_progress": False, "state": "ERROR", "checkpoint_dir": str(output / "saved")}
+    if data_path:
+        settings["data_path"] = data_path
+    config = quick_start.make_config("LongInterest", name, config_dict=settings)
+    init_seed(seed, True)
+    dataset = recbole.data.utils.create_dataset(config)
+    train, *held_out = recbole.data.utils.data_preparation(config, dataset)
+    init_seed(seed, True)
+    model = get_model("LongInterest")(config, train._dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], "LongInterest")(config, model)
+    trainer.fit(train, held_out[0], show_progress=False)
+    trainer.evaluate(held_out[1], show_progress=False)  # loads the best epoch
+    rows: list[dict[str, object]] = []
+    for phase, part in zip(("validation", "test"), (loader._dataset for loader in held_out), strict=True):
+        length = part.inter_feat.whole_length()
+        for window in WINDOWS:
+            part.history_limit = window
+            gain = _ndcg(model, recbole.data.utils.get_dataloader(config, "test")(config, part, None), config["device"])
+            for low, high in (*BINS, (1, 10**9)):
+                chosen = gain[(length >= low) & (length <= high)]
+                rows.append(
+                    {"seed": seed, "phase": phase, "window": window or "whole", "low": low, "high": high}
+                    | {"users": len(chosen), "ndcg": f"{float(chosen.mean()):.6f}"}
+                )
+    return rows
+
+
+@torch.no_grad()
+def _ndcg(model: torch.nn.Module, loader: object, device: torch.device) -> torch.Tensor:
+    """NDCG@10 of every row, one target each."""
+    model.eval()
+    gains = []
+    for interaction, _, _, target in loader:  # type: ignore[attr-defined]
+        scores = model.full_sort_predict(interaction.to(device)).cpu()
+        scores[:, 0] = float("-inf")
+        rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # 0 is the first place
+        gains.append(torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0))
+    return torch.cat(gains)
+
+
+if __name__ == "__main__":
+    main()

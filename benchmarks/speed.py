@@ -1,0 +1,245 @@
+"""Training and evaluation speed and memory: RecBole's way against the flat log and one pass.
+
+    uv run benchmarks/speed.py --output DIR
+
+Every row of the table is measured in a process of its own, in turn, three times; the table holds medians. Rates come
+from whole training batches of about ``--seconds`` seconds (two batches at least, after one that is not counted), so an
+epoch that would take hours is not run to its end. Generated logs have Zipf-distributed items over a catalogue of
+12,000, ratings and times. Times of one run may be compared with each other and with nothing else.
+"""
+
+import argparse
+import csv
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ITEMS, EVENTS_A_USER = 12_000, 145  # of a generated log; MovieLens-20M has 144 events a user
+FIELDS = ("targets_a_second", "epoch_seconds", "evaluation_seconds", "build_seconds", "peak_rss_mb")
+RECBOLE = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
+CASES: list[dict[str, Any]] = [
+    {"data": data, "model": model, "way": way, "window": window}
+    for data in ("ml-100k", "zipf-1m")
+    for model, way, window in (
+        ("LongInterest", "one pass", 50),
+        ("LongInterest", "one pass", 200),
+        ("GRU4Rec", "RecBole", 50),
+        ("GRU4Rec", "one pass", 50),
+        ("GRU4Rec", "RecBole", 200),
+        ("GRU4Rec", "one pass", 200),
+        ("SASRec", "RecBole", 50),
+        ("SASRec", "one pass", 50),
+        ("SASRec", "RecBole", 200),
+        ("SASRec", "one pass", 200),
+    )
+] + [
+    {"data": "zipf-20m", "model": model, "way": way, "window": 200}
+    for model in ("LongInterest", "GRU4Rec")
+    for way in ("one pass", "one pass, prepared")
+]
+
+
+def main() -> None:
+    """Measure, and write speed.csv, speed.md and speed.png."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("speed"), help="folder of results and generated logs")
+    parser.add_argument("--data", default="ml-100k,zipf-1m,zipf-20m", help="data sets, separated by commas")
+    parser.add_argument("--models", default="LongInterest,GRU4Rec,SASRec", help="models, separated by commas")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="training seconds a measurement")
+    parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.child is not None:
+        sys.stdout.write(json.dumps(measure(args.child, args.output, args.seconds)) + "\n")
+        return
+    cases = [c for c in CASES if c["data"] in args.data.split(",") and c["model"] in args.models.split(",")]
+    for name in {case["data"] for case in cases} - {"ml-100k"}:
+        generate(name, args.output / "data")
+    rows: dict[str, list[dict[str, float]]] = {json.dumps(case): [] for case in cases}
+    for turn in range(args.repeats):
+        for case in rows:
+            sys.stderr.write(f"{turn + 1}/{args.repeats} {case}\n")
+            rows[case].append(in_process(case, args.output, args.seconds))
+    table = [
+        {**json.loads(case), **{field: statistics.median(one[field] for one in results) for field in FIELDS}}
+        for case, results in rows.items()
+    ]
+    write(table, args.output)
+
+
+def in_process(case: str, output: Path, seconds: float) -> dict[str, float]:
+    """One measurement in a fresh process."""
+    command = [sys.executable, __file__, "--child", case, "--output", str(output), "--seconds", str(seconds)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, float]:
+    """Build the data set, train some batches, evaluate some; in this process.
+
+    Args:
+        case: data, model, way and window.
+        output: folder of the generated logs.
+        seconds: how long to train.
+
+    Returns:
+        The figures of ``FIELDS``.
+    """
+    import torch
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    from recbole_longinterest import quick_start
+
+    settings: dict[str, Any] = {"show_progress": False, "state": "ERROR", "MAX_ITEM_LIST_LENGTH": case["window"]}
+    if case["data"] != "ml-100k":
+        settings["data_path"] = str(output / "data")
+    if case["model"] != "LongInterest":
+        settings |= RECBOLE
+        if case["way"] != "RecBole":
+            settings |= {"one_pass": True}
+    if case["way"] == "one pass, prepared":
+        settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
+    config = quick_start.make_config(case["model"], case["data"], config_dict=settings)
+    init_seed(config["seed"], config["reproducibility"])
+
+    import recbole.data.utils
+
+    begin = time.perf_counter()
+    dataset = recbole.data.utils.create_dataset(config)
+    train, valid, _ = recbole.data.utils.data_preparation(config, dataset)
+    built = time.perf_counter() - begin
+    model = get_model(config["model"])(config, train._dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    if hasattr(model, "prepare"):
+        model.prepare()
+
+    timed = _Timed(train, seconds)
+    trainer._train_epoch(timed, 0)
+    rate = timed.targets / timed.seconds
+
+    begin = time.perf_counter()
+    trainer.item_tensor, trainer.tot_item_num = None, dataset.item_num
+    model.eval()
+    rows, limit = 0, 4 * seconds
+    with torch.no_grad():
+        for batch in valid:
+            scores = trainer._full_sort_batch_eval(batch)[1]
+            trainer.eval_collector.eval_batch_collect(scores, batch[0], *batch[2:])
+            rows += len(scores)
+            if time.perf_counter() - begin > limit:
+                break
+    evaluated = (time.perf_counter() - begin) * len(valid._dataset) / rows
+    return {
+        "targets_a_second": rate,
+        "epoch_seconds": len(train._dataset) / rate,
+        "evaluation_seconds": evaluated,
+        "build_seconds": built,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+class _Timed:
+    """A loader that ends after some seconds and counts the targets of the batches it has timed."""
+
+    def __init__(self, loader: Any, seconds: float) -> None:  # noqa: ANN401
+        self.loader, self.limit = loader, seconds
+        self.targets, self.seconds = 0, 0.0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.loader, name)
+
+    @property
+    def __class__(self) -> type:  # the trainer asks what kind of loader it is
+        return type(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Any:  # noqa: ANN401
+        begin = 0.0
+        for number, batch in enumerate(self.loader):
+            yield batch
+            if number:
+                field = getattr(self.loader, "target_list_field", None)
+                self.targets += len(batch) if field is None else int((batch[field] > 0).sum())
+                self.seconds = time.perf_counter() - begin
+            else:
+                begin = time.perf_counter()
+            if number > 1 and self.seconds > self.limit:
+                return
+
+
+def generate(name: str, folder: Path) -> None:
+    """Write a log with Zipf items: ``zipf-20m`` has 20 million events."""
+    rows = int(name.removeprefix("zipf-").removesuffix("m")) * 1_000_000
+    path = folder / name / f"{name}.inter"
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, ITEMS + 1)
+    share /= share.sum()
+    draft = path.with_suffix(".tmp")
+    with draft.open("w") as file:
+        file.write("user_id:token\titem_id:token\trating:float\ttimestamp:float\n")
+        for begin in range(0, rows, 500_000):
+            number = min(500_000, rows - begin)
+            columns = (
+                rng.integers(rows // EVENTS_A_USER, size=number),
+                rng.choice(ITEMS, number, p=share),
+                rng.integers(1, 11, number) / 2,
+                rng.integers(10**9, 15 * 10**8, number),
+            )
+            file.writelines(f"{u}\t{i}\t{r}\t{t}\n" for u, i, r, t in zip(*(c.tolist() for c in columns), strict=True))
+    os.replace(draft, path)  # noqa: PTH105
+
+
+def write(table: list[dict[str, Any]], output: Path) -> None:
+    """The table as CSV, Markdown and picture."""
+    names = ["data", "model", "way", "window", *FIELDS]
+    with (output / "speed.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(table)
+    lines = ["| " + " | ".join([*names, "x RecBole GRU4Rec"]) + " |", "|" + "---|" * (len(names) + 1)]
+    for row in table:
+        base = [r for r in table if (r["data"], r["model"], r["way"]) == (row["data"], "GRU4Rec", "RecBole")]
+        same = [r["targets_a_second"] for r in base if r["window"] == row["window"]]
+        ratio = f"{row['targets_a_second'] / same[0]:.1f}" if same else ""
+        cells = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names]
+        lines.append("| " + " | ".join([*cells, ratio]) + " |")
+    (output / "speed.md").write_text("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(lines) + "\n")
+    plot(table, output / "speed.png")
+
+
+def plot(table: list[dict[str, Any]], path: Path) -> None:
+    """Training rates as bars, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    labels = [f"{row['data']}  {row['model']}, {row['way']}, {row['window']}" for row in table]
+    colours = ["#999999" if row["way"] == "RecBole" else "#2a6f97" for row in table]
+    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.32 * len(table)))
+    bars = axes.barh(labels, [row["targets_a_second"] for row in table], color=colours)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+    axes.set(xscale="log", xlabel="training targets a second (log scale); grey: RecBole's prefix rows")
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

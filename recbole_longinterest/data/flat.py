@@ -1,0 +1,321 @@
+"""The sequential data set over a flat log, in full-precision time order: no copied prefixes, any sequential model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.dataset import DIENDataset, KGSeqDataset, SequentialDataset
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource, FeatureType
+from torch import Tensor
+
+from recbole_longinterest.data.log_file import read_columns, read_header
+from recbole_longinterest.data.log_rows import LogRows, compact, restore
+from recbole_longinterest.data.sequences import gather_windows
+from recbole_longinterest.data.splits import by_ends, group_index, leave_out
+from recbole_longinterest.model.options import parse_switch
+
+
+class FlatSequentialDataset(SequentialDataset):
+    """RecBole's sequential data set without copied prefixes: rows point into one flat log.
+
+    Rows, splits and field names are RecBole's; a batch's history fields (``<field>_list``) are gathered from the log
+    when it is asked for. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in file
+    order; RecBole casts times to float32 before it sorts (RecBole issue #2204).
+
+    Attributes:
+        event_log: history field -> its values over the log, [n_events, ...]; shared by the splits.
+        history_limit: events of a history that a batch holds at most, None for all.
+        target_list_field: field of one-pass batches that holds each position's target.
+    """
+
+    inter_feat: Any
+    history_limit: int | None
+    default_exact_order = False  # a lean log of RecBole's models is RecBole's unless exact_order says otherwise
+    pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH
+    history_dtype: torch.dtype | None = None  # of numbers; None is as RecBole loads them
+
+    def __init__(self, config: Any) -> None:  # noqa: ANN401 - RecBole is untyped
+        self.history_limit = config["MAX_ITEM_LIST_LENGTH"]
+        self.event_log: dict[str, Tensor] = {}
+        asked = config["exact_order"]
+        exact = self.default_exact_order if asked is None else parse_switch(asked)
+        if exact is None:
+            raise ValueError(f"exact_order must be True or False; got {asked!r}.")
+        self.exact_order = exact
+        self._exact_time: Any = None
+        super().__init__(config)
+        self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
+
+    @property
+    def history_fields(self) -> Sequence[str]:
+        """Fields of the log that the model reads."""
+        return list(self.event_log)
+
+    # --- loading -----------------------------------------------------------------------------------------------------
+
+    def _download(self) -> None:
+        raise ValueError(
+            f"There is no data set folder {self.dataset_path}. Put {self.dataset_name}.inter there, or give the "
+            "folder above it as data_path (ml-100k needs none: it is inside RecBole)."
+        )
+
+    def _load_inter_feat(self, token: str, dataset_path: str) -> None:
+        super()._load_inter_feat(token, dataset_path)
+        if len(self.inter_feat) == 0:
+            raise ValueError(f"{Path(dataset_path) / token}.inter holds no interaction, only a header.")
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
+        """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""
+        separator, encoding = self.config["field_separator"], self.config["encoding"]
+        if source != FeatureSource.INTERACTION or self.benchmark_filename_list or len(separator) != 1:
+            return super()._load_feat(filepath, source)
+        wanted, unwanted = self._get_load_and_unload_col(source)
+        columns = [
+            (name, kind)
+            for name, kind in read_header(filepath, separator, encoding)
+            if (wanted is None or name in wanted) and (unwanted is None or name not in unwanted)
+        ]
+        if not columns or {kind for _, kind in columns} - {"token", "float"}:
+            return super()._load_feat(filepath, source)
+        for name, kind in columns:
+            self.field2source[name] = source
+            self.field2type[name] = FeatureType(kind)
+            self.field2seqlen[name] = 1
+            if kind == "float":
+                self.field2bucketnum[name] = 2
+        return read_columns(filepath, columns, separator, encoding)
+
+    def _concat_remaped_tokens(self, remap_list: Any) -> Any:  # noqa: ANN401
+        if len(remap_list) == 1:
+            feat, field, _ = remap_list[0]
+            if isinstance(feat[field].dtype, pd.CategoricalDtype):  # numbered by its codes, never as Python strings
+                return feat[field].values, np.array([], dtype=np.int64)
+        return super()._concat_remaped_tokens(remap_list)
+
+    def _fill_nan(self) -> None:
+        # Rows are final from here on, and time is still float64: RecBole normalises and rounds it later.
+        if self.time_field in self.inter_feat:
+            self._exact_time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64, copy=True)
+            if np.isnan(self._exact_time).any():
+                raise ValueError(
+                    f"{int(np.isnan(self._exact_time).sum())} of {len(self._exact_time)} interactions have no "
+                    f"{self.time_field}, which orders the histories. Fill or remove them."
+                )
+        super()._fill_nan()
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def data_augmentation(self) -> None:
+        """Sort the log and make one row for every event but each user's first, pointing into it."""
+        self._aug_presets()
+        self._check_field("uid_field", "time_field")
+        if self.time_field not in self.inter_feat:
+            raise ValueError(
+                f"{self.dataset_name}.inter has no column {self.time_field}, which orders the histories. Name the "
+                "right one as TIME_FIELD and list it in load_col."
+            )
+        users = compact(self.inter_feat[self.uid_field]).numpy()
+        times = self._exact_time if self.exact_order else self.inter_feat[self.time_field].numpy()
+        order = np.lexsort((times, users))  # stable: ties keep the order of the file
+        users, self._exact_time = users[order], self._exact_time[order]
+
+        first = np.concatenate([[True], users[1:] != users[:-1]])
+        rows = np.flatnonzero(~first)
+        if len(rows) == 0:
+            raise ValueError(
+                f"{self.dataset_name}: no user has two events, so there is nothing to predict. "
+                "Check user_inter_num_interval, the filters and USER_ID_FIELD."
+            )
+        index = torch.from_numpy(order)
+        columns = {self.uid_field: torch.from_numpy(users)}
+        for field in self.inter_feat.columns:
+            if field != self.uid_field:
+                columns[field] = compact(self.inter_feat[field][index])
+                self.inter_feat[field] = torch.empty(0)  # its memory is the log's from here on
+        self.event_log = {
+            getattr(self, f"{field}_list_field"): self._as_history(values)
+            for field, values in columns.items()
+            if field != self.uid_field
+        }
+        self.event_log.update(self._derived_log_fields(first))
+        start = torch.zeros(self.user_num, dtype=torch.int64)
+        start[torch.from_numpy(users[first]).long()] = torch.from_numpy(np.flatnonzero(first))
+        self.inter_feat = LogRows(columns, torch.from_numpy(rows), start, self.uid_field, self.item_list_length_field)
+        self.inter_feat.limit, self.inter_feat.histories = self.history_limit, self._history
+
+    def _as_history(self, values: Tensor) -> Tensor:
+        return values.to(self.history_dtype) if self.history_dtype and values.is_floating_point() else values
+
+    def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
+        """Further fields of the log, for subclasses; ``first`` marks the first event of each user, [n_events]."""
+        return {}
+
+    def sort(self, by: Any, ascending: Any = True) -> None:  # noqa: ANN401 - RecBole's signature
+        """Sort the rows; by time means by full-precision time."""
+        if by == self.time_field and ascending is True and self.exact_order and isinstance(self.inter_feat, LogRows):
+            times = self._exact_time[self.inter_feat.position.numpy()]
+            self.inter_feat = self.inter_feat[np.argsort(times, kind="stable")]
+        else:
+            super().sort(by=by, ascending=ascending)
+
+    # --- splits ------------------------------------------------------------------------------------------------------
+
+    def build(self) -> list[Any]:
+        """Split as RecBole does."""
+        parts = super().build()
+        for part in (self, *parts):
+            part._exact_time = None  # 8 bytes an event, needed for sorting only
+        return parts
+
+    def _grouped_index(self, group_by_list: np.ndarray) -> list[np.ndarray]:
+        rows, size = group_index(group_by_list)
+        return np.split(rows, np.cumsum(size)[:-1])
+
+    def split_by_ratio(self, ratios: Sequence[float], group_by: str | None = None) -> list[Any]:
+        """RecBole's split by ratio; see :meth:`recbole.data.dataset.Dataset.split_by_ratio`."""
+        if group_by is None or not isinstance(self.inter_feat, LogRows):
+            return super().split_by_ratio(ratios, group_by)
+        total = sum(ratios)
+        shares = [ratio / total for ratio in ratios]
+        rows, size = group_index(self.inter_feat[group_by].numpy())
+        return self._parts(rows, by_ends(size, lambda number: self._calcu_split_ids(number, shares)), len(ratios))
+
+    def leave_one_out(self, group_by: str, leave_one_mode: str) -> list[Any]:
+        """RecBole's leave-one-out split; see :meth:`recbole.data.dataset.Dataset.leave_one_out`."""
+        out = {"valid_and_test": (1, 2), "valid_only": (1,), "test_only": (2,)}.get(leave_one_mode)
+        if group_by is None or out is None or not isinstance(self.inter_feat, LogRows):
+            return super().leave_one_out(group_by, leave_one_mode)
+        rows, size = group_index(self.inter_feat[group_by].numpy())
+        part = np.array([0, *out])[leave_out(size, len(out))]
+        return self._parts(rows, part, 3)
+
+    def _parts(self, rows: np.ndarray, part: np.ndarray, number: int) -> list[Any]:
+        self._drop_unused_col()
+        return [self.copy(self.inter_feat[rows[part == which]]) for which in range(number)]
+
+    def _drop_unused_col(self) -> None:
+        for name, fields in (self.config["unused_col"] or {}).items():
+            feat = getattr(self, f"{name}_feat")
+            for field in fields:
+                if name == "inter" and field in self.event_log:
+                    self.event_log = {other: values for other, values in self.event_log.items() if other != field}
+                elif field in feat:
+                    self._del_col(feat, field)
+                else:
+                    self.logger.warning(f"unused_col names {field}, which {name}_feat has not got.")
+
+    # --- batches -----------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any, join: bool = True) -> Interaction:  # noqa: ANN401
+        """Rows with their history fields, gathered from the log and padded at the end."""
+        rows = self.inter_feat[index]
+        if isinstance(rows, LogRows):
+            rows = self._with_history(rows)
+        return self.join(rows) if join else rows
+
+    def _with_history(self, rows: LogRows) -> Interaction:
+        data = {field: rows[field] for field in rows.columns}
+        data[self.item_list_length_field] = self._length(rows)
+        for field in self.event_log:
+            data[field] = self._history(field, rows)
+        return Interaction(data)
+
+    def _length(self, rows: LogRows) -> Tensor:
+        length = rows.whole_length()
+        return length if self.history_limit is None else length.clamp(max=self.history_limit)
+
+    def padded_lengths(self) -> Tensor:
+        """Events that each row's history takes in a batch of its own, int64 [n_rows]."""
+        if not isinstance(self.inter_feat, LogRows) or (self.pads_to_limit and self.history_limit is not None):
+            return torch.full((len(self.inter_feat),), self.max_item_list_len)
+        return self._length(self.inter_feat)
+
+    def _history(self, field: str, rows: LogRows) -> Tensor:
+        """A history field of rows, [B, L]."""
+        length = self._length(rows)
+        width = self.history_limit if self.pads_to_limit else None
+        return restore(gather_windows(self.event_log[field], rows.position.long() - length, length, width))
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> Any:  # noqa: ANN401
+        """RecBole's sparse user-item matrix of the rows and of each user's first event."""
+        if not isinstance(self.inter_feat, LogRows):
+            return super().inter_matrix(form, value_field)
+        first = self.inter_feat[self.item_list_length_field] == 1
+        opening = self.inter_feat.position[first].long() - 1
+        fields = [self.iid_field] + ([value_field] if value_field else [])
+        data = {self.uid_field: torch.cat([self.inter_feat[self.uid_field], self.inter_feat[self.uid_field][first]])}
+        for field in fields:
+            log = self.event_log[getattr(self, f"{field}_list_field")]
+            data[field] = torch.cat([self.inter_feat[field], restore(log[opening])])
+        return self._create_sparse_matrix(Interaction(data), self.uid_field, self.iid_field, form, value_field)
+
+    def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
+        """Make an attribute again that a data set cache holds as plain data; see :mod:`recbole_longinterest.caches`."""
+        if name != "inter_feat" or not isinstance(plain, tuple):
+            return plain
+        rows = LogRows.from_cache(plain)
+        rows.limit, rows.histories = self.config["MAX_ITEM_LIST_LENGTH"], self._history
+        return rows
+
+
+class FlatKGSeqDataset(FlatSequentialDataset, KGSeqDataset):
+    """The flat log for GRU4RecKG and KSR, which read a knowledge graph beside it."""
+
+
+class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
+    """The flat log for DIEN, with the negative items that RecBole draws for every event."""
+
+    history_dtype = torch.float64  # as in RecBole's DIENDataset
+
+    def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
+        return {self.neg_item_list_field: compact(self.neg_item_list)}
+
+
+def wants_flat_log(config: Any) -> bool:  # noqa: ANN401
+    """Whether one of the settings that need the flat log is set.
+
+    Args:
+        config: RecBole's config.
+
+    Raises:
+        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False.
+    """
+    wanted = config["exact_order"] is not None
+    for key in ("lean_sequences", "one_pass"):
+        if config[key] is not None:
+            switch = parse_switch(config[key])
+            if switch is None:
+                raise ValueError(f"{key} must be True or False; got {config[key]!r}.")
+            wanted |= switch
+    return wanted
+
+
+def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
+    """The flat counterpart of one of RecBole's sequential data sets.
+
+    Args:
+        kind: RecBole's class, or a flat one.
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for base, flat in (
+        (FlatSequentialDataset, kind),
+        (KGSeqDataset, FlatKGSeqDataset),
+        (DIENDataset, FlatDIENDataset),
+    ):
+        if issubclass(kind, base):
+            return flat
+    if kind is SequentialDataset:
+        return FlatSequentialDataset
+    raise ValueError(
+        f"{kind.__name__} makes its rows in its own way and has no lean form. Unset lean_sequences, one_pass and "
+        "exact_order."
+    )

@@ -1,0 +1,134 @@
+"""Rows of the flat log: a position each, with RecBole's columns looked up in the log when they are asked for."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+
+class LogRows(Interaction):
+    """RecBole's Interaction over the flat log, at 4 bytes a row instead of a copy of every column.
+
+    Args:
+        log: column -> its values over the log, [n_events, ...].
+        position: where in the log each row's own event stands, [n_rows].
+        history_start: where the history of each row's user starts, by user id, [n_users].
+        user_field: column of the users.
+        length_field: column that holds the number of events before the row.
+
+    Attributes:
+        limit: most events that the length column counts, as in RecBole's rows; None for all.
+        histories: (history field, rows) -> its padded values; for the few models that ask the rows for them.
+    """
+
+    limit: int | None = None
+    histories: Callable[[str, "LogRows"], Tensor] | None = None
+
+    def __init__(
+        self, log: Mapping[str, Tensor], position: Tensor, history_start: Tensor, user_field: str, length_field: str
+    ) -> None:
+        self.position = compact(position)
+        self._place = (history_start, user_field, length_field)
+        self.interaction = _Columns(dict(log), self)
+        self.length = len(position)
+
+    def to_cache(self) -> tuple[Any, ...]:
+        """What a data set cache keeps."""
+        return self.interaction.log, self.position, *self._place, self.interaction.own
+
+    @classmethod
+    def from_cache(cls, plain: tuple[Any, ...]) -> "LogRows":
+        """The rows of :meth:`to_cache`."""
+        *parts, own = plain
+        rows = cls(*parts)
+        rows.interaction.own.update(own)
+        return rows
+
+    def history_start(self) -> Tensor:
+        """Where in the log the history of each row starts, int64 [n_rows]."""
+        start, user_field, _ = self._place
+        return start[self.interaction[user_field]]
+
+    def whole_length(self) -> Tensor:
+        """Events before each row, all of them, int64 [n_rows]."""
+        return self.position.long() - self.history_start()
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - RecBole's signature
+        """A column by name; else the rows of an index, a slice, a list or a mask."""
+        if isinstance(index, str):
+            return self.interaction[index]
+        rows = LogRows(self.interaction.log, self.position[_as_index(index)], *self._place)
+        rows.limit, rows.histories = self.limit, self.histories
+        for field, values in self.interaction.own.items():
+            rows.interaction[field] = values[_as_index(index)]
+        return rows
+
+    def _reindex(self, index: Any) -> None:  # noqa: ANN401
+        index = _as_index(index)
+        self.position = self.position[index]
+        for field, values in self.interaction.own.items():
+            self.interaction.own[field] = values[index]
+        self.length = len(self.position)
+
+
+class _Columns(MutableMapping[str, Tensor]):
+    """What RecBole takes for the dict of an Interaction."""
+
+    def __init__(self, log: dict[str, Tensor], rows: LogRows) -> None:
+        self.log = log
+        self.rows = rows
+        self.own: dict[str, Tensor] = {}  # columns set later, [n_rows, ...]
+
+    def __getitem__(self, field: str) -> Tensor:
+        if field in self.own:
+            return self.own[field]
+        if field == self.rows._place[2]:
+            length = self.rows.whole_length()
+            return length if self.rows.limit is None else length.clamp(max=self.rows.limit)
+        if field not in self.log and self.rows.histories is not None:
+            return self.rows.histories(field, self.rows)
+        return restore(self.log[field][self.rows.position.long()])
+
+    def __contains__(self, field: object) -> bool:
+        return field in self.own or field in self.log or field == self.rows._place[2]
+
+    def __setitem__(self, field: str, values: Tensor) -> None:
+        self.own[field] = values
+
+    def __delitem__(self, field: str) -> None:
+        for columns in (self.own, self.log):
+            columns.pop(field, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self.log, self.rows._place[2], *self.own)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def _as_index(index: Any) -> Any:  # noqa: ANN401
+    if isinstance(index, range):
+        return slice(index.start, index.stop, index.step)
+    if isinstance(index, (list, tuple, np.ndarray)):
+        return torch.as_tensor(np.asarray(index, dtype=None if len(index) else np.int64))
+    return index
+
+
+def compact(values: Tensor) -> Tensor:
+    """Hold ids in the smallest of 16, 32 and 64 bits that takes them; other values as they are."""
+    if values.dtype not in (torch.int64, torch.int32) or values.numel() == 0:
+        return values
+    low, high = int(values.min()), int(values.max())
+    for dtype in (torch.int16, torch.int32):
+        limits = torch.iinfo(dtype)
+        if limits.min <= low and high <= limits.max:
+            return values.to(dtype)
+    return values
+
+
+def restore(values: Tensor) -> Tensor:
+    """RecBole's ids are int64."""
+    return values.long() if values.dtype in (torch.int16, torch.int32) else values

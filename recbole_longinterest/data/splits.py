@@ -1,0 +1,61 @@
+"""RecBole's splits by group as index arrays: no Python loop over rows, no lists of boxed integers."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+
+
+def group_index(keys: Index) -> tuple[Index, Index]:
+    """Rows by group, groups in the order in which they first appear, rows in their own order.
+
+    Args:
+        keys: group of each row, [n].
+
+    Returns:
+        Row numbers in that order, [n], and how many rows each group has, [n_groups].
+    """
+    order = np.argsort(keys, kind="stable")
+    sorted_keys = keys[order]
+    begin = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]])) if len(keys) else order
+    size = np.diff(begin, append=len(keys))
+    appearance = np.argsort(order[begin], kind="stable")
+    size = size[appearance]
+    shift = np.repeat(begin[appearance] - (np.cumsum(size) - size), size)
+    return order[np.arange(len(keys)) + shift], size
+
+
+def leave_out(size: Index, number: int) -> Index:
+    """Part of each row when the last rows of every group are left out, one a part; a group keeps one at least.
+
+    Args:
+        size: rows of each group, [n_groups].
+        number: how many parts are left out.
+
+    Returns:
+        For the rows of :func:`group_index`: 0 for the first part, 1 to ``number`` for the others, [n].
+    """
+    from_end = np.repeat(np.cumsum(size), size) - np.arange(int(size.sum())) - 1  # 0 for a group's last row
+    left_out = from_end < np.repeat(np.minimum(number, size - 1), size)
+    return np.where(left_out, number - from_end, 0)
+
+
+def by_ends(size: Index, ends_of: Callable[[int], Sequence[int]]) -> Index:
+    """Part of each row when every group is cut where a rule says.
+
+    Args:
+        size: rows of each group, [n_groups].
+        ends_of: number of rows of a group -> where its parts but the last end (RecBole's ``_calcu_split_ids``).
+
+    Returns:
+        For the rows of :func:`group_index`: the number of its part, [n].
+    """
+    distinct, which = np.unique(size, return_inverse=True)
+    ends = np.array([ends_of(int(number)) for number in distinct], dtype=np.int64)[which]  # [n_groups, parts - 1]
+    within = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size)
+    part = np.zeros(len(within), dtype=np.int64)
+    for end in ends.T:
+        part += within >= np.repeat(end, size)
+    return part

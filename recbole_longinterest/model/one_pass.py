@@ -1,0 +1,149 @@
+"""One-pass training of RecBole's own causal models, unmodified.
+
+Their losses end in ``gather_indexes(output, item_seq_len - 1)``: of the outputs at all positions only the last one is
+read. Where the output at a position depends on events up to it alone, reading every position that has a target gives
+the loss of all the prefix rows at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+PROBE_WINDOWS, PROBE_POSITIONS = 4, 8
+TOLERANCE = 1e-4  # relative; float32 sums in another order
+
+
+class OnePassLoss:
+    """The loss of a RecBole model over windows with a target at every position.
+
+    Calling it gives ``model.calculate_loss`` with ``gather_indexes`` reading all counted positions and the target field
+    holding their targets.
+
+    Args:
+        model: a :class:`~recbole.model.abstract_recommender.SequentialRecommender` trained by cross entropy.
+        target_list_field: field of a batch with each position's target, int64 [B, L], 0 where none is counted.
+        probe: a batch of the loader; the model is tried on a small part of it.
+
+    Raises:
+        ValueError: if the model is not causal, or reads anything but the gathered outputs.
+    """
+
+    def __init__(self, model: Any, target_list_field: str, probe: Interaction) -> None:  # noqa: ANN401 - untyped
+        self.model = model
+        self.target_list_field = target_list_field
+        self._check(_small_part(probe.to(model.device), model, target_list_field))
+
+    def __call__(self, interaction: Interaction) -> Any:  # noqa: ANN401 - a tensor, or a tuple of them
+        """Mean loss over the batch's targets, as the model's own ``calculate_loss`` gives it for prefix rows."""
+        target_seq = interaction[self.target_list_field]  # [B, L]
+        counted = target_seq > 0
+        batch = {field: value for field, value in interaction.interaction.items() if field != self.target_list_field}
+        batch[self.model.POS_ITEM_ID] = target_seq[counted]  # [T]
+        with _gathering(self.model, lambda output, index: output[counted]):
+            return self.model.calculate_loss(Interaction(batch))
+
+    @torch.no_grad()
+    def _check(self, window: Interaction) -> None:
+        training = self.model.training
+        self.model.eval()  # dropout off
+        try:
+            outputs = self._outputs(window)
+            for position in range(1, window[self.model.ITEM_SEQ].shape[1]):
+                changed = window[self.model.ITEM_SEQ].clone()
+                changed[:, position] = changed[:, position] % (self.model.n_items - 1) + 1
+                others = self._outputs(Interaction({**window.interaction, self.model.ITEM_SEQ: changed}))
+                for output, other in zip(outputs, others, strict=True):
+                    if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
+                        raise ValueError(f"its output before position {position} changes with the event there")
+            prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field))
+            expected, got = _total(prefixes), _total(self(window))
+            if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
+                raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            if isinstance(error, KeyError):
+                reason = f"it reads {reason}, which a window has not got"
+            raise ValueError(
+                f"{type(self.model).__name__} cannot train in one pass: {reason}. "
+                "Only a model whose output at a position depends on the events up to it, read by gather_indexes, can. "
+                "Set one_pass: False."
+            ) from error
+        finally:
+            self.model.train(training)
+
+    def _outputs(self, window: Interaction) -> list[Tensor]:
+        """What the model gathers from, [B, L, H] each."""
+        outputs: list[Tensor] = []
+        target_seq = window[self.target_list_field]
+
+        def gather(output: Tensor, index: Tensor) -> Tensor:
+            if output.shape[:2] != target_seq.shape:
+                raise ValueError(f"it gathers from {list(output.shape)}, not from [B, L, H]")
+            outputs.append(output)
+            return output[:, -1]
+
+        last = {self.model.POS_ITEM_ID: target_seq[:, -1]}
+        with _gathering(self.model, gather):
+            self.model.calculate_loss(Interaction({**window.interaction, **last}))
+        if not outputs:
+            raise ValueError("its loss does not read the last output by gather_indexes")
+        return outputs
+
+
+def prefix_rows(window: Interaction, model: Any, target_list_field: str) -> Interaction:  # noqa: ANN401
+    """The rows that RecBole would train on: one for every counted position of the windows.
+
+    Args:
+        window: history fields [B, L], targets [B, L].
+        model: for its field names.
+        target_list_field: field of the targets.
+
+    Returns:
+        Fields [T, L] with zeros after each row's position, lengths [T], targets [T].
+    """
+    target_seq = window[target_list_field]
+    row, position = (target_seq > 0).nonzero(as_tuple=True)
+    outside = torch.arange(target_seq.shape[1], device=target_seq.device) > position.unsqueeze(1)  # [T, L]
+    data = {}
+    for field, value in window.interaction.items():
+        if field in (target_list_field, model.ITEM_SEQ_LEN):
+            continue
+        data[field] = value[row]
+        if value.dim() > 1:
+            data[field][outside] = 0
+    data[model.ITEM_SEQ_LEN] = position + 1
+    data[model.POS_ITEM_ID] = target_seq[row, position]
+    return Interaction(data)
+
+
+@contextmanager
+def _gathering(model: Any, gather: Any) -> Iterator[None]:  # noqa: ANN401
+    model.gather_indexes = gather  # hides the method of the class
+    try:
+        yield
+    finally:
+        del model.gather_indexes
+
+
+def _small_part(batch: Interaction, model: Any, target_list_field: str) -> Interaction:  # noqa: ANN401
+    """A few short windows that are full: no padding, a target at every position."""
+    full = batch[model.ITEM_SEQ_LEN] >= min(PROBE_POSITIONS, int(batch[model.ITEM_SEQ_LEN].max()))
+    rows = full.nonzero().flatten()[:PROBE_WINDOWS]
+    length = min(PROBE_POSITIONS, int(batch[model.ITEM_SEQ_LEN][rows].min()))
+    data = {
+        field: value[rows, :length].clone() if value.dim() > 1 else value[rows]
+        for field, value in batch.interaction.items()
+    }
+    data[model.ITEM_SEQ_LEN] = torch.full_like(rows, length)
+    item_seq = data[model.ITEM_SEQ]
+    # Targets an earlier window counts are 0; for the probe any item does.
+    data[target_list_field] = torch.where(data[target_list_field] > 0, data[target_list_field], item_seq)
+    return Interaction(data)
+
+
+def _total(losses: Any) -> Tensor:  # noqa: ANN401
+    return torch.stack([part.reshape(()) for part in losses]).sum() if isinstance(losses, tuple) else losses

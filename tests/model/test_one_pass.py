@@ -1,0 +1,82 @@
+"""One pass over RecBole's own causal models: equal to prefix rows, and refused where it would not be."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import recbole.data.utils
+import torch
+from recbole.utils import get_model, init_seed
+
+from recbole_longinterest.data.loader import OnePassDataLoader
+from recbole_longinterest.model.one_pass import OnePassLoss
+from tests.data.test_lean import model_config  # noqa: F401 - a fixture
+
+CAUSAL = ["GRU4Rec", "GRU4RecF", "GRU4RecKG", "SASRec", "SASRecF", "FDSA"]
+REFUSED = {
+    "BERT4Rec": "cannot train in one pass",
+    "CORE": "does not read the last output by gather_indexes",
+    "GCSAN": "changes with the event there",
+    "LightSANs": "changes with the event there",
+    "NARM": "cannot train in one pass",
+    "NextItNet": "does not read the last output by gather_indexes",
+    "HGN": "reads 'user_id', which a window has not got",
+    "STAMP": "cannot train in one pass",
+}
+
+
+def build(config: Any) -> tuple[Any, Any]:
+    init_seed(config["seed"], True)
+    train = recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))[0]
+    init_seed(config["seed"], True)
+    return get_model(config["model"])(config, train._dataset), train
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CAUSAL)
+def test_loss_and_gradients_equal_prefix_rows(model_config: Callable[..., Any], name: str) -> None:  # noqa: F811
+    settings = {"train_batch_size": 10**6, "MAX_ITEM_LIST_LENGTH": 20}  # every history inside the window, one batch
+    model, train = build(model_config(name, one_pass=True, **settings))
+    assert isinstance(train, OnePassDataLoader)
+    loss_of = OnePassLoss(model, train.target_list_field, train.probe())
+    other, rows = build(model_config(name, lean_sequences=True, **settings))
+    model.double(), other.double()
+    model.eval(), other.eval()  # dropout off
+    ((windows,), (prefixes,)) = list(train), list(rows)
+    loss, expected = loss_of(windows), other.calculate_loss(prefixes)
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    loss.backward(), expected.backward()
+    for (field, parameter), (_, expected_parameter) in zip(
+        model.named_parameters(), other.named_parameters(), strict=True
+    ):
+        if expected_parameter.grad is None:
+            assert parameter.grad is None, field
+        else:
+            assert torch.allclose(parameter.grad, expected_parameter.grad, rtol=1e-5, atol=1e-9), field
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_models_are_refused_with_the_reason(model_config: Callable[..., Any], name: str) -> None:  # noqa: F811
+    model, train = build(model_config(name, one_pass=True))
+    training = model.training
+    with pytest.raises(ValueError, match=REFUSED[name]) as caught:
+        OnePassLoss(model, train.target_list_field, train.probe())
+    assert "Set one_pass: False." in str(caught.value)
+    assert model.training == training
+    assert "gather_indexes" not in vars(model)
+
+
+def test_a_model_that_looks_ahead_is_refused(model_config: Callable[..., Any]) -> None:  # noqa: F811
+    model, train = build(model_config("GRU4Rec", one_pass=True))
+    model.gru_layers.flatten_parameters()
+    forward = model.gru_layers.forward
+    model.gru_layers.forward = lambda x: forward(x.flip(1))  # reads the history backwards
+    with pytest.raises(ValueError, match=r"its output before position \d changes"):
+        OnePassLoss(model, train.target_list_field, train.probe())
+
+
+def test_needs_cross_entropy(model_config: Callable[..., Any]) -> None:  # noqa: F811
+    config = model_config("GRU4Rec", one_pass=True, loss_type="BPR", train_neg_sample_args=None)
+    with pytest.raises(ValueError, match="one_pass: True needs loss_type: CE"):
+        recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
