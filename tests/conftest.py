@@ -23,7 +23,7 @@ class FakeEncoder:
         self.dim = dim
         self.encoded: list[str] = []
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         self.encoded += texts
         rows = [np.random.default_rng(list(text.encode())).standard_normal(self.dim) for text in texts]
         return np.asarray(rows, dtype=np.float32).reshape(len(texts), self.dim)
