@@ -18,6 +18,7 @@ class FakeEncoder:
     """Stands in for TextEncoder: a vector that depends on the text alone, and a count of what was encoded."""
 
     identity = "fake"
+    batch_size = 64
 
     def __init__(self, dim: int = 16) -> None:
         self.dim = dim

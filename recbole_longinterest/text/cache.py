@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 from tqdm import tqdm
 
 FORMAT = 1
-TEXTS_A_PART = 512  # encoded at a time: what Ctrl-C loses at most
+BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
 # A shard is written after so many texts or seconds: what a killed process loses at most.
 TEXTS_A_SHARD = 8192
 SECONDS_A_SHARD = 30.0
@@ -39,6 +39,10 @@ class Encoder(Protocol):
     @property
     def identity(self) -> str:
         """Everything that decides the vectors except the text."""
+
+    @property
+    def batch_size(self) -> int:
+        """Texts that it encodes at a time."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors [n, dim] of ``n`` texts."""
@@ -143,8 +147,9 @@ def _vectors(
             unit="text",
             disable=not (show_progress and missing),
         ) as bar:
-            for start in range(0, len(missing), TEXTS_A_PART):
-                part = missing[start : start + TEXTS_A_PART]
+            size = BATCHES_A_PART * encoder.batch_size
+            for start in range(0, len(missing), size):
+                part = missing[start : start + size]
                 fresh.update(zip(part, encoder.encode([texts[key] for key in part]), strict=True))
                 bar.update(len(part))
                 if len(fresh) >= due or monotonic() - started >= SECONDS_A_SHARD:

@@ -146,7 +146,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
                 raise KeyboardInterrupt
             return super().encode(texts)
 
-    monkeypatch.setattr(cache, "TEXTS_A_PART", 3)
+    parts_of(3, monkeypatch)
     texts = [f"title {i}" for i in range(7)]
     with pytest.raises(KeyboardInterrupt):
         encode_cached(texts, Interrupted(), tmp_path)
@@ -166,7 +166,7 @@ def test_shards_are_written_on_the_way(
             return super().encode(texts)
 
     seen: list[int] = []
-    monkeypatch.setattr(cache, "TEXTS_A_PART", 3)
+    parts_of(3, monkeypatch)
     monkeypatch.setattr(cache, limit, value)
     encode_cached([f"title {i}" for i in range(7)], Watched(), tmp_path)
     assert seen == [0, 1, 2] and len(shards(tmp_path)) == 3
@@ -177,8 +177,8 @@ def test_one_progress_bar_and_nothing_else(
 ) -> None:
     from recbole_longinterest.text.encoder import TextEncoder
 
-    monkeypatch.setattr(cache, "TEXTS_A_PART", 2)
-    encoder = TextEncoder(str(tiny_bert), device="cpu")
+    encoder = TextEncoder(str(tiny_bert), device="cpu", batch_size=1)
+    monkeypatch.setattr(cache, "BATCHES_A_PART", 2)
     encode_cached(TITLES, encoder, tmp_path)
     out, err = capfd.readouterr()
     lines = {line.partition(":")[0].strip() for line in err.replace("\r", "\n").splitlines() if line.strip()}
@@ -192,7 +192,7 @@ def test_what_a_full_disk_refuses_is_written_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full_then_free(monkeypatch, calls=[1])
-    monkeypatch.setattr(cache, "TEXTS_A_PART", 3)
+    parts_of(3, monkeypatch)
     monkeypatch.setattr(cache, "TEXTS_A_SHARD", 3)
     texts = [f"title {i}" for i in range(7)]
     np.testing.assert_array_equal(encode_cached(texts, FakeEncoder(), tmp_path), FakeEncoder().encode(texts))
@@ -204,7 +204,7 @@ def test_what_a_full_disk_refuses_is_written_when_there_is_room(
 def test_filling_a_cache_that_must_be_kept_stops_at_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "TEXTS_A_PART", 3)
+    parts_of(3, monkeypatch)
     monkeypatch.setattr(cache, "TEXTS_A_SHARD", 3)
     texts = [f"title {i}" for i in range(9)]
     with monkeypatch.context() as context:
@@ -217,6 +217,12 @@ def test_filling_a_cache_that_must_be_kept_stops_at_a_full_disk(
     filled = cache.fill_cache(texts, encoder := FakeEncoder(), tmp_path, show_progress=False)
     assert (filled.distinct, filled.known, len(encoder.encoded)) == (9, 3, 6)
     assert filled.folder == shards(tmp_path)[0].parent and not list(tmp_path.rglob("*.tmp"))
+
+
+def parts_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let so many texts be encoded at a time."""
+    monkeypatch.setattr(cache, "BATCHES_A_PART", 1)
+    monkeypatch.setattr(FakeEncoder, "batch_size", size)
 
 
 def full_then_free(monkeypatch: pytest.MonkeyPatch, calls: Sequence[int]) -> None:
