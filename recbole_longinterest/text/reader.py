@@ -110,8 +110,8 @@ def _positions(path: Path, columns: list[str], item_field: str, text_fields: Seq
     missing = [field for field in text_fields if field not in columns]
     if missing:
         raise ItemFileError(
-            f"{path} has no column {', '.join(map(str, missing))}, named in text_fields; its columns are: {have}. "
-            "Set text_fields to some of them."
+            f"{path} has no column {', '.join(map(str, missing))}, named in text_fields or text_template; its columns "
+            f"are: {have}. Name some of them."
         )
     return columns.index(item_field), [columns.index(field) for field in text_fields]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import recbole.data
 from recbole.config import Config
+from recbole.quick_start import load_data_and_model
 
 from recbole_longinterest import quick_start
 from recbole_longinterest.data.dataset import LongInterestDataset
@@ -86,7 +87,10 @@ def test_a_template_in_place_of_fields(small_config: Callable[..., Config]) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"text_template": "{title} by {plot}"}, r"has no column plot, named in text_fields; its columns are"),
+        (
+            {"text_template": "{title} by {plot}"},
+            r"has no column plot, named in text_fields or text_template; its columns are",
+        ),
         ({"text_template": "title"}, r"text_template must be text with columns .* got 'title'"),
         ({"text_pooling": "max"}, r"text_pooling must be one of mean, cls, last; got 'max'"),
         ({"text_prompt": 7}, r"text_prompt must be a text or a prompt's name; got 7\. Set it in"),
@@ -172,9 +176,11 @@ def test_training_on_a_vector_file_and_a_saved_data_set(small_config: Callable[.
     again = recbole.data.create_dataset(config)
     assert isinstance(again.text_source, ItemVectors) and again is not first
     np.testing.assert_array_equal(first.text_source.matrix().vectors, again.text_source.matrix().vectors)
-    assert isinstance(first.text_source.__deepcopy__({}), ItemVectors)
     result = quick_start.run(config)
     assert all(math.isfinite(value) for value in result.test_result.values())
+    (tmp_path / "v.npy").unlink()  # a checkpoint is complete
+    _, model, *_ = load_data_and_model(model_file=str(result.checkpoint))
+    np.testing.assert_array_equal(model.item_text.vectors.cpu(), first.text_source.matrix().vectors)
 
 
 def test_vectors_that_recbole_loads(
