@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,21 @@ def test_settings_from_a_file_and_no_progress_bar(
     assert cli.main([*arguments, "--config_files", str(tmp_path / "my.yaml")]) == 0
     out, err = capsys.readouterr()
     assert "20 encoded" in out and "Encoding texts" not in err
+
+
+def test_templates_and_prompts_on_the_command_line(
+    arguments: list[str], encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = []
+    find = TextEncoder._load
+
+    def load(self: TextEncoder) -> Any:
+        prompts.append(self.prompt)
+        return find(self)
+
+    monkeypatch.setattr(TextEncoder, "_load", load)
+    assert cli.main([*arguments, "--text_template={title} of {class}", "--text_prompt=passage: "]) == 0
+    assert "Title number 3 of Kind 3" in encoded and set(prompts) == {"passage: "}
 
 
 def test_ctrl_c_keeps_what_is_done(

@@ -132,7 +132,8 @@ def _vectors(
     texts: dict[bytes, str], encoder: Encoder, cache_dir: Path | None, show_progress: bool, must_keep: bool
 ) -> tuple[dict[bytes, Vectors], Filled]:
     """Vectors [dim] of texts, both by key, from the cache or encoded and then kept."""
-    folder = (cache_dir or default_cache_dir()) / sha256(encoder.identity.encode()).hexdigest()[:32]
+    identity = encoder.identity  # once: what is encoded is kept even if the encoder's folder goes away meanwhile
+    folder = (cache_dir or default_cache_dir()) / sha256(identity.encode()).hexdigest()[:32]
     vectors = _load(folder, set(texts))
     filled = Filled(len(texts), len(vectors), folder)
     # Longest first over all parts: texts of a batch are then of one length, which saves padding.
@@ -154,11 +155,11 @@ def _vectors(
                 bar.update(len(part))
                 if len(fresh) >= due or monotonic() - started >= SECONDS_A_SHARD:
                     vectors.update(fresh)
-                    fresh = {} if _save(folder, encoder.identity, fresh, must_keep) else fresh
+                    fresh = {} if _save(folder, identity, fresh, must_keep) else fresh
                     due, started = len(fresh) + TEXTS_A_SHARD, monotonic()
     finally:  # of an interrupted run too
         if fresh:
-            _save(folder, encoder.identity, fresh, must_keep)
+            _save(folder, identity, fresh, must_keep)
     vectors.update(fresh)
     return vectors, filled
 

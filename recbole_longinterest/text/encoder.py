@@ -95,7 +95,7 @@ class TextEncoder:
         parts = [
             model_identity(model),
             "+".join(self._poolings),
-            f"max_length={self.max_length or settings.max_length or 'own'}",
+            f"max_length={self.max_length or settings.max_length or ('own' if settings.says_length else MAX_LENGTH)}",
             self.precision,
         ]
         if self._prompt:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,7 @@ def test_one_seed_one_bert(tmp_path: Path) -> None:
     """The comparison is worth something: another model gives other vectors."""
     first, second = save_bert(tmp_path / "a"), save_bert(tmp_path / "b", seed=1)
     assert np.abs(encoder(first).encode(SAMPLE) - encoder(second).encode(SAMPLE)).max() > 0.1
+
+
+def test_it_is_not_needed_at_run_time() -> None:
+    assert not [need for need in requires("recbole-longinterest") or [] if need.startswith("sentence")]
