@@ -5,9 +5,10 @@ import re
 import sys
 from collections.abc import Sequence
 from logging import getLogger
+from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, quick_start
+from recbole_longinterest import compat, encode, quick_start
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -28,13 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     summary = "train a model, evaluate it, save a checkpoint"
     _add_run_arguments(
         commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
     )
+    _add_encode_arguments(commands)
     args, settings = parser.parse_known_args(argv)
-    return run_command(args, settings)
+    return encode_command(args, settings) if args.command == "encode" else run_command(args, settings)
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
@@ -66,9 +68,7 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
         Exit code.
     """
     try:
-        for setting in settings:
-            if not SETTING.fullmatch(setting):
-                raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+        _check_settings(settings)
         with compat.command_line(settings):
             config = quick_start.make_config(args.model, args.dataset, args.config_files.split())
             result = quick_start.run(config)
@@ -83,6 +83,12 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     return 0
 
 
+def _check_settings(settings: Sequence[str]) -> None:
+    for setting in settings:
+        if not SETTING.fullmatch(setting):
+            raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+
+
 def _report(model: str, dataset: str, result: quick_start.Run) -> None:
     """Print the results as a table."""
     valid = result.best_valid_result or {}
@@ -93,3 +99,48 @@ def _report(model: str, dataset: str, result: quick_start.Run) -> None:
     if result.checkpoint:
         lines.append(f"checkpoint: {result.checkpoint}")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _add_encode_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    parser = commands.add_parser(
+        "encode",
+        help="encode the items' texts ahead of a run",
+        description="Encode the texts of a data set's .item file into the cache, where every later run finds them. "
+        "Ctrl-C keeps what is done; the same command goes on from there.",
+        epilog="Every other setting is given as --key=value, as with run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
+    parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+
+
+def encode_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Fill the text cache as the arguments say; the outcome and errors go to the terminal.
+
+    Args:
+        args: dataset, encoder and config_files.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        Exit code.
+    """
+    chosen = {"text_encoder": args.encoder} if args.encoder else {}
+    try:
+        _check_settings(settings)
+        with compat.command_line(settings):
+            config = quick_start.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+        done = encode.encode_items(config)
+    except (ValueError, NotImplementedError) as error:
+        getLogger().debug("where it happened", exc_info=True)
+        sys.stderr.write(f"recbole-li: error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("recbole-li: stopped; what is encoded is kept, and the same command goes on from there.\n")
+        return 130
+    new = done.filled.distinct - done.filled.known
+    sys.stdout.write(
+        f"{done.items} items with text ({done.filled.distinct} distinct): {done.filled.known} were in the cache, "
+        f"{new} encoded in {done.seconds:.1f} s.\ncache: {done.filled.folder}\n"
+    )
+    return 0

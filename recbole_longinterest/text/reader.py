@@ -1,6 +1,6 @@
 """Item texts from a RecBole ``.item`` file, read as they stand: no quoting, no missing-value words, no RecBole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -19,12 +19,14 @@ def read_item_text(
     field_separator: str = "\t",
     seq_separator: str = " ",
     encoding: str = "utf-8",
+    join: Callable[[Sequence[str]], str] | None = None,
 ) -> dict[str, str]:
     """Read the text of every item of an atomic file.
 
-    A text is the non-empty values of ``text_fields``, in that order, as sentences: ``"Heat. Action Crime. 1995"``. The
-    file is not read through RecBole, whose reader stops at a title that starts with a quote and turns the titles
-    "Null" and "NA" into missing values. Of two rows of one item the first counts, as in RecBole.
+    A text is made of the values of ``text_fields``, in that order; by default the non-empty ones as sentences:
+    ``"Heat. Action Crime. 1995"``. The file is not read through RecBole, whose reader stops at a title that starts with
+    a quote and turns the titles "Null" and "NA" into missing values. Of two rows of one item the first counts, as in
+    RecBole.
 
     Args:
         path: the ``.item`` file; its first line is ``name:type`` for each column.
@@ -34,6 +36,7 @@ def read_item_text(
         seq_separator: what stands between the values of a ``token_seq`` or ``float_seq`` column; other than white space
             it is written as a comma.
         encoding: encoding of the file.
+        join: makes a text of a value for every field, "" for an empty one; None makes sentences.
 
     Returns:
         Text by raw item token; an item whose text fields are all empty is left out.
@@ -63,8 +66,8 @@ def read_item_text(
                 "Mend the line, or set field_separator to what stands between the columns."
             )
         if cells[item_column] not in texts:
-            values = (_clean(cells[at], separator) for at, separator in zip(text_columns, separators, strict=True))
-            texts[cells[item_column]] = _join(value for value in values if value)
+            values = [_clean(cells[at], separator) for at, separator in zip(text_columns, separators, strict=True)]
+            texts[cells[item_column]] = (join or _sentences)(values)
     return {item: text for item, text in texts.items() if text}
 
 
@@ -107,8 +110,8 @@ def _positions(path: Path, columns: list[str], item_field: str, text_fields: Seq
     missing = [field for field in text_fields if field not in columns]
     if missing:
         raise ItemFileError(
-            f"{path} has no column {', '.join(map(str, missing))}, named in text_fields; its columns are: {have}. "
-            "Set text_fields to some of them."
+            f"{path} has no column {', '.join(map(str, missing))}, named in text_fields or text_template; its columns "
+            f"are: {have}. Name some of them."
         )
     return columns.index(item_field), [columns.index(field) for field in text_fields]
 
@@ -120,10 +123,10 @@ def _clean(value: str, seq_separator: str) -> str:
     return " ".join(value.split())
 
 
-def _join(values: Iterator[str]) -> str:
-    """Values as sentences; one that already ends as a sentence gets no second full stop."""
+def _sentences(values: Sequence[str]) -> str:
+    """Non-empty values as sentences; one that already ends as a sentence gets no second full stop."""
     text = ""
-    for value in values:
+    for value in filter(None, values):
         if text:
             text += " " if text.endswith(SENTENCE_ENDS) else ". "
         text += value

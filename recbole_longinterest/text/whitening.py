@@ -49,7 +49,7 @@ class Whitening:
             return cls(np.zeros(dim), np.zeros((dim, text_dim)))
         if text_dim > dim:
             raise ValueError(
-                f"text_dim must not exceed the {dim} dimensions of the text encoder; got {text_dim}. "
+                f"text_dim must not exceed the {dim} dimensions of the text vectors; got {text_dim}. "
                 f"Set text_dim to at most {dim}, or choose a larger text_encoder."
             )
         if not np.isfinite(vectors).all():

@@ -100,6 +100,84 @@ def tiny_t5(tmp_path: Path) -> Path:
     return folder
 
 
+# Titles as catalogues have them: what a reader, a tokenizer or a file format may trip over.
+TITLES = [
+    '"Great Performances" Cats (1998)',
+    'He said ""hi""',
+    "it's 5' 4\" \u2014 \u2018really\u2019",
+    "Toy Story 🧸🚀 👩‍👩‍👧",
+    "قصة لعبة (مدبلج)",
+    "סיפור של צעצוע",
+    "霸王别姬 Farewell My Concubine",
+    "玩具總動員",
+    "Amélie / Le fabuleux destin d\u2019Ame\u0301lie",
+    "NaN",
+    "x" * 10_000,
+    "toy story " * 1_000,
+]
+
+
+@pytest.fixture
+def tiny_chinese_bert(tmp_path: Path) -> Path:
+    """Folder of a BERT as bert-base-chinese lies on the hub: a vocab.txt of characters, no tokenizer.json."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "chinese"
+    characters = sorted({mark for title in TITLES for mark in title if "\u4e00" <= mark <= "\u9fff"})
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, "toy", "story", "x", "##x", "my"]
+    torch.manual_seed(0)
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=len(words), max_position_embeddings=32, initializer_range=0.5, **size)
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "model_max_length": 32}')
+    return folder
+
+
+def save_byte_bpe(folder: Path, special: list[str]) -> int:
+    """A byte-level BPE as RoBERTa and GPT-2 have, in vocab.json and merges.txt; returns the size of its vocabulary."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    tokenizer = ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator([*TEXTS, *TITLES[:10]], vocab_size=320, special_tokens=special, show_progress=False)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save_model(str(folder))
+    return tokenizer.get_vocab_size()
+
+
+@pytest.fixture
+def tiny_roberta(tmp_path: Path) -> Path:
+    """Folder of a RoBERTa, whose positions start after the padding's."""
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    folder = tmp_path / "roberta"
+    words = save_byte_bpe(folder, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    torch.manual_seed(0)
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = RobertaConfig(vocab_size=words, max_position_embeddings=34, initializer_range=0.5, **size)
+    RobertaModel(config).save_pretrained(folder)
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 32}')
+    return folder
+
+
+@pytest.fixture
+def tiny_byte_gpt2(tmp_path: Path) -> Path:
+    """Folder of a GPT-2 with its own kind of tokenizer, and a token to pad with."""
+    import torch
+    from transformers import GPT2Config, GPT2Model
+
+    folder = tmp_path / "byte_gpt2"
+    words = save_byte_bpe(folder, ["<|endoftext|>"])
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(vocab_size=words, n_positions=32, n_embd=8, n_layer=1, n_head=2, initializer_range=0.5)
+    ).save_pretrained(folder)
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 32, "pad_token": "<|endoftext|>"}')
+    return folder
+
+
 @pytest.fixture
 def write_item(tmp_path: Path) -> Callable[..., Path]:
     """Write an .item file from text or bytes."""

@@ -141,19 +141,99 @@ def test_a_folder_that_cannot_be_read_is_a_warning(
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(FakeEncoder):
-        def encode(self, texts: Sequence[str], show_progress: bool = True) -> np.ndarray:
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
             if self.encoded:
                 raise KeyboardInterrupt
-            return super().encode(texts, show_progress)
+            return super().encode(texts)
 
-    monkeypatch.setattr(cache, "TEXTS_A_SHARD", 3)
+    parts_of(3, monkeypatch)
     texts = [f"title {i}" for i in range(7)]
     with pytest.raises(KeyboardInterrupt):
         encode_cached(texts, Interrupted(), tmp_path)
     encoder = FakeEncoder()
     vectors = encode_cached(texts, encoder, tmp_path)
-    assert len(encoder.encoded) == 4 and len(shards(tmp_path)) == 3
+    assert len(encoder.encoded) == 4 and len(shards(tmp_path)) == 2
     np.testing.assert_array_equal(vectors, FakeEncoder().encode(texts))
+
+
+@pytest.mark.parametrize(("limit", "value"), [("TEXTS_A_SHARD", 3), ("SECONDS_A_SHARD", 0.0)])
+def test_shards_are_written_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
+    class Watched(FakeEncoder):
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            seen.append(len(shards(tmp_path)))
+            return super().encode(texts)
+
+    seen: list[int] = []
+    parts_of(3, monkeypatch)
+    monkeypatch.setattr(cache, limit, value)
+    encode_cached([f"title {i}" for i in range(7)], Watched(), tmp_path)
+    assert seen == [0, 1, 2] and len(shards(tmp_path)) == 3
+
+
+def test_one_progress_bar_and_nothing_else(
+    tmp_path: Path, tiny_bert: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recbole_longinterest.text.encoder import TextEncoder
+
+    encoder = TextEncoder(str(tiny_bert), device="cpu", batch_size=1)
+    monkeypatch.setattr(cache, "BATCHES_A_PART", 2)
+    encode_cached(TITLES, encoder, tmp_path)
+    out, err = capfd.readouterr()
+    lines = {line.partition(":")[0].strip() for line in err.replace("\r", "\n").splitlines() if line.strip()}
+    assert out == "" and lines == {"Encoding texts"} and "4/4" in err
+    encode_cached(TITLES, encoder, tmp_path)  # all known
+    encode_cached(["new"], encoder, tmp_path, show_progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_full_disk_refuses_is_written_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full_then_free(monkeypatch, calls=[1])
+    parts_of(3, monkeypatch)
+    monkeypatch.setattr(cache, "TEXTS_A_SHARD", 3)
+    texts = [f"title {i}" for i in range(7)]
+    np.testing.assert_array_equal(encode_cached(texts, FakeEncoder(), tmp_path), FakeEncoder().encode(texts))
+    assert caplog.text.count("No space left on device") == 1
+    encode_cached(texts, later := FakeEncoder(), tmp_path)
+    assert later.encoded == []
+
+
+def test_filling_a_cache_that_must_be_kept_stops_at_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts_of(3, monkeypatch)
+    monkeypatch.setattr(cache, "TEXTS_A_SHARD", 3)
+    texts = [f"title {i}" for i in range(9)]
+    with monkeypatch.context() as context:
+        full_then_free(context, calls=range(2, 100))  # the first shard is written
+        message = (
+            r"are not kept: .* cannot be written \(No space left.*Those written before stay\. Make room, or set REC"
+        )
+        with pytest.raises(cache.CacheError, match=message):
+            cache.fill_cache(texts, FakeEncoder(), tmp_path, show_progress=False)
+    filled = cache.fill_cache(texts, encoder := FakeEncoder(), tmp_path, show_progress=False)
+    assert (filled.distinct, filled.known, len(encoder.encoded)) == (9, 3, 6)
+    assert filled.folder == shards(tmp_path)[0].parent and not list(tmp_path.rglob("*.tmp"))
+
+
+def parts_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let so many texts be encoded at a time."""
+    monkeypatch.setattr(cache, "BATCHES_A_PART", 1)
+    monkeypatch.setattr(FakeEncoder, "batch_size", size)
+
+
+def full_then_free(monkeypatch: pytest.MonkeyPatch, calls: Sequence[int]) -> None:
+    """Let the given calls of os.fsync, where file systems tell it, find no room; encoder.json is call 0."""
+    numbers = iter(range(10**6))
+
+    def fsync(handle: int) -> None:
+        if next(numbers) in calls:
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(cache.os, "fsync", fsync)
 
 
 def test_writers_at_the_same_time(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from recbole_longinterest.text import models
-from recbole_longinterest.text.encoder import EncoderError, TextEncoder, pool
+from recbole_longinterest.text.encoder import EncoderError, TextEncoder
+from recbole_longinterest.text.pooling import pool
 from recbole_longinterest.text.reader import read_item_text
 from tests.text.conftest import TEXTS, encoder, save_bert
 
@@ -21,12 +22,12 @@ from tests.text.conftest import TEXTS, encoder, save_bert
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2", "tiny_t5"])
 def test_vectors_do_not_depend_on_the_batch(model: str, pooling: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(model)
-    together = encoder(folder, pooling=pooling).encode(TEXTS, show_progress=False)
+    together = encoder(folder, pooling=pooling).encode(TEXTS)
     assert together.shape == (6, 8) and together.dtype == np.float32
     one = encoder(folder, pooling=pooling, batch_size=1)
-    alone = np.concatenate([one.encode([text], show_progress=False) for text in TEXTS])
+    alone = np.concatenate([one.encode([text]) for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    pairs = encoder(folder, pooling=pooling, batch_size=2).encode(TEXTS[::-1], show_progress=False)[::-1]
+    pairs = encoder(folder, pooling=pooling, batch_size=2).encode(TEXTS[::-1])[::-1]
     np.testing.assert_allclose(together, pairs, atol=1e-5)
     assert len(np.unique(together[:5].round(4), axis=0)) >= (1 if pooling == "cls" else 5)
 
@@ -38,7 +39,7 @@ def test_vectors_are_those_of_the_model(tiny_bert: Path, pooling: str) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(tiny_bert), AutoModel.from_pretrained(tiny_bert).eval()
     hidden = model(**tokenizer(TEXTS[1], return_tensors="pt")).last_hidden_state[0]  # [T, D]
     expected = {"mean": hidden.mean(dim=0), "cls": hidden[0], "last": hidden[-1]}[pooling]
-    vectors = encoder(tiny_bert, pooling=pooling).encode(TEXTS, show_progress=False)
+    vectors = encoder(tiny_bert, pooling=pooling).encode(TEXTS)
     np.testing.assert_allclose(vectors[1], expected.detach().numpy(), atol=1e-5)
 
 
@@ -48,17 +49,17 @@ def test_pooling_ignores_padding_on_either_side(pooling: str) -> None:
     noise = torch.full((1, 2, 4), 1e6)
     ones, zeros = torch.ones(1, 3, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.int64)
     expected = {"mean": tokens.mean(dim=1), "cls": tokens[:, 0], "last": tokens[:, -1]}[pooling]
-    right = pool(torch.cat([tokens, noise], dim=1), torch.cat([ones, zeros], dim=1), pooling)
-    left = pool(torch.cat([noise, tokens], dim=1), torch.cat([zeros, ones], dim=1), pooling)
+    right = pool(torch.cat([tokens, noise], dim=1), torch.cat([ones, zeros], dim=1), [pooling])
+    left = pool(torch.cat([noise, tokens], dim=1), torch.cat([zeros, ones], dim=1), [pooling])
     torch.testing.assert_close(right, expected)
     torch.testing.assert_close(left, expected)
 
 
 def test_a_tokenizer_that_pads_on_the_left_changes_nothing(tiny_gpt2: Path) -> None:
-    vectors = encoder(tiny_gpt2, pooling="last").encode(TEXTS, show_progress=False)
+    vectors = encoder(tiny_gpt2, pooling="last").encode(TEXTS)
     settings = tiny_gpt2 / "tokenizer_config.json"
     settings.write_text(json.dumps({**json.loads(settings.read_text("utf-8")), "padding_side": "left"}))
-    left = encoder(tiny_gpt2, pooling="last").encode(TEXTS, show_progress=False)
+    left = encoder(tiny_gpt2, pooling="last").encode(TEXTS)
     np.testing.assert_allclose(left, vectors, atol=1e-5)
 
 
@@ -68,7 +69,7 @@ def test_no_texts(tiny_bert: Path) -> None:
 
 def test_max_length_cuts_texts(tiny_bert: Path) -> None:
     short = encoder(tiny_bert, max_length=4)  # two marks and two words
-    vectors = short.encode(["toy story", "toy story of crime", "toy"], show_progress=False)
+    vectors = short.encode(["toy story", "toy story of crime", "toy"])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
     assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
 
@@ -78,7 +79,7 @@ def test_more_tokens_than_the_model_reads(
     model: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     long = encoder(request.getfixturevalue(model), max_length=128)
-    assert np.isfinite(long.encode(["toy story " * 40], show_progress=False)).all()
+    assert np.isfinite(long.encode(["toy story " * 40])).all()
     assert "text_max_length is 128" in caplog.text and "can read 16 tokens: 16 are read" in caplog.text
 
 
@@ -89,7 +90,7 @@ def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path: Path, caplog
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     config = RobertaConfig(vocab_size=32, max_position_embeddings=18, pad_token_id=1, **size)
     RobertaModel(config).save_pretrained(tmp_path / "roberta")
-    vectors = encoder(tmp_path / "roberta").encode(["toy story " * 40], show_progress=False)
+    vectors = encoder(tmp_path / "roberta", max_length=128).encode(["toy story " * 40])
     assert np.isfinite(vectors).all() and "can read 16 tokens" in caplog.text
 
 
@@ -98,22 +99,22 @@ def test_t5_saved_as_an_encoder_alone(tiny_t5: Path, tmp_path: Path) -> None:
 
     alone = Path(shutil.copytree(tiny_t5, tmp_path / "alone"))
     T5EncoderModel.from_pretrained(tiny_t5).save_pretrained(alone)
-    np.testing.assert_allclose(encoder(alone).encode(TEXTS, False), encoder(tiny_t5).encode(TEXTS, False), atol=1e-6)
+    np.testing.assert_allclose(encoder(alone).encode(TEXTS), encoder(tiny_t5).encode(TEXTS), atol=1e-6)
 
 
 def test_a_text_without_tokens_where_tokens_have_types(tiny_gpt2: Path) -> None:
-    vectors = encoder(tiny_gpt2).encode(TEXTS, show_progress=False)
+    vectors = encoder(tiny_gpt2).encode(TEXTS)
     settings = tiny_gpt2 / "tokenizer_config.json"
     names = ["input_ids", "token_type_ids", "attention_mask"]
     settings.write_text(json.dumps({**json.loads(settings.read_text("utf-8")), "model_input_names": names}))
-    typed = encoder(tiny_gpt2).encode(TEXTS, show_progress=False)
+    typed = encoder(tiny_gpt2).encode(TEXTS)
     assert typed.shape == vectors.shape and np.isfinite(typed).all()
 
 
 def test_random_state_is_left_alone(tiny_bert: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    vectors = encoder(tiny_bert).encode(TEXTS, show_progress=False)
+    vectors = encoder(tiny_bert).encode(TEXTS)
     weights = tiny_bert / "model.safetensors"
     # transformers draws the weights of an absent pooler, which is not used here
     kept = {name: value for name, value in load_file(weights).items() if "pooler" not in name}
@@ -121,35 +122,26 @@ def test_random_state_is_left_alone(tiny_bert: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    np.testing.assert_array_equal(encoder(tiny_bert).encode(TEXTS, show_progress=False), vectors)
+    np.testing.assert_array_equal(encoder(tiny_bert).encode(TEXTS), vectors)
     torch.testing.assert_close(torch.rand(2), expected)
-
-
-def test_one_progress_bar_and_nothing_else(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    encoder(tiny_bert).encode(TEXTS)
-    out, err = capfd.readouterr()
-    lines = {line.partition(":")[0].strip() for line in err.replace("\r", "\n").splitlines() if line.strip()}
-    assert out == "" and lines == {"Encoding texts"}
-    encoder(tiny_bert).encode(TEXTS, show_progress=False)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_loads_once_and_again_after_unload(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     load = models.load_model
 
-    def counted(name: str) -> tuple[object, object]:
-        loads.append(name)
-        return load(name)
+    def counted(model: models.Model) -> tuple[object, object]:
+        loads.append(model)
+        return load(model)
 
     monkeypatch.setattr("recbole_longinterest.text.encoder.load_model", counted)
     one = encoder(tiny_bert)
     assert one.identity and loads == []
-    first = one.encode(TEXTS, show_progress=False)
-    one.encode(TEXTS, show_progress=False)
+    first = one.encode(TEXTS)
+    one.encode(TEXTS)
     assert len(loads) == 1
     one.unload()
-    np.testing.assert_array_equal(one.encode(TEXTS, show_progress=False), first)
+    np.testing.assert_array_equal(one.encode(TEXTS), first)
     assert len(loads) == 2
 
 
@@ -172,10 +164,9 @@ def test_identity_is_the_content(tiny_bert: Path, tmp_path: Path) -> None:
 
 
 def test_bfloat16_vectors_have_another_identity(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = encoder(tiny_bert)
-    fp32 = one.identity
-    monkeypatch.setattr(TextEncoder, "_bf16", True)
-    assert one.identity != fp32 and one.identity.endswith("bf16")
+    fp32 = encoder(tiny_bert).identity
+    monkeypatch.setattr(TextEncoder, "_can_bf16", lambda self: True)
+    assert encoder(tiny_bert).identity == fp32.replace("fp32", "bf16") != fp32
 
 
 @pytest.mark.parametrize(
@@ -195,7 +186,7 @@ def test_bad_arguments(settings: dict[str, object], message: str) -> None:
 
 
 def test_no_token_to_pad_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bert: Path) -> None:
-    tokenizer, model = models.load_model(str(tiny_bert))
+    tokenizer, model = models.load_model(models.find_model(str(tiny_bert)))
     tokenizer.pad_token = tokenizer.eos_token = tokenizer.unk_token = None
     monkeypatch.setattr("recbole_longinterest.text.encoder.load_model", lambda name: (tokenizer, model))
     with pytest.raises(EncoderError, match=r"has no pad, end or unknown token .*Set pad_token in its tokenizer_config"):
@@ -203,10 +194,10 @@ def test_no_token_to_pad_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_model_of_something_else_than_text(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, _ = models.load_model(str(tiny_bert))
+    tokenizer, _ = models.load_model(models.find_model(str(tiny_bert)))
     monkeypatch.setattr("recbole_longinterest.text.encoder.load_model", lambda name: (tokenizer, torch.nn.Linear(1, 1)))
     with pytest.raises(EncoderError, match=r"\(Linear\) does not turn token ids into vectors: .*Name a text model"):
-        encoder(tiny_bert).encode(TEXTS, show_progress=False)
+        encoder(tiny_bert).encode(TEXTS)
 
 
 def test_import_and_construction_are_light(python: Callable[..., object]) -> None:
@@ -232,7 +223,7 @@ def test_packaged_minilm_on_movielens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     minilm = TextEncoder(device="cpu")
     assert models.MINILM_SHA256 in minilm.identity
-    vectors = minilm.encode(sample, show_progress=False)
+    vectors = minilm.encode(sample)
     assert vectors.shape == (32, 384)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > unit[0] @ unit[2] + 0.2

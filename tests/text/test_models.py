@@ -25,7 +25,7 @@ def test_hub_model_in_the_local_cache_is_known_by_its_commit(tiny_bert: Path, mo
     one = encoder("someone/model")
     assert one.identity.startswith("hub someone/model@0123abc mean max_length=128")
     assert asked == [("someone/model", {"local_files_only": True})]  # no network
-    np.testing.assert_array_equal(one.encode(TEXTS, False), encoder(tiny_bert).encode(TEXTS, False))
+    np.testing.assert_array_equal(one.encode(TEXTS), encoder(tiny_bert).encode(TEXTS))
 
 
 def test_hub_model_is_downloaded_without_pickles(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_hub_model_is_downloaded_without_pickles(tiny_bert: Path, monkeypatch: p
         return str(tiny_bert)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert encoder("someone/model").encode(TEXTS, show_progress=False).shape == (6, 8)
+    assert encoder("someone/model").encode(TEXTS).shape == (6, 8)
 
 
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def damage(folder: Path, how: str) -> None:
 def test_bad_folders(tiny_bert: Path, how: str, message: str) -> None:
     damage(tiny_bert, how)
     with pytest.raises(EncoderError, match=message):
-        encoder(tiny_bert).encode(TEXTS, show_progress=False)
+        encoder(tiny_bert).encode(TEXTS)
 
 
 @pytest.mark.parametrize("model", ["tiny_gpt2", "tiny_t5"])
@@ -144,7 +144,7 @@ def test_other_kinds_without_tokenizer_files(model: str, request: pytest.Fixture
     folder = request.getfixturevalue(model)
     damage(folder, "no tokenizer")
     with pytest.raises(EncoderError, match="has no vocabulary"):
-        encoder(folder).encode(TEXTS, show_progress=False)
+        encoder(folder).encode(TEXTS)
 
 
 def test_minilm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_minilm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_minilm_with_other_weights(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_packaged_minilm", lambda: tiny_bert)
+    monkeypatch.setattr(models, "_packaged_minilm", lambda: models.Model("minilm", tiny_bert, models.FolderSettings()))
     with pytest.raises(
         EncoderError, match=r"must be 53aa51172d14.*Install it again: pip install --force-reinstall gt-"
     ):

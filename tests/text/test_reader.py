@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recbole_longinterest.text.reader import ItemFileError, read_item_text
 from tests.conftest import real_data
+from tests.text.conftest import TITLES
 
 HEADER = "item_id:token\ttitle:token_seq\tclass:token_seq\tyear:token\n"
 Write = Callable[..., Path]
@@ -34,6 +35,16 @@ def test_a_title_is_read_as_it_stands(write_item: Write, title: str) -> None:
     texts = read_item_text(write_item(f"{HEADER}1\t{title}\t\t\n2\tHeat\t\t\n"), "item_id", ["title"])
     expected = {"1": " ".join(title.split())} if title else {}
     assert texts == {**expected, "2": "Heat"}
+
+
+@pytest.mark.parametrize("title", [*TITLES, " ", "\u3000\u00a0"], ids=lambda title: title[:12])
+def test_titles_of_all_kinds(write_item: Write, title: str) -> None:
+    texts = read_item_text(write_item(f"{HEADER}1\t{title}\t\t\n2\tHeat\t\t\n"), "item_id", ["title"])
+    text = " ".join(title.split())
+    assert texts == {**({"1": text} if text else {}), "2": "Heat"}
+    other = f"item_id:token|title:token\n1|{title}\ttab|\n".replace("|\n", "\n")
+    texts = read_item_text(write_item(other), "item_id", ["title"], field_separator="|")
+    assert texts == {"1": f"{text} tab".strip()}
 
 
 def test_the_first_row_of_an_item_counts(write_item: Write) -> None:
@@ -75,7 +86,11 @@ def test_round_trip(titles: dict[str, str]) -> None:
     ("content", "fields", "message"),
     [
         (HEADER, [], "text_fields names no column"),
-        (HEADER, ["plot"], r"has no column plot, named in text_fields; its columns are: item_id, title, class, year"),
+        (
+            HEADER,
+            ["plot"],
+            r"has no column plot, named in text_fields or text_template; its columns are: item_id, title, class, year",
+        ),
         ("title:token\nHeat\n", ["title"], "has no column item_id, the ITEM_ID_FIELD; its columns are: title"),
         ("", ["title"], "has no column item_id, the ITEM_ID_FIELD; its columns are: none"),
         (HEADER + "1\tHeat\t\t\n2\tHeat\n", ["title"], r"data.item, line 3: 2 columns where the header has 4"),

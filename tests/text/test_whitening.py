@@ -85,7 +85,7 @@ def test_more_rows_than_are_turned_into_float64_at_a_time() -> None:
 
 def test_bad_arguments() -> None:
     with pytest.raises(
-        ValueError, match=r"not exceed the 8 dimensions of the text encoder; got 9\. Set text_dim to at"
+        ValueError, match=r"not exceed the 8 dimensions of the text vectors; got 9\. Set text_dim to at"
     ):
         Whitening.fit(catalogue(10, 8), 9)
     with pytest.raises(ValueError, match="text_dim must be at least 1; got 0"):

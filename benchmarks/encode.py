@@ -1,0 +1,134 @@
+"""Texts encoded a second: `recbole-li encode` against a plain loop over AutoModel with fixed padding.
+
+    python benchmarks/encode.py --texts 100000
+
+Both read the same synthetic titles with the same model, the same batch size and the same most tokens; the plain loop
+pads every text to them, as `padding="max_length"` does. The titles are cut into chunks; on every chunk both are timed,
+in turns first, so that other work on the machine slows both alike. The plain loop encodes a random sample of the chunk
+(`--plain-share`), ours all of it. Ours is timed with the cache: looking up, writing shards. Loading the models is not
+timed. The vectors of the sample must agree. The exit code is 1 if ours is not three times as fast.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from recbole_longinterest.text.cache import encode_cached, fill_cache
+from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.text.models import find_model, quiet_transformers
+
+BAR = 3.0
+WORDS = (
+    "the of and for with in new classic ultra professional natural organic stainless steel wireless portable kids men "
+    "women black white red blue silver large small pack set kit edition story return king dark night love last summer "
+    "hair shampoo cream oil vitamin brush mirror camera lens cable charger battery speaker headphones watch shirt shoes"
+)
+
+
+def titles(number: int, seed: int) -> list[str]:
+    """Distinct titles of 2 to 40 words, 9 on average, as those of films and goods are."""
+    draw = random.Random(seed)
+    words = WORDS.split()
+    lengths = (min(40, 2 + int(draw.expovariate(1 / 7))) for _ in range(number))
+    return [f"{' '.join(draw.choices(words, k=length))} {place}".title() for place, length in enumerate(lengths)]
+
+
+class PlainLoop:
+    """What one writes first: AutoModel, fixed padding, mean pooling."""
+
+    def __init__(self, folder: Path, max_length: int, batch_size: int) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        with quiet_transformers():
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            self.model = AutoModel.from_pretrained(folder).eval()
+        self.max_length, self.batch_size = max_length, batch_size
+
+    @torch.no_grad()
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Vectors [n, dim] of texts."""
+        parts = []
+        for start in range(0, len(texts), self.batch_size):
+            batch = self.tokenizer(
+                texts[start : start + self.batch_size],
+                padding="max_length",
+                truncation=True,
+                max_length=self.max_length,
+                return_tensors="pt",
+            )
+            hidden = self.model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1)
+            parts.append((hidden * mask).sum(dim=1) / mask.sum(dim=1))
+        return torch.cat(parts).numpy()
+
+
+def main() -> int:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=100_000)
+    parser.add_argument("--chunk", type=int, default=5_000, help="texts between two turns")
+    parser.add_argument(
+        "--plain-share", type=float, default=0.02, help="part of every chunk that the plain loop encodes"
+    )
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    texts = titles(args.texts, args.seed)
+    draw = random.Random(args.seed)
+    draw.shuffle(texts)
+    ours = TextEncoder(
+        args.encoder, pooling="mean", max_length=args.max_length, batch_size=args.batch_size, device="cpu"
+    )
+    plain = PlainLoop(find_model(args.encoder).folder, args.max_length, args.batch_size)
+    seconds = {"ours": 0.0, "plain": 0.0}
+    counts = {"ours": 0, "plain": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        ours.encode(["a text to load the model"])
+        plain.encode(["a text to warm up"])
+
+        def run(name: str, chunk: list[str], sample: list[str]) -> None:
+            start = perf_counter()
+            if name == "ours":
+                fill_cache(chunk, ours, cache, show_progress=False)
+            else:
+                vectors["plain"] = plain.encode(sample)
+            seconds[name] += perf_counter() - start
+            counts[name] += len(chunk if name == "ours" else sample)
+
+        for turn, place in enumerate(range(0, len(texts), args.chunk)):
+            chunk = texts[place : place + args.chunk]
+            sample = draw.sample(chunk, max(1, round(len(chunk) * args.plain_share)))
+            vectors: dict[str, np.ndarray] = {}
+            for name in ("ours", "plain") if turn % 2 == 0 else ("plain", "ours"):
+                run(name, chunk, sample)
+            kept = encode_cached(sample, ours, cache, show_progress=False)
+            unit = [table / np.linalg.norm(table, axis=1, keepdims=True) for table in (kept, vectors["plain"])]
+            if not np.allclose(*unit, atol=1e-4):
+                sys.stdout.write("The two do not give the same vectors: this compares nothing.\n")
+                return 1
+            speed = {name: counts[name] / seconds[name] for name in counts}
+            sys.stderr.write(f"\r{place + len(chunk)}/{len(texts)} {speed['ours'] / speed['plain']:.1f}x ")
+    ratio = speed["ours"] / speed["plain"]
+    sys.stdout.write(
+        f"\n{args.encoder}, {args.texts} synthetic titles, at most {args.max_length} tokens, batches of "
+        f"{args.batch_size}, {torch.get_num_threads()} thread(s)\n"
+        f"ours:  {speed['ours']:8.1f} texts/s (all {counts['ours']} titles in {seconds['ours']:.0f} s, with cache)\n"
+        f"plain: {speed['plain']:8.1f} texts/s (a random sample of {counts['plain']} of these titles in "
+        f"{seconds['plain']:.0f} s, fixed padding)\n"
+        f"ratio: {ratio:8.1f} (the bar is {BAR:g})\n"
+    )
+    return 0 if ratio >= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Ready vectors of the items in place of encoded texts: from a file, or loaded by RecBole."""
+
+from collections.abc import Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.data.item_texts import ItemTextMatrix
+from recbole_longinterest.text.vectors import read_vectors
+
+
+class ItemVectors:
+    """A vector of every item by internal id; read and whitened once, at first call of :meth:`matrix`.
+
+    Items that the file leaves out are items without text. Copies share the object, as those of
+    :class:`~recbole_longinterest.data.item_texts.ItemTexts` do.
+
+    Args:
+        tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
+        text_dim: columns of the whitened matrix.
+        name: the file, or the field of ``preload_weight``.
+        item_field: name of the column of item tokens in a .parquet file.
+        preloaded: the vectors that RecBole loaded, [N, dim], zero for items without one; None to read the file.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        text_dim: int,
+        name: str,
+        item_field: str,
+        preloaded: NDArray[np.floating] | None = None,
+    ) -> None:
+        self.tokens = [str(token) for token in tokens]
+        self.text_dim = text_dim
+        self.name = name
+        self.item_field = item_field
+        self.preloaded = preloaded
+        self._matrix: ItemTextMatrix | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,  # noqa: ANN401 - RecBole's Config
+        tokens: Sequence[str],
+        preloaded: dict[str, NDArray[np.floating]],
+    ) -> "ItemVectors":
+        """Vectors that ``text_vectors`` names: a field of ``preload_weight`` if there is one of the name, else a file.
+
+        Args:
+            config: RecBole's config.
+            tokens: raw item tokens by internal id.
+            preloaded: what RecBole loaded, by field.
+        """
+        name = str(config["text_vectors"])
+        return cls(tokens, config["text_dim"], name, config["ITEM_ID_FIELD"], preloaded.get(name))
+
+    def to_cache(self) -> list[str]:
+        """What a data set cache keeps: the tokens; the vectors are read again."""
+        return self.tokens
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ItemVectors":
+        """Share instead of copy: nothing changes and the matrix is made once."""
+        return self
+
+    def matrix(self) -> ItemTextMatrix:
+        """Read the vectors, whiten, align to item ids.
+
+        Returns:
+            The matrix.
+
+        Raises:
+            ValueError: if the vectors cannot be read, or no item has one.
+        """
+        if self._matrix is None:
+            rows, vectors = self._file_rows() if self.preloaded is None else self._preloaded_rows(self.preloaded)
+            items = len(self.tokens) - 1
+            if not len(rows):
+                raise ValueError(
+                    f"Not one of the {items} items has a vector in {self.name} (text_vectors). Check that its item "
+                    "tokens are those of the .inter file, or set text_features: off."
+                )
+            missing = items - len(rows)
+            getLogger().info(
+                f"{len(rows)} of {items} items have a vector in {self.name}"
+                + (f"; the other {missing} have no text and share a learned vector." if missing else ".")
+            )
+            self._matrix = ItemTextMatrix.from_rows(len(self.tokens), rows, vectors, self.text_dim)
+        return self._matrix
+
+    def _file_rows(self) -> tuple[list[int], NDArray[np.float32]]:
+        """Ids of the items in the file, and their vectors; of two of one item the first counts."""
+        tokens, vectors = read_vectors(Path(self.name).expanduser(), self.item_field)
+        place: dict[str, int] = {}
+        for row, token in enumerate(tokens):
+            place.setdefault(token, row)
+        rows = [i for i, token in enumerate(self.tokens) if i and token in place]
+        return rows, vectors[[place[self.tokens[i]] for i in rows]]
+
+    def _preloaded_rows(self, weights: NDArray[np.floating]) -> tuple[list[int], NDArray[np.float32]]:
+        """RecBole fills a row of zeros for an item without a vector."""
+        table = np.asarray(weights, dtype=np.float32).reshape(len(weights), -1)
+        if len(table) != len(self.tokens):
+            raise ValueError(
+                f"text_vectors names the field {self.name} with {len(table) - 1} tokens, and there are "
+                f"{len(self.tokens) - 1} items. Set alias_of_item_id: [{self.name}]."
+            )
+        rows = [int(i) for i in np.flatnonzero(table.any(axis=1)) if i]
+        return rows, table[rows]

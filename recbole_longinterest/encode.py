@@ -1,0 +1,48 @@
+"""Fills the text cache of a data set ahead of its first run: what `recbole-li encode` does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from recbole.config import Config
+
+from recbole_longinterest.data.item_texts import make_encoder, read_texts, why_no_text
+from recbole_longinterest.text.cache import Filled, fill_cache
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What was done.
+
+    Attributes:
+        items: items with a text.
+        filled: what the cache lacked, and where it is.
+        seconds: what it took, loading the model included.
+    """
+
+    items: int
+    filled: Filled
+    seconds: float
+
+
+def encode_items(config: Config) -> Encoded:
+    """Encode the texts of all items of a data set's ``.item`` file that the cache lacks.
+
+    The vectors are written on the way: an interrupted call keeps them, and another goes on from there.
+
+    Args:
+        config: from :func:`~recbole_longinterest.quick_start.make_config`, for LongInterest.
+
+    Raises:
+        ValueError: if the data set has no text to encode, or the encoder or the cache cannot be had.
+    """
+    if config["text_vectors"]:
+        raise ValueError(f"There is nothing to encode: text_vectors is {config['text_vectors']}. Unset it.")
+    item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    absent = why_no_text(config, item_file)
+    if absent:
+        raise ValueError(f"There is nothing to encode: {absent} Give --text_fields=\"['title']\", or the file.")
+    started = monotonic()
+    texts = list(read_texts(config, item_file).values())
+    filled = fill_cache(texts, make_encoder(config), show_progress=bool(config["show_progress"]))
+    return Encoded(len(texts), filled, monotonic() - started)

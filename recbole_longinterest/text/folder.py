@@ -1,0 +1,154 @@
+"""What a model folder says of its own use: pooling, length, prompts, and what follows the pooling.
+
+A sentence-transformers folder says it in ``modules.json``, ``sentence_bert_config.json``,
+``config_sentence_transformers.json`` and a ``config.json`` in a folder for each module. These files are read here
+without that package.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+# A plain folder does not say how its tokens are pooled. In these models a token sees only those before it, so that the
+# last one alone has read the whole text.
+DECODERS = (
+    *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "llama", "mistral", "mixtral", "phi", "phi3"),
+    *("qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "stablelm", "starcoder2", "smollm3"),
+)
+POOLING_NAMES = {"cls": "cls", "max": "max", "mean": "mean", "mean_sqrt_len_tokens": "mean_sqrt_len"} | {
+    "weightedmean": "weighted_mean",
+    "lasttoken": "last",
+}
+# Until version 5 of sentence-transformers: a key for each pooling. Several are joined in this order.
+POOLING_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+    "pooling_mode_weightedmean_tokens": "weighted_mean",
+    "pooling_mode_lasttoken": "last",
+}
+AFTER_POOLING = ("Dense", "Normalize", "Dropout")
+
+
+class EncoderError(ValueError):
+    """A text encoder that cannot be had or does not encode."""
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """How the vectors of a folder's model are made.
+
+    Attributes:
+        model: the folder inside it that holds the transformer; "" for itself.
+        pooling: names of :func:`~recbole_longinterest.text.pooling.pool`; several are joined.
+        pools_prompt: whether the prompt's tokens are pooled with the text's.
+        steps: what follows the pooling, in order: ("Dense", its folder) and ("Normalize", "").
+        max_length: tokens that are read; None if the folder does not say.
+        says_length: whether the tokenizer's own limit is meant for use, as in a sentence-transformers folder.
+        lower_case: whether texts are put in lower case first.
+        prompts: texts to put before a text, by name.
+        default_prompt: the one used if none is named, "" for none.
+    """
+
+    model: str = ""
+    pooling: tuple[str, ...] = ("mean",)
+    pools_prompt: bool = True
+    steps: tuple[tuple[str, str], ...] = ()
+    max_length: int | None = None
+    says_length: bool = False
+    lower_case: bool = False
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+
+
+def read_settings(folder: Path) -> FolderSettings:
+    """Read what a model folder says.
+
+    Args:
+        folder: of transformers or of sentence-transformers.
+
+    Raises:
+        EncoderError: for a file that is damaged or absent, or a module that is not known here.
+    """
+    if not (folder / "modules.json").is_file():
+        decoder = read_json(folder / "config.json", absent={}).get("model_type") in DECODERS
+        return FolderSettings(pooling=("last",) if decoder else ("mean",))
+    modules = [_module(folder, entry) for entry in read_json(folder / "modules.json", list)]
+    kinds = [kind for kind, _ in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= set(AFTER_POOLING):
+        raise EncoderError(
+            f"{folder / 'modules.json'} must name Transformer, Pooling and then any of {', '.join(AFTER_POOLING)}; it "
+            f"names {', '.join(kinds) or 'nothing'}. Name another text_encoder, or give its vectors as text_vectors."
+        )
+    for kind, path in modules[1:]:
+        if kind in ("Pooling", "Dense"):
+            read_json(folder / path / "config.json")  # told now, not after the model is loaded
+    pooling = read_json(folder / modules[1][1] / "config.json")
+    transformer = read_json(folder / modules[0][1] / "sentence_bert_config.json", absent={})
+    about = read_json(folder / "config_sentence_transformers.json", absent={})
+    prompts = {str(name): str(prompt) for name, prompt in (about.get("prompts") or {}).items()}
+    return FolderSettings(
+        model=modules[0][1],
+        pooling=_pooling(folder, pooling),
+        pools_prompt=pooling.get("include_prompt", True) is not False,
+        steps=tuple((kind, path) for kind, path in modules[2:] if kind != "Dropout"),
+        max_length=transformer.get("max_seq_length"),
+        says_length=True,
+        lower_case=bool(transformer.get("do_lower_case")),
+        prompts=prompts,
+        default_prompt=prompts.get(str(about.get("default_prompt_name")), ""),
+    )
+
+
+def _module(folder: Path, entry: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    """Kind and folder of a module from its entry in modules.json."""
+    kind, path = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(kind, str) or not isinstance(path, str) or {"/", ".."} & set(PurePosixPath(path).parts):
+        raise EncoderError(
+            f"{folder / 'modules.json'} is damaged: every entry must have a type and a path inside the folder; got "
+            f"{entry!r}. Copy the model folder again."
+        )
+    return kind.rpartition(".")[2], path
+
+
+def _pooling(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the poolings from either form of a Pooling's config."""
+    named = config.get("pooling_mode")
+    if named is None:
+        return tuple(name for key, name in POOLING_KEYS.items() if config.get(key)) or ("mean",)
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list) or not set(map(str, named)) <= set(POOLING_NAMES) or not named:
+        raise EncoderError(
+            f"The pooling_mode of {folder} must be of {', '.join(POOLING_NAMES)}; got {named!r}. "
+            "Set text_pooling, or name another text_encoder."
+        )
+    return tuple(POOLING_NAMES[name] for name in named)
+
+
+def read_json(path: Path, kind: type = dict, absent: Any = None) -> Any:  # noqa: ANN401 - JSON
+    """Content of a JSON file.
+
+    Args:
+        path: the file.
+        kind: what it must hold, dict or list.
+        absent: what stands for a file that is not there; None if it must be.
+
+    Raises:
+        EncoderError: if it is absent or holds something else.
+    """
+    if absent is not None and not path.is_file():
+        return absent
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, kind):
+            raise ValueError(f"a {kind.__name__} is expected")
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path} is damaged or absent: {one_line(error)}. Copy the model folder again.") from error
+    return content
+
+
+def one_line(error: BaseException, length: int = 300) -> str:
+    """An error's message on one line, without its end stop."""
+    return " ".join(f"{error or type(error).__name__}".split())[:length].rstrip(".")

@@ -1,0 +1,90 @@
+"""From token vectors to one vector a text: the pooling, and the layers that a sentence-transformers folder adds."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recbole_longinterest.text.folder import EncoderError, FolderSettings, read_json
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Identity": lambda values: values,
+    "Tanh": torch.tanh,
+    "ReLU": torch.relu,
+    "Sigmoid": torch.sigmoid,
+    "GELU": functional.gelu,
+}
+
+
+def pool(hidden: Tensor, mask: Tensor, poolings: Sequence[str], skipped: int = 0) -> Tensor:
+    """One vector a text from its token vectors; padding on either side changes nothing.
+
+    Args:
+        hidden: [B, T, D].
+        mask: [B, T], 1 for tokens and 0 for padding; at least one 1 a row.
+        poolings: ``mean``, ``cls`` (the first token), ``last``, and from sentence-transformers folders ``max``,
+            ``mean_sqrt_len`` (the sum over the root of the length) and ``weighted_mean`` (by place); several are
+            joined.
+        skipped: first tokens that are left out, those of a prompt.
+
+    Returns:
+        [B, D * number of poolings].
+    """
+    count = mask.cumsum(dim=1)  # place of a token among its text's, from 1
+    mask = mask * (count > skipped)
+    weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B, T, 1]
+    length = weights.sum(dim=1).clamp(min=1)  # [B, 1]; a prompt that fills all that is read leaves no token
+    places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    rows = torch.arange(len(hidden), device=hidden.device)
+    parts = []
+    for pooling in poolings:
+        if pooling == "mean":
+            parts.append((hidden * weights).sum(dim=1) / length)
+        elif pooling == "mean_sqrt_len":
+            parts.append((hidden * weights).sum(dim=1) / length.sqrt())
+        elif pooling == "weighted_mean":
+            by_place = weights * count.unsqueeze(-1)
+            parts.append((hidden * by_place).sum(dim=1) / by_place.sum(dim=1).clamp(min=1))
+        elif pooling == "max":
+            parts.append(hidden.masked_fill(weights == 0, -torch.inf).amax(dim=1))
+        elif pooling == "cls":
+            parts.append(hidden[rows, places.masked_fill(mask == 0, mask.shape[1] - 1).amin(dim=1)])
+        else:
+            parts.append(hidden[rows, places.masked_fill(mask == 0, 0).amax(dim=1)])
+    return torch.cat(parts, dim=1)
+
+
+def load_steps(folder: Path, settings: FolderSettings, device: torch.device) -> list[Callable[[Tensor], Tensor]]:
+    """The layers after the pooling, in order; each takes and gives [B, D].
+
+    Raises:
+        EncoderError: for a dense layer that is not one weight, one bias and a known activation.
+    """
+    return [
+        functional.normalize if kind == "Normalize" else _dense(folder / path, device) for kind, path in settings.steps
+    ]
+
+
+def _dense(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A layer of sentence-transformers' Dense."""
+    from safetensors.torch import load_file
+
+    config = read_json(folder / "config.json")
+    name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation = ACTIVATIONS.get(name.rpartition(".")[2]) if name.startswith("torch.nn.") else None
+    inputs = config.get("module_input_name", "sentence_embedding")
+    if activation is None or config.get("use_residual") or inputs != "sentence_embedding":
+        raise EncoderError(
+            f"The dense layer {folder} must have an activation of {', '.join(ACTIVATIONS)}, no residual, and pooled "
+            f"input; got {name}, {config.get('use_residual', False)}, {inputs}. Name another text_encoder."
+        )
+    if not (folder / "model.safetensors").is_file():
+        raise EncoderError(
+            f"The dense layer {folder} has no model.safetensors, and pickled weights are not read. Save the model "
+            "again with a newer sentence-transformers where you trust it."
+        )
+    tensors = load_file(folder / "model.safetensors", device=str(device))
+    weight, bias = tensors["linear.weight"].float(), tensors.get("linear.bias")
+    return lambda vectors: activation(functional.linear(vectors, weight, None if bias is None else bias.float()))
