@@ -1,6 +1,5 @@
 """Hits from the recommended items alone equal RecBole's look-up in a matrix of all scores."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,9 +38,7 @@ def test_rows_without_positives_have_none() -> None:
 
 @pytest.mark.parametrize("metrics", [["Recall", "NDCG"], ["Recall", "ItemCoverage"], ["Recall", "GAUC"]])
 def test_collects_what_each_metric_needs(metrics: list[str]) -> None:
-    settings: dict[str, Any] = {"metrics": metrics, "topk": [5], "device": "cpu"}
-    config = SimpleNamespace(__getitem__=None)
-    config = type("Settings", (dict,), {})(settings)
+    config: dict[str, Any] = {"metrics": metrics, "topk": [5], "device": "cpu", "eval_args": {"mode": {"test": "full"}}}
     collector = Collector(config)
     scores = torch.randn(8, 30, generator=torch.Generator().manual_seed(0))
     rows, items = torch.arange(8), torch.arange(8) + 1

@@ -47,6 +47,7 @@ def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[
 
     long = small_config(synthetic_inter(events=30))
     settings = {"data_path": str(long["data_path"]).rsplit("/", 1)[0], "show_progress": False, "state": "ERROR"}
+    settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     kinds = {}
     for lean in (True, False):
         config = quick_start.make_config("GRU4Rec", "tiny", config_dict={**settings, "lean_sequences": lean})
