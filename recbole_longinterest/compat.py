@@ -31,7 +31,7 @@ from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
-from recbole_longinterest import caches, checkpoints, distributed, model_code, model_names, trainer_checkpoints
+from recbole_longinterest import caches, checkpoints, distributed, model_code, model_names, resume, trainer_checkpoints
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
 _applied: set[str] = set()
@@ -267,9 +267,10 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
     def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
         original(self, config, model)
         suffix = distributed.from_first_rank(config, secrets.token_hex(6))
+        own = distributed.from_first_rank(config, resume.own_name(config)) if config["resume"] is True else None
         for attribute in attributes:
             file = Path(getattr(self, attribute))
-            setattr(self, attribute, str(file.with_name(f"{file.stem}-{suffix}{file.suffix}")))
+            setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
 
     owner.__init__ = __init__  # type: ignore[misc]
 
@@ -332,11 +333,12 @@ FIXES: dict[str, Callable[[], None]] = {
     "exhaustive_search": exhaustive_search,
     "plain_configs": checkpoints.plain_configs,
     "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
+    "resumable_training": resume.resumable_training,
     "safe_caches": caches.safe_caches,
     "teacher_names": model_code.teacher_names,
     "plain_embeddings": model_code.plain_embeddings,
     "processes_without_gpu": distributed.processes_without_gpu,
     "plugin_in_processes": distributed.plugin_in_processes,
-    "evaluated_rows": distributed.evaluated_rows,
+    "whole_evaluation": distributed.whole_evaluation,
 }
 """Name -> fix, in the order in which they are applied."""

@@ -293,14 +293,19 @@ def plugin_in_processes() -> None:
     assert recbole.quick_start.quick_start.run_recboles is recbole.quick_start.run_recboles
 
 
-def evaluated_rows() -> None:
+def whole_evaluation() -> None:
     config = process_group(eval_batch_size=100)
     trainer, _, test = trained(config)
     counts = []
     gather = torch.distributed.all_gather
     torch.distributed.all_gather = lambda out, value: (counts.append(value.item()), gather(out, value))[1]
     trainer.evaluate(test)
-    assert counts[0] == len(test.uid_list), f"{counts[0]} rows in place of {len(test.uid_list)}"
+    assert not counts, f"averages weighted by {counts[0]} in place of {len(test.uid_list)}"
+
+
+def resumable_training() -> None:
+    trainer, _, _ = trained(tiny("BPR"))
+    assert Path(f"{trainer.saved_model_file}.last").is_file()
 
 
 # fix -> (what needs it, how it fails without the fix, whether this stack is new enough to fail)
@@ -326,7 +331,8 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "plain_embeddings": (plain_embeddings, "the file was run", True),
     "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
     "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
-    "evaluated_rows": (evaluated_rows, "rows in place of", True),
+    "whole_evaluation": (whole_evaluation, "averages weighted by", True),
+    "resumable_training": (resumable_training, "AssertionError", True),
 }
 
 

@@ -72,7 +72,7 @@ class BatchPlan(Sampler[list[int]]):
         if self._planned is None or self._planned[0] != epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             batches = plan_batches(self.windows, self.batch_size, generator)
-            batches += batches[: -len(batches) % self.world_size]  # every rank gets the same number
+            batches += (batches * self.world_size)[: -len(batches) % self.world_size]  # every rank gets the same number
             self._planned = (epoch, batches[self.rank :: self.world_size])
         return self._planned[1]
 
