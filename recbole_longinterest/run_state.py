@@ -77,7 +77,7 @@ def model_attributes(model: nn.Module) -> Attributes:
     Returns:
         ``<layer>.<attribute>`` -> value and, of a tensor, how often it was changed in place.
     """
-    declared = set(getattr(model, "other_param_name", None) or ())
+    declared = set(getattr(model, "other_parameter_name", None) or ())
     found: Attributes = {}
     for prefix, module in model.named_modules():
         for name, value in vars(module).items():
