@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from logging import getLogger
+from pathlib import Path
 
 import recbole_longinterest
 from recbole_longinterest import compat, processes, quick_start
@@ -59,6 +60,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="go on with the run of this checkpoint, with its settings; True finds the last run of these settings",
     )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+    parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
 
 
 def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -77,6 +80,10 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
                 raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
         with compat.command_line(settings):
             given = {"resume": SWITCHES.get(args.resume, args.resume)}
+            if args.quiet:
+                given |= {"quiet": True, "show_progress": False}
+            if args.log_file:
+                given["log_file"] = str(Path(args.log_file).resolve())
             arguments = args.model, args.dataset, args.config_files.split(), given
             config = quick_start.make_config(*arguments)
             if processes.several(config):

@@ -28,10 +28,22 @@ import torch
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 from recbole.data.interaction import Interaction
+from recbole.trainer.hyper_tuning import HyperTuning
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
-from recbole_longinterest import caches, checkpoints, distributed, model_code, model_names, resume, trainer_checkpoints
+from recbole_longinterest import (
+    caches,
+    checkpoints,
+    distributed,
+    model_code,
+    model_names,
+    packages,
+    resume,
+    run_files,
+    run_logs,
+    trainer_checkpoints,
+)
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
 _applied: set[str] = set()
@@ -267,7 +279,7 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
     def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
         original(self, config, model)
         suffix = distributed.from_first_rank(config, secrets.token_hex(6))
-        own = distributed.from_first_rank(config, resume.own_name(config)) if config["resume"] is True else None
+        own = distributed.from_first_rank(config, run_files.own_name(config)) if config["resume"] is True else None
         for attribute in attributes:
             file = Path(getattr(self, attribute))
             setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
@@ -316,6 +328,18 @@ def exhaustive_search() -> None:
     recbole.trainer.hyper_tuning.exhaustive_search = with_globals(search, np=generators)
 
 
+def tuning_packages() -> None:
+    """``HyperTuning`` ends in "No module named 'hyperopt'", an extra of RecBole that its wheel does not ask for."""
+    original = HyperTuning.__init__
+
+    @functools.wraps(original)
+    def __init__(self: HyperTuning, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        packages.require("hyperopt", "HyperTuning")
+        original(self, *args, **kwargs)
+
+    HyperTuning.__init__ = __init__
+
+
 FIXES: dict[str, Callable[[], None]] = {
     "numpy_aliases": numpy_aliases,
     "model_names": model_names.model_names,
@@ -331,9 +355,11 @@ FIXES: dict[str, Callable[[], None]] = {
     "gradient_scaler": gradient_scaler,
     "ray_objective": ray_objective,
     "exhaustive_search": exhaustive_search,
+    "tuning_packages": tuning_packages,
     "plain_configs": checkpoints.plain_configs,
     "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
     "resumable_training": resume.resumable_training,
+    "wandb_goes_on": run_logs.wandb_goes_on,
     "safe_caches": caches.safe_caches,
     "teacher_names": model_code.teacher_names,
     "plain_embeddings": model_code.plain_embeddings,

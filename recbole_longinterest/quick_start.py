@@ -16,13 +16,13 @@ import yaml
 from recbole.config import Config
 from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
 
-from recbole_longinterest import resume
+from recbole_longinterest import resume, run_logs
 from recbole_longinterest.register import negatives_follow_loss_type
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio", "exact_order"),
-    "resume",
+    *("resume", "quiet", "log_file"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
 
@@ -118,6 +118,7 @@ def run(config: Config, saved: bool = True) -> Run:
     """
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
+    run_logs.set_up(config)
     logger = getLogger()
     logger.info(sys.argv)
     logger.info(config)

@@ -10,7 +10,6 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -20,51 +19,14 @@ import torch.distributed as dist
 from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
-from recbole_longinterest import distributed, run_state
+from recbole_longinterest import distributed, run_logs, run_state
 from recbole_longinterest.checkpoints import LAST, CheckpointError, load_checkpoint, remove_drafts, save_checkpoint
 from recbole_longinterest.imports import with_globals
 from recbole_longinterest.plain import to_plain
+from recbole_longinterest.run_files import FREE, alone, last_file
 from recbole_longinterest.trainer_checkpoints import trainer_state
 
-# Settings that leave the course of a training as it is: they may be others when it goes on.
-FREE = {
-    *("resume", "epochs", "pretrain_epochs", "config_files", "checkpoint_dir", "data_path", "show_progress", "state"),
-    *("quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
-    *("ip", "port", "local_rank", "offset"),
-    *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
-}
 PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
-
-
-# --- names -----------------------------------------------------------------------------------------------------------
-
-
-def own_name(config: Config) -> str:
-    """Name that runs of these settings share, whatever their number of epochs: what ``resume: True`` looks for."""
-    kept = {
-        name: value
-        for name, value in config.final_config_dict.items()
-        if name not in FREE or name == "data_path"  # a data set's name alone does not say which it is
-    }
-    text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
-    return f"{config['model']}-{config['dataset']}-{sha256(text.encode()).hexdigest()[:12]}"
-
-
-def last_file(path: str | os.PathLike[str]) -> Path:
-    """The file of a run's last epoch, from either of the run's files.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    given = Path(path)
-    last = given if given.name.endswith(LAST) else given.with_name(given.name + LAST)
-    if last.is_file():
-        return last
-    if given.is_file():
-        raise CheckpointError(
-            f"{given} holds the weights of the best epoch only, and {last}, which a run goes on from, is not beside it."
-        )
-    raise CheckpointError(f"There is no checkpoint file {given} to go on from.")
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -121,46 +83,6 @@ def _other_settings(path: Path, other: list[str]) -> CheckpointError:
     return CheckpointError(
         f"{path} cannot go on with other settings: {listed}. Leave them out, or start a run of its own without resume."
     )
-
-
-# --- one process at a time -------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a run's files against another process; the system lets go when this one dies.
-
-    Raises:
-        CheckpointError: if another process holds them.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        file = lock.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise CheckpointError(
-                f"Another process is training {path} at the moment. Wait for it, or start a run of its own "
-                "without resume."
-            ) from None
-        except OSError:  # a file system without locks
-            break
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                break
-        file.close()  # its owner removed it in between
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -234,6 +156,7 @@ class _Session:
             run_state.restore_random_state(state["ranks"][rank]["random"])
         except (KeyError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{self.last} was written by other code: {error}") from error
+        run_logs.go_on(trainer, state["logs"])
         trainer.best_valid_result = state["best_valid_result"]
         trainer.train_loss_dict = state["train_loss_dict"]
         trainer.saved_model_file = str(self.last.with_name(state["best_file"]))
@@ -280,6 +203,7 @@ class _Session:
             "train_loss_dict": trainer.train_loss_dict,
             "best_file": Path(trainer.saved_model_file).name,
             "best_epoch": getattr(trainer, "best_epoch", None),
+            "logs": run_logs.places(trainer),
         }
         save_checkpoint({**trainer_state(trainer, epoch), "run": run}, self.last)
 
@@ -293,7 +217,7 @@ def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
         given = signature.bind(self, train_data, *args, **kwargs).arguments
         session = _Session(self, train_data, given.get("valid_data"), given.get("saved", True))
         first = self.config["single_spec"] or dist.get_rank() == 0
-        with _alone(session.best) if session.saved and first else contextlib.nullcontext():
+        with alone(session.best) if session.saved and first else contextlib.nullcontext():
             if session.saved and first:
                 remove_drafts(session.best)
                 remove_drafts(session.last)

@@ -308,6 +308,23 @@ def resumable_training() -> None:
     assert Path(f"{trainer.saved_model_file}.last").is_file()
 
 
+def wandb_goes_on() -> None:
+    from recbole.utils import WandbLogger
+
+    logger = WandbLogger(types.SimpleNamespace(log_wandb=False))
+    assert logger.validations_before == 0
+
+
+def tuning_packages() -> None:
+    from recbole.trainer import HyperTuning
+
+    sys.modules["hyperopt"] = None  # type: ignore[assignment]
+    try:
+        HyperTuning(print, params_dict={"choice": {"a": [1]}})
+    except ValueError as error:
+        assert "pip install 'recbole-longinterest[hyperopt]'" in str(error), error
+
+
 # fix -> (what needs it, how it fails without the fix, whether this stack is new enough to fail)
 CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "numpy_aliases": (numpy_aliases, r"np\.float_` was removed", True),
@@ -332,6 +349,8 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
     "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
     "whole_evaluation": (whole_evaluation, "averages weighted by", True),
+    "wandb_goes_on": (wandb_goes_on, "validations_before", True),
+    "tuning_packages": (tuning_packages, "import of hyperopt halted|No module named", True),
     "resumable_training": (resumable_training, "AssertionError", True),
 }
 

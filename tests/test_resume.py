@@ -16,7 +16,7 @@ from recbole.trainer import Trainer
 from recbole.trainer.trainer import DecisionTreeTrainer
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest import cli, quick_start, resume, run_state
+from recbole_longinterest import cli, quick_start, run_files, run_state
 from recbole_longinterest.checkpoints import CheckpointError, load_checkpoint, save_checkpoint, write_plain
 from recbole_longinterest.compat import command_line
 from recbole_longinterest.trainer_checkpoints import load_data_and_model
@@ -26,7 +26,7 @@ EXACT = {"metric_decimal_place": 15, "show_progress": False, "state": "ERROR", "
 COLUMNS = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
 MODELS: dict[str, dict[str, Any]] = {
     "LongInterest": {**SMALL, "dropout_prob": 0.3, "epochs": 4, "train_batch_size": 32},
-    "GRU4Rec": {**COLUMNS, "embedding_size": 8, "hidden_size": 8},
+    "GRU4Rec": {**COLUMNS, "embedding_size": 8, "hidden_size": 8, "MAX_ITEM_LIST_LENGTH": 8},
     "BPR": {"embedding_size": 8},  # negatives from numpy's generator
     "MultiVAE": {
         "mlp_hidden_size": [16],
@@ -209,9 +209,9 @@ def test_the_command_goes_on_from_a_file_with_its_settings(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model=BPR"], "cannot go on with other settings: model is 'BPR' and was 'GRU4Rec'"),
+        (["--model=LightGCN"], "cannot go on with other settings: model is 'LightGCN' and was 'BPR'"),
         (["--dataset=ml-100k"], "dataset is 'ml-100k' and was 'tiny'"),
-        (["--hidden_size=16", "--seed=1"], "hidden_size is 16 and was 8; seed is 1 and was 2020. Leave them out"),
+        (["--embedding_size=16", "--seed=1"], "embedding_size is 16 and was 8; seed is 1 and was 2020. Leave them out"),
         (["--epochs=1"], "has 2 epochs behind it; epochs must be at least that, got 1"),
         (["--nproc=2"], "nproc is 2 and was None"),
     ],
@@ -219,7 +219,7 @@ def test_the_command_goes_on_from_a_file_with_its_settings(
 def test_other_settings_are_an_error(
     setting: Callable[..., Any], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = quick_start.run(setting("GRU4Rec", epochs=2))
+    run = quick_start.run(setting(epochs=2))
     assert cli.main(["run", f"--resume={run.checkpoint}", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
@@ -247,10 +247,10 @@ def test_recbole_own_call_goes_on_too(setting: Callable[..., Any]) -> None:
 
 
 def test_names(setting: Callable[..., Any]) -> None:
-    same = {resume.own_name(setting(epochs=epochs, resume=True, checkpoint_dir=f"{epochs}")) for epochs in (1, 2)}
+    same = {run_files.own_name(setting(epochs=epochs, resume=True, checkpoint_dir=f"{epochs}")) for epochs in (1, 2)}
     assert len(same) == 1 and same.pop().startswith("BPR-tiny-")
     others = [setting(seed=1), setting(embedding_size=4), setting("GRU4Rec"), setting()]
-    assert len({resume.own_name(config) for config in others}) == 4
+    assert len({run_files.own_name(config) for config in others}) == 4
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_two_runs_never_share_a_file(setting: Callable[..., Any]) -> None:
     assert trainers[0].saved_model_file != trainers[1].saved_model_file
     config = setting(resume=True)
     with (
-        resume._alone(Path("saved") / f"{resume.own_name(config)}.pth"),
+        run_files.alone(Path("saved") / f"{run_files.own_name(config)}.pth"),
         pytest.raises(CheckpointError, match=r"Another process is training saved/BPR-tiny-\w+\.pth at the moment"),
     ):
         quick_start.run(config)
