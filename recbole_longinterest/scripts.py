@@ -90,7 +90,7 @@ def _tune_of_today(tune: ModuleType) -> None:
             getLogger().warning(
                 f"tune.run asks for {resources['gpu']} GPU a trial and there are {_gpus():g}: trials get {_gpus():g}."
             )
-            kwargs["resources_per_trial"] = {**resources, "gpu": _gpus()}
+            kwargs["resources_per_trial"] = {"cpu": 1, **resources, "gpu": _gpus()}  # Ray starts no trial with nothing
         return original(*args, **kwargs)
 
     tune.run = run  # type: ignore[attr-defined]
