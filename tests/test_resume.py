@@ -262,9 +262,13 @@ def test_files_that_nothing_goes_on_from(setting: Callable[..., Any]) -> None:
         quick_start.make_config(config_dict={"resume": "nowhere.pth"})
     last = Path(f"{run.checkpoint}.last")
     state = load_checkpoint(last)
+    whole = dict(state)
     state.pop("run")
     save_checkpoint(state, last)
     with pytest.raises(CheckpointError, match=r"\.last holds no state to go on from"):
+        quick_start.run(setting(epochs=2, resume=str(last)))
+    save_checkpoint({**whole, "run": {**whole["run"], "attributes": {".gone": 1}}}, last)
+    with pytest.raises(CheckpointError, match=r"\.last was written by other code: BPR has no attribute gone"):
         quick_start.run(setting(epochs=2, resume=str(last)))
     last.unlink()
     with pytest.raises(CheckpointError, match=r"holds the weights of the best epoch only, and .*\.last"):
