@@ -7,7 +7,6 @@ nor transformers is imported: ``recbole.quick_start`` imports ray, so what is me
 import contextlib
 import functools
 import os
-import secrets
 import site
 import sys
 import sysconfig
@@ -21,15 +20,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import recbole.trainer.hyper_tuning
 import recbole.trainer.trainer
 import scipy.sparse
 import torch
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 from recbole.data.interaction import Interaction
-from recbole.trainer.hyper_tuning import HyperTuning
-from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
 from recbole_longinterest import (
@@ -38,11 +34,10 @@ from recbole_longinterest import (
     distributed,
     model_code,
     model_names,
-    packages,
     resume,
-    run_files,
     run_logs,
     trainer_checkpoints,
+    tuning,
 )
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
@@ -260,33 +255,6 @@ def _is_user_script(program: str) -> bool:
     return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed if folder)
 
 
-def checkpoint_names() -> None:
-    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
-
-    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
-    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
-    """
-    for owner, attributes in (
-        (Trainer, ("saved_model_file",)),
-        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
-    ):
-        _name_uniquely(owner, attributes)
-
-
-def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
-    original = owner.__init__  # type: ignore[misc]
-
-    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
-        original(self, config, model)
-        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
-        own = distributed.from_first_rank(config, run_files.own_name(config)) if config["resume"] is True else None
-        for attribute in attributes:
-            file = Path(getattr(self, attribute))
-            setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
-
-    owner.__init__ = __init__  # type: ignore[misc]
-
-
 def shared_folders() -> None:
     """``ensure_dir`` looks for a folder, then makes it: of two processes one fails (no upstream issue known)."""
 
@@ -321,25 +289,6 @@ def ray_objective() -> None:
         after_import(name, install)
 
 
-def exhaustive_search() -> None:
-    """``HyperTuning``'s default search draws with RandomState, hyperopt >= 0.2.7 needs a Generator (#1868)."""
-    generators = SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng))
-    search = recbole.trainer.hyper_tuning.exhaustive_search
-    recbole.trainer.hyper_tuning.exhaustive_search = with_globals(search, np=generators)
-
-
-def tuning_packages() -> None:
-    """``HyperTuning`` ends in "No module named 'hyperopt'", an extra of RecBole that its wheel does not ask for."""
-    original = HyperTuning.__init__
-
-    @functools.wraps(original)
-    def __init__(self: HyperTuning, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        packages.require("hyperopt", "HyperTuning")
-        original(self, *args, **kwargs)
-
-    HyperTuning.__init__ = __init__
-
-
 FIXES: dict[str, Callable[[], None]] = {
     "numpy_aliases": numpy_aliases,
     "model_names": model_names.model_names,
@@ -350,12 +299,12 @@ FIXES: dict[str, Callable[[], None]] = {
     "sparse_update": sparse_update,
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
-    "checkpoint_names": checkpoint_names,
+    "checkpoint_names": trainer_checkpoints.checkpoint_names,
     "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
     "ray_objective": ray_objective,
-    "exhaustive_search": exhaustive_search,
-    "tuning_packages": tuning_packages,
+    "exhaustive_search": tuning.exhaustive_search,
+    "tuning_packages": tuning.tuning_packages,
     "plain_configs": checkpoints.plain_configs,
     "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
     "resumable_training": resume.resumable_training,

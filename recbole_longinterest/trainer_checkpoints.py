@@ -1,17 +1,23 @@
 """RecBole's own ways to a checkpoint file, all through :mod:`recbole_longinterest.checkpoints`."""
 
 import os
+import secrets
+from collections.abc import Sequence
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import recbole.data.utils
 import recbole.utils
+import torch
+from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
 from recbole.utils import init_logger, init_seed, set_color
 
 from recbole_longinterest import distributed
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, load_weights, other_parameter, save_checkpoint
 from recbole_longinterest.imports import QUICK_START, rebind
+from recbole_longinterest.run_files import own_name
 
 
 def safe_checkpoints() -> None:
@@ -75,6 +81,33 @@ def safe_checkpoints() -> None:
     PretrainTrainer.save_pretrained_model = save_pretrained_model
     DecisionTreeTrainer._save_checkpoint = _save_tree_checkpoint
     rebind("load_data_and_model", load_data_and_model, *QUICK_START)
+
+
+def checkpoint_names() -> None:
+    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
+
+    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
+    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
+    """
+    for owner, attributes in (
+        (Trainer, ("saved_model_file",)),
+        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
+    ):
+        _name_uniquely(owner, attributes)
+
+
+def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
+    original = owner.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
+        original(self, config, model)
+        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
+        own = distributed.from_first_rank(config, own_name(config)) if config["resume"] is True else None
+        for attribute in attributes:
+            file = Path(getattr(self, attribute))
+            setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
+
+    owner.__init__ = __init__  # type: ignore[misc]
 
 
 def trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
