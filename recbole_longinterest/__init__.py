@@ -8,7 +8,11 @@ run_recbole(model="LongInterest", dataset="ml-100k")
 
 from importlib.metadata import PackageNotFoundError, version
 
-from recbole_longinterest import register
+from recbole_longinterest.packages import check_recbole
+
+check_recbole()
+
+from recbole_longinterest import register  # noqa: E402 - needs the right RecBole
 
 try:
     __version__ = version("recbole-longinterest")

@@ -5,7 +5,9 @@ A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter
 stored as :mod:`recbole_longinterest.plain` writes them.
 """
 
+import contextlib
 import copy
+import glob
 import os
 import pickle
 import pickletools
@@ -25,6 +27,8 @@ from recbole_longinterest.plain import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
 LISTED_TYPES = (type(None), bool, int, float, str)
+LAST = ".last"
+"""Ending of the file of a run's last epoch: it stands beside the best epoch's and has its name and this."""
 
 
 class CheckpointError(ValueError):
@@ -145,19 +149,38 @@ def plain_configs() -> None:
 
 
 def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write plain data with pickle protocol 2, which torch can check: whole, or the file stays as it was."""
+    """Write plain data with pickle protocol 2, which torch can check: whole, or the file stays as it was.
+
+    Raises:
+        CheckpointError: if the disk is full or refuses.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             torch.save(content, file, pickle_protocol=2)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        # torch reports a failed write as a RuntimeError of its own
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(error, (OSError, RuntimeError)) and isinstance(cause, OSError):
+            raise CheckpointError(
+                f"{path} could not be written ({cause.strerror or cause}); what was saved before is as it was. "
+                "Make room, or give another checkpoint_dir."
+            ) from error
         raise
+
+
+def remove_drafts(path: str | os.PathLike[str]) -> None:
+    """Remove what a killed :func:`write_plain` of this file left behind; nobody else may be writing it."""
+    path = Path(path)
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        draft.unlink(missing_ok=True)
 
 
 def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu") -> Any:  # noqa: ANN401

@@ -5,16 +5,18 @@ import re
 import sys
 from collections.abc import Sequence
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, encode, quick_start
+from recbole_longinterest import compat, encode, processes, quick_start
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
     "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.001 --text_features=off; "
     "properties/LongInterest.yaml says what there is."
 )
+SWITCHES = {"True": True, "true": True, "False": False, "false": False}
 SETTING = re.compile(r"--[A-Za-z_]\w*=.*", re.DOTALL)
 
 
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; the process's own if None.
 
     Returns:
-        Exit code: 0, or 2 for a wrong argument, file or setting.
+        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died; 130 if interrupted.
     """
     parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
@@ -55,6 +57,13 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument(
+        "--resume",
+        metavar="CHECKPOINT",
+        help="go on with the run of this checkpoint, with its settings; True finds the last run of these settings",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+    parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
 
 
 def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -70,12 +79,24 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     try:
         _check_settings(settings)
         with compat.command_line(settings):
-            config = quick_start.make_config(args.model, args.dataset, args.config_files.split())
-            result = quick_start.run(config)
+            given = {"resume": SWITCHES.get(args.resume, args.resume)}
+            if args.quiet:
+                given |= {"quiet": True, "show_progress": False}
+            if args.log_file:
+                given["log_file"] = str(Path(args.log_file).resolve())
+            arguments = args.model, args.dataset, args.config_files.split(), given
+            config = quick_start.make_config(*arguments)
+            if processes.several(config):
+                result = processes.run(config, arguments, settings)
+            else:
+                result = quick_start.run(config)
     except (ValueError, NotImplementedError) as error:
         getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 2
+    except processes.ProcessError as error:
+        sys.stderr.write(f"recbole-li: error: {error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("recbole-li: stopped.\n")
         return 130

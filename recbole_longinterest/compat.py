@@ -7,7 +7,6 @@ nor transformers is imported: ``recbole.quick_start`` imports ray, so what is me
 import contextlib
 import functools
 import os
-import secrets
 import site
 import sys
 import sysconfig
@@ -21,14 +20,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import recbole.trainer.hyper_tuning
 import recbole.trainer.trainer
 import scipy.sparse
 import torch
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 from recbole.data.interaction import Interaction
-from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 from recbole.utils import FeatureType
 
 from recbole_longinterest import (
@@ -38,7 +35,10 @@ from recbole_longinterest import (
     distributed,
     model_code,
     model_names,
+    resume,
+    run_logs,
     trainer_checkpoints,
+    tuning,
 )
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
@@ -256,32 +256,6 @@ def _is_user_script(program: str) -> bool:
     return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed if folder)
 
 
-def checkpoint_names() -> None:
-    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
-
-    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
-    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
-    """
-    for owner, attributes in (
-        (Trainer, ("saved_model_file",)),
-        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
-    ):
-        _name_uniquely(owner, attributes)
-
-
-def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
-    original = owner.__init__  # type: ignore[misc]
-
-    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
-        original(self, config, model)
-        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
-        for attribute in attributes:
-            file = Path(getattr(self, attribute))
-            setattr(self, attribute, str(file.with_name(f"{file.stem}-{suffix}{file.suffix}")))
-
-    owner.__init__ = __init__  # type: ignore[misc]
-
-
 def shared_folders() -> None:
     """``ensure_dir`` looks for a folder, then makes it: of two processes one fails (no upstream issue known)."""
 
@@ -316,13 +290,6 @@ def ray_objective() -> None:
         after_import(name, install)
 
 
-def exhaustive_search() -> None:
-    """``HyperTuning``'s default search draws with RandomState, hyperopt >= 0.2.7 needs a Generator (#1868)."""
-    generators = SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng))
-    search = recbole.trainer.hyper_tuning.exhaustive_search
-    recbole.trainer.hyper_tuning.exhaustive_search = with_globals(search, np=generators)
-
-
 FIXES: dict[str, Callable[[], None]] = {
     "numpy_aliases": numpy_aliases,
     "model_names": model_names.model_names,
@@ -333,13 +300,16 @@ FIXES: dict[str, Callable[[], None]] = {
     "sparse_update": sparse_update,
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
-    "checkpoint_names": checkpoint_names,
+    "checkpoint_names": trainer_checkpoints.checkpoint_names,
     "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
     "ray_objective": ray_objective,
-    "exhaustive_search": exhaustive_search,
+    "exhaustive_search": tuning.exhaustive_search,
+    "tuning_packages": tuning.tuning_packages,
     "plain_configs": checkpoints.plain_configs,
     "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
+    "resumable_training": resume.resumable_training,
+    "wandb_goes_on": run_logs.wandb_goes_on,
     "safe_caches": caches.safe_caches,
     "teacher_names": model_code.teacher_names,
     "plain_embeddings": model_code.plain_embeddings,
@@ -347,6 +317,6 @@ FIXES: dict[str, Callable[[], None]] = {
     "processes_without_gpu": distributed.processes_without_gpu,
     "plugin_in_processes": distributed.plugin_in_processes,
     "lean_collector": collector.lean_collector,
-    "evaluated_rows": distributed.evaluated_rows,
+    "whole_evaluation": distributed.whole_evaluation,
 }
 """Name -> fix, in the order in which they are applied."""

@@ -1,6 +1,7 @@
 """RecBole's ``nproc`` on a machine without GPU, and one run's processes agreeing with each other."""
 
-from collections.abc import MutableMapping
+import functools
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -8,14 +9,18 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from recbole.config.configurator import Config
+from recbole.data.dataloader.general_dataloader import FullSortEvalDataLoader, NegSampleEvalDataLoader
 from recbole.data.dataset import Dataset
 from recbole.evaluator import Collector
+from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
 from recbole_longinterest.imports import QUICK_START, after_import
 
-TIMEOUT = timedelta(minutes=30)
+# One rank may encode a catalogue's texts while the others wait. Of a rank that dies the others hear at once.
+TIMEOUT = timedelta(days=1)
+COLLECTED = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")  # what a Collector gets from batches
 
 
 def from_first_rank(config: Config, value: str) -> str:
@@ -25,6 +30,15 @@ def from_first_rank(config: Config, value: str) -> str:
     values = [value]
     dist.broadcast_object_list(values, src=0, device=_group_device(config))
     return values[0]
+
+
+def from_all_ranks(config: Config, value: Any) -> list[Any]:  # noqa: ANN401
+    """Every rank's value, in their order, on every rank; a single process is the only rank."""
+    if config["single_spec"] or not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def wait_for_all(config: Config) -> None:
@@ -55,10 +69,13 @@ def processes_without_gpu() -> None:
 
     def _init_device(self: Config) -> None:
         settings = self.final_config_dict
-        if "local_rank" not in settings or torch.cuda.is_available():
+        rank = settings.get("local_rank")
+        if rank:
+            settings["log_wandb"] = False  # one run, not one a process
+        if rank is None or (torch.cuda.is_available() and settings["gpu_id"] != ""):
             init_device(self)
             return
-        rank = settings.pop("local_rank")
+        del settings["local_rank"]
         init_device(self)  # as for a single process: gpu_id, and the CPU as device
         dist.init_process_group(
             backend="gloo",
@@ -124,22 +141,49 @@ def plugin_in_processes() -> None:
         after_import(name, install)
 
 
-def evaluated_rows() -> None:
-    """``Trainer.evaluate`` adds the length of a tuple, 4, per batch as its sample count (no upstream issue known).
+def whole_evaluation() -> None:
+    """Ranks average their metrics, weighted by the length of a tuple, 4, a batch, and score padded rows twice.
 
-    ``_map_reduce`` weighs the ranks by it, so a short last batch counts as much as a full one. Here the rows that
-    were scored are counted where they are collected.
+    And an average is wrong for what is no mean over users: GAUC, coverage, Gini (no upstream issue known). Here every
+    rank gets its own rows, none twice, and all ranks evaluate what all have collected, as a single process does.
     """
-    collect = Collector.eval_batch_collect
-    map_reduce = Trainer._map_reduce
+    for loader in (FullSortEvalDataLoader, NegSampleEvalDataLoader):
+        loader.__init__ = _without_padding(loader.__init__)
+    get_own_struct = Collector.get_data_struct
 
-    def eval_batch_collect(self: Collector, scores_tensor: torch.Tensor, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        self.rows_collected = getattr(self, "rows_collected", 0) + len(scores_tensor)
-        collect(self, scores_tensor, *args, **kwargs)
+    def get_data_struct(self: Collector) -> DataStruct:
+        own = {name: value.cpu() for name, value in self.data_struct._data_dict.items() if name in COLLECTED}
+        ranks = from_all_ranks(self.config, own)
+        if len(ranks) > 1:
+            for name in {name: None for rank in ranks for name in rank}:
+                self.data_struct.set(name, torch.cat([rank[name] for rank in ranks if name in rank]))
+        return get_own_struct(self)
 
-    def _map_reduce(self: Trainer, result: dict[str, Any], num_sample: int) -> dict[str, float]:
-        rows = vars(self.eval_collector).pop("rows_collected", num_sample)
-        return map_reduce(self, result, rows)
+    def _map_reduce(self: Trainer, result: dict[str, Any], num_sample: int) -> dict[str, Any]:
+        return result
 
-    Collector.eval_batch_collect = eval_batch_collect
+    Collector.get_data_struct = get_data_struct
     Trainer._map_reduce = _map_reduce
+
+
+def _without_padding(make: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of an evaluation loader whose ranks share the rows, in the same number of batches."""
+
+    @functools.wraps(make)
+    def __init__(self: Any, config: Config, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        make(self, config, *args, **kwargs)
+        if config["single_spec"]:
+            return
+        ranks = dist.get_world_size()
+        self.batch_sampler.sampler = range(self.sample_size)[dist.get_rank() :: ranks]
+        self.batch_sampler.batch_size = even_step(self.sample_size, ranks, self.batch_sampler.batch_size)
+
+    return __init__
+
+
+def even_step(rows: int, ranks: int, step: int) -> int:
+    """The batch size, at least ``step``, by which ranks that differ by one row have the same number of batches."""
+    fewest, most = rows // ranks, -(-rows // ranks)
+    while fewest and -(-fewest // step) != -(-most // step):
+        step += 1
+    return step

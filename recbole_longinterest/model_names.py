@@ -8,6 +8,7 @@ from pathlib import Path
 import recbole.model
 import recbole.utils
 
+from recbole_longinterest import packages
 from recbole_longinterest.imports import QUICK_START, rebind
 
 MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
@@ -25,14 +26,15 @@ def model_names() -> None:
         known = _known_models()
         right = known.get(model_name.lower())
         if right is not None:
+            if model_name in packages.MODEL_PACKAGES:
+                packages.require(packages.MODEL_PACKAGES[model_name], model_name)
             try:
                 return original(model_name)
             except ModuleNotFoundError as error:
-                if (error.name or "").startswith("recbole"):
+                if not error.name or error.name.startswith("recbole"):
                     raise
-                raise ValueError(
-                    f"{model_name} needs the package {error.name}, which is not installed: pip install {error.name}"
-                ) from error
+                packages.require(error.name, model_name)
+                raise
             except AttributeError:
                 right = _spelling(model_name.lower()) or right
                 if right == model_name:

@@ -22,8 +22,9 @@ def objective_function(
 ) -> dict[str, Any]:
     """RecBole's ``objective_function``: train one setting, for HyperTuning, ``ray.tune`` or a call by hand.
 
-    In a Ray trial every evaluated epoch is reported: the validation metric under its full name (``mrr@10``), the same
-    as ``valid_score``, and ``epoch``. The test result is never reported as a metric to choose by.
+    In a Ray trial every evaluated epoch is reported: all metrics on the validation data under their full names
+    (``mrr@10``, ``recall@10``), ``valid_score``, which is the one of ``valid_metric``, and ``epoch``. The test result
+    is never reported as a metric to choose by.
 
     Args:
         config_dict: the setting.
@@ -32,7 +33,7 @@ def objective_function(
 
     Returns:
         RecBole's result. Ray reports what a trial returns as its last result, so in a trial the best epoch's validation
-        metric is in it too, and a search sees the score of the model that was kept.
+        metrics are in it too, and a search sees the score of the model that was kept.
     """
     config = Config(config_dict=config_dict, config_file_list=config_file_list)
     init_seed(config["seed"], config["reproducibility"])
@@ -50,14 +51,22 @@ def objective_function(
     report = _ray_report()
     metric = config["valid_metric"].lower()
     best: dict[str, Any] = {}
+    latest: dict[str, float] = {}
+    evaluate_epoch = trainer._valid_epoch
+
+    def valid_epoch(*args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
+        score, valid_result = evaluate_epoch(*args, **kwargs)
+        latest.update(valid_result)
+        return score, valid_result
 
     def on_epoch(epoch: int, score: float) -> None:
-        result = {metric: float(score), "valid_score": float(score), "epoch": epoch}
+        result = {**latest, metric: float(score), "valid_score": float(score), "epoch": epoch}
         if score == trainer.best_valid_score:
             best.update(result)
         if report is not None:
             report(result)
 
+    trainer._valid_epoch = valid_epoch
     # A decision tree trains at once and takes no callback.
     watching = {} if isinstance(trainer, DecisionTreeTrainer) else {"callback_fn": on_epoch}
     score, valid_result = trainer.fit(train_data, valid_data, verbose=False, saved=saved, **watching)
@@ -70,7 +79,7 @@ def objective_function(
     }
     if report is None:
         return result
-    return {**result, metric: float(score), "valid_score": float(score), "epoch": best.get("epoch", -1)}
+    return {**result, metric: float(score), "valid_score": float(score), "epoch": -1, **best}
 
 
 def _ray_report() -> Report | None:

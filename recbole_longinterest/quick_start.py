@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import recbole.data.utils
+import torch
 import yaml
 from recbole.config import Config
 from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
 
+from recbole_longinterest import resume, run_logs
 from recbole_longinterest.register import negatives_follow_loss_type
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
     *("exact_order", "lean_sequences", "one_pass"),
+    *("resume", "quiet", "log_file"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
 
@@ -54,7 +57,8 @@ def make_config(
         model: name of any RecBole model; if None the files or ``config_dict`` name it, else it is LongInterest.
         dataset: name of the data set; likewise, else it is ml-100k.
         config_files: yaml files, later ones win.
-        config_dict: values over the files'.
+        config_dict: values over the files'. A file as ``resume`` brings all settings of its run with it; the others
+            may repeat them, and change only what leaves the course of the training as it is, or give more epochs.
 
     Returns:
         The config. ``train_neg_sample_args`` follows ``loss_type`` unless set.
@@ -62,17 +66,23 @@ def make_config(
     Raises:
         ValueError: one sentence for a file, key, value, model or data set that does not hold.
     """
-    named = set(config_dict or {})
+    config_dict = dict(config_dict or {})
+    named = set(config_dict)
     for file in config_files:
         named |= _keys_of(Path(file))
-    model = model or (None if "model" in named else "LongInterest")
-    dataset = dataset or (None if "dataset" in named else "ml-100k")
-    try:
-        with negatives_follow_loss_type():
-            config = Config(model, dataset, [str(file) for file in config_files], config_dict)
-    except KeyError as error:  # RecBole's KeyError prints its message in quotes
-        raise ValueError(str(error.args[0])) from error
-    _check_keys(config)
+    files = [str(file) for file in config_files]
+    if config_dict.get("resume") not in (None, True, False):
+        config = resume.config_of_run(
+            config_dict.pop("resume"),
+            lambda config: {
+                **{"model": model, "dataset": dataset},
+                **config._load_config_files(files),
+                **config._convert_config_dict(config_dict),
+                **config._load_cmd_line(),
+            },
+        )
+    else:
+        config = _new_config(model, dataset, files, config_dict, named)
     _check_values(config)
     folder = Path(config["data_path"])
     if not folder.is_dir():
@@ -80,6 +90,20 @@ def make_config(
             f"There is no data set folder {folder}. Put {config['dataset']}.inter there, or give the folder above it "
             "as --data_path (ml-100k needs none: it is inside RecBole)."
         )
+    return config
+
+
+def _new_config(
+    model: str | None, dataset: str | None, files: list[str], config_dict: dict[str, Any], named: set[str]
+) -> Config:
+    model = model or (None if "model" in named else "LongInterest")
+    dataset = dataset or (None if "dataset" in named else "ml-100k")
+    try:
+        with negatives_follow_loss_type():
+            config = Config(model, dataset, files, config_dict)
+    except KeyError as error:  # RecBole's KeyError prints its message in quotes
+        raise ValueError(str(error.args[0])) from error
+    _check_keys(config)
     return config
 
 
@@ -95,6 +119,7 @@ def run(config: Config, saved: bool = True) -> Run:
     """
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
+    run_logs.set_up(config)
     logger = getLogger()
     logger.info(sys.argv)
     logger.info(config)
@@ -168,17 +193,21 @@ def _check_values(config: Config) -> None:
         ("stopping_step", int, 0),
         ("MAX_ITEM_LIST_LENGTH", int, 1),
         ("seed", int, 0),
+        ("nproc", int, 1),
         ("learning_rate", (int, float), 0),
         ("weight_decay", (int, float), 0),
     ):
         value = config[key]
+        if value is None and key == "nproc":
+            continue
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"
             wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
-    if config["nproc"] not in (None, 1):  # RecBole's script would spawn them; here it would be passed over in silence
+    gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
+    if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
         wrong.append(
-            "nproc must be 1 with this command; recbole.quick_start.run(model, dataset, nproc=...) starts more "
-            f"processes; got {config['nproc']!r}."
+            f"nproc needs a GPU a process; got nproc={config['nproc']} and gpu_id={config['gpu_id']}. Name more GPUs, "
+            "as --gpu_id=0,1, or none, as --gpu_id=, to train on the CPU."
         )
     offered = [f"{metric}@{k}" for metric in config["metrics"] for k in config["topk"]]
     if "@" in str(config["valid_metric"]) and config["valid_metric"].lower() not in map(str.lower, offered):

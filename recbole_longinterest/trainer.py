@@ -6,6 +6,7 @@ from typing import Any
 from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import Trainer
 
+from recbole_longinterest import distributed
 from recbole_longinterest.data.loader import LOSS_WEIGHT, OnePassDataLoader
 from recbole_longinterest.model.one_pass import OnePassLoss
 
@@ -15,7 +16,10 @@ class LongInterestTrainer(Trainer):
 
     def fit(self, train_data: Any, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:  # noqa: ANN401
         """Train; see :meth:`recbole.trainer.Trainer.fit`."""
-        self.model.prepare()
+        if self.config["local_rank"] == 0:
+            self.model.prepare()
+        distributed.wait_for_all(self.config)
+        self.model.prepare()  # the other ranks, who find the texts in the cache
         return super().fit(train_data, *args, **kwargs)
 
 

@@ -1,17 +1,23 @@
 """RecBole's own ways to a checkpoint file, all through :mod:`recbole_longinterest.checkpoints`."""
 
 import os
+import secrets
+from collections.abc import Sequence
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import recbole.data.utils
 import recbole.utils
+import torch
+from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
 from recbole.utils import init_logger, init_seed, set_color
 
 from recbole_longinterest import distributed
-from recbole_longinterest.checkpoints import load_checkpoint, load_weights, other_parameter, save_checkpoint
+from recbole_longinterest.checkpoints import LAST, load_checkpoint, load_weights, other_parameter, save_checkpoint
 from recbole_longinterest.imports import QUICK_START, rebind
+from recbole_longinterest.run_files import own_name
 
 
 def safe_checkpoints() -> None:
@@ -25,19 +31,24 @@ def safe_checkpoints() -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
             return
         path = kwargs.pop("saved_model_file", self.saved_model_file)
-        save_checkpoint(_trainer_state(self, epoch), path)
+        save_checkpoint(trainer_state(self, epoch), path)
+        if path == self.saved_model_file:
+            self.best_epoch = epoch
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
     def resume_checkpoint(self: Trainer, resume_file: str | os.PathLike[str]) -> None:
-        self.saved_model_file = str(resume_file)
+        self.saved_model_file = str(resume_file).removesuffix(LAST)
         state = load_checkpoint(resume_file, self.device)
+        self.run_state = state.get("run")  # the rest, which Trainer.fit puts back; only the last epoch's file has it
         self.start_epoch = state["epoch"] + 1
         self.cur_step = state["cur_step"]
         self.best_valid_score = state["best_valid_score"]
         if state["config"]["model"].lower() != self.config["model"].lower():
             self.logger.warning(f"{resume_file} is a checkpoint of {state['config']['model']}.")
         load_weights(self.model, state, resume_file)
+        if self.run_state and self.run_state["optimizer_in_use"]:
+            self.optimizer = getattr(self, self.run_state["optimizer_in_use"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
 
@@ -56,7 +67,7 @@ def safe_checkpoints() -> None:
         return evaluate(self, eval_data, load_best_model=False, show_progress=show_progress)
 
     def save_pretrained_model(self: PretrainTrainer, epoch: int, saved_model_file: str) -> None:
-        save_checkpoint(_trainer_state(self, epoch), saved_model_file)
+        save_checkpoint(trainer_state(self, epoch), saved_model_file)
         self.saved_model_file = saved_model_file
 
     def _save_tree_checkpoint(self: DecisionTreeTrainer, epoch: int) -> None:
@@ -72,7 +83,35 @@ def safe_checkpoints() -> None:
     rebind("load_data_and_model", load_data_and_model, *QUICK_START)
 
 
-def _trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
+def checkpoint_names() -> None:
+    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
+
+    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
+    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
+    """
+    for owner, attributes in (
+        (Trainer, ("saved_model_file",)),
+        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
+    ):
+        _name_uniquely(owner, attributes)
+
+
+def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
+    original = owner.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
+        original(self, config, model)
+        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
+        own = distributed.from_first_rank(config, own_name(config)) if config["resume"] is True else None
+        for attribute in attributes:
+            file = Path(getattr(self, attribute))
+            setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
+
+    owner.__init__ = __init__  # type: ignore[misc]
+
+
+def trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
+    """What RecBole keeps of a trainer after this epoch."""
     return {
         "config": trainer.config,
         "epoch": epoch,

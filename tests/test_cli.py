@@ -58,7 +58,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--dataset=nowhere"], "There is no data set folder"),
         (["--learning_rat=0.1"], "LongInterest has no setting learning_rat. Did you mean learning_rate?"),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
-        (["--nproc=2"], "nproc must be 1 with this command"),
+        (["--nproc=0"], "nproc must be a whole number of at least 1; got 0"),
         (["--epochs=-1"], "epochs must be a whole number of at least 0; got -1"),
         (["--learning_rate=fast"], "learning_rate must be a number of at least 0; got 'fast'"),
         (["--hidden_size", "8"], "write --key=value"),

@@ -99,7 +99,7 @@ class BatchPlan(Sampler[PlannedBatch]):
         if self._planned is None or self._planned[0] != epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             batches = plan_batches(self.windows, self.batch_size, generator)
-            batches += batches[: -len(batches) % self.world_size]  # every rank gets the same number
+            batches += (batches * self.world_size)[: -len(batches) % self.world_size]  # every rank gets the same number
             dealt = [batches[i : i + self.world_size] for i in range(0, len(batches), self.world_size)]
             self._planned = (epoch, [self._own(step) for step in dealt])
         return self._planned[1]

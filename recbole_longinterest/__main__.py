@@ -1,0 +1,29 @@
+"""`python -m recbole_longinterest SCRIPT [ARGUMENTS]`: a RecBole script, unmodified, with the plugin."""
+
+import sys
+
+from recbole_longinterest.scripts import run_script
+
+USAGE = (
+    "usage: python -m recbole_longinterest SCRIPT [ARGUMENTS], for example\n"
+    "       python -m recbole_longinterest run_recbole.py --model=LongInterest --dataset=ml-100k\n"
+)
+
+
+def main() -> int:
+    """Run the script that the command line names; its errors and exit codes are its own."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        sys.stderr.write(USAGE)
+        return 0 if len(sys.argv) > 1 else 2
+    try:
+        run_script(sys.argv[1], sys.argv[2:])
+    except FileNotFoundError as error:
+        if error.errno is not None:  # the script's own
+            raise
+        sys.stderr.write(f"recbole_longinterest: error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

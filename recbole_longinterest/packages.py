@@ -1,0 +1,59 @@
+"""Packages that a feature needs: RecBole in the version that is mended here, and what some models import late."""
+
+import importlib.util
+import sys
+
+RECBOLE = "1.2.1"
+
+# Models that import a package only where they use it, in the middle of a run.
+MODEL_PACKAGES = {"KGAT": "dgl", "KGIN": "torch_scatter", "MCCLK": "torch_scatter", "NCL": "faiss"}
+
+# Where the name to install is another one.
+INSTALL = {
+    "torch_scatter": "torch-scatter",
+    "faiss": "faiss-cpu",
+    "hyperopt": "'recbole-longinterest[hyperopt]'",
+    "wandb": "'recbole-longinterest[wandb]'",
+}
+
+
+class MissingPackage(ImportError, ValueError):
+    """A package that is not installed, or in another version; a ValueError because a setting asks for it."""
+
+
+def check_recbole() -> None:
+    """Refuse another RecBole than the one that this package replaces parts of.
+
+    Raises:
+        MissingPackage: says what to install.
+    """
+    try:
+        import recbole
+    except ModuleNotFoundError as error:
+        if error.name != "recbole":
+            raise
+        raise MissingPackage(
+            f"recbole_longinterest needs RecBole {RECBOLE}, which is not installed: pip install recbole=={RECBOLE}"
+        ) from error
+    installed = getattr(recbole, "__version__", "of an unknown version")
+    if installed != RECBOLE:
+        raise MissingPackage(
+            f"recbole_longinterest works with RecBole {RECBOLE} only, and RecBole {installed} is installed: "
+            f"pip install recbole=={RECBOLE}"
+        )
+
+
+def require(package: str, what: str) -> None:
+    """Refuse what a package that is not installed would end in the middle of.
+
+    Args:
+        package: name by which it is imported.
+        what: what needs it.
+
+    Raises:
+        MissingPackage: says what to install.
+    """
+    if sys.modules.get(package) is None and (package in sys.modules or importlib.util.find_spec(package) is None):
+        raise MissingPackage(
+            f"{what} needs the package {package}, which is not installed: pip install {INSTALL.get(package, package)}"
+        )

@@ -1,0 +1,135 @@
+"""`recbole-li run --nproc=N`: one run by several processes, which end together; if one fails, with one sentence."""
+
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from logging import getLogger
+from multiprocessing.connection import wait
+from typing import Any
+
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from recbole.config.configurator import Config
+
+from recbole_longinterest import compat, quick_start
+
+AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
+TO_END = 10.0  # seconds for a process to end when it is told to
+
+
+class ProcessError(RuntimeError):
+    """A process of a run died of something that no setting explains."""
+
+
+def several(config: Config) -> bool:
+    """Whether a config asks for more than this process."""
+    return int(config["nproc"] or 1) > 1 or int(config["world_size"] or 1) > 1
+
+
+def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> quick_start.Run:
+    """Train and evaluate with ``nproc`` processes of this machine.
+
+    Args:
+        config: of the run, as :func:`~recbole_longinterest.quick_start.make_config` gives it to a single process.
+        arguments: what ``make_config`` got: model, dataset, config_files and config_dict.
+        settings: what the command line got, `--key=value` each.
+
+    Returns:
+        The results of the first process, the same as every other's.
+
+    Raises:
+        ValueError: what a process says to be wrong.
+        ProcessError: one sentence for a process that failed otherwise or was killed.
+    """
+    nproc = int(config["nproc"] or 1)
+    world_size = int(config["world_size"] or -1)  # -1, as RecBole's script has it, is this machine alone
+    place = {
+        "nproc": nproc,
+        "world_size": world_size if world_size > 0 else nproc,
+        "ip": config["ip"] or "localhost",
+        "port": config["port"] or _free_port(),
+        "offset": config["offset"] or config["group_offset"] or 0,
+    }
+    model, dataset, config_files, config_dict = arguments
+    context = mp.get_context("spawn")
+    queue = context.SimpleQueue()
+    workers = mp.spawn(
+        _work,
+        args=(queue, (model, dataset, list(config_files), {**config_dict, **place}), list(settings)),
+        nprocs=nproc,
+        join=False,
+    ).processes
+    said: list[tuple[str, Any]] = []
+    try:
+        while any(worker.is_alive() for worker in workers):
+            wait([worker.sentinel for worker in workers if worker.is_alive()], timeout=1.0)
+            _drain(queue, said)
+            if any(worker.exitcode for worker in workers):
+                break
+        return _outcome(workers, queue, said)
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join(TO_END)
+            if worker.is_alive():
+                worker.kill()
+
+
+def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) -> quick_start.Run:  # noqa: ANN401
+    """The result, or the error of the process that failed first; the others fail because it is gone."""
+    failed = [rank for rank, worker in enumerate(workers) if worker.exitcode]
+    if failed:
+        time.sleep(AFTER_A_FAILURE)
+    _drain(queue, said)
+    results = [content for kind, content in said if kind == "result"]
+    if not failed and results:
+        return results[0]
+    killed = [rank for rank, worker in enumerate(workers) if (worker.exitcode or 0) < 0]
+    told = [content for kind, content in said if kind == "wrong"]
+    if told:
+        raise ValueError(told[0])
+    if killed:
+        raise ProcessError(
+            f"process {killed[0]} of {len(workers)} was killed (signal {-workers[killed[0]].exitcode}); if it was the "
+            "system, for want of memory, fewer processes or smaller batches need less."
+        )
+    broken = [content for kind, content in said if kind == "broken"]
+    raise ProcessError(broken[0] if broken else f"process {failed[0] if failed else 0} ended without a word.")
+
+
+def _drain(queue: Any, said: list[tuple[str, Any]]) -> None:  # noqa: ANN401
+    while not queue.empty():
+        said.append(queue.get())
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def _work(rank: int, queue: Any, arguments: tuple[Any, ...], settings: Sequence[str]) -> None:  # noqa: ANN401
+    """What each process does. It says why it fails before it goes, so that the first word is the cause."""
+    model, dataset, config_files, config_dict = arguments
+    # RecBole's parser takes the last word; where the processes are is not the user's line's to say.
+    settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
+    try:
+        with compat.command_line(settings):
+            config = quick_start.make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
+            result = quick_start.run(config)
+        if rank == 0:
+            queue.put(("result", result))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, NotImplementedError) as error:
+        queue.put(("wrong", str(error)))
+        sys.exit(2)
+    except BaseException as error:
+        getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG
+        queue.put(("broken", f"process {rank} failed: {type(error).__name__}: {' '.join(str(error).split())}"))
+        sys.exit(1)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -1,0 +1,251 @@
+"""Training that goes on where it was stopped, bit for bit: for every trainer of RecBole that trains by epochs.
+
+After every epoch the whole state is written to ``<checkpoint>.last``, beside the best epoch's ``<checkpoint>``. A
+killed epoch is run again from its start. The setting ``resume`` says what to go on with: a file, or True for the last
+file of the same settings, whose name follows from them.
+"""
+
+import contextlib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+from recbole.config.configurator import Config
+from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
+
+from recbole_longinterest import distributed, run_logs, run_state
+from recbole_longinterest.checkpoints import LAST, CheckpointError, load_checkpoint, remove_drafts, save_checkpoint
+from recbole_longinterest.imports import with_globals
+from recbole_longinterest.plain import to_plain
+from recbole_longinterest.run_files import FREE, alone, last_file
+from recbole_longinterest.trainer_checkpoints import trainer_state
+
+PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[str, Any]]) -> Config:
+    """The config of a run, with the settings that may change as they are given now.
+
+    The file's settings are taken as they are: nothing in them is evaluated.
+
+    Args:
+        path: either file of the run.
+        given: settings of today, by RecBole's own parsing, which are methods of a config.
+
+    Raises:
+        CheckpointError: as :func:`last_file` and ``load_checkpoint``, and for other settings than the run's.
+    """
+    path = last_file(path)
+    config = load_checkpoint(path)["config"]
+    settings = {name: value for name, value in given(config).items() if value is not None}
+    other = []
+    for name, value in settings.items():
+        old = config.final_config_dict.get(name), config.external_config_dict.get(name)
+        if name not in FREE and value not in old:
+            other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")
+    if other:
+        raise _other_settings(path, other)
+    for name in PLACE:
+        config.final_config_dict.pop(name, None)
+    for table in (config.final_config_dict, config.external_config_dict):
+        table.update(settings)
+    config.final_config_dict["resume"] = str(path)
+    if "data_path" in settings and config["dataset"] != "ml-100k":  # as RecBole's constructor does
+        config.final_config_dict["data_path"] = str(Path(settings["data_path"], config["dataset"]))
+    config._init_device()
+    return config
+
+
+def _check_same_settings(path: Path, old: Config, new: Config) -> None:
+    before, now = (
+        {name: to_plain(value, name) for name, value in config.final_config_dict.items()} for config in (old, new)
+    )
+    other = [
+        f"{name} is {now.get(name)!r} and was {before.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if name not in FREE and before.get(name) != now.get(name)
+    ]
+    if other:
+        raise _other_settings(path, other)
+
+
+def _other_settings(path: Path, other: list[str]) -> CheckpointError:
+    listed = "; ".join(other[:3]) + (f"; and {len(other) - 3} more" if len(other) > 3 else "")
+    return CheckpointError(
+        f"{path} cannot go on with other settings: {listed}. Leave them out, or start a run of its own without resume."
+    )
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+class _Session:
+    """One call of a trainer's loop over epochs: put the state back, write it after each epoch."""
+
+    def __init__(self, trainer: Any, train_data: Any, valid_data: Any, saved: bool) -> None:  # noqa: ANN401
+        self.trainer = trainer
+        self.loaders = train_data, valid_data
+        self.rows = len(train_data._dataset)
+        self.saved = saved
+        self.attributes = run_state.model_attributes(trainer.model)
+        self.epoch: int | None = None  # begun and not saved
+        self.finished = False
+        wanted = trainer.config["resume"]
+        self.last = Path(trainer.saved_model_file + LAST)
+        if wanted and wanted is not True and self._state is None:
+            self.last = last_file(wanted)
+
+    @property
+    def _state(self) -> dict[str, Any] | None:
+        """What ``Trainer.resume_checkpoint`` has read and this puts back."""
+        return getattr(self.trainer, "run_state", None)
+
+    @property
+    def best(self) -> Path:
+        """The best epoch's file, whose name the run's other files have."""
+        return self.last.with_name(self.last.name.removesuffix(LAST))
+
+    def begin(self) -> None:
+        """Go on with the file that is wanted, if any."""
+        trainer = self.trainer
+        if trainer.config["resume"] and self._state is None:
+            if self.last.is_file():  # else it is True, and nothing was written yet
+                state = load_checkpoint(self.last)
+                if "run" not in state:
+                    raise CheckpointError(f"{self.last} holds no state to go on from.")
+                _check_same_settings(self.last, state["config"], trainer.config)
+                trainer.resume_checkpoint(self.last)
+            else:
+                trainer.logger.info(f"There is no {self.last} to go on from: training starts at the first epoch.")
+        if self._state is not None:
+            self._restore(self._state)
+            trainer.run_state = None
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        trainer = self.trainer
+        if state["rows"] != self.rows:
+            raise CheckpointError(
+                f"{self.last} was trained on {state['rows']} rows and {trainer.config['dataset']} now gives "
+                f"{self.rows}: the data has changed. Start a run of its own without resume."
+            )
+        rank, ranks = (0, 1) if trainer.config["single_spec"] else (dist.get_rank(), dist.get_world_size())
+        if len(state["ranks"]) != ranks:
+            raise CheckpointError(
+                f"{self.last} was trained by {len(state['ranks'])} processes; it cannot go on with {ranks}. "
+                f"Give --nproc={len(state['ranks'])}."
+            )
+        total = trainer.pretrain_epochs if state["pretraining"] else trainer.epochs
+        if trainer.start_epoch > total:
+            raise CheckpointError(
+                f"{self.last} has {trainer.start_epoch} epochs behind it; epochs must be at least that, got {total}."
+            )
+        try:
+            for name, optimizer in run_state.other_optimizers(trainer).items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            run_state.restore_attributes(trainer.model, state["attributes"])
+            run_state.restore_loader_state(state["ranks"][rank]["loaders"], *self.loaders)
+            run_state.restore_random_state(state["ranks"][rank]["random"])
+            run_logs.go_on(trainer, state["logs"])
+            trainer.best_valid_result = state["best_valid_result"]
+            trainer.train_loss_dict = state["train_loss_dict"]
+            trainer.saved_model_file = str(self.last.with_name(state["best_file"]))
+        except (KeyError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{self.last} was written by other code: {error}") from error
+        self._check_best(state["best_epoch"])
+        self.finished = state["stopped"] or trainer.start_epoch == total
+
+    def _check_best(self, best_epoch: int | None) -> None:
+        """The best epoch's file, too, is the one of that moment."""
+        trainer = self.trainer
+        trainer.best_epoch = best_epoch
+        if best_epoch is None:
+            return
+        best = load_checkpoint(trainer.saved_model_file)
+        if best["epoch"] > best_epoch:  # killed between the two files: that epoch is run again and was the best
+            trainer.best_valid_score = -np.inf if trainer.valid_metric_bigger else np.inf
+
+    def epochs(self, *limits: int) -> Iterator[int]:
+        """``range`` of the loop: what comes after an epoch's last line comes here."""
+        for epoch in range(*limits):
+            self.epoch = epoch
+            yield epoch
+            self.save()
+
+    def save(self, stopped: bool = False) -> None:
+        """Write the last epoch's file, if there is an epoch to write."""
+        trainer, epoch = self.trainer, self.epoch
+        self.epoch = None
+        if epoch is None or not self.saved:
+            return
+        mine = {"random": run_state.random_state(), "loaders": run_state.loader_state(*self.loaders)}
+        ranks = distributed.from_all_ranks(trainer.config, mine)
+        if trainer.config["local_rank"] != 0:
+            return
+        others = run_state.other_optimizers(trainer)
+        run = {
+            "ranks": ranks,
+            "rows": self.rows,
+            "stopped": stopped,
+            "pretraining": getattr(trainer.model, "train_stage", "").endswith("pretrain"),
+            "attributes": run_state.changed_attributes(trainer.model, self.attributes),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in others.items()},
+            "optimizer_in_use": run_state.optimizer_in_use(trainer),
+            "best_valid_result": trainer.best_valid_result,
+            "train_loss_dict": trainer.train_loss_dict,
+            "best_file": Path(trainer.saved_model_file).name,
+            "best_epoch": getattr(trainer, "best_epoch", None),
+            "logs": run_logs.places(trainer),
+        }
+        save_checkpoint({**trainer_state(trainer, epoch), "run": run}, self.last)
+
+
+def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """RecBole's loop over epochs, the same code, between the two ends of a session."""
+    signature = inspect.signature(loop)
+
+    @functools.wraps(loop)
+    def run(self: Any, train_data: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        given = signature.bind(self, train_data, *args, **kwargs).arguments
+        session = _Session(self, train_data, given.get("valid_data"), given.get("saved", True))
+        first = self.config["single_spec"] or dist.get_rank() == 0
+        with alone(session.best) if session.saved and first else contextlib.nullcontext():
+            if session.saved and first:
+                remove_drafts(session.best)
+                remove_drafts(session.last)
+            session.begin()
+            if session.finished:
+                getLogger().info(f"{session.last} is of a finished training: nothing is left to train.")
+                return self.best_valid_score, self.best_valid_result
+            result = with_globals(loop, range=session.epochs)(self, train_data, *args, **kwargs)
+            session.save(stopped=True)  # only an epoch that stopped the loop is left
+            return result
+
+    return run
+
+
+def resumable_training() -> None:
+    """RecBole resumes weights and one optimizer, with new random states and batches (#1735, #2126)."""
+    for trainer, loop in ((Trainer, "fit"), (NCLTrainer, "fit"), (PretrainTrainer, "pretrain")):
+        setattr(trainer, loop, _resumable(getattr(trainer, loop)))
+
+    fit_tree = DecisionTreeTrainer.fit
+
+    @functools.wraps(fit_tree)
+    def fit(self: DecisionTreeTrainer, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if self.config["resume"]:
+            raise CheckpointError(
+                f"{self.config['model']} trains at once, not by epochs, and cannot go on from a checkpoint. "
+                "Leave resume out."
+            )
+        return fit_tree(self, *args, **kwargs)
+
+    DecisionTreeTrainer.fit = fit

@@ -1,0 +1,94 @@
+"""The files of a training run: what they are called, which one is wanted, and who may write them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from recbole.config.configurator import Config
+
+from recbole_longinterest.checkpoints import LAST, CheckpointError
+from recbole_longinterest.plain import to_plain
+
+# Settings that leave the course of a training as it is: they may be others when it goes on.
+FREE = {
+    *("resume", "epochs", "pretrain_epochs", "config_files", "checkpoint_dir", "data_path", "show_progress", "state"),
+    *("quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
+    *("ip", "port", "local_rank", "offset"),
+    *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
+}
+
+
+def own_name(config: Config) -> str:
+    """Name that runs of these settings share, whatever their number of epochs: what ``resume: True`` looks for."""
+    kept = {
+        name: value
+        for name, value in config.final_config_dict.items()
+        if name not in FREE or name == "data_path"  # a data set's name alone does not say which it is
+    }
+    text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
+    return f"{config['model']}-{config['dataset']}-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def last_file(path: str | os.PathLike[str]) -> Path:
+    """The file of a run's last epoch, from either of the run's files.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    given = Path(path)
+    last = given if given.name.endswith(LAST) else given.with_name(given.name + LAST)
+    if last.is_file():
+        return last
+    if given.is_file():
+        raise CheckpointError(
+            f"{given} holds the weights of the best epoch only, and {last}, which a run goes on from, is not beside it."
+        )
+    raise CheckpointError(f"There is no checkpoint file {given} to go on from.")
+
+
+def wanted_file(config: Config) -> Path | None:
+    """The last epoch's file that a config's ``resume`` asks for; None if it asks for none or there is none yet."""
+    wanted = config["resume"]
+    if wanted is True:
+        path = Path(config["checkpoint_dir"], f"{own_name(config)}.pth{LAST}")
+        return path if path.is_file() else None
+    return last_file(wanted) if wanted else None
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a run's files against another process; the system lets go when this one dies.
+
+    Raises:
+        CheckpointError: if another process holds them.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        file = lock.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise CheckpointError(
+                f"Another process is training {path} at the moment. Wait for it, or start a run of its own "
+                "without resume."
+            ) from None
+        except OSError:  # a file system without locks
+            break
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                break
+        file.close()  # its owner removed it in between
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()

@@ -1,0 +1,115 @@
+"""Where a run writes what it does: terminal, log file, TensorBoard, Weights & Biases; after a resume as before."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from recbole.config.configurator import Config
+from recbole.utils.logger import RemoveColorFilter
+from recbole.utils.wandblogger import WandbLogger
+
+from recbole_longinterest import packages
+from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.run_files import wanted_file
+
+FORMAT = logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %b %Y %H:%M:%S")  # RecBole's
+
+
+def set_up(config: Config) -> None:
+    """What RecBole's ``init_logger`` leaves out: ``quiet`` and ``log_file``.
+
+    Args:
+        config: ``quiet`` takes log, warnings and progress bars off the terminal; ``log_file`` gets what the log says
+            and is added to.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    root = logging.getLogger()
+    if config["quiet"]:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # transformers asks for it when it is imported
+        logging.captureWarnings(True)
+        for handler in root.handlers[:]:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                root.removeHandler(handler)
+    if config["log_file"] and config["local_rank"] == 0:
+        path = Path(config["log_file"]).resolve()
+        if str(path) in {getattr(handler, "baseFilename", None) for handler in root.handlers}:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path, encoding="utf-8")
+        except OSError as error:
+            raise ValueError(
+                f"log_file must be a file that can be written; {path} cannot: {error.strerror}."
+            ) from error
+        file.setFormatter(FORMAT)
+        file.addFilter(RemoveColorFilter())
+        root.addHandler(file)
+
+
+def places(trainer: Any) -> dict[str, str | None]:  # noqa: ANN401
+    """Where a trainer logs to, to go on there: the name of TensorBoard's folder, and the run of W&B."""
+    trainer.tensorboard.flush()  # a killed process writes no more
+    wandb = trainer.wandblogger
+    return {
+        "tensorboard": Path(trainer.tensorboard.log_dir).name,
+        "wandb": wandb._wandb.run.id if wandb.log_wandb else None,
+    }
+
+
+def go_on(trainer: Any, before: dict[str, str | None]) -> None:  # noqa: ANN401
+    """Log on where :func:`places` was, from the epoch that is trained next.
+
+    TensorBoard drops what a killed epoch left; the new folder, which RecBole's trainer has made, is removed.
+    """
+    writer = trainer.tensorboard
+    fresh = Path(writer.log_dir)
+    name = before["tensorboard"]
+    if name and name != fresh.name and Path(name).name == name:
+        writer.close()
+        if all(file.name.startswith("events.out.") for file in fresh.iterdir()):
+            shutil.rmtree(fresh)
+        trainer.tensorboard = type(writer)(str(fresh.with_name(name)), purge_step=trainer.start_epoch)
+    if trainer.eval_step > 0:
+        trainer.wandblogger.validations_before = trainer.start_epoch // trainer.eval_step
+
+
+def wandb_goes_on() -> None:
+    """``WandbLogger`` starts a new run after a resume, and counts its validations from 0 (no upstream issue known)."""
+    log_metrics = WandbLogger.log_metrics
+
+    def setup(self: WandbLogger) -> None:
+        if not self.log_wandb:
+            return
+        packages.require("wandb", "log_wandb: True")
+        import wandb
+
+        self._wandb = wandb
+        if wandb.run is None:
+            known = _known_run(self.config)
+            settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
+            again = {"id": known, "resume": "allow"} if known else {}
+            wandb.init(project=self.config["wandb_project"], config=settings, **again)
+        self._set_steps()
+
+    def log_metrics_on(self: WandbLogger, metrics: dict[str, Any], head: str = "train", commit: bool = True) -> None:
+        if "valid_step" in metrics:
+            metrics = {**metrics, "valid_step": metrics["valid_step"] + self.validations_before}
+        log_metrics(self, metrics, head, commit)
+
+    WandbLogger.validations_before = 0
+    WandbLogger.setup = setup
+    WandbLogger.log_metrics = log_metrics_on
+
+
+def _known_run(config: Config) -> str | None:
+    """W&B's name of the run that this one goes on with."""
+    path = wanted_file(config)
+    return load_checkpoint(path).get("run", {}).get("logs", {}).get("wandb") if path else None
+
+
+def _readable(value: Any) -> Any:  # noqa: ANN401
+    return value if isinstance(value, (type(None), bool, int, float, str, list, dict)) else str(value)

@@ -1,0 +1,103 @@
+"""RecBole's own scripts, unmodified, with the plugin in their process, in what they spawn and in Ray's workers."""
+
+import functools
+import multiprocessing.spawn
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from logging import getLogger
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from recbole_longinterest.imports import after_import
+
+SETUP_HOOK = f"{__name__}.plugin_in_spawned"
+
+
+def run_script(script: str, arguments: Sequence[str]) -> None:
+    """Run a script as ``python SCRIPT ARGUMENTS`` does, with the plugin registered wherever it computes.
+
+    Args:
+        script: path of the file.
+        arguments: its command line.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    path = Path(script)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no script {script}.")
+    plugin_in_spawned()
+    after_import("ray", _ray_workers)
+    after_import("ray.tune", _tune_of_today)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    runpy.run_path(script, run_name="__main__")
+
+
+def plugin_in_spawned() -> None:
+    """Have every process that multiprocessing spawns from here import the plugin before the main module and its work.
+
+    What a spawned process unpickles first names this function, so that process imports this package and hands it on.
+    """
+    original = multiprocessing.spawn.get_preparation_data
+    if getattr(original, "carries_plugin", False):
+        return
+
+    @functools.wraps(original)
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {**original(name), "recbole_longinterest": _Carrier()}
+
+    get_preparation_data.carries_plugin = True  # type: ignore[attr-defined]
+    multiprocessing.spawn.get_preparation_data = get_preparation_data
+
+
+class _Carrier:
+    """Unpickled, it is a call of :func:`plugin_in_spawned`."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return plugin_in_spawned, ()
+
+
+def _ray_workers(ray: ModuleType) -> None:
+    """``ray.init`` starts workers that know the plugin and stay in the script's folder, where its paths hold."""
+    original = ray.init
+
+    @functools.wraps(original)
+    def init(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        environment = dict(kwargs.pop("runtime_env", None) or {})
+        environment.setdefault("worker_process_setup_hook", SETUP_HOOK)
+        environment["env_vars"] = {"RAY_CHDIR_TO_TRIAL_DIR": "0", **environment.get("env_vars", {})}
+        return original(*args, runtime_env=environment, **kwargs)
+
+    ray.init = init  # type: ignore[attr-defined]
+
+
+def _tune_of_today(tune: ModuleType) -> None:
+    """``tune.run`` lost ``local_dir`` in Ray 2.7 and never starts a trial that asks for a GPU that is not there."""
+    original = tune.run
+
+    @functools.wraps(original)
+    def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        local_dir = kwargs.pop("local_dir", None)
+        if local_dir is not None:
+            kwargs.setdefault("storage_path", str(Path(local_dir).expanduser().resolve()))
+        resources = kwargs.get("resources_per_trial")
+        if isinstance(resources, dict) and resources.get("gpu", 0) > _gpus():
+            getLogger().warning(
+                f"tune.run asks for {resources['gpu']} GPU a trial and there are {_gpus():g}: trials get {_gpus():g}."
+            )
+            kwargs["resources_per_trial"] = {"cpu": 1, **resources, "gpu": _gpus()}  # Ray starts no trial with nothing
+        return original(*args, **kwargs)
+
+    tune.run = run  # type: ignore[attr-defined]
+
+
+def _gpus() -> float:
+    """GPUs that trials can have: of the cluster if Ray runs, else of this machine."""
+    import ray
+
+    return ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else torch.cuda.device_count()
