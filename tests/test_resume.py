@@ -153,13 +153,12 @@ def training(batch, **more):
         count = 0
         step = torch.optim.Adam.step
         def dying_step(*args, **kwargs):
-            global count
+            nonlocal count
             count += 1
             if count == batch:
                 os.kill(os.getpid(), signal.SIGKILL)
             return step(*args, **kwargs)
         torch.optim.Adam.step = dying_step
-        count = 0
         settings = {{**EXACT, **MODELS[model], "data_path": "data", **more}}
         result = quick_start.run(quick_start.make_config(model, "tiny", config_dict=settings))
         print(model, json.dumps([result.test_result, result.best_valid_result]), flush=True)
