@@ -10,19 +10,37 @@ from recbole.utils import get_model, init_seed
 
 from recbole_longinterest.data.loader import OnePassDataLoader
 from recbole_longinterest.model.one_pass import OnePassLoss
-from tests.data.test_lean import model_config  # noqa: F401 - a fixture
+from tests.data.test_lean import model_config, sequential_models  # noqa: F401 - a fixture
 
 CAUSAL = ["GRU4Rec", "GRU4RecF", "GRU4RecKG", "SASRec", "SASRecF", "FDSA"]
 REFUSED = {
-    "BERT4Rec": "cannot train in one pass",
+    "BERT4Rec": "reads 'Mask_item_id_list', which a window has not got|cannot train in one pass",
     "CORE": "does not read the last output by gather_indexes",
+    "Caser": "reads 'user_id', which a window has not got",
+    "FEARec": "cannot train in one pass",
+    "FOSSIL": "reads 'user_id', which a window has not got",
     "GCSAN": "changes with the event there",
+    "GRU4RecCPR": "does not read the last output by gather_indexes",
+    "HGN": "reads 'user_id', which a window has not got",
+    "HRM": "reads 'user_id', which a window has not got",
+    "KSR": "cannot train in one pass",
     "LightSANs": "changes with the event there",
     "NARM": "cannot train in one pass",
+    "NPE": "reads 'user_id', which a window has not got",
     "NextItNet": "does not read the last output by gather_indexes",
-    "HGN": "reads 'user_id', which a window has not got",
+    "RepeatNet": "cannot train in one pass",
+    "S3Rec": "does not read the last output by gather_indexes",
+    "SASRecCPR": "does not read the last output by gather_indexes",
+    "SHAN": "reads 'user_id', which a window has not got",
+    "SINE": "cannot train in one pass",
+    "SRGNN": "changes with the event there",
     "STAMP": "cannot train in one pass",
 }
+NO_CROSS_ENTROPY = ["DIEN", "DIN", "FPMC", "TransRec"]
+
+
+def test_every_sequential_model_is_one_of_these() -> None:
+    assert sorted([*CAUSAL, *REFUSED, *NO_CROSS_ENTROPY]) == sequential_models()
 
 
 def build(config: Any) -> tuple[Any, Any]:
@@ -76,7 +94,9 @@ def test_a_model_that_looks_ahead_is_refused(model_config: Callable[..., Any]) -
         OnePassLoss(model, train.target_list_field, train.probe())
 
 
-def test_needs_cross_entropy(model_config: Callable[..., Any]) -> None:  # noqa: F811
-    config = model_config("GRU4Rec", one_pass=True, loss_type="BPR", train_neg_sample_args=None)
+@pytest.mark.parametrize("name", ["GRU4Rec", *NO_CROSS_ENTROPY])
+def test_needs_cross_entropy(model_config: Callable[..., Any], name: str) -> None:  # noqa: F811
+    settings = {"loss_type": "BPR", "train_neg_sample_args": None} if name == "GRU4Rec" else {}
+    config = model_config(name, one_pass=True, **settings)
     with pytest.raises(ValueError, match="one_pass: True needs loss_type: CE"):
         recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
