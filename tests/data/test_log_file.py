@@ -1,0 +1,83 @@
+"""The lean reader gives what RecBole's gives: tokens, missing values, filters, numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recbole.data.dataset import SequentialDataset
+
+from recbole_longinterest import quick_start
+from recbole_longinterest.data import log_file
+from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.log_file import read_columns, read_header
+from tests.conftest import synthetic_inter
+
+HEAD = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
+AWKWARD = [
+    "007\tNaN\t1\t5",  # a missing item: dropped
+    "7\t0x1f\t.1\t1e3",
+    "007\titem 1\t0.1\t1000000007",
+    '"quoted"\tï\t\t2.5',  # a quoted user, a missing rating
+    "1.0\t1e3\t4\t3",
+    "007\t1.0\t4\t4",
+    "True\tnull\t4\t4",
+    "7\t007\t4\t1",
+]
+
+
+def both(root: Path, **settings: Any) -> list[Any]:
+    """RecBole's data set and the flat one of the same file, before they are split."""
+    own = {"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}, "train_neg_sample_args": None}
+    config = quick_start.make_config(
+        "GRU4Rec", "tiny", config_dict={"data_path": str(root), "state": "ERROR", **own, **settings}
+    )
+    return [SequentialDataset(config), FlatSequentialDataset(config)]
+
+
+@pytest.mark.parametrize("chunk", [3, 10**6])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"user_inter_num_interval": "[2,inf)"},
+        {"rm_dup_inter": "first"},
+        {"val_interval": {"rating": "[1,5]", "user_id": ["007", "7", "u3"]}},
+    ],
+)
+def test_equals_recboles_reader(
+    write_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, chunk: int, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(log_file, "CHUNK", chunk)
+    events = synthetic_inter(users=5).strip().split("\n")[1:]
+    theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *AWKWARD, *events]) + "\n"), **settings)
+    assert theirs.field2type == ours.field2type and theirs.field2seqlen == ours.field2seqlen
+    for field in ("user_id", "item_id"):
+        assert theirs.field2id_token[field].tolist() == ours.field2id_token[field].tolist()
+        assert theirs.field2token_id[field] == ours.field2token_id[field]
+    for field in theirs.inter_feat:
+        assert np.array_equal(theirs.inter_feat[field].to_numpy(), ours.inter_feat[field].to_numpy()), field
+
+
+def test_sequence_columns_are_left_to_recbole(write_dataset: Callable[..., Path]) -> None:
+    inter = "user_id:token\titem_id:token\ttimestamp:float\ttags:token_seq\nu\ti\t1\ta b\nu\tj\t2\tb\n"
+    columns = ["user_id", "item_id", "timestamp", "tags"]
+    theirs, ours = both(write_dataset("tiny", inter), load_col={"inter": columns})
+    assert [list(tags) for tags in theirs.inter_feat["tags"]] == [list(tags) for tags in ours.inter_feat["tags"]]
+
+
+def test_a_token_is_held_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text(synthetic_inter(users=50))
+    table = read_columns(str(path), [("user_id", "token"), ("rating", "float")], "\t", None)
+    assert table["user_id"].cat.codes.dtype.itemsize <= 2
+    assert list(table.columns) == ["user_id", "rating"]
+
+
+@pytest.mark.parametrize("head", ["user_id\titem_id:token", "user_id:token,item_id:token", "user_id:word\ti:token", ""])
+def test_a_wrong_header_is_one_sentence(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text(head + "\n")
+    with pytest.raises(ValueError, match=r"the first line must name each column as name:type .*got"):
+        read_header(str(path), "\t", None)
