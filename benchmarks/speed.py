@@ -97,7 +97,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
     import torch
     from recbole.utils import get_model, get_trainer, init_seed
 
-    from recbole_longinterest import quick_start
+    from recbole_longinterest import compat, quick_start
 
     settings: dict[str, Any] = {"show_progress": False, "state": "ERROR", "MAX_ITEM_LIST_LENGTH": case["window"]}
     if case["data"] != "ml-100k":
@@ -108,7 +108,8 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
             settings |= {"one_pass": True}
     if case["way"] == "one pass, prepared":
         settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
-    config = quick_start.make_config(case["model"], case["data"], config_dict=settings)
+    with compat.command_line(()):  # this script's own arguments are none of RecBole's
+        config = quick_start.make_config(case["model"], case["data"], config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
 
     import recbole.data.utils
