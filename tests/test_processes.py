@@ -132,7 +132,7 @@ def test_training_ranks_hold_as_many_batches(n_histories: int, ranks: int) -> No
     windows = plan_windows(start, target, 4)
     plans = [list(BatchPlan(windows, 4, 0, rank=rank, world_size=ranks)) for rank in range(ranks)]
     assert len({len(plan) for plan in plans}) == 1 and plans[0]
-    assert {window for plan in plans for batch in plan for window in batch} == set(range(len(windows)))
+    assert {window for plan in plans for batch in plan for window in batch.windows} == set(range(len(windows)))
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
