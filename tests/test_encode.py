@@ -132,6 +132,7 @@ def start(arguments: list[str], seconds_a_shard: float) -> subprocess.Popen[str]
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell starts pytest with &
     )
 
 
