@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -76,21 +76,28 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     Returns:
         Exit code.
     """
+    return _told(lambda: _run(args, settings), "stopped.")
+
+
+def _run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    _check_settings(settings)
+    with compat.command_line(settings):
+        given = {"resume": SWITCHES.get(args.resume, args.resume)}
+        if args.quiet:
+            given |= {"quiet": True, "show_progress": False}
+        if args.log_file:
+            given["log_file"] = str(Path(args.log_file).resolve())
+        arguments = args.model, args.dataset, args.config_files.split(), given
+        config = quick_start.make_config(*arguments)
+        result = processes.run(config, arguments, settings) if processes.several(config) else quick_start.run(config)
+    return _report(config["model"], config["dataset"], result)
+
+
+def _told(work: Callable[[], str], stopped: str) -> int:
+    """Do a command's work and print what it says; an error is one sentence and an exit code, see :func:`main`."""
     try:
-        _check_settings(settings)
-        with compat.command_line(settings):
-            given = {"resume": SWITCHES.get(args.resume, args.resume)}
-            if args.quiet:
-                given |= {"quiet": True, "show_progress": False}
-            if args.log_file:
-                given["log_file"] = str(Path(args.log_file).resolve())
-            arguments = args.model, args.dataset, args.config_files.split(), given
-            config = quick_start.make_config(*arguments)
-            if processes.several(config):
-                result = processes.run(config, arguments, settings)
-            else:
-                result = quick_start.run(config)
-    except (ValueError, NotImplementedError) as error:
+        said = work()
+    except (ValueError, NotImplementedError) as error:  # RecBole raises the latter for a setting that it does not know
         getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 2
@@ -98,9 +105,9 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("recbole-li: stopped.\n")
+        sys.stderr.write(f"recbole-li: {stopped}\n")
         return 130
-    _report(config["model"], config["dataset"], result)
+    sys.stdout.write(said)
     return 0
 
 
@@ -110,8 +117,8 @@ def _check_settings(settings: Sequence[str]) -> None:
             raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
 
 
-def _report(model: str, dataset: str, result: quick_start.Run) -> None:
-    """Print the results as a table."""
+def _report(model: str, dataset: str, result: quick_start.Run) -> str:
+    """The results as a table."""
     valid = result.best_valid_result or {}
     width = max(map(len, result.test_result))
     lines = [f"{model} on {dataset}", f"{'metric':{width}}  {'validation':>10}  {'test':>10}"]
@@ -119,7 +126,7 @@ def _report(model: str, dataset: str, result: quick_start.Run) -> None:
         lines.append(f"{metric:{width}}  {valid.get(metric, float('nan')):10.4f}  {value:10.4f}")
     if result.checkpoint:
         lines.append(f"checkpoint: {result.checkpoint}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _add_encode_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -146,22 +153,19 @@ def encode_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     Returns:
         Exit code.
     """
+    return _told(
+        lambda: _encode(args, settings), "stopped; what is encoded is kept, and the same command goes on from there."
+    )
+
+
+def _encode(args: argparse.Namespace, settings: Sequence[str]) -> str:
     chosen = {"text_encoder": args.encoder} if args.encoder else {}
-    try:
-        _check_settings(settings)
-        with compat.command_line(settings):
-            config = quick_start.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
-        done = encode.encode_items(config)
-    except (ValueError, NotImplementedError) as error:
-        getLogger().debug("where it happened", exc_info=True)
-        sys.stderr.write(f"recbole-li: error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("recbole-li: stopped; what is encoded is kept, and the same command goes on from there.\n")
-        return 130
+    _check_settings(settings)
+    with compat.command_line(settings):
+        config = quick_start.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+    done = encode.encode_items(config)
     new = done.filled.distinct - done.filled.known
-    sys.stdout.write(
+    return (
         f"{done.items} items with text ({done.filled.distinct} distinct): {done.filled.known} were in the cache, "
         f"{new} encoded in {done.seconds:.1f} s.\ncache: {done.filled.folder}\n"
     )
-    return 0

@@ -14,7 +14,7 @@ import recbole.data.utils
 import torch
 import yaml
 from recbole.config import Config
-from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
+from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest import resume, run_logs
 from recbole_longinterest.register import negatives_follow_loss_type
@@ -22,7 +22,6 @@ from recbole_longinterest.register import negatives_follow_loss_type
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
-    *("exact_order", "lean_sequences", "one_pass"),
     *("resume", "quiet", "log_file"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
@@ -160,6 +159,8 @@ def _keys_of(file: Path) -> set[str]:
 
 def _known_keys(config: Config) -> set[str]:
     known = set(config.internal_config_dict) | UNNAMED_KEYS
+    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
+        known |= {"exact_order", "lean_sequences", "one_pass"}
     for names in config.parameters.values():
         known.update(names)
     source = inspect.getsource(sys.modules[config.model_class.__module__])

@@ -59,8 +59,8 @@ def _window_loss(trainer: Trainer, train_data: OnePassDataLoader) -> Callable[[I
     def weighted(interaction: Interaction) -> Any:  # noqa: ANN401
         if LOSS_WEIGHT not in interaction:
             return loss(interaction)
-        weight = interaction[LOSS_WEIGHT]
+        weight = interaction[LOSS_WEIGHT].squeeze()
         losses = loss(Interaction({f: v for f, v in interaction.interaction.items() if f != LOSS_WEIGHT}))
-        return tuple(part * weight for part in losses) if isinstance(losses, tuple) else losses * weight.squeeze()
+        return tuple(part * weight for part in losses) if isinstance(losses, tuple) else losses * weight
 
     return weighted

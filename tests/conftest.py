@@ -1,6 +1,9 @@
 """Shared fixtures: small atomic data sets, a fake text encoder, and where the real data is."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tests run in two processes, a core each
+
 import subprocess
 import sys
 from collections.abc import Callable, Sequence

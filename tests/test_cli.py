@@ -56,6 +56,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--model=SASRek"], "SASRec"),
         (["--model=longinterest"], "LongInterest"),
         (["--dataset=nowhere"], "There is no data set folder"),
+        (["--model=BPR", "--one_pass=True"], "BPR has no setting one_pass."),
         (["--learning_rat=0.1"], "LongInterest has no setting learning_rat. Did you mean learning_rate?"),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
         (["--nproc=0"], "nproc must be a whole number of at least 1; got 0"),

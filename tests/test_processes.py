@@ -135,6 +135,15 @@ def test_training_ranks_hold_as_many_batches(n_histories: int, ranks: int) -> No
     assert {window for plan in plans for batch in plan for window in batch.windows} == set(range(len(windows)))
 
 
+@pytest.mark.slow
+def test_recboles_own_model_trains_in_one_pass_with_two(data_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--one_pass=True", "--epochs=1", "--train_batch_size=32", "--show_progress=False", "--gpu_id="]
+    columns = "--load_col={'inter': ['user_id', 'item_id', 'timestamp']}"
+    arguments = ["run", "--model=GRU4Rec", "--dataset=tiny", f"--data_path={data_path}", columns, *settings]
+    assert cli.main([*arguments, "--nproc=2"]) == 0, capsys.readouterr().err
+    assert "GRU4Rec on tiny" in capsys.readouterr().out
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.data.transform import construct_transform
-from recbole.utils import ModelType
-from torch.utils.data import Dataset
 
+from recbole_longinterest.data.dealt import deal_batches
 from recbole_longinterest.data.flat import FlatSequentialDataset
 
 EVENTS = 2**20  # padded events a batch
@@ -50,35 +47,12 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
     """
 
     def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
-        # RecBole's constructor would make batches of rows; these are the attributes it sets.
-        self.config = config
         self.shuffle = False
-        self._dataset = dataset
-        self._sampler = sampler
-        self.model = None
         self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
-        self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-        self.transform = construct_transform(config)
-        self.generator = torch.Generator().manual_seed(config["seed"])
         self.sample_size = len(dataset)
-        self._init_batch_size_and_step()
-        torch.utils.data.DataLoader.__init__(
-            self,
-            dataset=_Rows(),
-            batch_size=None,  # the sampler deals whole batches
-            sampler=plan_evaluation(dataset.padded_lengths().tolist(), dataset.item_num, self.step),
-            collate_fn=self.collate_fn,  # type: ignore[arg-type]
-            num_workers=config["worker"],
-            generator=self.generator,
-        )
+        plan = plan_evaluation(dataset.padded_lengths().tolist(), dataset.item_num, config["eval_batch_size"])
+        deal_batches(self, config, dataset, sampler, plan)
 
     def collate_fn(self, rows: range) -> Any:  # noqa: ANN401
         """The batch of these rows; see :meth:`recbole.data.dataloader.FullSortEvalDataLoader.collate_fn`."""
         return super().collate_fn(np.arange(rows.start, rows.stop))
-
-
-class _Rows(Dataset[range]):
-    """Hands a batch's rows through to ``collate_fn``."""
-
-    def __getitem__(self, rows: range) -> range:
-        return rows

@@ -16,7 +16,7 @@ from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.sequences import gather_windows
 from recbole_longinterest.data.splits import by_ends, group_index, leave_out
-from recbole_longinterest.model.options import parse_switch
+from recbole_longinterest.model.options import read_switch
 
 
 class FlatSequentialDataset(SequentialDataset):
@@ -41,11 +41,7 @@ class FlatSequentialDataset(SequentialDataset):
     def __init__(self, config: Any) -> None:  # noqa: ANN401 - RecBole is untyped
         self.history_limit = config["MAX_ITEM_LIST_LENGTH"]
         self.event_log: dict[str, Tensor] = {}
-        asked = config["exact_order"]
-        exact = self.default_exact_order if asked is None else parse_switch(asked)
-        if exact is None:
-            raise ValueError(f"exact_order must be True or False; got {asked!r}.")
-        self.exact_order = exact
+        self.exact_order = read_switch(config, "exact_order", self.default_exact_order)
         self._exact_time: Any = None
         super().__init__(config)
         self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
@@ -284,14 +280,8 @@ def wants_flat_log(config: Any) -> bool:  # noqa: ANN401
     Raises:
         ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False.
     """
-    wanted = config["exact_order"] is not None
-    for key in ("lean_sequences", "one_pass"):
-        if config[key] is not None:
-            switch = parse_switch(config[key])
-            if switch is None:
-                raise ValueError(f"{key} must be True or False; got {config[key]!r}.")
-            wanted |= switch
-    return wanted
+    lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
+    return lean or one_pass or config["exact_order"] is not None
 
 
 def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
-from recbole.data.transform import construct_transform
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
+from recbole_longinterest.data.dealt import deal_batches
 from recbole_longinterest.data.flat import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import restore
 from recbole_longinterest.data.sequences import TrainingWindows, gather_windows, plan_batches, plan_windows
-from recbole_longinterest.model.options import parse_switch
+from recbole_longinterest.model.options import read_switch
 
 
 def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: ANN401 - RecBole's Config
@@ -29,11 +29,7 @@ def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: AN
     Raises:
         ValueError: if ``one_pass`` is neither True nor False, or required where it cannot be.
     """
-    if config["one_pass"] is None:
-        return False
-    one_pass = parse_switch(config["one_pass"])
-    if one_pass is None:
-        raise ValueError(f"one_pass must be True or False; got {config['one_pass']!r}.")
+    one_pass = read_switch(config, "one_pass", default=False)
     possible = config["loss_type"] == "CE" and not config["benchmark_filename"]
     if one_pass and required and not possible:
         raise ValueError(
@@ -141,16 +137,7 @@ class OnePassDataLoader(AbstractDataLoader):
         self._is_target = torch.zeros(len(dataset.event_log[dataset.item_id_list_field]) + 1, dtype=torch.bool)
         self._is_target[position] = True
         self.target_list_field = dataset.target_list_field
-        # RecBole's constructor would plan batches of rows; these are the attributes it sets.
-        self.config = config
         self.shuffle = shuffle
-        self._dataset = dataset
-        self._sampler = sampler
-        self.model = None
-        self.is_sequential = True
-        self.transform = construct_transform(config)
-        self.generator = torch.Generator().manual_seed(config["seed"])
-        self._init_batch_size_and_step()
         alone = config["single_spec"]
         plan = BatchPlan(
             self.windows,
@@ -160,23 +147,15 @@ class OnePassDataLoader(AbstractDataLoader):
             rank=0 if alone else torch.distributed.get_rank(),
             world_size=1 if alone else config["world_size"],
         )
-        torch.utils.data.DataLoader.__init__(
-            self,
-            dataset=_WholeBatches(),
-            batch_size=None,  # the sampler deals whole batches
-            sampler=plan,
-            collate_fn=self.collate_fn,  # type: ignore[arg-type]
-            num_workers=config["worker"],
-            generator=self.generator,
-        )
+        deal_batches(self, config, dataset, sampler, plan)
 
     def _init_batch_size_and_step(self) -> None:
         self._batch_size = self.step = self.config["train_batch_size"]
 
     def probe(self) -> Interaction:
-        """A batch of a few of the longest windows, to try a model on."""
+        """A batch of a few of the longest windows, without a weight of the loss, to try a model on."""
         longest = torch.argsort(self.windows.length, descending=True, stable=True)[:4]
-        return self.collate_fn(PlannedBatch(longest.tolist(), 1.0))
+        return self._windows(longest)
 
     def collate_fn(self, batch: PlannedBatch) -> Interaction:
         """The batch of these windows.
@@ -187,7 +166,13 @@ class OnePassDataLoader(AbstractDataLoader):
         Returns:
             Fields of shape [B, L], the windows' lengths [B], and with several ranks the weight of the loss [1].
         """
-        dataset, rows = self._dataset, torch.tensor(batch.windows)
+        data = self._windows(torch.tensor(batch.windows))
+        if not self.config["single_spec"]:
+            data[LOSS_WEIGHT] = torch.tensor([batch.weight])
+        return data
+
+    def _windows(self, rows: Tensor) -> Interaction:
+        dataset = self._dataset
         start, length, skip = self.windows.start[rows], self.windows.length[rows], self.windows.skip[rows]
         data = {dataset.item_list_length_field: length}
         for field in dataset.history_fields:
@@ -196,13 +181,4 @@ class OnePassDataLoader(AbstractDataLoader):
         counted = gather_windows(self._is_target, start + 1, length)
         counted &= torch.arange(target.shape[1]) >= skip.unsqueeze(1)
         data[dataset.target_list_field] = target.masked_fill_(~counted, 0)
-        if not self.config["single_spec"]:
-            data[LOSS_WEIGHT] = torch.tensor([batch.weight])
         return self.transform(dataset, Interaction(data))
-
-
-class _WholeBatches(Dataset[PlannedBatch]):
-    """Hands a batch's window numbers through to ``collate_fn``."""
-
-    def __getitem__(self, batch: PlannedBatch) -> PlannedBatch:
-        return batch

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
+from recbole.utils import FeatureType
 
-KINDS = ("token", "float", "token_seq", "float_seq")
+KINDS = [kind.value for kind in FeatureType]
 CHUNK = 500_000  # rows read at once
 
 

@@ -51,18 +51,8 @@ class OnePassLoss:
         training = self.model.training
         self.model.eval()  # dropout off
         try:
-            outputs = self._outputs(window)
-            for position in range(1, window[self.model.ITEM_SEQ].shape[1]):
-                changed = window[self.model.ITEM_SEQ].clone()
-                changed[:, position] = changed[:, position] % (self.model.n_items - 1) + 1
-                others = self._outputs(Interaction({**window.interaction, self.model.ITEM_SEQ: changed}))
-                for output, other in zip(outputs, others, strict=True):
-                    if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
-                        raise ValueError(f"its output before position {position} changes with the event there")
-            prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field))
-            expected, got = _total(prefixes), _total(self(window))
-            if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
-                raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
+            with torch.random.fork_rng(devices=[]):  # what a model draws here is not missing in its training
+                self._compare(window)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             if isinstance(error, KeyError):
@@ -74,6 +64,25 @@ class OnePassLoss:
             ) from error
         finally:
             self.model.train(training)
+
+    def _compare(self, window: Interaction) -> None:
+        """One pass against prefix rows, and each position poked.
+
+        Raises:
+            ValueError: says what differs; and whatever the model raises where it cannot read a window.
+        """
+        outputs = self._outputs(window)
+        for position in range(1, window[self.model.ITEM_SEQ].shape[1]):
+            changed = window[self.model.ITEM_SEQ].clone()
+            changed[:, position] = changed[:, position] % (self.model.n_items - 1) + 1
+            others = self._outputs(Interaction({**window.interaction, self.model.ITEM_SEQ: changed}))
+            for output, other in zip(outputs, others, strict=True):
+                if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
+                    raise ValueError(f"its output before position {position} changes with the event there")
+        prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field))
+        expected, got = _total(prefixes), _total(self(window))
+        if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
+            raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
 
     def _outputs(self, window: Interaction) -> list[Tensor]:
         """What the model gathers from, [B, L, H] each."""

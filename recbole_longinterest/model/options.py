@@ -21,6 +21,23 @@ def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config
     return {"on": True, "true": True, "off": False, "false": False}.get(str(value).strip().lower())
 
 
+def read_switch(config: Any, key: str, default: bool) -> bool:  # noqa: ANN401 - RecBole's Config
+    """A setting that is True, False or unset.
+
+    Args:
+        config: anything that answers ``config[key]``.
+        key: the setting.
+        default: what it is if unset (None).
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    value = default if config[key] is None else parse_switch(config[key])
+    if value is None:
+        raise ValueError(f"{key} must be True or False; got {config[key]!r}.")
+    return value
+
+
 def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:  # noqa: ANN401
         number = not isinstance(value, bool) and isinstance(value, (int, float)) and kind(value) == value

@@ -1,12 +1,10 @@
 """Cross entropy in chunks equals torch's in less memory; the sampled softmax estimates it."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks.catalogue import peak_bytes
 from recbole_longinterest.model import losses
 from recbole_longinterest.model.losses import chunked_cross_entropy, sampled_softmax
 
@@ -55,18 +53,6 @@ def test_no_gradient_is_made_when_none_is_asked_for() -> None:
     assert not loss.requires_grad
     frozen = chunked_cross_entropy(interest, items.detach(), target)
     assert torch.autograd.grad(frozen, interest)[0].shape == interest.shape
-
-
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """Most memory that torch holds for a piece of work at a time, beyond what it had before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        work()
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
 
 
 def test_memory_is_a_quarter_of_the_logits_at_most() -> None:

@@ -1,0 +1,48 @@
+"""RecBole loaders whose batches are planned as wholes, not cut from a list of rows."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.data.transform import construct_transform
+from recbole.utils import ModelType
+from torch.utils.data import DataLoader, Dataset
+
+Planned = TypeVar("Planned")
+
+
+def deal_batches(loader: AbstractDataLoader, config: Any, dataset: Any, sampler: Any, plan: Iterable[Planned]) -> None:  # noqa: ANN401
+    """What RecBole's constructor does, for a loader whose ``collate_fn`` takes an entry of a plan.
+
+    Args:
+        loader: being constructed; has ``shuffle``.
+        config: RecBole's config.
+        dataset: part of the data set.
+        sampler: RecBole's negative sampler.
+        plan: what each batch is made from, in order.
+    """
+    loader.config = config
+    loader._dataset = dataset
+    loader._sampler = sampler
+    loader.model = None
+    loader.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+    loader.transform = construct_transform(config)
+    loader.generator = torch.Generator().manual_seed(config["seed"])
+    loader._init_batch_size_and_step()
+    DataLoader.__init__(
+        loader,
+        dataset=_AsDealt(),
+        batch_size=None,  # an entry of the plan is a whole batch
+        sampler=plan,
+        collate_fn=loader.collate_fn,
+        num_workers=config["worker"],
+        generator=loader.generator,
+    )
+
+
+class _AsDealt(Dataset[Any]):
+    """Hands an entry of the plan through to ``collate_fn``."""
+
+    def __getitem__(self, entry: Planned) -> Planned:
+        return entry
