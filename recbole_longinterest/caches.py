@@ -85,7 +85,7 @@ def save_dataset(dataset: Dataset) -> None:
     dataset.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
     content = {
         "class": type(dataset).__name__,
-        "arguments": _arguments(dataset.config),
+        "arguments": arguments(dataset.config),
         "parts": _plain_parts([dataset]),
     }
     write_plain({"format": FORMAT, **content}, file)
@@ -98,7 +98,7 @@ def save_split_dataloaders(config: Config, dataloaders: Sequence[Any]) -> None:
     parts = [loader._dataset for loader in dataloaders]
     content = {
         "class": type(parts[0]).__name__,
-        "arguments": _arguments(config, "eval_args"),
+        "arguments": arguments(config, "eval_args"),
         "parts": _plain_parts(parts),
         "generators": [_generator_state(loader) for loader in dataloaders],
     }
@@ -151,7 +151,8 @@ def _loaders_file(config: Config) -> Path:
     return Path(config["checkpoint_dir"]) / f"{config['dataset']}-for-{config['model']}-dataloader.pth"
 
 
-def _arguments(config: Config, *more: str) -> dict[str, Any]:
+def arguments(config: Config, *more: str) -> dict[str, Any]:
+    """The settings that a data set depends on, in their plain form."""
     return {name: to_plain(config[name], name) for name in (*dataset_arguments, *MORE_ARGUMENTS, *more)}
 
 
@@ -212,7 +213,7 @@ def _read(file: Path, config: Config, kind: type[Dataset], *more: str) -> dict[s
     content = read_plain(file, "cache")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError("it has another format")
-    if content.get("class") != kind.__name__ or content.get("arguments") != _arguments(config, *more):
+    if content.get("class") != kind.__name__ or content.get("arguments") != arguments(config, *more):
         raise StaleCache
     return content
 

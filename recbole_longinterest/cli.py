@@ -10,6 +10,7 @@ from typing import Any
 
 import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest.search import command as tune
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
     )
     _add_encode_arguments(commands)
+    tune.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
-    return encode_command(args, settings) if args.command == "encode" else run_command(args, settings)
+    return COMMANDS[args.command](args, settings)
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
@@ -169,3 +171,28 @@ def _encode(args: argparse.Namespace, settings: Sequence[str]) -> str:
         f"{done.items} items with text ({done.filled.distinct} distinct): {done.filled.known} were in the cache, "
         f"{new} encoded in {done.seconds:.1f} s.\ncache: {done.filled.folder}\n"
     )
+
+
+def tune_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Search settings as the arguments say; the summary and errors go to the terminal.
+
+    Args:
+        args: see :mod:`recbole_longinterest.search.command`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        Exit code.
+    """
+
+    def work() -> str:
+        _check_settings(settings)
+        summary, interrupted = tune.run(args, settings)
+        if interrupted:
+            sys.stdout.write(summary)
+            raise KeyboardInterrupt
+        return summary
+
+    return _told(work, "stopped; the same command with --resume goes on from there.")
+
+
+COMMANDS = {"run": run_command, "encode": encode_command, "tune": tune_command}

@@ -9,8 +9,9 @@ from typing import Any
 import recbole.data.utils
 import recbole.utils
 from recbole.config import Config
-from recbole.trainer.trainer import DecisionTreeTrainer
 from recbole.utils import get_trainer, init_logger, init_seed
+
+from recbole_longinterest.epochs import fit_watched
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -51,25 +52,15 @@ def objective_function(
     report = _ray_report()
     metric = config["valid_metric"].lower()
     best: dict[str, Any] = {}
-    latest: dict[str, float] = {}
-    evaluate_epoch = trainer._valid_epoch
 
-    def valid_epoch(*args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
-        score, valid_result = evaluate_epoch(*args, **kwargs)
-        latest.update(valid_result)
-        return score, valid_result
-
-    def on_epoch(epoch: int, score: float) -> None:
-        result = {**latest, metric: float(score), "valid_score": float(score), "epoch": epoch}
-        if score == trainer.best_valid_score:
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        result = {**metrics, metric: metrics["valid_score"], "epoch": epoch}
+        if result["valid_score"] == trainer.best_valid_score:
             best.update(result)
         if report is not None:
             report(result)
 
-    trainer._valid_epoch = valid_epoch
-    # A decision tree trains at once and takes no callback.
-    watching = {} if isinstance(trainer, DecisionTreeTrainer) else {"callback_fn": on_epoch}
-    score, valid_result = trainer.fit(train_data, valid_data, verbose=False, saved=saved, **watching)
+    score, valid_result = fit_watched(trainer, train_data, valid_data, on_epoch, verbose=False, saved=saved)
     result = {
         "model": config["model"],
         "best_valid_score": score,

@@ -1,9 +1,12 @@
 """Packages that a feature needs: RecBole in the version that is mended here, and what some models import late."""
 
+import importlib.metadata
 import importlib.util
+import re
 import sys
 
 RECBOLE = "1.2.1"
+RAY = (2, 40)  # earliest for a search
 
 # Models that import a package only where they use it, in the middle of a run.
 MODEL_PACKAGES = {"KGAT": "dgl", "KGIN": "torch_scatter", "MCCLK": "torch_scatter", "NCL": "faiss"}
@@ -13,6 +16,7 @@ INSTALL = {
     "torch_scatter": "torch-scatter",
     "faiss": "faiss-cpu",
     "hyperopt": "'recbole-longinterest[hyperopt]'",
+    "optuna": "'recbole-longinterest[optuna]'",
     "wandb": "'recbole-longinterest[wandb]'",
 }
 
@@ -56,4 +60,19 @@ def require(package: str, what: str) -> None:
     if sys.modules.get(package) is None and (package in sys.modules or importlib.util.find_spec(package) is None):
         raise MissingPackage(
             f"{what} needs the package {package}, which is not installed: pip install {INSTALL.get(package, package)}"
+        )
+
+
+def require_ray(what: str) -> None:
+    """Refuse the Ray that RecBole's own pin brings, whose Tune has another interface.
+
+    Raises:
+        MissingPackage: says how to have today's.
+    """
+    require("ray", what)
+    version = importlib.metadata.version("ray")
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < RAY:
+        raise MissingPackage(
+            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {version} is installed: install with uv and the "
+            "wheel's overrides.txt (README, Install)."
         )

@@ -17,12 +17,13 @@ from recbole.config import Config
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest import resume, run_logs
+from recbole_longinterest.epochs import OnEpoch, fit_watched
 from recbole_longinterest.register import negatives_follow_loss_type
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
-    *("resume", "quiet", "log_file"),
+    *("resume", "quiet", "log_file", "num_threads"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
 
@@ -106,6 +107,56 @@ def _new_config(
     return config
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A training's end: what is needed to evaluate it.
+
+    Attributes:
+        trainer: RecBole's, with the model.
+        test_data: loader of the test part.
+        best_valid_score: value of ``valid_metric`` at the best epoch.
+        best_valid_result: all metrics on the validation data at that epoch.
+    """
+
+    trainer: Any
+    test_data: Any
+    best_valid_score: float
+    best_valid_result: dict[str, float] | None
+
+
+def train(config: Config, saved: bool = True, dataset: Any = None, on_epoch: OnEpoch | None = None) -> Trained:  # noqa: ANN401
+    """Train on the training part, choose the epoch on the validation part; the test part is not looked at.
+
+    Args:
+        config: from :func:`make_config`.
+        saved: write a checkpoint.
+        dataset: a data set made with these settings that nobody else uses; None makes it.
+        on_epoch: called with every evaluated epoch, see :func:`~recbole_longinterest.epochs.fit_watched`.
+    """
+    if config["num_threads"]:
+        torch.set_num_threads(config["num_threads"])
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    run_logs.set_up(config)
+    logger = getLogger()
+    logger.info(sys.argv)
+    logger.info(config)
+
+    if dataset is None:
+        dataset = recbole.data.utils.create_dataset(config)
+    logger.info(dataset)
+    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    logger.info(model)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    score, valid_result = fit_watched(
+        trainer, train_data, valid_data, on_epoch, saved=saved, show_progress=config["show_progress"]
+    )
+    return Trained(trainer, test_data, score, valid_result)
+
+
 def run(config: Config, saved: bool = True) -> Run:
     """Train on the training part, choose the epoch on the validation part, evaluate once on the test part.
 
@@ -116,32 +167,16 @@ def run(config: Config, saved: bool = True) -> Run:
     Returns:
         The results.
     """
-    init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
-    run_logs.set_up(config)
-    logger = getLogger()
-    logger.info(sys.argv)
-    logger.info(config)
+    trained = train(config, saved)
+    trainer, logger = trained.trainer, getLogger()
+    test_result = trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
 
-    dataset = recbole.data.utils.create_dataset(config)
-    logger.info(dataset)
-    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
-
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
-    logger.info(model)
-    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-
-    progress = config["show_progress"]
-    score, valid_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
-    test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=progress)
-
-    logger.info(set_color("best valid ", "yellow") + f": {valid_result}")
+    logger.info(set_color("best valid ", "yellow") + f": {trained.best_valid_result}")
     logger.info(set_color("test result", "yellow") + f": {test_result}")
     checkpoint = Path(trainer.saved_model_file) if saved else None
     if checkpoint is not None:
         logger.info(set_color("checkpoint ", "yellow") + f": {checkpoint}")
-    return Run(score, valid_result, test_result, checkpoint)
+    return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint)
 
 
 def _keys_of(file: Path) -> set[str]:
@@ -157,7 +192,8 @@ def _keys_of(file: Path) -> set[str]:
     return set(content)
 
 
-def _known_keys(config: Config) -> set[str]:
+def known_keys(config: Config) -> set[str]:
+    """Every setting that a config's model and data may have."""
     known = set(config.internal_config_dict) | UNNAMED_KEYS
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
         known |= {"exact_order", "lean_sequences", "one_pass"}
@@ -170,7 +206,7 @@ def _known_keys(config: Config) -> set[str]:
 
 def _check_keys(config: Config) -> None:
     """A misspelt key on the command line is an error; in a file, which may serve several models, a warning."""
-    known = _known_keys(config)
+    known = known_keys(config)
     for origin in ("cmd_config_dict", "file_config_dict", "variable_config_dict"):
         for key in getattr(config, origin):
             if key in known or key.startswith("alias_of_"):
@@ -195,11 +231,12 @@ def _check_values(config: Config) -> None:
         ("MAX_ITEM_LIST_LENGTH", int, 1),
         ("seed", int, 0),
         ("nproc", int, 1),
+        ("num_threads", int, 1),
         ("learning_rate", (int, float), 0),
         ("weight_decay", (int, float), 0),
     ):
         value = config[key]
-        if value is None and key == "nproc":
+        if value is None and key in ("nproc", "num_threads"):
             continue
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"

@@ -1,0 +1,54 @@
+"""The validation results of a training, epoch by epoch, to whoever asks."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+def fit_watched(
+    trainer: Trainer,
+    train_data: Any,  # noqa: ANN401
+    valid_data: Any,  # noqa: ANN401
+    on_epoch: OnEpoch | None,
+    **options: Any,  # noqa: ANN401
+) -> tuple[float, dict[str, float]]:
+    """RecBole's ``Trainer.fit``, which hands every evaluated epoch on.
+
+    Args:
+        trainer: of any model.
+        train_data: its training loader.
+        valid_data: its validation loader.
+        on_epoch: called with the epoch, counted from 0, and all validation metrics and ``valid_score``, after the epoch's
+            checkpoint is written. A model that trains at once is not watched.
+        options: further arguments of ``fit``.
+
+    Returns:
+        The best score and its metrics.
+
+    Raises:
+        ValueError: if the score is not a number that can be compared.
+    """
+    if on_epoch is None or isinstance(trainer, DecisionTreeTrainer):
+        return trainer.fit(train_data, valid_data, **options)
+    latest: dict[str, float] = {}
+    evaluate_epoch = trainer._valid_epoch
+
+    def valid_epoch(*args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
+        score, metrics = evaluate_epoch(*args, **kwargs)
+        if not math.isfinite(score):
+            raise ValueError(f"The validation score is {score}.")
+        latest.clear()
+        latest.update(metrics)
+        return score, metrics
+
+    trainer._valid_epoch = valid_epoch
+    return trainer.fit(
+        train_data,
+        valid_data,
+        callback_fn=lambda epoch, score: on_epoch(epoch, {**latest, "valid_score": float(score)}),
+        **options,
+    )

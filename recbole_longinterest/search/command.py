@@ -1,0 +1,104 @@
+"""The command `recbole-li tune`: its arguments, and what it prints; ray is imported when a search begins."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_longinterest import compat, packages, quick_start
+from recbole_longinterest.resources import resource
+
+DESCRIPTION = (
+    "Search the settings of a model with Ray Tune. Trials are compared on the validation data, every epoch; "
+    "the winner alone is evaluated on the test data, once, afterwards."
+)
+EPILOG = "Every other setting is given as --key=value and is the same in all trials. Ctrl-C stops, --resume goes on."
+
+
+def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Make the command known to the parser of `recbole-li`."""
+    parser = commands.add_parser(
+        "tune", help="search a model's settings", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False
+    )
+    parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
+    parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
+    parser.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE",
+        help="yaml file or RecBole's hyper.test (default: the plugin's for the model)",
+    )
+    parser.add_argument("--trials", type=_positive, metavar="N", help="settings to try (default: 10; a grid: all)")
+    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument(
+        "--scheduler", choices=("asha", "median", "none"), default="asha", help="early stopping (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--search",
+        choices=("random", "grid", "optuna"),
+        default="random",
+        help="how settings are chosen (default: %(default)s); optuna is an extra",
+    )
+    parser.add_argument("--search-seed", type=int, default=2020, metavar="SEED", help="(default: %(default)s)")
+    parser.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--gpus-per-trial", type=_amount, default=0, metavar="N", help="or a part of one (default: 0)")
+    parser.add_argument("--max-concurrent", type=_positive, metavar="N", help="most trials at a time")
+    parser.add_argument("--time-budget", type=_amount, metavar="SECONDS", help="no trial goes on after it")
+    parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
+    parser.add_argument("--resume", action="store_true", help="go on with the search in --output, failed trials too")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
+    """Search as the arguments say.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        What is to be printed, and whether the search was stopped before its end.
+
+    Raises:
+        ValueError: one sentence for what does not hold.
+    """
+    packages.require_ray("recbole-li tune")
+    from recbole_longinterest.search.driver import Plan, search
+    from recbole_longinterest.search.report import write_report
+
+    with compat.command_line(settings):
+        config = quick_start.make_config(args.model, args.dataset, args.config_files.split(), {"show_progress": False})
+    given = {**config.file_config_dict, **config.cmd_config_dict}
+    space = args.space or resource("properties", f"search/{config['model']}.yaml")
+    if not space.is_file() and args.space is None:
+        raise ValueError(f"The plugin has no search space for {config['model']}; give one as --space FILE.")
+    plan = Plan(
+        model=config["model"],
+        dataset=config["dataset"],
+        space=str(space),
+        trials=args.trials or (None if args.search == "grid" else 10),
+        fixed={name: value for name, value in given.items() if name not in ("model", "dataset", "config_files")},
+        scheduler=args.scheduler,
+        search=args.search,
+        search_seed=args.search_seed,
+        cpus=args.cpus_per_trial,
+        gpus=args.gpus_per_trial,
+        concurrent=args.max_concurrent,
+    )
+    outcome = search(plan, args.output, args.resume, args.address, args.time_budget, show_progress=not args.quiet)
+    return write_report(outcome, args.output), outcome.interrupted
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return number
+
+
+def _amount(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more; got {text}")
+    return int(number) if number == int(number) else number

@@ -1,0 +1,402 @@
+"""A search from its plan to its winner: Ray Tune runs the trials, the winner is tested once."""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import recbole.data.utils
+from recbole.config import Config
+
+from recbole_longinterest import compat, packages, quick_start
+from recbole_longinterest.search import records
+from recbole_longinterest.search.space import Space, read_space
+
+# Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
+for _name, _value in (
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("RAY_AIR_NEW_OUTPUT", "0"),
+    ("RAY_CHDIR_TO_TRIAL_DIR", "0"),
+    ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
+    ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
+):
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune import Callback  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from recbole_longinterest.search.trial import Task, dataset_key, run_trial  # noqa: E402
+
+PLAN = "search.json"
+RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
+MOST_DATASETS = 16  # built ahead; a trial that needs another builds it itself
+SCHEDULERS = ("asha", "median", "none")
+SEARCHES = ("random", "grid", "optuna")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search does; kept beside its results, so that ``resume`` goes on with the same.
+
+    Attributes:
+        model: any RecBole model.
+        dataset: name of the data set.
+        space: file of the search space.
+        trials: settings to try; a grid tries all if None.
+        fixed: settings of every trial.
+        scheduler: asha, median or none: how trials are stopped early.
+        search: random, grid or optuna: how settings are chosen.
+        search_seed: seed of that choice.
+        cpus: CPU cores a trial.
+        gpus: GPUs a trial, or a part of one.
+        concurrent: most trials at a time; None is as many as the resources hold.
+    """
+
+    model: str
+    dataset: str
+    space: str
+    trials: int | None
+    fixed: dict[str, Any] = field(default_factory=dict)
+    scheduler: str = "asha"
+    search: str = "random"
+    search_seed: int = 2020
+    cpus: float = 1
+    gpus: float = 0
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended.
+
+    Attributes:
+        plan: what was searched.
+        metric: name of the metric on the validation data that trials are compared by.
+        trials: all trials, the best first.
+        test_result: metrics of the best trial's best epoch on the test data, None if there is none yet.
+        valid_result: its metrics on the validation data.
+        interrupted: whether trials are left to run.
+    """
+
+    plan: Plan
+    metric: str
+    trials: Sequence[records.Trial]
+    test_result: dict[str, float] | None
+    valid_result: dict[str, float] | None
+    interrupted: bool
+
+
+def search(
+    plan: Plan,
+    output: Path,
+    resume: bool = False,
+    address: str | None = None,
+    time_budget: float | None = None,
+    show_progress: bool = True,
+) -> Outcome:
+    """Run a search, or what is left of it.
+
+    Args:
+        plan: what to do.
+        output: folder of all its files; on a cluster one that every node sees.
+        resume: go on with the search of ``output``, whose plan must be the same.
+        address: Ray cluster to use; None starts a local one, without dashboard, for the time of the search.
+        time_budget: seconds after which no trial goes on.
+        show_progress: show a progress bar.
+
+    Returns:
+        The outcome. After Ctrl-C it is one that is marked as interrupted.
+
+    Raises:
+        ValueError: for a plan that does not hold, and for an ``output`` that is not one to begin or go on in.
+    """
+    output = output.resolve()
+    space = read_space(Path(plan.space))
+    config = _config(plan)
+    settings = _settings(plan, space, config)
+    _keep_plan(plan, output, resume)
+    fixed = _fixed(plan, config)
+
+    try:
+        with _ray(address):
+            task = Task(config["model"], config["dataset"], fixed, output, {})
+            task.datasets.update(_share_datasets(task, space))
+            total = plan.trials if settings is None else len(settings)
+            watch = _Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
+            interrupted = _run(plan, space, settings, task, config, watch, time_budget)
+    except KeyboardInterrupt:
+        interrupted = True
+
+    trials = records.read_trials(output, config["valid_metric_bigger"])
+    best = trials[0] if trials and trials[0].checkpoint else None
+    if interrupted or best is None:
+        return Outcome(plan, config["valid_metric"], trials, None, best.best if best else None, interrupted)
+    return Outcome(plan, config["valid_metric"], trials, _test(best), best.best, False)
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def _config(plan: Plan) -> Config:
+    with compat.command_line(()):
+        config = quick_start.make_config(plan.model, plan.dataset, (), plan.fixed)
+    if config["nproc"] not in (None, 1):
+        raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
+    if config["eval_step"] < 1:
+        raise ValueError("A search compares validation results; eval_step must be at least 1.")
+    return config
+
+
+def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
+    """The settings of all trials; None where each is chosen after the ones before."""
+    known = quick_start.known_keys(config)
+    for parameter in space.parameters:
+        unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
+        if unknown:
+            raise ValueError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
+        if parameter.name in plan.fixed:
+            raise ValueError(f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}.")
+    fixed = _fixed_by_name(plan, space, config)
+    if plan.search == "optuna":
+        packages.require("optuna", "--search optuna")
+        return None
+    if plan.search == "grid":
+        return list(itertools.islice(space.grid(fixed), plan.trials))
+    return space.random(plan.trials or 0, plan.search_seed, fixed)
+
+
+def _fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
+    """What conditions may look at beside the drawn values."""
+    return {**{name: config[name] for parameter in space.parameters for name in parameter.when}, **plan.fixed}
+
+
+def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
+    file = output / PLAN
+    kept = {**asdict(plan), "space": Path(plan.space).read_text(encoding="utf-8")}
+    if not resume:
+        if file.exists() or (output / records.TRIALS).exists():
+            raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
+        output.mkdir(parents=True, exist_ok=True)
+        records.write_text(file, json.dumps(kept, indent=1))
+        return
+    if not file.is_file():
+        raise ValueError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
+    before = json.loads(file.read_text(encoding="utf-8"))
+    free = ("trials", "cpus", "gpus", "concurrent")
+    other = [name for name in kept if kept[name] != before.get(name) and name not in free]
+    if other:
+        name = other[0]
+        raise ValueError(
+            f"{output} cannot go on with other settings: {name} is {kept[name]!r} and was {before.get(name)!r}."
+        )
+    records.forget_failures(output)
+
+
+def _fixed(plan: Plan, config: Config) -> dict[str, Any]:
+    """Settings of every trial, such that they mean the same in another folder and another process."""
+    fixed = {**plan.fixed, "num_threads": max(1, int(plan.cpus))}
+    for name in ("data_path", "text_encoder", "text_vectors"):
+        value = fixed.get(name)
+        if isinstance(value, str) and Path(value).exists():
+            fixed[name] = str(Path(value).resolve())
+    if "data_path" not in fixed and config["dataset"] != "ml-100k":
+        fixed["data_path"] = str(Path(config["data_path"]).resolve().parent)
+    return fixed
+
+
+# --- ray -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """A Ray of its own, or a cluster's; one that the process has is used and left."""
+    if ray.is_initialized():
+        yield
+        return
+    local = {"include_dashboard": False} if address is None else {}
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _share_datasets(task: Task, space: Space) -> dict[str, ray.ObjectRef]:
+    """Build the data set, with the vectors of its texts, for every choice that changes it, and share it."""
+    choices = [p for p in space.parameters if p.kind == "choice"]
+    plain = dataset_key(task.config({}, task.output))
+    makes_another = []
+    for parameter in choices:
+        keys = {dataset_key(task.config({parameter.name: value}, task.output)) for value in parameter.values}
+        if keys != {plain}:
+            makes_another.append(parameter)
+    shared: dict[str, ray.ObjectRef] = {}
+    combinations = itertools.product(*(parameter.values for parameter in makes_another))
+    for values in itertools.islice(combinations, MOST_DATASETS):
+        named = zip((parameter.name for parameter in makes_another), values, strict=True)
+        config = task.config(dict(named), task.output)
+        key = dataset_key(config)
+        if key in shared:
+            continue
+        dataset = recbole.data.utils.create_dataset(config)
+        source = getattr(dataset, "text_source", None)
+        if source is not None:
+            source.matrix()
+        shared[key] = ray.put(dataset)
+    return shared
+
+
+def _run(
+    plan: Plan,
+    space: Space,
+    settings: list[dict[str, Any]] | None,
+    task: Task,
+    config: Config,
+    watch: "_Watch",
+    time_budget: float | None,
+) -> bool:
+    """Let Ray Tune run the trials; whether it was stopped before their end."""
+    mode = "max" if config["valid_metric_bigger"] else "min"
+    resources = {"cpu": plan.cpus, **({"gpu": plan.gpus} if plan.gpus else {})}
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, task=task), resources),
+        param_space={} if settings is None else {"setting": tune.grid_search(settings)},
+        tune_config=tune.TuneConfig(
+            metric="valid_score",
+            mode=mode,
+            scheduler=_scheduler(plan.scheduler, config["epochs"]),
+            search_alg=_optuna(plan, space, config, task.output, mode) if settings is None else None,
+            num_samples=plan.trials if settings is None else 1,
+            max_concurrent_trials=plan.concurrent,
+            time_budget_s=time_budget,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{time.time_ns()}",
+            storage_path=str(task.output / RAY_FOLDER),
+            verbose=0,
+            callbacks=[watch],
+            failure_config=tune.FailureConfig(max_failures=1),  # a node or a worker that died, once
+        ),
+    )
+    begin = time.monotonic()
+    with watch:
+        grid = tuner.fit()
+    shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
+    over = time_budget is not None and time.monotonic() - begin >= time_budget
+    return not over and any(not trial.is_finished() for trial in grid._experiment_analysis.trials)
+
+
+def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
+    """How trials are stopped early, by epochs of training rather than by reports, which begin anew after a kill."""
+    from ray.tune import schedulers
+
+    grace = max(1, epochs // 10)
+    if name == "asha":
+        return schedulers.ASHAScheduler(time_attr="epoch", max_t=epochs + 1, grace_period=grace, reduction_factor=3)
+    if name == "median":
+        return schedulers.MedianStoppingRule(time_attr="epoch", grace_period=grace, min_samples_required=3)
+    return None
+
+
+def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> Any:  # noqa: ANN401
+    """Settings chosen by what the ones before gave; those of a search that goes on come first, and are not run again."""
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    fixed = _fixed_by_name(plan, space, config)
+    before = [space.suggested(trial.setting) for trial in records.read_trials(output, config["valid_metric_bigger"])]
+    return OptunaSearch(
+        lambda trial: {"setting": space.draw(trial, fixed)},
+        metric="valid_score",
+        mode=mode,
+        seed=plan.search_seed,
+        points_to_evaluate=before or None,
+    )
+
+
+class _Watch(Callback):
+    """Writes down how trials end, and shows how far the search is."""
+
+    def __init__(self, output: Path, bigger: bool, metric: str, total: int | None, show: bool) -> None:
+        self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
+        self.bar: Any = None
+
+    def __enter__(self) -> "_Watch":
+        self.bar = tqdm(total=self.total, unit="trial", disable=not self.show, desc="search")
+        self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show()
+        self.bar.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "bar": None}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:  # noqa: ANN401
+        """An epoch was reported."""
+        self._show()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial trained to its end, or was stopped early."""
+        records.end(records.folder_of(self.output, trial.config["setting"]), records.STOPPED)  # unless it has said so
+        self._show()
+        records.prune(records.read_trials(self.output, self.bigger))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial failed."""
+        folder = records.folder_of(self.output, trial.config["setting"])
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_setting(folder, trial.config["setting"])
+        records.end(folder, records.ERROR, _reason(trial))
+        self._show()
+
+    def _show(self) -> None:
+        if self.bar is None:
+            return
+        trials = records.read_trials(self.output, self.bigger)
+        self.bar.n = sum(trial.status != records.UNFINISHED for trial in trials)
+        best = trials[0].best if trials else None
+        failed = sum(trial.status == records.ERROR for trial in trials)
+        self.bar.set_postfix_str(
+            (f"best validation {self.metric} {best['valid_score']:.4f}" if best else "no epoch yet")
+            + (f", {failed} failed" if failed else "")
+        )
+
+
+def _reason(trial: Any) -> str:  # noqa: ANN401 - Ray's Trial
+    """Why a worker died, by Ray's words."""
+    file = trial.error_file
+    text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""
+    if "OutOfMemory" in text or "out of memory" in text.lower():
+        return "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"its worker died: {lines[-1][:300]}" if lines else "its worker died"
+
+
+# --- the winner ------------------------------------------------------------------------------------------------------
+
+
+def _test(trial: records.Trial) -> dict[str, float]:
+    """Evaluate the winner's checkpoint on the test data."""
+    from recbole.quick_start import load_data_and_model
+    from recbole.utils import get_trainer
+
+    assert trial.checkpoint is not None
+    with compat.command_line(()):
+        config, model, _, _, _, test_data = load_data_and_model(str(trial.checkpoint))
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    return trainer.evaluate(test_data, load_best_model=False)

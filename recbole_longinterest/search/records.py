@@ -1,0 +1,150 @@
+"""What a search keeps of its trials: a folder each, plain files, whole at any moment.
+
+``trials/<id>/setting.json`` is what was drawn, ``epochs.jsonl`` has a line an evaluated epoch, ``end.json`` how it
+ended; beside them stand the checkpoint and the log. None of it is Ray's, so that a search can be read without ray.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+TRIALS = "trials"
+END = "end.json"
+FINISHED, STOPPED, ERROR, UNFINISHED = "finished", "stopped early", "failed", "unfinished"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and what came of it.
+
+    Attributes:
+        name: its folder's name.
+        folder: where its files are.
+        setting: the values drawn for it.
+        epochs: metrics on the validation data, ``valid_score``, ``epoch`` (from 1) and ``seconds`` of training and
+            evaluation so far, for every epoch in order.
+        status: finished, stopped early, failed or unfinished.
+        reason: why it failed.
+        bigger: whether a bigger ``valid_score`` is better.
+    """
+
+    name: str
+    folder: Path
+    setting: dict[str, Any]
+    epochs: Sequence[dict[str, float]]
+    status: str
+    reason: str
+    bigger: bool
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The first of its best epochs; None if there is no epoch."""
+        if not self.epochs:
+            return None
+        return max(self.epochs, key=lambda epoch: epoch["valid_score"] if self.bigger else -epoch["valid_score"])
+
+    @property
+    def score(self) -> float:
+        """Its best ``valid_score``; the worst that there is for a trial that failed or has no epoch."""
+        best = None if self.status == ERROR else self.best
+        if best is None:
+            return -math.inf if self.bigger else math.inf
+        return best["valid_score"]
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file of its best epoch's model."""
+        return next(iter(sorted(self.folder.glob("*.pth"))), None)
+
+
+def folder_of(output: Path, setting: dict[str, Any]) -> Path:
+    """Folder of the trial of a setting: the same setting, drawn again, finds what was done for it."""
+    return output / TRIALS / sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def begin(folder: Path, setting: dict[str, Any]) -> None:
+    """A trial starts, or goes on.
+
+    Raises:
+        RuntimeError: if it has failed: Ray runs it again, and it would again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    status, reason = read_end(folder)
+    if status == ERROR:
+        raise RuntimeError(reason)
+    write_setting(folder, setting)
+
+
+def write_setting(folder: Path, setting: dict[str, Any]) -> None:
+    """What was drawn for a trial."""
+    write_text(folder / "setting.json", json.dumps(setting, indent=1))
+
+
+def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
+    """An epoch was evaluated."""
+    with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(epoch) + "\n")
+
+
+def read_epochs(folder: Path) -> list[dict[str, float]]:
+    """A trial's epochs in order; an epoch that was run again after a kill counts once, as it was the last time."""
+    file = folder / "epochs.jsonl"
+    found: dict[float, dict[str, float]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        try:
+            epoch = json.loads(line)
+        except ValueError:  # the line that a kill cut short
+            continue
+        found[epoch["epoch"]] = epoch
+    return [found[number] for number in sorted(found)]
+
+
+def end(folder: Path, status: str, reason: str = "") -> None:
+    """A trial has ended; the first word counts."""
+    if read_end(folder)[0] == UNFINISHED:
+        write_text(folder / END, json.dumps({"status": status, "reason": reason}))
+
+
+def read_end(folder: Path) -> tuple[str, str]:
+    """Status and reason of a trial."""
+    file = folder / END
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return content.get("status", UNFINISHED), content.get("reason", "")
+
+
+def forget_failures(output: Path) -> None:
+    """Trials that failed are to be run again, from where they were."""
+    for folder in (output / TRIALS).glob("*/"):
+        if read_end(folder)[0] == ERROR:
+            (folder / END).unlink()
+
+
+def read_trials(output: Path, bigger: bool) -> list[Trial]:
+    """All trials of a search, the best first."""
+    found = []
+    for folder in sorted((output / TRIALS).glob("*/")):
+        file = folder / "setting.json"
+        if file.is_file():
+            setting = json.loads(file.read_text(encoding="utf-8"))
+            found.append(Trial(folder.name, folder, setting, read_epochs(folder), *read_end(folder), bigger))
+    return sorted(found, key=lambda trial: -trial.score if bigger else trial.score)
+
+
+def prune(trials: Sequence[Trial]) -> None:
+    """Remove the checkpoints of trials that have ended and have not won so far."""
+    for trial in trials[1:]:
+        if trial.status != UNFINISHED:
+            for file in trial.folder.glob("*.pth*"):
+                file.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,250 @@
+"""What a search may choose from: a yaml file, or RecBole's ``hyper.test``; without ray.
+
+A yaml file has a line a setting, drawn in its order::
+
+    learning_rate: {loguniform: [0.0005, 0.005]}
+    MAX_ITEM_LIST_LENGTH: {choice: [50, 200]}
+    dropout_prob: {quniform: [0.1, 0.6, 0.1]}
+    attention_heads: {choice: [1, 2, 4], when: {attention: on}}
+    loss_type: CE                                    # a value alone is the same in all trials
+"""
+
+import ast
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import yaml
+
+KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
+TRIES = 100  # draws for one setting that was not drawn before
+
+
+class Suggest(Protocol):
+    """Where values come from; Optuna's trials are one."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """One of some values."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between two, in steps or on a logarithmic scale."""
+
+
+class RandomSuggest:
+    """Values from a generator."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+        """One of some values, all equally likely."""
+        return choices[int(self._rng.integers(len(choices)))]
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between two; with a step, one of them at that distance."""
+        if step is not None:
+            return low + step * int(self._rng.integers(math.floor((high - low) / step + 1e-9) + 1))
+        if log:
+            return float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
+        return float(self._rng.uniform(low, high))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a space.
+
+    Attributes:
+        name: the setting.
+        kind: choice, uniform, loguniform or quniform.
+        values: the values of a choice; else low, high, and the step of quniform.
+        when: settings that must have these values for this one to be drawn.
+    """
+
+    name: str
+    kind: str
+    values: tuple[Any, ...]
+    when: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind == "choice":
+            if not self.values:
+                raise ValueError(f"{self.name}: choice needs a list of at least one value.")
+            return
+        if len(self.values) != KINDS[self.kind] or not all(_is_number(value) for value in self.values):
+            want = "low, high and step" if self.kind == "quniform" else "low and high"
+            raise ValueError(f"{self.name}: {self.kind} needs {want}; got {list(self.values)}.")
+        low, high = self.values[:2]
+        if not low < high:
+            raise ValueError(f"{self.name}: {self.kind} needs low < high; got {low} and {high}.")
+        if self.kind == "loguniform" and low <= 0:
+            raise ValueError(f"{self.name}: loguniform needs low > 0; got {low}.")
+        if self.kind == "quniform" and self.values[2] <= 0:
+            raise ValueError(f"{self.name}: quniform needs a step > 0; got {self.values[2]}.")
+
+    def draw(self, source: Suggest) -> Any:  # noqa: ANN401
+        """One value."""
+        if self.kind == "choice":
+            texts = [self.suggested(value) for value in self.values]
+            return self.values[texts.index(source.suggest_categorical(self.name, texts))]
+        low, high = self.values[:2]
+        if self.kind == "quniform":
+            return _whole(source.suggest_float(self.name, low, high, step=self.values[2]), self.values)
+        return source.suggest_float(self.name, low, high, log=self.kind == "loguniform")
+
+    def suggested(self, value: Any) -> Any:  # noqa: ANN401
+        """A value as a source suggests it: a choice by its text, because Optuna keeps numbers and strings only."""
+        return json.dumps(value) if self.kind == "choice" else value
+
+    def all_values(self) -> list[Any]:
+        """Every value, for a grid.
+
+        Raises:
+            ValueError: if there is no end of them.
+        """
+        if self.kind == "choice":
+            return list(self.values)
+        if self.kind != "quniform":
+            raise ValueError(f"{self.name}: a grid has no {self.kind}; give choice or quniform, or --search random.")
+        low, high, step = self.values
+        return [_whole(low + step * k, self.values) for k in range(math.floor((high - low) / step + 1e-9) + 1)]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Settings to choose from, in the order in which they are drawn."""
+
+    parameters: tuple[Parameter, ...]
+
+    def draw(self, source: Suggest, fixed: dict[str, Any]) -> dict[str, Any]:
+        """One setting of all parameters whose conditions hold.
+
+        Args:
+            source: where values come from.
+            fixed: settings of every trial, which conditions may name.
+        """
+        drawn: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if _holds(parameter.when, {**fixed, **drawn}):
+                drawn[parameter.name] = parameter.draw(source)
+        return drawn
+
+    def suggested(self, setting: dict[str, Any]) -> dict[str, Any]:
+        """A setting that was drawn, as its source suggested it."""
+        return {p.name: p.suggested(setting[p.name]) for p in self.parameters if p.name in setting}
+
+    def random(self, trials: int, seed: int, fixed: dict[str, Any]) -> list[dict[str, Any]]:
+        """Settings drawn at random, none twice; fewer than asked for where the space has no more."""
+        source = RandomSuggest(seed)
+        found: dict[str, dict[str, Any]] = {}
+        for _ in range(trials):
+            for _ in range(TRIES):
+                setting = self.draw(source, fixed)
+                if found.setdefault(json.dumps(setting), setting) is setting:
+                    break
+        return list(found.values())
+
+    def grid(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every setting, once."""
+        seen = set()
+        for values in itertools.product(*(parameter.all_values() for parameter in self.parameters)):
+            setting: dict[str, Any] = {}
+            for parameter, value in zip(self.parameters, values, strict=True):
+                if _holds(parameter.when, {**fixed, **setting}):
+                    setting[parameter.name] = value
+            text = json.dumps(setting)
+            if text not in seen:
+                seen.add(text)
+                yield setting
+
+
+def read_space(path: Path) -> Space:
+    """Read a space.
+
+    Args:
+        path: a yaml file, or one in the format of RecBole's ``hyper.test``: a name, a kind and its values a line, the
+            limits of ``loguniform`` being logarithms.
+
+    Raises:
+        ValueError: one sentence that names the file and what is wrong in it.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no file {path} with the search space.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = _from_yaml if path.suffix in (".yaml", ".yml") else _from_lines
+        parameters = read(text)
+        _check_order(parameters)
+    except (ValueError, SyntaxError, yaml.YAMLError) as error:  # UnicodeDecodeError is a ValueError
+        raise ValueError(f"{path} is not a search space: {' '.join(str(error).split())}") from error
+    return Space(tuple(parameters))
+
+
+def _from_yaml(text: str) -> list[Parameter]:
+    content = yaml.safe_load(text)
+    if not isinstance(content, dict) or not content:
+        raise ValueError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
+    return [_from_entry(str(name), entry) for name, entry in content.items()]
+
+
+def _from_entry(name: str, entry: Any) -> Parameter:  # noqa: ANN401
+    if not isinstance(entry, (dict, list)):
+        return Parameter(name, "choice", (entry,))
+    rest = dict(entry) if isinstance(entry, dict) else {}
+    when = rest.pop("when", {})
+    if len(rest) != 1 or not isinstance(when, dict):
+        raise ValueError(f"{name} must be one of {', '.join(KINDS)} with a list, and `when: {{key: value}}` if wanted.")
+    kind, values = next(iter(rest.items()))
+    if kind not in KINDS or not isinstance(values, list):
+        raise ValueError(f"{name} must be one of {', '.join(KINDS)} with a list; got {kind}: {values!r}.")
+    return Parameter(name, kind, tuple(values), when)
+
+
+def _from_lines(text: str) -> list[Parameter]:
+    parameters = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#", 1)[0].split(maxsplit=2)
+        if not words:
+            continue
+        if len(words) != 3 or words[1] not in KINDS:
+            raise ValueError(f"line {number} must be a name, one of {', '.join(KINDS)}, and values; got {line!r}.")
+        name, kind, written = words
+        values = ast.literal_eval(written if kind == "choice" else f"[{written}]")
+        if kind == "loguniform" and all(_is_number(value) for value in values):
+            values = [math.exp(value) for value in values]
+        parameters.append(Parameter(name, kind, tuple(values)))
+    if not parameters:
+        raise ValueError("it is empty.")
+    return parameters
+
+
+def _check_order(parameters: Sequence[Parameter]) -> None:
+    later = {parameter.name for parameter in parameters}
+    if len(later) < len(parameters):
+        raise ValueError("a setting stands in it twice.")
+    for parameter in parameters:
+        wrong = sorted(later & set(parameter.when))
+        if wrong:
+            raise ValueError(f"{parameter.name} depends on {wrong[0]}, which must stand above it.")
+        later.discard(parameter.name)
+
+
+def _holds(when: dict[str, Any], setting: dict[str, Any]) -> bool:
+    return all(setting.get(name) in (value if isinstance(value, list) else [value]) for name, value in when.items())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: float, limits: Sequence[float]) -> float:
+    """An int where the limits are ints, else without the noise of adding steps."""
+    return round(value) if all(isinstance(limit, int) for limit in limits) else round(value, 12)

@@ -1,0 +1,84 @@
+"""One trial of a search, in a Ray worker: train one setting, report every epoch, look at no test data."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from recbole.config import Config
+
+from recbole_longinterest import caches, compat, quick_start
+from recbole_longinterest.search import records
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trials of a search share.
+
+    Attributes:
+        model: name of the model.
+        dataset: name of the data set.
+        fixed: settings of every trial; paths in it are absolute.
+        output: the search's folder, absolute.
+        datasets: data sets in Ray's object store, by :func:`dataset_key`.
+    """
+
+    model: str
+    dataset: str
+    fixed: dict[str, Any]
+    output: Path
+    datasets: dict[str, ray.ObjectRef]
+
+    def config(self, setting: dict[str, Any], folder: Path) -> Config:
+        """RecBole's config of one trial, whose files go into its folder."""
+        own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
+        with compat.command_line(()):  # a worker's arguments are Ray's
+            return quick_start.make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
+
+
+def dataset_key(config: Config) -> str:
+    """Equal for two configs that make the same data set."""
+    return repr(sorted(caches.arguments(config).items()))
+
+
+def run_trial(given: dict[str, Any], task: Task) -> None:
+    """Train one setting; what Ray Tune calls.
+
+    Every evaluated epoch is kept and reported. What was done for this setting before, by a worker or a search that
+    died, is reported again and not trained again.
+
+    Args:
+        given: the values drawn, under ``setting``.
+        task: what all trials share.
+    """
+    setting = given["setting"]
+    folder = records.folder_of(task.output, setting)
+    records.begin(folder, setting)
+    for epoch in records.read_epochs(folder):
+        tune.report(epoch)
+    if records.read_end(folder)[0] != records.UNFINISHED:
+        return
+    os.chdir(folder)  # RecBole's log goes below the working directory
+    try:
+        _train(task, setting, folder)
+    except Exception as error:
+        records.end(folder, records.ERROR, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+        raise
+    records.end(folder, records.FINISHED)
+
+
+def _train(task: Task, setting: dict[str, Any], folder: Path) -> None:
+    earlier = records.read_epochs(folder)
+    begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
+    config = task.config(setting, folder)
+    shared = task.datasets.get(dataset_key(config))
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        line = {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun}
+        records.add_epoch(folder, line)
+        tune.report(line)
+
+    quick_start.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)
