@@ -42,6 +42,8 @@ from recbole_longinterest import (
 )
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
 
+SINE = "recbole.model.sequential_recommender.sine"
+
 _applied: set[str] = set()
 _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
 
@@ -275,6 +277,16 @@ def gradient_scaler() -> None:
     )
 
 
+def anomaly_detection() -> None:
+    """SINE's file turns torch's anomaly detection on for the whole process (no upstream issue known).
+
+    ``get_model`` imports the files of all sequential models, so every training of any of them records a stack trace for
+    each operation and looks for NaN in each gradient. What was set before SINE's import is set again.
+    """
+    before = torch.is_anomaly_enabled() and SINE not in sys.modules
+    after_import(SINE, lambda _: torch.autograd.set_detect_anomaly(before))
+
+
 def ray_objective() -> None:
     """``objective_function`` calls ``tune.report(**metrics)``, gone in Ray 2.7, with the test result (#1741, #1819).
 
@@ -303,6 +315,7 @@ FIXES: dict[str, Callable[[], None]] = {
     "checkpoint_names": trainer_checkpoints.checkpoint_names,
     "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
+    "anomaly_detection": anomaly_detection,
     "ray_objective": ray_objective,
     "exhaustive_search": tuning.exhaustive_search,
     "tuning_packages": tuning.tuning_packages,

@@ -161,6 +161,13 @@ def shared_folders() -> None:
         module.ensure_dir("folder/inside")
 
 
+def anomaly_detection() -> None:
+    from recbole.utils import get_model
+
+    get_model("GRU4Rec")
+    assert not torch.is_anomaly_enabled()
+
+
 def gradient_scaler() -> None:
     warnings.filterwarnings("error", category=FutureWarning)
     trained(tiny("BPR"))
@@ -368,6 +375,7 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "command_line_arguments": (command_line_arguments, "AssertionError", True),
     "checkpoint_names": (checkpoint_names, "AssertionError", True),
     "shared_folders": (shared_folders, "FileExistsError", True),
+    "anomaly_detection": (anomaly_detection, "AssertionError", True),
     "gradient_scaler": (gradient_scaler, "torch.cuda.amp.GradScaler", True),
     "ray_objective": (ray_objective, r"report\(\) got an unexpected keyword|TypeError", True),
     "exhaustive_search": (exhaustive_search, "integers", True),
