@@ -311,7 +311,7 @@ def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
 
 
 def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> Any:  # noqa: ANN401
-    """Settings chosen by what the ones before gave; those of a search that goes on come first, and are not run again."""
+    """Settings chosen by what the ones before gave; those of a search that goes on come first, without training."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
