@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         ValueError: one sentence for what does not hold.
     """
     packages.require_ray("recbole-li tune")
+    from recbole_longinterest.search import records
     from recbole_longinterest.search.driver import Plan, search
     from recbole_longinterest.search.report import write_report
 
@@ -87,7 +88,13 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         concurrent=args.max_concurrent,
     )
     outcome = search(plan, args.output, args.resume, args.address, args.time_budget, show_progress=not args.quiet)
-    return write_report(outcome, args.output), outcome.interrupted
+    summary = write_report(outcome, args.output)
+    if outcome.trials and all(trial.status == records.ERROR for trial in outcome.trials):
+        raise ValueError(
+            f"Not one of {len(outcome.trials)} trials succeeded; {args.output / 'summary.md'} has the reasons. "
+            f"The first: {outcome.trials[0].reason}"
+        )
+    return summary, outcome.interrupted
 
 
 def _positive(text: str) -> int:

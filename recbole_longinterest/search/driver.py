@@ -129,7 +129,8 @@ def search(
     try:
         with _ray(address):
             task = Task(config["model"], config["dataset"], fixed, output, {})
-            task.datasets.update(_share_datasets(task, space))
+            with _without_warnings():
+                task.datasets.update(_share_datasets(task, space))
             total = plan.trials if settings is None else len(settings)
             watch = _Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
             interrupted = _run(plan, space, settings, task, config, watch, time_budget)
@@ -137,7 +138,7 @@ def search(
         interrupted = True
 
     trials = records.read_trials(output, config["valid_metric_bigger"])
-    best = trials[0] if trials and trials[0].checkpoint else None
+    best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
     if interrupted or best is None:
         return Outcome(plan, config["valid_metric"], trials, None, best.best if best else None, interrupted)
     return Outcome(plan, config["valid_metric"], trials, _test(best), best.best, False)
@@ -230,6 +231,17 @@ def _ray(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What the first config has warned of is not said again by each of the others."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _share_datasets(task: Task, space: Space) -> dict[str, ray.ObjectRef]:
@@ -359,8 +371,8 @@ class _Watch(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
         """A trial failed."""
         folder = records.folder_of(self.output, trial.config["setting"])
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_setting(folder, trial.config["setting"])
+        if not folder.is_dir():  # its worker died before it could write a word
+            records.begin(folder, trial.config["setting"], "")
         records.end(folder, records.ERROR, _reason(trial))
         self._show()
 
