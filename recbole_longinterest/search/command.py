@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest import compat, packages, quick_start
+from recbole.config import Config
+
+from recbole_longinterest import compat, encode, packages, quick_start
 from recbole_longinterest.resources import resource
 
 DESCRIPTION = (
@@ -95,6 +97,22 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
             f"The first: {outcome.trials[0].reason}"
         )
     return summary, outcome.interrupted
+
+
+def encode_with_ray(config: Config, address: str | None) -> encode.Encoded:
+    """What `recbole-li encode --ray` does: :func:`~recbole_longinterest.encode.encode_items` by a whole cluster.
+
+    Args:
+        config: from :func:`~recbole_longinterest.quick_start.make_config`, for LongInterest.
+        address: Ray cluster; None is a local one.
+    """
+    packages.require_ray("recbole-li encode --ray")
+    from recbole_longinterest.search.session import ray_session
+
+    with ray_session(address):
+        from recbole_longinterest.search.encoding import ClusterEncoder
+
+        return encode.encode_items(config, ClusterEncoder)
 
 
 def _positive(text: str) -> int:

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,29 +11,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ray
 import recbole.data.utils
+from ray import tune
+from ray.tune import Callback
 from recbole.config import Config
+from tqdm import tqdm
 
 from recbole_longinterest import compat, packages, quick_start
 from recbole_longinterest.search import records
+from recbole_longinterest.search.session import ray_session
 from recbole_longinterest.search.space import Space, read_space
-
-# Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
-for _name, _value in (
-    ("RAY_USAGE_STATS_ENABLED", "0"),
-    ("RAY_AIR_NEW_OUTPUT", "0"),
-    ("RAY_CHDIR_TO_TRIAL_DIR", "0"),
-    ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
-    ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
-):
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune import Callback  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from recbole_longinterest.search.trial import Task, dataset_key, run_trial  # noqa: E402
+from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 
 PLAN = "search.json"
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
@@ -127,7 +115,7 @@ def search(
     fixed = _fixed(plan, config)
 
     try:
-        with _ray(address):
+        with ray_session(address):
             task = Task(config["model"], config["dataset"], fixed, output, {})
             with _without_warnings():
                 task.datasets.update(_share_datasets(task, space))
@@ -215,22 +203,6 @@ def _fixed(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 # --- ray -------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """A Ray of its own, or a cluster's; one that the process has is used and left."""
-    if ray.is_initialized():
-        yield
-        return
-    local = {"include_dashboard": False} if address is None else {}
-    for name in ("ray", "ray.tune", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager

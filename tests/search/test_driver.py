@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,16 @@ FIXED: dict[str, Any] = {
     **{"one_pass": True, "exact_order": True, "loss_type": "CE", "valid_metric": "NDCG@10", "train_batch_size": 64},
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One local Ray for the searches in this process."""
+    from recbole_longinterest.search.session import ray_session
+
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
+    with ray_session(None):
+        yield
 
 
 @pytest.fixture
@@ -125,16 +135,15 @@ def test_data_and_texts_are_made_once(
     li = plan(
         "MAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\ndropout_prob: {uniform: [0, 1]}\n", model="LongInterest", fixed=fixed
     )
-    with driver._ray(None):
-        task = Task("LongInterest", "tiny", li.fixed, tmp_path, {})
-        task.datasets.update(driver._share_datasets(task, read_space(Path(li.space))))
-        assert len(task.datasets) == 2
-        config = task.config({"MAX_ITEM_LIST_LENGTH": length, "dropout_prob": 0.3}, tmp_path / "trial")
-        encoded = len(fake_encoder.encoded)
-        dataset = ray.get(task.datasets[dataset_key(config)])
-        assert dataset.max_item_list_len == length
-        assert dataset.text_source.matrix().vectors.shape == (dataset.item_num, 4)
-        assert encoded == 20 and len(fake_encoder.encoded) == encoded  # the second window found the cache
+    task = Task("LongInterest", "tiny", li.fixed, tmp_path, {})
+    task.datasets.update(driver._share_datasets(task, read_space(Path(li.space))))
+    assert len(task.datasets) == 2
+    config = task.config({"MAX_ITEM_LIST_LENGTH": length, "dropout_prob": 0.3}, tmp_path / "trial")
+    encoded = len(fake_encoder.encoded)
+    dataset = ray.get(task.datasets[dataset_key(config)])
+    assert dataset.max_item_list_len == length
+    assert dataset.text_source.matrix().vectors.shape == (dataset.item_num, 4)
+    assert encoded == 20 and len(fake_encoder.encoded) == encoded  # the second window found the cache
 
 
 @pytest.mark.parametrize(
