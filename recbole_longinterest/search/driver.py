@@ -119,7 +119,7 @@ def search(
             task = Task(config["model"], config["dataset"], fixed, output, {})
             with _without_warnings():
                 task.datasets.update(_share_datasets(task, space))
-            total = plan.trials if settings is None else len(settings)
+            total = (plan.trials or 1) if settings is None else len(settings)
             watch = _Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
             interrupted = _run(plan, space, settings, task, config, watch, time_budget)
     except KeyboardInterrupt:
@@ -279,7 +279,10 @@ def _run(
         grid = tuner.fit()
     shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
     over = time_budget is not None and time.monotonic() - begin >= time_budget
-    return not over and any(not trial.is_finished() for trial in grid._experiment_analysis.trials)
+    begun = grid._experiment_analysis.trials
+    folders = [records.folder_of(task.output, trial.config["setting"]) for trial in begun]
+    left = len(begun) < watch.total or any(records.read_end(folder)[0] == records.UNFINISHED for folder in folders)
+    return left and not over
 
 
 def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
@@ -314,7 +317,7 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
 class _Watch(Callback):
     """Writes down how trials end, and shows how far the search is."""
 
-    def __init__(self, output: Path, bigger: bool, metric: str, total: int | None, show: bool) -> None:
+    def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
         self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
         self.bar: Any = None
 

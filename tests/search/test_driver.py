@@ -224,7 +224,7 @@ def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Pat
     long = plan(trials=2, fixed={"epochs": epochs, "stopping_step": 100})
     running = subprocess.Popen(command(long, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: any(len(done) > 3 for done in lines(output).values()))
-    workers = [p for p in psutil.Process(running.pid).children(recursive=True) if "run_trial" in " ".join(p.cmdline())]
+    workers = [p for p in psutil.Process(running.pid).children(recursive=True) if "ray::Impl" in " ".join(p.cmdline())]
     assert workers
     workers[0].kill()
     _, err = running.communicate(timeout=400)
@@ -248,15 +248,17 @@ second = cluster.add_node(num_cpus=1)
 ray.init(address=cluster.address, log_to_driver=False)
 
 def kill():
+    nodes = set()
     while True:
         trials = records.read_trials(output, True)
-        if any(t.status == records.FINISHED for t in trials) and any(
+        nodes |= {t.node for t in trials if t.epochs}
+        if len(nodes) == 2 and any(t.status == records.FINISHED for t in trials) and any(
             t.node == second.node_id and t.status == records.UNFINISHED and t.epochs for t in trials
         ):
             break
         time.sleep(0.05)
     print("FINISHED", sorted(t.name for t in trials if t.status == records.FINISHED), flush=True)
-    print("NODES", len({t.node for t in trials if t.epochs}), flush=True)
+    print("NODES", len(nodes), flush=True)
     cluster.remove_node(second, allow_graceful=False)
 
 threading.Thread(target=kill, daemon=True).start()
