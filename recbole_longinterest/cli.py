@@ -10,6 +10,7 @@ from typing import Any
 
 import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest.data.prepare import command as prepare
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -37,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
     )
     _add_encode_arguments(commands)
+    prepare.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
+    if args.command == "prepare":
+        return _told(lambda: prepare.run(args, settings), "stopped; nothing is written.")
     return encode_command(args, settings) if args.command == "encode" else run_command(args, settings)
 
 
