@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, settings = parser.parse_known_args(argv)
     if args.command == "prepare":
         return _told(lambda: prepare.run(args, settings), "stopped; nothing is written.")
+    settings += _data_path(args)
     return encode_command(args, settings) if args.command == "encode" else run_command(args, settings)
 
 
@@ -53,7 +54,7 @@ def run_script(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
     _add_run_arguments(parser)
     args, settings = parser.parse_known_args(argv)
-    return run_command(args, settings)
+    return run_command(args, settings + _data_path(args))
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
     parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
 def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -121,6 +123,11 @@ def _check_settings(settings: Sequence[str]) -> None:
             raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
 
 
+def _data_path(args: argparse.Namespace) -> list[str]:
+    """The one setting that may follow after a space, as a setting; `prepare` says the command so."""
+    return [f"--data_path={args.data_path}"] if args.data_path else []
+
+
 def _report(model: str, dataset: str, result: quick_start.Run) -> str:
     """The results as a table."""
     valid = result.best_valid_result or {}
@@ -145,6 +152,7 @@ def _add_encode_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
 def encode_command(args: argparse.Namespace, settings: Sequence[str]) -> int:

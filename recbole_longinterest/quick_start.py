@@ -160,7 +160,7 @@ def _keys_of(file: Path) -> set[str]:
 def _known_keys(config: Config) -> set[str]:
     known = set(config.internal_config_dict) | UNNAMED_KEYS
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
-        known |= {"exact_order", "lean_sequences", "one_pass"}
+        known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
     for names in config.parameters.values():
         known.update(names)
     source = inspect.getsource(sys.modules[config.model_class.__module__])

@@ -32,6 +32,8 @@ MODEL = "LongInterest"
 DATA_KEYS = (
     "exact_order",
     "BEHAVIOR_FIELD",
+    "behavior_map",
+    "target_behavior",
     "text_fields",
     "text_template",
     "text_encoder",

@@ -42,7 +42,7 @@ def first_line(source: Source, encoding: str | None = None) -> str:
         for _, block in blocks(reading):
             for line in block.split(b"\n"):
                 if line.strip():
-                    return _decoded(line.rstrip(b"\r"), encoding)[0]
+                    return _decoded(_encoded(source, line.rstrip(b"\r"), encoding))[0]
     return ""
 
 
@@ -207,14 +207,12 @@ def _strings(column: Any) -> tuple[Any, int]:  # noqa: ANN401
     try:
         return column.cast(pa.large_string()), 0
     except pa.ArrowInvalid:
-        decoded = [_decoded(value, None) for value in column.to_pylist()]
+        decoded = [_decoded(value) for value in column.to_pylist()]
         return string_array([text for text, _ in decoded]), sum(other for _, other in decoded)
 
 
-def _decoded(value: bytes, encoding: str | None) -> tuple[str, bool]:
+def _decoded(value: bytes) -> tuple[str, bool]:
     """A value, and whether it is in another encoding than UTF-8."""
-    if encoding is not None:
-        return value.decode(encoding, "replace"), False
     try:
         return value.decode("utf-8"), False
     except UnicodeDecodeError:

@@ -19,6 +19,9 @@ from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters
 from recbole_longinterest.data.prepare.report import counts_of, describe
 from recbole_longinterest.data.prepare.write import check_name, item_ids, write_data_set
 
+BUNDLED = "ml-100k"
+BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -106,7 +109,7 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
         "name": name,
         "source": dialect.label,
         "files": [str(source) for source in (*dialect.sources, *dialect.item_sources)],
-        "notes": list(dialect.notes),
+        "notes": [*dialect.notes, *([BUNDLED_NOTE] if name == BUNDLED else [])],
         "filters": {key: value for key, value in vars(filters).items() if value is not None},
         "duplicates": DUPLICATES[filters.duplicates],
         "rows": {**counts_of(tally), "kept": len(events)},

@@ -166,4 +166,4 @@ def in_seconds(times: NDArray[np.int64], decimals: int) -> Any:  # noqa: ANN401 
     if decimals == 0:
         return whole
     part = pc.utf8_lpad(pa.array(times % NANO // 10 ** (9 - decimals)).cast(pa.large_string()), decimals, "0")
-    return pc.binary_join_element_wise(whole, part, ".")
+    return pc.binary_join_element_wise(whole, part, pa.scalar(".", pa.large_string()))

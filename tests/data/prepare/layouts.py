@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 GENRES = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical "
-    "Mystery Romance Sci-Fi Thriller War Western"
-).split()
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
 MOVIES = (
     (1, "Toy Story (1995)", ["Animation", "Children's", "Comedy"], "01-Jan-1995"),
     (2, "Misérables, Les (1995)", ["Drama", "Musical"], "01-Jan-1995"),
