@@ -56,12 +56,18 @@ class Tally:
     changed: Counter[str] = field(default_factory=Counter)
     places: dict[str, str] = field(default_factory=dict)
 
-    def check(self, chunk: Chunk, refused: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    def check(
+        self,
+        chunk: Chunk,
+        refused: Mapping[str, NDArray[np.bool_]],
+        emptied: Mapping[str, NDArray[np.bool_]] | None = None,
+    ) -> NDArray[np.bool_]:
         """Count a chunk's rows and those to be dropped, each by the first reason that holds.
 
         Args:
             chunk: the rows.
-            refused: reason -> which rows it holds for, [n_rows].
+            refused: reason -> which rows it drops, [n_rows].
+            emptied: reason -> which rows lose a value to it and stay, [n_rows].
 
         Returns:
             Which rows stay, [n_rows].
@@ -71,29 +77,26 @@ class Tally:
         """
         stays = np.ones(chunk.n_rows, dtype=bool)
         firsts: list[tuple[int, str]] = []
-        for reason, rows in refused.items():
-            number = int((rows & stays).sum())
-            if number:
-                firsts.append(self._place(chunk, reason, int(np.argmax(rows & stays))))
-                self.dropped[reason] += number
-                stays &= ~rows
         for reason, number in chunk.bad.items():
             line = chunk.first_bad() if self.strict or reason not in self.places else 0
             self.places.setdefault(reason, f"{chunk.source}, line {line}")
             firsts.append((line, reason))
             self.dropped[reason] += number
+        for counts, reasons in ((self.dropped, refused), (self.changed, emptied or {})):
+            for reason, rows in reasons.items():
+                number = int((rows & stays).sum())
+                if number:
+                    firsts.append(self._place(chunk, reason, int(np.argmax(rows & stays))))
+                    counts[reason] += number
+                    if counts is self.dropped:
+                        stays &= ~rows
         self.read += chunk.n_rows + sum(chunk.bad.values())
-        self._stop(chunk, firsts)
+        if self.strict and firsts:
+            line, reason = min(firsts)
+            raise ValueError(
+                f"{chunk.source}, line {line}: {reason}. Mend it, or leave --strict out: then such rows are counted."
+            )
         return stays
-
-    def warn(self, chunk: Chunk, changed: Mapping[str, NDArray[np.bool_]]) -> None:
-        """Count values that are left out of rows that stay; strict stops at them too."""
-        firsts = []
-        for what, rows in changed.items():
-            if rows.any():
-                firsts.append(self._place(chunk, what, int(np.argmax(rows))))
-                self.changed[what] += int(rows.sum())
-        self._stop(chunk, firsts)
 
     def _place(self, chunk: Chunk, reason: str, row: int) -> tuple[int, str]:
         if not self.strict and reason in self.places:
@@ -101,13 +104,6 @@ class Tally:
         line = chunk.line_of(row)
         self.places.setdefault(reason, f"{chunk.source}, line {line}")
         return line, reason
-
-    def _stop(self, chunk: Chunk, firsts: Sequence[tuple[int, str]]) -> None:
-        if self.strict and firsts:
-            line, reason = min(firsts)
-            raise ValueError(
-                f"{chunk.source}, line {line}: {reason}. Mend it, or leave --strict out to drop such rows."
-            )
 
 
 def string_array(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - pyarrow is untyped

@@ -128,6 +128,7 @@ def read_delimited(
 
 
 def _parse(source: Source, layout: Layout, wanted: Sequence[str], block: bytes, start: int) -> Chunk:
+    block, recoded = _as_utf8(block, layout.separator)
     text, separator = block, layout.separator
     if separator == DOUBLE_COLON:
         text, separator = block.replace(DOUBLE_COLON.encode(), STAND_IN.encode()), STAND_IN
@@ -150,18 +151,18 @@ def _parse(source: Source, layout: Layout, wanted: Sequence[str], block: bytes, 
             ),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=list(wanted),
-                column_types={name: pa.large_binary() for name in layout.names},
+                column_types={name: pa.large_string() for name in layout.names},
                 strings_can_be_null=False,
+                check_utf8=False,
             ),
         )
     except pa.ArrowException as error:
         raise ValueError(
-            f"{source}, in the lines from {start} on: {error}. Check the separator and the quotes."
+            f"{source}, in the lines from {start} on: {' '.join(ascii(str(error))[1:-1].split())}. Check separator "
+            "and quotes."
         ) from error
-    columns, recoded = {}, 0
-    for name in wanted:
-        columns[name], number = _strings(table[name])
-        recoded += number
+    table = table.combine_chunks()
+    columns = {name: table[name].chunk(0) if table.num_rows else string_array([]) for name in wanted}
     counts = {COLUMNS: skipped} if skipped else {}
 
     def lines(valid: bool) -> Iterator[int]:
@@ -201,14 +202,22 @@ def _record_lines(block: bytes, layout: Layout, start: int, valid: bool) -> Iter
         before = rows.line_num
 
 
-def _strings(column: Any) -> tuple[Any, int]:  # noqa: ANN401
-    """Bytes as strings, and how many of them were not UTF-8."""
-    column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+def _as_utf8(block: bytes, separator: str) -> tuple[bytes, int]:
+    """A block whose values are all UTF-8, and how many were not."""
     try:
-        return column.cast(pa.large_string()), 0
+        pa.array([block], pa.large_binary()).cast(pa.large_string())
+        return block, 0
     except pa.ArrowInvalid:
-        decoded = [_decoded(value) for value in column.to_pylist()]
-        return string_array([text for text, _ in decoded]), sum(other for _, other in decoded)
+        recoded, cell_end = 0, separator.encode()
+        lines = []
+        for line in block.split(b"\n"):
+            cells = []
+            for cell in line.split(cell_end):
+                text, other = _decoded(cell)
+                recoded += other
+                cells.append(text.encode())
+            lines.append(cell_end.join(cells))
+        return b"\n".join(lines), recoded
 
 
 def _decoded(value: bytes) -> tuple[str, bool]:

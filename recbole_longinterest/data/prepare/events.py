@@ -112,18 +112,20 @@ class Collector:
                 refused[name] = refused.get(name, np.zeros(chunk.n_rows, dtype=bool)) | rows
         times, no_time, bad_time = parse_times(chunk.columns[self.roles.time], self.forms, self.time_format)
         refused |= {NO_TIME: no_time, BAD_TIME: bad_time}
-        stays = self.tally.check(chunk, refused)
-        if chunk.recoded:
-            self.tally.changed[RECODED] += chunk.recoded
-        self._numbers["time"].append(times[stays])
+        emptied = {}
+        ratings = None
         if self.roles.rating is not None:
-            ratings, garbage = parse_ratings(chunk.columns[self.roles.rating])
-            self.tally.warn(chunk, {BAD_RATING: garbage & stays})
-            self._numbers["rating"].append(ratings[stays])
+            ratings, emptied[BAD_RATING] = parse_ratings(chunk.columns[self.roles.rating])
         if self.roles.behavior is not None:
             ids["behavior"], bad = self._encode(chunk.columns[self.roles.behavior], chunk.words_missing)
+            emptied[BAD_BEHAVIOR] = bad[1] | bad[2]
+        stays = self.tally.check(chunk, refused, emptied)
+        self.tally.changed[RECODED] += chunk.recoded
+        self._numbers["time"].append(times[stays])
+        if ratings is not None:
+            self._numbers["rating"].append(ratings[stays])
+        if self.roles.behavior is not None:
             self.tally.changed[NO_BEHAVIOR] += int((bad[0] & stays).sum())
-            self.tally.warn(chunk, {BAD_BEHAVIOR: (bad[1] | bad[2]) & stays})
         keep = pa.array(stays)
         for role, encoded in ids.items():
             self._ids[role].append(encoded if stays.all() else encoded.filter(keep))

@@ -16,6 +16,7 @@ BLOCK = 8 * 2**20  # bytes read at once
 MAX_LINE = 64 * 2**20  # bytes of one line; more is no row of a table
 MAX_RATIO = 200  # unpacked bytes a packed one: tables are packed 3 to 30 times
 RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes
+OPEN_BLOCKS = 4  # blocks that one quoted value may go on for
 LOOK_BACK = 1_000  # lines, for the start of a quoted value that a block's end cuts
 GZIP_MAGIC = b"\x1f\x8b"
 UNREADABLE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError, RuntimeError, OSError)
@@ -131,7 +132,7 @@ class Reading:
         if self._archive is not None:
             self._archive.close()
 
-    def read(self, size: int = BLOCK) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next bytes, unpacked; fewer than ``size`` at the end only.
 
         Raises:
@@ -182,7 +183,7 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
     """
     line, rest = 1, b""
     while True:
-        data = reading.read()
+        data = reading.read(BLOCK)
         if not rest and line == 1:
             if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
@@ -199,7 +200,10 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
                 )
             continue
         if quoted:
-            cut = _outside_quotes(rest, cut)
+            outside = _outside_quotes(rest, cut)
+            if not outside and len(rest) < OPEN_BLOCKS * BLOCK:
+                continue  # a quoted value may end in what is to come
+            cut = outside or cut
         yield line, rest[:cut]
         line += rest.count(b"\n", 0, cut)
         rest = rest[cut:]
@@ -208,7 +212,7 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
 
 
 def _outside_quotes(data: bytes, cut: int) -> int:
-    """The last line end up to ``cut`` that is in no quoted value; ``cut`` if a stray quote hides all of them."""
+    """The last line end up to ``cut`` that is in no quoted value; 0 if an open quote, or a stray one, hides all."""
     open_quote, at = data.count(b'"', 0, cut) % 2 == 1, cut
     for _ in range(LOOK_BACK):
         if not open_quote:
@@ -218,7 +222,7 @@ def _outside_quotes(data: bytes, cut: int) -> int:
             break
         open_quote ^= data.count(b'"', before, at) % 2 == 1
         at = before
-    return cut
+    return 0
 
 
 def open_bar(sources: Sequence[Source], what: str, shown: bool) -> tqdm:

@@ -133,7 +133,7 @@ def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any,
     for name in dialect.text_columns:
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
         known, ids = catalogue.values[name], items.dictionary.to_pylist()
-        new = pa.array([item not in known for item in ids])
+        new = pa.array([item not in known for item in ids], pa.bool_())
         has = pc.and_(pc.greater(pc.binary_length(pc.fill_null(column, "")), 0), new.take(items.indices))
         at = pc.indices_nonzero(has)
         if len(at):

@@ -98,7 +98,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     if report["item_rows"]["read"]:
         items = report["item_rows"]
         lines += [("item rows read", f"{items['read']:,}"), *_counted("  dropped: ", items["dropped"], items["places"])]
-        lines += _counted("  changed: ", items["changed"], {})
+    lines += _counted("  changed: ", report["item_rows"]["changed"], {})
     lines += [("times", ", ".join(f"{name}: {number:,}" for name, number in report["times"].items()))]
     lines += [("duplicates", report["duplicates"])]
     lines += [(name, f"{data[name]:,}") for name in ("users", "items", "interactions")]

@@ -14,7 +14,7 @@ from recbole_longinterest.data.prepare.chunks import Chunk, Tally
 from recbole_longinterest.data.prepare.delimited import find_layout, read_delimited
 from recbole_longinterest.data.prepare.dialect import Advance, Dialect
 from recbole_longinterest.data.prepare.events import Roles, as_strings
-from recbole_longinterest.data.prepare.files import Reading, Source, gather, plain_name
+from recbole_longinterest.data.prepare.files import BLOCK, Reading, Source, gather, plain_name
 from recbole_longinterest.data.prepare.records import read_events, text_of
 
 PARQUET = (".parquet", ".pq")
@@ -166,7 +166,7 @@ def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> I
             file = pa.parquet.ParquetFile(source.path)
         else:
             with Reading(source) as reading:
-                file = pa.parquet.ParquetFile(io.BytesIO(b"".join(iter(reading.read, b""))))
+                file = pa.parquet.ParquetFile(io.BytesIO(b"".join(iter(lambda: reading.read(BLOCK), b""))))
         names = file.schema_arrow.names
         missing = [name for name in columns if name not in names]
         if missing:
