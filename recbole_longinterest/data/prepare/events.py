@@ -163,7 +163,7 @@ class Collector:
         self.tally.changed[ESCAPED] = len(self._escaped)
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
         if not len(numbers.get("time", ())):
-            why = ", ".join(f"{number:,} with {reason}" for reason, number in self.tally.dropped.most_common())
+            why = ", ".join(f"{number:,}: {reason}" for reason, number in self.tally.dropped.most_common())
             raise ValueError(
                 f"Not one of {self.tally.read:,} rows can be used{': ' if why else ''}{why}. Check the named "
                 f"columns, the separator and the form of the times. First: {'; '.join(self.tally.places.values())}."
