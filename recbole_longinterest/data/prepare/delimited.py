@@ -123,7 +123,7 @@ def read_delimited(
                     continue
                 skips_header = False
                 block, start = block.partition(b"\n")[2], start + 1
-            if block.strip():
+            if block and not block.isspace():
                 yield _parse(source, layout, wanted, block, start)
 
 

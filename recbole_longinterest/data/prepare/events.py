@@ -19,6 +19,7 @@ LONG_ID = f"id longer than {MAX_ID:,} characters"
 BROKEN_ID = "id with a line break: a quote before it was never closed"
 NO_TIME, BAD_TIME = "time that cannot be read", "time before 1970 or beyond 64 bits"
 BAD_RATING = "ratings that are no numbers, left empty"
+NO_RATINGS = "events of data without any rating, which gets no column of ratings"
 NO_BEHAVIOR = "events without a behaviour, left empty"
 BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
 RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
@@ -162,7 +163,7 @@ class Collector:
         self.tally.changed[ESCAPED] = len(self._escaped)
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
         if not len(numbers.get("time", ())):
-            why = ", ".join(f"{number:,} with {reason}" for reason, number in self.tally.dropped.most_common())
+            why = ", ".join(f"{number:,}: {reason}" for reason, number in self.tally.dropped.most_common())
             raise ValueError(
                 f"Not one of {self.tally.read:,} rows can be used{': ' if why else ''}{why}. Check the named "
                 f"columns, the separator and the form of the times. First: {'; '.join(self.tally.places.values())}."
@@ -170,7 +171,11 @@ class Collector:
         user, users = joined(self._ids.pop("user"))
         item, items = joined(self._ids.pop("item"))
         behavior, behaviors = joined(self._ids.pop("behavior")) if self.roles.behavior else (None, pa.array([]))
-        return Events(user, item, numbers["time"], numbers.get("rating"), behavior, users, items, behaviors)
+        rating = numbers.get("rating")
+        if rating is not None and np.isnan(rating).all():
+            rating = None  # a column without a value is none: RecBole would fill it with its mean
+            self.tally.changed[NO_RATINGS] = len(user)
+        return Events(user, item, numbers["time"], rating, behavior, users, items, behaviors)
 
 
 def as_strings(column: Any) -> Any:  # noqa: ANN401 - pyarrow is untyped

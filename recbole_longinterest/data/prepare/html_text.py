@@ -13,9 +13,9 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 TAG = re.compile(rf"</?(?:{TAGS})\b[^<>]*/?>", re.IGNORECASE)
 # Scripts and styles of the page, which the crawlers of 2014 and 2018 took for titles.
 PAGE = re.compile(
-    r"\bvar\s+\w+\s*=|\bfunction\s*\w*\s*\(|getTime\(\)|document\.\w+|window\.\w+\s*[=(]|\baPageStart\b|"
-    r"<\s*/?\s*(?:script|style)\b|[.#][\w-]+\s*\{[^{}]*:[^{}]*[;}]|^\s*(?:<!DOCTYPE|<html\b)",
-    re.IGNORECASE,
+    r"\bvar\s+\w+\s*=|\bfunction\b[^(){}]{0,60}\([^(){}]*\)\s*\{|\.getTime\(\)|\baPageStart\b|\bwindow\.\w+\s*=|"
+    r"\bdocument\.(?:getElement|querySelector|write|cookie|body|location|createElement)|[.#][\w-]+\s*\{[^{}]*:[^{}]*[;}]|"
+    r"<\s*/?\s*(?i:script|style)\b|^\s*(?i:<!doctype|<html)\b"
 )
 UNESCAPES = 3  # &amp;amp;quot; was escaped three times
 

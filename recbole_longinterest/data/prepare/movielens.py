@@ -13,7 +13,7 @@ from recbole_longinterest.data.prepare.events import Roles
 from recbole_longinterest.data.prepare.files import Source, gather, plain_name
 
 MAX_TAGS = 10  # of an item, the most frequent
-YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-\u2013]\s*(?:\d{4})?)?\)\s*$")
+YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-\u2013]\s*(?:\d{4})?)?\)\s*(?:\((?:V|TV)\)\s*)?$")  # (V): video, (TV)
 DATE_YEAR = re.compile(r"(\d{4})\s*$")  # 01-Jan-1995
 NO_GENRE = "(no genres listed)"
 # Order of the 19 flags of u.item, as u.genre has it.

@@ -95,10 +95,12 @@ def _chunk(source: Source, columns: Sequence[str], rows: list[Row], lines: list[
 
 
 def text_of(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
-    """A value as a row holds it: a whole number without a point, None for null and for what is no single value."""
+    """A value as a row holds it: a whole number without a point, true as 1, None for null and for no single value."""
     if isinstance(value, str):
         return SURROGATES.sub("\ufffd", value)
-    if isinstance(value, bool) or value is None or isinstance(value, (dict, list, tuple, set, bytes, complex)):
+    if isinstance(value, bool):
+        return str(int(value))
+    if value is None or isinstance(value, (dict, list, tuple, set, bytes, complex)):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return str(int(value))

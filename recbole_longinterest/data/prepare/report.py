@@ -41,8 +41,8 @@ def describe(events: Events) -> Statistics:
     """
     lengths, popularity = np.bincount(events.user), np.bincount(events.item)
     lengths, popularity = lengths[lengths > 0], popularity[popularity > 0]
-    _, when = np.unique(events.time, return_inverse=True)
-    moment = events.user.astype(np.int64) * (int(when.max()) + 1) + when
+    when, moments = pd.factorize(events.time)
+    moment = events.user.astype(np.int64) * len(moments) + when
     behaviors = None
     if events.behavior is not None:
         counts = np.bincount(events.behavior[events.behavior >= 0], minlength=len(events.behaviors))

@@ -148,7 +148,7 @@ def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iter
     def row(record: dict[str, Any]) -> list[dict[str, str | None]]:
         if len(seen) < len(columns):
             seen.update(record)
-        return [{name: text_of(record.get(name)) for name in columns}]
+        return [{name: _joined(record.get(name)) for name in columns}]
 
     n_rows = 0
     for chunk in read_events(source, columns, row, advance):
@@ -158,6 +158,13 @@ def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iter
             raise ValueError(f"{source}: no record has {', '.join(missing)}; they have: {', '.join(sorted(seen))}.")
         yield chunk
         seen.update(columns)
+
+
+def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+    """A value, or the values of a list with spaces between them."""
+    if isinstance(value, list):
+        return " ".join(text for part in value if (text := _joined(part))) or None
+    return text_of(value)
 
 
 def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:

@@ -76,6 +76,7 @@ def test_most_frequent_tags(prepare: Callable, tmp_path: Path) -> None:
         ("A (2006-2007)", "2006"),
         ("A (2006\u2013)", "2006"),
         ("A (1995) ", "1995"),
+        ("A (1995) (V)", "1995"),
         ("2001", None),
     ],
 )

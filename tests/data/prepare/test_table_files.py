@@ -138,7 +138,7 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
         ((log, *ARGUMENTS, "--separator", "ab"), "--separator must be one character"),
         ((log, *ARGUMENTS, "--items", log, "--text", ""), "--items needs --text"),
         ((log, *ARGUMENTS[:10], "--text", "name,name"), "need distinct names"),
-        ((log, *ARGUMENTS, "--time-format", "%Y"), "Not one of 5 rows can be used: 5 with time that cannot be read"),
+        ((log, *ARGUMENTS, "--time-format", "%Y"), "Not one of 5 rows can be used: 5: time that cannot be read"),
         ((log, *ARGUMENTS, "--encoding", "klingon"), "klingon"),
         ((log, *ARGUMENTS, "--users", "3", "--what"), "prepare has no argument --what"),
         ((log, *ARGUMENTS, "--target-behavior", "like"), "--target-behavior like is no behaviour of the data; it has"),
@@ -151,6 +151,13 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n')
     assert "no record has user, item, when" in prepare("csv", tmp_path / "x.jsonl", *ARGUMENTS, fails=True).err
     assert "A name has letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
+
+
+def test_lists_and_truths_of_json_lines(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"u": 1, "i": 2, "t": 3, "like": true, "tags": ["a b", null, ["c"]]}\n')
+    arguments = ("--user", "u", "--item", "i", "--time", "t", "--rating", "like", "--text", "tags")
+    done = prepare("csv", tmp_path / "x.jsonl", *arguments)
+    assert done.rows()[0]["rating"] == "1" and done.rows("item")[0]["tags"] == "a b c"
 
 
 def test_a_data_set_is_replaced_only_on_request(prepare: Callable, tmp_path: Path) -> None:
