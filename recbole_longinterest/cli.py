@@ -10,6 +10,7 @@ from typing import Any
 
 import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest.compare import command as compare
 from recbole_longinterest.search import command as tune
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     _add_encode_arguments(commands)
     tune.add_arguments(commands)
+    compare.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
     return COMMANDS[args.command](args, settings)
 
@@ -195,4 +197,26 @@ def tune_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     return _told(work, "stopped; the same command with --resume goes on from there.")
 
 
-COMMANDS = {"run": run_command, "encode": encode_command, "tune": tune_command}
+def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Compare models as the arguments say; the summary and errors go to the terminal.
+
+    Args:
+        args: see :mod:`recbole_longinterest.compare.command`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        Exit code.
+    """
+
+    def work() -> str:
+        _check_settings(settings)
+        summary, interrupted = compare.run(args, settings)
+        if interrupted:
+            sys.stdout.write(summary)
+            raise KeyboardInterrupt
+        return summary
+
+    return _told(work, "stopped; the same command goes on from there.")
+
+
+COMMANDS = {"run": run_command, "encode": encode_command, "tune": tune_command, "compare": compare_command}

@@ -114,11 +114,4 @@ class LongInterestDataset(FlatSequentialDataset):
         field = self.side_fields["rating"]
         if not isinstance(self.inter_feat, LogRows):
             return rating_values(self.inter_feat[field].flatten())
-        history_start = self.inter_feat.history_start()
-        seen = torch.zeros(len(self.event_log[field]) + 1, dtype=torch.int64)
-        last = torch.full_like(seen, -1)
-        last.scatter_reduce_(0, history_start, self.inter_feat.position.long(), "amax")
-        opened = last >= 0
-        seen.index_add_(0, opened.nonzero().flatten(), torch.ones(int(opened.sum()), dtype=torch.int64))
-        seen.index_add_(0, last[opened], torch.full((int(opened.sum()),), -1, dtype=torch.int64))
-        return rating_values(self.event_log[field][seen.cumsum(0)[:-1] > 0])
+        return rating_values(self.event_log[field][self.events_of_rows(targets=False)])

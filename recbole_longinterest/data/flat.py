@@ -230,6 +230,28 @@ class FlatSequentialDataset(SequentialDataset):
             return torch.full((len(self.inter_feat),), self.max_item_list_len)
         return self._length(self.inter_feat)
 
+    def events_of_rows(self, targets: bool = True) -> Tensor:
+        """Which events of the log the rows show.
+
+        Args:
+            targets: the rows' own events, too, not their histories alone.
+
+        Returns:
+            bool [n_events].
+        """
+        start, position = self.inter_feat.history_start(), self.inter_feat.position.long()
+        edge = torch.zeros(len(self.event_log[self.item_id_list_field]) + 1, dtype=torch.int64)
+        last = torch.full_like(edge, -1).scatter_reduce_(0, start, position, "amax")  # of each user, at its first event
+        opened = (last >= 0).nonzero().flatten()
+        edge.index_add_(0, opened, torch.ones_like(opened))
+        edge.index_add_(0, last[opened] + int(targets), -torch.ones_like(opened))
+        return edge.cumsum(0)[:-1] > 0
+
+    def training_events(self) -> Tensor:
+        """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
+        items = self.event_log[self.item_id_list_field]
+        return torch.bincount(items[self.events_of_rows()].long(), minlength=self.item_num)
+
     def _history(self, field: str, rows: LogRows) -> Tensor:
         """A history field of rows, [B, L]."""
         length = self._length(rows)
