@@ -118,8 +118,14 @@ def work(cell: Cell, expected: data.Fingerprint | None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
-        cell.end(FAILED, error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+        cell.end(FAILED, error=reason(error))
         raise
+
+
+def reason(error: Exception) -> str:
+    """An error as one line; a ValueError says it all, of others the name helps."""
+    text = " ".join(str(error).split())
+    return (text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")[:500]
 
 
 def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:

@@ -193,11 +193,11 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
         except data.DataMismatch:
             raise
         except Exception as error:
-            errors[dataset] = " ".join(str(error).split())
+            errors[dataset] = cells.reason(error)
             cannot.add((dataset, name))
             for other in todo:
                 if (other.dataset, other.name) == (dataset, name) and not _finished(other):
-                    other.end(cells.FAILED, error=f"{type(error).__name__}: {errors[dataset]}"[:500])
+                    other.end(cells.FAILED, error=errors[dataset])
             continue
         if dataset in expected:
             expected[dataset].check(found, dataset, name)
@@ -224,11 +224,14 @@ def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: Any) -> None
     process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.dataset]))
     process.start()
     try:
+        shown = None
         while process.is_alive():
-            process.join(1)
             epochs = read_epochs(cell.folder)
             done = f", epoch {epochs[-1]['epoch']}, {epochs[-1]['valid_score']:.4f}" if epochs else ""
-            bar.set_postfix_str(f"{cell.dataset}, {cell.name}, seed {cell.seed}{done}")
+            if done != shown:
+                shown = done
+                bar.set_postfix_str(f"{cell.dataset}, {cell.name}, seed {cell.seed}{done}")
+            process.join(0.5)
     except BaseException:
         process.terminate()
         process.join()

@@ -107,11 +107,8 @@ def _figure(width: float, height: float, columns: int | None = None) -> tuple[An
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    if columns is None:
-        axes = figure.subplots()
-        panels = [axes]
-    else:
-        panels = axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    axes: Any = figure.subplots() if columns is None else list(figure.subplots(1, columns, squeeze=False)[0])
+    panels = [axes] if columns is None else axes
     for panel in panels:
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)

@@ -19,12 +19,12 @@ from recbole_longinterest.search.records import write_text
 
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
 HOW = (
-    "Every model reads the same log, split and catalogue; the epoch is chosen on the validation data. "
-    "Native ranks all items, as RecBole does for sequential models; seen-masked leaves out what the user has had "
-    "before the target, whatever the model. An item with the target's score counts half. Means are over the seeds, intervals "
-    "95 % by bootstrap over users of the seeds' mean; differences are to the best of RecBole's models as they are (the "
-    "best on this very test data, which favours it), paired by user, p corrected by Holm for the rows of the table. "
-    "A row wins or loses only where the interval excludes 0."
+    "Every model reads the same log, split and catalogue; the epoch is chosen on the validation data. Native ranks all "
+    "items, as RecBole does for sequential models; seen-masked leaves out what the user has had before the target, "
+    "whatever the model. An item with the target's score counts half. Means are over the seeds, intervals 95 % by "
+    "bootstrap over users of the seeds' mean; differences are to the best of RecBole's models as they are (the best on "
+    "this very test data, which favours it), paired by user, p corrected by Holm for the rows of the table. A row wins "
+    "or loses only where the interval excludes 0."
 )
 
 

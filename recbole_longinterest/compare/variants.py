@@ -12,7 +12,7 @@ from recbole_longinterest.resources import resource
 OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
 ONE_PASS = ("GRU4Rec", "SASRec", "SASRecText")  # RecBole's models that are trained so, unless their settings differ
-TUNED, PUBLISHED = "tuned", "model's defaults"
+TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def _window(events: int) -> dict[str, Any]:
 
 
 ID_ONLY = {f"{feature}_features": False for feature in ("text", "rating", "behavior", "time")}
+COUNTED = {"epochs": 1, "loss_type": "CE", "one_pass": True}  # for what is counted, not trained
 ABLATIONS = (
     Variant("without text", OWN, {"text_features": False}),
     Variant("random text", OWN, change="random text"),
@@ -60,8 +61,8 @@ ROWS = (
     Variant("GRU4Rec@200", "GRU4Rec", {"MAX_ITEM_LIST_LENGTH": 200}, kind="row"),
     Variant("SASRec@50", "SASRec", {"MAX_ITEM_LIST_LENGTH": 50}, kind="row"),
     Variant("SASRec@200", "SASRec", {"MAX_ITEM_LIST_LENGTH": 200}, kind="row"),
-    Variant("Pop", "PopularItems", {"epochs": 1}, kind="row"),
-    Variant("Markov", "LastItemMarkov", {"epochs": 1}, kind="row"),
+    Variant("Pop", "PopularItems", COUNTED, kind="row"),
+    Variant("Markov", "LastItemMarkov", COUNTED, kind="row"),
 )
 
 
@@ -99,7 +100,7 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         given: settings of every run.
 
     Returns:
-        The settings, and where the model's come from: tuned or the model's defaults.
+        The settings, and where the model's come from.
     """
     settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
     if variant.model != OWN:  # whose own default it is; RecBole's leaves the times out
@@ -116,7 +117,8 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         }
     settings |= _read(resource("dataset_configs", f"{dataset}.yaml"))
     settings |= {key: value for key, value in _read(tuned).items() if key not in ("model", "dataset", "data_path")}
-    return {**settings, **given, **variant.settings}, TUNED if tuned.is_file() else PUBLISHED
+    source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
+    return {**settings, **given, **variant.settings}, source
 
 
 def _read(file: Path) -> dict[str, Any]:

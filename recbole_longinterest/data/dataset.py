@@ -101,8 +101,12 @@ class LongInterestDataset(FlatSequentialDataset):
     def build(self) -> list["LongInterestDataset"]:
         """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
         train, *held_out = super().build()
-        for part in held_out:
+        for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]
+            if self.config["eval_args"]["mode"][phase] != "full" and isinstance(part.inter_feat, LogRows):
+                # RecBole puts the candidates of several users together and wants them of one width.
+                part.history_limit = max(part.padded_lengths().tolist(), default=1)
+                part.pads_to_limit = True
         return [train, *held_out]
 
     def training_item_counts(self) -> Tensor:
