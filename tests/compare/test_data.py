@@ -33,7 +33,7 @@ def test_another_order_is_refused(cell: Callable[..., Cell]) -> None:
     exact = print_of(cell("LongInterest", inter="\n".join(lines) + "\n"))
     coarse = print_of(cell("GRU4Rec", inter="\n".join(lines) + "\n", exact_order=False))
     with pytest.raises(
-        data.DataMismatch, match="GRU4Rec is given other data .* on tiny: split is .* leave GRU4Rec out"
+        data.DataMismatch, match=r"GRU4Rec is given other data .* on tiny: split is .* leave GRU4Rec out"
     ):
         exact.check(coarse, "tiny", "GRU4Rec")
 
