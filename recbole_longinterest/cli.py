@@ -144,6 +144,8 @@ def _add_encode_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
+    parser.add_argument("--ray", action="store_true", help="let all cores and GPUs of a Ray cluster encode")
+    parser.add_argument("--address", metavar="RAY", help="that cluster, as 'auto' or host:port (default: a local Ray)")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
 
 
@@ -167,7 +169,7 @@ def _encode(args: argparse.Namespace, settings: Sequence[str]) -> str:
     _check_settings(settings)
     with compat.command_line(settings):
         config = quick_start.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
-    done = encode.encode_items(config)
+    done = tune.encode_with_ray(config, args.address) if args.ray else encode.encode_items(config)
     new = done.filled.distinct - done.filled.known
     return (
         f"{done.items} items with text ({done.filled.distinct} distinct): {done.filled.known} were in the cache, "

@@ -284,7 +284,11 @@ def anomaly_detection() -> None:
     each operation and looks for NaN in each gradient. What was set before SINE's import is set again.
     """
     before = torch.is_anomaly_enabled() and SINE not in sys.modules
-    after_import(SINE, lambda _: torch.autograd.set_detect_anomaly(before))
+
+    def set_again(module: ModuleType) -> None:
+        torch.autograd.set_detect_anomaly(before)
+
+    after_import(SINE, set_again)
 
 
 def ray_objective() -> None:

@@ -1,5 +1,6 @@
 """Fills the text cache of a data set ahead of its first run: what `recbole-li encode` does."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -7,7 +8,8 @@ from time import monotonic
 from recbole.config import Config
 
 from recbole_longinterest.data.item_texts import make_encoder, read_texts, why_no_text
-from recbole_longinterest.text.cache import Filled, fill_cache
+from recbole_longinterest.text.cache import Encoder, Filled, fill_cache
+from recbole_longinterest.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Encoded:
     seconds: float
 
 
-def encode_items(config: Config) -> Encoded:
+def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda encoder: encoder) -> Encoded:
     """Encode the texts of all items of a data set's ``.item`` file that the cache lacks.
 
     The vectors are written on the way: an interrupted call keeps them, and another goes on from there.
 
     Args:
         config: from :func:`~recbole_longinterest.quick_start.make_config`, for LongInterest.
+        by: gives what does an encoder's work.
 
     Raises:
         ValueError: if the data set has no text to encode, or the encoder or the cache cannot be had.
@@ -44,5 +47,5 @@ def encode_items(config: Config) -> Encoded:
         raise ValueError(f"There is nothing to encode: {absent} Give --text_fields=\"['title']\", or the file.")
     started = monotonic()
     texts = list(read_texts(config, item_file).values())
-    filled = fill_cache(texts, make_encoder(config), show_progress=bool(config["show_progress"]))
+    filled = fill_cache(texts, by(make_encoder(config)), show_progress=bool(config["show_progress"]))
     return Encoded(len(texts), filled, monotonic() - started)

@@ -22,8 +22,8 @@ def fit_watched(
         trainer: of any model.
         train_data: its training loader.
         valid_data: its validation loader.
-        on_epoch: called with the epoch, counted from 0, and all validation metrics and ``valid_score``, after the epoch's
-            checkpoint is written. A model that trains at once is not watched.
+        on_epoch: called with the epoch, counted from 0, and all validation metrics and ``valid_score``, after the
+            epoch's checkpoint is written. A model that trains at once is not watched.
         options: further arguments of ``fit``.
 
     Returns:

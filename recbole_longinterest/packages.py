@@ -73,6 +73,6 @@ def require_ray(what: str) -> None:
     version = importlib.metadata.version("ray")
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < RAY:
         raise MissingPackage(
-            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {version} is installed: install with uv and the "
-            "wheel's overrides.txt (README, Install)."
+            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {version} is installed: install with uv and "
+            "the wheel's overrides.txt (README, Install)."
         )

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest import compat, packages, quick_start
+from recbole.config import Config
+
+from recbole_longinterest import compat, encode, packages, quick_start
 from recbole_longinterest.resources import resource
 
 DESCRIPTION = (
@@ -64,6 +66,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         ValueError: one sentence for what does not hold.
     """
     packages.require_ray("recbole-li tune")
+    from recbole_longinterest.search import records
     from recbole_longinterest.search.driver import Plan, search
     from recbole_longinterest.search.report import write_report
 
@@ -87,7 +90,29 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         concurrent=args.max_concurrent,
     )
     outcome = search(plan, args.output, args.resume, args.address, args.time_budget, show_progress=not args.quiet)
-    return write_report(outcome, args.output), outcome.interrupted
+    summary = write_report(outcome, args.output)
+    if outcome.trials and all(trial.status == records.ERROR for trial in outcome.trials):
+        raise ValueError(
+            f"Not one of {len(outcome.trials)} trials succeeded; {args.output / 'summary.md'} has the reasons. "
+            f"The first: {outcome.trials[0].reason}"
+        )
+    return summary, outcome.interrupted
+
+
+def encode_with_ray(config: Config, address: str | None) -> encode.Encoded:
+    """What `recbole-li encode --ray` does: :func:`~recbole_longinterest.encode.encode_items` by a whole cluster.
+
+    Args:
+        config: from :func:`~recbole_longinterest.quick_start.make_config`, for LongInterest.
+        address: Ray cluster; None is a local one.
+    """
+    packages.require_ray("recbole-li encode --ray")
+    from recbole_longinterest.search.session import ray_session
+
+    with ray_session(address):
+        from recbole_longinterest.search.encoding import ClusterEncoder
+
+        return encode.encode_items(config, ClusterEncoder)
 
 
 def _positive(text: str) -> int:

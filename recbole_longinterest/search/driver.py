@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,29 +11,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ray
 import recbole.data.utils
+from ray import tune
+from ray.tune import Callback
 from recbole.config import Config
+from tqdm import tqdm
 
 from recbole_longinterest import compat, packages, quick_start
 from recbole_longinterest.search import records
+from recbole_longinterest.search.session import ray_session
 from recbole_longinterest.search.space import Space, read_space
-
-# Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
-for _name, _value in (
-    ("RAY_USAGE_STATS_ENABLED", "0"),
-    ("RAY_AIR_NEW_OUTPUT", "0"),
-    ("RAY_CHDIR_TO_TRIAL_DIR", "0"),
-    ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
-    ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
-):
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune import Callback  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from recbole_longinterest.search.trial import Task, dataset_key, run_trial  # noqa: E402
+from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 
 PLAN = "search.json"
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
@@ -127,17 +115,18 @@ def search(
     fixed = _fixed(plan, config)
 
     try:
-        with _ray(address):
+        with ray_session(address):
             task = Task(config["model"], config["dataset"], fixed, output, {})
-            task.datasets.update(_share_datasets(task, space))
-            total = plan.trials if settings is None else len(settings)
+            with _without_warnings():
+                task.datasets.update(_share_datasets(task, space))
+            total = (plan.trials or 1) if settings is None else len(settings)
             watch = _Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
             interrupted = _run(plan, space, settings, task, config, watch, time_budget)
     except KeyboardInterrupt:
         interrupted = True
 
     trials = records.read_trials(output, config["valid_metric_bigger"])
-    best = trials[0] if trials and trials[0].checkpoint else None
+    best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
     if interrupted or best is None:
         return Outcome(plan, config["valid_metric"], trials, None, best.best if best else None, interrupted)
     return Outcome(plan, config["valid_metric"], trials, _test(best), best.best, False)
@@ -217,19 +206,14 @@ def _fixed(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """A Ray of its own, or a cluster's; one that the process has is used and left."""
-    if ray.is_initialized():
-        yield
-        return
-    local = {"include_dashboard": False} if address is None else {}
-    for name in ("ray", "ray.tune", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+def _without_warnings() -> Iterator[None]:
+    """What the first config has warned of is not said again by each of the others."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        ray.shutdown()
+        logging.disable(before)
 
 
 def _share_datasets(task: Task, space: Space) -> dict[str, ray.ObjectRef]:
@@ -295,7 +279,10 @@ def _run(
         grid = tuner.fit()
     shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
     over = time_budget is not None and time.monotonic() - begin >= time_budget
-    return not over and any(not trial.is_finished() for trial in grid._experiment_analysis.trials)
+    begun = grid._experiment_analysis.trials
+    folders = [records.folder_of(task.output, trial.config["setting"]) for trial in begun]
+    left = len(begun) < watch.total or any(records.read_end(folder)[0] == records.UNFINISHED for folder in folders)
+    return left and not over
 
 
 def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
@@ -311,7 +298,7 @@ def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
 
 
 def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> Any:  # noqa: ANN401
-    """Settings chosen by what the ones before gave; those of a search that goes on come first, and are not run again."""
+    """Settings chosen by what the ones before gave; those of a search that goes on come first, without training."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
@@ -330,7 +317,7 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
 class _Watch(Callback):
     """Writes down how trials end, and shows how far the search is."""
 
-    def __init__(self, output: Path, bigger: bool, metric: str, total: int | None, show: bool) -> None:
+    def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
         self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
         self.bar: Any = None
 
@@ -359,8 +346,8 @@ class _Watch(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
         """A trial failed."""
         folder = records.folder_of(self.output, trial.config["setting"])
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_setting(folder, trial.config["setting"])
+        if not folder.is_dir():  # its worker died before it could write a word
+            records.begin(folder, trial.config["setting"], "")
         records.end(folder, records.ERROR, _reason(trial))
         self._show()
 

@@ -1,7 +1,8 @@
 """What a search keeps of its trials: a folder each, plain files, whole at any moment.
 
-``trials/<id>/setting.json`` is what was drawn, ``epochs.jsonl`` has a line an evaluated epoch, ``end.json`` how it
-ended; beside them stand the checkpoint and the log. None of it is Ray's, so that a search can be read without ray.
+``trials/<id>/trial.json`` is what was drawn and where it runs, ``epochs.jsonl`` has a line an evaluated epoch,
+``end.json`` how it ended; beside them stand the checkpoint and the log. None of it is Ray's, so that a search can be
+read without ray.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TRIALS = "trials"
-END = "end.json"
+TRIAL, END = "trial.json", "end.json"
 FINISHED, STOPPED, ERROR, UNFINISHED = "finished", "stopped early", "failed", "unfinished"
 
 
@@ -26,6 +27,7 @@ class Trial:
         name: its folder's name.
         folder: where its files are.
         setting: the values drawn for it.
+        node: Ray's name of the machine that it ran on last.
         epochs: metrics on the validation data, ``valid_score``, ``epoch`` (from 1) and ``seconds`` of training and
             evaluation so far, for every epoch in order.
         status: finished, stopped early, failed or unfinished.
@@ -36,6 +38,7 @@ class Trial:
     name: str
     folder: Path
     setting: dict[str, Any]
+    node: str
     epochs: Sequence[dict[str, float]]
     status: str
     reason: str
@@ -67,7 +70,7 @@ def folder_of(output: Path, setting: dict[str, Any]) -> Path:
     return output / TRIALS / sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def begin(folder: Path, setting: dict[str, Any]) -> None:
+def begin(folder: Path, setting: dict[str, Any], node: str) -> None:
     """A trial starts, or goes on.
 
     Raises:
@@ -77,12 +80,7 @@ def begin(folder: Path, setting: dict[str, Any]) -> None:
     status, reason = read_end(folder)
     if status == ERROR:
         raise RuntimeError(reason)
-    write_setting(folder, setting)
-
-
-def write_setting(folder: Path, setting: dict[str, Any]) -> None:
-    """What was drawn for a trial."""
-    write_text(folder / "setting.json", json.dumps(setting, indent=1))
+    write_text(folder / TRIAL, json.dumps({"setting": setting, "node": node}, indent=1))
 
 
 def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
@@ -128,10 +126,13 @@ def read_trials(output: Path, bigger: bool) -> list[Trial]:
     """All trials of a search, the best first."""
     found = []
     for folder in sorted((output / TRIALS).glob("*/")):
-        file = folder / "setting.json"
+        file = folder / TRIAL
         if file.is_file():
-            setting = json.loads(file.read_text(encoding="utf-8"))
-            found.append(Trial(folder.name, folder, setting, read_epochs(folder), *read_end(folder), bigger))
+            begun = json.loads(file.read_text(encoding="utf-8"))
+            ended = read_end(folder)
+            found.append(
+                Trial(folder.name, folder, begun["setting"], begun["node"], read_epochs(folder), *ended, bigger)
+            )
     return sorted(found, key=lambda trial: -trial.score if bigger else trial.score)
 
 

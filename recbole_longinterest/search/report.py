@@ -106,11 +106,13 @@ def _write_csv(outcome: Outcome, path: Path) -> None:
     metrics = [name for name in metrics if name not in ("epoch", "seconds", "valid_score")]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["trial", "status", "reason", "valid_score", "best_epoch", "epochs", "seconds", *metrics, *settings])
+    rows.writerow(
+        ["trial", "status", "reason", "node", "valid_score", "best_epoch", "epochs", "seconds", *metrics, *settings]
+    )
     for trial in outcome.trials:
         best, last = trial.best or {}, trial.epochs[-1] if trial.epochs else {}
         rows.writerow(
-            [trial.name, trial.status, trial.reason, best.get("valid_score"), best.get("epoch")]
+            [trial.name, trial.status, trial.reason, trial.node, best.get("valid_score"), best.get("epoch")]
             + [last.get("epoch", 0), last.get("seconds")]
             + [best.get(name) for name in metrics]
             + [trial.setting.get(name) for name in settings]

@@ -56,7 +56,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
     """
     setting = given["setting"]
     folder = records.folder_of(task.output, setting)
-    records.begin(folder, setting)
+    records.begin(folder, setting, ray.get_runtime_context().get_node_id())
     for epoch in records.read_epochs(folder):
         tune.report(epoch)
     if records.read_end(folder)[0] != records.UNFINISHED:

@@ -1,0 +1,81 @@
+"""What a search costs beside the same epochs in one process: 8 trials of one epoch against 8 epochs.
+
+    uv run benchmarks/tune.py
+
+Both train LongInterest on ml-100k on all cores, three times in turn; Ray's start and the making of the data set, which
+both do once, are left out. The ratio of the medians is what counts.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+EPOCHS = 8
+SILENT = {"show_progress": False, "state": "ERROR"}
+
+
+def main() -> None:
+    """Measure in fresh processes, in turn, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="LongInterest")
+    parser.add_argument("--child", choices=("one process", "search"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        seconds = one_process(args.model) if args.child == "one process" else by_search(args.model)
+        sys.stdout.write(json.dumps(seconds) + "\n")
+        return
+    times: dict[str, list[float]] = {"one process": [], "search": []}
+    for _ in range(args.repeats):
+        for way, measured in times.items():
+            command = [sys.executable, __file__, "--child", way, "--model", args.model]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            measured.append(json.loads(done.stdout.splitlines()[-1]))
+    medians = {way: statistics.median(measured) for way, measured in times.items()}
+    for way, median in medians.items():
+        sys.stdout.write(f"{way:12} {median:7.1f} s ({min(times[way]):.1f} to {max(times[way]):.1f})\n")
+    sys.stdout.write(f"ratio        {medians['search'] / medians['one process']:7.2f}\n")
+
+
+def one_process(model: str) -> float:
+    """Seconds of 8 epochs, each with its evaluation, on all cores; the data set is there."""
+    import recbole.data.utils
+
+    from recbole_longinterest import compat, quick_start
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"epochs": EPOCHS, "stopping_step": 100, "checkpoint_dir": folder, **SILENT}
+        with compat.command_line(()):
+            config = quick_start.make_config(model, "ml-100k", config_dict=settings)
+        dataset = recbole.data.utils.create_dataset(config)
+        if hasattr(dataset, "text_source"):
+            dataset.text_source.matrix()
+        begin = time.perf_counter()
+        quick_start.train(config, dataset=dataset)
+        return time.perf_counter() - begin
+
+
+def by_search(model: str) -> float:
+    """Seconds of 8 trials of one epoch, from the first trial's begin to the last one's end, by their files."""
+    from recbole_longinterest.search import driver
+
+    with tempfile.TemporaryDirectory() as folder:
+        space, output = Path(folder, "space.yaml"), Path(folder, "search")
+        space.write_text("learning_rate: {uniform: [0.001, 0.003]}\n")
+        fixed = {"epochs": 1, **SILENT}
+        driver.search(
+            driver.Plan(model, "ml-100k", str(space), trials=EPOCHS, fixed=fixed, scheduler="none"),
+            output,
+            show_progress=False,
+        )
+        begin = min(file.stat().st_mtime for file in output.glob("trials/*/trial.json"))
+        return max(file.stat().st_mtime for file in output.glob("trials/*/end.json")) - begin
+
+
+if __name__ == "__main__":
+    main()

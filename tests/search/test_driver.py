@@ -1,0 +1,284 @@
+"""Searches on a small data set, in a Ray of their own; those that are killed run as a user's command."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_longinterest import quick_start
+from recbole_longinterest.search import records
+from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
+
+pytestmark = pytest.mark.slow
+FIXED: dict[str, Any] = {
+    **{"epochs": 4, "embedding_size": 8, "hidden_size": 8, "show_progress": False, "state": "ERROR"},
+    **{"one_pass": True, "exact_order": True, "loss_type": "CE", "valid_metric": "NDCG@10", "train_batch_size": 64},
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One local Ray for the searches in this process."""
+    from recbole_longinterest.search.session import ray_session
+
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
+    with ray_session(None):
+        yield
+
+
+@pytest.fixture
+def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., Any]:
+    """Plan of a search over GRU4Rec; the space is a text."""
+
+    def make(space: str = "learning_rate: {loguniform: [0.001, 0.1]}\n", **changes: Any) -> Any:
+        from recbole_longinterest.search.driver import Plan
+
+        root = write_dataset("tiny", synthetic_inter(), synthetic_item())
+        file = tmp_path / "space.yaml"
+        file.write_text(space)
+        fixed = {**FIXED, "data_path": str(root), **changes.pop("fixed", {})}
+        base = Plan("GRU4Rec", "tiny", str(file), trials=3, fixed=fixed, concurrent=2)
+        return replace(base, **changes)
+
+    return make
+
+
+def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.search.report import write_report
+
+    output = tmp_path / "out"
+    space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\ndropout_prob: 0.1\n"
+    outcome = search(plan(space), output, show_progress=False)
+    text = write_report(outcome, output)
+    assert not outcome.interrupted
+    assert [trial.status for trial in outcome.trials].count(records.FINISHED) >= 1
+    scores = [trial.score for trial in outcome.trials]
+    assert scores == sorted(scores, reverse=True)
+
+    # The winner's file, run by itself, gives its figures to the last digit.
+    again = quick_start.run(quick_start.make_config(config_files=[output / "best.yaml"]))
+    assert again.best_valid_score == outcome.trials[0].score
+    assert again.best_valid_result == {n: v for n, v in outcome.valid_result.items() if n in again.best_valid_result}
+    assert again.test_result == outcome.test_result
+
+    rows = list(csv.DictReader((output / "trials.csv").open()))
+    assert [float(row["valid_score"]) for row in rows] == scores
+    assert {row["MAX_ITEM_LIST_LENGTH"] for row in rows} <= {"3", "6"} and rows[0]["node"]
+    assert f"{outcome.test_result['ndcg@10']:.4f}" in text and text == (output / "summary.md").read_text()
+    for picture in ("progress.png", "settings.png"):
+        assert (output / picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (output / "best.pth").is_file()
+    others = outcome.trials[1:]
+    assert all(trial.checkpoint is None for trial in others)
+    assert not (output / "ray").exists()
+
+    with pytest.raises(ValueError, match=r"holds a search\. Give --resume"):
+        search(plan(space), output)
+    with pytest.raises(ValueError, match="scheduler is 'none' and was 'asha'"):
+        search(plan(space, scheduler="none"), output, resume=True)
+    more = search(plan(space, trials=5), output, resume=True, show_progress=False)
+    assert len(more.trials) == 5 and {trial.name for trial in outcome.trials} < {trial.name for trial in more.trials}
+
+
+def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.search.report import write_report
+
+    space = "n_heads: {choice: [2, 3]}\nlearning_rate: {choice: [0.01, 1.0e+30]}\n"
+    sas = plan(
+        space, model="SASRec", search="grid", trials=None, scheduler="none", fixed={"n_layers": 1, "inner_size": 8}
+    )
+    outcome = search(sas, tmp_path / "out", show_progress=False)
+    by_setting = {(t.setting["n_heads"], t.setting["learning_rate"]): t for t in outcome.trials}
+    assert by_setting[2, 0.01].status == records.FINISHED and len(by_setting[2, 0.01].epochs) == 4
+    assert "multiple of the number of attention heads" in by_setting[3, 0.01].reason
+    assert "nan" in by_setting[2, 1e30].reason.lower()
+    assert {t.status for t in outcome.trials[1:]} == {records.ERROR}
+    assert outcome.trials[0].setting == {"n_heads": 2, "learning_rate": 0.01} and outcome.test_result
+    summary = write_report(outcome, tmp_path / "out")
+    assert "Failed:" in summary and "attention heads" in summary
+
+
+def test_optuna_learns_and_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.search.driver import search
+
+    space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\n"
+    first = search(plan(space, search="optuna", trials=2), tmp_path / "out", show_progress=False)
+    more = search(plan(space, search="optuna", trials=4), tmp_path / "out", resume=True, show_progress=False)
+    before, after = ({trial.name: trial.epochs for trial in out.trials} for out in (first, more))
+    assert len(before) == 2 and len(after) == 4
+    assert all(after[name] == epochs for name, epochs in before.items())  # not trained again
+
+
+@pytest.mark.parametrize("length", [3, 6])
+def test_data_and_texts_are_made_once(
+    plan: Callable[..., Any], tmp_path: Path, fake_encoder: FakeEncoder, length: int
+) -> None:
+    import ray
+
+    from recbole_longinterest.search import driver
+    from recbole_longinterest.search.space import read_space
+    from recbole_longinterest.search.trial import Task, dataset_key
+
+    fixed = {"text_fields": ["title"], "text_dim": 4}
+    li = plan(
+        "MAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\ndropout_prob: {uniform: [0, 1]}\n", model="LongInterest", fixed=fixed
+    )
+    task = Task("LongInterest", "tiny", li.fixed, tmp_path, {})
+    task.datasets.update(driver._share_datasets(task, read_space(Path(li.space))))
+    assert len(task.datasets) == 2
+    config = task.config({"MAX_ITEM_LIST_LENGTH": length, "dropout_prob": 0.3}, tmp_path / "trial")
+    encoded = len(fake_encoder.encoded)
+    dataset = ray.get(task.datasets[dataset_key(config)])
+    assert dataset.max_item_list_len == length
+    assert dataset.text_source.matrix().vectors.shape == (dataset.item_num, 4)
+    assert encoded == 20 and len(fake_encoder.encoded) == encoded  # the second window found the cache
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "message"),
+    [
+        ("lerning_rate: {uniform: [0, 1]}\n", {}, "GRU4Rec has no setting lerning_rate"),
+        ("embedding_size: {choice: [8]}\n", {}, "embedding_size is searched by .* and given as 8"),
+        ("learning_rate: {uniform: [0, 1]}\n", {"search": "grid"}, "a grid has no uniform"),
+        ("learning_rate: 0.1\n", {"fixed": {"eval_step": 0}}, "eval_step must be at least 1"),
+        ("learning_rate: 0.1\n", {"fixed": {"nproc": 2}}, "A trial is one process"),
+    ],
+)
+def test_a_plan_that_does_not_hold(
+    plan: Callable[..., Any], tmp_path: Path, space: str, changes: dict[str, Any], message: str
+) -> None:
+    from recbole_longinterest.search.driver import search
+
+    with pytest.raises(ValueError, match=message):
+        search(plan(space, **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+
+def command(plan: Any, output: Path, *more: str) -> list[str]:
+    settings = [f"--{name}={value}" for name, value in plan.fixed.items()]
+    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = start + "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
+    return [sys.executable, "-c", code, "tune", "--model", plan.model, "--dataset", "tiny", "--space", plan.space,
+            "--trials", str(plan.trials), "--scheduler", "none", "--max-concurrent", "2", "--output", str(output),
+            "--quiet", *settings, *more]  # fmt: skip
+
+
+def lines(output: Path) -> dict[str, list[int]]:
+    found = {}
+    for file in (output / records.TRIALS).glob("*/epochs.jsonl"):
+        found[file.parent.name] = [json.loads(line)["epoch"] for line in file.read_text().splitlines()]
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_was_stopped_goes_on(plan: Callable[..., Any], tmp_path: Path, how: int) -> None:
+    output, epochs = tmp_path / "out", 60
+    long = plan(fixed={"epochs": epochs, "stopping_step": 100})
+    running = subprocess.Popen(command(long, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(len(done) > 5 for done in lines(output).values()))
+    running.send_signal(how)
+    out, err = running.communicate(timeout=120)
+    before = lines(output)
+    assert any(len(done) < epochs for done in before.values())
+    if how == signal.SIGINT:
+        assert running.returncode == 130, err
+        assert "with --resume goes on" in out and "Traceback" not in err
+        assert "--resume" in (output / "summary.md").read_text()
+    time.sleep(2)  # its workers notice
+
+    done = subprocess.run(command(long, output, "--resume"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    after = lines(output)
+    assert len(after) == 3
+    for name, numbers in after.items():
+        assert sorted(set(numbers)) == list(range(1, epochs + 1))
+        assert numbers[: len(before.get(name, []))] == before.get(name, [])
+        assert len(numbers) <= epochs + 1  # the epoch that ran when it was stopped, and no other, was run again
+
+
+def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    output, epochs = tmp_path / "out", 60
+    long = plan(trials=2, fixed={"epochs": epochs, "stopping_step": 100})
+    running = subprocess.Popen(command(long, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(len(done) > 3 for done in lines(output).values()))
+    workers = [p for p in psutil.Process(running.pid).children(recursive=True) if "ray::Impl" in " ".join(p.cmdline())]
+    assert workers
+    workers[0].kill()
+    _, err = running.communicate(timeout=400)
+    assert running.returncode == 0, err[-3000:]
+    trials = records.read_trials(output, bigger=True)
+    assert {trial.status for trial in trials} == {records.FINISHED}
+    assert all(len(trial.epochs) == epochs for trial in trials)
+
+
+TWO_NODES = """
+import json, os, sys, threading, time
+from pathlib import Path
+from recbole_longinterest.search import records
+from recbole_longinterest.search.driver import Plan, search
+from ray.cluster_utils import Cluster
+import ray
+
+plan, output = Plan(**json.loads(sys.argv[1])), Path(sys.argv[2])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+second = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False)
+
+def kill():
+    nodes = set()
+    while True:
+        trials = records.read_trials(output, True)
+        nodes |= {t.node for t in trials if t.epochs}
+        if len(nodes) == 2 and any(t.status == records.FINISHED for t in trials) and any(
+            t.node == second.node_id and t.status == records.UNFINISHED and t.epochs for t in trials
+        ):
+            break
+        time.sleep(0.05)
+    print("FINISHED", sorted(t.name for t in trials if t.status == records.FINISHED), flush=True)
+    print("NODES", len(nodes), flush=True)
+    cluster.remove_node(second, allow_graceful=False)
+
+threading.Thread(target=kill, daemon=True).start()
+outcome = search(plan, output, show_progress=False)
+print("STATUS", sorted((t.name, t.status, len(t.epochs)) for t in outcome.trials), flush=True)
+os._exit(0)
+"""
+
+
+def test_two_nodes_and_one_dies(plan: Callable[..., Any], tmp_path: Path, python: Callable[..., Any]) -> None:
+    long = plan(trials=5, scheduler="none", concurrent=None, fixed={"epochs": 40, "stopping_step": 100})
+    out = python(TWO_NODES, json.dumps(long.__dict__), str(tmp_path / "out")).stdout
+    printed = dict(line.split(" ", 1) for line in out.splitlines() if line.split(" ", 1)[0].isupper())
+    assert printed["NODES"] == "2"
+    ended = {name: (status, epochs) for name, status, epochs in eval(printed["STATUS"])}
+    assert len(ended) == 5
+    assert all(value == (records.FINISHED, 40) for value in ended.values()), ended
+    assert all(name in ended for name in eval(printed["FINISHED"]))
+
+
+def test_the_command_is_silent_about_ray_until_used() -> None:
+    code = "import sys; from recbole_longinterest import cli; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0

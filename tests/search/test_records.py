@@ -1,0 +1,55 @@
+"""The plain files of a search."""
+
+from pathlib import Path
+
+import pytest
+
+from recbole_longinterest.search import records
+
+
+def trial(output: Path, number: int, scores: list[float], status: str = records.FINISHED) -> Path:
+    folder = records.folder_of(output, {"n": number})
+    records.begin(folder, {"n": number}, "node")
+    for epoch, score in enumerate(scores, 1):
+        records.add_epoch(folder, {"epoch": epoch, "valid_score": score, "seconds": float(epoch)})
+    (folder / "model.pth").touch()
+    (folder / "model.pth.last").touch()
+    if status != records.UNFINISHED:
+        records.end(folder, status, "because" if status == records.ERROR else "")
+    return folder
+
+
+def test_the_best_comes_first(tmp_path: Path) -> None:
+    for number, scores in enumerate([[0.1, 0.3], [0.4, 0.2], [0.2]]):
+        trial(tmp_path, number, scores)
+    trial(tmp_path, 3, [0.9], records.ERROR)
+    best, *_, last = records.read_trials(tmp_path, bigger=True)
+    assert (best.setting, best.best) == ({"n": 1}, {"epoch": 1, "valid_score": 0.4, "seconds": 1.0})
+    assert (last.setting, last.reason) == ({"n": 3}, "because")  # a failed trial never wins
+    assert records.read_trials(tmp_path, bigger=False)[0].setting == {"n": 0}
+
+
+def test_losers_lose_their_checkpoints(tmp_path: Path) -> None:
+    lost, won = trial(tmp_path, 0, [0.1]), trial(tmp_path, 1, [0.2])
+    running = trial(tmp_path, 2, [0.05], records.UNFINISHED)
+    records.prune(records.read_trials(tmp_path, bigger=True))
+    assert not list(lost.glob("*.pth*"))
+    assert len(list(won.glob("*.pth*"))) == len(list(running.glob("*.pth*"))) == 2
+
+
+def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path) -> None:
+    folder = trial(tmp_path, 0, [0.1, 0.2], records.UNFINISHED)
+    records.add_epoch(folder, {"epoch": 2, "valid_score": 0.25, "seconds": 3.0})
+    with (folder / "epochs.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "val')
+    assert [epoch["valid_score"] for epoch in records.read_epochs(folder)] == [0.1, 0.25]
+
+
+def test_the_first_end_counts_and_a_failure_can_be_forgotten(tmp_path: Path) -> None:
+    folder = trial(tmp_path, 0, [0.1], records.ERROR)
+    records.end(folder, records.STOPPED)
+    with pytest.raises(RuntimeError, match="because"):
+        records.begin(folder, {"n": 0}, "node")
+    records.forget_failures(tmp_path)
+    records.begin(folder, {"n": 0}, "node")
+    assert records.read_end(folder) == (records.UNFINISHED, "")
