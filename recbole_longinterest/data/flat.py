@@ -249,6 +249,9 @@ class FlatSequentialDataset(SequentialDataset):
 
     def training_events(self) -> Tensor:
         """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
+        if not isinstance(self.inter_feat, LogRows):  # of benchmark files
+            shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_id_list_field)])
+            return torch.bincount(shown[shown > 0], minlength=self.item_num)
         items = self.event_log[self.item_id_list_field]
         return torch.bincount(items[self.events_of_rows()].long(), minlength=self.item_num)
 
