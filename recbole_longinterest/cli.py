@@ -11,6 +11,7 @@ from typing import Any
 import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start
 from recbole_longinterest.compare import command as compare
+from recbole_longinterest.data.prepare import command as prepare
 from recbole_longinterest.search import command as tune
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
@@ -39,10 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
     )
     _add_encode_arguments(commands)
+    prepare.add_arguments(commands)
     tune.add_arguments(commands)
     compare.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
-    return COMMANDS[args.command](args, settings)
+    return COMMANDS[args.command](args, settings + _data_path(args))
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +55,7 @@ def run_script(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {recbole_longinterest.__version__}")
     _add_run_arguments(parser)
     args, settings = parser.parse_known_args(argv)
-    return run_command(args, settings)
+    return run_command(args, settings + _data_path(args))
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +70,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
     parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
 def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -121,6 +124,12 @@ def _check_settings(settings: Sequence[str]) -> None:
             raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
 
 
+def _data_path(args: argparse.Namespace) -> list[str]:
+    """The one setting that may follow after a space, as a setting; `prepare` says the command so."""
+    data_path = getattr(args, "data_path", None)  # prepare has none
+    return [f"--data_path={data_path}"] if data_path else []
+
+
 def _report(model: str, dataset: str, result: quick_start.Run) -> str:
     """The results as a table."""
     valid = result.best_valid_result or {}
@@ -147,6 +156,7 @@ def _add_encode_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has
     parser.add_argument("--ray", action="store_true", help="let all cores and GPUs of a Ray cluster encode")
     parser.add_argument("--address", metavar="RAY", help="that cluster, as 'auto' or host:port (default: a local Ray)")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
 def encode_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -221,4 +231,23 @@ def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     return _told(work, "stopped; the same command goes on from there.")
 
 
-COMMANDS = {"run": run_command, "encode": encode_command, "tune": tune_command, "compare": compare_command}
+def prepare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Turn raw files into atomic files as the arguments say; the report and errors go to the terminal.
+
+    Args:
+        args: see :mod:`recbole_longinterest.data.prepare.command`.
+        settings: what is left of the command line.
+
+    Returns:
+        Exit code.
+    """
+    return _told(lambda: prepare.run(args, settings), "stopped; nothing is written.")
+
+
+COMMANDS = {
+    "run": run_command,
+    "encode": encode_command,
+    "prepare": prepare_command,
+    "tune": tune_command,
+    "compare": compare_command,
+}

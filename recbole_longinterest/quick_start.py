@@ -196,7 +196,7 @@ def known_keys(config: Config) -> set[str]:
     """Every setting that a config's model and data may have."""
     known = set(config.internal_config_dict) | UNNAMED_KEYS
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
-        known |= {"exact_order", "lean_sequences", "one_pass"}
+        known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
     for names in config.parameters.values():
         known.update(names)
     source = inspect.getsource(sys.modules[config.model_class.__module__])

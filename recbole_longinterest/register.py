@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import recbole.config.configurator as configurator
@@ -31,6 +32,8 @@ MODEL = "LongInterest"
 DATA_KEYS = (
     "exact_order",
     "BEHAVIOR_FIELD",
+    "behavior_map",
+    "target_behavior",
     "text_fields",
     "text_template",
     "text_encoder",
@@ -88,11 +91,15 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
     def load(self: Any, model: str, model_class: type, dataset: str) -> None:  # noqa: ANN401
         original(self, model, model_class, dataset)
         internal, external = self.internal_config_dict, self.external_config_dict
+        data_path = external.get("data_path", internal.get("data_path"))
+        beside = Path(str(data_path)) / "dataset_configs" / f"{dataset}.yaml"  # written by recbole-li prepare
         if model == MODEL:
             # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             for path in (resource("properties", f"{MODEL}.yaml"), resource("dataset_configs", f"{dataset}.yaml")):
                 if path.is_file():
                     self._update_internal_config_dict(path)
+        if beside.is_file():
+            self._update_internal_config_dict(beside)
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:

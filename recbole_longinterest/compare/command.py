@@ -42,6 +42,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         help="ablations of LongInterest, and the rows that keep a win honest; or the names of some ablations",
     )
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data sets'")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
 

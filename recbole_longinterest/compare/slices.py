@@ -9,6 +9,8 @@ import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
 
+from recbole_longinterest.data.normalizing import seen_in_training
+
 LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 200), (201, None))
 HEAD = 0.2  # share of the items with training events, the most frequent, that are the head
 FACTORS = 32  # of the item vectors that drift is measured in
@@ -54,9 +56,9 @@ def _drift(train: Any, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]
 
     Item vectors are the right singular vectors of the training part's user-item matrix, so that no model is favoured.
     """
-    shown = train.events_of_rows()
-    items = train.event_log[train.item_id_list_field][shown].long().numpy()
     rows = train.inter_feat
+    shown = seen_in_training(rows, len(log), with_targets=True)
+    items = train.event_log[train.item_id_list_field][shown].long().numpy()
     owner = torch.zeros(len(shown) + 1, dtype=torch.int64)
     starts = torch.unique(rows.history_start())
     owner[starts] = 1

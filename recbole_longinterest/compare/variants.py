@@ -116,6 +116,7 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
             if key.startswith("text_") and key != "text_features"
         }
     settings |= _read(resource("dataset_configs", f"{dataset}.yaml"))
+    settings |= _read(Path(given.get("data_path", "dataset"), "dataset_configs", f"{dataset}.yaml"))  # of `prepare`
     settings |= {key: value for key, value in _read(tuned).items() if key not in ("model", "dataset", "data_path")}
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
     return {**settings, **given, **variant.settings}, source

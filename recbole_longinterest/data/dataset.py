@@ -14,6 +14,7 @@ from recbole_longinterest.data.flat import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.data.normalizing import seen_in_training
 from recbole_longinterest.model.levels import rating_values
 
 
@@ -100,7 +101,8 @@ class LongInterestDataset(FlatSequentialDataset):
 
     def build(self) -> list["LongInterestDataset"]:
         """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
-        train, *held_out = super().build()
+        train, *held_out = parts = super().build()
+        self._forget_unseen_behaviors(parts)
         for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]
             if self.config["eval_args"]["mode"][phase] != "full" and isinstance(part.inter_feat, LogRows):
@@ -108,6 +110,19 @@ class LongInterestDataset(FlatSequentialDataset):
                 part.history_limit = max(part.padded_lengths().tolist(), default=1)
                 part.pads_to_limit = True
         return [train, *held_out]
+
+    def _forget_unseen_behaviors(self, parts: Sequence["LongInterestDataset"]) -> None:
+        """Behaviours that training never shows get the unknown level, 0, not an embedding that nothing has trained."""
+        field, train = self.side_fields["behavior"], parts[0]
+        if not self.features.behavior or not isinstance(train.inter_feat, LogRows):
+            return
+        behaviors = train.event_log[field].long()
+        seen = torch.zeros(self.num(self.config["BEHAVIOR_FIELD"]), dtype=torch.bool)
+        seen[behaviors[seen_in_training(train.inter_feat, len(behaviors), with_targets=False)]] = True
+        if not seen[behaviors].all():
+            known = torch.where(seen[behaviors], behaviors, 0).to(train.event_log[field].dtype)
+            for part in parts:
+                part.event_log = {**part.event_log, field: known}
 
     def training_item_counts(self) -> Tensor:
         """Training rows whose target each item is, int64 [N]."""
@@ -118,4 +133,5 @@ class LongInterestDataset(FlatSequentialDataset):
         field = self.side_fields["rating"]
         if not isinstance(self.inter_feat, LogRows):
             return rating_values(self.inter_feat[field].flatten())
-        return rating_values(self.event_log[field][self.events_of_rows(targets=False)])
+        ratings = self.event_log[field]
+        return rating_values(ratings[seen_in_training(self.inter_feat, len(ratings), with_targets=False)])

@@ -12,8 +12,17 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from torch import Tensor
 
+from recbole_longinterest.data.behaviors import (
+    behavior_field,
+    ids_of_targets,
+    read_behavior_map,
+    read_target_behaviors,
+    renamed,
+    uses_behaviors,
+)
 from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
+from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.sequences import gather_windows
 from recbole_longinterest.data.splits import by_ends, group_index, leave_out
 from recbole_longinterest.model.options import read_switch
@@ -43,6 +52,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.event_log: dict[str, Tensor] = {}
         self.exact_order = read_switch(config, "exact_order", self.default_exact_order)
         self._exact_time: Any = None
+        self._to_normalize: list[str] = []
         super().__init__(config)
         self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
 
@@ -63,6 +73,14 @@ class FlatSequentialDataset(SequentialDataset):
         super()._load_inter_feat(token, dataset_path)
         if len(self.inter_feat) == 0:
             raise ValueError(f"{Path(dataset_path) / token}.inter holds no interaction, only a header.")
+        names, field = read_behavior_map(self.config), behavior_field(self.config)
+        if uses_behaviors(self.config) and (self.benchmark_filename_list or field not in self.inter_feat):
+            raise ValueError(
+                f"behavior_map and target_behavior need the events' behaviours, and {field} is not among the columns "
+                f"loaded from {token}.inter. List it in load_col, or name the right one as BEHAVIOR_FIELD."
+            )
+        if names:
+            self.inter_feat[field] = renamed(self.inter_feat[field], names)
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
         """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""
@@ -103,6 +121,19 @@ class FlatSequentialDataset(SequentialDataset):
                 )
         super()._fill_nan()
 
+    def _normalize(self) -> None:
+        """In exact order numbers of the log keep their values until the parts are known; see :meth:`build`."""
+        if not self.exact_order or self.benchmark_filename_list:
+            super()._normalize()
+            return
+        numbers = [field for field in self.inter_feat if self.field2type[field] == FeatureType.FLOAT]
+        before = {field: self.inter_feat[field].copy() for field in numbers}
+        super()._normalize()
+        for field, values in before.items():
+            if not self.inter_feat[field].equals(values):
+                self._to_normalize.append(field)
+                self.inter_feat[field] = values
+
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def data_augmentation(self) -> None:
@@ -120,7 +151,12 @@ class FlatSequentialDataset(SequentialDataset):
         users, self._exact_time = users[order], self._exact_time[order]
 
         first = np.concatenate([[True], users[1:] != users[:-1]])
-        rows = np.flatnonzero(~first)
+        rows = np.flatnonzero(~first & self._is_target(order))
+        if len(rows) == 0 and not first.all():
+            raise ValueError(
+                f"{self.dataset_name}: no event of target_behavior: {self.config['target_behavior']} has one before "
+                "it: there is nothing to predict."
+            )
         if len(rows) == 0:
             raise ValueError(
                 f"{self.dataset_name}: no user has two events, so there is nothing to predict. "
@@ -143,6 +179,14 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat = LogRows(columns, torch.from_numpy(rows), start, self.uid_field, self.item_list_length_field)
         self.inter_feat.limit, self.inter_feat.histories = self.history_limit, self._history
 
+    def _is_target(self, order: np.ndarray) -> np.ndarray:
+        """Which events may be predicted: those of ``target_behavior``; the others are context. [n_events]."""
+        names, field = read_target_behaviors(self.config), behavior_field(self.config)
+        if not names:
+            return np.ones(len(order), dtype=bool)
+        targets = ids_of_targets(names, self.field2token_id[field], self.dataset_name)
+        return np.isin(self.inter_feat[field].numpy()[order], targets)
+
     def _as_history(self, values: Tensor) -> Tensor:
         return values.to(self.history_dtype) if self.history_dtype and values.is_floating_point() else values
 
@@ -161,8 +205,10 @@ class FlatSequentialDataset(SequentialDataset):
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list[Any]:
-        """Split as RecBole does."""
+        """Split as RecBole does; then numbers that are to be normalised are, by the range of the training part."""
         parts = super().build()
+        if self._to_normalize:
+            normalize_parts(parts, self._to_normalize, {self.time_field: torch.from_numpy(self._exact_time)})
         for part in (self, *parts):
             part._exact_time = None  # 8 bytes an event, needed for sorting only
         return parts
@@ -230,30 +276,14 @@ class FlatSequentialDataset(SequentialDataset):
             return torch.full((len(self.inter_feat),), self.max_item_list_len)
         return self._length(self.inter_feat)
 
-    def events_of_rows(self, targets: bool = True) -> Tensor:
-        """Which events of the log the rows show.
-
-        Args:
-            targets: the rows' own events, too, not their histories alone.
-
-        Returns:
-            bool [n_events].
-        """
-        start, position = self.inter_feat.history_start(), self.inter_feat.position.long()
-        edge = torch.zeros(len(self.event_log[self.item_id_list_field]) + 1, dtype=torch.int64)
-        last = torch.full_like(edge, -1).scatter_reduce_(0, start, position, "amax")  # of each user, at its first event
-        opened = (last >= 0).nonzero().flatten()
-        edge.index_add_(0, opened, torch.ones_like(opened))
-        edge.index_add_(0, last[opened] + int(targets), -torch.ones_like(opened))
-        return edge.cumsum(0)[:-1] > 0
-
     def training_events(self) -> Tensor:
         """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
         if not isinstance(self.inter_feat, LogRows):  # of benchmark files
             shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_id_list_field)])
             return torch.bincount(shown[shown > 0], minlength=self.item_num)
         items = self.event_log[self.item_id_list_field]
-        return torch.bincount(items[self.events_of_rows()].long(), minlength=self.item_num)
+        shown = seen_in_training(self.inter_feat, len(items), with_targets=True)
+        return torch.bincount(items[shown].long(), minlength=self.item_num)
 
     def _history(self, field: str, rows: LogRows) -> Tensor:
         """A history field of rows, [B, L]."""
@@ -303,10 +333,10 @@ def wants_flat_log(config: Any) -> bool:  # noqa: ANN401
         config: RecBole's config.
 
     Raises:
-        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False.
+        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key is none.
     """
     lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
-    return lean or one_pass or config["exact_order"] is not None
+    return lean or one_pass or config["exact_order"] is not None or uses_behaviors(config)
 
 
 def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:

@@ -24,6 +24,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
     )
     parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
     parser.add_argument(
         "--space",
         type=Path,

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from recbole_longinterest.compare import variants
+from recbole_longinterest.compare import data, variants
+from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.driver import Plan, all_ablations, read_settings
 from recbole_longinterest.resources import resource
+from tests.conftest import FakeEncoder
 
 
 def test_names_are_models_windows_and_rows() -> None:
@@ -102,3 +104,44 @@ def test_dataset_configs_hold_data_keys_only(cell: Callable[..., Any]) -> None:
         fields = content.get("load_col", {}).get("inter", [])
         for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "RATING_FIELD"):
             assert not fields or content.get(key, fields[0]) in fields, (file.name, key)
+
+
+LAYOUTS = {
+    "ml-1m": ("user_id item_id rating timestamp", "item_id movie_title:s release_year genre:s"),
+    "amazon-beauty": ("user_id item_id rating timestamp", "item_id title sales_type sales_rank:f categories:s brand"),
+    "yelp": ("review_id user_id business_id stars useful:f date", "business_id item_name:s city:s categories:s"),
+    "steam": ("user_id play_hours:f product_id timestamp early_access", "app_name genres:s product_id tags:s"),
+}
+FLOATS = {"rating", "timestamp", "stars", "date"}
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_recboles_layouts_are_read_alike_by_all_models(
+    name: str, write_dataset: Callable[..., Path], fake_encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    def header(columns: str) -> str:
+        kinds = {"": "token", "s": "token_seq", "f": "float"}
+        parts = [column.partition(":") for column in columns.split()]
+        return "\t".join(f"{field}:{'float' if field in FLOATS else kinds[kind]}" for field, _, kind in parts)
+
+    inter, item = LAYOUTS[name]
+
+    def line(columns: str, user: int, event: int) -> str:
+        values = {"user_id": f"u{user}", "timestamp": str(10**9 + event), "date": str(10**9 + event)}
+        items = {field: f"i{(user + event) % 9}" for field in ("item_id", "business_id", "product_id")}
+        fields = [column.partition(":")[0] for column in columns.split()]
+        return "\t".join({**values, **items}.get(field, "3") for field in fields)
+
+    events = [line(inter, user, event) for user in range(8) for event in range(5)]
+    items = [line(item, 0, event) for event in range(9)]
+    root = write_dataset(name, "\n".join([header(inter), *events]) + "\n", "\n".join([header(item), *items]) + "\n")
+    found = []
+    for model in ("LongInterest", "GRU4Rec"):
+        settings, _ = variants.settings_of(variants.variant_of(model), name, {"data_path": str(root), "text_dim": 2})
+        made = Cell(name, model, model, 1, settings, "", "", "", tmp_path / "out")
+        dataset = data.make_dataset(made.config())
+        found.append(data.fingerprint(dataset, dataset.build()))
+        if model == "LongInterest":
+            assert dataset.features.text and dataset.features.time
+            assert dataset.features.rating == (name != "steam")
+    assert found[0] == found[1] and (found[0].users, found[0].items, found[0].interactions) == (8, 9, 40)

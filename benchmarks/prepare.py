@@ -1,0 +1,82 @@
+"""Rows a second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to atomic files.
+
+    python benchmarks/prepare.py --rows 20000000
+
+The synthetic log has as many users and movies a row as ml-20m; popularity falls as a power law. The command runs in a
+process of its own, from reading the file to the last file written, with the reports, duplicates and an iterated 5-core.
+Pages that the system caches for the file are not counted as memory. The exit code is 1 if a bar is missed.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+ROWS_A_SECOND = 300_000
+GIGABYTES = 8.0
+ROWS_A_USER, ROWS_A_MOVIE = 144, 750  # of ml-20m
+PART = 1_000_000
+RUN = "import sys; from recbole_longinterest.cli import main; sys.exit(main())"
+
+
+def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
+    """A log as ratings.csv has it, in random order of users."""
+    rng = np.random.default_rng(seed)
+    users, movies = max(rows // ROWS_A_USER, 1), max(rows // ROWS_A_MOVIE, 1)
+    head = pa.schema(
+        [("userId", pa.int64()), ("movieId", pa.int64()), ("rating", pa.float64()), ("timestamp", pa.int64())]
+    )
+    with pa.csv.CSVWriter(path, head) as writer:
+        for start in range(0, rows, PART):
+            n = min(PART, rows - start)
+            columns = [
+                rng.integers(1, users + 1, n),
+                (movies * rng.random(n) ** 3).astype(np.int64) + 1,
+                rng.integers(1, 11, n) / 2,
+                rng.integers(789_652_009, 1_427_784_002, n) * (1000 if milliseconds else 1),
+            ]
+            writer.write_table(pa.table(columns, schema=head))
+
+
+def main() -> int:
+    """Run the benchmark and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--milliseconds", action="store_true", help="times in milliseconds")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "ratings.csv"
+        write_log(log, args.rows, args.milliseconds, args.seed)
+        seconds = []
+        for repeat in range(args.repeats):
+            words = ["prepare", "csv", str(log), "--user", "userId", "--item", "movieId", "--time", "timestamp"]
+            words += ["--rating", "rating", "--core", "5", "--name", "log", "--output", f"{folder}/{repeat}"]
+            start = perf_counter()
+            subprocess.run([sys.executable, "-c", RUN, *words], check=True)
+            seconds.append(perf_counter() - start)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak, busy = used.ru_maxrss * 1024 / 1e9, (used.ru_utime + used.ru_stime) / args.repeats
+        size = log.stat().st_size / 1e6
+    speed = args.rows / float(np.median(seconds))
+    sys.stdout.write(
+        f"\n{args.rows:,} rows, {size:.0f} MB of CSV, {args.repeats} repeat(s)\n"
+        f"{speed:,.0f} rows/s, {np.median(seconds):.1f} s in all (the bar is {ROWS_A_SECOND:,} rows/s)\n"
+        f"{busy:.1f} s of a core ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})\n"
+        f"{peak:.2f} GB at the peak (the bar is {GIGABYTES:g} GB)\n"
+    )
+    return 0 if speed >= ROWS_A_SECOND and peak < GIGABYTES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

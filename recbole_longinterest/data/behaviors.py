@@ -1,0 +1,85 @@
+"""Behaviours of the events: renamed before they get ids, and those of them that are targets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+DEFAULT_FIELD = "behavior"
+
+
+def behavior_field(config: Any) -> str:  # noqa: ANN401 - RecBole's Config
+    """Field of the behaviours; LongInterest's yaml names it, those of RecBole's models do not."""
+    return config["BEHAVIOR_FIELD"] or DEFAULT_FIELD
+
+
+def read_behavior_map(config: Any) -> Mapping[str, str]:  # noqa: ANN401
+    """``behavior_map``: behaviour in the file -> name that takes its place; behaviours it does not name stay.
+
+    Raises:
+        ValueError: if it is no mapping of names.
+    """
+    names = config["behavior_map"]
+    if names is None:
+        return {}
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) and name for pair in names.items() for name in pair
+    ):
+        raise ValueError(f"behavior_map must map names to names, as {{detail: view, buy: purchase}}; got {names!r}.")
+    return names
+
+
+def read_target_behaviors(config: Any) -> list[str]:  # noqa: ANN401
+    """``target_behavior``: the behaviour, or behaviours, whose events are targets; empty if all events are.
+
+    Raises:
+        ValueError: if it is neither a name nor a list of names.
+    """
+    target = config["target_behavior"]
+    names = [] if target is None else [target] if isinstance(target, str) else target
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"target_behavior must be a behaviour, a list of some, or empty; got {target!r}.")
+    return names
+
+
+def uses_behaviors(config: Any) -> bool:  # noqa: ANN401
+    """Whether ``behavior_map`` or ``target_behavior`` is set, which the flat log alone knows."""
+    return bool(read_behavior_map(config) or read_target_behaviors(config))
+
+
+def renamed(column: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - a column of pandas
+    """A column of behaviours under other names.
+
+    Args:
+        column: categorical or strings, [n].
+        names: behaviour -> other name.
+
+    Returns:
+        The column, of the same kind, [n].
+    """
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.map(lambda name: names.get(name, name), na_action="ignore")
+    old = column.cat.categories
+    new, merged = np.unique([names.get(name, name) for name in old], return_inverse=True)
+    codes = np.append(merged, -1)[column.cat.codes.to_numpy()]
+    return pd.Series(pd.Categorical.from_codes(codes, new.astype(object)), index=column.index, name=column.name)
+
+
+def ids_of_targets(names: list[str], known: Mapping[str, int], where: str) -> NDArray[np.int64]:
+    """Ids of the target behaviours.
+
+    Args:
+        names: from :func:`read_target_behaviors`.
+        known: behaviour -> id, with the padding.
+        where: data set, for the message.
+
+    Raises:
+        ValueError: for a behaviour that the data has not got.
+    """
+    missing = [name for name in names if name not in known]
+    if missing:
+        have = ", ".join(str(name) for name in known if known[name])
+        raise ValueError(f"target_behavior: {', '.join(missing)} is no behaviour of {where}, which has: {have}.")
+    return np.array([known[name] for name in names], dtype=np.int64)

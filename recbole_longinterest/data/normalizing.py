@@ -1,0 +1,63 @@
+"""Numbers of the log scaled to the range that the training part has; RecBole takes the range of all parts."""
+
+from collections.abc import Sequence
+from logging import getLogger
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest.data.log_rows import LogRows
+
+
+def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor:
+    """Events that the training rows show: those up to each user's last training row.
+
+    Args:
+        rows: of the training part.
+        n_events: events of the log.
+        with_targets: count the last row's own event too, which is a target only.
+
+    Returns:
+        bool [n_events].
+    """
+    seen = torch.zeros(n_events + 2, dtype=torch.int64)
+    last = torch.full_like(seen, -1)
+    last.scatter_reduce_(0, rows.history_start(), rows.position.long() + int(with_targets), "amax")
+    opened = last >= 0
+    seen.index_add_(0, opened.nonzero().flatten(), torch.ones(int(opened.sum()), dtype=torch.int64))
+    seen.index_add_(0, last[opened], torch.full((int(opened.sum()),), -1, dtype=torch.int64))
+    return seen.cumsum(0)[:n_events] > 0
+
+
+def normalize_parts(parts: Sequence[Any], fields: Sequence[str], exact: dict[str, Tensor]) -> None:
+    """Scale fields of the log, so that the training part lies in 0..1; values of later parts may lie outside.
+
+    Args:
+        parts: training part first; data sets over one flat log.
+        fields: columns of numbers.
+        exact: field -> its values over the log in full precision, [n_events], where the log holds them rounded.
+    """
+    train = parts[0]
+    for field in fields:
+        history_field = getattr(train, f"{field}_list_field")
+        rounded = train.inter_feat.interaction.log.get(field, train.event_log.get(history_field))
+        if rounded is None or not isinstance(train.inter_feat, LogRows):
+            continue
+        values = exact.get(field, rounded).double()
+        seen = values[seen_in_training(train.inter_feat, len(values), with_targets=True)]
+        seen = seen[~seen.isnan()]
+        if len(seen) == 0:
+            continue
+        low, high = seen.min(), seen.max()
+        if low == high:
+            getLogger().warning(f"All the same value in [{field}] of the training part.")
+            scaled = torch.where(values.isnan(), values, torch.ones_like(values))
+        else:
+            scaled = (values - low) / (high - low)
+        for part in parts:
+            if field in part.inter_feat.interaction.log:
+                part.inter_feat.interaction.log[field] = scaled.to(rounded.dtype)
+            if history_field in part.event_log:
+                dtype = part.event_log[history_field].dtype
+                part.event_log = {**part.event_log, history_field: scaled.to(dtype)}

@@ -1,0 +1,148 @@
+"""Amazon reviews of 2014 (JSON, and Python dicts), 2018 (JSON lines) and 2023 (JSON lines, CSV splits), gz or not."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_longinterest.data.prepare.catalogue import NUMBER, TEXT, Catalogue
+from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, Tally, string_array
+from recbole_longinterest.data.prepare.delimited import Layout, find_layout, read_delimited
+from recbole_longinterest.data.prepare.dialect import Advance, Dialect
+from recbole_longinterest.data.prepare.events import Roles
+from recbole_longinterest.data.prepare.files import Source, gather, plain_name
+from recbole_longinterest.data.prepare.goods import price_of, title_of, words_of
+from recbole_longinterest.data.prepare.records import read_events, read_records, text_of
+
+ROLES = Roles("user", "item", "time", "rating")
+FIELDS = {"title": TEXT, "brand": TEXT, "categories": TEXT, "description": TEXT, "price": NUMBER}
+TEXT_FIELDS = ("title", "brand", "categories", "description")
+# 2023; 2018 and 2014. The item of 2023 is the parent, which its metadata describes.
+KEYS = {
+    "user": ("user_id", "reviewerID"),
+    "item": ("parent_asin", "asin"),
+    "time": ("timestamp", "unixReviewTime"),
+    "rating": ("rating", "overall"),
+}
+PLAIN_DAY = re.compile(r"(\d{1,2}) (\d{1,2}), ?(\d{4})")  # reviewTime: 09 13, 2009
+ASIN = re.compile(r"B[0-9A-Z]{9}|\d{9}[\dX]")
+SAMPLE = 1_000  # rows that tell which column holds the items
+
+
+def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | None = None) -> Dialect:
+    """The dialect of Amazon's files.
+
+    Args:
+        reviews: files or folders of reviews or ratings.
+        meta: files or folders of product data.
+        encoding: of CSV files, None for UTF-8 and, where a value is not, Latin-1.
+
+    Raises:
+        ValueError: for a path that does not exist, or a CSV file of another form.
+    """
+    sources, item_sources = gather(reviews), gather(meta) if meta else []
+    names = {source: _csv_columns(source, encoding) for source in sources if source.suffix == ".csv"}
+
+    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+        if source not in names:
+            return read_events(source, ROLES.columns, lambda record: [_review(record)], advance)
+        layout, columns = names[source]
+        return _renamed(read_delimited(source, layout, list(columns.values()), advance), columns)
+
+    def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+        for source in item_sources:
+            _describe(source, catalogue, tally, advance)
+
+    return Dialect(
+        label="Amazon reviews",
+        name=plain_name(reviews[0]),
+        roles=ROLES,
+        sources=sources,
+        chunks=chunks,
+        duplicates="last",
+        kinds=FIELDS if meta else {},
+        item_sources=item_sources,
+        describe=describe,
+        text_fields=TEXT_FIELDS if meta else (),
+    )
+
+
+def _review(record: Mapping[str, Any]) -> dict[str, str | None]:
+    row = {
+        name: next((text for key in keys if (text := text_of(record.get(key)))), None) for name, keys in KEYS.items()
+    }
+    if row["time"] is None:
+        day = PLAIN_DAY.fullmatch(str(record.get("reviewTime", "")).strip())
+        row["time"] = f"{day[3]}-{day[1]:0>2}-{day[2]:0>2}" if day else None
+    return row
+
+
+def _csv_columns(source: Source, encoding: str | None) -> tuple[Layout, dict[str, str]]:
+    """Layout of a CSV file, and its column of each role."""
+    layout = find_layout(source, encoding)
+    columns = {role: next((key for key in keys if key in layout.names), None) for role, keys in KEYS.items()}
+    if any(name is not None for name in columns.values()):
+        missing = [keys[0] for role, keys in KEYS.items() if columns[role] is None]
+        if missing:
+            raise ValueError(
+                f"{source} has no column {', '.join(missing)}; its columns are: {', '.join(layout.names)}. "
+                "Use prepare csv for a file of another form."
+            )
+        return layout, {role: str(name) for role, name in columns.items()}
+    layout = find_layout(source, encoding, header=False)
+    if len(layout.names) != len(KEYS):
+        raise ValueError(
+            f"{source} is neither a CSV file of 2023 (user_id, parent_asin, rating, timestamp) nor one of ratings "
+            f"without a header (user, item, rating, time); it starts with {', '.join(find_layout(source).names)!r}. "
+            "Use prepare csv for a file of another form."
+        )
+    first, second, rating, time = layout.names
+    if _first_holds_items(source, layout):  # 2018; the files of 2014 have the users first
+        first, second = second, first
+    return layout, {"user": first, "item": second, "rating": rating, "time": time}
+
+
+def _first_holds_items(source: Source, layout: Layout) -> bool:
+    chunk = next(read_delimited(source, layout, layout.names[:2]), None)
+    if chunk is None:
+        return False
+    columns = (chunk.columns[name][:SAMPLE].to_pylist() for name in layout.names[:2])
+    first, second = (sum(ASIN.fullmatch(value) is not None for value in column) for column in columns)
+    return first > second
+
+
+def _renamed(chunks: Iterator[Chunk], columns: Mapping[str, str]) -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield Chunk(**{**vars(chunk), "columns": {role: chunk.columns[name] for role, name in columns.items()}})
+
+
+def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+    for line, record in read_records(source, advance):
+        if record is None:
+            tally.check(bad_record(source, line), {})
+            continue
+        tally.read += 1
+        item = catalogue.wants(text_of(record.get("parent_asin")) or text_of(record.get("asin")))
+        if item is None:
+            continue
+        details = record.get("details")
+        brands = (record.get("brand"), details.get("Brand") if isinstance(details, dict) else None, record.get("store"))
+        categories = next(
+            (value for key in ("categories", "category") if (value := record.get(key))),
+            record.get("main_category") or record.get("main_cat"),
+        )
+        catalogue.describe(
+            item,
+            {
+                "title": title_of([record.get("title")], catalogue),
+                "brand": next((words for value in brands if (words := words_of(value))), ""),
+                "categories": words_of(categories),
+                "description": words_of(record.get("description")) or words_of(record.get("features")),
+                "price": price_of(record.get("price"), catalogue),
+            },
+        )
+
+
+def bad_record(source: Source, line: int) -> Chunk:
+    """What a tally is told of a line that is no record."""
+    return Chunk(str(source), {"none": string_array([])}, 0, lambda row: line, {RECORD: 1}, lambda: line)

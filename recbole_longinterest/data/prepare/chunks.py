@@ -1,0 +1,111 @@
+"""What the readers of all formats hand on: some rows of a file, and where a row stands in it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+COLUMNS = "wrong number of columns"
+RECORD = "not a record"  # a line of a JSON file
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of one file.
+
+    Attributes:
+        source: the file, as messages name it.
+        columns: column -> its values, [n_rows], pyarrow arrays; null is missing.
+        n_rows: rows.
+        line_of: line (or row) number of a row in the file.
+        bad: how many rows could not be read as rows, by reason.
+        first_bad: line of the first of these; asked for only if there is one.
+        recoded: values that were not UTF-8 and were read as Latin-1.
+        words_missing: ids such as NA and null are missing ones, as in tables, where a missing value is some word.
+    """
+
+    source: str
+    columns: Mapping[str, Any]
+    n_rows: int
+    line_of: Callable[[int], int]
+    bad: Mapping[str, int] = field(default_factory=dict)
+    first_bad: Callable[[], int] = lambda: 0
+    recoded: int = 0
+    words_missing: bool = True
+
+
+@dataclass
+class Tally:
+    """Counts what is read, dropped and changed; stops at the first bad row if it is strict.
+
+    Attributes:
+        strict: raise at the first bad row.
+        read: rows read.
+        dropped: rows dropped, by reason.
+        changed: values changed, by what was done.
+        places: the first place of each reason, as "file, line n".
+    """
+
+    strict: bool = False
+    read: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def check(
+        self,
+        chunk: Chunk,
+        refused: Mapping[str, NDArray[np.bool_]],
+        emptied: Mapping[str, NDArray[np.bool_]] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Count a chunk's rows and those to be dropped, each by the first reason that holds.
+
+        Args:
+            chunk: the rows.
+            refused: reason -> which rows it drops, [n_rows].
+            emptied: reason -> which rows lose a value to it and stay, [n_rows].
+
+        Returns:
+            Which rows stay, [n_rows].
+
+        Raises:
+            ValueError: if strict and there is a bad row, with its file and line.
+        """
+        stays = np.ones(chunk.n_rows, dtype=bool)
+        firsts: list[tuple[int, str]] = []
+        for reason, number in chunk.bad.items():
+            line = chunk.first_bad() if self.strict or reason not in self.places else 0
+            self.places.setdefault(reason, f"{chunk.source}, line {line}")
+            firsts.append((line, reason))
+            self.dropped[reason] += number
+        for counts, reasons in ((self.dropped, refused), (self.changed, emptied or {})):
+            for reason, rows in reasons.items():
+                number = int((rows & stays).sum())
+                if number:
+                    firsts.append(self._place(chunk, reason, int(np.argmax(rows & stays))))
+                    counts[reason] += number
+                    if counts is self.dropped:
+                        stays &= ~rows
+        self.read += chunk.n_rows + sum(chunk.bad.values())
+        if self.strict and firsts:
+            line, reason = min(firsts)
+            raise ValueError(
+                f"{chunk.source}, line {line}: {reason}. Mend it, or leave --strict out: then such rows are counted."
+            )
+        return stays
+
+    def _place(self, chunk: Chunk, reason: str, row: int) -> tuple[int, str]:
+        if not self.strict and reason in self.places:
+            return 0, reason
+        line = chunk.line_of(row)
+        self.places.setdefault(reason, f"{chunk.source}, line {line}")
+        return line, reason
+
+
+def string_array(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - pyarrow is untyped
+    """Strings, as a pyarrow array; None is missing."""
+    return pa.array(values, pa.large_string())

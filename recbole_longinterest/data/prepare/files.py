@@ -1,0 +1,244 @@
+"""Input files: found in folders and zips, opened whatever compresses them, read in blocks of whole lines."""
+
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+BLOCK = 8 * 2**20  # bytes read at once
+MAX_LINE = 64 * 2**20  # bytes of one line; more is no row of a table
+MAX_RATIO = 200  # unpacked bytes a packed one: tables are packed 3 to 30 times
+RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes
+OPEN_BLOCKS = 4  # blocks that one quoted value may go on for
+LOOK_BACK = 1_000  # lines, for the start of a quoted value that a block's end cuts
+GZIP_MAGIC = b"\x1f\x8b"
+UNREADABLE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError, RuntimeError, OSError)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file.
+
+    Attributes:
+        path: the file, or the zip that holds it.
+        member: its name in the zip, None outside of one.
+    """
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        """The file as messages name it."""
+        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+
+    @property
+    def name(self) -> str:
+        """File name in lower case, without folders and without ``.gz``."""
+        return Path(self.member or self.path).name.lower().removesuffix(".gz")
+
+    @property
+    def suffix(self) -> str:
+        """Last suffix of :attr:`name`, with its dot."""
+        return Path(self.name).suffix
+
+    def size(self) -> int:
+        """Bytes as stored."""
+        if self.member is None:
+            return self.path.stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.member).compress_size
+
+
+def gather(paths: Sequence[str | Path]) -> list[Source]:
+    """All files below some files, folders and zips, in the order given, those of a folder sorted by name.
+
+    Args:
+        paths: what the user named.
+
+    Raises:
+        ValueError: for a path that does not exist, a zip that is none, or nothing found.
+    """
+    found: list[Source] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+            found += [Source(file) for file in inside]
+        elif not path.is_file():
+            raise ValueError(f"There is no file or folder {path}.")
+        elif path.suffix.lower() == ".zip":
+            found += _members(path)
+        else:
+            found.append(Source(path))
+    if not found:
+        raise ValueError(f"There is no file in {', '.join(map(str, paths))}.")
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _members(path: Path) -> list[Source]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not a zip file that can be read: {error}. Download it again.") from error
+    return [Source(path, name) for name in names if not _hidden(Path(name))]
+
+
+class Reading:
+    """A file being read: unpacked, guarded against damage and zip bombs, with its progress on a bar.
+
+    Args:
+        source: the file.
+        advance: told the number of stored bytes that were read since it was told last.
+    """
+
+    def __init__(self, source: Source, advance: Callable[[int], object] = lambda stored: None) -> None:
+        self.source = source
+        self._advance = advance
+        self._read = self._told = 0
+        self._share = 1.0  # stored bytes of a byte that comes out of the zip
+        self._archive: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> "Reading":
+        """Open it."""
+        with _Readable(self.source):
+            if self.source.member is None:
+                raw: Any = self.source.path.open("rb", buffering=0)
+            else:
+                self._archive = zipfile.ZipFile(self.source.path)
+                raw = self._archive.open(self.source.member)
+                member = self._archive.getinfo(self.source.member)
+                self._share = member.compress_size / max(member.file_size, 1)
+            self._raw = io.BufferedReader(raw, BLOCK)
+            packed = self._raw.peek(2)[:2] == GZIP_MAGIC
+            self._file: Any = gzip.GzipFile(fileobj=self._raw) if packed else self._raw
+            self._packed = packed or self._archive is not None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        if hasattr(self, "_raw"):
+            self._raw.close()
+        if self._archive is not None:
+            self._archive.close()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, unpacked; fewer than ``size`` at the end only.
+
+        Raises:
+            ValueError: for a file that is cut off or damaged, or that unpacks to far more than a table does.
+        """
+        with _Readable(self.source):
+            data = self._file.read(size)
+            stored = int(self._raw.tell() * self._share)
+        self._read += len(data)
+        if self._packed and self._read > RATIO_COUNTS_FROM and self._read > MAX_RATIO * max(stored, 1):
+            raise ValueError(
+                f"{self.source} unpacks to more than {MAX_RATIO} times its size, as no table does; it is not read on."
+            )
+        self._advance(stored - self._told)
+        self._told = stored
+        return data
+
+
+class _Readable:
+    """Turns the errors of damaged files into one sentence."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UNREADABLE):
+            raise ValueError(
+                f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "
+                "get it again."
+            ) from error
+
+
+def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Blocks of whole lines.
+
+    Args:
+        reading: an open file.
+        quoted: values may be in double quotes and hold line ends; a block does not end inside of one.
+
+    Yields:
+        Number of the block's first line, from 1, and the block; the mark that Windows puts at a file's start is off.
+
+    Raises:
+        ValueError: for a line of more than ``MAX_LINE`` bytes, and for UTF-16.
+    """
+    line, rest = 1, b""
+    while True:
+        data = reading.read(BLOCK)
+        if not rest and line == 1:
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise ValueError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if not data:
+            break
+        rest += data
+        cut = rest.rfind(b"\n") + 1
+        if not cut:
+            if len(rest) > MAX_LINE:
+                raise ValueError(
+                    f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is no "
+                    "table, or a value in it was never closed."
+                )
+            continue
+        if quoted:
+            outside = _outside_quotes(rest, cut)
+            if not outside and len(rest) < OPEN_BLOCKS * BLOCK:
+                continue  # a quoted value may end in what is to come
+            cut = outside or cut
+        yield line, rest[:cut]
+        line += rest.count(b"\n", 0, cut)
+        rest = rest[cut:]
+    if rest:
+        yield line, rest
+
+
+def _outside_quotes(data: bytes, cut: int) -> int:
+    """The last line end up to ``cut`` that is in no quoted value; 0 if an open quote, or a stray one, hides all."""
+    open_quote, at = data.count(b'"', 0, cut) % 2 == 1, cut
+    for _ in range(LOOK_BACK):
+        if not open_quote:
+            return at
+        before = data.rfind(b"\n", 0, at - 1) + 1
+        if not before:
+            break
+        open_quote ^= data.count(b'"', before, at) % 2 == 1
+        at = before
+    return 0
+
+
+def open_bar(sources: Sequence[Source], what: str, shown: bool) -> tqdm:
+    """A progress bar over the stored bytes of some files.
+
+    Args:
+        sources: the files.
+        what: the bar's name.
+        shown: False gives one that shows nothing.
+    """
+    return tqdm(total=sum(map(Source.size, sources)), desc=what, unit="B", unit_scale=True, disable=not shown)
+
+
+def plain_name(path: str | Path) -> str:
+    """A data set's name from the name of its folder or file: letters, digits, dot, dash and underscore only."""
+    name = Path(path).resolve().name
+    for suffix in (".gz", ".zip", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".dat"):
+        name = name.removesuffix(suffix)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "data"

@@ -1,0 +1,139 @@
+"""Which events are kept: duplicates, ratings, dates, a sample of users, iterated k-core; in that order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_longinterest.data.prepare.events import Events
+from recbole_longinterest.data.prepare.times import NANO
+
+DUPLICATES = {
+    "keep": "none is dropped",
+    "exact": "of events with the same user, item, time and behaviour the first in the files is kept",
+    "first": "of events with the same user, item and behaviour the earliest is kept, of ties the first in the files",
+    "last": "of events with the same user, item and behaviour the latest is kept, of ties the first in the files",
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is kept.
+
+    Attributes:
+        duplicates: one of :data:`DUPLICATES`.
+        min_rating: smallest rating; events without a rating go too.
+        since: nanoseconds since 1970 from which on events are kept.
+        until: nanoseconds since 1970 before which events are kept.
+        users: how many users are drawn.
+        seed: of that draw.
+        core: events that every user and every item has at least, after all else.
+    """
+
+    duplicates: str
+    min_rating: float | None = None
+    since: int | None = None
+    until: int | None = None
+    users: int | None = None
+    seed: int = 0
+    core: int = 0
+
+    def apply(self, events: Events, drop: Callable[[str, int], None]) -> Events:
+        """The events that are kept.
+
+        Args:
+            events: the log.
+            drop: told why how many events go.
+        """
+        for reason, keep in (
+            (f"duplicate ({self.duplicates})", self._no_duplicates),
+            ("no rating, with --min-rating", self._rated),
+            ("rating below --min-rating", self._high),
+            ("before --since", lambda log: None if self.since is None else log.time >= self.since),
+            ("after --until", lambda log: None if self.until is None else log.time < self.until),
+            ("user not in the sample (--users)", self._sample),
+            ("user or item with too few events (--core)", self._core),
+        ):
+            if len(events):
+                mask = keep(events)
+                if mask is not None and not mask.all():
+                    drop(reason, int((~mask).sum()))
+                    events = events.where(mask)
+        return events
+
+    def _no_duplicates(self, log: Events) -> NDArray[np.bool_] | None:
+        if self.duplicates == "keep":
+            return None
+        n_behaviors = len(log.behaviors) + 1
+        pair = log.user.astype(np.int64) * len(log.items) + log.item
+        keys = [pair] if log.behavior is None else [pair, log.behavior.astype(np.int64)]
+        if log.behavior is not None and len(log.users) * len(log.items) * n_behaviors < 2**63:
+            keys = [pair * n_behaviors + log.behavior + 1]
+        twice = np.flatnonzero(pd.DataFrame(dict(enumerate(keys))).duplicated(keep=False).to_numpy())
+        keep = np.ones(len(log), dtype=bool)
+        time, keys = log.time[twice], [key[twice] for key in keys]
+        if self.duplicates == "exact":
+            table = pd.DataFrame(dict(enumerate([*keys, time])))
+            keep[twice[table.duplicated().to_numpy()]] = False
+            return keep
+        order = np.lexsort((time if self.duplicates == "first" else -time, *keys))  # stable: ties in file order
+        table = pd.DataFrame(dict(enumerate(key[order] for key in keys)))
+        keep[twice[order[table.duplicated().to_numpy()]]] = False
+        return keep
+
+    def _rated(self, log: Events) -> NDArray[np.bool_] | None:
+        if self.min_rating is None:
+            return None
+        if log.rating is None:
+            raise ValueError("--min-rating needs ratings, and the data has none. Leave it out, or name --rating.")
+        return ~np.isnan(log.rating)
+
+    def _high(self, log: Events) -> NDArray[np.bool_] | None:
+        return None if self.min_rating is None or log.rating is None else log.rating >= self.min_rating
+
+    def _sample(self, log: Events) -> NDArray[np.bool_] | None:
+        if self.users is None:
+            return None
+        present = np.unique(log.user)
+        if self.users >= len(present):
+            return None
+        chosen = np.zeros(len(log.users), dtype=bool)
+        chosen[np.random.default_rng(self.seed).choice(present, self.users, replace=False)] = True
+        return chosen[log.user]
+
+    def _core(self, log: Events) -> NDArray[np.bool_] | None:
+        """Users and items with too few events go, again and again until none is left."""
+        if self.core <= 1:
+            return None
+        keep = np.ones(len(log), dtype=bool)
+        while True:
+            before = int(keep.sum())
+            for codes, number in ((log.user, len(log.users)), (log.item, len(log.items))):
+                keep &= (np.bincount(codes[keep], minlength=number) >= self.core)[codes]
+            if int(keep.sum()) == before:
+                return keep
+
+
+def day(text: str, end: bool = False) -> int:
+    """A date of an option as nanoseconds since 1970, in UTC.
+
+    Args:
+        text: ISO 8601, or seconds since 1970.
+        end: a date without a time means the end of that day.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        if text.isdigit() and len(text) != len("20200131"):
+            return int(text) * NANO
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ValueError(f"A date must be as 2020-01-31, 2020-01-31T12:00:00 or seconds; got {text!r}.") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    nanoseconds = int(moment.timestamp()) * NANO + moment.microsecond * 1000
+    return nanoseconds + 24 * 3600 * NANO if end and len(text) == len("2020-01-31") else nanoseconds

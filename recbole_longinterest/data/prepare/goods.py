@@ -1,0 +1,60 @@
+"""Texts and prices out of the records of shops: Amazon's products, Steam's games."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from recbole_longinterest.data.prepare.catalogue import Catalogue
+from recbole_longinterest.data.prepare.html_text import is_page_fragment, plain_text
+
+FRAGMENT = "titles that are pieces of a web page, dropped"
+BAD_PRICE = "prices that are no numbers, left empty"
+PRICE = re.compile(r"\s*(?:from\s+)?(?:US\s*)?\$?\s*(\d[\d,]*\.?\d*|\.\d+)\s*(?:-\s*\$?\s*[\d,.]+\s*)?", re.IGNORECASE)
+
+
+def words_of(value: Any) -> str:  # noqa: ANN401 - a value of a record
+    """The plain text of a value: of a list its parts in order, each once."""
+    return " ".join(dict.fromkeys(part for part in map(plain_text, _strings(value)) if part))
+
+
+def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _strings(part)
+
+
+def title_of(values: Iterable[Any], catalogue: Catalogue) -> str:
+    """The first of some values that is a title; pieces of a web page are counted and passed over."""
+    for value in values:
+        if not isinstance(value, str) or not value.strip():
+            continue
+        if is_page_fragment(value):
+            catalogue.changed[FRAGMENT] += 1
+            continue
+        return plain_text(value)
+    return ""
+
+
+def price_of(value: Any, catalogue: Catalogue, free: frozenset[str] = frozenset()) -> str:  # noqa: ANN401
+    """A price as digits, of a range the lower end; "" if there is none.
+
+    Args:
+        value: of the record.
+        catalogue: counts the values that are no prices.
+        free: words that mean 0, in lower case.
+    """
+    if value is None or isinstance(value, bool) or value == "":
+        return ""
+    if isinstance(value, (int, float)):
+        if value >= 0 and value < float("inf"):
+            return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    elif isinstance(value, str):
+        if value.strip().lower() in free:
+            return "0"
+        match = PRICE.fullmatch(value)
+        if match:
+            return match.group(1).replace(",", "")
+    catalogue.changed[BAD_PRICE] += 1
+    return ""

@@ -1,0 +1,172 @@
+"""From a dialect's files to a data set that RecBole loads: read, filter, describe the items, report, write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from recbole_longinterest.data.prepare import plots
+from recbole_longinterest.data.prepare.catalogue import Catalogue
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.dialect import Dialect
+from recbole_longinterest.data.prepare.events import Collector, Events
+from recbole_longinterest.data.prepare.files import open_bar
+from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters
+from recbole_longinterest.data.prepare.report import counts_of, describe
+from recbole_longinterest.data.prepare.write import check_name, item_ids, write_data_set
+
+BUNDLED = "ml-100k"
+BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done besides reading and filtering.
+
+    Attributes:
+        output: folder above the data set's.
+        name: of the data set; None for the dialect's.
+        dry_run: write nothing.
+        strict: stop at the first bad row.
+        overwrite: replace a data set of this name.
+        plots: draw the report's distributions.
+        time_format: of the times, None to recognise them.
+        target_behavior: behaviour whose events are the targets, for the yaml file.
+        progress: show progress bars.
+    """
+
+    output: Path
+    name: str | None = None
+    dry_run: bool = False
+    strict: bool = False
+    overwrite: bool = False
+    plots: bool = False
+    time_format: str | None = None
+    target_behavior: str | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        name: of the data set.
+        report: content of ``prepare.json``.
+        files: written; empty after a dry run.
+    """
+
+    name: str
+    report: Mapping[str, Any]
+    files: list[Path]
+
+
+def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
+    """Make a data set.
+
+    Args:
+        dialect: the files.
+        filters: which events are kept.
+        options: all else.
+
+    Returns:
+        Its name, report and files.
+
+    Raises:
+        ValueError: one sentence for anything that cannot be read, kept or written; then nothing is written.
+    """
+    name = options.name or dialect.name
+    check_name(name, given=options.name is not None)
+    if not options.dry_run and not options.overwrite and (options.output / name / f"{name}.inter").exists():
+        raise ValueError(f"{options.output / name} holds a data set already. Give another --name, or --overwrite.")
+    if options.plots:
+        plots.check()
+
+    tally = Tally(options.strict)
+    catalogue = Catalogue(dialect.kinds)
+    collector = Collector(dialect.roles, tally, options.time_format)
+    with open_bar(dialect.sources, "events", options.progress) as bar:
+        for source in dialect.sources:
+            for chunk in dialect.chunks(source, bar.update):
+                _add_texts(catalogue, dialect, chunk, *collector.add(chunk))
+    events = filters.apply(collector.events(), lambda reason, number: tally.dropped.update({reason: number}))
+    if not len(events):
+        raise ValueError(f"No event is left: {', '.join(f'{n:,} {why}' for why, n in tally.dropped.items())}.")
+    _check_target(options.target_behavior, events)
+
+    items = item_ids(events)
+    item_tally = Tally(options.strict)
+    if dialect.item_sources:
+        catalogue.wanted = set(items)
+        with open_bar(dialect.item_sources, "items", options.progress) as bar:
+            dialect.describe(catalogue, item_tally, bar.update)
+    coverage = catalogue.coverage(items)
+    report = {
+        "name": name,
+        "source": dialect.label,
+        "files": [str(source) for source in (*dialect.sources, *dialect.item_sources)],
+        "notes": [*dialect.notes, *([BUNDLED_NOTE] if name == BUNDLED else [])],
+        "filters": {key: value for key, value in vars(filters).items() if value is not None},
+        "duplicates": DUPLICATES[filters.duplicates],
+        "rows": {**counts_of(tally), "kept": len(events)},
+        "changed": {what: number for what, number in tally.changed.items() if number},
+        "item_rows": {**counts_of(item_tally), "changed": dict(catalogue.changed)},
+        "times": {form: number for form, number in collector.forms.items() if number},
+        "text_coverage": coverage,
+        "statistics": vars(describe(events)),
+    }
+    if options.dry_run:
+        return Prepared(name, report, [])
+    config = config_text(dialect, events, coverage, options)
+    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress)
+    if options.plots:
+        files += plots.draw(events, options.output / name)
+    return Prepared(name, report, files)
+
+
+def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any, stays: Any) -> None:  # noqa: ANN401
+    """Texts that stand in the rows of events: of every item the first that is not empty."""
+    for name in dialect.text_columns:
+        column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
+        known, ids = catalogue.values[name], items.dictionary.to_pylist()
+        new = pa.array([item not in known for item in ids], pa.bool_())
+        has = pc.and_(pc.greater(pc.binary_length(pc.fill_null(column, "")), 0), new.take(items.indices))
+        at = pc.indices_nonzero(has)
+        if len(at):
+            table = pa.table({"item": items.indices.take(at), "row": at}).group_by("item").aggregate([("row", "min")])
+            rows = table["row_min"].combine_chunks()
+            for item, text in zip(table["item"].to_pylist(), column.take(rows).to_pylist(), strict=True):
+                catalogue.fill(name, ids[item], text)
+
+
+def _check_target(target: str | None, events: Events) -> None:
+    if target is not None and target not in events.behaviors.to_pylist():
+        raise ValueError(
+            f"--target-behavior {target} is no behaviour of the data; it has: "
+            f"{', '.join(map(str, events.behaviors.to_pylist())) or 'none (name their column with --behavior)'}."
+        )
+
+
+def config_text(dialect: Dialect, events: Events, coverage: Mapping[str, float], options: Options) -> str:
+    """The yaml file beside the data: data keys only, because it is merged over every model's yaml."""
+    fields = [name for name in dialect.text_fields if coverage.get(name)]
+    lines = [f"# {options.name or dialect.name}, made by recbole-li prepare. Data keys only; read for every model.\n"]
+    if fields:
+        lines.append(f"text_fields: {_flow(fields)}\n")
+    if events.behavior is not None:
+        columns = ["user_id", "item_id", *["rating"] * (events.rating is not None), "timestamp", "behavior"]
+        lines.append(f"load_col:\n    inter: {_flow(columns)}\n")
+        names = ", ".join(map(str, events.behaviors.to_pylist()[:10]))
+        target = _flow(options.target_behavior) if options.target_behavior else "~"
+        lines.append(
+            f"target_behavior: {target}  # (str) Only these events are targets, of: {' '.join(names.split())}.\n"
+        )
+    return "".join(lines)
+
+
+def _flow(value: Any) -> str:  # noqa: ANN401
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).removesuffix("...\n").strip()

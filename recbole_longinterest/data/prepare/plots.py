@@ -1,0 +1,70 @@
+"""Plots of a prepared data set, on demand: history lengths, popularity, events over time, ratings."""
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_longinterest.data.prepare.events import Events
+from recbole_longinterest.data.prepare.times import NANO
+
+FOLDER = "plots"
+BINS = 50
+
+
+def check() -> None:
+    """Whether plots can be drawn.
+
+    Raises:
+        ValueError: if matplotlib is missing.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("--plots needs matplotlib: pip install 'recbole-longinterest[plots]', or leave it out.")
+
+
+def draw(events: Events, folder: Path) -> list[Path]:
+    """Draw the plots.
+
+    Args:
+        events: the log.
+        folder: of the data set; they go into ``plots/`` in it.
+
+    Returns:
+        The files.
+    """
+    lengths, popularity = np.bincount(events.user), np.bincount(events.item)
+    days = (events.time // NANO).astype("datetime64[s]").astype("datetime64[D]")
+    pictures: dict[str, tuple[str, Any, bool]] = {
+        "history_length": ("events a user", lengths[lengths > 0], True),
+        "item_popularity": ("events an item", popularity[popularity > 0], True),
+        "time": ("day", days, False),
+    }
+    if events.rating is not None and not np.isnan(events.rating).all():
+        pictures["rating"] = ("rating", events.rating[~np.isnan(events.rating)], False)
+    (folder / FOLDER).mkdir(exist_ok=True)
+    return [_draw(folder / FOLDER / f"{name}.png", *picture) for name, picture in pictures.items()]
+
+
+def _draw(path: Path, label: str, values: Any, logarithmic: bool) -> Path:  # noqa: ANN401
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    bins: Any = BINS
+    if logarithmic:
+        bins = np.unique(np.geomspace(values.min(), values.max() + 1, BINS).round())
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    axes.hist(values, bins=bins)
+    axes.set_xlabel(label)
+    axes.set_ylabel(
+        "events" if label in ("day", "rating") else label.replace("events an ", "").replace("events a ", "") + "s"
+    )
+    axes.tick_params(axis="x", rotation=30 if label == "day" else 0)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_bytes(picture.getvalue())
+    return scratch.replace(path)

@@ -1,0 +1,105 @@
+"""Records of JSON-lines files, and of the files of Python dicts that Amazon 2014 and Steam call JSON."""
+
+import ast
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, string_array
+from recbole_longinterest.data.prepare.files import Reading, Source, blocks
+from recbole_longinterest.data.prepare.safe import SURROGATES
+
+RECORDS = 50_000  # records a chunk
+Row = Mapping[str, str | None]
+
+
+def read_records(
+    source: Source, advance: Callable[[int], object] = lambda stored: None
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """The records of a file, one a line.
+
+    Args:
+        source: the file.
+        advance: told of stored bytes that were read.
+
+    Yields:
+        Line number, and the record; None for a line that is neither JSON nor a Python dict.
+    """
+    with Reading(source, advance) as reading:
+        for start, block in blocks(reading):
+            for at, line in enumerate(block.split(b"\n")):
+                if line.strip():
+                    yield start + at, parse_record(line)
+
+
+def parse_record(line: bytes) -> dict[str, Any] | None:
+    """A record from its line: JSON, else the literal of a Python dict (never evaluated as code); None for neither."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.decode("cp1252", "replace")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            record = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    return record if isinstance(record, dict) else None
+
+
+def read_events(
+    source: Source,
+    columns: Sequence[str],
+    rows_of: Callable[[dict[str, Any]], Sequence[Row]],
+    advance: Callable[[int], object] = lambda stored: None,
+) -> Iterator[Chunk]:
+    """The events of a file of records.
+
+    Args:
+        source: the file.
+        columns: names of the columns.
+        rows_of: a record -> the rows that it holds, each column -> text; one that is absent or None is missing.
+        advance: told of stored bytes that were read.
+
+    Yields:
+        Chunks; lines that are no records are counted as bad.
+    """
+    rows: list[Row] = []
+    lines: list[int] = []
+    bad: list[int] = []
+    for line, record in read_records(source, advance):
+        if record is None:
+            bad.append(line)
+        else:
+            found = rows_of(record)
+            rows += found
+            lines += [line] * len(found)
+        if len(rows) + len(bad) >= RECORDS:
+            yield _chunk(source, columns, rows, lines, bad)
+            rows, lines, bad = [], [], []
+    if rows or bad:
+        yield _chunk(source, columns, rows, lines, bad)
+
+
+def _chunk(source: Source, columns: Sequence[str], rows: list[Row], lines: list[int], bad: list[int]) -> Chunk:
+    return Chunk(
+        str(source),
+        {name: string_array([row.get(name) for row in rows]) for name in columns},
+        len(rows),
+        line_of=lines.__getitem__,
+        bad={RECORD: len(bad)} if bad else {},
+        first_bad=lambda: bad[0],
+        words_missing=False,
+    )
+
+
+def text_of(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+    """A value as a row holds it: a whole number without a point, None for null and for what is no single value."""
+    if isinstance(value, str):
+        return SURROGATES.sub("\ufffd", value)
+    if isinstance(value, bool) or value is None or isinstance(value, (dict, list, tuple, set, bytes, complex)):
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return str(int(value))
+    return str(value)

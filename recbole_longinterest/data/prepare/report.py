@@ -1,0 +1,137 @@
+"""The cleaning report: what was read, dropped and changed, and what the data set is like now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_longinterest.data.prepare.chunks import Tally
+from recbole_longinterest.data.prepare.events import Events
+from recbole_longinterest.data.prepare.times import NANO
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+MAX_LEVELS = 20  # distinct ratings that are listed; of more only quantiles are
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a log is like; all of it goes into ``prepare.json`` under these names."""
+
+    users: int
+    items: int
+    interactions: int
+    density: float
+    time_span: list[str]
+    tie_share: float
+    history_length: dict[str, float]
+    item_popularity: dict[str, float]
+    rating_levels: dict[str, int] | None
+    missing_ratings: int | None
+    behaviors: dict[str, int] | None
+
+
+def describe(events: Events) -> Statistics:
+    """Statistics of a log.
+
+    Args:
+        events: at least one.
+    """
+    lengths, popularity = np.bincount(events.user), np.bincount(events.item)
+    lengths, popularity = lengths[lengths > 0], popularity[popularity > 0]
+    _, when = np.unique(events.time, return_inverse=True)
+    moment = events.user.astype(np.int64) * (int(when.max()) + 1) + when
+    behaviors = None
+    if events.behavior is not None:
+        counts = np.bincount(events.behavior[events.behavior >= 0], minlength=len(events.behaviors))
+        behaviors = {
+            name: int(number) for name, number in zip(events.behaviors.to_pylist(), counts, strict=True) if number
+        }
+    return Statistics(
+        users=len(lengths),
+        items=len(popularity),
+        interactions=len(events),
+        density=len(events) / (len(lengths) * len(popularity)),
+        time_span=[_utc(int(events.time.min())), _utc(int(events.time.max()))],
+        tie_share=float(pd.Series(moment).duplicated(keep=False).mean()),
+        history_length=_quantiles(lengths),
+        item_popularity=_quantiles(popularity),
+        rating_levels=_levels(events.rating),
+        missing_ratings=None if events.rating is None else int(np.isnan(events.rating).sum()),
+        behaviors=behaviors,
+    )
+
+
+def _quantiles(values: Any) -> dict[str, float]:  # noqa: ANN401
+    return {f"{at:g}": float(value) for at, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}
+
+
+def _levels(rating: Any) -> dict[str, int] | None:  # noqa: ANN401
+    if rating is None:
+        return None
+    values, counts = np.unique(rating[~np.isnan(rating)], return_counts=True)
+    if len(values) <= MAX_LEVELS:
+        return {f"{value:g}": int(number) for value, number in zip(values, counts, strict=True)}
+    return {f"{low:g} to {high:g}": int(number) for low, high, number in _bins(rating[~np.isnan(rating)])}
+
+
+def _bins(values: Any) -> list[tuple[float, float, int]]:  # noqa: ANN401
+    counts, edges = np.histogram(values, MAX_LEVELS)
+    return [(edges[at], edges[at + 1], number) for at, number in enumerate(counts) if number]
+
+
+def _utc(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds // NANO, tz=timezone.utc).isoformat()
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """The report as a table for a terminal.
+
+    Args:
+        report: content of ``prepare.json``.
+    """
+    rows, data = report["rows"], report["statistics"]
+    lines = [("rows read", f"{rows['read']:,}"), *_counted("  dropped: ", rows["dropped"], rows["places"])]
+    lines += [("rows kept", f"{rows['kept']:,}"), *_counted("  changed: ", report["changed"], rows["places"])]
+    if report["item_rows"]["read"]:
+        items = report["item_rows"]
+        lines += [("item rows read", f"{items['read']:,}"), *_counted("  dropped: ", items["dropped"], items["places"])]
+    lines += _counted("  changed: ", report["item_rows"]["changed"], {})
+    lines += [("times", ", ".join(f"{name}: {number:,}" for name, number in report["times"].items()))]
+    lines += [("duplicates", report["duplicates"])]
+    lines += [(name, f"{data[name]:,}") for name in ("users", "items", "interactions")]
+    lines += [("density", f"{data['density']:.3%}"), ("time span", " to ".join(data["time_span"]))]
+    lines += [("events at a time of another of the user", f"{data['tie_share']:.1%}")]
+    for name, title in (("history_length", "events a user"), ("item_popularity", "events an item")):
+        lines.append((title, ", ".join(f"{_share(at)} {value:g}" for at, value in data[name].items())))
+    for name, title in (("rating_levels", "ratings"), ("behaviors", "behaviours")):
+        if data[name] is not None:
+            lines.append((title, ", ".join(f"{level}: {number:,}" for level, number in data[name].items()) or "none"))
+    if data["missing_ratings"]:
+        lines.append(("events without a rating", f"{data['missing_ratings']:,}"))
+    lines += [(f"items with {name}", f"{share:.1%}") for name, share in report["text_coverage"].items()]
+    width = max(len(name) for name, _ in lines)
+    return "".join(f"{name:{width}}  {value}\n" for name, value in lines)
+
+
+def _share(at: str) -> str:
+    return {"0": "least", "0.5": "median", "1": "most"}.get(at, f"{float(at):.0%}")
+
+
+def _counted(prefix: str, counts: Mapping[str, int], places: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [
+        (prefix + reason, f"{number:,}" + (f"  (first: {places[reason]})" if reason in places else ""))
+        for reason, number in counts.items()
+        if number
+    ]
+
+
+def counts_of(tally: Tally) -> dict[str, Any]:
+    """A tally as the report holds it."""
+    return {
+        "read": tally.read,
+        "dropped": {reason: number for reason, number in tally.dropped.items() if number},
+        "places": dict(tally.places),
+    }

@@ -1,0 +1,110 @@
+"""Steam: steam_reviews.json.gz and steam_games.json.gz, files of Python dicts, or lists of a user's reviews."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from recbole_longinterest.data.prepare.amazon import bad_record
+from recbole_longinterest.data.prepare.catalogue import NUMBER, TEXT, Catalogue
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.dialect import Advance, Dialect
+from recbole_longinterest.data.prepare.events import Roles
+from recbole_longinterest.data.prepare.files import Source, gather
+from recbole_longinterest.data.prepare.goods import price_of, title_of, words_of
+from recbole_longinterest.data.prepare.records import Row, read_events, read_records, text_of
+
+ROLES = Roles("user", "item", "time")
+FIELDS = {"title": TEXT, "developer": TEXT, "genres": TEXT, "tags": TEXT, "price": NUMBER}
+TEXT_FIELDS = ("title", "developer", "genres", "tags")
+FREE = frozenset(
+    {"free", "free to play", "free to try", "free mod", "play for free!", "free demo", "free hitman™ holiday pack"}
+)
+POSTED = re.compile(r"Posted (\w+ \d{1,2}, \d{4})\.?")  # Posted November 5, 2011.
+GAMES = ("games", "meta")  # words in the name of a file of games
+
+
+def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> Dialect:
+    """The dialect of the Steam files.
+
+    Args:
+        reviews: files of reviews; or a folder or zip that holds games too, which are told by their name.
+        games: files of games.
+
+    Raises:
+        ValueError: for a path that does not exist, and if there is no file of reviews.
+    """
+    everything = gather(reviews)
+    item_sources = gather(games) if games else [source for source in everything if _of_games(source)]
+    sources = [source for source in everything if source not in item_sources]
+    if not games and len(everything) > 1:
+        sources = [source for source in sources if "review" in source.name]
+    if not sources:
+        raise ValueError(
+            f"{', '.join(map(str, reviews))} has no file of reviews. Name it: --reviews steam_reviews.json.gz"
+        )
+
+    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+        return read_events(source, ROLES.columns, _reviews, advance)
+
+    def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+        for source in item_sources:
+            _describe(source, catalogue, tally, advance)
+
+    return Dialect(
+        label="Steam reviews",
+        name="steam",
+        roles=ROLES,
+        sources=sources,
+        chunks=chunks,
+        duplicates="last",
+        kinds=FIELDS if item_sources else {},
+        item_sources=item_sources,
+        describe=describe,
+        text_fields=TEXT_FIELDS if item_sources else (),
+    )
+
+
+def _of_games(source: Source) -> bool:
+    return any(word in source.name for word in GAMES) and "review" not in source.name
+
+
+def _reviews(record: Mapping[str, Any]) -> list[Row]:
+    """The reviews of a record: itself, or those of a user's list."""
+    several = record.get("reviews")
+    if not isinstance(several, list):
+        user = text_of(record.get("username")) or text_of(record.get("user_id"))
+        return [{"user": user, "item": text_of(record.get("product_id")), "time": text_of(record.get("date"))}]
+    user = text_of(record.get("user_id"))
+    inside = [review for review in several if isinstance(review, dict)]
+    return [{"user": user, "item": text_of(one.get("item_id")), "time": _posted(one.get("posted"))} for one in inside]
+
+
+def _posted(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+    """The day of "Posted November 5, 2011."; without a year, as those of the year of the crawl are, as it stands."""
+    match = POSTED.fullmatch(str(value).strip())
+    try:
+        return datetime.strptime(match[1], "%B %d, %Y").date().isoformat() if match else text_of(value)
+    except ValueError:
+        return text_of(value)
+
+
+def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+    for line, record in read_records(source, advance):
+        if record is None:
+            tally.check(bad_record(source, line), {})
+            continue
+        tally.read += 1
+        item = catalogue.wants(text_of(record.get("id")))
+        if item is not None:
+            catalogue.describe(
+                item,
+                {
+                    "title": title_of([record.get("title"), record.get("app_name")], catalogue),
+                    "developer": words_of(record.get("developer")) or words_of(record.get("publisher")),
+                    "genres": words_of(record.get("genres")),
+                    "tags": words_of(record.get("tags")),
+                    "price": price_of(record.get("price"), catalogue, FREE),
+                },
+            )

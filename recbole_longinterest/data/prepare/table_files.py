@@ -1,0 +1,184 @@
+"""Tables of any site: CSV, TSV, Parquet and JSON lines, with the columns that the user names."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from recbole_longinterest.data.prepare.catalogue import TEXT, Catalogue
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.delimited import find_layout, read_delimited
+from recbole_longinterest.data.prepare.dialect import Advance, Dialect
+from recbole_longinterest.data.prepare.events import Roles, as_strings
+from recbole_longinterest.data.prepare.files import BLOCK, Reading, Source, gather, plain_name
+from recbole_longinterest.data.prepare.records import read_events, text_of
+
+PARQUET = (".parquet", ".pq")
+JSON = (".json", ".jsonl", ".ndjson")
+DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".inter", ".item")
+IN_FOLDERS = (*PARQUET, *JSON, ".csv", ".tsv")  # a folder's .txt is more often a licence than a table
+PARQUET_ROWS = 500_000
+TAKEN = {"item_id", "user_id", "rating", "timestamp", "behavior"}  # names of RecBole's own columns
+
+
+@dataclass(frozen=True)
+class Form:
+    """How delimited files are written, as far as the user says.
+
+    Attributes:
+        encoding: None is UTF-8, and Latin-1 for values that are not.
+        separator: None is found from the first line.
+        header: the first line holds names; else columns are named 1, 2, 3 ...
+        quoted: values may be in double quotes.
+    """
+
+    encoding: str | None = None
+    separator: str | None = None
+    header: bool = True
+    quoted: bool = True
+
+
+def table(
+    paths: Sequence[Path], roles: Roles, text: Sequence[str] = (), items: Sequence[Path] = (), form: Form | None = None
+) -> Dialect:
+    """The dialect of files whose columns the user names.
+
+    Args:
+        paths: files or folders of events, all with the same columns.
+        roles: columns of user, item, time, rating, behaviour.
+        text: columns of the items' texts, in the files of items if there are any, else in those of events.
+        items: files or folders of items, with the item column of ``roles``.
+        form: how delimited files are written.
+
+    Raises:
+        ValueError: for a path that does not exist, a folder without a table, or names that do not fit.
+    """
+    form = form or Form()
+    if items and not text:
+        raise ValueError("--items needs --text, the columns that describe an item.")
+    fields = {column: field_name(column) for column in text}
+    if len(set(fields.values())) < len(text) or set(fields.values()) & TAKEN:
+        raise ValueError(
+            f"--text {','.join(text)}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
+        )
+    sources, passed = _tables(paths)
+    item_sources, passed_items = _tables(items) if items else ([], [])
+    in_events = [] if items else list(text)
+
+    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+        for chunk in read_table(source, [*roles.columns, *in_events], form, advance):
+            columns = {**chunk.columns, **{fields[name]: chunk.columns[name] for name in in_events}}
+            yield replace(chunk, columns=columns)
+
+    def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+        for source in item_sources:
+            for chunk in read_table(source, [roles.item, *text], form, advance):
+                tally.check(chunk, {})
+                ids, *texts = (as_strings(chunk.columns[name]).to_pylist() for name in (roles.item, *text))
+                for raw, *values in zip(ids, *texts, strict=True):
+                    item = catalogue.wants(raw)
+                    if item is not None:
+                        catalogue.describe(item, dict(zip(fields.values(), (v or "" for v in values), strict=True)))
+
+    skipped = [f"passed over: {source}" for source in (*passed, *passed_items)]
+    return Dialect(
+        label="tables",
+        name=plain_name(paths[0]),
+        roles=roles,
+        sources=sources,
+        chunks=chunks,
+        duplicates="exact",
+        kinds={name: TEXT for name in fields.values()},
+        item_sources=item_sources,
+        describe=describe,
+        text_columns=tuple(fields[name] for name in in_events),
+        text_fields=tuple(fields.values()),
+        notes=tuple(skipped),
+    )
+
+
+def field_name(column: str) -> str:
+    """A column's name as a field of an atomic file: without RecBole's type, and without what a header cannot hold."""
+    return "_".join(column.partition(":")[0].split()) or "text"
+
+
+def _tables(paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
+    """The tables among some files and folders, and the files of folders that are none."""
+    tables: list[Source] = []
+    others: list[Source] = []
+    for path in paths:
+        named = Path(path).is_file() and Path(path).suffix.lower() != ".zip"
+        for source in gather([path]):
+            known = source.suffix in (DELIMITED + PARQUET + JSON if named else IN_FOLDERS)
+            (tables if named or known else others).append(source)
+    if not tables:
+        raise ValueError(f"There is no table in {', '.join(map(str, paths))}; tables end in {', '.join(IN_FOLDERS)}.")
+    return tables, others
+
+
+def read_table(source: Source, columns: Sequence[str], form: Form, advance: Advance) -> Iterator[Chunk]:
+    """Columns of a table of any format.
+
+    Args:
+        source: the file.
+        columns: names.
+        form: how delimited files are written.
+        advance: told of stored bytes that were read.
+
+    Raises:
+        ValueError: for a missing column or a file that cannot be read.
+    """
+    columns = list(dict.fromkeys(columns))
+    if source.suffix in PARQUET:
+        return _read_parquet(source, columns, advance)
+    if source.suffix in JSON:
+        return _read_json(source, columns, advance)
+    layout = find_layout(source, form.encoding, form.quoted, form.header, form.separator)
+    return read_delimited(source, layout, columns, advance)
+
+
+def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
+    """JSON lines; a column that not one record has is missing."""
+    seen: set[str] = set()
+
+    def row(record: dict[str, Any]) -> list[dict[str, str | None]]:
+        if len(seen) < len(columns):
+            seen.update(record)
+        return [{name: text_of(record.get(name)) for name in columns}]
+
+    n_rows = 0
+    for chunk in read_events(source, columns, row, advance):
+        n_rows += chunk.n_rows
+        missing = [name for name in columns if name not in seen]
+        if chunk.n_rows and missing:
+            raise ValueError(f"{source}: no record has {', '.join(missing)}; they have: {', '.join(sorted(seen))}.")
+        yield chunk
+        seen.update(columns)
+
+
+def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
+    try:
+        if source.member is None:
+            file = pa.parquet.ParquetFile(source.path)
+        else:
+            with Reading(source) as reading:
+                file = pa.parquet.ParquetFile(io.BytesIO(b"".join(iter(lambda: reading.read(BLOCK), b""))))
+        names = file.schema_arrow.names
+        missing = [name for name in columns if name not in names]
+        if missing:
+            raise ValueError(f"{source} has no column {', '.join(missing)}; its columns are: {', '.join(names)}.")
+        nested = [name for name in columns if pa.types.is_nested(file.schema_arrow.field(name).type)]
+        if nested:
+            raise ValueError(f"{source}: the column {', '.join(nested)} holds lists or records, not single values.")
+        total, start = max(file.metadata.num_rows, 1), 1
+        for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=list(columns)):
+            values = {name: batch.column(name) for name in columns}
+            yield Chunk(str(source), values, batch.num_rows, line_of=start.__add__)
+            start += batch.num_rows
+            advance(source.size() * batch.num_rows // total)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error
