@@ -137,7 +137,7 @@ def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
     return Fingerprint(
         users=dataset.user_num - 1,
         items=dataset.item_num - 1,
-        interactions=len(parts[0].event_log[parts[0].item_id_list_field]),
+        interactions=len(parts[0].event_log[parts[0].item_seq_field]),
         rows=(len(parts[0]), len(parts[1]), len(parts[2])),
         split=digest.hexdigest(),
     )

@@ -63,7 +63,7 @@ class LastItemMarkov(PopularItems):
 
     def __init__(self, config: Any, dataset: FlatSequentialDataset) -> None:  # noqa: ANN401
         super().__init__(config, dataset)
-        items = dataset.event_log[dataset.item_id_list_field]
+        items = dataset.event_log[dataset.item_seq_field]
         position = dataset.inter_feat.position.long()
         before, after = items[position - 1].long(), items[position].long()
         pair, times = torch.unique(before * self.n_items + after, return_counts=True)

@@ -32,7 +32,7 @@ class Recorder:
         self.test = loader._dataset
         self.rows = self.test.inter_feat  # in the loader's order: RecBole sorts them when it makes one
         self.most = most
-        self.items = self.test.event_log[self.test.item_id_list_field].long()
+        self.items = self.test.event_log[self.test.item_seq_field].long()
         self.cold = train.training_events() == 0
         self.target_count = torch.bincount(train.inter_feat[train.iid_field], minlength=train.item_num).numpy()
         self.candidates: str | None = None

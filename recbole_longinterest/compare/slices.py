@@ -30,7 +30,7 @@ def describe_rows(train: Any, test: Any) -> pd.DataFrame:  # noqa: ANN401
     rows = test.inter_feat
     counts = train.training_events().numpy()
     item = rows[test.iid_field].numpy()
-    log = test.event_log[test.item_id_list_field].numpy()
+    log = test.event_log[test.item_seq_field].numpy()
     begin, end = rows.history_start().numpy(), rows.position.long().numpy()
     repeat = [bool((log[b:e] == i).any()) for b, e, i in zip(begin, end, item, strict=True)]
     known = np.sort(counts[counts > 0])[::-1]
@@ -58,7 +58,7 @@ def _drift(train: Any, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]
     """
     rows = train.inter_feat
     shown = seen_in_training(rows, len(log), with_targets=True)
-    items = train.event_log[train.item_id_list_field][shown].long().numpy()
+    items = train.event_log[train.item_seq_field][shown].long().numpy()
     owner = torch.zeros(len(shown) + 1, dtype=torch.int64)
     starts = torch.unique(rows.history_start())
     owner[starts] = 1

@@ -63,7 +63,7 @@ class LongInterestDataset(FlatSequentialDataset):
     @property
     def history_fields(self) -> Sequence[str]:
         """Fields of the log that the model reads."""
-        return [field for field in (self.item_id_list_field, *self.side_fields.values()) if field in self.event_log]
+        return [field for field in (self.item_seq_field, *self.side_fields.values()) if field in self.event_log]
 
     def _absent_features(self, config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401
         absent = {}

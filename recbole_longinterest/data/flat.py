@@ -57,6 +57,11 @@ class FlatSequentialDataset(SequentialDataset):
         self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
 
     @property
+    def item_seq_field(self) -> str:
+        """History field of the items, whatever ITEM_ID_FIELD is."""
+        return str(self.iid_field + self.config["LIST_SUFFIX"])
+
+    @property
     def history_fields(self) -> Sequence[str]:
         """Fields of the log that the model reads."""
         return list(self.event_log)
@@ -279,9 +284,9 @@ class FlatSequentialDataset(SequentialDataset):
     def training_events(self) -> Tensor:
         """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
         if not isinstance(self.inter_feat, LogRows):  # of benchmark files
-            shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_id_list_field)])
+            shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_seq_field)])
             return torch.bincount(shown[shown > 0], minlength=self.item_num)
-        items = self.event_log[self.item_id_list_field]
+        items = self.event_log[self.item_seq_field]
         shown = seen_in_training(self.inter_feat, len(items), with_targets=True)
         return torch.bincount(items[shown].long(), minlength=self.item_num)
 
