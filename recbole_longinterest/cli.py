@@ -10,6 +10,7 @@ from typing import Any
 
 import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest.compare import command as compare
 from recbole_longinterest.data.prepare import command as prepare
 from recbole_longinterest.search import command as tune
 
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_encode_arguments(commands)
     prepare.add_arguments(commands)
     tune.add_arguments(commands)
+    compare.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
     return COMMANDS[args.command](args, settings + _data_path(args))
 
@@ -207,6 +209,28 @@ def tune_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     return _told(work, "stopped; the same command with --resume goes on from there.")
 
 
+def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Compare models as the arguments say; the summary and errors go to the terminal.
+
+    Args:
+        args: see :mod:`recbole_longinterest.compare.command`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        Exit code.
+    """
+
+    def work() -> str:
+        _check_settings(settings)
+        summary, interrupted = compare.run(args, settings)
+        if interrupted:
+            sys.stdout.write(summary)
+            raise KeyboardInterrupt
+        return summary
+
+    return _told(work, "stopped; the same command goes on from there.")
+
+
 def prepare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Turn raw files into atomic files as the arguments say; the report and errors go to the terminal.
 
@@ -220,4 +244,10 @@ def prepare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     return _told(lambda: prepare.run(args, settings), "stopped; nothing is written.")
 
 
-COMMANDS = {"run": run_command, "encode": encode_command, "prepare": prepare_command, "tune": tune_command}
+COMMANDS = {
+    "run": run_command,
+    "encode": encode_command,
+    "prepare": prepare_command,
+    "tune": tune_command,
+    "compare": compare_command,
+}

@@ -63,7 +63,7 @@ class LongInterestDataset(FlatSequentialDataset):
     @property
     def history_fields(self) -> Sequence[str]:
         """Fields of the log that the model reads."""
-        return [field for field in (self.item_id_list_field, *self.side_fields.values()) if field in self.event_log]
+        return [field for field in (self.item_seq_field, *self.side_fields.values()) if field in self.event_log]
 
     def _absent_features(self, config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401
         absent = {}
@@ -103,8 +103,12 @@ class LongInterestDataset(FlatSequentialDataset):
         """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
         train, *held_out = parts = super().build()
         self._forget_unseen_behaviors(parts)
-        for part in held_out:
+        for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]
+            if self.config["eval_args"]["mode"][phase] != "full" and isinstance(part.inter_feat, LogRows):
+                # RecBole puts the candidates of several users together and wants them of one width.
+                part.history_limit = max(part.padded_lengths().tolist(), default=1)
+                part.pads_to_limit = True
         return [train, *held_out]
 
     def _forget_unseen_behaviors(self, parts: Sequence["LongInterestDataset"]) -> None:

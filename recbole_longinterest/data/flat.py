@@ -22,7 +22,7 @@ from recbole_longinterest.data.behaviors import (
 )
 from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
-from recbole_longinterest.data.normalizing import normalize_parts
+from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.sequences import gather_windows
 from recbole_longinterest.data.splits import by_ends, group_index, leave_out
 from recbole_longinterest.model.options import read_switch
@@ -55,6 +55,11 @@ class FlatSequentialDataset(SequentialDataset):
         self._to_normalize: list[str] = []
         super().__init__(config)
         self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
+
+    @property
+    def item_seq_field(self) -> str:
+        """History field of the items, whatever ITEM_ID_FIELD is."""
+        return str(self.iid_field + self.config["LIST_SUFFIX"])
 
     @property
     def history_fields(self) -> Sequence[str]:
@@ -275,6 +280,15 @@ class FlatSequentialDataset(SequentialDataset):
         if not isinstance(self.inter_feat, LogRows) or (self.pads_to_limit and self.history_limit is not None):
             return torch.full((len(self.inter_feat),), self.max_item_list_len)
         return self._length(self.inter_feat)
+
+    def training_events(self) -> Tensor:
+        """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
+        if not isinstance(self.inter_feat, LogRows):  # of benchmark files
+            shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_seq_field)])
+            return torch.bincount(shown[shown > 0], minlength=self.item_num)
+        items = self.event_log[self.item_seq_field]
+        shown = seen_in_training(self.inter_feat, len(items), with_targets=True)
+        return torch.bincount(items[shown].long(), minlength=self.item_num)
 
     def _history(self, field: str, rows: LogRows) -> Tensor:
         """A history field of rows, [B, L]."""

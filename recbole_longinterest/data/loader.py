@@ -134,7 +134,7 @@ class OnePassDataLoader(AbstractDataLoader):
             raise ValueError(f"MAX_ITEM_LIST_LENGTH must be at least 2 to train in one pass; got {width!r}.")
         position = dataset.inter_feat.position.long()
         self.windows = plan_windows(dataset.inter_feat.history_start(), position, width)
-        self._is_target = torch.zeros(len(dataset.event_log[dataset.item_id_list_field]) + 1, dtype=torch.bool)
+        self._is_target = torch.zeros(len(dataset.event_log[dataset.item_seq_field]) + 1, dtype=torch.bool)
         self._is_target[position] = True
         self.target_list_field = dataset.target_list_field
         self.shuffle = shuffle
@@ -177,7 +177,7 @@ class OnePassDataLoader(AbstractDataLoader):
         data = {dataset.item_list_length_field: length}
         for field in dataset.history_fields:
             data[field] = restore(gather_windows(dataset.event_log[field], start, length))
-        target = restore(gather_windows(dataset.event_log[dataset.item_id_list_field], start + 1, length))
+        target = restore(gather_windows(dataset.event_log[dataset.item_seq_field], start + 1, length))
         counted = gather_windows(self._is_target, start + 1, length)
         counted &= torch.arange(target.shape[1]) >= skip.unsqueeze(1)
         data[dataset.target_list_field] = target.masked_fill_(~counted, 0)

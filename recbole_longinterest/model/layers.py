@@ -36,19 +36,24 @@ class ItemEncoder(nn.Module):
         self.text_projection = nn.Linear(text_dim, dim, bias=False) if text_dim else None
         self.no_text = nn.Parameter(torch.zeros(dim)) if text_dim else None
 
-    def forward(self, text_vectors: Tensor | None = None, has_text: Tensor | None = None) -> Tensor:
+    def forward(
+        self, text_vectors: Tensor | None = None, has_text: Tensor | None = None, trained: Tensor | None = None
+    ) -> Tensor:
         """Vectors of the whole catalogue.
 
         Args:
             text_vectors: whitened text vectors, [N, text_dim]; needed if there is a text part.
             has_text: which items have a text, bool [N].
+            trained: which items have an ID embedding that says something, bool [N]; the others' is taken as zero.
+                None is all of them.
 
         Returns:
             Item vectors, [N, D].
         """
         parts: list[Tensor] = []
         if self.id_embedding is not None:
-            parts.append(self.id_embedding.weight)
+            known = self.id_embedding.weight
+            parts.append(known if trained is None else known * trained.unsqueeze(-1))
         if self.text_projection is not None and self.no_text is not None:
             if text_vectors is None or has_text is None:
                 raise ValueError("ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed.")

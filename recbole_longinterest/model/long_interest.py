@@ -31,6 +31,10 @@ class LongInterest(SequentialRecommender):
     (field ``<item_id>_target_list``, see :mod:`recbole_longinterest.data.loader`) trains all of them in one pass; a
     batch of RecBole's prefix rows trains the last position. The target row's own rating and time are never read.
 
+    An item without a training event is scored by its text: its ID embedding counts as zero, and it is no candidate of
+    the training's softmax, which would teach it to lose. Without texts there is nothing else to score it by, and it is
+    trained as any other.
+
     Args:
         config: RecBole's config.
         dataset: the training part of a :class:`~recbole_longinterest.data.dataset.LongInterestDataset`.
@@ -61,6 +65,8 @@ class LongInterest(SequentialRecommender):
             n_levels["behavior"] = dataset.num(config["BEHAVIOR_FIELD"])
         if features.time:
             n_levels["time"] = TIME_GAP_LEVELS
+        trained = dataset.training_events() > 0 if features.text else torch.arange(self.n_items) > 0
+        self.register_buffer("trained", trained)  # [N]; kept in the checkpoint, the padding is none
         self.fusion = EventFusion(options.embedding_size, n_levels, options.fusion == "gated")
         self.interest_encoder = InterestEncoder(
             options.embedding_size,
@@ -99,7 +105,7 @@ class LongInterest(SequentialRecommender):
         if self.item_text is None:
             return self.item_encoder()
         self.item_text.fill()
-        return self.item_encoder(self.item_text.vectors, self.item_text.has_text)
+        return self.item_encoder(self.item_text.vectors, self.item_text.has_text, self.trained)
 
     def forward(self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor) -> Tensor:
         """Interest of the user after every event of a history.
@@ -169,7 +175,9 @@ class LongInterest(SequentialRecommender):
             return self.bpr_loss((interest * difference).sum(dim=-1), torch.zeros((), device=interest.device))
         if self.sampled_softmax:
             return sampled_softmax(interest, items, target, self.log_count, self.sampled_softmax)
-        return chunked_cross_entropy(interest, items[1:], target - 1)  # the padding is no candidate
+        candidates = self.trained.nonzero().flatten()
+        place = self.trained.cumsum(dim=0) - 1  # of each item among them
+        return chunked_cross_entropy(interest, items.index_select(0, candidates), place[target])
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""

@@ -216,3 +216,65 @@ def test_level_tables() -> None:
     assert rating_levels_of(torch.tensor([nan, 3.0]), rating_values(torch.tensor([nan]))).tolist() == [0, 1]
     gaps = torch.tensor([-1.0, nan, 0, 1, 2, 3, 1e30])
     assert time_gap_levels_of(gaps).tolist() == [0, 0, 1, 2, 2, 3, 49]
+
+
+def cold_log() -> str:
+    """Two items, new0 and new1, that are nobody's but as a last event: test targets without a training event."""
+    lines = synthetic_inter().splitlines()
+    return "\n".join([*lines, *(f"u{user}\tnew{user % 2}\t3\t2000000000" for user in range(8))]) + "\n"
+
+
+COLD_ITEMS = "\n".join(
+    ["item_id:token\ttitle:token_seq\tclass:token_seq"]
+    + [f"i{item}\tTitle number {item}\tKind" for item in range(20)]
+    + ["new0\tNew one\tKind", "new1\tNew two\tKind"]
+)
+
+
+def test_cold_items_are_scored_by_their_text_alone(small_config: Callable[..., Config]) -> None:
+    model, train, _, test = build(small_config(cold_log(), COLD_ITEMS, **STILL))
+    cold = torch.as_tensor([str(token).startswith("new") for token in train._dataset.field2id_token["item_id"]])
+    assert cold.sum() == 2 and torch.equal(~model.trained[1:], cold[1:]) and not model.trained[0]
+    items = model.item_vectors()
+    assert torch.equal(items[cold], model.item_encoder.text_projection(model.item_text.vectors[cold]))
+    seen = model.trained
+    assert torch.equal(
+        items[seen],
+        model.item_encoder.id_embedding.weight[seen]
+        + model.item_encoder.text_projection(model.item_text.vectors[seen]),
+    )
+    batch = next(iter(test))[0]
+    scores = model.full_sort_predict(batch)
+    assert torch.isfinite(scores[:, 1:]).all() and (scores[:, cold] != 0).any()  # ranked, and in its own place
+
+
+def test_cold_items_are_no_candidates_in_training(small_config: Callable[..., Config]) -> None:
+    model, train, _, _ = build(small_config(cold_log(), COLD_ITEMS, **STILL))
+    batch = next(iter(train))
+    loss = model.calculate_loss(batch)
+    loss.backward()
+    cold = ~model.trained
+    assert not model.item_encoder.id_embedding.weight.grad[cold].any()
+    with torch.no_grad():
+        model.item_text.vectors[cold] += 100  # nothing in the loss knows
+        assert torch.equal(model.calculate_loss(batch), loss)
+
+        items = model.item_vectors()  # and the loss is the cross entropy over the others
+        interest = model.forward(batch["item_id_list"], model.side_levels(batch), items)
+        target = batch["item_id_target_list"]
+        logits = (interest[target > 0] @ items.T).masked_fill(cold, -torch.inf)
+        torch.testing.assert_close(torch.nn.functional.cross_entropy(logits, target[target > 0]), loss)
+
+
+def test_a_checkpoint_keeps_which_items_are_cold(small_config: Callable[..., Config]) -> None:
+    model = build(small_config(cold_log(), COLD_ITEMS))[0]
+    model.prepare()
+    twin = build(small_config(cold_log(), COLD_ITEMS))[0]
+    twin.trained[:] = True
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(twin.trained, model.trained) and torch.equal(twin.item_vectors(), model.item_vectors())
+
+
+def test_without_texts_cold_items_are_trained_as_any_other(small_config: Callable[..., Config]) -> None:
+    model = build(small_config(cold_log(), text_features="off"))[0]
+    assert model.trained[1:].all() and torch.equal(model.item_vectors(), model.item_encoder.id_embedding.weight)

@@ -1,0 +1,250 @@
+"""From the finished cells to what may be said: means, intervals, differences to the best baseline, slices."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_longinterest.compare import statistics
+from recbole_longinterest.compare.cells import FINISHED, RANKS, Cell, rows_file
+from recbole_longinterest.compare.driver import Outcome
+from recbole_longinterest.compare.protocol import metric_of
+from recbole_longinterest.compare.slices import slices_of
+
+POOLED = ("ml-", "MovieLens")  # data sets whose names begin so are pooled, and what that is called
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the comparison on one data set, all of its finished seeds.
+
+    Attributes:
+        name: of the row.
+        kind: see :class:`~recbole_longinterest.compare.variants.Variant`.
+        source: where its settings come from.
+        seeds: finished ones.
+        results: ``result.json`` of each.
+        ranks: rank of every test row by protocol, of each seed, [S, B].
+    """
+
+    name: str
+    kind: str
+    source: str
+    seeds: Sequence[int]
+    results: Sequence[dict[str, Any]]
+    ranks: dict[str, NDArray[np.float64]]
+
+    def values(self, protocol: str, metric: str) -> NDArray[np.float64]:
+        """A metric of every test row, mean of the seeds, [B]."""
+        name, _, k = metric.partition("@")
+        return metric_of(name, self.ranks[protocol].ravel(), int(k)).reshape(len(self.seeds), -1).mean(axis=0)
+
+    def reported(self, protocol: str, metric: str) -> list[float]:
+        """A metric of each seed."""
+        return [result["metrics"][protocol][metric] for result in self.results]
+
+    def mean(self, name: str) -> float:
+        """Mean over the seeds of a number in ``result.json``."""
+        values = [result[name] for result in self.results if result.get(name) is not None]
+        return float(np.mean(values)) if values else float("nan")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row against the best baseline, the metric's mean over the seeds, paired by user.
+
+    Attributes:
+        name: the row.
+        relative: difference over the baseline's mean.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        p: of no difference, corrected for the number of rows compared.
+    """
+
+    name: str
+    relative: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """Wins or loses only where the interval excludes 0."""
+        return "wins" if self.low > 0 else "loses" if self.high < 0 else "open"
+
+
+@dataclass(frozen=True)
+class Block:
+    """All rows on one data set in one protocol.
+
+    Attributes:
+        dataset: its name, or what pooled data sets are called.
+        protocol: native or seen-masked.
+        names: of the rows.
+        means: of the main metric, [M].
+        intervals: 95 % of each mean over users.
+        baseline: the best of RecBole's models as they are; None if none finished.
+        differences: of the other rows to it.
+    """
+
+    dataset: str
+    protocol: str
+    names: Sequence[str]
+    means: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    baseline: str | None
+    differences: Sequence[Difference]
+
+
+class Study:
+    """One data set of a comparison.
+
+    Args:
+        dataset: its name.
+        cells: its cells, in the order of the plan.
+
+    Attributes:
+        rows: finished rows.
+        table: descriptions of the test rows, see :func:`~recbole_longinterest.compare.slices.describe_rows`.
+        failed: (name, seed, error) of cells that failed.
+        missing: (name, seed) of cells that have not run.
+    """
+
+    def __init__(self, dataset: str, cells: Sequence[Cell]) -> None:
+        self.dataset = dataset
+        self.failed: list[tuple[str, int, str]] = []
+        self.missing: list[tuple[str, int]] = []
+        self.rows: list[Row] = []
+        self.table = pd.DataFrame()
+        by_name: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}
+        for cell in cells:
+            result = cell.result()
+            if result is None:
+                self.missing.append((cell.name, cell.seed))
+            elif result["status"] != FINISHED:
+                self.failed.append((cell.name, cell.seed, result["error"]))
+            else:
+                by_name.setdefault(cell.name, []).append((cell, result))
+        for name, finished in by_name.items():
+            self.rows.append(self._row(name, finished))
+
+    def _row(self, name: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> Row:
+        cell, result = finished[0]
+        if self.table.empty:
+            file = rows_file(cell.output, self.dataset, result["data"]["split"])
+            self.table = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
+        ranks: dict[str, list[NDArray[np.float64]]] = {}
+        for each, _ in finished:
+            table = pd.read_parquet(each.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
+            if not table[["user", "history", "item"]].equals(self.table[["user", "history", "item"]]):
+                raise ValueError(f"The test rows of {each.folder} are not those of {self.dataset}; remove that folder.")
+            for protocol in ("native", "seen-masked", "among_cold"):
+                ranks.setdefault(protocol, []).append(table[protocol].to_numpy())
+        return Row(
+            name,
+            cell.kind,
+            cell.source,
+            [each.seed for each, _ in finished],
+            [result for _, result in finished],
+            {protocol: np.stack(values) for protocol, values in ranks.items()},
+        )
+
+    @cached_property
+    def users(self) -> NDArray[np.int64]:
+        """User of each test row, from 0, [B]."""
+        return pd.factorize(self.table["user"])[0]
+
+    @cached_property
+    def metric(self) -> str:
+        """The metric that the epochs were chosen by."""
+        return self.rows[0].results[0]["validation"]["metric"].lower()
+
+    @cached_property
+    def ks(self) -> list[int]:
+        """Lengths of the lists."""
+        names = self.rows[0].results[0]["metrics"]["native"]
+        return [int(name.split("@")[1]) for name in names if name.startswith("ndcg@")]
+
+    def samples(self, protocol: str) -> NDArray[np.float64]:
+        """Bootstrap samples of the main metric's mean, [R, M]."""
+        values = np.stack([row.values(protocol, self.metric) for row in self.rows])
+        return statistics.bootstrap_means(values, self.users, seed=zlib.crc32(self.dataset.encode()))
+
+    def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
+        """Test rows by slice."""
+        return slices_of(self.table)
+
+
+def studies_of(outcome: Outcome) -> list[Study]:
+    """What there is of each data set."""
+    return [
+        Study(dataset, [cell for cell in outcome.cells if cell.dataset == dataset]) for dataset in outcome.plan.datasets
+    ]
+
+
+def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
+    """All data sets in one protocol, and the pooled ones where there are several."""
+    blocks, pooled = [], []
+    for study in studies:
+        if not study.rows:
+            continue
+        samples = study.samples(protocol)
+        means = np.array([row.values(protocol, study.metric).mean() for row in study.rows])
+        block = _block(study.dataset, protocol, study.rows, means, samples)
+        blocks.append(block)
+        if study.dataset.startswith(POOLED[0]) and block.baseline:
+            place = [row.name for row in study.rows].index(block.baseline)
+            pooled.append((study, means / means[place], samples / samples[:, place : place + 1]))
+    if len(pooled) > 1:
+        names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, _, _ in pooled)]
+        rows = [row for row in pooled[0][0].rows if row.name in names]
+        chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, _, _ in pooled]
+        means = np.mean([means[which] for (_, means, _), which in zip(pooled, chosen, strict=True)], axis=0)
+        samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
+        blocks.append(_relative_block(POOLED[1], protocol, rows, means, samples))
+    return blocks
+
+
+def _has(study: Study, name: str) -> bool:
+    return any(row.name == name for row in study.rows)
+
+
+def _block(
+    dataset: str, protocol: str, rows: Sequence[Row], means: NDArray[np.float64], samples: NDArray[np.float64]
+) -> Block:
+    baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
+    names = [row.name for row in rows]
+    intervals = [statistics.interval(samples[:, place]) for place in range(len(rows))]
+    if not baselines or means[baselines].max() <= 0:
+        return Block(dataset, protocol, names, means.tolist(), intervals, None, [])
+    best = max(baselines, key=lambda place: means[place])
+    safe = np.where(samples[:, best] > 0, samples[:, best], np.nan)
+    differences = _differences(names, best, means / means[best] - 1, samples / safe[:, None] - 1)
+    return Block(dataset, protocol, names, means.tolist(), intervals, names[best], differences)
+
+
+def _relative_block(
+    dataset: str, protocol: str, rows: Sequence[Row], means: NDArray[np.float64], samples: NDArray[np.float64]
+) -> Block:
+    """Means of ratios to each data set's best baseline; the rows are compared with that, whichever it is."""
+    names = [row.name for row in rows]
+    intervals = [statistics.interval(samples[:, place]) for place in range(len(rows))]
+    differences = _differences(names, -1, means - 1, samples - 1)
+    return Block(dataset, protocol, names, means.tolist(), intervals, None, differences)
+
+
+def _differences(
+    names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64]
+) -> list[Difference]:
+    others = [place for place in range(len(names)) if place != best]
+    drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in others}
+    corrected = statistics.holm([statistics.p_value(drawn[place]) for place in others])
+    return [
+        Difference(names[place], float(relative[place]), *statistics.interval(drawn[place]), p)
+        for place, p in zip(others, corrected, strict=True)
+    ]

@@ -1,0 +1,322 @@
+"""One cell of the comparison, in a process of its own: train, rank every test target, leave plain files.
+
+Files of a cell's folder: ``cell.json`` (what it is), ``epochs.jsonl``, ``ranks.parquet`` (a line a test row),
+``result.json`` (how it ended, with the manifest; written last), the checkpoint of the best epoch, ``log.txt``.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from recbole.utils import init_seed
+
+from recbole_longinterest import compat, quick_start
+from recbole_longinterest.compare import data, models, slices
+from recbole_longinterest.compare.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
+from recbole_longinterest.compare.recorder import Recorder
+from recbole_longinterest.search.records import add_epoch, read_epochs, write_text
+
+RESULT, RANKS = "result.json", "ranks.parquet"
+FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
+PACKAGES = ("recbole-longinterest", "recbole", "torch", "numpy", "pandas", "transformers")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its test.
+
+    Attributes:
+        dataset: name of the data set.
+        name: row of the comparison.
+        model: RecBole's name of the model.
+        seed: its seed.
+        settings: everything but the seed.
+        change: a change of the data, or "".
+        source: where the settings come from.
+        kind: see :class:`~recbole_longinterest.compare.variants.Variant`.
+        output: folder of the comparison, absolute.
+    """
+
+    dataset: str
+    name: str
+    model: str
+    seed: int
+    settings: dict[str, Any]
+    change: str
+    source: str
+    kind: str
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """Its folder: other settings have another one, so that nothing old is taken for new."""
+        what = json.dumps([self.settings, self.change, self.model], sort_keys=True, default=str)
+        name = self.name.replace(" ", "-").replace(",", "")
+        return self.output / "cells" / self.dataset / f"{name}-{self.seed}-{sha256(what.encode()).hexdigest()[:8]}"
+
+    def config(self) -> Any:  # noqa: ANN401 - RecBole is untyped
+        """RecBole's config, whose files go into the folder."""
+        own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
+        models.register()
+        with compat.command_line(()):
+            config = quick_start.make_config(self.model, self.dataset, (), {**self.settings, **own})
+        if config["eval_step"] < 1 or config["nproc"] not in (None, 1):
+            raise ValueError("A comparison chooses the epoch on the validation data in one process: eval_step, nproc.")
+        if "selected_features" in config and "item" not in (config["load_col"] or {}):
+            column = data.feature_column(config)
+            if column is None:
+                raise ValueError(f"{self.model} reads a feature of the items, and {self.dataset} has no .item column.")
+            config["selected_features"] = [column]
+            config["load_col"] = {**config["load_col"], "item": [config["ITEM_ID_FIELD"], column]}
+        return config
+
+    def result(self) -> dict[str, Any] | None:
+        """How it ended, None if it has not."""
+        file = self.folder / RESULT
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def end(self, status: str, **more: Any) -> None:  # noqa: ANN401
+        """Write down how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about = {name: value for name, value in asdict(self).items() if name not in ("output", "settings")}
+        write_text(self.folder / RESULT, json.dumps({**about, "status": status, **more}, indent=1, default=str) + "\n")
+
+
+def work(cell: Cell, expected: data.Fingerprint | None) -> None:
+    """Run a cell and write how it ended, whatever happens; what a process of its own calls.
+
+    Args:
+        cell: what to do.
+        expected: what the data of the models before it is, None if it is the first.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    _end_with_parent()
+    with (cell.folder / "log.txt").open("a", encoding="utf-8") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    os.chdir(cell.folder)  # RecBole's log goes below the working directory
+    try:
+        run_cell(cell, expected)
+    except data.DataMismatch as error:
+        cell.end(MISMATCH, error=str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        cell.end(FAILED, error=reason(error))
+        raise
+
+
+def reason(error: Exception) -> str:
+    """An error as one line; a ValueError says it all, of others the name helps."""
+    text = " ".join(str(error).split())
+    return (text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")[:500]
+
+
+def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
+    """Train, or go on with the training of, a cell, and rank its test targets.
+
+    Raises:
+        DataMismatch: if its data is not the expected.
+        ValueError: for what the model, the data or its scores do not allow.
+    """
+    write_text(cell.folder / "cell.json", json.dumps(asdict(cell), indent=1, default=str) + "\n")
+    config = cell.config()
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = data.make_dataset(config, cell.change)
+    source = getattr(dataset, "text_source", None)
+    if source is not None:
+        source.matrix()  # encoding is no part of the training's time
+    parts = _watch_build(dataset, cell, expected)
+    earlier = read_epochs(cell.folder)
+    begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        add_epoch(cell.folder, {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun})
+
+    trained = quick_start.train(config, dataset=dataset, on_epoch=on_epoch)
+    epochs = read_epochs(cell.folder)
+    seconds = epochs[-1]["seconds"] if epochs else time.monotonic() - begun
+
+    train, _, test = parts
+    init_seed(config["seed"], config["reproducibility"])  # sampled candidates are the same for all models
+    recorder = Recorder(trained.test_data, train, max(config["topk"]))
+    with recorder.watching(trained.trainer):
+        reported = trained.trainer.evaluate(trained.test_data, load_best_model=True, show_progress=False)
+    ranks = recorder.table()
+    metrics = _metrics(ranks, recorder, config)
+    _check_reported(reported, metrics[NATIVE], ranks, config)
+
+    draft = cell.folder / f".{RANKS}"
+    ranks.to_parquet(draft, index=False)
+    draft.replace(cell.folder / RANKS)
+    print_of = data.fingerprint(dataset, parts)
+    _describe_once(cell, print_of, train, test)
+    cell.end(
+        FINISHED,
+        metrics=metrics,
+        validation={"metric": config["valid_metric"], "score": trained.best_valid_score},
+        train_seconds=seconds,
+        epochs=len(epochs),
+        peak_memory_mb=peak_memory_mb(),
+        gpu_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
+        parameters=sum(weights.numel() for weights in trained.trainer.model.parameters() if weights.requires_grad),
+        tie_share=float(ranks["tied"].mean()),
+        candidates=recorder.candidates,
+        data=asdict(print_of),
+        manifest=manifest(config),
+    )
+    for file in cell.folder.glob("*.pth.last"):
+        file.unlink()
+    shutil.rmtree(cell.folder / "log_tensorboard", ignore_errors=True)
+
+
+def _watch_build(dataset: Any, cell: Cell, expected: data.Fingerprint | None) -> list[Any]:  # noqa: ANN401
+    """Check the split when the training makes it; it is found in the list then."""
+    parts: list[Any] = []
+
+    def build() -> list[Any]:
+        del dataset.build
+        parts.extend(dataset.build())
+        found = data.fingerprint(dataset, parts)
+        if expected is not None:
+            expected.check(found, cell.dataset, cell.name)
+        return list(parts)
+
+    dataset.build = build
+    return parts
+
+
+def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Any) -> dict[str, dict[str, float]]:  # noqa: ANN401
+    """All metrics by protocol."""
+    cold = ~ranks["among_cold"].isna().to_numpy()
+    values: dict[str, dict[str, float]] = {}
+    for protocol in (NATIVE, MASKED):
+        rank = ranks[protocol].to_numpy()
+        found = {f"{name}@{k}": float(metric_of(name, rank, k).mean()) for name in METRICS for k in config["topk"]}
+        found |= beyond_accuracy(
+            recorder.top(protocol), recorder.target_count, config["topk"], config["tail_ratio"] or 0.1
+        )
+        if cold.any():
+            for k in config["topk"]:
+                found[f"cold_recall@{k}"] = float((rank[cold] <= k).mean())
+                among = ranks["among_cold"].to_numpy()[cold]
+                found[f"cold_recall_among_cold@{k}"] = float((among <= k).mean())
+        values[protocol] = found
+    return values
+
+
+def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, config: Any) -> None:  # noqa: ANN401
+    """Without ties the ranks give what RecBole's evaluator gives."""
+    if ranks["tied"].any():
+        return
+    allowed = 0.5 * 10 ** -config["metric_decimal_place"] + 1e-6
+    for name, value in reported.items():
+        if name in own and not math.isclose(own[name], value, abs_tol=allowed):
+            raise ValueError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
+
+
+def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -> None:  # noqa: ANN401
+    """The slices of the test rows, once for all models."""
+    file = rows_file(cell.output, cell.dataset, found.split)
+    if not file.is_file():
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        slices.describe_rows(train, test).to_parquet(draft, index=False)
+        draft.replace(file)
+
+
+def rows_file(output: Path, dataset: str, split: str) -> Path:
+    """File of the descriptions of a data set's test rows."""
+    return output / "cells" / dataset / f"rows-{split[:12]}.parquet"
+
+
+# --- what is kept of a run -------------------------------------------------------------------------------------------
+
+
+def manifest(config: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What a result was made with: settings, versions, commit, inputs."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "config": {name: config[name] for name in sorted(config.final_config_dict)},
+        "versions": versions,
+        "commit": commit(),
+        "device": torch.cuda.get_device_name() if config["device"].type == "cuda" else platform.processor() or "cpu",
+        "files": data.file_hashes(config),
+    }
+
+
+def commit() -> str | None:
+    """Commit of the checkout that the package is in, marked if files differ from it; None if it is in none."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    found = git("rev-parse", "HEAD")
+    tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+    if not found or tracked is None:  # an installed package below somebody else's checkout
+        return None
+    return found + (" and changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def peak_memory_mb() -> float | None:
+    """Most memory that this process has held, None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage counts what the parent held before it started this one
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _end_with_parent() -> None:
+    """A cell whose driver was killed stops, too: its checkpoint is there, and nobody waits for it."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings of settings that one of several models does not have are not told."""
+    import logging
+
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,94 @@
+"""The command `recbole-li compare`: its arguments, and what it prints."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = (
+    "Compare RecBole's sequential models on the same rows: seeds, both protocols, slices, significance. The settings "
+    "of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults."
+)
+EPILOG = (
+    "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
+    "{'TS': [0.8, 0.1, 0.1]}, 'order': 'TO', 'mode': 'full'}\" for a split by global time, and 'mode': 'uni100' or "
+    "'pop100' for sampled candidates. The same command goes on where it was stopped."
+)
+SEED = 2020
+
+
+def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Make the command known to the parser of `recbole-li`."""
+    parser = commands.add_parser(
+        "compare", help="compare models with seeds", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--models",
+        "-m",
+        default="LongInterest,GRU4Rec,SASRec",
+        help="RecBole's sequential models, and Pop, Markov, SASRec+text, LongInterest-ID, MODEL@WINDOW "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
+    parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
+    parser.add_argument("--seeds", type=_positive, default=5, metavar="N", help="seeds a model (default: %(default)s)")
+    parser.add_argument("--first-seed", type=int, default=SEED, metavar="SEED", help="(default: %(default)s)")
+    parser.add_argument(
+        "--ablations",
+        nargs="?",
+        const="all",
+        default="",
+        metavar="NAMES",
+        help="ablations of LongInterest, and the rows that keep a win honest; or the names of some ablations",
+    )
+    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data sets'")
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
+    """Compare as the arguments say.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: further arguments, `--key=value` each.
+
+    Returns:
+        What is to be printed, and whether it was stopped before its end.
+
+    Raises:
+        ValueError: one sentence for what does not hold.
+    """
+    from recbole_longinterest.compare.driver import Plan, all_ablations, compare, read_settings
+    from recbole_longinterest.compare.report import write_report
+
+    given, named = read_settings(args.config_files.split(), settings)
+    models, ablations = _names(args.models), _names(args.ablations)
+    if ablations == ["all"]:
+        ablations, rows = all_ablations(models)
+        models += [name for name in rows if name not in models]
+    plan = Plan(
+        models=models,
+        datasets=_names(args.datasets),
+        seeds=range(args.first_seed, args.first_seed + args.seeds),
+        once=_names(args.once),
+        ablations=ablations,
+        given=given,
+        named=named,
+    )
+    if not plan.models or not plan.datasets:
+        raise ValueError("compare needs at least one model and one data set.")
+    outcome = compare(plan, args.output, show_progress=not args.quiet)
+    return write_report(outcome, args.output), outcome.interrupted
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return number

@@ -1,0 +1,167 @@
+"""The data of a comparison: the same catalogue, the same log and the same split for every model, or it stops."""
+
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_longinterest import caches
+from recbole_longinterest.data.item_texts import ItemTextMatrix
+from recbole_longinterest.data.log_rows import LogRows
+
+CHANGES = ("random text", "shuffled rating")
+CHANGE_SEED = 2020
+
+
+class DataMismatch(ValueError):
+    """A model was given other data than the models before it."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What must be equal for all models.
+
+    Attributes:
+        users: users of the log.
+        items: items of the catalogue.
+        interactions: events of the log.
+        rows: training, validation and test rows.
+        split: SHA-256 of the (user, item, time) of the validation and test rows.
+    """
+
+    users: int
+    items: int
+    interactions: int
+    rows: tuple[int, int, int]
+    split: str
+
+    def check(self, other: "Fingerprint", dataset: str, model: str) -> None:
+        """Refuse the data of another model.
+
+        Raises:
+            DataMismatch: says what differs.
+        """
+        for name, own in asdict(self).items():
+            got = getattr(other, name)
+            if tuple(np.atleast_1d(got)) != tuple(np.atleast_1d(own)):
+                raise DataMismatch(
+                    f"{model} is given other data than the models before it on {dataset}: {name} is {got} and was "
+                    f"{own}. Check load_col, filters and exact_order in its settings, or leave {model} out."
+                )
+
+
+def make_dataset(config: Any, change: str = "") -> Any:  # noqa: ANN401 - RecBole is untyped
+    """The data set of a config, with the catalogue of the log, whatever item features a model loads.
+
+    Args:
+        config: RecBole's config of a sequential model.
+        change: "" or one of ``CHANGES``: the control of an ablation.
+
+    Raises:
+        ValueError: for a model that is not sequential, or a change that the data does not allow.
+    """
+    from recbole.utils import ModelType
+
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL:
+        raise ValueError(
+            f"{config['model']} is no sequential model: RecBole gives it other rows and masks seen items. "
+            "Pop and Markov are this command's own; leave the others out."
+        )
+    kind: Any = caches.dataset_class(config)
+
+    class SameCatalogue(kind):
+        """Item features cover the items of the log, all of them and no others."""
+
+        def _load_user_or_item_feat(self, *args: Any) -> Any:  # noqa: ANN401
+            feat = super()._load_user_or_item_feat(*args)
+            if feat is None or args[-1] != "iid_field":
+                return feat
+            tokens = self.inter_feat[self.iid_field].unique()
+            return feat.set_index(self.iid_field).reindex(list(tokens)).reset_index(names=self.iid_field)
+
+    SameCatalogue.__name__ = kind.__name__
+    dataset = SameCatalogue(config)
+    if change == "random text":
+        if getattr(dataset, "text_source", None) is None:
+            raise ValueError(f"{config['dataset']} has no texts to put random vectors in place of.")
+        dataset.text_source = RandomText(dataset.text_source)
+    elif change == "shuffled rating":
+        rating = config["RATING_FIELD"]
+        if rating not in dataset.inter_feat:
+            raise ValueError(f"{config['dataset']} has no {rating} to shuffle.")
+        order = np.random.default_rng(CHANGE_SEED).permutation(len(dataset.inter_feat))
+        dataset.inter_feat[rating] = dataset.inter_feat[rating].to_numpy()[order]
+    return dataset
+
+
+class RandomText:
+    """Random vectors in place of the texts', of the same size and spread, for the same items."""
+
+    def __init__(self, source: Any) -> None:  # noqa: ANN401
+        self._source = source
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RandomText":
+        return self
+
+    def matrix(self) -> ItemTextMatrix:
+        """The matrix of the source, with other vectors."""
+        real = self._source.matrix()
+        drawn = torch.randn(real.vectors.shape, generator=torch.Generator().manual_seed(CHANGE_SEED))
+        vectors = drawn * real.vectors[real.has_text].std() * real.has_text.unsqueeze(1)
+        return ItemTextMatrix(vectors, real.has_text, real.mean, real.projection)
+
+
+def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
+    """What a data set and its training, validation and test parts are.
+
+    Raises:
+        ValueError: for a split that RecBole read from files.
+    """
+    if not all(isinstance(part.inter_feat, LogRows) for part in parts):
+        raise ValueError("compare splits the log itself; unset benchmark_filename.")
+    if not len(parts[2]):
+        raise ValueError("The split has no test row; check eval_args.")
+    digest = sha256()
+    for part in parts[1:]:
+        rows = part.inter_feat
+        columns = (
+            part.id2token(part.uid_field, rows[part.uid_field].numpy()),
+            part.id2token(part.iid_field, rows[part.iid_field].numpy()),
+            rows[part.time_field].numpy().astype(str),
+        )
+        digest.update("\n".join(sorted("\t".join(row) for row in zip(*columns, strict=True))).encode())
+        digest.update(b"\0")
+    return Fingerprint(
+        users=dataset.user_num - 1,
+        items=dataset.item_num - 1,
+        interactions=len(parts[0].event_log[parts[0].item_seq_field]),
+        rows=(len(parts[0]), len(parts[1]), len(parts[2])),
+        split=digest.hexdigest(),
+    )
+
+
+def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
+    """SHA-256 of the atomic files that a config reads."""
+    found = {}
+    for suffix in ("inter", "item"):
+        file = Path(config["data_path"]) / f"{config['dataset']}.{suffix}"
+        if file.is_file():
+            digest = sha256()
+            with file.open("rb") as stream:
+                while block := stream.read(2**20):
+                    digest.update(block)
+            found[file.name] = digest.hexdigest()
+    return found
+
+
+def feature_column(config: Any) -> str | None:  # noqa: ANN401
+    """The column of classes in a data set's .item file, for RecBole's models that read item features."""
+    file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    if not file.is_file():
+        return None
+    with file.open(encoding=config["encoding"] or "utf-8") as stream:
+        header = [name.split(":")[0] for name in stream.readline().rstrip("\n").split(config["field_separator"])]
+    return next((name for name in ("class", "categories", "genre", "genres", "category") if name in header), None)

@@ -1,0 +1,167 @@
+"""Models of the comparison alone: popularity, a Markov chain, and SASRec that reads the item texts."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import recbole
+import recbole.data.dataset
+import torch
+import yaml
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.model.sequential_recommender.sasrec import SASRec
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
+from recbole_longinterest.data.item_vectors import ItemVectors
+from recbole_longinterest.model.item_text import ItemText
+from recbole_longinterest.resources import resource
+
+
+class PopularItems(SequentialRecommender):
+    """Every user gets the items with the most training events, over the same rows as a sequential model.
+
+    RecBole's Pop is no sequential model: it is given other rows and masks seen items.
+
+    Args:
+        config: RecBole's config.
+        dataset: the training part, over the flat log.
+    """
+
+    reads_windows = True  # one pass, the fastest way over nothing to learn
+
+    def __init__(self, config: Any, dataset: FlatSequentialDataset) -> None:  # noqa: ANN401 - RecBole is untyped
+        super().__init__(config, dataset)
+        self.register_buffer("count", dataset.training_events().double())
+        self.nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainer wants something to train
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        """Nothing is trained."""
+        return self.nothing.sum()
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Score of the row's item, [B]."""
+        return self.count[interaction[self.ITEM_ID]]
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items, [B, N]."""
+        return self.count.repeat(len(interaction[self.ITEM_SEQ_LEN]), 1)
+
+
+class LastItemMarkov(PopularItems):
+    """What followed the user's last item in training, most often first; then by popularity.
+
+    Attributes:
+        first: where the followers of each item begin, int64 [N + 1].
+        follower: items that followed, int64 [F].
+        times: how often, [F].
+    """
+
+    def __init__(self, config: Any, dataset: FlatSequentialDataset) -> None:  # noqa: ANN401
+        super().__init__(config, dataset)
+        items = dataset.event_log[dataset.item_seq_field]
+        position = dataset.inter_feat.position.long()
+        before, after = items[position - 1].long(), items[position].long()
+        pair, times = torch.unique(before * self.n_items + after, return_counts=True)
+        begin = torch.searchsorted(pair // self.n_items, torch.arange(self.n_items + 1))
+        self.register_buffer("first", begin)
+        self.register_buffer("follower", pair % self.n_items)
+        self.register_buffer("times", times.double())
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Score of the row's item, [B]."""
+        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items, [B, N]: the number of times, and below 1 the popularity."""
+        scores = super().full_sort_predict(interaction) / (self.count.sum() + 1)
+        last = interaction[self.ITEM_SEQ].gather(1, interaction[self.ITEM_SEQ_LEN].unsqueeze(1) - 1).squeeze(1)
+        number = self.first[last + 1] - self.first[last]
+        row = torch.repeat_interleave(torch.arange(len(last), device=last.device), number)
+        place = torch.arange(len(row), device=row.device) - torch.repeat_interleave(number.cumsum(0) - number, number)
+        place += torch.repeat_interleave(self.first[last], number)
+        scores[row, self.follower[place]] += self.times[place]
+        return scores
+
+
+class TextItemEmbedding(nn.Module):
+    """An ID embedding with the projection of the item's text vector added, ``E[j] + A t_j``, as LongInterest's.
+
+    Args:
+        n_items: N, with the padding.
+        size: of a vector, D.
+        text: the text vectors.
+        text_dim: their size.
+        scale: standard deviation of embedding and projection at the start.
+    """
+
+    def __init__(self, n_items: int, size: int, text: ItemText, text_dim: int, scale: float) -> None:
+        super().__init__()
+        self.item = nn.Embedding(n_items, size, padding_idx=0)
+        self.text = text
+        self.projection = nn.Linear(text_dim, size, bias=False)
+        nn.init.normal_(self.item.weight, std=scale)
+        nn.init.normal_(self.projection.weight, std=scale)
+
+    @property
+    def weight(self) -> Tensor:
+        """Vectors of all items, [N, D]."""
+        self.text.fill()
+        return self.item.weight + self.projection(self.text.vectors)
+
+    def forward(self, item_seq: Tensor) -> Tensor:
+        """Vectors of items, [..., D]."""
+        return functional.embedding(item_seq, self.weight)
+
+
+class SASRecText(SASRec):
+    """RecBole's SASRec over the text vectors that LongInterest reads."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:  # noqa: ANN401
+        super().__init__(config, dataset)
+        if dataset.text_source is None:
+            raise ValueError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")
+        text = ItemText(self.n_items, config["text_dim"], dataset.text_source)
+        self.item_embedding = TextItemEmbedding(
+            self.n_items, self.hidden_size, text, config["text_dim"], self.initializer_range
+        )
+
+
+class SASRecTextDataset(FlatSequentialDataset):
+    """The flat log with the items' texts, for SASRecText."""
+
+    def __init__(self, config: Any) -> None:  # noqa: ANN401
+        super().__init__(config)
+        item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
+        self.no_text = why_no_text(config, item_file)
+        self.text_source: ItemTexts | ItemVectors | None = None
+        tokens = self.field2id_token[self.iid_field]
+        if config["text_vectors"]:
+            self.text_source = ItemVectors.from_config(config, tokens, self._preloaded_weight)
+        elif self.no_text is None:
+            self.text_source = ItemTexts.from_config(config, load_item_texts(config, item_file, tokens))
+
+
+def register() -> None:
+    """Let RecBole's lookups find these models in this process."""
+    for model in (PopularItems, LastItemMarkov, SASRecText):
+        module = ModuleType(f"recbole.model.sequential_recommender.{model.__name__.lower()}")
+        module.__spec__ = sys.modules[__name__].__spec__
+        module.__file__ = __file__
+        setattr(module, model.__name__, model)
+        sys.modules[module.__name__] = module
+    recbole.data.dataset.SASRecTextDataset = SASRecTextDataset
+
+
+def sasrec_text_settings() -> dict[str, Any]:
+    """Defaults of SASRecText: RecBole's of SASRec, and LongInterest's text options."""
+    published = Path(recbole.__file__).parent / "properties" / "model" / "SASRec.yaml"
+    text = yaml.safe_load(resource("properties", "LongInterest.yaml").read_text(encoding="utf-8"))
+    return {
+        **yaml.safe_load(published.read_text(encoding="utf-8")),
+        **{name: value for name, value in text.items() if name.startswith("text_") and name != "text_features"},
+    }

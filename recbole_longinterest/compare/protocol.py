@@ -1,0 +1,130 @@
+"""Where the target stands among the scores: seen items ranked too (native), or left out (masked), from one batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+NATIVE, MASKED = "native", "seen-masked"
+PROTOCOLS = (NATIVE, MASKED)
+METRICS = ("ndcg", "recall", "mrr", "hit", "precision")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of a batch's targets, from 1; an item of equal score counts half.
+
+    Attributes:
+        native: among all candidates, float64 [B].
+        masked: among the target and the candidates that the user has not seen, float64 [B].
+        among_cold: among the cold candidates, float64 [B]; NaN where the target is not cold.
+        tied: whether another candidate has the target's score, bool [B].
+        native_top: best items, int64 [B, K].
+        masked_top: best items that the user has not seen, the target among them, int64 [B, K].
+    """
+
+    native: NDArray[np.float64]
+    masked: NDArray[np.float64]
+    among_cold: NDArray[np.float64]
+    tied: NDArray[np.bool_]
+    native_top: NDArray[np.int64]
+    masked_top: NDArray[np.int64]
+
+
+def rank_targets(
+    scores: Tensor, target: Tensor, history: Tensor, cold: Tensor, most: int, candidates: Tensor | None = None
+) -> Ranks:
+    """Rank each row's target in both protocols.
+
+    Args:
+        scores: of all items, [B, N]; column 0 is the padding and counts for nothing.
+        target: item of each row, int64 [B].
+        history: all events of the row's user before the target, int64 [B, L], 0 being no event.
+        cold: items without a training event, bool [N].
+        most: K, items of the best that are kept.
+        candidates: items that are ranked, bool [B, N]; None is all. The target is always one.
+
+    Raises:
+        ValueError: for a score of a candidate that is no finite number.
+    """
+    own = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target.unsqueeze(1), True)
+    ranked = torch.ones_like(own) if candidates is None else candidates | own
+    ranked[:, 0] = False
+    if not torch.isfinite(scores[ranked]).all():
+        raise ValueError(
+            f"{int((~torch.isfinite(scores[ranked])).sum())} scores are not finite; such a model cannot be ranked."
+        )
+    seen = torch.zeros_like(own).scatter_(1, history, True) & ~own
+    wanted = scores.gather(1, target.unsqueeze(1))  # [B, 1]
+    above, equal = scores > wanted, (scores == wanted) & ~own
+
+    def rank(among: Tensor) -> Tensor:
+        return 1.0 + (above & among).sum(dim=1).double() + 0.5 * (equal & among).sum(dim=1).double()
+
+    among_cold = torch.where(cold[target], rank(ranked & cold), torch.nan)
+    unseen = ranked & ~seen
+    lowest = scores.masked_fill(~ranked, -torch.inf)
+    return Ranks(
+        rank(ranked).cpu().numpy(),
+        rank(unseen).cpu().numpy(),
+        among_cold.cpu().numpy(),
+        (equal & ranked).any(dim=1).cpu().numpy(),
+        lowest.topk(min(most, scores.shape[1] - 1), dim=1).indices.cpu().numpy(),
+        lowest.masked_fill(seen, -torch.inf).topk(min(most, scores.shape[1] - 1), dim=1).indices.cpu().numpy(),
+    )
+
+
+def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float64]:
+    """A metric of rows with one target each, as RecBole defines it.
+
+    Args:
+        name: one of ``METRICS``.
+        rank: of each target, from 1, [B].
+        k: length of the list.
+
+    Returns:
+        Its value for every row, [B].
+    """
+    found = rank <= k
+    gain = {
+        "ndcg": 1.0 / np.log2(rank + 1.0),
+        "mrr": 1.0 / rank,
+        "precision": np.full(len(rank), 1.0 / k),
+    }.get(name, np.ones(len(rank)))
+    return np.where(found, gain, 0.0)
+
+
+def beyond_accuracy(
+    top: NDArray[np.int64], train_count: NDArray[np.int64], ks: Sequence[int], tail: float = 0.1
+) -> dict[str, float]:
+    """What the lists are made of: RecBole's coverage, Gini index, popularity and tail share.
+
+    Args:
+        top: recommended items, best first, [B, K].
+        train_count: training rows whose target each item is, [N], the padding with it.
+        ks: lengths of the list.
+        tail: RecBole's ``tail_ratio``: this share of the items that have training rows, the rarest, is the tail; above
+            1 the items with at most that many rows.
+
+    Returns:
+        ``itemcoverage@k``, ``giniindex@k``, ``averagepopularity@k``, ``tailpercentage@k``.
+    """
+    n_items = len(train_count)
+    known = np.flatnonzero(train_count)
+    rarest = known[np.lexsort((known, train_count[known]))]
+    is_tail = np.zeros(n_items, dtype=bool)
+    is_tail[known[train_count[known] <= tail] if tail > 1 else rarest[: max(int(len(known) * tail), 1)]] = True
+    values: dict[str, float] = {}
+    for k in ks:
+        items = top[:, :k]
+        counts = np.bincount(items.ravel(), minlength=n_items)
+        shown = np.sort(counts[counts > 0])
+        place = np.arange(n_items - len(shown) + 1, n_items + 1)
+        values[f"itemcoverage@{k}"] = len(shown) / n_items
+        values[f"giniindex@{k}"] = float(((2 * place - n_items - 1) * shown).sum() / items.size / n_items)
+        values[f"averagepopularity@{k}"] = float(train_count[items].mean())
+        values[f"tailpercentage@{k}"] = float(is_tail[items].mean())
+    return values

@@ -1,0 +1,102 @@
+"""Ranks of all test targets, taken from the scores that RecBole's own evaluation computes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.compare.protocol import MASKED, NATIVE, Ranks, rank_targets
+from recbole_longinterest.data.sequences import gather_windows
+
+
+class Recorder:
+    """Looks over the shoulder of RecBole's evaluation and ranks the target of every row.
+
+    Args:
+        loader: RecBole's, over the flat log: full ranking, or sampled candidates.
+        train: the training part.
+        most: K, items of the best that are kept.
+
+    Attributes:
+        target_count: training rows whose target each item is, int64 [N].
+        candidates: SHA-256 of the sampled candidates, None in full ranking.
+    """
+
+    def __init__(self, loader: Any, train: Any, most: int) -> None:  # noqa: ANN401 - RecBole is untyped
+        self.test = loader._dataset
+        self.rows = self.test.inter_feat  # in the loader's order: RecBole sorts them when it makes one
+        self.most = most
+        self.items = self.test.event_log[self.test.item_seq_field].long()
+        self.cold = train.training_events() == 0
+        self.target_count = torch.bincount(train.inter_feat[train.iid_field], minlength=train.item_num).numpy()
+        self.candidates: str | None = None
+        self._digest = sha256()
+        self._ranks: list[Ranks] = []
+        self._seen = 0
+
+    @contextmanager
+    def watching(self, trainer: Any) -> Iterator[None]:  # noqa: ANN401
+        """Inside, the trainer's evaluation is recorded."""
+        for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval"):
+            setattr(trainer, name, self._recorded(getattr(trainer, name), sampled=name.startswith("_neg")))
+        try:
+            yield
+        finally:
+            del trainer._full_sort_batch_eval, trainer._neg_sample_batch_eval
+        if self._seen != len(self.rows):
+            raise ValueError(f"{self._seen} of {len(self.rows)} test rows were evaluated.")
+        if self._digest.digest() != sha256().digest():
+            self.candidates = self._digest.hexdigest()
+
+    def _recorded(self, evaluate: Any, sampled: bool) -> Any:  # noqa: ANN401
+        def recorded(batch: Any) -> Any:  # noqa: ANN401
+            interaction, scores, positive_u, positive_i = evaluate(batch)
+            candidates = None
+            if sampled:
+                candidates = torch.zeros_like(scores, dtype=torch.bool)
+                candidates[batch[1], batch[0][self.test.iid_field].to(scores.device)] = True
+                drawn = candidates.nonzero()[:, 1].cpu().numpy()
+                self._digest.update("\t".join(self.test.id2token(self.test.iid_field, drawn)).encode())
+            self._add(scores, positive_u, positive_i, candidates)
+            return interaction, scores, positive_u, positive_i
+
+        return recorded
+
+    def _add(self, scores: Tensor, positive_u: Tensor, positive_i: Tensor, candidates: Tensor | None) -> None:
+        rows = self.rows[self._seen : self._seen + len(scores)]
+        target = rows[self.test.iid_field]
+        if len(positive_u) != len(scores) or not torch.equal(target, positive_i.cpu()):
+            raise ValueError(
+                "Every row must have one target: sampled candidates need a split with one test row a user (LS)."
+            )
+        start = rows.history_start()
+        history = gather_windows(self.items, start, rows.position.long() - start)
+        device = scores.device
+        ranks = rank_targets(scores, target.to(device), history.to(device), self.cold.to(device), self.most, candidates)
+        self._ranks.append(ranks)
+        self._seen += len(scores)
+
+    def top(self, protocol: str) -> NDArray[np.int64]:
+        """The best items of every row, [B, K]."""
+        return np.concatenate([ranks.native_top if protocol == NATIVE else ranks.masked_top for ranks in self._ranks])
+
+    def table(self) -> pd.DataFrame:
+        """A line a test row: user, history (events before), item, its rank in both protocols, among_cold, tied."""
+        rows, test = self.rows, self.test
+        return pd.DataFrame(
+            {
+                "user": test.id2token(test.uid_field, rows[test.uid_field].numpy()),
+                "history": (rows.position.long() - rows.history_start()).numpy(),
+                "item": test.id2token(test.iid_field, rows[test.iid_field].numpy()),
+                NATIVE: np.concatenate([ranks.native for ranks in self._ranks]),
+                MASKED: np.concatenate([ranks.masked for ranks in self._ranks]),
+                "among_cold": np.concatenate([ranks.among_cold for ranks in self._ranks]),
+                "tied": np.concatenate([ranks.tied for ranks in self._ranks]),
+            }
+        )

@@ -1,0 +1,253 @@
+"""What a comparison leaves for people: results.csv, per_user.parquet, summary.md, summary.html, table.tex and plots."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_longinterest.compare import plots
+from recbole_longinterest.compare.analysis import Block, Difference, Study, blocks_of, studies_of
+from recbole_longinterest.compare.document import Block as Part
+from recbole_longinterest.compare.document import Heading, Image, Points, Table, Text, latex, markdown, page
+from recbole_longinterest.compare.driver import Outcome
+from recbole_longinterest.compare.protocol import MASKED, NATIVE, PROTOCOLS
+from recbole_longinterest.compare.variants import PUBLISHED
+from recbole_longinterest.search.records import write_text
+
+BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
+HOW = (
+    "Every model reads the same log, split and catalogue; the epoch is chosen on the validation data. Native ranks all "
+    "items, as RecBole does for sequential models; seen-masked leaves out what the user has had before the target, "
+    "whatever the model. An item with the target's score counts half. Means are over the seeds, intervals 95 % by "
+    "bootstrap over users of the seeds' mean; differences are to the best of RecBole's models as they are (the best on "
+    "this very test data, which favours it), paired by user, p corrected by Holm for the rows of the table. A row wins "
+    "or loses only where the interval excludes 0."
+)
+
+
+def write_report(outcome: Outcome, output: Path) -> str:
+    """Write the files of a comparison that has ended or was stopped.
+
+    Args:
+        outcome: how it ended.
+        output: its folder.
+
+    Returns:
+        The summary, as it stands in summary.md.
+    """
+    studies = studies_of(outcome)
+    _write_csv(studies, output / "results.csv")
+    _write_per_user(studies, output / "per_user.parquet")
+    blocks = {protocol: blocks_of(studies, protocol) for protocol in PROTOCOLS}
+    parts: list[Part] = [Heading("Comparison", 1)]
+    missing = [f"{study.dataset}: {name}, seed {seed}" for study in studies for name, seed in study.missing]
+    if missing:
+        parts.append(Text(f"{len(missing)} cells have not run yet; the same command goes on."))
+    parts.append(Text(HOW))
+    tables: list[str] = []
+    for study in studies:
+        own = [block for protocol in PROTOCOLS for block in blocks[protocol] if block.dataset == study.dataset]
+        parts += _study_parts(study, own, output, tables)
+    pooled = [block for protocol in PROTOCOLS for block in blocks[protocol][-1:] if not _is_study(block, studies)]
+    if pooled:
+        parts += _pooled_parts(pooled, output)
+    parts += _how_made(studies)
+    write_text(output / "table.tex", "\n".join(tables))
+    text = markdown(parts)
+    write_text(output / "summary.md", text)
+    write_text(output / "summary.html", page(parts, "Comparison"))
+    return text
+
+
+def _is_study(block: Block, studies: Sequence[Study]) -> bool:
+    return any(block.dataset == study.dataset for study in studies)
+
+
+# --- one data set ----------------------------------------------------------------------------------------------------
+
+
+def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: list[str]) -> list[Part]:
+    parts: list[Part] = [Heading(study.dataset)]
+    if study.rows:
+        about = study.rows[0].results[0]["data"]
+        cold = int(study.table["cold"].sum())
+        parts.append(
+            Text(
+                f"{about['users']} users, {about['items']} items, {about['interactions']} interactions; "
+                f"{about['rows'][0]} training, {about['rows'][1]} validation and {about['rows'][2]} test rows, "
+                f"{cold} of them with a target that has no training event; SHA-256 of the split {about['split'][:16]}."
+            )
+        )
+    for block in blocks:
+        table = _main_table(study, block)
+        parts += [Heading(f"{study.dataset}, {block.protocol}", 3), table]
+        caption = f"{study.dataset}, {block.protocol}: test results, mean of the seeds, 95 % intervals over users."
+        tables.append(latex(table, caption, f"tab:{study.dataset}-{block.protocol}"))
+    if blocks:
+        name = output / f"means-{study.dataset}.png"
+        plots.plot_means(blocks, study.metric, name)
+        parts.append(Image(name, f"{study.metric} of every model on {study.dataset}"))
+        if any(block.differences for block in blocks):
+            name = output / f"differences-{study.dataset}.png"
+            plots.plot_differences([block for block in blocks if block.differences], name)
+            parts.append(Image(name, f"differences to the best baseline on {study.dataset}"))
+        parts += [Heading("Slices", 3), *_slice_parts(study, output)]
+        parts += [Heading("Beyond accuracy", 3), _beyond_table(study)]
+    if study.failed:
+        parts += [Heading("Could not run", 3)]
+        parts.append(Points([f"{name}, seed {seed}: {error}" for name, seed, error in study.failed]))
+    return parts
+
+
+def _main_table(study: Study, block: Block) -> Table:
+    k = study.metric.split("@")[1]
+    others = [name for name in (f"recall@{k}", f"mrr@{k}") if name != study.metric]
+    difference = {entry.name: entry for entry in block.differences}
+    head = ["model", study.metric, "95 %", "seeds", *others, "difference", "95 %", "p", "", "settings"]
+    rows = []
+    for row, mean, (low, high) in zip(study.rows, block.means, block.intervals, strict=True):
+        seeds = row.reported(block.protocol, study.metric)
+        spread = f"{len(seeds)} ({min(seeds):.4f} to {max(seeds):.4f})" if len(seeds) > 1 else "1"
+        rows.append(
+            [
+                row.name,
+                f"{mean:.4f}",
+                f"{low:.4f} to {high:.4f}",
+                spread,
+                *(f"{np.mean(row.reported(block.protocol, name)):.4f}" for name in others),
+                *_difference_cells(difference.get(row.name)),
+                "best baseline" if row.name == block.baseline else difference[row.name].verdict if difference else "",
+                row.source,
+            ]
+        )
+    best = max(zip(study.rows, block.means, strict=True), key=lambda pair: pair[1])[0].name
+    return Table(head, rows, best)
+
+
+def _difference_cells(difference: Difference | None) -> list[str]:
+    if difference is None:
+        return ["", "", ""]
+    low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
+    p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+    return [f"{100 * difference.relative:+.1f} %", f"{low} to {high}", p]
+
+
+def _slice_parts(study: Study, output: Path) -> list[Part]:
+    parts: list[Part] = []
+    for protocol in PROTOCOLS:
+        head = [f"{study.metric}, {protocol}", "rows", *(row.name for row in study.rows)]
+        values = [row.values(protocol, study.metric) for row in study.rows]
+        rows = [
+            [f"{kind}: {name}", str(int(mask.sum())), *(f"{value[mask].mean():.4f}" for value in values)]
+            for kind, parts_of in study.slices().items()
+            for name, mask in parts_of.items()
+        ]
+        k = int(study.metric.split("@")[1])
+        cold = study.table["cold"].to_numpy(dtype=bool)
+        if cold.any():
+            number = str(int(cold.sum()))
+            for text, of in (("among all items", protocol), ("among cold items", "among_cold")):
+                shares = [f"{(row.ranks[of][:, cold] <= k).mean():.4f}" for row in study.rows]
+                rows.append([f"cold: recall@{k} {text}", number, *shares])
+        name = output / f"slices-{study.dataset}-{protocol}.png"
+        plots.plot_slices(study, protocol, name)
+        parts += [Table(head, rows), Image(name, f"slices of {study.dataset}, {protocol}")]
+    return parts
+
+
+def _beyond_table(study: Study) -> Table:
+    k = study.metric.split("@")[1]
+    head = ["model", *(f"{name}@{k}" for name in BEYOND), *(f"{name}@{k}, masked" for name in BEYOND)]
+    head += ["train seconds", "peak MB", "parameters", "epochs", "ties"]
+    rows = []
+    for row in study.rows:
+        cells = [f"{np.mean(row.reported(protocol, f'{name}@{k}')):.4g}" for protocol in PROTOCOLS for name in BEYOND]
+        cells += [f"{row.mean('train_seconds'):.0f}", f"{row.mean('peak_memory_mb'):.0f}"]
+        cells += [f"{row.mean('parameters'):.0f}", f"{row.mean('epochs'):.1f}", f"{100 * row.mean('tie_share'):.1f} %"]
+        rows.append([row.name, *cells])
+    return Table(head, rows)
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+def _pooled_parts(blocks: Sequence[Block], output: Path) -> list[Part]:
+    parts: list[Part] = [Heading(f"{blocks[0].dataset}, pooled")]
+    parts.append(Text("Mean over the data sets of the ratio to each one's best baseline; users drawn in each."))
+    for block in blocks:
+        rows = [[entry.name, *_difference_cells(entry), entry.verdict] for entry in block.differences]
+        parts.append(Table([f"model, {block.protocol}", "difference", "95 %", "p", ""], rows))
+    name = output / "differences-pooled.png"
+    plots.plot_differences(blocks, name)
+    parts.append(Image(name, "pooled differences to the best baseline"))
+    return parts
+
+
+def _how_made(studies: Sequence[Study]) -> list[Part]:
+    results = [(study, row, result) for study in studies for row in study.rows for result in row.results]
+    parts: list[Part] = [Heading("How it was made")]
+    untuned = sorted({f"{row.name} on {study.dataset}" for study, row, _ in results if row.source == PUBLISHED})
+    lines = [f"Not tuned, at the model's own defaults: {', '.join(untuned)}."] if untuned else []
+    lines.append(
+        "Pop and Markov are this command's own, over the same rows: RecBole's Pop is no sequential model, is given "
+        "other rows and masks seen items."
+    )
+    if results:
+        manifests = [result["manifest"] for _, _, result in results]
+        lines.append("Versions: " + "; ".join(sorted({_versions(each["versions"]) for each in manifests})))
+        lines.append("Commit: " + ", ".join(sorted({str(each["commit"]) for each in manifests})))
+        files = {f"{name} {digest}" for each in manifests for name, digest in each["files"].items()}
+        lines += [f"Input, SHA-256: {line}" for line in sorted(files)]
+    lines.append("Settings, versions, split hash and tie share of every run: cells/<data set>/<row>/result.json.")
+    return [*parts, Points(lines)]
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+# --- tables for programs ---------------------------------------------------------------------------------------------
+
+
+def _write_csv(studies: Sequence[Study], path: Path) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    head = ["dataset", "model", "seed", "protocol", "metric", "value", "train_seconds", "peak_memory_mb", "parameters"]
+    rows.writerow(head)
+    for study in studies:
+        for row in study.rows:
+            for seed, result in zip(row.seeds, row.results, strict=True):
+                costs = [f"{result['train_seconds']:.1f}", f"{result['peak_memory_mb'] or 0:.0f}", result["parameters"]]
+                valid = result["validation"]
+                values = [("validation", valid["metric"].lower(), valid["score"])]
+                values += [(p, name, value) for p in PROTOCOLS for name, value in result["metrics"][p].items()]
+                for protocol, name, value in values:
+                    rows.writerow([study.dataset, row.name, seed, protocol, name, value, *costs])
+    write_text(path, text.getvalue())
+
+
+def _write_per_user(studies: Sequence[Study], path: Path) -> None:
+    """A line a test row and run: the ranks, and what the slices are made of."""
+    tables = [
+        study.table.assign(
+            dataset=study.dataset,
+            model=row.name,
+            seed=seed,
+            rank_native=row.ranks[NATIVE][place],
+            rank_masked=row.ranks[MASKED][place],
+            rank_among_cold=row.ranks["among_cold"][place],
+        )
+        for study in studies
+        for row in study.rows
+        for place, seed in enumerate(row.seeds)
+    ]
+    if tables:
+        draft = path.with_name(f".{path.name}")
+        table = pd.concat(tables, ignore_index=True)
+        for name in ("dataset", "model", "popularity"):
+            table[name] = table[name].astype("category")
+        table.to_parquet(draft, index=False)
+        draft.replace(path)

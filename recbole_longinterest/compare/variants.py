@@ -1,0 +1,126 @@
+"""What is compared: models by name, with their settings, and the ablations as differences of settings."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_longinterest.compare.models import sasrec_text_settings
+from recbole_longinterest.resources import resource
+
+OWN = "LongInterest"
+WHOLE = 100_000  # events of a window that holds every history
+ONE_PASS = ("GRU4Rec", "SASRec", "SASRecText")  # RecBole's models that are trained so, unless their settings differ
+TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the comparison.
+
+    Attributes:
+        name: what it is called.
+        model: RecBole's name of the model.
+        settings: what it differs by from the model's settings; wins over everything else.
+        change: a change of the data, see :data:`~recbole_longinterest.compare.data.CHANGES`.
+        like: model whose tuned settings it has.
+        kind: model, baseline (one of RecBole's, as it is), row (another row to compare with) or ablation.
+    """
+
+    name: str
+    model: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    change: str = ""
+    like: str = ""
+    kind: str = "baseline"
+
+
+def _window(events: int) -> dict[str, Any]:
+    return {"MAX_ITEM_LIST_LENGTH": events, "eval_history_length": None if events == WHOLE else events}
+
+
+ID_ONLY = {f"{feature}_features": False for feature in ("text", "rating", "behavior", "time")}
+COUNTED = {"epochs": 1, "loss_type": "CE", "one_pass": True}  # for what is counted, not trained
+ABLATIONS = (
+    Variant("without text", OWN, {"text_features": False}),
+    Variant("random text", OWN, change="random text"),
+    Variant("without rating", OWN, {"rating_features": False}),
+    Variant("shuffled rating", OWN, change="shuffled rating"),
+    Variant("without attention", OWN, {"attention": False}),
+    Variant("without time", OWN, {"time_features": False}),
+    Variant("without id", OWN, {"id_features": False}),
+    Variant("window 50", OWN, _window(50)),
+    Variant("window 200", OWN, _window(200)),
+    Variant("window whole", OWN, _window(WHOLE)),
+)
+ROWS = (
+    Variant("LongInterest-ID", OWN, {**ID_ONLY, **_window(50)}, kind="row"),
+    Variant("SASRec+text", "SASRecText", like="SASRec", kind="row"),
+    Variant("GRU4Rec@50", "GRU4Rec", {"MAX_ITEM_LIST_LENGTH": 50}, kind="row"),
+    Variant("GRU4Rec@200", "GRU4Rec", {"MAX_ITEM_LIST_LENGTH": 200}, kind="row"),
+    Variant("SASRec@50", "SASRec", {"MAX_ITEM_LIST_LENGTH": 50}, kind="row"),
+    Variant("SASRec@200", "SASRec", {"MAX_ITEM_LIST_LENGTH": 200}, kind="row"),
+    Variant("Pop", "PopularItems", COUNTED, kind="row"),
+    Variant("Markov", "LastItemMarkov", COUNTED, kind="row"),
+)
+
+
+def ablation(variant: Variant) -> Variant:
+    """An entry of ``ABLATIONS`` as a row of the comparison."""
+    return Variant(f"{OWN}, {variant.name}", OWN, variant.settings, variant.change, kind="ablation")
+
+
+def variant_of(name: str) -> Variant:
+    """The row of a name: one of ``ROWS``, ``MODEL@WINDOW``, or any model of RecBole.
+
+    Raises:
+        ValueError: for a window that is no number.
+    """
+    for row in ROWS:
+        if row.name == name:
+            return row
+    model, at, window = name.partition("@")
+    if not at:
+        return Variant(name, model, kind="model" if name == OWN else "baseline")
+    if not window.isdecimal() or int(window) < 2:
+        raise ValueError(f"{name} must be a model and its window, as GRU4Rec@200, with at least 2 events.")
+    settings = _window(int(window)) if model == OWN else {"MAX_ITEM_LIST_LENGTH": int(window)}
+    return Variant(name, model, settings, kind="row")
+
+
+def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """All settings of a row on a data set.
+
+    Later ones win: defaults of the comparison, the data set's config, the tuned settings, ``given``, the variant's.
+
+    Args:
+        variant: the row.
+        dataset: name of the data set.
+        given: settings of every run.
+
+    Returns:
+        The settings, and where the model's come from.
+    """
+    settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
+    if variant.model != OWN:  # whose own default it is; RecBole's leaves the times out
+        settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
+    if variant.model in ONE_PASS:
+        settings |= {"one_pass": True, "loss_type": "CE"}
+    tuned = resource("properties", f"tuned/{variant.like or variant.model}/{dataset}.yaml")
+    if variant.model == "SASRecText":
+        settings |= sasrec_text_settings()
+        settings |= {
+            key: value
+            for key, value in _read(resource("properties", f"tuned/{OWN}/{dataset}.yaml")).items()
+            if key.startswith("text_") and key != "text_features"
+        }
+    settings |= _read(resource("dataset_configs", f"{dataset}.yaml"))
+    settings |= _read(Path(given.get("data_path", "dataset"), "dataset_configs", f"{dataset}.yaml"))  # of `prepare`
+    settings |= {key: value for key, value in _read(tuned).items() if key not in ("model", "dataset", "data_path")}
+    source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
+    return {**settings, **given, **variant.settings}, source
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}

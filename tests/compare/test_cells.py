@@ -1,0 +1,148 @@
+"""A cell's files: ranks of every target, RecBole's own figures, the manifest."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_longinterest import compat, quick_start
+from recbole_longinterest.compare import cells, slices
+from recbole_longinterest.compare.cells import Cell, rows_file, run_cell
+from recbole_longinterest.compare.data import DataMismatch, Fingerprint
+from tests.conftest import synthetic_inter
+
+
+def ranks_of(cell: Cell) -> pd.DataFrame:
+    return pd.read_parquet(cell.folder / "ranks.parquet")
+
+
+@pytest.mark.parametrize("name", ["GRU4Rec", "LongInterest"])
+def test_native_figures_are_those_of_a_plain_run(cell: Callable[..., Cell], name: str) -> None:
+    own = cell(name, run=True, metric_decimal_place=12, topk=[3, 10], MAX_ITEM_LIST_LENGTH=5)
+    result = own.result()
+    assert result is not None and result["status"] == cells.FINISHED and result["tie_share"] == 0
+    with compat.command_line(()):
+        config = quick_start.make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
+    plain = quick_start.run(config)
+    for metric, value in plain.test_result.items():
+        assert result["metrics"]["native"][metric] == pytest.approx(value, abs=1e-11), metric
+    assert result["validation"]["score"] == plain.best_valid_score
+
+
+def test_the_mask_covers_the_whole_history_and_never_the_target(cell: Callable[..., Cell]) -> None:
+    own = cell("Pop", run=True, MAX_ITEM_LIST_LENGTH=2)  # what a model reads does not limit the mask
+    ranks = ranks_of(own).set_index("user")
+    log: dict[str, list[str]] = {}
+    for line in synthetic_inter().splitlines()[1:]:
+        user, item, *_ = line.split("\t")
+        log.setdefault(user, []).append(item)
+    counts: dict[str, int] = {f"i{item}": 0 for item in range(20)}
+    for items in log.values():
+        for item in items[:-2] if len(items) > 3 else items[:-1]:
+            counts[item] += 1
+    known = {item for items in log.values() for item in items}
+    for user, items in log.items():
+        *seen, target = items
+        others = known - {target}
+        for protocol, among in (("native", others), ("seen-masked", others - set(seen))):
+            higher = sum(counts[item] > counts[target] for item in among)
+            equal = sum(counts[item] == counts[target] for item in among)
+            assert ranks.loc[user, protocol] == 1 + higher + equal / 2, (user, protocol)
+
+
+def test_slices_describe_the_rows(cell: Callable[..., Cell]) -> None:
+    own = cell("Pop", run=True)
+    result = own.result()
+    assert result is not None
+    rows = pd.read_parquet(rows_file(own.output, "tiny", result["data"]["split"]))
+    log: dict[str, list[str]] = {}
+    for line in synthetic_inter().splitlines()[1:]:
+        user, item, *_ = line.split("\t")
+        log.setdefault(user, []).append(item)
+    for row in rows.itertuples():
+        *seen, target = log[row.user]
+        assert (row.item, row.history, row.repeat) == (target, len(seen), target in seen)
+    assert ((rows["popularity"] == "cold") == (rows["train_events"] == 0)).all()
+    assert rows["drift"].dropna().between(0, 2).all() and rows["drift"].notna().any()
+    parts = slices.slices_of(rows)
+    for kind in ("history", "target", "repeat"):
+        assert sum(mask.sum() for mask in parts[kind].values()) == len(rows)
+
+
+def test_cold_items_are_ranked_among_all_and_among_themselves(cell: Callable[..., Cell]) -> None:
+    lines = synthetic_inter().splitlines()
+    lines += [f"u{user}\tnew{user % 2}\t3\t2000000000" for user in range(8)]  # as last event alone: never in training
+    own = cell("GRU4Rec", run=True, inter="\n".join(lines) + "\n", topk=[1, 10])
+    result = own.result()
+    assert result is not None
+    ranks = ranks_of(own)
+    cold = ranks["item"].str.startswith("new")
+    assert cold.sum() == 8 and ranks["among_cold"].notna().equals(cold)
+    assert (ranks["among_cold"][cold] <= ranks["native"][cold]).all()
+    found = result["metrics"]["native"]
+    assert found["cold_recall@10"] == (ranks["native"][cold] <= 10).mean()
+    assert found["cold_recall_among_cold@10"] == (ranks["among_cold"][cold] <= 10).mean()
+
+
+@pytest.mark.parametrize("mode", ["uni10", "pop10"])
+def test_sampled_candidates_are_the_same_for_all_models(cell: Callable[..., Cell], mode: str) -> None:
+    evaluation = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": mode}
+    results = [cell(name, run=True, eval_args=evaluation).result() for name in ("GRU4Rec", "LongInterest")]
+    assert all(result is not None and result["candidates"] for result in results)
+    assert results[0]["candidates"] == results[1]["candidates"]
+    assert ranks_of(cell("GRU4Rec", eval_args=evaluation))["native"].max() <= 11
+
+
+def test_a_split_by_global_time_is_compared_as_well(cell: Callable[..., Cell]) -> None:
+    evaluation = {"split": {"TS": [0.7, 0.1, 0.2]}, "order": "TO", "mode": "full"}
+    own, other = (cell(name, run=True, eval_args=evaluation) for name in ("GRU4Rec", "LongInterest"))
+    ranks = ranks_of(own)
+    assert ranks["user"].duplicated().any()  # several targets a user
+    columns = ["user", "history", "item"]
+    assert ranks[columns].equals(ranks_of(other)[columns])
+
+
+def test_the_manifest_says_what_made_it(cell: Callable[..., Cell]) -> None:
+    result = cell("Pop", run=True).result()
+    assert result is not None
+    manifest = result["manifest"]
+    assert {"tiny.inter", "tiny.item"} == set(manifest["files"]) and manifest["versions"]["recbole"] == "1.2.1"
+    assert manifest["config"]["MAX_ITEM_LIST_LENGTH"] == 50 and len(result["data"]["split"]) == 64
+    assert 0 < result["tie_share"] <= 1 and result["peak_memory_mb"] > 100
+
+
+def test_other_data_than_expected_stops_before_training(cell: Callable[..., Cell]) -> None:
+    own = cell("GRU4Rec")
+    own.folder.mkdir(parents=True)
+    with pytest.raises(DataMismatch, match="interactions is"):
+        run_cell(own, Fingerprint(30, 20, 1, (1, 1, 1), ""))
+    assert not list(own.folder.glob("*.pth"))
+
+
+def test_a_killed_cell_goes_on(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    own, whole = cell("GRU4Rec", epochs=3), cell("GRU4Rec", run=True, epochs=3, hidden_dropout_prob=0)
+    real = cells.add_epoch
+
+    def killed(folder: object, line: dict[str, float]) -> None:
+        real(own.folder, line)
+        if line["epoch"] == 2:
+            raise Killed
+
+    monkeypatch.setattr(cells, "add_epoch", killed)
+    own.folder.mkdir(parents=True)
+    with pytest.raises(Killed):
+        run_cell(own)
+    monkeypatch.setattr(cells, "add_epoch", real)
+    assert list(own.folder.glob("*.pth.last"))
+    run_cell(own)
+    assert np.array_equal(ranks_of(own)["native"], ranks_of(whole)["native"])
+    assert not list(own.folder.glob("*.pth.last"))
+
+
+def test_features_come_from_the_column_of_classes(cell: Callable[..., Cell]) -> None:
+    config = cell("SASRecF").config()
+    assert config["selected_features"] == ["class"] and config["load_col"]["item"] == ["item_id", "class"]

@@ -1,0 +1,104 @@
+"""The command from end to end: a process a cell, what fails is listed, nothing finished is run again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_longinterest import cli
+from recbole_longinterest.compare import driver
+from recbole_longinterest.compare.cells import Cell
+from tests.conftest import synthetic_inter
+
+
+@pytest.fixture
+def arguments(write_dataset: Callable[..., Path], tmp_path: Path) -> list[str]:
+    root = write_dataset("tiny", synthetic_inter())
+    return [
+        *("compare", "--datasets=tiny", f"--data_path={root}", f"--output={tmp_path / 'out'}", "--seeds=1"),
+        *("--epochs=1", "--state=WARNING", "--quiet"),
+    ]
+
+
+@pytest.mark.slow
+def test_cells_run_and_are_not_run_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--models=GRU4Rec,Pop", "--once=NoSuchModel,BPR", "--hidden_size=8", "--embedding_size=8"]
+    assert cli.main([*arguments, *models]) == 0
+    out = capsys.readouterr().out
+    assert "NoSuchModel, seed 2020: There is no model 'NoSuchModel'" in out
+    assert "BPR, seed 2020: BPR is no sequential model" in out
+    files = {path.parent.name.split("-")[0]: path for path in (tmp_path / "out").rglob("result.json")}
+    results = {name: json.loads(path.read_text()) for name, path in files.items()}
+    assert {name: result["status"] for name, result in results.items()} == {
+        **{"GRU4Rec": "finished", "Pop": "finished"},
+        **{"NoSuchModel": "failed", "BPR": "failed"},
+    }
+    assert results["GRU4Rec"]["peak_memory_mb"] > 100
+    assert {"results.csv", "per_user.parquet", "summary.md", "summary.html", "table.tex", "means-tiny.png"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    written = files["GRU4Rec"].stat().st_mtime_ns
+    assert cli.main([*arguments, *models]) == 0
+    assert capsys.readouterr().out == out
+    assert files["GRU4Rec"].stat().st_mtime_ns == written
+
+
+class _Bar:
+    """Stands in for tqdm's bar."""
+
+    def set_postfix_str(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def write(self, text: str) -> None:
+        """Nothing is shown."""
+
+
+def _die(cell: Cell, expected: Any) -> None:
+    raise SystemExit(-9)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_a_failed_cell(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    own = cell("Pop")
+    monkeypatch.setattr(driver.cells, "work", _die)
+    driver._finish(own, {"tiny": None}, _Bar())  # type: ignore[dict-item]
+    result = own.result()
+    assert result is not None and result["status"] == "failed" and "The process ended with code" in result["error"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--models=Pop", "--learning_rat=0.1"], "None of the models has a setting learning_rat"),
+        (["--models=Pop", "--datasets=nowhere"], "There is no data set folder"),
+        (["--models=Pop@x"], "must be a model and its window"),
+        (["--models=Pop", "--ablations=nothing"], "There is no ablation 'nothing'"),
+        (["--models=,"], "compare needs at least one model"),
+        (["--models=Pop", "stray"], "stray is not a setting"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    arguments: list[str], extra: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, *extra]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_model_with_other_data_stops_the_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = driver.settings_of
+
+    def settings_of(variant: Any, dataset: str, given: dict[str, Any]) -> Any:
+        settings, source = real(variant, dataset, given)
+        return settings | ({"rm_dup_inter": "first"} if variant.name == "GRU4Rec" else {}), source
+
+    monkeypatch.setattr(driver, "settings_of", settings_of)
+    assert cli.main([*arguments, "--models=Pop,GRU4Rec"]) == 2
+    assert "GRU4Rec is given other data than the models before it on tiny: interactions" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("result.json"))  # nothing was trained

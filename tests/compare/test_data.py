@@ -1,0 +1,67 @@
+"""The same data for every model, or a sentence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_longinterest.compare import data
+from recbole_longinterest.compare.cells import Cell
+from tests.conftest import synthetic_inter
+
+
+def print_of(cell: Cell) -> data.Fingerprint:
+    dataset = data.make_dataset(cell.config(), cell.change)
+    return data.fingerprint(dataset, dataset.build())
+
+
+def test_every_model_is_given_the_same_rows(cell: Callable[..., Cell]) -> None:
+    inter = "".join(
+        line + "\n" for line in synthetic_inter().splitlines() if "\ti7\t" not in line
+    )  # i7 has a text only
+    own = print_of(cell("LongInterest", inter=inter))
+    assert own.items == 19
+    for name in ("GRU4Rec", "SASRecF", "Pop", "SASRec+text", "GRU4Rec@3"):
+        assert print_of(cell(name, inter=inter)) == own, name
+
+
+def test_another_order_is_refused(cell: Callable[..., Cell]) -> None:
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    lines += [f"u{user}\ti{(user * 7 + 5 * k) % 20}\t1\t{10**9 + 9 - k}" for user in range(9) for k in range(9)]
+    exact = print_of(cell("LongInterest", inter="\n".join(lines) + "\n"))
+    coarse = print_of(cell("GRU4Rec", inter="\n".join(lines) + "\n", exact_order=False))
+    with pytest.raises(
+        data.DataMismatch, match=r"GRU4Rec is given other data .* on tiny: split is .* leave GRU4Rec out"
+    ):
+        exact.check(coarse, "tiny", "GRU4Rec")
+
+
+def test_a_model_that_is_not_sequential_is_refused(cell: Callable[..., Cell]) -> None:
+    with pytest.raises(ValueError, match="BPR is no sequential model"):
+        print_of(cell("BPR", exact_order=None))
+
+
+def test_random_text_has_the_size_and_spread_of_the_real_and_nothing_else(cell: Callable[..., Cell]) -> None:
+    real = data.make_dataset(cell("LongInterest").config()).text_source.matrix()
+    drawn = data.make_dataset(cell("LongInterest").config(), "random text").text_source.matrix()
+    assert torch.equal(drawn.has_text, real.has_text) and not drawn.vectors[~drawn.has_text].any()
+    assert drawn.vectors.std().item() == pytest.approx(real.vectors.std().item(), rel=0.3)
+    products = (drawn.vectors @ drawn.vectors.T)[1:, 1:].flatten().numpy()
+    expected = (real.vectors @ real.vectors.T)[1:, 1:].flatten().numpy()
+    off = ~np.eye(len(real.vectors) - 1, dtype=bool).flatten()
+    assert abs(np.corrcoef(products[off], expected[off])[0, 1]) < 0.3
+
+
+def test_shuffled_ratings_move_and_nothing_else_does(cell: Callable[..., Cell]) -> None:
+    def log(change: str) -> Any:
+        return data.make_dataset(cell("LongInterest").config(), change).build()[0].event_log
+
+    real, shuffled = log(""), log("shuffled rating")
+    assert torch.equal(real["item_id_list"], shuffled["item_id_list"])
+    assert not torch.equal(real["rating_list"], shuffled["rating_list"])
+    assert torch.equal(real["rating_list"].sort().values, shuffled["rating_list"].sort().values)
+    with pytest.raises(ValueError, match="tiny has no rating to shuffle"):
+        plain = cell("LongInterest", inter=synthetic_inter(rating=False))
+        data.make_dataset(plain.config(), "shuffled rating")

@@ -1,0 +1,102 @@
+"""From finished cells to files for people."""
+
+import csv
+import xml.etree.ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_longinterest.compare import analysis
+from recbole_longinterest.compare.analysis import Study, blocks_of
+from recbole_longinterest.compare.cells import FAILED, Cell
+from recbole_longinterest.compare.document import Table, latex, markdown, page
+from recbole_longinterest.compare.driver import Outcome, Plan
+from recbole_longinterest.compare.report import write_report
+
+
+@pytest.fixture
+def outcome(cell: Callable[..., Cell]) -> Outcome:
+    cells = [cell(name, seed, run=True) for seed in (1, 2) for name in ("LongInterest", "GRU4Rec", "Markov")]
+    broken, waiting = cell("NARM"), cell("SASRec")
+    broken.end(FAILED, error="it has no <attention> left")
+    return Outcome(Plan(["LongInterest"], ["tiny"], [1, 2]), [*cells, broken, waiting], False)
+
+
+def test_files_say_what_the_cells_found(outcome: Outcome, tmp_path: Path) -> None:
+    text = write_report(outcome, tmp_path)
+    assert text == (tmp_path / "summary.md").read_text()
+    for said in ("30 users, 20 items", "NARM, seed 1: it has no <attention> left", "1 cells have not run yet"):
+        assert said in text
+    assert "| best baseline |" in text.replace("**", "") and "SHA-256: tiny.inter " in text
+
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    result = outcome.cells[1].result()
+    assert result is not None
+    wanted = {"model": "GRU4Rec", "seed": "1", "protocol": "seen-masked", "metric": "ndcg@10"}
+    (found,) = [row for row in rows if wanted.items() <= row.items()]
+    assert float(found["value"]) == result["metrics"]["seen-masked"]["ndcg@10"]
+    assert int(found["parameters"]) == result["parameters"]
+    assert {"itemcoverage@10", "giniindex@10"} <= {row["metric"] for row in rows}
+
+    table = pd.read_parquet(tmp_path / "per_user.parquet")
+    assert len(table) == 30 * 6 and {"user", "item", "history", "cold", "drift", "rank_masked"} <= set(table)
+    own = table[(table["model"] == "GRU4Rec") & (table["seed"] == 1)]
+    gain = np.where(own["rank_masked"] <= 10, 1 / np.log2(own["rank_masked"] + 1), 0)
+    assert gain.mean() == pytest.approx(result["metrics"]["seen-masked"]["ndcg@10"])
+
+    html = (tmp_path / "summary.html").read_text()
+    assert "it has no &lt;attention&gt; left" in html and html.count("data:image/png;base64,") == 4
+    assert r"\toprule" in (tmp_path / "table.tex").read_text()
+    assert all((tmp_path / f"{name}-tiny.png").stat().st_size > 5000 for name in ("means", "differences"))
+
+
+def test_a_difference_is_of_the_seeds_mean_and_paired(outcome: Outcome) -> None:
+    study = Study("tiny", outcome.cells)
+    assert [row.name for row in study.rows] == ["LongInterest", "GRU4Rec", "Markov"]
+    (block,) = blocks_of([study], "native")
+    assert block.baseline == "GRU4Rec"
+    assert {entry.name for entry in block.differences} == {"LongInterest", "Markov"}
+    results = [cell.result() for cell in outcome.cells[:6]]
+    means = {
+        name: np.mean([r["metrics"]["native"]["ndcg@10"] for r in results if r is not None and r["name"] == name])
+        for name in block.names
+    }
+    assert dict(zip(block.names, block.means, strict=True)) == pytest.approx(means)
+    for entry in block.differences:
+        assert entry.relative == pytest.approx(means[entry.name] / means["GRU4Rec"] - 1)
+        assert entry.low <= entry.relative <= entry.high and 0 < entry.p <= 1
+        assert entry.verdict == ("wins" if entry.low > 0 else "loses" if entry.high < 0 else "open")
+
+
+def test_movielens_sets_are_pooled(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies = [Study("tiny", outcome.cells), Study("tiny", outcome.cells)]
+    monkeypatch.setattr(analysis, "POOLED", ("ti", "Both"))
+    single, _, pooled = blocks_of(studies, "native")
+    assert pooled.dataset == "Both" and {entry.name for entry in pooled.differences} == set(single.names)
+    relative = {entry.name: entry.relative for entry in single.differences}
+    for entry in pooled.differences:
+        assert entry.relative == pytest.approx(relative.get(entry.name, 0))
+
+
+def test_rows_of_another_data_set_are_refused(outcome: Outcome) -> None:
+    file = outcome.cells[1].folder / "ranks.parquet"
+    table = pd.read_parquet(file)
+    table.loc[0, "item"] = "other"
+    table.to_parquet(file)
+    with pytest.raises(ValueError, match=r"test rows of .* are not those of tiny; remove that folder"):
+        Study("tiny", outcome.cells)
+
+
+def test_tables_are_written_in_three_ways() -> None:
+    table = Table(["model", "a_b"], [["one", "1 %"], ["two | x", "2 <"]], "one")
+    assert "| **one** | **1 %** |" in markdown([table]) and "two \\| x" in markdown([table])
+    body = page([table], "A & B").split("\n", 1)[1]
+    tree = xml.etree.ElementTree.fromstring(body.replace('<meta charset="utf-8">', "").replace("\n<meta", "\n<!--", 1)
+                                            .replace('scale=1">', 'scale=1"-->', 1))  # fmt: skip
+    assert tree.find("head/title").text == "A & B"  # type: ignore[union-attr]
+    assert [cell.text for cell in tree.iter("td")] == ["one", "1 %", "two | x", "2 <"]
+    assert r"\textbf{1 \%}" in latex(table, "c", "l") and r"a\_b" in latex(table, "c", "l")

@@ -1,0 +1,147 @@
+"""Names of rows, and whose settings win."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recbole_longinterest.compare import data, variants
+from recbole_longinterest.compare.cells import Cell
+from recbole_longinterest.compare.driver import Plan, all_ablations, read_settings
+from recbole_longinterest.resources import resource
+from tests.conftest import FakeEncoder
+
+
+def test_names_are_models_windows_and_rows() -> None:
+    assert variants.variant_of("NARM") == variants.Variant("NARM", "NARM", kind="baseline")
+    assert variants.variant_of("LongInterest").kind == "model"
+    assert variants.variant_of("NARM@20").settings == {"MAX_ITEM_LIST_LENGTH": 20}
+    assert variants.variant_of("LongInterest@20").settings["eval_history_length"] == 20
+    assert variants.variant_of("Markov").model == "LastItemMarkov"
+    with pytest.raises(ValueError, match="NARM@x must be a model and its window, as GRU4Rec@200"):
+        variants.variant_of("NARM@x")
+
+
+def test_settings_of_every_ablation_are_settings() -> None:
+    known = yaml.safe_load(resource("properties", "LongInterest.yaml").read_text(encoding="utf-8"))
+    for variant in (*variants.ABLATIONS, *variants.ROWS):
+        if variant.model == variants.OWN:
+            assert set(variant.settings) <= set(known), variant.name
+            assert variant.settings or variant.change, variant.name
+
+
+def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "dataset_configs/some.yaml": {"text_fields": ["title"], "MAX_ITEM_LIST_LENGTH": 5},
+        "properties/tuned/GRU4Rec/some.yaml": {"MAX_ITEM_LIST_LENGTH": 30, "learning_rate": 0.1, "one_pass": False},
+        "properties/tuned/LongInterest/some.yaml": {"text_dim": 99, "learning_rate": 0.5},
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    real = variants.resource
+    (tmp_path / "properties" / "LongInterest.yaml").write_text(real("properties", "LongInterest.yaml").read_text())
+    for module in (variants, variants.sasrec_text_settings.__globals__):
+        where = module if isinstance(module, dict) else vars(module)
+        monkeypatch.setitem(where, "resource", lambda folder, name: tmp_path / folder / name)
+
+    def settings(name: str, **given: Any) -> dict[str, Any]:
+        return variants.settings_of(variants.variant_of(name), "some", given)[0]
+
+    tuned = settings("GRU4Rec")
+    assert (tuned["MAX_ITEM_LIST_LENGTH"], tuned["one_pass"], tuned["valid_metric"]) == (30, False, "NDCG@10")
+    assert settings("GRU4Rec", learning_rate=0.2)["learning_rate"] == 0.2
+    assert settings("GRU4Rec@200", MAX_ITEM_LIST_LENGTH=7)["MAX_ITEM_LIST_LENGTH"] == 200
+    text = settings("SASRec+text")  # LongInterest's vectors, SASRec's settings
+    assert (text["text_dim"], text["text_fields"], text.get("learning_rate")) == (99, ["title"], None)
+    assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", {})[1] == "tuned"
+    assert variants.settings_of(variants.variant_of("NARM"), "some", {})[1] == "model's defaults"
+    assert variants.settings_of(variants.variant_of("Pop"), "some", {})[1] == "nothing to tune"
+
+
+def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
+    plan = Plan(["LongInterest", "GRU4Rec"], ["tiny"], [1, 2], once=["NARM", "GRU4Rec"], ablations=["without text"])
+    assert [(variant.name, list(seeds)) for variant, seeds in plan.rows()] == [
+        ("LongInterest", [1, 2]),
+        ("GRU4Rec", [1, 2]),
+        ("LongInterest, without text", [1, 2]),
+        ("NARM", [1]),
+    ]
+    with pytest.raises(ValueError, match="There is no ablation 'without luck'; there are: without text, "):
+        Plan(["LongInterest"], ["tiny"], [1], ablations=["without luck"]).rows()
+
+
+def test_all_ablations_bring_the_rows_that_keep_a_win_honest() -> None:
+    names, rows = all_ablations(["LongInterest", "SASRec"])
+    assert {"random text", "shuffled rating", "without id", "window whole"} <= set(names)
+    assert rows == ["LongInterest-ID", "SASRec+text", "SASRec@50", "SASRec@200", "Pop", "Markov"]
+
+
+def test_settings_are_read_as_recbole_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text("learning_rate: 0.1\nepochs: 3\n")
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given, named = read_settings(["a.yaml"], ["--epochs=5", "--topk=[5]", "--data_path=data"])
+    assert given == {"learning_rate": 0.1, "epochs": 5, "topk": [5], "data_path": str(tmp_path / "data")}
+    assert named == ["epochs", "topk", "data_path"]
+    with pytest.raises(ValueError, match=r"There is no config file b\.yaml"):
+        read_settings(["b.yaml"], [])
+    with pytest.raises(ValueError, match="seed is compare's own to set; leave it out"):
+        read_settings([], ["--seed=3"])
+
+
+def test_dataset_configs_hold_data_keys_only(cell: Callable[..., Any]) -> None:
+    allowed = {"USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD", "load_col"}
+    allowed |= {"text_fields", "text_template", "val_interval", "rm_dup_inter"}
+    allowed |= {"user_inter_num_interval", "item_inter_num_interval"}
+    files = sorted(resource("dataset_configs", "").glob("*.yaml"))
+    assert len(files) >= 3
+    for file in files:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert content and set(content) <= allowed, file.name
+        fields = content.get("load_col", {}).get("inter", [])
+        for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "RATING_FIELD"):
+            assert not fields or content.get(key, fields[0]) in fields, (file.name, key)
+
+
+LAYOUTS = {
+    "ml-1m": ("user_id item_id rating timestamp", "item_id movie_title:s release_year genre:s"),
+    "amazon-beauty": ("user_id item_id rating timestamp", "item_id title sales_type sales_rank:f categories:s brand"),
+    "yelp": ("review_id user_id business_id stars useful:f date", "business_id item_name:s city:s categories:s"),
+    "steam": ("user_id play_hours:f product_id timestamp early_access", "app_name genres:s product_id tags:s"),
+}
+FLOATS = {"rating", "timestamp", "stars", "date"}
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_recboles_layouts_are_read_alike_by_all_models(
+    name: str, write_dataset: Callable[..., Path], fake_encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    def header(columns: str) -> str:
+        kinds = {"": "token", "s": "token_seq", "f": "float"}
+        parts = [column.partition(":") for column in columns.split()]
+        return "\t".join(f"{field}:{'float' if field in FLOATS else kinds[kind]}" for field, _, kind in parts)
+
+    inter, item = LAYOUTS[name]
+
+    def line(columns: str, user: int, event: int) -> str:
+        values = {"user_id": f"u{user}", "timestamp": str(10**9 + event), "date": str(10**9 + event)}
+        items = {field: f"i{(user + event) % 9}" for field in ("item_id", "business_id", "product_id")}
+        fields = [column.partition(":")[0] for column in columns.split()]
+        return "\t".join({**values, **items}.get(field, "3") for field in fields)
+
+    events = [line(inter, user, event) for user in range(8) for event in range(5)]
+    items = [line(item, 0, event) for event in range(9)]
+    root = write_dataset(name, "\n".join([header(inter), *events]) + "\n", "\n".join([header(item), *items]) + "\n")
+    found = []
+    for model in ("LongInterest", "GRU4Rec"):
+        settings, _ = variants.settings_of(variants.variant_of(model), name, {"data_path": str(root), "text_dim": 2})
+        made = Cell(name, model, model, 1, settings, "", "", "", tmp_path / "out")
+        dataset = data.make_dataset(made.config())
+        found.append(data.fingerprint(dataset, dataset.build()))
+        if model == "LongInterest":
+            assert dataset.features.text and dataset.features.time
+            assert dataset.features.rating == (name != "steam")
+    assert found[0] == found[1] and (found[0].users, found[0].items, found[0].interactions) == (8, 9, 40)
