@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest import compat, encode, processes, quick_start, serving_commands
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.add_parser("run", help=summary, description=RUN_DESCRIPTION, epilog=RUN_EPILOG, allow_abbrev=False)
     )
     _add_encode_arguments(commands)
+    serving_commands.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
+    if hasattr(args, "serve"):
+        return _told(lambda: serving_commands.serve(args, settings), "stopped.")
     return encode_command(args, settings) if args.command == "encode" else run_command(args, settings)
 
 
