@@ -1,6 +1,7 @@
 """From a checkpoint of a training to an exported folder: the one step of serving that reads RecBole's data set."""
 
 from collections.abc import Sequence
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.log_file import read_header
 from recbole_longinterest.exported import ExportError, Items, Served, write_folder
 from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import Template
 
@@ -39,6 +41,7 @@ def export_checkpoint(
     title_field: str | None = None,
     category_field: str | None = None,
     int8: bool = False,
+    onnx: bool = False,
 ) -> Served:
     """Write the folder that :meth:`recbole_longinterest.recommender.Recommender.load` reads.
 
@@ -49,6 +52,7 @@ def export_checkpoint(
         title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
         category_field: column with the categories; the text's first ``token_seq`` column after the title if None.
         int8: keep matrices as int8 with a scale a row.
+        onnx: add what the onnx engine reads, in int8 too if ``int8`` is set.
 
     Returns:
         What was written.
@@ -98,7 +102,7 @@ def export_checkpoint(
         },
         "int8" if int8 else "fp32",
     )
-    write_folder(served, Path(folder))
+    write_folder(served, Path(folder), partial(write_onnx, served.network(), int8=int8) if onnx else None)
     return served
 
 

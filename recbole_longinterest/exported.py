@@ -1,13 +1,14 @@
 """The sole owner of the exported folder: a network, its items and its settings, as safetensors and JSON.
 
-A folder holds ``settings.json``, ``items.json`` and ``model.safetensors``; ``step.onnx`` may stand beside them. Nothing
-in it is a pickle, and it is read without RecBole, ray or transformers.
+A folder holds ``settings.json``, ``items.json`` and ``model.safetensors``; ``step.onnx`` and ``scores.onnx`` may stand
+beside them. Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
 """
 
 import contextlib
 import json
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +24,7 @@ from recbole_longinterest.model.options import ModelOptions
 
 FORMAT = "recbole-longinterest export"
 VERSION = 1
-SETTINGS, ITEMS, WEIGHTS, STEP = "settings.json", "items.json", "model.safetensors", "step.onnx"
+SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
 SCALE = ".scale"  # ending of the tensor that holds the row scales of an int8 table
 
 
@@ -61,6 +62,7 @@ class Served:
         about: where it comes from (data set, text encoder and the like), for people and for encoding new items.
         precision: ``"fp32"`` or ``"int8"``: of the tables in the file.
         folder: where it was read from.
+        fingerprint: hash of weights and catalogue: states of one model are refused by another.
     """
 
     options: ModelOptions
@@ -73,15 +75,16 @@ class Served:
     about: dict[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
     folder: Path | None = None
+    fingerprint: str = ""
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of weights and catalogue: states of one model are refused by another."""
-        digest = sha256("\n".join(self.items.tokens).encode())
+    def __post_init__(self) -> None:
+        if self.fingerprint:
+            return
+        digest = sha256("\n".join([self.precision, *self.items.tokens]).encode())
         for name in sorted(self.weights):
             digest.update(name.encode())
             digest.update(self.weights[name].contiguous().view(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
+        self.fingerprint = digest.hexdigest()[:16]
 
     def network(self) -> InterestNetwork:
         """The network with these weights, in evaluation mode.
@@ -108,12 +111,13 @@ class Served:
         return network.eval().requires_grad_(False)
 
 
-def write_folder(served: Served, folder: Path) -> None:
+def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | None = None) -> None:
     """Write a folder: whole, or what was there stays as it was.
 
     Args:
         served: the model.
         folder: made; an earlier export at this place is replaced, anything else is left alone.
+        more: writes further files into the folder before it is put in its place.
 
     Raises:
         ExportError: if there is something else, or the disk is full or refuses.
@@ -125,14 +129,16 @@ def write_folder(served: Served, folder: Path) -> None:
     try:
         draft.mkdir(parents=True)
         save_file(_packed(served), draft / WEIGHTS)
+        (draft / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
         (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
+        if more is not None:
+            more(draft)
         settings = {
             "format": FORMAT,
             "version": VERSION,
-            "fingerprint": served.fingerprint,
             "options": asdict(served.options),
             **{name: getattr(served, name) for name in SETTING_NAMES},
-            "bytes": {name: (draft / name).stat().st_size for name in (WEIGHTS, ITEMS)},
+            "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
         }
         (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
         replace_folder(draft, folder, mark)
@@ -142,7 +148,7 @@ def write_folder(served: Served, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision")
+SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision", "fingerprint")
 
 
 def replace_folder(draft: Path, folder: Path, mark: str) -> None:
@@ -204,6 +210,7 @@ def read_folder(folder: str | Path) -> Served:
             dict(settings["about"]),
             precision,
             folder,
+            bytes.fromhex(settings["fingerprint"]).hex(),
         )
     except (SafetensorError, KeyError, TypeError) as error:
         raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error

@@ -14,6 +14,9 @@ INSTALL = {
     "faiss": "faiss-cpu",
     "hyperopt": "'recbole-longinterest[hyperopt]'",
     "wandb": "'recbole-longinterest[wandb]'",
+    "captum": "'recbole-longinterest[explain]'",
+    "onnx": "'recbole-longinterest[onnx]'",
+    "onnxruntime": "'recbole-longinterest[onnx]'",
 }
 
 

@@ -71,6 +71,8 @@ class Recommender:
 
     Args:
         served: an exported folder's content.
+        engine: what computes the steps of states and the scores: ``"torch"``, or ``"onnx"`` for a folder exported with
+            ``--onnx``, several times as fast for one event.
 
     Attributes:
         served: the same.
@@ -79,7 +81,7 @@ class Recommender:
         reader: turns raw events into what the network reads.
     """
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, engine: str = "torch") -> None:
         self.served = served
         self.network = served.network()
         self.fingerprint = served.fingerprint
@@ -88,15 +90,27 @@ class Recommender:
             self.items = self.network.item_vectors()
             interest = torch.zeros(1, self.items.shape[1])
             self._compared = self.network.comparable(interest, self.items)[1]
+        if engine not in ("torch", "onnx"):
+            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
+        self._onnx = None
+        if engine == "onnx":
+            from recbole_longinterest.onnx_step import OnnxEngine
+
+            self._onnx = OnnxEngine(served.folder or Path(), list(self.network.fusion.levels))
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Recommender":
+    def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
         """Read a folder that ``recbole-li export`` wrote.
+
+        Args:
+            folder: the folder.
+            engine: ``"torch"`` or ``"onnx"``.
 
         Raises:
             ExportError: (a ValueError) one sentence for a folder that is missing, none, of another version or broken.
+            ValueError: for another engine, or one that is not installed.
         """
-        return cls(read_folder(folder))
+        return cls(read_folder(folder), engine)
 
     @property
     def n_items(self) -> int:
@@ -157,12 +171,16 @@ class Recommender:
         Returns:
             Interest vectors, [B, D], and the state after the event.
         """
+        if self._onnx is not None:
+            return self._onnx.step(items, values, state)
         levels = self.network.levels_of({name: value.unsqueeze(1) for name, value in values.items()})
         return self.network.extend(items.unsqueeze(1), levels, self.items, state)
 
     @torch.no_grad()
     def scores_of(self, interest: Tensor) -> Tensor:
         """Scores of all items by internal id, as ``full_sort_predict``: [B, D] to [B, N]."""
+        if self._onnx is not None:
+            return self._onnx.scores_of(interest)
         return self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
 
     # --- recommending ------------------------------------------------------------------------------------------------

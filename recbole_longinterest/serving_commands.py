@@ -47,6 +47,7 @@ def _add_export(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--title_field", help="column of the .item file with titles (default: first of the text's)")
     parser.add_argument("--category_field", help="column with categories (default: the text's next token_seq column)")
     parser.add_argument("--int8", action="store_true", help="keep tables and weights as int8 with a scale a row")
+    parser.add_argument("--onnx", action="store_true", help="add the streaming step and the item table as ONNX")
 
 
 def _export(args: argparse.Namespace) -> str:
@@ -59,6 +60,7 @@ def _export(args: argparse.Namespace) -> str:
         title_field=args.title_field,
         category_field=args.category_field,
         int8=args.int8,
+        onnx=args.onnx,
     )
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
     titles = sum(map(bool, served.items.titles))

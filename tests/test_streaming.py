@@ -199,9 +199,7 @@ def test_a_model_of_a_window_has_no_state() -> None:
         model.start()
 
 
-def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(monkeypatch: pytest.MonkeyPatch) -> None:
     from recbole_longinterest import recommender
 
     model = random_model()
