@@ -5,11 +5,12 @@ number of users, and `scores.onnx` has the item table.
 """
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recbole_longinterest.exported import ExportError
@@ -117,13 +118,12 @@ class OnnxEngine:
 
     Args:
         folder: of the exported model.
-        names: side features of the network, in its order.
 
     Raises:
         ValueError: if onnxruntime is not installed, or the folder has no such files.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         require("onnxruntime", "The onnx engine")
         import onnxruntime
 
@@ -145,15 +145,15 @@ class OnnxEngine:
                     f"{folder / name} is broken or was cut short. Export the checkpoint again."
                 ) from error
 
-        self.names = list(names)
         self._step, self._scores = session(STEP), session(SCORES)
 
-    def step(self, items: Tensor, values: dict[str, Tensor], state: EncoderState) -> tuple[Tensor, EncoderState]:
+    def step(
+        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
+    ) -> tuple[Tensor, EncoderState]:
         """As :meth:`recbole_longinterest.recommender.Recommender.step`."""
-        feed = {name: values[name].numpy() for name in self.names}
-        feed |= {"item": items.numpy(), "recurrent": state.recurrent.numpy(), "sums": state.sums.numpy()}
-        interest, *after = self._step.run(None, feed)
-        return torch.from_numpy(interest), EncoderState(*map(torch.from_numpy, after))
+        feed = {**values, "item": items, "recurrent": state.recurrent.numpy(), "sums": state.sums.numpy()}
+        interest, recurrent, sums = self._step.run(None, feed)
+        return torch.from_numpy(interest), EncoderState(torch.from_numpy(recurrent), torch.from_numpy(sums))
 
     def scores_of(self, interest: Tensor) -> Tensor:
         """As :meth:`recbole_longinterest.recommender.Recommender.scores_of`."""

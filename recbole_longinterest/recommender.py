@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.exported import Served, read_folder
@@ -78,6 +79,7 @@ class Recommender:
         served: the same.
         network: in evaluation mode.
         items: vectors of all items, [N, D].
+        sides: side features that the network reads.
         reader: turns raw events into what the network reads.
     """
 
@@ -85,6 +87,7 @@ class Recommender:
         self.served = served
         self.network = served.network()
         self.fingerprint = served.fingerprint
+        self.sides = tuple(self.network.fusion.levels)
         self.reader = EventReader(served.items.tokens, served.behaviors, served.rating_range)
         with torch.no_grad():
             self.items = self.network.item_vectors()
@@ -96,7 +99,7 @@ class Recommender:
         if engine == "onnx":
             from recbole_longinterest.onnx_step import OnnxEngine
 
-            self._onnx = OnnxEngine(served.folder or Path(), list(self.network.fusion.levels))
+            self._onnx = OnnxEngine(served.folder or Path())
 
     @classmethod
     def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
@@ -127,20 +130,19 @@ class Recommender:
     def interest(self, histories: Sequence[History]) -> Tensor:
         """Interest vectors after the last event of histories that have one, [B, D]."""
         out = torch.zeros(len(histories), self.items.shape[1])
-        read = [self._window(history) for history in histories]
+        read = [self.window(history) for history in histories]
         long = [row for row, (items, _) in enumerate(read) if len(items) > LONG]
         for row in long:
             out[row] = self._encode_in_chunks(*read[row])
         short = [row for row in range(len(read)) if row not in set(long)]
         if short:
             item_seq = _padded([read[row][0] for row in short])
-            names = self.network.fusion.levels
-            levels = {name: _padded([read[row][1][name] for row in short]) for name in names}
+            levels = {name: _padded([read[row][1][name] for row in short]) for name in self.sides}
             length = torch.tensor([len(read[row][0]) for row in short])
             out[short] = self.network.interest_after(item_seq, length, levels, self.items)
         return out
 
-    def _window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
+    def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
         """Item ids and level ids of the events that the model reads, [L] each."""
         if not len(history):
             raise ValueError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
@@ -159,12 +161,13 @@ class Recommender:
             interest, state = self.network.extend(item_seq[None, part], chosen, self.items, state)
         return interest[0]
 
-    @torch.inference_mode()
-    def step(self, items: Tensor, values: dict[str, Tensor], state: EncoderState) -> tuple[Tensor, EncoderState]:
+    def step(
+        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
+    ) -> tuple[Tensor, EncoderState]:
         """Take one event of each of some users in.
 
         Args:
-            items: internal ids, int64 [B].
+            items: internal ids, [B].
             values: side values, [B] each; see :meth:`InterestNetwork.levels_of`.
             state: of the users before the event.
 
@@ -173,8 +176,10 @@ class Recommender:
         """
         if self._onnx is not None:
             return self._onnx.step(items, values, state)
-        levels = self.network.levels_of({name: value.unsqueeze(1) for name, value in values.items()})
-        return self.network.extend(items.unsqueeze(1), levels, self.items, state)
+        with torch.inference_mode():
+            sides = {name: torch.from_numpy(value).unsqueeze(1) for name, value in values.items()}
+            item_seq = torch.from_numpy(items).unsqueeze(1)
+            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, state)
 
     @torch.no_grad()
     def scores_of(self, interest: Tensor) -> Tensor:
@@ -213,16 +218,17 @@ class Recommender:
                 events, a ``k`` below 1, or candidates of which not one is known.
         """
         allowed = self._allowed(candidates)
+        method = "removal" if explain else None
         if isinstance(history, Mapping) and "item" not in history:
             users = list(history)
-            found = self._recommend([self.read(history[user]) for user in users], k, exclude_seen, allowed, explain)
+            found = self._recommend([self.read(history[user]) for user in users], k, exclude_seen, allowed, method)
             return dict(zip(users, found, strict=True))
         if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
             raise ValueError(f"A history must be a list of events, one event being a list of one; got {history!r}.")
         events = list(history)
         if events and all(isinstance(part, (list, tuple)) for part in events):
-            return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, explain)
-        (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, explain)
+            return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, method)
+        (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, method)
         if one.problem:
             raise ValueError(f"There is nothing to recommend from: {one.problem}.")
         return one
@@ -268,9 +274,14 @@ class Recommender:
         exclude_seen: bool = True,
         candidates: Iterable[Any] | None = None,
         explain: bool = False,
+        method: str = "removal",
     ) -> dict[Any, Recommendation]:
-        """Recommend to users whose histories were read already; see :meth:`recommend`."""
-        found = self._recommend(list(histories.values()), k, exclude_seen, self._allowed(candidates), explain)
+        """Recommend to users whose histories were read already; see :meth:`recommend`.
+
+        ``method`` is that of :func:`recbole_longinterest.explain.explain_history`.
+        """
+        chosen = method if explain else None
+        found = self._recommend(list(histories.values()), k, exclude_seen, self._allowed(candidates), chosen)
         return dict(zip(histories, found, strict=True))
 
     def read_table(self, events: Any) -> dict[Any, History]:  # noqa: ANN401
@@ -317,7 +328,7 @@ class Recommender:
         return torch.tensor(ids)
 
     def _recommend(
-        self, histories: list[History], k: int, exclude_seen: bool, allowed: Tensor | None, explain: bool
+        self, histories: list[History], k: int, exclude_seen: bool, allowed: Tensor | None, method: str | None
     ) -> list[Recommendation]:
         check_k(k)
         out = [
@@ -331,7 +342,7 @@ class Recommender:
             interest = self.interest([histories[row] for row in part])
             seen = [histories[row].item_seq if exclude_seen else () for row in part]
             for row, items in zip(part, self.best(interest, k, seen, allowed), strict=True):
-                why = self._explain(histories[row], items) if explain else [None] * len(items)
+                why = self._explain(histories[row], items, method) if method else [None] * len(items)
                 chosen = [
                     self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
                 ]
@@ -369,10 +380,10 @@ class Recommender:
         """An item by internal id as people read it."""
         return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
 
-    def _explain(self, history: History, items: list[tuple[int, float]]) -> list[Any]:
+    def _explain(self, history: History, items: list[tuple[int, float]], method: str) -> list[Any]:
         from recbole_longinterest.explain import explain_history
 
-        return [explain_history(self, history, item) for item, _ in items]
+        return [explain_history(self, history, item, method) for item, _ in items]
 
 
 SIDES = ("rating", "behavior", "time")

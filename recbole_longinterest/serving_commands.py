@@ -1,10 +1,11 @@
-"""The commands from a checkpoint to people: `export` and `recommend`; they parse, and say what to print."""
+"""The commands `export`, `recommend`, `explain` and `profile`: they parse, and say what to print."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.histories import History
 from recbole_longinterest.recommender import Recommender, report_skipped
 
 
@@ -12,6 +13,8 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
     """Add the commands to the parser of `recbole-li`."""
     _add_export(commands)
     _add_recommend(commands)
+    _add_explain(commands)
+    _add_profile(commands)
 
 
 def _command(commands: Any, name: str, summary: str, work: Callable[[argparse.Namespace], str]) -> Any:  # noqa: ANN401
@@ -123,3 +126,63 @@ def _written(path: str, content: str) -> str:
     except OSError as error:
         raise ValueError(f"{path} could not be written: {error}") from error
     return f"written: {path}\n"
+
+
+def _add_explain(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(commands, "explain", "say which events and sources brought a recommendation about", _explain)
+    _add_model_and_history(parser)
+    parser.add_argument("--user", metavar="U", help="whom to explain it to (needed if the file has several)")
+    parser.add_argument("--item", metavar="I", help="explain this item in place of the best ones")
+    parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
+    parser.add_argument("--method", default="removal", help="removal, gradients (captum) or attention")
+    parser.add_argument("--output", "-o", metavar="FILE.html", help="write a page with the interest over time, too")
+
+
+def _explain(args: argparse.Namespace) -> str:
+    from recbole_longinterest.explain_page import page_of, text_of
+
+    model = Recommender.load(args.model)
+    user, history = _one_user(model, args.history, args.user)
+    candidates = None if args.item is None else [args.item]
+    found = model.recommend_histories(
+        {user: history}, args.topk, candidates is None, candidates, explain=True, method=args.method
+    )[user]
+    if found.problem:
+        raise ValueError(f"There is nothing to explain: {found.problem}.")
+    said = text_of(user, found)
+    return said + _written(args.output, page_of(model, user, history, found)) if args.output else said
+
+
+def _one_user(model: Recommender, path: str, wanted: str | None) -> tuple[str, History]:
+    from recbole_longinterest.history_files import read_events
+
+    histories = model.read_table(read_events(path, model.served.fields))
+    if wanted is None and len(histories) > 1:
+        raise ValueError(f"{path} has {len(histories):,} users; name one as --user.")
+    user = wanted if wanted is not None else next(iter(histories))
+    if user not in histories:
+        raise ValueError(f"{path} has no user {user}; it has {len(histories):,}.")
+    return user, histories[user]
+
+
+def _add_profile(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(commands, "profile", "write users' interest vectors, or show the card of one", _profile)
+    _add_model_and_history(parser)
+    parser.add_argument("--output", "-o", metavar="FILE.parquet", help="write the interest vectors of all users there")
+    parser.add_argument("--user", metavar="U", help="print this user's card: tastes, their drift, nearest users")
+
+
+def _profile(args: argparse.Namespace) -> str:
+    from recbole_longinterest.history_files import read_events
+    from recbole_longinterest.profiles import card_of, profile_table, write_parquet
+
+    if args.output is None and args.user is None:
+        raise ValueError("Give --output FILE.parquet, --user U, or both.")
+    model = Recommender.load(args.model)
+    histories = model.read_table(read_events(args.history, model.served.fields))
+    said = card_of(model, histories, args.user).to_text() if args.user is not None else ""
+    if args.output:
+        table = profile_table(model, histories)
+        write_parquet(table, args.output)
+        said += f"written: {args.output}, {len(table):,} users\n"
+    return said

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.histories import Event, as_event, number_of
@@ -53,8 +54,8 @@ class InterestState:
         seen: set[int] | None = None,
     ) -> None:
         self.recommender = recommender
-        self.encoder = encoder  # without the batch dimension
-        self.interest = interest  # [D]
+        self.encoder = encoder  # of a batch of one
+        self.interest = interest  # [1, D]
         self.last_time = last_time
         self.events = events
         self.seen = seen if seen is not None else set()
@@ -72,8 +73,8 @@ class InterestState:
                 f"This model reads the last {limit} events (eval_history_length), which a state cannot. "
                 "Use recommend, or export a model trained without eval_history_length."
             )
-        encoder = recommender.network.interest_encoder.start(1)
-        return cls(recommender, EncoderState(*(part[0] for part in encoder)), torch.zeros(recommender.items.shape[1]))
+        interest = torch.zeros(1, recommender.items.shape[1])
+        return cls(recommender, recommender.network.interest_encoder.start(1), interest)
 
     def update(self, event: Any) -> bool:  # noqa: ANN401
         """Take one event in.
@@ -192,12 +193,16 @@ def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> lis
             )
     chosen = [states[row] for row in taken]
     values = _values(recommender, [parsed[row] for row in taken], times, chosen)
-    encoder = EncoderState(*(torch.stack(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
-    interest, encoder = recommender.step(torch.tensor([ids[row] for row in taken]), values, encoder)
-    for place, (row, state) in enumerate(zip(taken, chosen, strict=True)):
-        state.encoder = EncoderState(encoder.recurrent[place], encoder.sums[place])
-        state.interest = interest[place]
-        state.last_time = times[place]
+    encoder = chosen[0].encoder
+    if len(chosen) > 1:
+        encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
+    interest, encoder = recommender.step(np.array([ids[row] for row in taken]), values, encoder)
+    apart = [interest], [encoder.recurrent], [encoder.sums]
+    if len(chosen) > 1:
+        apart = tuple(part.split(1) for part in (interest, *encoder))
+    for row, state, time, vector, recurrent, sums in zip(taken, chosen, times, *apart, strict=True):
+        state.interest, state.encoder = vector, EncoderState(recurrent, sums)
+        state.last_time = time
         state.events += 1
         state.seen.add(ids[row])
     return [bool(item) for item in ids]
@@ -205,18 +210,17 @@ def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> lis
 
 def _values(
     recommender: "Recommender", events: Sequence[Event], times: Sequence[float], states: Sequence[InterestState]
-) -> dict[str, Tensor]:
+) -> dict[str, NDArray[Any]]:
     """Side values of one event a user, [B] each."""
-    reader, names = recommender.reader, recommender.network.fusion.levels
-    values = {}
-    if "rating" in names:
-        raw = np.array([number_of(event.rating, "rating") for event in events])
-        values["rating"] = torch.from_numpy(reader.ratings(raw))
-    if "behavior" in names:
-        values["behavior"] = torch.tensor([reader.behavior(event.behavior) for event in events])
-    if "time" in names:
-        gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]  # NaN before the first
-        values["time"] = torch.tensor(gaps, dtype=torch.float32)
+    reader, values = recommender.reader, {}
+    for name in recommender.sides:
+        if name == "rating":
+            values[name] = reader.ratings(np.array([number_of(event.rating, "rating") for event in events]))
+        elif name == "behavior":
+            values[name] = np.array([reader.behavior(event.behavior) for event in events])
+        else:  # NaN before the first
+            gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
+            values[name] = np.array(gaps, dtype=np.float32)
     return values
 
 
@@ -237,12 +241,12 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
     if not rows:
         return out
     recommender = states[0].recommender
-    found = recommender.best(torch.stack([states[row].interest for row in rows]), k + SPARE, [()] * len(rows))
+    found = recommender.best(torch.cat([states[row].interest for row in rows]), k + SPARE, [()] * len(rows))
     for row, items in zip(rows, found, strict=True):
         state = states[row]
         if exclude_seen:
             items = [(item, score) for item, score in items if item not in state.seen]
             if len(items) < k:  # more than SPARE of the best are seen ones
-                (items,) = recommender.best(state.interest.unsqueeze(0), k, [state.seen])
+                (items,) = recommender.best(state.interest, k, [state.seen])
         out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)
     return out

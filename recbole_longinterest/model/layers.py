@@ -48,14 +48,19 @@ class ItemEncoder(nn.Module):
         Returns:
             Item vectors, [N, D].
         """
-        parts: list[Tensor] = []
+        first, *others = self.parts(text_vectors, has_text).values()
+        return first + others[0] if others else first
+
+    def parts(self, text_vectors: Tensor | None = None, has_text: Tensor | None = None) -> dict[str, Tensor]:
+        """What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both; see :meth:`forward`."""
+        parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
-            parts.append(self.id_embedding.weight)
+            parts["id"] = self.id_embedding.weight
         if self.text_projection is not None and self.no_text is not None:
             if text_vectors is None or has_text is None:
                 raise ValueError("ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed.")
-            parts.append(torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            parts["text"] = torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text)
+        return parts
 
 
 class EventFusion(nn.Module):

@@ -103,6 +103,13 @@ class InterestNetwork(nn.Module):
         self.item_text.fill()
         return self.item_encoder(self.item_text.vectors, self.item_text.has_text)
 
+    def item_parts(self) -> dict[str, Tensor]:
+        """What the item vectors are the sum of, [N, D] each; see :meth:`ItemEncoder.parts`."""
+        if self.item_text is None:
+            return self.item_encoder.parts()
+        self.item_text.fill()
+        return self.item_encoder.parts(self.item_text.vectors, self.item_text.has_text)
+
     def levels_of(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Level ids of the side features that the network reads, 0 being "missing".
 
