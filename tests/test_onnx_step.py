@@ -25,8 +25,12 @@ def exported(folder: Path, int8: bool = False, **changes: Any) -> Path:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"rnn_type": "GRU", "attention_heads": 4, "fusion": "gated"}, {"attention": False, "num_layers": 2}]
-    + [{"logits": "cosine"}],
+    [
+        {},
+        {"rnn_type": "GRU", "attention_heads": 4, "fusion": "gated"},
+        {"attention": False, "num_layers": 2},
+        {"logits": "cosine"},
+    ],
 )
 def test_a_stream_by_onnxruntime_equals_torch(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = exported(tmp_path / "m", **changes)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import recbole
 
 from recbole_longinterest import cli
 from recbole_longinterest.exported import write_folder
+from recbole_longinterest.history_files import read_events
 from recbole_longinterest.recommender import Recommender
-from tests.conftest import PROJECT
 from tests.served import random_served, write_histories
 from tests.test_recommender import assert_scores_of_the_checkpoint
 
@@ -143,10 +144,6 @@ def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest
     assert model.served.rating_range == (1, 5) and "Comedy" in model.served.items.categories[model.item_id("1")]
     assert assert_scores_of_the_checkpoint(Path(checkpoint), model) == 943
 
-    import recbole
-
-    from recbole_longinterest.history_files import read_events
-
     data = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
     histories = model.read_table(read_events(data, model.served.fields))
     interest = model.interest(list(histories.values()))
@@ -157,4 +154,3 @@ def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest
         for ours, other in zip(model.best(interest, 10, seen), theirs.best(interest, 10, seen), strict=True)
     ]
     assert sum(same) >= 0.99 * 943
-    assert PROJECT.is_dir()
