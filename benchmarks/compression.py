@@ -3,8 +3,9 @@
     uv run benchmarks/compression.py --checkpoint FILE --history FILE
 
 The checkpoint is exported in fp32 and int8, each with its ONNX files. For every user of the history the last event is
-the target and the others are read (RecBole's leave-one-out test, seen items ranked too). Beside NDCG@10 stands the share
-of users whose ten best items are the same as in fp32 by torch, and the median microseconds of an update and top 10.
+the target and the others are read as a stream (RecBole's leave-one-out test, seen items ranked too). Beside NDCG@10
+stands the share of users whose ten best items are the same as in fp32 by torch, and the median microseconds of an
+update and top 10.
 """
 
 import argparse
@@ -13,17 +14,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from recbole_longinterest.export import export_checkpoint
 from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS
-from recbole_longinterest.histories import Event, History
+from recbole_longinterest.histories import Event
 from recbole_longinterest.history_files import read_events
 from recbole_longinterest.onnx_step import SCORES, STEP
 from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import InterestState, update_states
+from recbole_longinterest.streaming import InterestState, states_of, update_states
 
 TOP = 10
 WAYS = (("fp32", "torch"), ("int8", "torch"), ("fp32", "onnx"), ("int8", "onnx"))
@@ -47,10 +47,8 @@ def main() -> None:
             model = Recommender.load(folders[precision], engine)
             table = read_events(args.history, model.served.fields)
             histories = [h for h in model.read_table(table).values() if len(h) > 1]
-            states = [stream(model, history) for history in histories]
-            ranked = [
-                [item for item, _ in model.best(state.interest, TOP, [()])[0]] for state in states
-            ]
+            states = states_of(model, [history.keep(slice(0, len(history) - 1)) for history in histories])
+            ranked = [[item for item, _ in model.best(state.interest, TOP, [()])[0]] for state in states]
             reference = reference or ranked
             places = [
                 row.index(int(h.item_seq[-1])) if int(h.item_seq[-1]) in row else None
@@ -65,21 +63,6 @@ def main() -> None:
                 f"{statistics.mean(gains):.4f} | {same:.1%} |"
             )
     sys.stdout.write("\n".join(lines) + f"\n{len(histories)} users\n")
-
-
-def stream(model: Recommender, history: History) -> InterestState:
-    """The state after all events but the last, event by event."""
-    state = model.start()
-    past = history.keep(slice(0, len(history) - 1))
-    gaps = past.gaps()
-    for position in range(len(past)):
-        one = slice(position, position + 1)
-        values: dict[str, Any] = {"rating": past.rating[one], "behavior": past.behavior[one], "time": gaps[one]}
-        chosen = {name: values[name] for name in model.sides}
-        state.interest, state.encoder = model.step(past.item_seq[one], chosen, state.encoder)
-    state.events, state.last_time = len(past), float(past.time[-1])
-    state.seen = set(past.item_seq.tolist())
-    return state
 
 
 def latency(model: Recommender, state: InterestState, repeats: int = 300) -> float:

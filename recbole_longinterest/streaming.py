@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.histories import Event, as_event, number_of
+from recbole_longinterest.histories import Event, History, as_event, number_of
 from recbole_longinterest.model.layers import EncoderState
 from recbole_longinterest.recommender import NONE_KNOWN, Recommendation, check_k
 
@@ -222,6 +222,40 @@ def _values(
             gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
             values[name] = np.array(gaps, dtype=np.float32)
     return values
+
+
+def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[InterestState]:
+    """States of many users after all events of their histories, taken in side by side.
+
+    Args:
+        recommender: the model.
+        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; one may be empty.
+    """
+    states = [InterestState.new(recommender) for _ in histories]
+    order = sorted((i for i, history in enumerate(histories) if len(history)), key=lambda i: -len(histories[i]))
+    if not order:
+        return states
+    encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(states[i].encoder for i in order), strict=True)))
+    interest = torch.cat([states[i].interest for i in order])
+    values: list[dict[str, Any]] = [
+        dict(rating=h.rating, behavior=h.behavior, time=h.gaps()) for h in (histories[i] for i in order)
+    ]
+    active = len(order)
+    for step in range(len(histories[order[0]])):
+        while len(histories[order[active - 1]]) <= step:
+            active -= 1
+        items = np.array([histories[i].item_seq[step] for i in order[:active]])
+        sides = {name: np.array([value[name][step] for value in values[:active]]) for name in recommender.sides}
+        now, after = recommender.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
+        interest = torch.cat([now, interest[active:]])
+        encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
+    for place, i in enumerate(order):
+        row, state = slice(place, place + 1), states[i]
+        state.encoder = EncoderState(*(part[row].clone() for part in encoder))
+        state.interest = interest[row].clone()
+        state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
+        state.seen = set(histories[i].item_seq.tolist())
+    return states
 
 
 def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:

@@ -1,5 +1,6 @@
 """The ONNX engine gives what torch gives, under the same states."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def test_a_stream_by_onnxruntime_equals_torch(tmp_path: Path, changes: dict[str,
     ours, theirs = Recommender.load(folder), Recommender.load(folder, engine="onnx")
     states, others = [ours.start() for _ in range(3)], [theirs.start() for _ in range(3)]
     streams = [random_events(40, seed) for seed in range(3)]
+    for gap in range(40):  # the edges of the buckets of time
+        streams[0][gap] = replace(streams[0][gap], time=float(sum(2**k - 1 for k in range(gap + 1))))
     for step in range(40):
         count = 1 + step % 3  # the number of users is free
         update_states(states[:count], [events[step] for events in streams[:count]])

@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import recbole
+import torch
 
 from recbole_longinterest import cli
 from recbole_longinterest.exported import write_folder
 from recbole_longinterest.history_files import read_events
 from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.streaming import recommend_states, states_of
 from tests.served import random_served, write_histories
 from tests.test_recommender import assert_scores_of_the_checkpoint
 
@@ -146,11 +148,10 @@ def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest
 
     data = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
     histories = model.read_table(read_events(data, model.served.fields))
-    interest = model.interest(list(histories.values()))
-    seen = [history.item_seq for history in histories.values()]
-    theirs = Recommender.load("m", engine="onnx")
-    same = [
-        {item for item, _ in ours} == {item for item, _ in other}
-        for ours, other in zip(model.best(interest, 10, seen), theirs.best(interest, 10, seen), strict=True)
-    ]
+    past = [history.keep(slice(0, len(history) - 1)) for history in histories.values()]
+    states = [states_of(served, past) for served in (model, Recommender.load("m", engine="onnx"))]
+    batch = model.interest(past)
+    torch.testing.assert_close(torch.cat([state.interest for state in states[0]]), batch, rtol=0, atol=1e-5)
+    found = [[{item.item for item in part.items} for part in recommend_states(part)] for part in states]
+    same = [ours == theirs for ours, theirs in zip(*found, strict=True)]
     assert sum(same) >= 0.99 * 943

@@ -9,7 +9,7 @@ import torch
 from recbole_longinterest.histories import Event
 from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import HEADER, InterestState, recommend_states, update_states
+from recbole_longinterest.streaming import HEADER, InterestState, recommend_states, states_of, update_states
 from tests.served import DEFAULTS, N_ITEMS, OPTIONS, random_events, random_model
 
 
@@ -117,6 +117,21 @@ def test_many_users_are_updated_as_each_is_alone() -> None:
     assert [[item.item for item in part.items] for part in found] == [
         [item.item for item in state.recommend(5).items] for state in alone
     ]
+
+
+def test_states_of_histories_are_those_of_their_events() -> None:
+    model = random_model()
+    streams = [random_events(number, number) for number in (5, 0, 17, 1, 17)]
+    states = states_of(model, [model.read(events) for events in streams])
+    for state, events in zip(states, streams, strict=True):
+        alone = model.start()
+        for event in events:
+            alone.update(event)
+        torch.testing.assert_close(state.interest, alone.interest, rtol=0, atol=1e-6)
+        assert (state.seen, state.events, state.to_bytes()[:22]) == (alone.seen, alone.events, alone.to_bytes()[:22])
+        state.update(Event("i5", 2.0, "buy", 1e9))
+        alone.update(Event("i5", 2.0, "buy", 1e9))
+        torch.testing.assert_close(state.interest, alone.interest, rtol=0, atol=1e-6)
 
 
 def test_unknown_items_change_nothing() -> None:
