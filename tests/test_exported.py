@@ -1,13 +1,15 @@
 """The exported folder: what is written is read, whole or not at all."""
 
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 import torch
 
 from recbole_longinterest import exported
 from recbole_longinterest.exported import ExportError, quantize_rows, read_folder, write_folder
-from tests.served import random_served
+from recbole_longinterest.recommender import Recommender
+from tests.served import DEFAULTS, random_served
 
 
 def test_a_folder_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -66,3 +68,17 @@ def test_a_failed_write_leaves_the_old_export(tmp_path: Path, monkeypatch: pytes
         write_folder(random_served(seed=1), tmp_path / "m", full)
     assert read_folder(tmp_path / "m").fingerprint == random_served().fingerprint
     assert [file.name for file in tmp_path.iterdir()] == ["m"]
+
+
+def test_12_000_items_are_loaded_within_two_seconds(tmp_path: Path) -> None:
+    served = random_served(DEFAULTS, 12_000)
+    served.weights["item_text.vectors"] = torch.randn(12_001, 64)
+    served.weights["item_text.has_text"] = torch.ones(12_001, dtype=torch.bool)
+    served.weights["item_text.mean"], served.weights["item_text.projection"] = torch.zeros(384), torch.zeros(384, 64)
+    served.weights["item_encoder.text_projection.weight"] = torch.randn(64, 64)
+    served.weights["item_encoder.no_text"] = torch.zeros(64)
+    write_folder(served, tmp_path / "m")
+    started = perf_counter()
+    model = Recommender.load(tmp_path / "m")
+    assert perf_counter() - started < 2
+    assert model.n_items == 12_000 and model.items.shape == (12_001, 64)
