@@ -1,21 +1,24 @@
-"""NDCG@10 by the length of a user's history, for LongInterest reading 50 events, 200, or all of them.
+"""NDCG@10 by the length of a user's history, for LongInterest reading 50 events, 200, all of them, or a stream.
 
     uv run benchmarks/history_length.py --output DIR
 
 One training a seed, at the defaults; its best epoch is chosen on the validation data with whole histories. Then the
-same model is evaluated with each window.
+same model is evaluated with each window, and taking one event after the other into a state, as it is served.
 """
 
 import argparse
 import csv
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 BINS = ((1, 20), (21, 50), (51, 100), (101, 200), (201, 10**9))
 WINDOWS = (50, 200, None)
+WAYS = (*WINDOWS, "streaming")
 
 
 def main() -> None:
@@ -34,11 +37,11 @@ def main() -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    sys.stdout.write("| test users with | users | " + " | ".join(f"window {w or 'whole'}" for w in WINDOWS) + " |\n")
-    sys.stdout.write("|---|---|" + "---|" * len(WINDOWS) + "\n")
+    sys.stdout.write("| test users with | users | " + " | ".join(map(_name, WAYS)) + " |\n")
+    sys.stdout.write("|---|---|" + "---|" * len(WAYS) + "\n")
     for low, high in (*BINS, (1, 10**9)):
         cells = []
-        for window in WINDOWS:
+        for window in WAYS:
             part = [r for r in rows if r["phase"] == "test" and r["window"] == (window or "whole") and r["low"] == low]
             part = [r for r in part if r["high"] == high]
             cells.append(f"{statistics.mean(float(r['ndcg']) for r in part):.4f}")
@@ -73,11 +76,13 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
     trainer.fit(train, held_out[0], show_progress=False)
     trainer.evaluate(held_out[1], show_progress=False)  # loads the best epoch
     rows: list[dict[str, object]] = []
-    for phase, part in zip(("validation", "test"), (loader._dataset for loader in held_out), strict=True):
+    for phase, part in zip(("validation", "test"), (held._dataset for held in held_out), strict=True):
         length = part.inter_feat.whole_length()
-        for window in WINDOWS:
-            part.history_limit = window
-            gain = _ndcg(model, recbole.data.utils.get_dataloader(config, "test")(config, part, None), config["device"])
+        for window in WAYS:
+            part.history_limit = None if window == "streaming" else window
+            loader = recbole.data.utils.get_dataloader(config, "test")(config, part, None)
+            scores_of = (lambda batch: _streamed(model, batch)) if window == "streaming" else model.full_sort_predict
+            gain = _ndcg(model, scores_of, loader, config["device"])
             for low, high in (*BINS, (1, 10**9)):
                 chosen = gain[(length >= low) & (length <= high)]
                 rows.append(
@@ -88,12 +93,35 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
 
 
 @torch.no_grad()
-def _ndcg(model: torch.nn.Module, loader: object, device: torch.device) -> torch.Tensor:
+def _streamed(model: Any, interaction: Any) -> torch.Tensor:  # noqa: ANN401 - LongInterest, RecBole's Interaction
+    """Scores of all items after the events of each row, taken in one by one."""
+    items, levels = model.item_vectors(), model.side_levels(interaction)
+    item_seq, length = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
+    state = model.interest_encoder.start(len(item_seq))
+    out = items.new_zeros(len(item_seq), items.shape[1])
+    for position in range(item_seq.shape[1]):
+        one = slice(position, position + 1)
+        now = {name: value[:, one] for name, value in levels.items()}
+        interest, state = model.extend(item_seq[:, one], now, items, state)
+        last = length == position + 1  # what follows is padding, and is not looked at
+        out[last] = interest[last]
+    interest, items = model.comparable(out, items)
+    return interest @ items.T
+
+
+def _name(way: object) -> str:
+    return "streaming" if way == "streaming" else f"window {way or 'whole'}"
+
+
+@torch.no_grad()
+def _ndcg(
+    model: torch.nn.Module, scores_of: Callable[[Any], torch.Tensor], loader: object, device: torch.device
+) -> torch.Tensor:
     """NDCG@10 of every row, one target each."""
     model.eval()
     gains = []
     for interaction, _, _, target in loader:  # type: ignore[attr-defined]
-        scores = model.full_sort_predict(interaction.to(device)).cpu()
+        scores = scores_of(interaction.to(device)).cpu()
         scores[:, 0] = float("-inf")
         rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # 0 is the first place
         gains.append(torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0))

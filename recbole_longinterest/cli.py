@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, encode, processes, quick_start
+from recbole_longinterest import compat, encode, processes, quick_start, serving_commands
 from recbole_longinterest.compare import command as compare
 from recbole_longinterest.data.prepare import command as prepare
 from recbole_longinterest.search import command as tune
@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare.add_arguments(commands)
     tune.add_arguments(commands)
     compare.add_arguments(commands)
+    serving_commands.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
+    if hasattr(args, "serve"):
+        return _told(lambda: serving_commands.serve(args, settings), "stopped.")
     return COMMANDS[args.command](args, settings + _data_path(args))
 
 

@@ -18,6 +18,9 @@ INSTALL = {
     "hyperopt": "'recbole-longinterest[hyperopt]'",
     "optuna": "'recbole-longinterest[optuna]'",
     "wandb": "'recbole-longinterest[wandb]'",
+    "captum": "'recbole-longinterest[explain]'",
+    "onnx": "'recbole-longinterest[onnx]'",
+    "onnxruntime": "'recbole-longinterest[onnx]'",
 }
 
 

@@ -18,7 +18,9 @@ from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_s
 
 from recbole_longinterest import resume, run_logs
 from recbole_longinterest.epochs import OnEpoch, fit_watched
-from recbole_longinterest.register import negatives_follow_loss_type
+from recbole_longinterest.register import negatives_follow_loss_type, register
+
+register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {

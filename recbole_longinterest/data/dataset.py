@@ -28,7 +28,10 @@ class LongInterestDataset(FlatSequentialDataset):
         features: which feature sources are on.
         side_fields: side feature -> field of a batch that carries it.
         text_source: the items' texts, encoded when the model first needs them.
+        rating_range: lowest and highest rating of the file, if RecBole normalised the ratings by them, else None.
     """
+
+    rating_range: tuple[float, float] | None = None
 
     default_exact_order = True
     pads_to_limit = False
@@ -88,6 +91,15 @@ class LongInterestDataset(FlatSequentialDataset):
                 f"{int(missing.sum())} of {len(missing)} interactions have no {rating}; "
                 "they are kept and get the level 'missing'."
             )
+
+    def _normalize(self) -> None:
+        rating = self.config["RATING_FIELD"]
+        named = self.config["normalize_field"] or []
+        if rating in self.inter_feat and (self.config["normalize_all"] or rating in named):
+            column = self.inter_feat[rating]
+            if self.field2type[rating] == FeatureType.FLOAT:
+                self.rating_range = float(column.min()), float(column.max())
+        super()._normalize()
 
     def _discretization(self) -> None:
         super()._discretization()

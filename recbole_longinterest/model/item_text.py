@@ -43,13 +43,13 @@ class ItemText(nn.Module):
     mean: Tensor
     projection: Tensor
 
-    def __init__(self, n_items: int, text_dim: int, source: TextSource) -> None:
+    def __init__(self, n_items: int, text_dim: int, source: TextSource | None) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(n_items, text_dim))
         self.register_buffer("has_text", torch.zeros(n_items, dtype=torch.bool))
         self.register_buffer("mean", torch.zeros(0))
         self.register_buffer("projection", torch.zeros(0, text_dim))
-        self._source: TextSource | None = source
+        self._source = source
 
     def fill(self) -> None:
         """Make the text matrix now, if nothing has filled it yet."""

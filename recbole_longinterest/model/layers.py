@@ -4,6 +4,8 @@ Shapes: ``B`` batch, ``L`` positions of a history (padded at the end), ``D`` ite
 ``K`` attention heads, ``N`` items of the catalogue (row 0 is the padding).
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -50,15 +52,22 @@ class ItemEncoder(nn.Module):
         Returns:
             Item vectors, [N, D].
         """
-        parts: list[Tensor] = []
+        first, *others = self.parts(text_vectors, has_text, trained).values()
+        return first + others[0] if others else first
+
+    def parts(
+        self, text_vectors: Tensor | None = None, has_text: Tensor | None = None, trained: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both; see :meth:`forward`."""
+        parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
             known = self.id_embedding.weight
-            parts.append(known if trained is None else known * trained.unsqueeze(-1))
+            parts["id"] = known if trained is None else known * trained.unsqueeze(-1)
         if self.text_projection is not None and self.no_text is not None:
             if text_vectors is None or has_text is None:
                 raise ValueError("ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed.")
-            parts.append(torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            parts["text"] = torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text)
+        return parts
 
 
 class EventFusion(nn.Module):
@@ -92,9 +101,25 @@ class EventFusion(nn.Module):
         Returns:
             ``U``, [B, L, D].
         """
+        return self.fuse(item_vectors, self.embed(levels))
+
+    def embed(self, levels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The embeddings that ``b`` is the sum of, [B, L, D] for each side feature."""
+        return {name: table(levels[name]) for name, table in self.levels.items()}
+
+    def fuse(self, item_vectors: Tensor, sides: dict[str, Tensor]) -> Tensor:
+        """Fuse embedded parts: what :meth:`forward` does after :meth:`embed`.
+
+        Args:
+            item_vectors: ``f``, [B, L, D].
+            sides: from :meth:`embed`.
+
+        Returns:
+            ``U``, [B, L, D].
+        """
         fused = self.item(item_vectors)
         if self.context is not None:
-            embedded = torch.stack([table(levels[name]) for name, table in self.levels.items()]).sum(dim=0)
+            embedded = torch.stack(list(sides.values())).sum(dim=0)
             context = self.context(embedded)
             if self.gate is None:
                 fused = fused + context
@@ -140,10 +165,34 @@ class RunningAttention(nn.Module):
         Returns:
             ``V``, [B, L, H].
         """
-        batch, length, hidden = states.shape
-        scores = self.score(torch.cat([fused, states], dim=-1))  # [B, L, K]
-        values = states.view(batch, length, self.heads, hidden // self.heads)  # [B, L, K, H/K]
-        return running_softmax_mean(scores, values).reshape(batch, length, hidden)
+        scores, values = self.scored(fused, states)
+        return running_softmax_mean(scores, values).flatten(2)
+
+    def scored(self, fused: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Score of each event, [B, L, K], and what it brings to each head, [B, L, K, H/K]."""
+        return self.score(torch.cat([fused, states], dim=-1)), states.unflatten(-1, (self.heads, -1))
+
+    def extend(self, fused: Tensor, states: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention after the last of some further events, from the sums over all events before them.
+
+        Args:
+            fused: ``U`` of the further events, [B, L, D].
+            states: ``i`` of the further events, [B, L, H].
+            sums: for each head the largest score so far, and denominator and numerator against it,
+                float64 [B, K, 2 + H/K]. In float32 they would drift from the batch's over 10,000 events.
+
+        Returns:
+            ``V`` after the last event, [B, H], and the sums.
+        """
+        scores, values = (part.to(sums.dtype) for part in self.scored(fused, states))
+        top = torch.maximum(sums[..., 0], scores.amax(dim=1))  # [B, K]
+        kept = (sums[..., :1] - top.unsqueeze(-1)).exp()  # [B, K, 1]; 0 where nothing came before
+        weights = (scores - top.unsqueeze(1)).exp().transpose(1, 2)  # [B, K, L]
+        added = weights.unsqueeze(-2) @ values.transpose(1, 2)  # [B, K, 1, H/K]
+        denominator = sums[..., 1:2] * kept + weights.sum(dim=-1, keepdim=True)  # [B, K, 1]
+        numerator = sums[..., 2:] * kept + added.squeeze(-2)  # [B, K, H/K]
+        attended = (numerator / denominator).flatten(1).to(states.dtype)
+        return attended, torch.cat([top.unsqueeze(-1), denominator, numerator], dim=-1)
 
 
 def running_softmax_mean(scores: Tensor, values: Tensor, block: int = BLOCK) -> Tensor:
@@ -207,6 +256,18 @@ def _to_blocks(scores: Tensor, values: Tensor, block: int) -> tuple[Tensor, Tens
     return s, v
 
 
+class EncoderState(NamedTuple):
+    """All that an :class:`InterestEncoder` keeps of the events so far, whatever their number.
+
+    Attributes:
+        recurrent: ``h`` of every recurrent layer, then ``c`` of every LSTM layer, [B, layers or 2 layers, H].
+        sums: of the attention, see :meth:`RunningAttention.extend`, float64 [B, K, 2 + H/K]; K is 0 without attention.
+    """
+
+    recurrent: Tensor
+    sums: Tensor
+
+
 class InterestEncoder(nn.Module):
     """From fused events to the user's interest after every event: recurrent layer, running attention, projection.
 
@@ -243,6 +304,44 @@ class InterestEncoder(nn.Module):
             Interest after each event, [B, L, D].
         """
         states, _ = self.rnn(fused)  # [B, L, H]
-        if self.attention is not None:
-            states = torch.cat([self.attention(fused, states), states], dim=-1)  # [B, L, 2H]
+        attended = None if self.attention is None else self.attention(fused, states)
+        return self._interest(states, attended)
+
+    def _interest(self, states: Tensor, attended: Tensor | None) -> Tensor:
+        """``y = Wq [V; i]``, with any number of dimensions before the last."""
+        if attended is not None:
+            states = torch.cat([attended, states], dim=-1)
         return self.query(self.dropout(states))
+
+    def start(self, batch: int) -> EncoderState:
+        """The state before any event, of ``batch`` users."""
+        weight = self.query.weight
+        parts = self.rnn.num_layers * (2 if isinstance(self.rnn, nn.LSTM) else 1)
+        heads = 0 if self.attention is None else self.attention.heads
+        width = self.rnn.hidden_size // max(heads, 1)
+        sums = torch.zeros(batch, heads, 2 + width, dtype=torch.float64, device=weight.device)
+        sums[..., 0] = -torch.inf  # no score yet
+        recurrent = torch.zeros(batch, parts, self.rnn.hidden_size, dtype=weight.dtype, device=weight.device)
+        return EncoderState(recurrent, sums)
+
+    def extend(self, fused: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
+        """Take further events in: the cost depends on their number alone, and no padding is allowed.
+
+        Args:
+            fused: ``U`` of the further events, [B, L, D].
+            state: after the events before them.
+
+        Returns:
+            Interest after the last event, [B, D], equal to :meth:`forward`'s over all events; and the state there.
+        """
+        carried = state.recurrent.transpose(0, 1).contiguous()  # [parts, B, H]
+        layers = self.rnn.num_layers
+        if isinstance(self.rnn, nn.LSTM):
+            states, (hidden, cell) = self.rnn(fused, (carried[:layers], carried[layers:]))
+            carried = torch.cat([hidden, cell])
+        else:
+            states, carried = self.rnn(fused, carried)
+        attended, sums = None, state.sums
+        if self.attention is not None:
+            attended, sums = self.attention.extend(fused, states, sums)
+        return self._interest(states[:, -1], attended), EncoderState(carried.transpose(0, 1), sums)

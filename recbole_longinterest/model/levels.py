@@ -6,6 +6,8 @@ from torch import Tensor
 MAX_RATING_LEVELS = 32  # more distinct ratings than this are cut at quantiles
 TIME_GAP_LEVELS = 50  # missing, and buckets that double from one time unit (a second) to 2^48 of them
 
+TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(1, TIME_GAP_LEVELS - 1)], dtype=torch.float64)
+
 
 def rating_values(ratings: Tensor) -> Tensor:
     """The levels of a rating scale, found from data: 0/1, 1-5, 0.5-5, 0-10 or normalised, it makes no difference.
@@ -48,5 +50,6 @@ def time_gap_levels_of(gap: Tensor) -> Tensor:
         int64 ids in ``0..49``, shape of ``gap``.
     """
     missing = gap.isnan() | (gap < 0)
-    bucket = torch.log2(gap.masked_fill(missing, 0).double() + 1).floor_().long() + 1
-    return bucket.clamp_(max=TIME_GAP_LEVELS - 1).masked_fill_(missing, 0)
+    # Compared with the buckets' edges: a logarithm that is not exact, as ONNX has it, misses them by one bucket.
+    bucket = torch.bucketize(gap.masked_fill(missing, 0).double(), TIME_GAP_EDGES.to(gap.device), right=True)
+    return bucket.add_(1).masked_fill_(missing, 0)

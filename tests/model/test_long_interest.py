@@ -65,7 +65,7 @@ def test_predict_equals_its_column_of_full_sort(small_config: Callable[..., Conf
 def test_batch_equals_single_and_grouped_evaluation(
     small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recbole_longinterest.model import long_interest
+    from recbole_longinterest.model import network
 
     model, _, _, test = build(small_config(synthetic_inter(events=40)))
     model.eval()
@@ -73,7 +73,7 @@ def test_batch_equals_single_and_grouped_evaluation(
     with torch.no_grad():
         whole = model.full_sort_predict(batch)
         single = torch.cat([model.full_sort_predict(batch[[row]]) for row in range(len(batch))])
-        monkeypatch.setattr(long_interest, "EVAL_POSITIONS", 64)
+        monkeypatch.setattr(network, "EVAL_POSITIONS", 64)
         grouped = model.full_sort_predict(batch)
     torch.testing.assert_close(single, whole)
     torch.testing.assert_close(grouped, whole)

@@ -83,8 +83,6 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
     check_name(name, given=options.name is not None)
     if not options.dry_run and not options.overwrite and (options.output / name / f"{name}.inter").exists():
         raise ValueError(f"{options.output / name} holds a data set already. Give another --name, or --overwrite.")
-    if options.plots:
-        plots.check()
 
     tally = Tally(options.strict)
     catalogue = Catalogue(dialect.kinds)

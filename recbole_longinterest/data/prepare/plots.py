@@ -1,6 +1,5 @@
 """Plots of a prepared data set, on demand: history lengths, popularity, events over time, ratings."""
 
-import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,6 @@ from recbole_longinterest.data.prepare.times import NANO
 
 FOLDER = "plots"
 BINS = 50
-
-
-def check() -> None:
-    """Whether plots can be drawn.
-
-    Raises:
-        ValueError: if matplotlib is missing.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--plots needs matplotlib: pip install 'recbole-longinterest[plots]', or leave it out.")
 
 
 def draw(events: Events, folder: Path) -> list[Path]:

@@ -109,15 +109,12 @@ def test_strict_with_records_and_item_files(prepare: Callable, tmp_path: Path) -
     assert done.report()["item_rows"]["dropped"] == {"wrong number of columns": 1}
 
 
-def test_plots_are_drawn_on_demand(prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plots_are_drawn_on_demand(prepare: Callable, tmp_path: Path) -> None:
     folder = layouts.ml_csv(tmp_path / "ml")
     done = prepare("movielens", folder, "--plots")
     names = {path.name for path in (done.folder / "plots").iterdir()}
     assert names == {"history_length.png", "item_popularity.png", "time.png", "rating.png"}
     assert all((done.folder / "plots" / name).read_bytes()[:4] == b"\x89PNG" for name in names)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    error = prepare("movielens", folder, "--plots", "--overwrite", fails=True).err
-    assert r"--plots needs matplotlib: pip install 'recbole-longinterest[plots]'" in error
 
 
 def test_many_rating_levels_are_binned(prepare: Callable, tmp_path: Path) -> None:

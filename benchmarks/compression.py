@@ -1,0 +1,81 @@
+"""Size, latency and loss of each way to keep a served model.
+
+    uv run benchmarks/compression.py --checkpoint FILE --history FILE
+
+The checkpoint is exported in fp32 and int8, each with its ONNX files. For every user of the history the last event is
+the target and the others are read as a stream (RecBole's leave-one-out test, seen items ranked too). Beside NDCG@10
+stands the share of users whose ten best items are the same as in fp32 by torch, and the median microseconds of an
+update and top 10.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS
+from recbole_longinterest.histories import Event
+from recbole_longinterest.history_files import read_events
+from recbole_longinterest.onnx_step import SCORES, STEP
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.streaming import InterestState, states_of, update_states
+
+TOP = 10
+WAYS = (("fp32", "torch"), ("int8", "torch"), ("fp32", "onnx"), ("int8", "onnx"))
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--history", required=True, help=".csv, .jsonl or .inter")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = ["| model | engine | MB | update + top 10, us | NDCG@10 | same top 10 |", "|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {}
+        for precision in ("fp32", "int8"):
+            folders[precision] = Path(scratch, precision)
+            export_checkpoint(args.checkpoint, folders[precision], int8=precision == "int8", onnx=True)
+        reference: list[list[int]] = []
+        for precision, engine in WAYS:
+            model = Recommender.load(folders[precision], engine)
+            table = read_events(args.history, model.served.fields)
+            histories = [h for h in model.read_table(table).values() if len(h) > 1]
+            states = states_of(model, [history.keep(slice(0, len(history) - 1)) for history in histories])
+            ranked = [[item for item, _ in model.best(state.interest, TOP, [()])[0]] for state in states]
+            reference = reference or ranked
+            places = [
+                row.index(int(h.item_seq[-1])) if int(h.item_seq[-1]) in row else None
+                for row, h in zip(ranked, histories, strict=True)
+            ]
+            gains = [0.0 if place is None else 1 / float(torch.log2(torch.tensor(place + 2.0))) for place in places]
+            same = statistics.mean(set(a) == set(b) for a, b in zip(ranked, reference, strict=True))
+            used = [ITEMS, SETTINGS, *((STEP, SCORES) if engine == "onnx" else (WEIGHTS,))]
+            size = sum((folders[precision] / name).stat().st_size for name in used) / 1e6
+            lines.append(
+                f"| {precision} | {engine} | {size:.2f} | {latency(model, states[0]):.0f} | "
+                f"{statistics.mean(gains):.4f} | {same:.1%} |"
+            )
+    sys.stdout.write("\n".join(lines) + f"\n{len(histories)} users\n")
+
+
+def latency(model: Recommender, state: InterestState, repeats: int = 300) -> float:
+    """Median microseconds of an update and top 10."""
+    tokens, times = model.served.items.tokens, []
+    for number in range(repeats):
+        event = Event(tokens[1 + number % model.n_items], 4.0, None, state.last_time + 60)
+        started = time.perf_counter()
+        update_states([state], [event])
+        state.recommend(TOP)
+        times.append((time.perf_counter() - started) * 1e6)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""What brought a recommendation about: the share of every past event, and of every source of an event.
+
+Three methods name the events. *Removal* takes each event out in turn and says by how much the score falls; it needs as
+many forward passes as there are events. *Gradients* are integrated gradients (Sundararajan et al. 2017) by captum, an
+extra: the parts of all events grow from nothing to what they are, so the shares sum up to the score's change.
+*Attention* is what the model's own attention gives each event, the same for every recommended item.
+`benchmarks/deletion.py` tests which of them names the events that matter; removal and gradients do, attention does not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.histories import History
+from recbole_longinterest.packages import require
+
+if TYPE_CHECKING:
+    from recbole_longinterest.recommender import Recommender
+
+STEPS = 32  # of integrated gradients
+POSITIONS = 2**16  # positions of histories encoded at once
+
+
+@dataclass(frozen=True)
+class EventShare:
+    """One event's part in a recommendation.
+
+    Attributes:
+        item: raw token.
+        title: "" for none.
+        share: part of the score's sum of absolute changes; negative for an event that speaks against the item.
+        attention: the weight that the model's attention gives it, 0 to 1; 0 without attention.
+    """
+
+    item: str
+    title: str
+    share: float
+    attention: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item was recommended.
+
+    Attributes:
+        method: that made the shares.
+        events: of the history in its order; the absolute values of their shares sum to 1.
+        sources: share of ``id``, ``text``, ``rating``, ``behavior``, ``time``, as far as the model reads them:
+            by how much the score falls without it, or by gradients.
+    """
+
+    method: str
+    events: list[EventShare]
+    sources: dict[str, float]
+
+    def leading(self, number: int) -> list[EventShare]:
+        """The events that speak most for the item."""
+        return sorted(self.events, key=lambda event: -event.share)[:number]
+
+
+def explain_history(recommender: "Recommender", history: History, item: int, method: str = "removal") -> Explanation:
+    """Explain the score of one item for one user.
+
+    Args:
+        recommender: the model.
+        history: at least one event.
+        item: internal id.
+        method: ``"removal"``, ``"gradients"`` or ``"attention"``.
+
+    Raises:
+        ValueError: for another method, or one whose package is not installed.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    events, sources = METHODS[method](recommender, history, item)
+    weights = attention(recommender, history, item)[0].tolist()
+    items = recommender.served.items
+    return Explanation(
+        method,
+        [
+            EventShare(items.tokens[i], items.titles[i], share, weight)
+            for i, share, weight in zip(history.item_seq.tolist(), _shares(events).tolist(), weights, strict=True)
+        ],
+        dict(zip(sources, _shares(torch.tensor(list(sources.values()))).tolist(), strict=True)),
+    )
+
+
+def _shares(values: Tensor) -> Tensor:
+    total = values.abs().sum()
+    return values / total if total > 0 else values
+
+
+@torch.no_grad()
+def attention(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+    """Attention after the last event, the mean over the heads, [L]; sources as :func:`removal` finds them."""
+    network = recommender.network
+    if network.interest_encoder.attention is None:
+        return torch.zeros(len(history)), _sources_by_removal(recommender, history, item)
+    fused = _fused(recommender, _parts(recommender, history))
+    states, _ = network.interest_encoder.rnn(fused)
+    scores, _ = network.interest_encoder.attention.scored(fused, states)  # [1, L, K]
+    return scores[0].softmax(dim=0).mean(dim=1), _sources_by_removal(recommender, history, item)
+
+
+@torch.no_grad()
+def removal(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+    """By how much the score falls without each event, [L], and without each source in all events."""
+    number = len(history)
+    if number == 1:
+        return torch.ones(1), _sources_by_removal(recommender, history, item)
+    keep = ~torch.eye(number, dtype=torch.bool).numpy()
+    without = []
+    for begin in range(0, number, step := max(1, POSITIONS // number)):
+        without.append(scores_without(recommender, history, item, keep[begin : begin + step]))
+    return score_of(recommender, history, item) - torch.cat(without), _sources_by_removal(recommender, history, item)
+
+
+def gradients(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+    """Integrated gradients of the score along the parts of the events, by event, [L], and by source."""
+    require("captum", "Explaining by gradients")
+    from captum.attr import IntegratedGradients
+
+    parts = _parts(recommender, history)
+    names = list(parts)
+
+    def score(*given: Tensor) -> Tensor:
+        fused = _fused(recommender, dict(zip(names, given, strict=True)))
+        interest = recommender.network.interest_encoder(fused)[:, -1]
+        interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
+        return (interest * items).sum(dim=-1)
+
+    with torch.enable_grad():
+        found = IntegratedGradients(score).attribute(
+            tuple(part.clone().requires_grad_() for part in parts.values()),
+            n_steps=STEPS,
+            internal_batch_size=max(1, POSITIONS // len(history)),
+        )
+    by_source = {name: part.detach().sum(dim=-1)[0] for name, part in zip(names, found, strict=True)}
+    return torch.stack(list(by_source.values())).sum(dim=0), {n: float(part.sum()) for n, part in by_source.items()}
+
+
+METHODS: dict[str, Callable[["Recommender", History, int], tuple[Tensor, dict[str, float]]]] = {
+    "removal": removal,
+    "gradients": gradients,
+    "attention": attention,
+}
+
+
+def score_of(recommender: "Recommender", history: History, item: int) -> float:
+    """Score of an item, as :meth:`Recommender.recommend` gives it."""
+    return float(recommender.scores_of(recommender.interest([history]))[0, item])
+
+
+def scores_without(recommender: "Recommender", history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
+    """Score of an item after some of the events alone, time gaps as they are then.
+
+    Args:
+        recommender: the model.
+        history: of L events.
+        item: internal id.
+        keep: which events stay, at least one in a row, bool [B, L].
+
+    Returns:
+        Scores, [B].
+    """
+    interest = recommender.interest([history.keep(row.nonzero()[0]) for row in keep])
+    interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
+    return (interest * items).sum(dim=-1)
+
+
+def _sources_by_removal(recommender: "Recommender", history: History, item: int) -> dict[str, float]:
+    """By how much the score falls if a source's part is nothing in all events."""
+    parts = _parts(recommender, history)
+    network = recommender.network
+
+    def score(given: dict[str, Tensor]) -> float:
+        interest = network.interest_encoder(_fused(recommender, given))[:, -1]
+        interest, items = network.comparable(interest, recommender.items[item : item + 1])
+        return float((interest * items).sum())
+
+    whole = score(parts)
+    return {name: whole - score({**parts, name: torch.zeros_like(part)}) for name, part in parts.items()}
+
+
+def _parts(recommender: "Recommender", history: History) -> dict[str, Tensor]:
+    """What the events are made of, by source, [1, L, D] each."""
+    network = recommender.network
+    item_seq, levels = recommender.window(history)
+    parts = {name: table[item_seq].unsqueeze(0) for name, table in network.item_parts().items()}
+    sides = network.fusion.embed(levels)
+    return {**parts, **{name: part.unsqueeze(0) for name, part in sides.items()}}
+
+
+def _fused(recommender: "Recommender", parts: dict[str, Tensor]) -> Tensor:
+    network = recommender.network
+    sides = {name: parts[name] for name in recommender.sides}
+    items = [part for name, part in parts.items() if name not in sides]
+    return network.fusion.fuse(torch.stack(items).sum(dim=0), sides)

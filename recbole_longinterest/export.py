@@ -1,0 +1,148 @@
+"""From a checkpoint of a training to an exported folder: the one step of serving that reads RecBole's data set."""
+
+from collections.abc import Sequence
+from functools import partial
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import recbole.data.utils
+import torch
+from recbole.utils import init_logger
+
+from recbole_longinterest import __version__
+from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.data.log_file import read_header
+from recbole_longinterest.exported import ExportError, Items, Served, write_folder
+from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.onnx_step import write_onnx
+from recbole_longinterest.text.reader import read_item_text
+from recbole_longinterest.text.template import Template
+
+# What a text of a new item has to be made and encoded by.
+TEXT_SETTINGS = (
+    *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
+    *("text_prompt", "text_precision", "field_separator", "seq_separator", "encoding"),
+)
+FIELDS = {
+    "user": "USER_ID_FIELD",
+    "item": "ITEM_ID_FIELD",
+    "rating": "RATING_FIELD",
+    "behavior": "BEHAVIOR_FIELD",
+    "time": "TIME_FIELD",
+}
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    data_path: str | Path | None = None,
+    title_field: str | None = None,
+    category_field: str | None = None,
+    int8: bool = False,
+    onnx: bool = False,
+) -> Served:
+    """Write the folder that :meth:`recbole_longinterest.recommender.Recommender.load` reads.
+
+    Args:
+        checkpoint: of a LongInterest training.
+        folder: to be made; an earlier export there is replaced.
+        data_path: folder above the data set's, if it is no longer where it was in training.
+        title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
+        category_field: column with the categories; the text's first ``token_seq`` column after the title if None.
+        int8: keep matrices as int8 with a scale a row.
+        onnx: add what the onnx engine reads, in int8 too if ``int8`` is set.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: one sentence for a checkpoint, data set, column or folder that does not do.
+    """
+    state = load_checkpoint(checkpoint)
+    config = state["config"]
+    if config["model"] != "LongInterest":
+        raise ExportError(
+            f"{checkpoint} is a checkpoint of {config['model']}; LongInterest alone can be exported. "
+            "Train one: recbole-li run --model LongInterest"
+        )
+    if data_path is not None:
+        config["data_path"] = str(Path(data_path) / config["dataset"])
+    config["state"] = "ERROR"  # of the data set's log; the command says what it did
+    init_logger(config)
+    dataset = recbole.data.utils.create_dataset(config)
+    tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
+    weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
+    found = next(
+        len(weights[name]) for name in ("item_encoder.id_embedding.weight", "item_text.vectors") if name in weights
+    )
+    if found != len(tokens):
+        raise ExportError(
+            f"{checkpoint} knows {found - 1} items and {config['data_path']} has {len(tokens) - 1}: it is not the data "
+            "of this training. Give the right one as --data_path."
+        )
+    behaviors: Sequence[Any] = ()
+    if "fusion.levels.behavior.weight" in weights:
+        behaviors = dataset.field2id_token[config["BEHAVIOR_FIELD"]]
+    titles, categories = _read_items(config, tokens, title_field, category_field)
+    served = Served(
+        ModelOptions.from_config(config),
+        weights,
+        Items(tokens, titles, categories),
+        [str(behavior) for behavior in behaviors],
+        dataset.rating_range if "rating_values" in weights else None,
+        config["eval_history_length"],
+        {name: config[key] for name, key in FIELDS.items()},
+        {
+            "dataset": config["dataset"],
+            "made_by": f"recbole-longinterest {__version__}",
+            "torch": str(torch.__version__),
+            "text": {name: config[name] for name in TEXT_SETTINGS},
+        },
+        "int8" if int8 else "fp32",
+    )
+    write_folder(served, Path(folder), partial(write_onnx, served.network(), int8=int8) if onnx else None)
+    return served
+
+
+def _read_items(
+    config: Any,  # noqa: ANN401 - RecBole's Config
+    tokens: Sequence[str],
+    title_field: str | None,
+    category_field: str | None,
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and categories by internal id, empty where the data has none."""
+    file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    named = config["text_fields"] or []
+    named = [named] if isinstance(named, str) else list(named)
+    if config["text_template"]:
+        named = Template(config["text_template"]).fields
+    if not file.is_file():
+        if title_field or category_field:
+            raise ExportError(f"There is no item file {file} to read {title_field or category_field} from.")
+        getLogger().warning(f"There is no item file {file}: the items have no titles.")
+        return [""] * len(tokens), [[] for _ in tokens]
+    kinds = dict(read_header(str(file), separator, encoding))
+    named = [name for name in named if name in kinds]
+    title_field = title_field or (named[0] if named else None)
+    if category_field is None:
+        category_field = next((name for name in named if name != title_field and kinds[name] == "token_seq"), None)
+
+    def column(name: str | None) -> list[str]:
+        if name is None:
+            return [""] * len(tokens)
+        by_token = read_item_text(
+            file,
+            config["ITEM_ID_FIELD"],
+            [name],
+            field_separator=separator,
+            seq_separator=config["seq_separator"],
+            encoding=encoding,
+            join="".join,
+        )
+        return ["", *(by_token.get(token, "") for token in tokens[1:])]
+
+    between = ", " if config["seq_separator"].strip() else None  # None splits at white space
+    return column(title_field), [value.split(between) if value else [] for value in column(category_field)]

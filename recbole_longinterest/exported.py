@@ -1,0 +1,277 @@
+"""The sole owner of the exported folder: a network, its items and its settings, as safetensors and JSON.
+
+A folder holds ``settings.json``, ``items.json`` and ``model.safetensors``; ``step.onnx`` and ``scores.onnx`` may stand
+beside them. Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
+"""
+
+import contextlib
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recbole_longinterest.model.network import InterestNetwork, Sources
+from recbole_longinterest.model.options import ModelOptions
+
+FORMAT = "recbole-longinterest export"
+VERSION = 1
+SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
+SCALE = ".scale"  # ending of the tensor that holds the row scales of an int8 table
+
+
+class ExportError(ValueError):
+    """A folder that is no exported model, or cannot be read or written."""
+
+
+@dataclass
+class Items:
+    """The catalogue by internal id; index 0 is the padding.
+
+    Attributes:
+        tokens: raw item tokens.
+        titles: a title for each, "" for none.
+        categories: categories of each, none for most data sets without such a column.
+    """
+
+    tokens: list[str]
+    titles: list[str]
+    categories: list[list[str]]
+
+
+@dataclass
+class Served:
+    """All that serving needs.
+
+    Attributes:
+        options: of the network.
+        weights: its state, in float32.
+        items: the catalogue.
+        behaviors: raw tokens of the behaviour types by id; empty if none are read.
+        rating_range: lowest and highest rating of the data, if the network was trained on ratings normalised by them.
+        history_limit: events of a history that are read, None for all.
+        fields: RecBole's names of the columns user, item, rating, behavior, time.
+        about: where it comes from (data set, text encoder and the like), for people and for encoding new items.
+        precision: ``"fp32"`` or ``"int8"``: of the tables in the file.
+        folder: where it was read from.
+        fingerprint: hash of weights and catalogue: states of one model are refused by another.
+    """
+
+    options: ModelOptions
+    weights: dict[str, Tensor]
+    items: Items
+    behaviors: list[str]
+    rating_range: tuple[float, float] | None
+    history_limit: int | None
+    fields: dict[str, str]
+    about: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
+    folder: Path | None = None
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.fingerprint:
+            return
+        digest = sha256("\n".join([self.precision, *self.items.tokens]).encode())
+        for name in sorted(self.weights):
+            digest.update(name.encode())
+            digest.update(self.weights[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+        self.fingerprint = digest.hexdigest()[:16]
+
+    def network(self) -> InterestNetwork:
+        """The network with these weights, in evaluation mode.
+
+        Raises:
+            ExportError: if the weights do not fit the settings.
+        """
+        network = InterestNetwork()
+        sources = Sources(
+            len(self.items.tokens),
+            "item_encoder.id_embedding.weight" in self.weights,
+            "item_text.vectors" in self.weights,
+            self.weights.get("rating_values"),
+            len(self.behaviors),
+            "fusion.levels.time.weight" in self.weights,
+        )
+        with torch.random.fork_rng(devices=[]):  # the random start, which is replaced at once, costs the caller nothing
+            network.build(self.options, sources)
+        try:
+            network.load_state_dict(self.weights, assign=True)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[:300]
+            raise ExportError(f"The weights in {self.folder} do not fit its settings: {detail}") from error
+        return network.eval().requires_grad_(False)
+
+
+def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | None = None) -> None:
+    """Write a folder: whole, or what was there stays as it was.
+
+    Args:
+        served: the model.
+        folder: made; an earlier export at this place is replaced, anything else is left alone.
+        more: writes further files into the folder before it is put in its place.
+
+    Raises:
+        ExportError: if there is something else, or the disk is full or refuses.
+    """
+    if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
+    mark = secrets.token_hex(6)
+    draft = folder.with_name(f".{folder.name}.{mark}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        save_file(_packed(served), draft / WEIGHTS)
+        (draft / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+        (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
+        if more is not None:
+            more(draft)
+        settings = {
+            "format": FORMAT,
+            "version": VERSION,
+            "options": asdict(served.options),
+            **{name: getattr(served, name) for name in SETTING_NAMES},
+            "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
+        }
+        (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+        replace_folder(draft, folder, mark)
+    except (OSError, SafetensorError) as error:
+        raise ExportError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision", "fingerprint")
+
+
+def replace_folder(draft: Path, folder: Path, mark: str) -> None:
+    """Put a finished draft in a folder's place."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{mark}.old")
+    folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder was written by :func:`write_folder`, in any version."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads((folder / SETTINGS).read_text(encoding="utf-8")).get("format") == FORMAT
+    return False
+
+
+def read_folder(folder: str | Path) -> Served:
+    """Read a folder.
+
+    Raises:
+        ExportError: one sentence for a folder that is missing, no export, of another version, cut short or broken.
+    """
+    folder = Path(folder)
+    if not (folder / SETTINGS).is_file():
+        what = "is no exported model: it has no settings.json" if folder.is_dir() else "is not there"
+        raise ExportError(f"The model folder {folder} {what}. Make one: recbole-li export CHECKPOINT --output {folder}")
+    settings = _json(folder / SETTINGS)
+    if settings.get("format") != FORMAT:
+        raise ExportError(f"The model folder {folder} is no exported model: its settings.json is of something else.")
+    if settings.get("version") != VERSION:
+        raise ExportError(
+            f"The model folder {folder} has version {settings.get('version')}, and this is the reader of version "
+            f"{VERSION}. Export the checkpoint again, or install the recbole-longinterest that wrote it."
+        )
+    for name, size in settings.get("bytes", {}).items():
+        found = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if found != size:
+            state = "is missing" if found is None else f"was cut short or changed: {found} bytes in place of {size}"
+            raise ExportError(f"{folder / name} {state}. Export the checkpoint again.")
+    try:
+        items = Items(**_json(folder / ITEMS))
+        weights, precision = load_file(folder / WEIGHTS), settings["precision"]
+        served = Served(
+            ModelOptions.from_config(_Unset(settings["options"])),
+            _unpacked(weights),
+            items,
+            list(settings["behaviors"]),
+            None if settings["rating_range"] is None else tuple(settings["rating_range"]),
+            settings["history_limit"],
+            dict(settings["fields"]),
+            dict(settings["about"]),
+            precision,
+            folder,
+            bytes.fromhex(settings["fingerprint"]).hex(),
+        )
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error
+    return served
+
+
+class _Unset(dict[str, Any]):
+    """Options of a file; one that it does not have is None, which no option may be."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} is broken or was cut short: {error}. Export the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise ExportError(f"{path} is broken: it holds {type(content).__name__}. Export the checkpoint again.")
+    return content
+
+
+# --- int8 ------------------------------------------------------------------------------------------------------------
+
+
+def _packed(served: Served) -> dict[str, Tensor]:
+    """Tensors as the file holds them: matrices as int8 with a scale a row, if the precision says so."""
+    if served.precision == "fp32":
+        return {name: value.contiguous() for name, value in served.weights.items()}
+    packed = {}
+    for name, value in served.weights.items():
+        if value.dim() < 2 or not value.is_floating_point() or name in KEPT:
+            packed[name] = value.contiguous()
+            continue
+        packed[name], packed[name + SCALE] = quantize_rows(value)
+    return packed
+
+
+KEPT = ("item_text.projection",)  # encodes items to come; no part of a step
+
+
+def _unpacked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    out = {}
+    for name, value in weights.items():
+        if name.endswith(SCALE):
+            continue
+        scale = weights.get(name + SCALE)
+        out[name] = value if scale is None else value.float() * scale
+    return out
+
+
+def quantize_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric int8 with a scale a row: ``matrix ~ int8 * scale``, off by half a scale at most.
+
+    Args:
+        matrix: [n, d].
+
+    Returns:
+        int8 [n, d], and float32 scales [n, 1]; a row of zeros has scale 1.
+    """
+    top = matrix.abs().amax(dim=-1, keepdim=True)
+    scale = torch.where(top > 0, top / 127, 1.0).float()
+    return (matrix / scale).round().to(torch.int8), scale

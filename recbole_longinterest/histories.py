@@ -1,0 +1,209 @@
+"""Histories as people have them (raw tokens, ratings, behaviours, times) to what the network reads."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+NO_EVENT_BEFORE = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing a user did.
+
+    Attributes:
+        item: raw item token.
+        rating: in the data's own scale; None for none.
+        behavior: raw token of the behaviour type; None for none.
+        time: in the data's own unit, seconds as a rule; None for none.
+    """
+
+    item: str
+    rating: float | None = None
+    behavior: str | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """Events that the network can read, oldest first.
+
+    Attributes:
+        item_seq: internal item ids, int64 [L].
+        rating: as in training, NaN for none, float32 [L].
+        behavior: ids, 0 for none, int64 [L].
+        time: NaN for none, float64 [L].
+        unknown: tokens of items that the model does not know and that were left out.
+    """
+
+    item_seq: NDArray[np.int64]
+    rating: NDArray[np.float32]
+    behavior: NDArray[np.int64]
+    time: NDArray[np.float64]
+    unknown: list[str]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.item_seq)
+
+    def gaps(self) -> NDArray[np.float32]:
+        """Time since the event before, -1 for the first one and NaN where a time is missing, [L]."""
+        return np.diff(self.time, prepend=np.nan if len(self) else []).astype(np.float32)
+
+    def keep(self, positions: NDArray[Any] | slice) -> "History":
+        """The history with these of its events alone."""
+        return History(
+            self.item_seq[positions],
+            self.rating[positions],
+            self.behavior[positions],
+            self.time[positions],
+            self.unknown,
+        )
+
+    def values(self) -> dict[str, Tensor]:
+        """What :meth:`InterestNetwork.levels_of` reads, [L] each."""
+        parts = {"rating": self.rating, "behavior": self.behavior, "time": self.gaps()}
+        return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in parts.items()}
+
+
+class EventReader:
+    """Turns raw events into what one model reads.
+
+    Args:
+        tokens: item tokens by internal id, the padding first.
+        behaviors: tokens of behaviour types by id, the padding first; empty if the model reads none.
+        rating_range: by which the ratings of the training were normalised, None if they were not.
+    """
+
+    def __init__(
+        self, tokens: Sequence[str], behaviors: Sequence[str], rating_range: tuple[float, float] | None
+    ) -> None:
+        self.item_id = {token: i for i, token in enumerate(tokens) if i}
+        self.behavior_id = {token: i for i, token in enumerate(behaviors) if i}
+        self.rating_range = rating_range
+
+    def read(self, events: Iterable[Any]) -> History:
+        """Read a history.
+
+        Args:
+            events: item tokens, :class:`Event` objects, or dicts with an Event's fields. They are put in the order of
+                their times (equal times stay as given); without times they are taken as given, oldest first.
+
+        Raises:
+            ValueError: one sentence for an event that is none, a rating or time that is no number, an unknown
+                behaviour, or times that run backwards while some are missing.
+        """
+        parsed = [as_event(event) for event in events]
+        columns: dict[str, list[Any]] = {"rating": [], "behavior": [], "time": []}
+        for event in parsed:
+            columns["rating"].append(event.rating)
+            columns["behavior"].append(event.behavior)
+            columns["time"].append(event.time)
+        return self.read_columns([event.item for event in parsed], **columns)
+
+    def read_columns(
+        self,
+        items: Sequence[Any],
+        rating: Sequence[Any] | None = None,
+        behavior: Sequence[Any] | None = None,
+        time: Sequence[Any] | None = None,
+    ) -> History:
+        """Read a history given column by column; see :meth:`read`."""
+        number = len(items)
+        tokens = [str(item) for item in items]
+        ids = np.fromiter((self.item_id.get(token, 0) for token in tokens), np.int64, number)
+        times = _numbers(time, "time", number)
+        order = np.arange(number)
+        timed = ~np.isnan(times)
+        if timed.all():
+            order = np.argsort(times, kind="stable")
+        elif (np.diff(times[timed]) < 0).any():
+            raise ValueError(
+                "The times of a history run backwards while some of its events have none, so its order is not known. "
+                "Give every event a time, or none."
+            )
+        history = History(
+            ids,
+            self.ratings(_numbers(rating, "rating", number)),
+            self._behaviors(behavior, number),
+            times,
+            [token for token, known in zip(tokens, ids, strict=True) if not known],
+        )
+        return history.keep(order[ids[order] > 0])
+
+    def ratings(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Ratings as the network was trained on them."""
+        if self.rating_range is not None:
+            low, high = self.rating_range
+            raw = (raw - low) / (high - low) if high > low else raw * 0 + 1
+        return raw.astype(np.float32)
+
+    def _behaviors(self, raw: Sequence[Any] | None, number: int) -> NDArray[np.int64]:
+        if raw is None or not self.behavior_id:
+            return np.zeros(number, dtype=np.int64)
+        return np.fromiter((self.behavior(value) for value in raw), np.int64, number)
+
+    def behavior(self, raw: Any) -> int:  # noqa: ANN401
+        """Id of a behaviour type, 0 for none.
+
+        Raises:
+            ValueError: if the model does not know it.
+        """
+        if raw is None or raw == "" or raw != raw or not self.behavior_id:
+            return 0
+        known = self.behavior_id.get(str(raw))
+        if known is None:
+            raise ValueError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
+        return known
+
+
+def as_event(event: Any) -> Event:  # noqa: ANN401
+    """An event from a token, a dict or an event.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(event, Event):
+        return event
+    if isinstance(event, (str, int, np.integer)) and not isinstance(event, bool):
+        return Event(str(event))
+    if isinstance(event, Mapping) and "item" in event and set(event) <= set(Event.__slots__):
+        return Event(**event)
+    raise ValueError(
+        "An event must be an item token, an Event, or a dict with item and maybe rating, behavior, time; got "
+        f"{event!r}."
+    )
+
+
+def number_of(value: Any, name: str) -> float:  # noqa: ANN401
+    """A rating or a time, NaN for none.
+
+    Raises:
+        ValueError: if it is no finite number.
+    """
+    if value is None or value == "":
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number):
+        raise ValueError(f"The {name} of an event must be a number; got {value!r}.")
+    return number
+
+
+def _numbers(values: Sequence[Any] | None, name: str, number: int) -> NDArray[np.float64]:
+    if values is None:
+        return np.full(number, np.nan)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        out = values.astype(np.float64)
+        if np.isinf(out).any():
+            raise ValueError(f"The {name} of an event must be a number; got {out[np.isinf(out)][0]}.")
+        return out
+    return np.fromiter((number_of(value, name) for value in values), np.float64, number)

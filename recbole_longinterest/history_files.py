@@ -1,0 +1,98 @@
+"""Files of events (CSV, JSON lines, RecBole's .inter) to a table, and tables of recommendations to text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recbole_longinterest.recommender import Recommendation
+
+KINDS = (".csv", ".jsonl", ".inter")
+
+
+def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
+    """A table of events.
+
+    Args:
+        path: ``.csv`` with a header, ``.jsonl`` with an event a line, or RecBole's ``.inter``.
+        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item's must be there.
+
+    Returns:
+        Tokens as text and numbers as float64; other columns are left out.
+
+    Raises:
+        ValueError: one sentence for a file that is missing, of another kind, broken, without the item column, or with
+            a rating or time that is no number.
+    """
+    path = Path(path)
+    if path.suffix not in KINDS:
+        raise ValueError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
+    if not path.is_file():
+        raise ValueError(f"There is no file of events {path}.")
+    try:
+        table = _read(path)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if fields["item"] not in table:
+        raise ValueError(
+            f"{path} has no column {fields['item']}; its columns are {', '.join(map(str, table.columns)) or 'none'}. "
+            f"It may have {', '.join(fields.values())}."
+        )
+    table = table[[name for name in fields.values() if name in table]]
+    missing = [name for name in (fields["user"], fields["item"]) if name in table and table[name].isna().any()]
+    if missing:
+        raise ValueError(f"{path} has rows without {' or '.join(missing)}. Fill or remove them.")
+    for kind in ("rating", "time"):
+        if fields[kind] in table:
+            table = table.assign(**{fields[kind]: _numbers(table[fields[kind]], path)})
+    if not len(table):
+        raise ValueError(f"{path} holds no event.")
+    return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".jsonl":
+        rows = []
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: this is no JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
+            rows.append({name: None if value is None else str(value) for name, value in row.items()})
+        return pd.DataFrame(rows)
+    separator = "," if path.suffix == ".csv" else "\t"
+    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    return table.rename(
+        columns=lambda name: name.strip().partition(":")[0] if path.suffix == ".inter" else name.strip()
+    )
+
+
+def _numbers(column: Any, path: Path) -> Any:  # noqa: ANN401
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = column[numbers.isna() & column.notna()]
+    if len(wrong):
+        raise ValueError(f"{path}: {column.name} must be a number; row {wrong.index[0] + 1} has {wrong.iloc[0]!r}.")
+    return numbers.astype("float64")
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Recommendations as CSV with a header."""
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+
+
+def to_json_lines(found: Mapping[Any, Recommendation]) -> str:
+    """Recommendations as JSON, a user a line, with what was skipped."""
+    lines = []
+    for user, recommendation in found.items():
+        content = recommendation.to_dict()
+        for item in content["items"]:
+            if item["why"] is None:
+                del item["why"]
+        lines.append(json.dumps({"user": user, **content}, ensure_ascii=False))
+    return "".join(f"{line}\n" for line in lines)

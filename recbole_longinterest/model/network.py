@@ -1,0 +1,204 @@
+"""LongInterest without RecBole: from item ids and side values to interest vectors, in batches or as a stream.
+
+Shapes as in :mod:`recbole_longinterest.model.layers`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recbole_longinterest.model.item_text import ItemText, TextSource
+from recbole_longinterest.model.layers import EncoderState, EventFusion, InterestEncoder, ItemEncoder
+from recbole_longinterest.model.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
+from recbole_longinterest.model.options import ModelOptions
+
+EVAL_POSITIONS = 2**17  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
+TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a network reads, beside its options.
+
+    Attributes:
+        n_items: items with the padding.
+        id: whether items have an embedding of their own.
+        text: whether items have a text.
+        rating_values: levels of the ratings, see :func:`~recbole_longinterest.model.levels.rating_values`; None for
+            a network that reads no ratings.
+        behaviors: number of behaviour types with the padding, 0 for a network that reads none.
+        time: whether time gaps are read.
+        trained: which items have an ID embedding that says something, bool [n_items]; None is all but the padding.
+    """
+
+    n_items: int
+    id: bool
+    text: bool
+    rating_values: Tensor | None
+    behaviors: int
+    time: bool
+    trained: Tensor | None = None
+
+
+class InterestNetwork(nn.Module):
+    """The network and what of it a checkpoint keeps; :meth:`build` comes after the constructor.
+
+    ``LongInterest`` is this with RecBole's contract over it; a served model is this alone.
+    """
+
+    rating_values: Tensor
+    trained: Tensor
+
+    def build(self, options: ModelOptions, sources: Sources, text_source: TextSource | None = None) -> None:
+        """Make the layers, with weights as before the first training step.
+
+        Args:
+            options: sizes and kinds of the layers.
+            sources: what events and items have.
+            text_source: fills the items' text vectors when they are first needed; a checkpoint fills them too.
+        """
+        text_dim = options.text_dim if sources.text else 0
+        self.item_text = ItemText(sources.n_items, text_dim, text_source) if sources.text else None
+        self.item_encoder = ItemEncoder(sources.n_items, options.embedding_size, text_dim, sources.id)
+        n_levels = {}
+        if sources.rating_values is not None:
+            self.register_buffer("rating_values", torch.as_tensor(sources.rating_values))
+            n_levels["rating"] = len(self.rating_values) + 1
+        if sources.behaviors:
+            n_levels["behavior"] = sources.behaviors
+        if sources.time:
+            n_levels["time"] = TIME_GAP_LEVELS
+        all_items = torch.arange(sources.n_items) > 0
+        self.register_buffer("trained", all_items if sources.trained is None else sources.trained)  # [n_items]
+        self.fusion = EventFusion(options.embedding_size, n_levels, options.fusion == "gated")
+        self.interest_encoder = InterestEncoder(
+            options.embedding_size,
+            options.hidden_size,
+            options.num_layers,
+            options.rnn_type,
+            options.attention_heads if options.attention else 0,
+            options.hidden_dropout_prob,
+        )
+        self.dropout = nn.Dropout(options.dropout_prob)
+        cosine = options.logits == "cosine"
+        self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
+        self._init_item_weights(options.initializer_range)
+
+    def _init_item_weights(self, scale: float) -> None:
+        """Embeddings and text projection start small, whatever the catalogue's size; the rest as torch has it."""
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=scale)
+                if module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+        if self.item_encoder.text_projection is not None:
+            nn.init.normal_(self.item_encoder.text_projection.weight, std=scale)
+
+    def prepare(self) -> None:
+        """Encode the items' texts now instead of at the first batch (once; a reloaded model has them already)."""
+        if self.item_text is not None:
+            self.item_text.fill()
+
+    def item_vectors(self) -> Tensor:
+        """Vectors of all items, row 0 being the padding, [N, D]."""
+        if self.item_text is None:
+            return self.item_encoder()
+        self.item_text.fill()
+        return self.item_encoder(self.item_text.vectors, self.item_text.has_text, self.trained)
+
+    def item_parts(self) -> dict[str, Tensor]:
+        """What the item vectors are the sum of, [N, D] each; see :meth:`ItemEncoder.parts`."""
+        if self.item_text is None:
+            return self.item_encoder.parts()
+        self.item_text.fill()
+        return self.item_encoder.parts(self.item_text.vectors, self.item_text.has_text, self.trained)
+
+    def levels_of(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Level ids of the side features that the network reads, 0 being "missing".
+
+        Args:
+            values: any of ``rating`` (as in training, NaN for none), ``behavior`` (ids) and ``time`` (units since the
+                event before, negative for none), of one shape; what the network does not read is passed over.
+
+        Returns:
+            int64 ids in that shape.
+        """
+        make = {
+            "rating": lambda value: rating_levels_of(value, self.rating_values),
+            "behavior": lambda value: value,
+            "time": time_gap_levels_of,
+        }
+        return {name: make[name](values[name]) for name in self.fusion.levels}
+
+    def forward(self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor) -> Tensor:
+        """Interest of the user after every event of a history.
+
+        Args:
+            item_seq: item ids, padded at the end, int64 [B, L].
+            levels: level ids of the side features, int64 [B, L] each; see :meth:`levels_of`.
+            item_vectors: from :meth:`item_vectors`, [N, D].
+
+        Returns:
+            Interest vectors, [B, L, D]; what stands at padded positions has no meaning.
+        """
+        return self.interest_encoder(self._fused(item_seq, levels, item_vectors))
+
+    def _fused(self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor) -> Tensor:
+        return self.fusion(self.dropout(functional.embedding(item_seq, item_vectors)), levels)
+
+    def extend(
+        self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor, state: EncoderState
+    ) -> tuple[Tensor, EncoderState]:
+        """Interest after further events of users, and the state there; see :meth:`InterestEncoder.extend`.
+
+        Args:
+            item_seq: item ids of the further events without padding, int64 [B, L].
+            levels: of these events, int64 [B, L] each.
+            item_vectors: from :meth:`item_vectors`, [N, D].
+            state: after the events before them; ``interest_encoder.start(B)`` before the first.
+
+        Returns:
+            Interest vectors, [B, D], and the state.
+        """
+        return self.interest_encoder.extend(self._fused(item_seq, levels, item_vectors), state)
+
+    def interest_after(
+        self, item_seq: Tensor, length: Tensor, levels: dict[str, Tensor], item_vectors: Tensor
+    ) -> Tensor:
+        """Interest after the last event of each history, [B, D].
+
+        Without gradients, histories are encoded in groups of similar length that hold a bounded number of positions.
+
+        Args:
+            item_seq: item ids, padded at the end, int64 [B, L].
+            length: events of each history, int64 [B].
+            levels: int64 [B, L] each.
+            item_vectors: [N, D].
+        """
+        if torch.is_grad_enabled() or item_seq.numel() <= EVAL_POSITIONS:
+            return _at(self.forward(item_seq, levels, item_vectors), length - 1)
+        order = torch.argsort(length, descending=True)
+        out = torch.empty(len(order), item_vectors.shape[1], dtype=item_vectors.dtype, device=item_seq.device)
+        begin = 0
+        while begin < len(order):
+            longest = int(length[order[begin]])
+            rows = order[begin : begin + max(1, EVAL_POSITIONS // longest)]
+            part = {name: value[rows, :longest] for name, value in levels.items()}
+            interest = self.forward(item_seq[rows, :longest], part, item_vectors)
+            out[rows] = _at(interest, length[rows] - 1).to(out.dtype)
+            begin += len(rows)
+        return out
+
+    def comparable(self, interest: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Interest and item vectors as they enter the dot product: normalised and scaled for cosine logits."""
+        if self.log_scale is None:
+            return interest, items
+        return functional.normalize(interest, dim=-1) * self.log_scale.exp(), functional.normalize(items, dim=-1)
+
+
+def _at(outputs: Tensor, position: Tensor) -> Tensor:
+    """Outputs, [B, L, D], at one position of each row, [B, D]."""
+    index = position.view(-1, 1, 1).expand(-1, -1, outputs.shape[-1])
+    return outputs.gather(1, index).squeeze(1)

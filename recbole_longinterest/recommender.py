@@ -1,0 +1,422 @@
+"""Recommendations for people that the training never saw, from an exported folder: no data set, no ray, no encoder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.exported import Served, read_folder
+from recbole_longinterest.histories import EventReader, History
+from recbole_longinterest.model.layers import EncoderState
+
+if TYPE_CHECKING:
+    from recbole_longinterest.explain import Explanation
+    from recbole_longinterest.streaming import InterestState
+
+SCORES = 2**24  # scores held at once, 64 MB
+CHUNK = 4096  # events of a long history that are encoded at once
+LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
+NONE_KNOWN = "not one of its items is known to the model"
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One item of a recommendation.
+
+    Attributes:
+        item: raw token.
+        title: "" for none.
+        score: as ``full_sort_predict`` gives it.
+        why: what brought it about, if asked for.
+    """
+
+    item: str
+    title: str
+    score: float
+    why: "Explanation | None" = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What one user gets.
+
+    Attributes:
+        items: best first.
+        events: events that were read.
+        unknown: items of the history that the model does not know and that were skipped.
+        problem: why there are no items, None if there are.
+    """
+
+    items: list[Recommended]
+    events: int
+    unknown: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        return asdict(self)
+
+
+class Recommender:
+    """A served model.
+
+    Example:
+        >>> model = Recommender.load("exported")
+        >>> model.recommend([Event("50", rating=5, time=880_000_000), Event("181", rating=4, time=880_000_060)], k=5)
+
+    Args:
+        served: an exported folder's content.
+        engine: what computes the steps of states and the scores: ``"torch"``, or ``"onnx"`` for a folder exported with
+            ``--onnx``, several times as fast for one event.
+
+    Attributes:
+        served: the same.
+        network: in evaluation mode.
+        items: vectors of all items, [N, D].
+        sides: side features that the network reads.
+        reader: turns raw events into what the network reads.
+    """
+
+    def __init__(self, served: Served, engine: str = "torch") -> None:
+        self.served = served
+        self.network = served.network()
+        self.fingerprint = served.fingerprint
+        self.sides = tuple(self.network.fusion.levels)
+        self.reader = EventReader(served.items.tokens, served.behaviors, served.rating_range)
+        with torch.no_grad():
+            self.items = self.network.item_vectors()
+            interest = torch.zeros(1, self.items.shape[1])
+            self._compared = self.network.comparable(interest, self.items)[1]
+        if engine not in ("torch", "onnx"):
+            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
+        self._onnx = None
+        if engine == "onnx":
+            from recbole_longinterest.onnx_step import OnnxEngine
+
+            self._onnx = OnnxEngine(served.folder or Path())
+
+    @classmethod
+    def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
+        """Read a folder that ``recbole-li export`` wrote.
+
+        Args:
+            folder: the folder.
+            engine: ``"torch"`` or ``"onnx"``.
+
+        Raises:
+            ExportError: (a ValueError) one sentence for a folder that is missing, none, of another version or broken.
+            ValueError: for another engine, or one that is not installed.
+        """
+        return cls(read_folder(folder), engine)
+
+    @property
+    def n_items(self) -> int:
+        """Items that can be recommended."""
+        return len(self.served.items.tokens) - 1
+
+    def read(self, history: Iterable[Any]) -> History:
+        """A history of raw events as the network reads it; see :meth:`EventReader.read`."""
+        return self.reader.read(history)
+
+    # --- interest and scores -----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def interest(self, histories: Sequence[History]) -> Tensor:
+        """Interest vectors after the last event of histories that have one, [B, D]."""
+        out = torch.zeros(len(histories), self.items.shape[1])
+        read = [self.window(history) for history in histories]
+        long = [row for row, (items, _) in enumerate(read) if len(items) > LONG]
+        for row in long:
+            out[row] = self._encode_in_chunks(*read[row])
+        short = [row for row in range(len(read)) if row not in set(long)]
+        if short:
+            item_seq = _padded([read[row][0] for row in short])
+            levels = {name: _padded([read[row][1][name] for row in short]) for name in self.sides}
+            length = torch.tensor([len(read[row][0]) for row in short])
+            out[short] = self.network.interest_after(item_seq, length, levels, self.items)
+        return out
+
+    def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
+        """Item ids and level ids of the events that the model reads, [L] each."""
+        if not len(history):
+            raise ValueError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
+        levels = self.network.levels_of(history.values())
+        limit = self.served.history_limit
+        item_seq = torch.from_numpy(history.item_seq)
+        if limit is None:
+            return item_seq, levels
+        return item_seq[-limit:], {name: value[-limit:] for name, value in levels.items()}
+
+    def _encode_in_chunks(self, item_seq: Tensor, levels: dict[str, Tensor]) -> Tensor:
+        state, interest = self.network.interest_encoder.start(1), torch.empty(0)
+        for begin in range(0, len(item_seq), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            chosen = {name: value[None, part] for name, value in levels.items()}
+            interest, state = self.network.extend(item_seq[None, part], chosen, self.items, state)
+        return interest[0]
+
+    def step(
+        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
+    ) -> tuple[Tensor, EncoderState]:
+        """Take one event of each of some users in.
+
+        Args:
+            items: internal ids, [B].
+            values: side values, [B] each; see :meth:`InterestNetwork.levels_of`.
+            state: of the users before the event.
+
+        Returns:
+            Interest vectors, [B, D], and the state after the event.
+        """
+        if self._onnx is not None:
+            return self._onnx.step(items, values, state)
+        with torch.inference_mode():
+            sides = {name: torch.from_numpy(value).unsqueeze(1) for name, value in values.items()}
+            item_seq = torch.from_numpy(items).unsqueeze(1)
+            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, state)
+
+    @torch.no_grad()
+    def scores_of(self, interest: Tensor) -> Tensor:
+        """Scores of all items by internal id, as ``full_sort_predict``: [B, D] to [B, N]."""
+        if self._onnx is not None:
+            return self._onnx.scores_of(interest)
+        return self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
+
+    # --- recommending ------------------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        history: Any,  # noqa: ANN401 - one history or several
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        explain: bool = False,
+    ) -> Any:  # noqa: ANN401
+        """Recommend to one user or to several.
+
+        Args:
+            history: the events of one user (tokens, :class:`~recbole_longinterest.histories.Event` objects or dicts;
+                put in the order of their times), or of several: a dict from user to events, or a list of lists.
+                Items that the model does not know are skipped and reported.
+            k: number of items; where fewer can be recommended, all of them.
+            exclude_seen: leave out the items of the history.
+            candidates: tokens that alone may be recommended; unknown ones are skipped and logged.
+            explain: say of each item what brought it about; see :mod:`recbole_longinterest.explain`.
+
+        Returns:
+            A :class:`Recommendation`; of several users a dict or list of them, in which a user without a known item
+            has none, and a ``problem``.
+
+        Raises:
+            ValueError: one sentence for a history that is empty, or holds unknown items alone or something else than
+                events, a ``k`` below 1, or candidates of which not one is known.
+        """
+        allowed = self._allowed(candidates)
+        method = "removal" if explain else None
+        if isinstance(history, Mapping) and "item" not in history:
+            users = list(history)
+            found = self._recommend([self.read(history[user]) for user in users], k, exclude_seen, allowed, method)
+            return dict(zip(users, found, strict=True))
+        if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
+            raise ValueError(f"A history must be a list of events, one event being a list of one; got {history!r}.")
+        events = list(history)
+        if events and all(isinstance(part, (list, tuple)) for part in events):
+            return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, method)
+        (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, method)
+        if one.problem:
+            raise ValueError(f"There is nothing to recommend from: {one.problem}.")
+        return one
+
+    def recommend_batch(
+        self,
+        events: Any,  # noqa: ANN401 - a pandas DataFrame
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Recommend to the users of a table of events.
+
+        Args:
+            events: a DataFrame with RecBole's names of the columns (``user_id``, ``item_id`` and maybe ``rating``,
+                ``behavior``, ``timestamp``, as the training named them). Without a user column it is one user.
+            k: as in :meth:`recommend`.
+            exclude_seen: likewise.
+            candidates: likewise.
+
+        Returns:
+            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``. Skipped items and users without one that
+            is known are logged.
+
+        Raises:
+            ValueError: as :meth:`recommend`, and for a table without the item column.
+        """
+        import pandas as pd
+
+        names = self.served.fields
+        found = self.recommend_histories(self.read_table(events), k, exclude_seen, candidates)
+        rows = []
+        for user, recommendation in found.items():
+            for rank, item in enumerate(recommendation.items, start=1):
+                rows.append((user, rank, item.item, item.title, item.score))
+        report_skipped(found)
+        return pd.DataFrame(rows, columns=[names["user"], "rank", names["item"], "title", "score"])
+
+    def recommend_histories(
+        self,
+        histories: Mapping[Any, History],
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        explain: bool = False,
+        method: str = "removal",
+    ) -> dict[Any, Recommendation]:
+        """Recommend to users whose histories were read already; see :meth:`recommend`.
+
+        ``method`` is that of :func:`recbole_longinterest.explain.explain_history`.
+        """
+        chosen = method if explain else None
+        found = self._recommend(list(histories.values()), k, exclude_seen, self._allowed(candidates), chosen)
+        return dict(zip(histories, found, strict=True))
+
+    def read_table(self, events: Any) -> dict[Any, History]:  # noqa: ANN401
+        """Histories by user of a table of events, users in the order of their first event."""
+        names = self.served.fields
+        if names["item"] not in events:
+            raise ValueError(
+                f"The table of events must have a column {names['item']}; its columns are "
+                f"{', '.join(map(str, events.columns)) or 'none'}."
+            )
+        columns = {kind: events[names[kind]].to_numpy() for kind in names if names[kind] in events and kind != "user"}
+        groups = {"": slice(None)}
+        if names["user"] in events:
+            groups = events.groupby(names["user"], sort=False).indices
+        return {
+            user: self.reader.read_columns(
+                columns["item"][rows], *(columns[name][rows] if name in columns else None for name in SIDES)
+            )
+            for user, rows in groups.items()
+        }
+
+    def start(self) -> "InterestState":
+        """The state of a new user, which takes events one by one; see :mod:`recbole_longinterest.streaming`."""
+        from recbole_longinterest.streaming import InterestState
+
+        return InterestState.new(self)
+
+    def item_id(self, token: Any) -> int:  # noqa: ANN401
+        """Internal id of an item, 0 if the model does not know it."""
+        return self.reader.item_id.get(str(token), 0)
+
+    def _allowed(self, candidates: Iterable[Any] | None) -> Tensor | None:
+        if candidates is None:
+            return None
+        if isinstance(candidates, str):
+            raise ValueError(f"candidates must be a list of item tokens; got {candidates!r}.")
+        tokens = list(candidates)
+        ids = sorted({self.item_id(token) for token in tokens} - {0})
+        if not ids:
+            raise ValueError(f"Not one of the {len(tokens)} candidates is known to the model.")
+        skipped = [str(token) for token in tokens if not self.item_id(token)]
+        if skipped:
+            getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")
+        return torch.tensor(ids)
+
+    def _recommend(
+        self, histories: list[History], k: int, exclude_seen: bool, allowed: Tensor | None, method: str | None
+    ) -> list[Recommendation]:
+        check_k(k)
+        out = [
+            Recommendation([], len(history), history.unknown, None if len(history) else _why_nothing(history))
+            for history in histories
+        ]
+        rows = [row for row, history in enumerate(histories) if len(history)]
+        step = max(1, SCORES // (self.n_items + 1))
+        for begin in range(0, len(rows), step):
+            part = rows[begin : begin + step]
+            interest = self.interest([histories[row] for row in part])
+            seen = [histories[row].item_seq if exclude_seen else () for row in part]
+            for row, items in zip(part, self.best(interest, k, seen, allowed), strict=True):
+                why = self._explain(histories[row], items, method) if method else [None] * len(items)
+                chosen = [
+                    self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
+                ]
+                problem = None if chosen else "every item that may be recommended is in its history"
+                out[row] = Recommendation(chosen, len(histories[row]), histories[row].unknown, problem)
+        return out
+
+    def best(
+        self, interest: Tensor, k: int, seen: Sequence[Any], allowed: Tensor | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """The ``k`` best items by internal id, with their scores.
+
+        Args:
+            interest: [B, D].
+            k: at least 1.
+            seen: internal ids that are left out, for each user.
+            allowed: internal ids that alone are ranked, all if None.
+        """
+        scores = self.scores_of(interest)
+        scores[:, 0] = -torch.inf
+        for row, ids in enumerate(seen):
+            if len(ids):
+                scores[row, torch.as_tensor(np.fromiter(ids, np.int64, len(ids)))] = -torch.inf
+        ids = None
+        if allowed is not None:
+            scores, ids = scores[:, allowed], allowed
+        top = scores.topk(min(k, scores.shape[1]), dim=1)
+        places = top.indices if ids is None else ids[top.indices]
+        return [
+            [(item, score) for item, score in zip(row, values, strict=True) if score > -torch.inf]
+            for row, values in zip(places.tolist(), top.values.tolist(), strict=True)
+        ]
+
+    def recommended(self, item: int, score: float, why: "Explanation | None" = None) -> Recommended:
+        """An item by internal id as people read it."""
+        return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
+
+    def _explain(self, history: History, items: list[tuple[int, float]], method: str) -> list[Any]:
+        from recbole_longinterest.explain import explain_history
+
+        return [explain_history(self, history, item, method) for item, _ in items]
+
+
+SIDES = ("rating", "behavior", "time")
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of items that is none.
+
+    Raises:
+        ValueError: if it is no whole number of at least 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise ValueError(f"k must be a whole number of at least 1; got {k!r}.")
+
+
+def report_skipped(found: Mapping[Any, Recommendation]) -> None:
+    """Log the items that were skipped and the users that get nothing."""
+    unknown = sorted({token for recommendation in found.values() for token in recommendation.unknown})
+    if unknown:
+        getLogger().warning(f"{len(unknown)} items are unknown to the model and skipped: {shortened(unknown)}")
+    for user, recommendation in found.items():
+        if recommendation.problem:
+            getLogger().warning(f"user {user} gets nothing: {recommendation.problem}.")
+
+
+def shortened(words: Sequence[str], most: int = 5) -> str:
+    """The first few of some words."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def _why_nothing(history: History) -> str:
+    return NONE_KNOWN if history.unknown else "its history is empty"
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

@@ -1,0 +1,286 @@
+"""A user's interest as events come: constant time and memory an event, equal to the batch over the same events.
+
+What a user's past is to the network is the recurrent state and, for each attention head, a running maximum, a
+denominator and a numerator (see :class:`~recbole_longinterest.model.layers.RunningAttention`).
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.histories import Event, History, as_event, number_of
+from recbole_longinterest.model.layers import EncoderState
+from recbole_longinterest.recommender import NONE_KNOWN, Recommendation, check_k
+
+if TYPE_CHECKING:
+    from recbole_longinterest.recommender import Recommender
+
+MAGIC = b"RLIS"
+VERSION = 1
+HEADER = struct.Struct("<4sH8sdQIIII")  # magic, version, model, last time, events, sizes of the four parts
+SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
+
+
+class InterestState:
+    """One user, after some events.
+
+    Example:
+        >>> state = recommender.start()
+        >>> state.update(Event("50", rating=5, time=880_000_000))
+        >>> state.recommend(k=10)
+        >>> kept = state.to_bytes()
+
+    Attributes:
+        events: events taken in.
+        last_time: time of the last event, NaN if it had none.
+        seen: internal ids of the items of the events.
+    """
+
+    __slots__ = ("encoder", "events", "interest", "last_time", "recommender", "seen")
+
+    def __init__(
+        self,
+        recommender: "Recommender",
+        encoder: EncoderState,
+        interest: Tensor,
+        last_time: float = math.nan,
+        events: int = 0,
+        seen: set[int] | None = None,
+    ) -> None:
+        self.recommender = recommender
+        self.encoder = encoder  # of a batch of one
+        self.interest = interest  # [1, D]
+        self.last_time = last_time
+        self.events = events
+        self.seen = seen if seen is not None else set()
+
+    @classmethod
+    def new(cls, recommender: "Recommender") -> "InterestState":
+        """A user without events.
+
+        Raises:
+            ValueError: for a model that reads a window: what leaves it cannot be taken out of a state.
+        """
+        limit = recommender.served.history_limit
+        if limit is not None:
+            raise ValueError(
+                f"This model reads the last {limit} events (eval_history_length), which a state cannot. "
+                "Use recommend, or export a model trained without eval_history_length."
+            )
+        interest = torch.zeros(1, recommender.items.shape[1])
+        return cls(recommender, recommender.network.interest_encoder.start(1), interest)
+
+    def update(self, event: Any) -> bool:  # noqa: ANN401
+        """Take one event in.
+
+        Args:
+            event: an :class:`~recbole_longinterest.histories.Event`, a dict of its fields, or an item token.
+
+        Returns:
+            Whether it was taken; an unknown item is skipped.
+
+        Raises:
+            ValueError: for what is no event, or one that is earlier than the last; the state stays as it was.
+        """
+        return update_states([self], [event])[0]
+
+    def recommend(self, k: int = 10, exclude_seen: bool = True) -> Recommendation:
+        """The ``k`` best items now.
+
+        Raises:
+            ValueError: if there was no event yet, or ``k`` is below 1.
+        """
+        (found,) = recommend_states([self], k, exclude_seen)
+        if found.problem:
+            raise ValueError(f"There is nothing to recommend from: {found.problem}.")
+        return found
+
+    # --- size and bytes ----------------------------------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of :meth:`to_bytes` without the seen items, whatever the number of events."""
+        return HEADER.size + sum(part.numel() * part.element_size() for part in (*self.encoder, self.interest))
+
+    @property
+    def seen_nbytes(self) -> int:
+        """Bytes that the seen items add, 4 each; the set in memory takes about 60 each."""
+        return 4 * len(self.seen)
+
+    def to_bytes(self, seen: bool = True) -> bytes:
+        """The state as versioned bytes, no pickle, little-endian.
+
+        Args:
+            seen: with the seen items; without them, ``recommend`` has to do without ``exclude_seen``.
+        """
+        parts = [part.contiguous().numpy() for part in (*self.encoder, self.interest)]
+        ids = np.array(sorted(self.seen) if seen else [], dtype="<u4")
+        raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
+        model = bytes.fromhex(self.recommender.fingerprint)
+        head = HEADER.pack(MAGIC, VERSION, model, self.last_time, self.events, *map(len, raw))
+        return head + b"".join(raw)
+
+    @classmethod
+    def from_bytes(cls, recommender: "Recommender", data: bytes) -> "InterestState":
+        """The state of :meth:`to_bytes`.
+
+        Raises:
+            ValueError: for bytes that are none, of another version, of another model, or cut short.
+        """
+        if data[:4] != MAGIC or len(data) < HEADER.size:
+            raise ValueError("These bytes are no InterestState, or were cut short.")
+        _, version, model, last_time, events, *sizes = HEADER.unpack_from(data)
+        if version != VERSION:
+            raise ValueError(f"This InterestState has version {version}; this is the reader of version {VERSION}.")
+        if model.hex() != recommender.fingerprint:
+            raise ValueError(
+                f"This InterestState belongs to the model {model.hex()}, and this is {recommender.fingerprint}. "
+                "Make it again from the user's events."
+            )
+        state = cls.new(recommender)
+        like = (*state.encoder, state.interest)
+        wanted = [part.numel() * part.element_size() for part in like]
+        if sizes[:-1] != wanted or len(data) != HEADER.size + sum(sizes) or sizes[-1] % 4:
+            raise ValueError("This InterestState was cut short or changed.")
+        parts, at = [], HEADER.size
+        for part, size in zip(like, wanted, strict=True):
+            values = np.frombuffer(data, f"<f{part.element_size()}", part.numel(), at).copy()
+            parts.append(torch.from_numpy(values).view(part.shape))
+            at += size
+        seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
+        if seen and max(seen) > recommender.n_items:
+            raise ValueError("This InterestState was changed: it has items that its model has not.")
+        return cls(recommender, EncoderState(*parts[:-1]), parts[-1], last_time, events, set(seen))
+
+
+def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> list[bool]:
+    """Take one event in for each of many users, in one step of the network.
+
+    Args:
+        states: of one model, each of them once.
+        events: one for each.
+
+    Returns:
+        For each whether it was taken; an unknown item is skipped.
+
+    Raises:
+        ValueError: as :meth:`InterestState.update`, or if there is not one event a state; no state is changed.
+    """
+    if len(states) != len(events):
+        raise ValueError(f"Every state needs one event; got {len(states)} states and {len(events)} events.")
+    if not states:
+        return []
+    recommender = states[0].recommender
+    if any(state.recommender is not recommender for state in states) or len(set(map(id, states))) < len(states):
+        raise ValueError("States that are updated together must be of one Recommender, each of them once.")
+    parsed = [as_event(event) for event in events]
+    ids = [recommender.item_id(event.item) for event in parsed]
+    taken = [row for row, item in enumerate(ids) if item]
+    if not taken:
+        return [False] * len(states)
+    times = [number_of(parsed[row].time, "time") for row in taken]
+    for row, time in zip(taken, times, strict=True):
+        if time < states[row].last_time:
+            raise ValueError(
+                f"Events must come in the order of their times: {parsed[row]} is earlier than the user's last event "
+                f"at {states[row].last_time:.0f}. Make the state again from all events, in order."
+            )
+    chosen = [states[row] for row in taken]
+    values = _values(recommender, [parsed[row] for row in taken], times, chosen)
+    encoder = chosen[0].encoder
+    if len(chosen) > 1:
+        encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
+    interest, encoder = recommender.step(np.array([ids[row] for row in taken]), values, encoder)
+    apart = [interest], [encoder.recurrent], [encoder.sums]
+    if len(chosen) > 1:
+        apart = tuple(part.split(1) for part in (interest, *encoder))
+    for row, state, time, vector, recurrent, sums in zip(taken, chosen, times, *apart, strict=True):
+        state.interest, state.encoder = vector, EncoderState(recurrent, sums)
+        state.last_time = time
+        state.events += 1
+        state.seen.add(ids[row])
+    return [bool(item) for item in ids]
+
+
+def _values(
+    recommender: "Recommender", events: Sequence[Event], times: Sequence[float], states: Sequence[InterestState]
+) -> dict[str, NDArray[Any]]:
+    """Side values of one event a user, [B] each."""
+    reader, values = recommender.reader, {}
+    for name in recommender.sides:
+        if name == "rating":
+            values[name] = reader.ratings(np.array([number_of(event.rating, "rating") for event in events]))
+        elif name == "behavior":
+            values[name] = np.array([reader.behavior(event.behavior) for event in events])
+        else:  # NaN before the first
+            gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
+            values[name] = np.array(gaps, dtype=np.float32)
+    return values
+
+
+def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[InterestState]:
+    """States of many users after all events of their histories, taken in side by side.
+
+    Args:
+        recommender: the model.
+        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; one may be empty.
+    """
+    states = [InterestState.new(recommender) for _ in histories]
+    order = sorted((i for i, history in enumerate(histories) if len(history)), key=lambda i: -len(histories[i]))
+    if not order:
+        return states
+    encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(states[i].encoder for i in order), strict=True)))
+    interest = torch.cat([states[i].interest for i in order])
+    values: list[dict[str, Any]] = [
+        dict(rating=h.rating, behavior=h.behavior, time=h.gaps()) for h in (histories[i] for i in order)
+    ]
+    active = len(order)
+    for step in range(len(histories[order[0]])):
+        while len(histories[order[active - 1]]) <= step:
+            active -= 1
+        items = np.array([histories[i].item_seq[step] for i in order[:active]])
+        sides = {name: np.array([value[name][step] for value in values[:active]]) for name in recommender.sides}
+        now, after = recommender.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
+        interest = torch.cat([now, interest[active:]])
+        encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
+    for place, i in enumerate(order):
+        row, state = slice(place, place + 1), states[i]
+        state.encoder = EncoderState(*(part[row].clone() for part in encoder))
+        state.interest = interest[row].clone()
+        state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
+        state.seen = set(histories[i].item_seq.tolist())
+    return states
+
+
+def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
+    """Recommend to many users at once; one without an event gets nothing, and a ``problem``.
+
+    Args:
+        states: of one model.
+        k: number of items.
+        exclude_seen: leave out the items of a user's events.
+
+    Raises:
+        ValueError: if ``k`` is below 1.
+    """
+    check_k(k)
+    out = [Recommendation([], 0, [], f"there was no event, or {NONE_KNOWN}") for _ in states]
+    rows = [row for row, state in enumerate(states) if state.events]
+    if not rows:
+        return out
+    recommender = states[0].recommender
+    found = recommender.best(torch.cat([states[row].interest for row in rows]), k + SPARE, [()] * len(rows))
+    for row, items in zip(rows, found, strict=True):
+        state = states[row]
+        if exclude_seen:
+            items = [(item, score) for item, score in items if item not in state.seen]
+            if len(items) < k:  # more than SPARE of the best are seen ones
+                (items,) = recommender.best(state.interest, k, [state.seen])
+        out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)
+    return out

@@ -1,0 +1,67 @@
+"""What an interest vector means in categories: by how much their items score above the average item."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest.histories import History
+
+if TYPE_CHECKING:
+    from recbole_longinterest.recommender import Recommender
+
+FEWEST = 3  # items of a category that is looked at
+MOST_EVENTS = 5000  # of a history whose interest is followed through time
+
+
+@dataclass(frozen=True)
+class Taste:
+    """Tastes for categories.
+
+    Attributes:
+        names: of the categories.
+        values: mean score of a category's items less the mean score of all items, [T, C].
+    """
+
+    names: list[str]
+    values: Tensor
+
+    def leading(self, number: int) -> list[int]:
+        """The categories that are liked most at the end, best first."""
+        return self.values[-1].argsort(descending=True)[:number].tolist()
+
+
+@torch.no_grad()
+def taste_of(recommender: "Recommender", interest: Tensor) -> Taste:
+    """Tastes that interest vectors stand for.
+
+    Args:
+        recommender: the model; without categories there are no tastes.
+        interest: [T, D].
+    """
+    members: dict[str, list[int]] = {}
+    for item, names in enumerate(recommender.served.items.categories):
+        for name in names:
+            members.setdefault(name, []).append(item)
+    members = {name: items for name, items in members.items() if len(items) >= FEWEST}
+    interest, items = recommender.network.comparable(interest, recommender.items)
+    centre = items[1:].mean(dim=0)  # scores are linear in the item vectors, so means of vectors do
+    means = [items[ids].mean(dim=0) - centre for ids in members.values()]
+    return Taste(list(members), interest @ torch.stack(means).T if means else torch.zeros(len(interest), 0))
+
+
+@torch.no_grad()
+def interest_over_time(recommender: "Recommender", history: History) -> Tensor:
+    """Interest after each event, [L, D].
+
+    Raises:
+        ValueError: for an empty history, or one too long to look at event by event.
+    """
+    if len(history) > MOST_EVENTS:
+        raise ValueError(
+            f"Interest over time is shown for histories of up to {MOST_EVENTS:,} events; this one has {len(history):,}."
+        )
+    item_seq, levels = recommender.window(history)
+    batch = {name: value.unsqueeze(0) for name, value in levels.items()}
+    return recommender.network(item_seq.unsqueeze(0), batch, recommender.items)[0]

@@ -1,0 +1,61 @@
+"""Recommenders with random weights, for tests that need no training."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recbole_longinterest.exported import Items, Served
+from recbole_longinterest.histories import Event
+from recbole_longinterest.model.network import InterestNetwork, Sources
+from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.recommender import Recommender
+
+N_ITEMS = 300
+OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, "dot", "CE", 0, 64)
+DEFAULTS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, "dot", "CE", 0, 64)
+KINDS = ("view", "cart", "buy")
+
+
+def random_served(
+    options: ModelOptions = OPTIONS, n_items: int = N_ITEMS, seed: int = 0, spread: float = 0.3
+) -> Served:
+    """Random weights, large enough that attention is far from even; every third item is a "Comedy"."""
+    network = InterestNetwork()
+    network.build(options, Sources(n_items + 1, True, False, torch.arange(1.0, 6), len(KINDS) + 1, True))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=spread, generator=generator)
+    tokens = ["[PAD]", *(f"i{i}" for i in range(n_items))]
+    categories = [["Comedy"] if i % 3 == 0 else ["Drama", "War"] for i in range(n_items)]
+    items = Items(tokens, ["", *(f"Title <{i}>" for i in range(n_items))], [[], *categories])
+    fields = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
+    return Served(options, network.state_dict(), items, ["[PAD]", *KINDS], None, None, fields)
+
+
+def random_model(
+    options: ModelOptions = OPTIONS, n_items: int = N_ITEMS, seed: int = 0, spread: float = 0.3
+) -> Recommender:
+    return Recommender(random_served(options, n_items, seed, spread))
+
+
+def random_events(number: int, seed: int = 0, n_items: int = N_ITEMS) -> list[Event]:
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.integers(0, 10**5, number))
+    kinds = [None, *KINDS]
+    return [
+        Event(f"i{rng.integers(n_items)}", float(rng.integers(1, 6)), kinds[rng.integers(4)], float(time))
+        for time in times
+    ]
+
+
+def write_histories(path: Path, users: int = 3, number: int = 12) -> Path:
+    """Histories of some users as CSV."""
+    lines = ["user_id,item_id,rating,behavior,timestamp"]
+    for user in range(users):
+        lines += [
+            f"u{user},{e.item},{e.rating},{e.behavior or ''},{e.time}" for e in random_events(number + user, user)
+        ]
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -1,0 +1,122 @@
+"""Explanations name the events that matter: planted ones, and by deletion on real data."""
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_longinterest import explain, explain_page
+from recbole_longinterest.explain import METHODS, explain_history, score_of, scores_without
+from recbole_longinterest.packages import MissingPackage
+from recbole_longinterest.recommender import Recommender
+from tests.served import OPTIONS, ModelOptions, random_events, random_model
+
+
+def fall(model: Recommender, removed: int, method: str, users: int = 40) -> float:
+    """Mean fall of the first item's score when the events named first are removed."""
+    falls = []
+    for seed in range(users):
+        history = model.read(random_events(30, seed))
+        item = model.best(model.interest([history]), 1, [history.item_seq])[0][0][0]
+        if method == "random":
+            order = np.random.default_rng(seed).permutation(len(history))
+        else:
+            order = METHODS[method](model, history, item)[0].argsort(descending=True).numpy()
+        keep = np.ones((1, len(history)), dtype=bool)
+        keep[0, order[:removed]] = False
+        falls.append(score_of(model, history, item) - float(scores_without(model, history, item, keep)[0]))
+    return float(np.mean(falls))
+
+
+@pytest.mark.parametrize("method", ["removal", "gradients"])
+def test_removing_the_events_named_first_lowers_the_score_more_than_random_ones(method: str) -> None:
+    if method == "gradients":
+        pytest.importorskip("captum")
+    model = random_model(spread=0.15)  # with larger weights the score is no smooth function of an event's parts
+    for removed in (1, 3, 6):
+        assert fall(model, removed, method) > 1.5 * max(0.0, fall(model, removed, "random"))
+
+
+def test_removal_is_the_fall_of_the_score() -> None:
+    model = random_model()
+    events = random_events(8)
+    history = model.read(events)
+    found, _ = explain.removal(model, history, 5)
+    for position in range(8):
+        rest = model.read([event for i, event in enumerate(events) if i != position])
+        assert float(found[position]) == pytest.approx(score_of(model, history, 5) - score_of(model, rest, 5), abs=1e-5)
+
+
+def test_gradients_add_up_to_the_scores_change() -> None:
+    """Completeness (Sundararajan et al. 2017): from events without any part to the events as they are."""
+    pytest.importorskip("captum")
+    model = random_model(spread=0.1)
+    history = model.read(random_events(10))
+    by_event, by_source = explain.gradients(model, history, 7)
+    parts = {name: torch.zeros_like(part) for name, part in explain._parts(model, history).items()}
+    nothing = model.network.interest_encoder(explain._fused(model, parts))[:, -1]
+    base = float((nothing @ model.items[7]).sum())
+    assert float(by_event.sum()) == pytest.approx(score_of(model, history, 7) - base, abs=1e-3)
+    assert sum(by_source.values()) == pytest.approx(float(by_event.sum()), abs=1e-4)
+    assert set(by_source) == {"id", "rating", "behavior", "time"}
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_shares_sum_to_one_and_attention_is_a_softmax(attention: bool) -> None:
+    model = random_model(ModelOptions(**{**vars(OPTIONS), "attention": attention, "attention_heads": 2}))
+    history = model.read(random_events(20))
+    why = explain_history(model, history, 5)
+    assert sum(abs(event.share) for event in why.events) == pytest.approx(1)
+    assert sum(abs(share) for share in why.sources.values()) == pytest.approx(1)
+    assert sum(event.attention for event in why.events) == pytest.approx(float(attention), abs=1e-5)
+    assert why.leading(1)[0].share == max(event.share for event in why.events)
+
+
+def test_attention_is_what_the_network_uses() -> None:
+    model = random_model()
+    history = model.read(random_events(20))
+    weights, _ = explain.attention(model, history, 5)
+    fused = explain._fused(model, explain._parts(model, history))
+    states, _ = model.network.interest_encoder.rnn(fused)
+    layer = model.network.interest_encoder.attention
+    assert layer is not None
+    torch.testing.assert_close(layer(fused, states)[0, -1], weights @ states[0], rtol=1e-4, atol=1e-5)
+
+
+def test_recommend_explains_if_asked() -> None:
+    model = random_model()
+    found = model.recommend(random_events(1), 2, explain=True)
+    assert found.items[0].why is not None and found.items[0].why.events[0].share == 1
+    assert model.recommend(random_events(1), 2).items[0].why is None
+
+
+def test_other_methods_and_a_missing_captum_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model()
+    history = model.read(["i1"])
+    with pytest.raises(ValueError, match="method must be one of removal, gradients, attention; got 'lime'"):
+        explain_history(model, history, 5, "lime")
+    monkeypatch.setitem(__import__("sys").modules, "captum", None)
+    with pytest.raises(MissingPackage, match=r"needs the package captum.*recbole-longinterest\[explain\]"):
+        explain_history(model, history, 5, "gradients")
+
+
+def test_the_page_shows_titles_as_text_and_stands_alone() -> None:
+    model = random_model()
+    events = random_events(30)
+    found = model.recommend(events, 3, explain=True)
+    page = explain_page.page_of(model, "<me>", model.read(events), found)
+    assert "&lt;me&gt;" in page and "<me>" not in page and "Title <" not in page
+    for item in found.items:
+        assert f"Title &lt;{item.item[1:]}&gt;" in page
+    assert page.count("<polyline") == 3 and "http" not in page  # Comedy, Drama, War
+    model.served.items.categories = [[] for _ in model.served.items.categories]
+    assert explain_page.page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
+
+
+def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
+    model = random_model()
+    history = model.read(random_events(30))
+    found = model.recommend(random_events(30), 3)
+    for course in explain_page.courses(model, history, found):
+        assert len(course.values) == 30
+        rises = np.diff(course.values, prepend=0.0)
+        assert course.drivers[0] == (int(rises.argmax()), pytest.approx(rises.max(), abs=1e-5))

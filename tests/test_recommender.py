@@ -1,0 +1,237 @@
+"""A served model: the scores of the checkpoint, without RecBole, and a stated answer to any input."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from recbole_longinterest import quick_start
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS, ExportError
+from recbole_longinterest.histories import Event
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from tests.conftest import synthetic_inter
+
+EVENTS = [Event("i1", 5, None, 100), Event("i2", 3, None, 200), Event("i3", None, None, 250)]
+
+
+@pytest.fixture
+def make_export(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
+    """Train a small model on synthetic data and export it; keywords are settings."""
+
+    def make(inter: str | None = None, **settings: Any) -> Path:
+        run = quick_start.run(small_config(inter, **settings))
+        export_checkpoint(run.checkpoint, tmp_path / "exported")
+        (tmp_path / "checkpoint").write_text(str(run.checkpoint))
+        return tmp_path / "exported"
+
+    return make
+
+
+@pytest.fixture
+def model(make_export: Callable[..., Path]) -> Recommender:
+    return Recommender.load(make_export())
+
+
+def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender) -> int:
+    """Every test user's scores from raw tokens, ratings and times equal `full_sort_predict`; returns their number."""
+    config, trained, dataset, _, _, test = load_data_and_model(checkpoint)
+    trained.eval()
+    raw = pd.read_csv(Path(config["data_path"]) / f"{config['dataset']}.inter", sep="\t", dtype=str)
+    raw.columns = [name.partition(":")[0] for name in raw.columns]
+    raw[["rating", "timestamp"]] = raw[["rating", "timestamp"]].astype(float)
+    histories = model.read_table(raw)
+    checked = 0
+    for batch, _, _, _ in test:
+        with torch.no_grad():
+            expected = trained.full_sort_predict(batch)
+        users = dataset.id2token("user_id", batch["user_id"])
+        past = [histories[user].keep(slice(0, len(histories[user]) - 1)) for user in users]  # leave-one-out
+        got = model.scores_of(model.interest(past))
+        torch.testing.assert_close(got[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
+        checked += len(users)
+    return checked
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"logits": "cosine", "rnn_type": "GRU", "attention_heads": 2, "fusion": "gated"},
+        {"attention": "off", "num_layers": 2},
+        {"normalize_all": True},
+        {"eval_history_length": 4},
+        {"text_features": "off", "rating_features": "off", "time_features": "off"},
+        {"id_features": "off"},
+    ],
+)
+def test_scores_equal_full_sort_predict(
+    make_export: Callable[..., Path], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    model = Recommender.load(make_export(**settings))
+    assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
+
+
+def test_behaviours_are_read_by_their_tokens(make_export: Callable[..., Path]) -> None:
+    lines = synthetic_inter().strip().split("\n")
+    kinds = ["view", "buy", "cart"]
+    inter = "\n".join([lines[0] + "\tbehavior:token", *(f"{x}\t{kinds[i % 3]}" for i, x in enumerate(lines[1:]))])
+    model = Recommender.load(make_export(inter))
+    scores = [model.recommend([Event("i1", 5, kind, 1)], 20, False).items for kind in [*kinds, None]]
+    assert len({tuple(item.score for item in items) for items in scores}) == 4
+    with pytest.raises(ValueError, match=r"behavior must be one of .*buy.*; got 'bye'"):
+        model.recommend([Event("i1", 5, "bye", 1)])
+
+
+def test_the_result_has_titles_and_falling_scores_and_leaves_seen_items_out(model: Recommender) -> None:
+    found = model.recommend(EVENTS, k=5)
+    assert [item.title for item in found.items] == [f"Title number {item.item[1:]}" for item in found.items]
+    scores = [item.score for item in found.items]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 5
+    assert not {"i1", "i2", "i3"} & {item.item for item in found.items}
+    everything = model.recommend(EVENTS, k=20, exclude_seen=False)
+    assert {"i1", "i2", "i3"} < {item.item for item in everything.items}
+
+
+def test_many_users_get_what_each_gets_alone(model: Recommender) -> None:
+    histories = {"a": EVENTS, "b": ["i7"], "c": [{"item": "i9", "rating": 1}], "d": ["nothing known"], "e": []}
+    found = model.recommend(histories, k=4)
+    for user in "abc":
+        alone = model.recommend(histories[user], k=4)
+        assert [item.item for item in found[user].items] == [item.item for item in alone.items]
+    assert found["d"].problem and found["d"].unknown == ["nothing known"] and "empty" in found["e"].problem
+    as_list = model.recommend(list(histories.values()), k=4)
+    assert [part.items for part in as_list] == [part.items for part in found.values()]
+
+
+def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogCaptureFixture) -> None:
+    table = pd.DataFrame({"user_id": ["a", "b", "a"], "item_id": ["i1", "i7", "i2"], "timestamp": [5, 6, 7]})
+    out = model.recommend_batch(table, k=3)
+    assert list(out.columns) == ["user_id", "rank", "item_id", "title", "score"]
+    assert list(out["user_id"]) == ["a"] * 3 + ["b"] * 3 and list(out["rank"]) == [1, 2, 3] * 2
+    alone = model.recommend([Event("i1", time=5), Event("i2", time=7)], k=3)
+    assert list(out["item_id"][:3]) == [item.item for item in alone.items]
+    model.recommend_batch(pd.DataFrame({"item_id": ["i1", "zz"]}), k=3)
+    assert "1 items are unknown to the model and skipped: zz" in caplog.text
+    with pytest.raises(ValueError, match="must have a column item_id; its columns are item"):
+        model.recommend_batch(pd.DataFrame({"item": ["i1"]}))
+
+
+def test_candidates_alone_are_ranked(model: Recommender, caplog: pytest.LogCaptureFixture) -> None:
+    ranked = [item.item for item in model.recommend(EVENTS, k=20).items]
+    found = model.recommend(EVENTS, k=9, candidates=["i9", "i1", "zz", "i5"])
+    assert [item.item for item in found.items] == [item for item in ranked if item in ("i5", "i9")]  # i1 was seen
+    assert "zz" in caplog.text
+    with pytest.raises(ValueError, match="Not one of the 2 candidates is known"):
+        model.recommend(EVENTS, candidates=["zz", "yy"])
+
+
+def test_events_are_put_in_the_order_of_their_times(model: Recommender) -> None:
+    assert model.recommend(EVENTS[::-1]) == model.recommend(EVENTS)
+    mixed = [Event("i1", time=5), Event("i2"), Event("i3", time=4)]
+    with pytest.raises(ValueError, match="run backwards while some of its events have none"):
+        model.recommend(mixed)
+
+
+def test_unknown_items_are_skipped_and_reported(model: Recommender) -> None:
+    found = model.recommend([EVENTS[0], Event("zz", 5, None, 150), *EVENTS[1:]])
+    assert found.unknown == ["zz"] and found.events == 3
+    assert found.items == model.recommend(EVENTS).items
+
+
+def test_k_beyond_the_catalogue_gives_all_there_is(model: Recommender) -> None:
+    assert len(model.recommend(EVENTS, k=10**6).items) == model.n_items - 3
+
+
+def test_a_history_of_everything_has_nothing_left(model: Recommender) -> None:
+    with pytest.raises(ValueError, match="every item that may be recommended is in its history"):
+        model.recommend([f"i{i}" for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "message"),
+    [
+        ([], {}, "history is empty"),
+        (["zz"], {}, "not one of its items is known"),
+        ("i1", {}, "must be a list of events"),
+        ([3.5], {}, "An event must be an item token"),
+        ([{"item": "i1", "stars": 5}], {}, "An event must be an item token"),
+        ([Event("i1", "good")], {}, "rating of an event must be a number; got 'good'"),  # type: ignore[arg-type]
+        ([Event("i1", time=float("inf"))], {}, "time of an event must be a number; got inf"),
+        (["i1"], {"k": 0}, "k must be a whole number of at least 1; got 0"),
+        (["i1"], {"k": True}, "k must be a whole number of at least 1"),
+        (["i1"], {"candidates": "i2"}, "candidates must be a list"),
+    ],
+)
+def test_bad_input_is_one_sentence(model: Recommender, history: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.recommend(history, **options)
+
+
+def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_export()
+
+    def broken(change: Callable[[Path], Any]) -> Path:
+        copy = tmp_path / "broken"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        change(copy)
+        return copy
+
+    def settings(copy: Path, **changed: Any) -> None:
+        content = json.loads((copy / SETTINGS).read_text())
+        (copy / SETTINGS).write_text(json.dumps({**content, **changed}))
+
+    def cut(name: str, keep: float = 0.5) -> Callable[[Path], Any]:
+        return lambda copy: (copy / name).write_bytes((copy / name).read_bytes()[: int(100 * keep)])
+
+    for change, message in (
+        (lambda copy: shutil.rmtree(copy), "is not there. Make one: recbole-li export"),
+        (lambda copy: (copy / SETTINGS).unlink(), "has no settings.json"),
+        (lambda copy: settings(copy, version=2), "has version 2, and this is the reader of version 1"),
+        (lambda copy: settings(copy, format="x"), "is of something else"),
+        (cut(SETTINGS), "is broken or was cut short"),
+        (cut(WEIGHTS), "was cut short or changed: 50 bytes in place of"),
+        (lambda copy: (copy / ITEMS).unlink(), "items.json is missing"),
+        (lambda copy: settings(copy, options={"hidden_size": 8}), "embedding_size must be a whole number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Recommender.load(broken(change))
+    content = json.loads((folder / SETTINGS).read_text())
+    with pytest.raises(ExportError, match="do not fit its settings"):
+        Recommender.load(broken(lambda copy: settings(copy, options={**content["options"], "hidden_size": 16})))
+
+
+def test_serving_needs_neither_recbole_nor_ray_nor_transformers(
+    make_export: Callable[..., Path], python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")
+    code = """
+import sys
+for name in ("recbole", "ray", "transformers", "pandas"):
+    sys.modules[name] = None  # an import of it fails
+from recbole_longinterest.recommender import Recommender
+model = Recommender.load(sys.argv[1])
+state = model.start()
+state.update("i1")
+assert state.recommend(5).items == model.recommend(["i1"], 5).items
+"""
+    python(code, str(make_export()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1_000_000])
+def test_a_million_events_are_read_in_bounded_memory(model: Recommender, number: int) -> None:
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    table = pd.DataFrame({"item_id": [f"i{i % 19}" for i in range(number)], "timestamp": range(number)})
+    (found,) = model.recommend_histories(model.read_table(table), 5).values()
+    assert found.events == number and [item.item for item in found.items] == ["i19"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB

@@ -1,0 +1,157 @@
+"""The commands as a user types them, and as a careless one does."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import recbole
+import torch
+
+from recbole_longinterest import cli
+from recbole_longinterest.exported import write_folder
+from recbole_longinterest.history_files import read_events
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.streaming import recommend_states, states_of
+from tests.served import random_served, write_histories
+from tests.test_recommender import assert_scores_of_the_checkpoint
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    write_folder(random_served(), tmp_path / "m")
+    return str(tmp_path / "m")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> str:
+    return str(write_histories(tmp_path / "h.csv"))
+
+
+def test_recommend_writes_csv_and_json_lines(
+    model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["recommend", "--model", model, "--history", history, "--topk", "4"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["user_id"] for row in rows] == ["u0"] * 4 + ["u1"] * 4 + ["u2"] * 4
+    assert rows[0]["title"] == f"Title <{rows[0]['item_id'][1:]}>" and float(rows[0]["score"]) >= float(
+        rows[1]["score"]
+    )
+    out = tmp_path / "out.jsonl"
+    assert cli.main(["recommend", "--model", model, "--history", history, "-k", "4", "-o", str(out)]) == 0
+    users = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [user["user"] for user in users] == ["u0", "u1", "u2"]
+    assert [item["item"] for item in users[0]["items"]] == [row["item_id"] for row in rows[:4]]
+
+
+def test_the_same_events_in_every_kind_of_file_give_the_same(
+    model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(history, dtype=str)
+    kinds = {"rating": "float", "timestamp": "float"}
+    named = table.rename(columns={name: f"{name}:{kinds.get(name, 'token')}" for name in table})
+    named.to_csv(tmp_path / "h.inter", sep="\t", index=False)
+    table.to_json(tmp_path / "h.jsonl", orient="records", lines=True)
+    outputs = []
+    for name in ("h.csv", "h.inter", "h.jsonl"):
+        assert cli.main(["recommend", "--model", model, "--history", str(tmp_path / name)]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_candidates_and_seen_items(
+    model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.txt").write_text("i1\ni2\ni3\n")
+    arguments = ["recommend", "--model", model, "--history", history, "--candidates", str(tmp_path / "c.txt")]
+    assert cli.main([*arguments, "--include_seen"]) == 0
+    assert {row["item_id"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))} == {"i1", "i2", "i3"}
+
+
+def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    common = ["--model", model, "--history", history, "--user", "u1"]
+    assert cli.main(["explain", *common, "--topk", "2", "--output", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert "user u1, 13 events" in out and "sources: id" in out and page.read_text().endswith("</html>\n")
+    assert cli.main(["explain", *common, "--item", "i7"]) == 0
+    assert "Title <7>" in capsys.readouterr().out
+    assert cli.main(["profile", *common, "--output", str(tmp_path / "p.parquet")]) == 0
+    out = capsys.readouterr().out
+    assert "leading categories" in out and "nearest users" in out and "3 users" in out
+    assert len(pd.read_parquet(tmp_path / "p.parquet")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "--model", "nowhere", "--history", "h.csv"], "The model folder nowhere is not there"),
+        (["recommend", "--model", "m", "--history", "none.csv"], "There is no file of events none.csv"),
+        (["recommend", "--model", "m", "--history", "h.txt"], "must end in one of .csv, .jsonl, .inter; got h.txt"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--topk", "0"], "k must be a whole number"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--top=5"], "recommend has no argument --top=5"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--candidates", "c"], "c cannot be read"),
+        (["recommend", "--model", "m", "--history", "other.csv"], "has no column item_id; its columns are movie"),
+        (["recommend", "--model", "m", "--history", "empty.csv"], "empty.csv cannot be read"),
+        (["recommend", "--model", "m", "--history", "header.csv"], "header.csv holds no event"),
+        (["recommend", "--model", "m", "--history", "words.csv"], "rating must be a number; row 2 has 'good'"),
+        (["recommend", "--model", "m", "--history", "gap.csv"], "has rows without item_id"),
+        (["recommend", "--model", "m", "--history", "bad.jsonl"], "bad.jsonl, line 2: this is no JSON"),
+        (["explain", "--model", "m", "--history", "h.csv"], "h.csv has 3 users; name one as --user"),
+        (["explain", "--model", "m", "--history", "h.csv", "--user", "x"], "h.csv has no user x"),
+        (
+            ["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--item", "zz"],
+            "Not one of the 1 candidates",
+        ),
+        (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--method", "x"], "method must be one of"),
+        (["profile", "--model", "m", "--history", "h.csv"], "Give --output FILE.parquet, --user U, or both"),
+        (["export", "none.pth", "--output", "m2"], "There is no checkpoint file none.pth"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    model: str, history: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("other.csv").write_text("movie\n1\n")
+    Path("empty.csv").write_text("")
+    Path("header.csv").write_text("user_id,item_id\n")
+    Path("words.csv").write_text("item_id,rating\ni1,5\ni2,good\n")
+    Path("gap.csv").write_text("user_id,item_id\na,i1\na,\n")
+    Path("bad.jsonl").write_text('{"item_id": "i1"}\n{item\n')
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_users_without_a_known_item_are_told(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("h.csv").write_text("user_id,item_id\na,i1\nb,zz\n")
+    assert cli.main(["recommend", "--model", model, "--history", "h.csv", "-k", "2"]) == 0
+    assert capsys.readouterr().out.count("\n") == 3  # the header and two items for a
+    assert "user b gets nothing: not one of its items is known" in caplog.text and "zz" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """943 users whose scores equal `full_sort_predict`; onnxruntime gives 99 % of them the same ten."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    assert cli.run_script(["--epochs=1", "--show_progress=False", "--state=ERROR"]) == 0
+    checkpoint = capsys.readouterr().out.split("checkpoint: ")[1].strip()
+    assert cli.main(["export", checkpoint, "--output", "m", "--onnx"]) == 0
+    assert "items: 1682, 1682 with a title" in capsys.readouterr().out
+    model = Recommender.load("m")
+    assert model.served.rating_range == (1, 5) and "Comedy" in model.served.items.categories[model.item_id("1")]
+    assert assert_scores_of_the_checkpoint(Path(checkpoint), model) == 943
+
+    data = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+    histories = model.read_table(read_events(data, model.served.fields))
+    past = [history.keep(slice(0, len(history) - 1)) for history in histories.values()]
+    states = [states_of(served, past) for served in (model, Recommender.load("m", engine="onnx"))]
+    batch = model.interest(past)
+    torch.testing.assert_close(torch.cat([state.interest for state in states[0]]), batch, rtol=0, atol=1e-5)
+    found = [[{item.item for item in part.items} for part in recommend_states(part)] for part in states]
+    same = [ours == theirs for ours, theirs in zip(*found, strict=True)]
+    assert sum(same) >= 0.99 * 943
