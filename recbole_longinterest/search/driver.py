@@ -1,6 +1,7 @@
 """A search from its plan to its winner: Ray Tune runs the trials, the winner is tested once."""
 
 import contextlib
+import functools
 import itertools
 import json
 import logging
@@ -306,12 +307,16 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
     fixed = _fixed_by_name(plan, space, config)
     before = [space.suggested(trial.setting) for trial in records.read_trials(output, config["valid_metric_bigger"])]
     return OptunaSearch(
-        lambda trial: {"setting": space.draw(trial, fixed)},
+        functools.partial(_suggested, space, fixed),  # Ray pickles it
         metric="valid_score",
         mode=mode,
-        seed=plan.search_seed,
+        seed=plan.search_seed + len(before),  # with the same seed it would draw the same again
         points_to_evaluate=before or None,
     )
+
+
+def _suggested(space: Space, fixed: dict[str, Any], trial: Any) -> dict[str, Any]:  # noqa: ANN401 - Optuna's Trial
+    return {"setting": space.draw(trial, fixed)}
 
 
 class _Watch(Callback):
