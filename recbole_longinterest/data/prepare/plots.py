@@ -48,10 +48,8 @@ def _draw(path: Path, label: str, values: Any, logarithmic: bool) -> Path:  # no
         axes.set_yscale("log")
     axes.hist(values, bins=bins)
     axes.set_xlabel(label)
-    axes.set_ylabel(
-        "events" if label in ("day", "rating") else label.replace("events an ", "").replace("events a ", "") + "s"
-    )
-    axes.tick_params(axis="x", rotation=30 if label == "day" else 0)
+    axes.set_ylabel({"events a user": "users", "events an item": "items"}.get(label, "events"))
+    axes.tick_params(axis="x", which="both", rotation=45, labelsize=8)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     scratch = path.with_name(f".{path.name}.new")
