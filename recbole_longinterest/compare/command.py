@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     plan = Plan(
         models=models,
         datasets=_names(args.datasets),
-        seeds=range(args.first_seed, args.first_seed + args.seeds),
+        seeds=list(range(args.first_seed, args.first_seed + args.seeds)),
         once=_names(args.once),
         ablations=ablations,
         given=given,
