@@ -32,6 +32,7 @@ from recbole_longinterest.streaming import InterestState, recommend_states, upda
 
 OPTIONS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, "dot", "CE", 0, 64)  # the defaults
 WINDOW, TOP, USERS = 200, 10, 1000
+BLOCK = 20  # calls of one case before the next one has its turn
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
 RECBOLE = {  # RecBole's defaults
     **{"USER_ID_FIELD": "user_id", "ITEM_ID_FIELD": "item_id", "LIST_SUFFIX": "_list", "NEG_PREFIX": "neg_"},
@@ -177,13 +178,14 @@ def many_users(models: dict[str, Any], n_items: int) -> dict[tuple[str, str], Ca
 
 
 def measure(cases: dict[tuple[str, str], Callable[[], object]], repeats: int, **where: int) -> list[dict[str, Any]]:
-    """Median and 99th percentile of each case, the cases in turn."""
+    """Median and 99th percentile of each case, the cases in turn, a block of calls each."""
     times: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
-    for repeat in range(repeats + 3):
+    for done in range(0, repeats, BLOCK):
         for case, call in cases.items():
-            started = time.perf_counter()
-            call()
-            if repeat >= 3:
+            call()  # brings the case's own data back into the caches
+            for _ in range(min(BLOCK, repeats - done)):
+                started = time.perf_counter()
+                call()
                 times[case].append((time.perf_counter() - started) * 1e6)
     return [
         {
