@@ -15,6 +15,7 @@ from recbole_longinterest.compare.cells import FINISHED, RANKS, Cell, rows_file
 from recbole_longinterest.compare.driver import Outcome
 from recbole_longinterest.compare.protocol import metric_of
 from recbole_longinterest.compare.slices import slices_of
+from recbole_longinterest.compare.variants import OWN
 
 POOLED = ("ml-", "MovieLens")  # data sets whose names begin so are pooled, and what that is called
 
@@ -121,6 +122,7 @@ class Study:
         self.missing: list[tuple[str, int]] = []
         self.rows: list[Row] = []
         self.table = pd.DataFrame()
+        self._samples: dict[str, NDArray[np.float64]] = {}
         by_name: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}
         for cell in cells:
             result = cell.result()
@@ -172,8 +174,27 @@ class Study:
 
     def samples(self, protocol: str) -> NDArray[np.float64]:
         """Bootstrap samples of the main metric's mean, [R, M]."""
-        values = np.stack([row.values(protocol, self.metric) for row in self.rows])
-        return statistics.bootstrap_means(values, self.users, seed=zlib.crc32(self.dataset.encode()))
+        if protocol not in self._samples:
+            values = np.stack([row.values(protocol, self.metric) for row in self.rows])
+            seed = zlib.crc32(self.dataset.encode())
+            self._samples[protocol] = statistics.bootstrap_means(values, self.users, seed=seed)
+        return self._samples[protocol]
+
+    def ablations(self, protocol: str) -> list[Difference]:
+        """Every ablation, and the model without side features, against the whole model; none if that has not run."""
+        names = [row.name for row in self.rows]
+        if OWN not in names:
+            return []
+        chosen = [place for place, row in enumerate(self.rows) if row.kind == "ablation" or row.name == f"{OWN}-ID"]
+        whole = names.index(OWN)
+        means = np.array([self.rows[place].values(protocol, self.metric).mean() for place in (*chosen, whole)])
+        drawn = self.samples(protocol)[:, [*chosen, whole]]
+        if not chosen or means[-1] == 0:
+            return []
+        base = np.where(drawn[:, -1:] > 0, drawn[:, -1:], np.nan)
+        return _differences(
+            [*(names[place] for place in chosen), OWN], len(chosen), means / means[-1] - 1, drawn / base - 1
+        )
 
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
         """Test rows by slice."""

@@ -14,7 +14,7 @@ from recbole_longinterest.compare.document import Block as Part
 from recbole_longinterest.compare.document import Heading, Image, Points, Table, Text, latex, markdown, page
 from recbole_longinterest.compare.driver import Outcome
 from recbole_longinterest.compare.protocol import MASKED, NATIVE, PROTOCOLS
-from recbole_longinterest.compare.variants import PUBLISHED
+from recbole_longinterest.compare.variants import OWN, PUBLISHED
 from recbole_longinterest.search.records import write_text
 
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
@@ -94,7 +94,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: li
             name = output / f"differences-{study.dataset}.png"
             plots.plot_differences([block for block in blocks if block.differences], name)
             parts.append(Image(name, f"differences to the best baseline on {study.dataset}"))
-        parts += [Heading("Slices", 3), *_slice_parts(study, output)]
+        parts += [*_ablation_parts(study), Heading("Slices", 3), *_slice_parts(study, output)]
         parts += [Heading("Beyond accuracy", 3), _beyond_table(study)]
     if study.failed:
         parts += [Heading("Could not run", 3)]
@@ -133,6 +133,15 @@ def _difference_cells(difference: Difference | None) -> list[str]:
     low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
     return [f"{100 * difference.relative:+.1f} %", f"{low} to {high}", p]
+
+
+def _ablation_parts(study: Study) -> list[Part]:
+    parts: list[Part] = []
+    for protocol in PROTOCOLS:
+        rows = [[entry.name, *_difference_cells(entry), entry.verdict] for entry in study.ablations(protocol)]
+        if rows:
+            parts.append(Table([f"against {OWN}, {study.metric}, {protocol}", "difference", "95 %", "p", ""], rows))
+    return [Heading("Ablations", 3), *parts] if parts else []
 
 
 def _slice_parts(study: Study, output: Path) -> list[Part]:

@@ -72,6 +72,16 @@ def test_a_difference_is_of_the_seeds_mean_and_paired(outcome: Outcome) -> None:
         assert entry.verdict == ("wins" if entry.low > 0 else "loses" if entry.high < 0 else "open")
 
 
+def test_ablations_are_compared_with_the_whole_model(cell: Callable[..., Cell], outcome: Outcome) -> None:
+    study = Study("tiny", [*outcome.cells, cell("LongInterest-ID", run=True)])
+    (entry,) = study.ablations("native")
+    means = {row.name: row.values("native", study.metric).mean() for row in study.rows}
+    assert entry.name == "LongInterest-ID"
+    assert entry.relative == pytest.approx(means["LongInterest-ID"] / means["LongInterest"] - 1)
+    assert entry.low <= entry.relative <= entry.high
+    assert Study("tiny", outcome.cells[1:3]).ablations("native") == []
+
+
 def test_movielens_sets_are_pooled(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     studies = [Study("tiny", outcome.cells), Study("tiny", outcome.cells)]
     monkeypatch.setattr(analysis, "POOLED", ("ti", "Both"))

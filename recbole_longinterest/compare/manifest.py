@@ -1,0 +1,63 @@
+"""What a result was made with: settings, versions, commit, inputs, and the memory that it took."""
+
+import contextlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recbole_longinterest.compare import data
+
+PACKAGES = ("recbole-longinterest", "recbole", "torch", "numpy", "pandas", "transformers")
+
+
+def manifest(config: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What a result was made with: settings, versions, commit, inputs."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "config": {name: config[name] for name in sorted(config.final_config_dict)},
+        "versions": versions,
+        "commit": commit(),
+        "device": torch.cuda.get_device_name() if config["device"].type == "cuda" else platform.processor() or "cpu",
+        "files": data.file_hashes(config),
+    }
+
+
+def commit() -> str | None:
+    """Commit of the checkout that the package is in, marked if files differ from it; None if it is in none."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    found = git("rev-parse", "HEAD")
+    tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+    if not found or tracked is None:  # an installed package below somebody else's checkout
+        return None
+    return found + (" and changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def peak_memory_mb() -> float | None:
+    """Most memory that this process has held, None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage counts what the parent held before it started this one
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
