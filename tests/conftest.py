@@ -1,12 +1,16 @@
 """Shared fixtures: small atomic data sets, a fake text encoder, and where the real data is."""
 
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tests run in two processes, a core each
+# ray.init() joins the last cluster that was started below this folder, which may be another test's, or dead.
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r")  # short: sockets have paths of 107 characters at most
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +52,17 @@ def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEncoder
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RecBole writes log/, saved/ and log_tensorboard/ into the working directory."""
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """RecBole writes log/, saved/ and log_tensorboard/ into the working directory, Ray below RAY_TMPDIR."""
     monkeypatch.chdir(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield
+
+
+def pytest_unconfigure() -> None:
+    """What Ray left."""
+    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
 @pytest.fixture
