@@ -121,6 +121,20 @@ def _told(work: Callable[[], str], stopped: str) -> int:
     return 0
 
 
+def _whole_or_stopped(
+    run: Callable[[argparse.Namespace, Sequence[str]], tuple[str, bool]],
+    args: argparse.Namespace,
+    settings: Sequence[str],
+) -> str:
+    """The summary of long work; that of work which was stopped is printed before the command ends as interrupted."""
+    _check_settings(settings)
+    summary, interrupted = run(args, settings)
+    if interrupted:
+        sys.stdout.write(summary)
+        raise KeyboardInterrupt
+    return summary
+
+
 def _check_settings(settings: Sequence[str]) -> None:
     for setting in settings:
         if not SETTING.fullmatch(setting):
@@ -200,16 +214,10 @@ def tune_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     Returns:
         Exit code.
     """
-
-    def work() -> str:
-        _check_settings(settings)
-        summary, interrupted = tune.run(args, settings)
-        if interrupted:
-            sys.stdout.write(summary)
-            raise KeyboardInterrupt
-        return summary
-
-    return _told(work, "stopped; the same command with --resume goes on from there.")
+    return _told(
+        lambda: _whole_or_stopped(tune.run, args, settings),
+        "stopped; the same command with --resume goes on from there.",
+    )
 
 
 def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
@@ -222,16 +230,9 @@ def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     Returns:
         Exit code.
     """
-
-    def work() -> str:
-        _check_settings(settings)
-        summary, interrupted = compare.run(args, settings)
-        if interrupted:
-            sys.stdout.write(summary)
-            raise KeyboardInterrupt
-        return summary
-
-    return _told(work, "stopped; the same command goes on from there.")
+    return _told(
+        lambda: _whole_or_stopped(compare.run, args, settings), "stopped; the same command goes on from there."
+    )
 
 
 def prepare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:

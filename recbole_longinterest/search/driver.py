@@ -28,8 +28,6 @@ from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 PLAN = "search.json"
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
 MOST_DATASETS = 16  # built ahead; a trial that needs another builds it itself
-SCHEDULERS = ("asha", "median", "none")
-SEARCHES = ("random", "grid", "optuna")
 
 
 @dataclass(frozen=True)
