@@ -30,7 +30,7 @@ from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.streaming import InterestState, recommend_states, update_states
 
-OPTIONS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, "dot", "CE", 0, 64)  # the defaults
+OPTIONS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", "CE", 0, 64)  # the defaults
 WINDOW, TOP, USERS = 200, 10, 1000
 BLOCK = 20  # calls of one case before the next one has its turn
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recbole_longinterest.exported import ExportError
-from recbole_longinterest.model.layers import EncoderState
+from recbole_longinterest.model.layers import EncoderState, RunningAttention
+from recbole_longinterest.model.levels import TIME_GAP_EDGES, rating_edges
 from recbole_longinterest.model.network import InterestNetwork
 from recbole_longinterest.packages import require
 
@@ -24,22 +26,88 @@ STATE = ("recurrent", "sums")
 
 
 class _Step(nn.Module):
-    """The network's own step with its side values as arguments in a fixed order."""
+    """One event of each user: what :meth:`InterestNetwork.extend` gives for one position, in a third of its nodes.
 
-    items: Tensor
+    For an event alone a node costs more than its numbers. So the tables are projected beforehand where the fusion is
+    linear, and layers and attention are written for one position.
+    """
 
     def __init__(self, network: InterestNetwork) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("items", network.item_vectors())
         self.names = list(network.fusion.levels)
+        self.tables = nn.ParameterDict()
+        fusion, items = network.fusion, network.item_vectors()
+        self.edges = {"time": TIME_GAP_EDGES}
+        if "rating" in self.names:
+            self.edges["rating"] = rating_edges(network.rating_values)
+        linear = fusion.gate is None
+        self.tables["item"] = fusion.item(items) if linear else items
+        if linear and fusion.context is not None:
+            for name, table in fusion.levels.items():
+                self.tables[name] = fusion.context(table.weight)
 
     def forward(self, item: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        values = dict(zip(self.names, rest, strict=False))
-        levels = self.network.levels_of({name: value.unsqueeze(1) for name, value in values.items()})
-        state = EncoderState(rest[-2], rest[-1])
-        interest, state = self.network.extend(item.unsqueeze(1), levels, self.items, state)
-        return interest, state.recurrent, state.sums
+        levels = {name: self._level(name, value) for name, value in zip(self.names, rest, strict=False)}  # [B] each
+        fused = self._fused(item, levels)
+        encoder = self.network.interest_encoder
+        states, recurrent = _one_step(encoder.rnn, fused, rest[-2])
+        attended, sums = None, rest[-1]
+        if encoder.attention is not None:
+            attended, sums = _attend(encoder.attention, fused, states, sums)
+        return encoder.interest_of(fused, states, attended), recurrent, sums
+
+    def _level(self, name: str, value: Tensor) -> Tensor:
+        """As :meth:`InterestNetwork.levels_of`: how many edges the value has reached; NaN reaches none."""
+        if name == "behavior":
+            return value
+        value, edges = value.unsqueeze(1), self.edges[name]
+        return (value > edges if name == "rating" else value >= edges).sum(dim=1)
+
+    def _fused(self, item: Tensor, levels: dict[str, Tensor]) -> Tensor:
+        event = self.tables["item"][item]  # [B, D]
+        if self.network.fusion.gate is not None:
+            return self.network.fusion(event, levels)
+        for name in self.names:
+            event = event + self.tables[name][levels[name]]
+        return self.network.fusion.norm(event)
+
+
+def _one_step(rnn: nn.LSTM | nn.GRU, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of all layers: [B, D] and the recurrent state, [B, parts, H], to [B, H] and the state after."""
+    layers, after = rnn.num_layers, []
+    for layer in range(layers):
+        ours, theirs, our_bias, their_bias = rnn.all_weights[layer]
+        hidden = carried[:, layer]
+        if isinstance(rnn, nn.LSTM):
+            width = rnn.hidden_size
+            kept = [slice(0, 2 * width), slice(3 * width, 4 * width), slice(2 * width, 3 * width)]  # i, f, o, then g
+            weight = torch.cat([torch.cat([ours[part], theirs[part]], dim=1) for part in kept])
+            bias = torch.cat([our_bias[part] + their_bias[part] for part in kept])
+            gates = functional.linear(torch.cat([event, hidden], dim=1), weight, bias)
+            opened, offered = gates.split([3 * width, width], dim=1)
+            put, keep, show = opened.sigmoid().split(width, dim=1)
+            cell = keep * carried[:, layers + layer] + put * offered.tanh()
+            event = show * cell.tanh()
+            after.append((event, cell))
+        else:
+            ours_reset, ours_keep, ours_new = functional.linear(event, ours, our_bias).chunk(3, dim=1)
+            reset, keep, new = functional.linear(hidden, theirs, their_bias).chunk(3, dim=1)
+            new = (ours_new + (ours_reset + reset).sigmoid() * new).tanh()
+            event = new + (ours_keep + keep).sigmoid() * (hidden - new)
+            after.append((event,))
+    return event, torch.stack([part for parts in zip(*after, strict=True) for part in parts], dim=1)
+
+
+def _attend(attention: RunningAttention, fused: Tensor, states: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    """:meth:`RunningAttention.extend` by one event: the largest score; then denominator and numerator, taken as one."""
+    scores = attention.score(torch.cat([fused, states], dim=1)).to(sums.dtype)  # [B, K]
+    values = states.reshape(-1, attention.heads, states.shape[1] // attention.heads).to(sums.dtype)  # [B, K, V]
+    top = torch.maximum(sums[..., 0], scores)
+    kept, weight = (sums[..., 0] - top).exp().unsqueeze(-1), (scores - top).exp().unsqueeze(-1)
+    added = sums[..., 1:] * kept + functional.pad(values, (1, 0), value=1.0) * weight  # [B, K, 1 + V]
+    attended = (added[..., 1:] / added[..., :1]).flatten(1).to(states.dtype)
+    return attended, torch.cat([top.unsqueeze(-1), added], dim=-1)
 
 
 class _Scores(nn.Module):
@@ -81,7 +149,7 @@ def write_onnx(network: InterestNetwork, folder: Path, int8: bool = False) -> li
     _export(
         step, inputs, folder / STEP, ["item", *step.names, *STATE], ["interest", *(f"{name}_out" for name in STATE)]
     )
-    _export(_Scores(network), (torch.zeros(2, step.items.shape[1]),), folder / SCORES, ["interest"], ["scores"])
+    _export(_Scores(network), (torch.zeros(2, network.fusion.item.in_features),), folder / SCORES, ["interest"], ["scores"])
     files = [folder / STEP, folder / SCORES]
     if int8:
         require("onnxruntime", "An int8 ONNX export")

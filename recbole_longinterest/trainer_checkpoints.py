@@ -101,11 +101,12 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
 
     def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
         original(self, config, model)
-        suffix = distributed.from_first_rank(config, secrets.token_hex(6))
+        suffix = secrets.token_hex(6)
         own = distributed.from_first_rank(config, own_name(config)) if config["resume"] is True else None
         for attribute in attributes:
             file = Path(getattr(self, attribute))
-            setattr(self, attribute, str(file.with_name(f"{own or f'{file.stem}-{suffix}'}{file.suffix}")))
+            stem = own or distributed.from_first_rank(config, f"{file.stem}-{suffix}")  # its second, too
+            setattr(self, attribute, str(file.with_name(f"{stem}{file.suffix}")))
 
     owner.__init__ = __init__  # type: ignore[misc]
 

@@ -28,7 +28,7 @@ def exported(folder: Path, int8: bool = False, **changes: Any) -> Path:
     "changes",
     [
         {},
-        {"rnn_type": "GRU", "attention_heads": 4, "fusion": "gated"},
+        {"rnn_type": "GRU", "attention_heads": 4, "fusion": "gated", "residual": True},
         {"attention": False, "num_layers": 2},
         {"logits": "cosine"},
     ],

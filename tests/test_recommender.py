@@ -63,7 +63,7 @@ def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender) -> int
     "settings",
     [
         {},
-        {"logits": "cosine", "rnn_type": "GRU", "attention_heads": 2, "fusion": "gated"},
+        {"logits": "cosine", "rnn_type": "GRU", "attention_heads": 2, "fusion": "gated", "residual": True},
         {"attention": "off", "num_layers": 2},
         {"normalize_all": True},
         {"eval_history_length": 4},

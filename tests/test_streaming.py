@@ -28,7 +28,7 @@ def outputs(model: Recommender, events: list[Event]) -> torch.Tensor:
         {"rnn_type": "GRU", "attention_heads": 4},
         {"num_layers": 2, "fusion": "gated"},
         {"attention": False},
-        {"logits": "cosine"},
+        {"logits": "cosine", "residual": True},
     ],
 )
 def test_a_stream_equals_the_batch_at_every_step(changes: dict[str, Any]) -> None:

@@ -136,10 +136,6 @@ class LongInterestDataset(FlatSequentialDataset):
             for part in parts:
                 part.event_log = {**part.event_log, field: known}
 
-    def training_item_counts(self) -> Tensor:
-        """Training rows whose target each item is, int64 [N]."""
-        return torch.bincount(self.inter_feat[self.iid_field], minlength=self.item_num)
-
     def training_rating_values(self) -> Tensor:
         """Levels of the rating scale, from the events that the training rows show to the model."""
         field = self.side_fields["rating"]

@@ -268,11 +268,35 @@ class EncoderState(NamedTuple):
     sums: Tensor
 
 
+class ResidualBlock(nn.Module):
+    """A position's own event beside what the history adds to it, and a feed-forward layer: a Transformer's block.
+
+    ``z = norm(x + y)``, ``out = norm(z + W2 gelu(W1 z))`` with the history's ``y`` in the place of self-attention
+    (Vaswani et al. 2017; around a recurrence: LRURec, Yue et al. 2024). Each position by itself.
+
+    Args:
+        dim: size ``D`` of ``x``, ``y`` and the output; the layer inside has ``4 D``.
+        dropout: dropout of ``y`` and of the feed-forward layer's output.
+    """
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.first_norm = nn.LayerNorm(dim)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.last_norm = nn.LayerNorm(dim)
+
+    def forward(self, event: Tensor, added: Tensor) -> Tensor:
+        """``x`` and ``y``, [..., D], to [..., D]."""
+        inner = self.first_norm(event + self.dropout(added))
+        return self.last_norm(inner + self.dropout(self.feed_forward(inner)))
+
+
 class InterestEncoder(nn.Module):
     """From fused events to the user's interest after every event: recurrent layer, running attention, projection.
 
-    ``i = RNN(U)``, ``V_t`` = running attention over ``i``, ``y_t = Wq [V_t; i_t]``. Output ``t`` depends on events up
-    to ``t`` only, so one pass serves every prefix of a history.
+    ``i = RNN(U)``, ``V_t`` = running attention over ``i``, ``y_t = Wq [V_t; i_t]``, and with a residual block
+    ``block(U_t, y_t)``. Output ``t`` depends on events up to ``t`` only, so one pass serves every prefix of a history.
 
     Args:
         dim: size ``D`` of ``U`` and of the interest.
@@ -280,11 +304,19 @@ class InterestEncoder(nn.Module):
         num_layers: recurrent layers.
         rnn_type: ``"LSTM"`` or ``"GRU"``.
         heads: attention heads, 0 for no attention (``y_t = Wq i_t``).
-        dropout: dropout between recurrent layers and before the projection.
+        dropout: dropout between recurrent layers, before the projection, and in the residual block.
+        residual: whether there is a :class:`ResidualBlock` after the projection.
     """
 
     def __init__(
-        self, dim: int, hidden_size: int, num_layers: int, rnn_type: str, heads: int, dropout: float = 0.0
+        self,
+        dim: int,
+        hidden_size: int,
+        num_layers: int,
+        rnn_type: str,
+        heads: int,
+        dropout: float = 0.0,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         recurrent = {"LSTM": nn.LSTM, "GRU": nn.GRU}[rnn_type]
@@ -293,6 +325,7 @@ class InterestEncoder(nn.Module):
         self.attention = RunningAttention(dim, hidden_size, heads) if heads else None
         self.dropout = nn.Dropout(dropout)
         self.query = nn.Linear(2 * hidden_size if heads else hidden_size, dim)
+        self.block = ResidualBlock(dim, dropout) if residual else None
 
     def forward(self, fused: Tensor) -> Tensor:
         """Encode.
@@ -305,13 +338,14 @@ class InterestEncoder(nn.Module):
         """
         states, _ = self.rnn(fused)  # [B, L, H]
         attended = None if self.attention is None else self.attention(fused, states)
-        return self._interest(states, attended)
+        return self.interest_of(fused, states, attended)
 
-    def _interest(self, states: Tensor, attended: Tensor | None) -> Tensor:
-        """``y = Wq [V; i]``, with any number of dimensions before the last."""
+    def interest_of(self, fused: Tensor, states: Tensor, attended: Tensor | None) -> Tensor:
+        """``y = Wq [V; i]``, or ``block(U, y)``; with any number of dimensions before the last."""
         if attended is not None:
             states = torch.cat([attended, states], dim=-1)
-        return self.query(self.dropout(states))
+        interest = self.query(self.dropout(states))
+        return interest if self.block is None else self.block(fused, interest)
 
     def start(self, batch: int) -> EncoderState:
         """The state before any event, of ``batch`` users."""
@@ -344,4 +378,4 @@ class InterestEncoder(nn.Module):
         attended, sums = None, state.sums
         if self.attention is not None:
             attended, sums = self.attention.extend(fused, states, sums)
-        return self._interest(states[:, -1], attended), EncoderState(carried.transpose(0, 1), sums)
+        return self.interest_of(fused[:, -1], states[:, -1], attended), EncoderState(carried.transpose(0, 1), sums)

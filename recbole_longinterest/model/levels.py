@@ -6,7 +6,7 @@ from torch import Tensor
 MAX_RATING_LEVELS = 32  # more distinct ratings than this are cut at quantiles
 TIME_GAP_LEVELS = 50  # missing, and buckets that double from one time unit (a second) to 2^48 of them
 
-TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(1, TIME_GAP_LEVELS - 1)], dtype=torch.float64)
+TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(TIME_GAP_LEVELS - 1)])  # where the buckets 1, 2, ... begin
 
 
 def rating_values(ratings: Tensor) -> Tensor:
@@ -25,6 +25,15 @@ def rating_values(ratings: Tensor) -> Tensor:
     return distinct
 
 
+def rating_edges(values: Tensor) -> Tensor:
+    """Where the levels of a rating scale begin, [n]: a rating's level is the number of edges below it.
+
+    Args:
+        values: from :func:`rating_values`.
+    """
+    return torch.cat([values.new_full((1,), -torch.inf), (values[1:] + values[:-1]) / 2])
+
+
 def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
     """Level id of each rating: 1 + the index of the nearest value; 0 for NaN.
 
@@ -35,9 +44,7 @@ def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
     Returns:
         int64 ids in ``0..len(values)``, shape of ``ratings``.
     """
-    middles = (values[1:] + values[:-1]) / 2
-    missing = ratings.isnan()
-    return torch.bucketize(ratings.masked_fill(missing, 0), middles).add_(1).masked_fill_(missing, 0)
+    return torch.where(ratings.isnan(), 0, torch.bucketize(ratings, rating_edges(values)))
 
 
 def time_gap_levels_of(gap: Tensor) -> Tensor:
@@ -49,7 +56,5 @@ def time_gap_levels_of(gap: Tensor) -> Tensor:
     Returns:
         int64 ids in ``0..49``, shape of ``gap``.
     """
-    missing = gap.isnan() | (gap < 0)
-    # Compared with the buckets' edges: a logarithm that is not exact, as ONNX has it, misses them by one bucket.
-    bucket = torch.bucketize(gap.masked_fill(missing, 0).double(), TIME_GAP_EDGES.to(gap.device), right=True)
-    return bucket.add_(1).masked_fill_(missing, 0)
+    bucket = torch.bucketize(gap, TIME_GAP_EDGES.to(gap.device, gap.dtype), right=True)
+    return torch.where(gap >= 0, bucket, 0)  # NaN is not

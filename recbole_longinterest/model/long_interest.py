@@ -39,7 +39,6 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     """
 
     n_items: int
-    log_count: Tensor
 
     reads_windows = True  # calculate_loss takes one-pass batches as they are
 
@@ -63,8 +62,6 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         self.build(options, sources, dataset.text_source)
         self.bpr_loss = BPRLoss()
         self.sampled_softmax = options.sampled_softmax
-        if self.sampled_softmax:
-            self.register_buffer("log_count", dataset.training_item_counts().float().log(), persistent=False)
 
     def side_levels(self, interaction: Interaction) -> dict[str, Tensor]:
         """Level ids of the history's side features, int64 [B, L] each, 0 being "missing"."""
@@ -90,7 +87,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             difference = items[target] - items[interaction[self.NEG_ITEM_ID]]
             return self.bpr_loss((interest * difference).sum(dim=-1), torch.zeros((), device=interest.device))
         if self.sampled_softmax:
-            return sampled_softmax(interest, items, target, self.log_count, self.sampled_softmax)
+            return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax)
         if self.trained[1:].all():
             return chunked_cross_entropy(interest, items[1:], target - 1)  # the padding is no candidate
         candidates = self.trained.nonzero().flatten()

@@ -1,10 +1,10 @@
 """Cross entropy over a large catalogue: without its logits in memory, or over a sample of it."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
 
@@ -66,28 +66,31 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor) -> Te
         return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target)
 
 
-def sampled_softmax(interest: Tensor, items: Tensor, target: Tensor, log_count: Tensor, number: int) -> Tensor:
+def sampled_softmax(interest: Tensor, items: Tensor, target: Tensor, candidates: Tensor, number: int) -> Tensor:
     """Mean cross entropy against a sample of the catalogue, shared by the batch.
 
-    Items are drawn with replacement by their number of training events. Their logits are corrected by the logarithm of
-    their expected count in the sample, so that the sum over the sample estimates the one over the catalogue (importance
-    sampling, Bengio & Senécal 2008); a drawn item that is the target is left out (an accidental hit).
+    The sample holds every item that is a target in the batch, and ``number`` of the other candidates, drawn uniformly
+    without replacement. Logits are corrected by the logarithm of the probability that their item is in the sample (0
+    for a target, ``log(number / others)`` for the rest), so that the sum over the sample is an unbiased estimate of the
+    one over the catalogue (importance sampling, Bengio & Senécal 2008). No item is in it twice: there are no
+    accidental hits. With no more candidates than ``number``, it is the cross entropy over all of them.
 
     Args:
         interest: [T, D].
         items: [N, D].
         target: row of ``items`` of each target, int64 [T].
-        log_count: logarithm of each item's number of training events, [N]; -inf for none.
+        candidates: which items the softmax is over, bool [N].
         number: sample size ``K``.
 
     Returns:
         The mean loss, a scalar.
     """
-    log_share = log_count.log_softmax(dim=0)
-    drawn = torch.multinomial(log_share.exp(), number, replacement=True)  # [K]
-    expected = log_share + torch.log(torch.tensor(float(number)))
-    negative = interest @ items[drawn].T - expected[drawn]  # [T, K]
-    negative = negative.masked_fill(drawn.unsqueeze(0) == target.unsqueeze(1), float("-inf"))
-    positive = (interest * items[target]).sum(dim=1, keepdim=True)  # [T, 1]; always there, so nothing to correct
-    logits = torch.cat([positive, negative], dim=1)
-    return functional.cross_entropy(logits, torch.zeros(len(target), dtype=torch.int64, device=target.device))
+    wanted, place = target.unique(return_inverse=True)
+    others = candidates.index_fill(0, wanted, value=False).nonzero().flatten()
+    drawn = others[torch.randperm(len(others), device=others.device)[:number]]
+    correction = interest.new_zeros(len(wanted) + len(drawn), 1)
+    if len(drawn):
+        correction[len(wanted) :] = math.log(len(others) / len(drawn))
+    sample = torch.cat([items.index_select(0, torch.cat([wanted, drawn])), correction], dim=1)
+    one = interest.new_ones(len(interest), 1)  # times the correction: logits of `chunked_cross_entropy` have no bias
+    return chunked_cross_entropy(torch.cat([interest, one], dim=1), sample, place)

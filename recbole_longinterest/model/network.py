@@ -80,6 +80,7 @@ class InterestNetwork(nn.Module):
             options.rnn_type,
             options.attention_heads if options.attention else 0,
             options.hidden_dropout_prob,
+            options.residual,
         )
         self.dropout = nn.Dropout(options.dropout_prob)
         cosine = options.logits == "cosine"

@@ -62,6 +62,7 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "fusion": ("one of linear, gated", _one_of("linear", "gated")),
     "attention": ("on or off", parse_switch),
     "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
+    "residual": ("on or off", parse_switch),
     "logits": ("one of dot, cosine", _one_of("dot", "cosine")),
     "loss_type": ("one of CE, BPR", _one_of("CE", "BPR")),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
@@ -83,6 +84,7 @@ class ModelOptions:
     fusion: str
     attention: bool
     attention_heads: int
+    residual: bool
     logits: str
     loss_type: str
     sampled_softmax: int

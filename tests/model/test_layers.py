@@ -66,7 +66,7 @@ def network(heads: int = 2, rnn_type: str = "LSTM", gated: bool = True) -> tuple
     torch.manual_seed(1)
     return (
         EventFusion(6, {"rating": 4, "time": 5}, gated),
-        InterestEncoder(6, 8, 2, rnn_type, heads, dropout=0.0),
+        InterestEncoder(6, 8, 2, rnn_type, heads, dropout=0.0, residual=heads == 2),
     )
 
 

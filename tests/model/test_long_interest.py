@@ -145,7 +145,7 @@ def test_a_feature_that_is_off_is_not_in_the_model(small_config: Callable[..., C
 
 
 def test_every_parameter_gets_a_gradient(small_config: Callable[..., Config]) -> None:
-    model, train, _, _ = build(small_config(fusion="gated", logits="cosine", attention_heads=2))
+    model, train, _, _ = build(small_config(fusion="gated", logits="cosine", attention_heads=2, residual=True))
     model.calculate_loss(next(iter(train))).backward()
     for name, parameter in model.named_parameters():
         if name == "item_encoder.no_text":  # every item has a text here

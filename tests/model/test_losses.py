@@ -64,21 +64,50 @@ def test_memory_is_a_quarter_of_the_logits_at_most() -> None:
     assert torchs >= logits  # what is measured is what it says
 
 
-def test_sampled_softmax_converges_to_the_whole() -> None:
-    interest, items, target = example(targets=200, items=40, scale=0.3)
-    log_count = torch.randint(1, 50, (40,), generator=torch.Generator().manual_seed(1)).float().log()
-    expected = functional.cross_entropy(interest @ items.T, target)
+def test_sampled_softmax_estimates_the_whole_without_bias() -> None:
+    interest, items, target = example(targets=6, items=60, scale=0.3)
+    candidates = torch.arange(60) > 0
+    candidates[target] = True
+    logits = interest @ items.T
+    whole = logits.masked_fill(~candidates, -torch.inf)
+    wanted = logits.gather(1, target.unsqueeze(1))
     torch.manual_seed(0)
     with torch.no_grad():
-        estimates = torch.stack([sampled_softmax(interest, items, target, log_count, 4000) for _ in range(20)])
-    assert abs(float(estimates.mean()) - float(expected)) < 0.02
+        one_each = [
+            torch.stack([
+                sampled_softmax(interest[row : row + 1], items, target[row : row + 1], candidates, 8) for row in range(6)
+            ])
+            for _ in range(3000)
+        ]  # [times, T]: exp(loss) is the partition sum over the target's part
+        estimates = torch.stack(one_each).exp().mean(dim=0)
+        expected = (whole.logsumexp(dim=1) - wanted.squeeze(1)).exp()
+    assert torch.allclose(estimates, expected, rtol=0.03)
 
 
-def test_sampled_softmax_draws_only_items_with_events_and_drops_accidental_hits() -> None:
-    interest, items, _ = example(targets=5, items=4)
-    target = torch.tensor([1, 1, 1, 1, 1])
-    log_count = torch.tensor([0.0, 10.0, 0.0, 0.0]).log()  # only item 1 has events, and it is the target
-    loss = sampled_softmax(interest, items, target, log_count, 8)
-    assert float(loss.detach()) == 0.0  # no negative is left
+def test_sampled_softmax_of_all_candidates_is_the_cross_entropy_over_them() -> None:
+    interest, items, target = example(targets=37, items=50)
+    candidates = torch.arange(50) % 7 > 0
+    candidates[target] = True
+    loss = sampled_softmax(interest, items, target, candidates, 50)
+    expected = functional.cross_entropy((interest @ items.T).masked_fill(~candidates, -torch.inf), target)
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    for got, wanted in zip(*(torch.autograd.grad(x, (interest, items)) for x in (loss, expected)), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-6)
+
+
+def test_sampled_softmax_draws_candidates_only_and_as_many_as_asked_for() -> None:
+    interest, items, _ = example(targets=5, items=40)
+    target = torch.tensor([1, 1, 3, 1, 3])
+    candidates = (torch.arange(40) < 20) & (torch.arange(40) > 0)
+    sampled_softmax(interest, items, target, candidates, 4).backward()
+    touched = items.grad.abs().sum(dim=1).nonzero().flatten().tolist()
+    assert {1, 3} < set(touched) and set(touched) <= set(range(1, 20))
+    assert len(touched) == 6
+
+
+def test_sampled_softmax_without_another_candidate() -> None:
+    interest, items, _ = example(targets=2, items=4)
+    loss = sampled_softmax(interest, items, torch.tensor([1, 1]), torch.tensor([False, True, False, False]), 8)
     loss.backward()
-    assert torch.isfinite(interest.grad).all() and (items.grad == 0).all()
+    assert float(loss.detach()) == 0.0
+    assert torch.isfinite(interest.grad).all()
