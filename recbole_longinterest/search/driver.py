@@ -20,6 +20,7 @@ from recbole.config import Config
 from tqdm import tqdm
 
 from recbole_longinterest import compat, packages, quick_start
+from recbole_longinterest.plain_files import write_text
 from recbole_longinterest.search import records
 from recbole_longinterest.search.session import ray_session
 from recbole_longinterest.search.space import Space, read_space
@@ -174,7 +175,7 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         if file.exists() or (output / records.TRIALS).exists():
             raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
         output.mkdir(parents=True, exist_ok=True)
-        records.write_text(file, json.dumps(kept, indent=1))
+        write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():
         raise ValueError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
