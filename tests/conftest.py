@@ -6,6 +6,10 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tests run in two processes, a core each
 # ray.init() joins the last cluster that was started below this folder, which may be another test's, or dead.
 os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r")  # short: sockets have paths of 107 characters at most
+# Where nothing may write bytecode, each of the many processes started here compiles torch and Ray: 5 seconds of a core.
+BYTECODE = tempfile.mkdtemp(prefix="pyc") if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") else None
+if BYTECODE:
+    os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
 
 import shutil
 import subprocess
@@ -61,8 +65,10 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def pytest_unconfigure() -> None:
-    """What Ray left."""
-    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
+    """What Ray left, and the bytecode; the workers have ended by now."""
+    for folder in (os.environ["RAY_TMPDIR"], BYTECODE):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
