@@ -6,10 +6,6 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tests run in two processes, a core each
 # ray.init() joins the last cluster that was started below this folder, which may be another test's, or dead.
 os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r")  # short: sockets have paths of 107 characters at most
-# Where nothing may write bytecode, each of the many processes started here compiles torch and Ray: 5 seconds of a core.
-BYTECODE = tempfile.mkdtemp(prefix="pyc") if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") else None
-if BYTECODE:
-    os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
 
 import shutil
 import subprocess
@@ -23,6 +19,11 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+
+# Where nothing may write bytecode, each of the many processes started here compiles torch and Ray: 5 seconds of a core.
+BYTECODE = tempfile.mkdtemp(prefix="pyc") if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") else None
+if BYTECODE:
+    os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
 
 
 class FakeEncoder:
