@@ -22,7 +22,7 @@ from tqdm import tqdm
 from recbole_longinterest import compat, packages, quick_start
 from recbole_longinterest.plain_files import write_text
 from recbole_longinterest.search import records
-from recbole_longinterest.search.session import ray_session
+from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
 from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 
@@ -275,7 +275,7 @@ def _run(
         ),
     )
     begin = time.monotonic()
-    with watch:
+    with watch, memory_kills_one_trial():
         grid = tuner.fit()
     shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
     over = time_budget is not None and time.monotonic() - begin >= time_budget
