@@ -20,6 +20,11 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
 
+# Where nothing may write bytecode, each of the many processes started here compiles torch and Ray: 5 seconds of a core.
+BYTECODE = tempfile.mkdtemp(prefix="pyc") if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") else None
+if BYTECODE:
+    os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
+
 
 class FakeEncoder:
     """Stands in for TextEncoder: a vector that depends on the text alone, and a count of what was encoded."""
@@ -61,8 +66,10 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def pytest_unconfigure() -> None:
-    """What Ray left."""
-    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
+    """What Ray left, and the bytecode; the workers have ended by now."""
+    for folder in (os.environ["RAY_TMPDIR"], BYTECODE):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

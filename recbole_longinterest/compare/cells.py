@@ -27,7 +27,7 @@ from recbole_longinterest.compare import data, general, models, slices
 from recbole_longinterest.compare.manifest import manifest, peak_memory_mb
 from recbole_longinterest.compare.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.compare.recorder import Recorder
-from recbole_longinterest.search.records import add_epoch, read_epochs, write_text
+from recbole_longinterest.plain_files import add_epoch, read_epochs, whole, write_text
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
@@ -162,9 +162,8 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     metrics = _metrics(ranks, recorder, config)
     _check_reported(reported, metrics[NATIVE], ranks, config)
 
-    draft = cell.folder / f".{RANKS}"
-    ranks.to_parquet(draft, index=False)
-    draft.replace(cell.folder / RANKS)
+    with whole(cell.folder / RANKS) as draft:
+        ranks.to_parquet(draft, index=False)
     print_of = data.fingerprint(dataset, parts)
     _describe_once(cell, print_of, train, test)
     cell.end(
@@ -236,10 +235,9 @@ def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -
     """The slices of the test rows, once for all models."""
     file = rows_file(cell.output, cell.dataset, found.split)
     if not file.is_file():
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
         file.parent.mkdir(parents=True, exist_ok=True)
-        slices.describe_rows(train, test).to_parquet(draft, index=False)
-        draft.replace(file)
+        with whole(file) as draft:
+            slices.describe_rows(train, test).to_parquet(draft, index=False)
 
 
 def rows_file(output: Path, dataset: str, split: str) -> Path:

@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from recbole_longinterest.arguments import add_long_work, count
 
 DESCRIPTION = (
     "Compare RecBole's sequential models on the same rows: seeds, both protocols, slices, significance. The settings "
@@ -31,7 +32,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
-    parser.add_argument("--seeds", type=_positive, default=5, metavar="N", help="seeds a model (default: %(default)s)")
+    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="seeds a model (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=SEED, metavar="SEED", help="(default: %(default)s)")
     parser.add_argument(
         "--ablations",
@@ -41,10 +42,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         metavar="NAMES",
         help="ablations of LongInterest, and the rows that keep a win honest; or the names of some ablations",
     )
-    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the data sets'")
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+    add_long_work(parser)
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
@@ -85,10 +83,3 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
 
 def _names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return number

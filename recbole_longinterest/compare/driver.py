@@ -14,7 +14,7 @@ from recbole_longinterest import caches, compat, quick_start
 from recbole_longinterest.compare import cells, data
 from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.variants import ABLATIONS, ROWS, Variant, ablation, settings_of, variant_of
-from recbole_longinterest.search.records import read_epochs, write_text
+from recbole_longinterest.plain_files import read_epochs, write_text
 
 PLAN = "compare.json"
 

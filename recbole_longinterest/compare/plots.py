@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole_longinterest.compare.analysis import Block, Study
 from recbole_longinterest.compare.variants import OWN
+from recbole_longinterest.plain_files import whole
 
 COLOURS = {"native": "#2a6f97", "seen-masked": "#c1121f"}
 LINES = ("#c1121f", "#2a6f97", "#5a9367", "#b5838d", "#8d6a9f", "#c98b2b", "#4d4d4d", "#3aa6b9")
@@ -116,6 +117,5 @@ def _figure(width: float, height: float, columns: int | None = None) -> tuple[An
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
-    draft = path.with_name(f".{path.name}")
-    figure.savefig(draft, dpi=120, format="png")
-    draft.replace(path)
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")

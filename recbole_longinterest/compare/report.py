@@ -15,7 +15,7 @@ from recbole_longinterest.compare.document import Heading, Image, Points, Table,
 from recbole_longinterest.compare.driver import Outcome
 from recbole_longinterest.compare.protocol import MASKED, NATIVE, PROTOCOLS
 from recbole_longinterest.compare.variants import OWN, PUBLISHED
-from recbole_longinterest.search.records import write_text
+from recbole_longinterest.plain_files import whole, write_text
 
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
 HOW = (
@@ -254,9 +254,8 @@ def _write_per_user(studies: Sequence[Study], path: Path) -> None:
         for place, seed in enumerate(row.seeds)
     ]
     if tables:
-        draft = path.with_name(f".{path.name}")
         table = pd.concat(tables, ignore_index=True)
         for name in ("dataset", "model", "popularity"):
             table[name] = table[name].astype("category")
-        table.to_parquet(draft, index=False)
-        draft.replace(path)
+        with whole(path) as draft:
+            table.to_parquet(draft, index=False)

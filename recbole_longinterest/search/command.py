@@ -8,6 +8,7 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_longinterest import compat, encode, packages, quick_start
+from recbole_longinterest.arguments import add_long_work, count
 from recbole_longinterest.resources import resource
 
 DESCRIPTION = (
@@ -24,16 +25,13 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
     )
     parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
     parser.add_argument(
         "--space",
         type=Path,
         metavar="FILE",
         help="yaml file or RecBole's hyper.test (default: the plugin's for the model)",
     )
-    parser.add_argument("--trials", type=_positive, metavar="N", help="settings to try (default: 10; a grid: all)")
-    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument("--trials", type=count, metavar="N", help="settings to try (default: 10; a grid: all)")
     parser.add_argument(
         "--scheduler", choices=("asha", "median", "none"), default="asha", help="early stopping (default: %(default)s)"
     )
@@ -46,11 +44,11 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
     parser.add_argument("--search-seed", type=int, default=2020, metavar="SEED", help="(default: %(default)s)")
     parser.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--gpus-per-trial", type=_amount, default=0, metavar="N", help="or a part of one (default: 0)")
-    parser.add_argument("--max-concurrent", type=_positive, metavar="N", help="most trials at a time")
+    parser.add_argument("--max-concurrent", type=count, metavar="N", help="most trials at a time")
     parser.add_argument("--time-budget", type=_amount, metavar="SECONDS", help="no trial goes on after it")
     parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
     parser.add_argument("--resume", action="store_true", help="go on with the search in --output, failed trials too")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+    add_long_work(parser)
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
@@ -114,13 +112,6 @@ def encode_with_ray(config: Config, address: str | None) -> encode.Encoded:
         from recbole_longinterest.search.encoding import ClusterEncoder
 
         return encode.encode_items(config, ClusterEncoder)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return number
 
 
 def _amount(text: str) -> float:

@@ -20,8 +20,9 @@ from recbole.config import Config
 from tqdm import tqdm
 
 from recbole_longinterest import compat, packages, quick_start
+from recbole_longinterest.plain_files import write_text
 from recbole_longinterest.search import records
-from recbole_longinterest.search.session import ray_session
+from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
 from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 
@@ -174,7 +175,7 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         if file.exists() or (output / records.TRIALS).exists():
             raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
         output.mkdir(parents=True, exist_ok=True)
-        records.write_text(file, json.dumps(kept, indent=1))
+        write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():
         raise ValueError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
@@ -274,7 +275,7 @@ def _run(
         ),
     )
     begin = time.monotonic()
-    with watch:
+    with watch, memory_kills_one_trial():
         grid = tuner.fit()
     shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
     over = time_budget is not None and time.monotonic() - begin >= time_budget

@@ -7,12 +7,13 @@ read without ray.
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from recbole_longinterest.plain_files import read_epochs, write_text
 
 TRIALS = "trials"
 TRIAL, END = "trial.json", "end.json"
@@ -83,25 +84,6 @@ def begin(folder: Path, setting: dict[str, Any], node: str) -> None:
     write_text(folder / TRIAL, json.dumps({"setting": setting, "node": node}, indent=1))
 
 
-def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
-    """An epoch was evaluated."""
-    with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(epoch) + "\n")
-
-
-def read_epochs(folder: Path) -> list[dict[str, float]]:
-    """A trial's epochs in order; an epoch that was run again after a kill counts once, as it was the last time."""
-    file = folder / "epochs.jsonl"
-    found: dict[float, dict[str, float]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            epoch = json.loads(line)
-        except ValueError:  # the line that a kill cut short
-            continue
-        found[epoch["epoch"]] = epoch
-    return [found[number] for number in sorted(found)]
-
-
 def end(folder: Path, status: str, reason: str = "") -> None:
     """A trial has ended; the first word counts."""
     if read_end(folder)[0] == UNFINISHED:
@@ -142,10 +124,3 @@ def prune(trials: Sequence[Trial]) -> None:
         if trial.status != UNFINISHED:
             for file in trial.folder.glob("*.pth*"):
                 file.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

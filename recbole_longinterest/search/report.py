@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from recbole_longinterest.plain_files import whole, write_text
 from recbole_longinterest.search.driver import Outcome
-from recbole_longinterest.search.records import ERROR, Trial, write_text
+from recbole_longinterest.search.records import ERROR, Trial
 
 SHOWN = 10  # trials in the summary
 
@@ -31,9 +32,8 @@ def write_report(outcome: Outcome, output: Path) -> str:
     best = outcome.trials[0] if outcome.trials and outcome.valid_result else None
     if best is not None and best.checkpoint is not None:
         write_text(output / "best.yaml", best_yaml(outcome, best))
-        draft = output / ".best.pth"
-        shutil.copyfile(best.checkpoint, draft)
-        draft.replace(output / "best.pth")
+        with whole(output / "best.pth") as draft:
+            shutil.copyfile(best.checkpoint, draft)
         plot_progress(outcome, output / "progress.png")
         plot_settings(outcome, output / "settings.png")
     text = summary(outcome, output)
@@ -204,9 +204,8 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
-    draft = path.with_name(f".{path.name}")
-    figure.savefig(draft, dpi=120, format="png")
-    draft.replace(path)
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from typing import Any
 
 # Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
 for _name, _value in (
@@ -16,6 +17,8 @@ for _name, _value in (
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402
+from ray.air.execution._internal.actor_manager import RayActorManager  # noqa: E402
+from ray.exceptions import OutOfMemoryError, RayActorError  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -43,3 +46,35 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+class _KilledForMemory(RayActorError):
+    """What Ray's memory monitor did to a worker, as the death of the actor that it was."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"OutOfMemoryError: {self.message}"
+
+
+@contextlib.contextmanager
+def memory_kills_one_trial() -> Iterator[None]:
+    """A worker that Ray kills when memory is low fails its trial alone.
+
+    Tune knows the death of an actor; of :class:`ray.exceptions.OutOfMemoryError` it says that it is unexpected, and the
+    whole search ends.
+    """
+    failed = RayActorManager._actor_task_failed
+
+    def _actor_task_failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:  # noqa: ANN401
+        if isinstance(exception, OutOfMemoryError):
+            exception = _KilledForMemory(str(exception))
+        failed(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = _actor_task_failed
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = failed

@@ -11,6 +11,7 @@ from ray import tune
 from recbole.config import Config
 
 from recbole_longinterest import caches, compat, quick_start
+from recbole_longinterest.plain_files import add_epoch, read_epochs
 from recbole_longinterest.search import records
 
 
@@ -57,7 +58,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
     setting = given["setting"]
     folder = records.folder_of(task.output, setting)
     records.begin(folder, setting, ray.get_runtime_context().get_node_id())
-    for epoch in records.read_epochs(folder):
+    for epoch in read_epochs(folder):
         tune.report(epoch)
     if records.read_end(folder)[0] != records.UNFINISHED:
         return
@@ -71,14 +72,14 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
 
 
 def _train(task: Task, setting: dict[str, Any], folder: Path) -> None:
-    earlier = records.read_epochs(folder)
+    earlier = read_epochs(folder)
     begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
     config = task.config(setting, folder)
     shared = task.datasets.get(dataset_key(config))
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         line = {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun}
-        records.add_epoch(folder, line)
+        add_epoch(folder, line)
         tune.report(line)
 
     quick_start.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)

@@ -32,7 +32,7 @@ def plain() -> Interaction:
     )
 
 
-def same(got: Any, expected: Interaction) -> None:
+def assert_same(got: Any, expected: Interaction) -> None:
     assert len(got) == len(expected) and set(got.columns) == set(expected.columns)
     for field in expected.columns:
         assert torch.equal(got[field], expected[field]) and got[field].dtype == expected[field].dtype, field
@@ -55,13 +55,13 @@ def test_index(rows: LogRows, plain: Interaction, index: Any) -> None:
     expected = plain[slice(index.start, index.stop)] if isinstance(index, range) else plain[index]
     got = rows[index]
     assert isinstance(got, LogRows)
-    same(got, expected)
+    assert_same(got, expected)
 
 
 def test_whole_and_in_pieces(rows: LogRows, plain: Interaction) -> None:
-    same(rows, plain)
-    same(rows.to("cpu"), plain)
-    same(cat_interactions([rows[:1], rows[1:]]), plain)
+    assert_same(rows, plain)
+    assert_same(rows.to("cpu"), plain)
+    assert_same(cat_interactions([rows[:1], rows[1:]]), plain)
     assert rows.item.tolist() == [2, 3, 5] and "item" in rows and "item_list" not in rows
     assert {name: values.tolist() for name, values in rows.numpy().items()}["length"] == [1, 2, 1]
 
@@ -70,12 +70,12 @@ def test_sort_and_shuffle_move_every_column(rows: LogRows, plain: Interaction) -
     for each in (rows, plain):
         each["own"] = torch.tensor([30, 10, 20])
         each.sort(by=["user", "own"])
-    same(rows, plain)
+    assert_same(rows, plain)
     torch.manual_seed(0)
     rows.shuffle()
     torch.manual_seed(0)
     plain.shuffle()
-    same(rows, plain)
+    assert_same(rows, plain)
 
 
 def test_columns_are_set_and_dropped_in_these_rows_alone(rows: LogRows) -> None:
@@ -96,7 +96,7 @@ def test_the_length_stops_at_the_limit_as_in_recboles_rows(rows: LogRows) -> Non
 
 def test_a_cache_gives_the_rows_back(rows: LogRows, plain: Interaction) -> None:
     rows["own"] = plain["own"] = torch.tensor([1, 2, 3])
-    same(LogRows.from_cache(rows.to_cache()), plain)
+    assert_same(LogRows.from_cache(rows.to_cache()), plain)
 
 
 @pytest.mark.parametrize(

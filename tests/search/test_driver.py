@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recbole_longinterest import quick_start
+from recbole_longinterest import cli, quick_start
 from recbole_longinterest.search import records
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
@@ -169,13 +170,20 @@ def test_a_plan_that_does_not_hold(
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-def command(plan: Any, output: Path, *more: str) -> list[str]:
+def arguments(plan: Any, output: Path, *more: str) -> list[str]:
     settings = [f"--{name}={value}" for name, value in plan.fixed.items()]
-    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code = start + "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
-    return [sys.executable, "-c", code, "tune", "--model", plan.model, "--dataset", "tiny", "--space", plan.space,
+    return ["tune", "--model", plan.model, "--dataset", "tiny", "--space", plan.space,
             "--trials", str(plan.trials), "--scheduler", "none", "--max-concurrent", "2", "--output", str(output),
             "--quiet", *settings, *more]  # fmt: skip
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command in a process of its own, with a Ray of its own."""
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def lines(output: Path) -> dict[str, list[int]]:
@@ -192,46 +200,99 @@ def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_search_that_was_stopped_goes_on(plan: Callable[..., Any], tmp_path: Path, how: int) -> None:
+def test_a_search_that_was_stopped_twice_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
     output, epochs = tmp_path / "out", 60
     long = plan(fixed={"epochs": epochs, "stopping_step": 100})
-    running = subprocess.Popen(command(long, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any(len(done) > 5 for done in lines(output).values()))
-    running.send_signal(how)
-    out, err = running.communicate(timeout=120)
-    before = lines(output)
-    assert any(len(done) < epochs for done in before.values())
-    if how == signal.SIGINT:
-        assert running.returncode == 130, err
-        assert "with --resume goes on" in out and "Traceback" not in err
-        assert "--resume" in (output / "summary.md").read_text()
-    time.sleep(2)  # its workers notice
+    before: dict[str, list[int]] = {}
+    for how, more in ((signal.SIGINT, []), (signal.SIGKILL, ["--resume"])):
+        done = sum(map(len, before.values()))
+        running = start(arguments(long, output, *more))
+        wait_for(lambda done=done: sum(map(len, lines(output).values())) > done + 5)
+        running.send_signal(how)
+        out, err = running.communicate(timeout=120)
+        if how == signal.SIGINT:
+            assert running.returncode == 130, err
+            assert "with --resume goes on" in out and "Traceback" not in err
+            assert "--resume" in (output / "summary.md").read_text()
+        time.sleep(2)  # its workers notice
+        assert_goes_on(before, before := lines(output))
+        assert sum(map(len, before.values())) < 3 * epochs
 
-    done = subprocess.run(command(long, output, "--resume"), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert cli.main(arguments(long, output, "--resume")) == 0
     after = lines(output)
     assert len(after) == 3
-    for name, numbers in after.items():
+    assert_goes_on(before, after)
+    for numbers in after.values():
         assert sorted(set(numbers)) == list(range(1, epochs + 1))
-        assert numbers[: len(before.get(name, []))] == before.get(name, [])
-        assert len(numbers) <= epochs + 1  # the epoch that ran when it was stopped, and no other, was run again
+        assert len(numbers) <= epochs + 2  # the epoch that ran at a stop, and no other, was run again
+
+
+def assert_goes_on(before: dict[str, list[int]], after: dict[str, list[int]]) -> None:
+    """What was done is still there."""
+    for name, numbers in before.items():
+        assert after[name][: len(numbers)] == numbers, name
 
 
 def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
+    from recbole_longinterest.search.driver import search
+
     output, epochs = tmp_path / "out", 60
-    long = plan(trials=2, fixed={"epochs": epochs, "stopping_step": 100})
-    running = subprocess.Popen(command(long, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any(len(done) > 3 for done in lines(output).values()))
-    workers = [p for p in psutil.Process(running.pid).children(recursive=True) if "ray::Impl" in " ".join(p.cmdline())]
-    assert workers
-    workers[0].kill()
-    _, err = running.communicate(timeout=400)
-    assert running.returncode == 0, err[-3000:]
-    trials = records.read_trials(output, bigger=True)
-    assert {trial.status for trial in trials} == {records.FINISHED}
-    assert all(len(trial.epochs) == epochs for trial in trials)
+    long = plan(trials=2, scheduler="none", fixed={"epochs": epochs, "stopping_step": 100})
+
+    def kill_a_worker() -> None:
+        wait_for(lambda: any(len(done) > 3 for done in lines(output).values()))
+        workers = [p for p in psutil.Process().children(recursive=True) if "ray::Impl" in " ".join(p.cmdline())]
+        next(worker for worker in workers if Path(worker.cwd()).is_relative_to(output)).kill()
+
+    with ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(kill_a_worker)
+        outcome = search(long, output, show_progress=False)
+        killer.result()
+    assert [trial.status for trial in outcome.trials] == [records.FINISHED] * 2
+    assert all(len(trial.epochs) == epochs for trial in outcome.trials)
+
+
+GREEDY = """
+import sys, time
+import numpy
+from recbole_longinterest import cli
+from recbole_longinterest.search import driver
+
+
+def greedy(given, task):
+    from recbole_longinterest.search.trial import run_trial
+
+    held = []
+    for _ in range(24 if given["setting"]["hidden_size"] == 16 else 0):
+        held.append(numpy.ones(2**26))  # half a GiB, which is 12 GiB in the end
+        time.sleep(0.1)
+    assert not held, "it was not killed"
+    run_trial(given, task)
+
+
+driver.run_trial = greedy
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_trial_that_ray_kills_for_memory_fails_and_the_search_goes_on(
+    plan: Callable[..., Any], tmp_path: Path, python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = pytest.importorskip("psutil").virtual_memory()
+    if memory.available < 6 * 2**30:
+        pytest.skip("too little memory to tell one process from the others")
+    limit = (memory.total - memory.available + 3 * 2**30) / memory.total
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{limit:.4f}")  # read by the Ray that the command starts
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    two = plan("hidden_size: {choice: [16, 8]}\n", fixed={"epochs": 2})
+    two.fixed.pop("hidden_size")
+    own = arguments(two, tmp_path / "out", "--search=grid", "--max-concurrent=1")
+    assert "killed for memory" in python(GREEDY, *own).stdout
+    good, bad = records.read_trials(tmp_path / "out", bigger=True)
+    assert (good.setting, good.status, len(good.epochs)) == ({"hidden_size": 8}, records.FINISHED, 2)
+    assert (bad.setting, bad.status) == ({"hidden_size": 16}, records.ERROR)
+    assert bad.reason == "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
 
 
 TWO_NODES = """

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.arguments import count
 from recbole_longinterest.data.prepare import amazon, movielens, steam, table_files
 from recbole_longinterest.data.prepare.dialect import Dialect
 from recbole_longinterest.data.prepare.events import Roles
@@ -133,18 +134,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-rating", type=float, metavar="R", help="drop events of a lower rating, or of none")
     parser.add_argument("--since", metavar="DATE", help="drop earlier events: 2020-01-31, with a time, or seconds; UTC")
     parser.add_argument("--until", metavar="DATE", help="drop later events; a day is kept to its end")
-    parser.add_argument("--users", type=_count, metavar="N", help="draw N users")
+    parser.add_argument("--users", type=count, metavar="N", help="draw N users")
     parser.add_argument("--seed", type=int, default=0, help="of that draw (default: 0)")
     parser.add_argument(
-        "--core", type=_count, default=0, metavar="K", help="events that every user and item has, iterated"
+        "--core", type=count, default=0, metavar="K", help="events that every user and item has, iterated"
     )
     parser.add_argument("--target-behavior", metavar="NAME", help="make it the target in the yaml file")
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
-    return int(text)
 
 
 def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:

@@ -92,7 +92,8 @@ def test_amazon_beauty_as_published_in_2014(prepare: Callable, tmp_path: Path) -
     assert [list(row.values()) for row in done.rows()] == log  # no column of ratings, and no review is there twice
     theirs = read_item_text(source / "amazon-beauty-5core-norating.item", "item_id", ["brand"])
     ours = read_item_text(done.folder / "raw.item", "item_id", ["brand"])
-    assert ours == {item: text for item, text in theirs.items() if item in {row[1] for row in log}}
+    catalogue = {row[1] for row in log}
+    assert ours == {item: text for item, text in theirs.items() if item in catalogue}
     assert done.report()["changed"] == {"events of data without any rating, which gets no column of ratings": len(log)}
 
 

@@ -1,0 +1,43 @@
+"""What a search and a comparison keep of a training, in files that stand whole or not at all."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Hand out a draft beside a file; it takes the file's place when it is done, and goes if it cannot be."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
+    """An epoch of the training of this folder was evaluated."""
+    with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(epoch) + "\n")
+
+
+def read_epochs(folder: Path) -> list[dict[str, float]]:
+    """A training's epochs in order; an epoch that was run again after a kill counts once, as it was the last time."""
+    file = folder / "epochs.jsonl"
+    found: dict[float, dict[str, float]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        try:
+            epoch = json.loads(line)
+        except ValueError:  # the line that a kill cut short
+            continue
+        found[epoch["epoch"]] = epoch
+    return [found[number] for number in sorted(found)]
