@@ -1,4 +1,4 @@
-"""RecBole's general recommenders on the rows of a comparison: they learn from the same events and rank the same targets.
+"""RecBole's general recommenders on the rows of a comparison: the same events to learn from, the same targets to rank.
 
 RecBole gives a general model rows of its own, masks what a user has had, and evaluates users in place of rows. Here it
 is run as a sequential model is, whose histories it does not read.
