@@ -97,8 +97,8 @@ class InterestNetwork(nn.Module):
                 nn.init.normal_(module.weight, std=scale)
                 if module.padding_idx is not None:
                     nn.init.zeros_(module.weight[module.padding_idx])
-        for levels in self.fusion.levels.values():
-            nn.init.zeros_(levels.weight)
+        for weight in self.fusion.levels.parameters():
+            nn.init.zeros_(weight)
         if self.item_encoder.text_projection is not None:
             nn.init.normal_(self.item_encoder.text_projection.weight, std=scale)
 
