@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recbole_longinterest.exported import ExportError
-from recbole_longinterest.model.layers import EncoderState, RunningAttention
+from recbole_longinterest.model.layers import RunningAttention
 from recbole_longinterest.model.levels import TIME_GAP_EDGES, rating_edges
 from recbole_longinterest.model.network import InterestNetwork
 from recbole_longinterest.packages import require
@@ -225,14 +225,13 @@ class OnnxEngine:
                 ) from error
 
         self._step, self._scores = session(STEP), session(SCORES)
+        self._step_outputs = [output.name for output in self._step.get_outputs()]
 
-    def step(
-        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
-    ) -> tuple[Tensor, EncoderState]:
-        """As :meth:`recbole_longinterest.recommender.Recommender.step`."""
-        feed = {**values, "item": items, "recurrent": state.recurrent.numpy(), "sums": state.sums.numpy()}
-        interest, recurrent, sums = self._step.run(None, feed)
-        return torch.from_numpy(interest), EncoderState(torch.from_numpy(recurrent), torch.from_numpy(sums))
+    def step(self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """As :meth:`recbole_longinterest.recommender.Recommender.raw_step`, in arrays."""
+        feed = {**values, "item": items, "recurrent": np.asarray(state[0]), "sums": np.asarray(state[1])}
+        interest, *after = self._step.run(self._step_outputs, feed)
+        return interest, after
 
     def scores_of(self, interest: Tensor) -> Tensor:
         """As :meth:`recbole_longinterest.recommender.Recommender.scores_of`."""

@@ -174,12 +174,17 @@ class Recommender:
         Returns:
             Interest vectors, [B, D], and the state after the event.
         """
+        interest, after = self.raw_step(items, values, state)
+        return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
+
+    def raw_step(self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """:meth:`step` in what the engine computes with, tensors or arrays: an event alone has no time to convert."""
         if self._onnx is not None:
             return self._onnx.step(items, values, state)
         with torch.inference_mode():
             sides = {name: torch.from_numpy(value).unsqueeze(1) for name, value in values.items()}
             item_seq = torch.from_numpy(items).unsqueeze(1)
-            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, state)
+            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, EncoderState(*state))
 
     @torch.no_grad()
     def scores_of(self, interest: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class InterestState:
         seen: internal ids of the items of the events.
     """
 
-    __slots__ = ("encoder", "events", "interest", "last_time", "recommender", "seen")
+    __slots__ = ("_encoder", "_interest", "events", "last_time", "recommender", "seen")
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class InterestState:
         seen: set[int] | None = None,
     ) -> None:
         self.recommender = recommender
-        self.encoder = encoder  # of a batch of one
-        self.interest = interest  # [1, D]
+        self._encoder: Any = encoder  # of a batch of one, as the engine has it
+        self._interest: Any = interest
         self.last_time = last_time
         self.events = events
         self.seen = seen if seen is not None else set()
@@ -76,6 +76,16 @@ class InterestState:
         interest = torch.zeros(1, recommender.items.shape[1])
         return cls(recommender, recommender.network.interest_encoder.start(1), interest)
 
+    @property
+    def interest(self) -> Tensor:
+        """The interest vector, [1, D]; zeros before the first event."""
+        return torch.as_tensor(self._interest)
+
+    @property
+    def encoder(self) -> EncoderState:
+        """What the network keeps of the events."""
+        return EncoderState(*map(torch.as_tensor, self._encoder))
+
     def update(self, event: Any) -> bool:  # noqa: ANN401
         """Take one event in.
 
@@ -92,7 +102,8 @@ class InterestState:
         if accepted is None:
             return False
         parsed, item, time = accepted
-        interest, encoder = self.recommender.step(np.array([item]), _values([self], [parsed], [time]), self.encoder)
+        values = _values([self], [parsed], [time])
+        interest, encoder = self.recommender.raw_step(np.array([item]), values, self._encoder)
         self.follow(item, time, interest, encoder)
         return True
 
@@ -114,9 +125,9 @@ class InterestState:
             )
         return parsed, item, time
 
-    def follow(self, item: int, time: float, interest: Tensor, encoder: EncoderState) -> None:
+    def follow(self, item: int, time: float, interest: Any, encoder: Any) -> None:  # noqa: ANN401
         """Be what the network's step made of an event."""
-        self.interest, self.encoder = interest, encoder
+        self._interest, self._encoder = interest, encoder
         self.last_time = time
         self.events += 1
         self.seen.add(item)
@@ -266,8 +277,8 @@ def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[
         encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
     for place, i in enumerate(order):
         row, state = slice(place, place + 1), states[i]
-        state.encoder = EncoderState(*(part[row].clone() for part in encoder))
-        state.interest = interest[row].clone()
+        state._encoder = EncoderState(*(part[row].clone() for part in encoder))
+        state._interest = interest[row].clone()
         state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
         state.seen = set(histories[i].item_seq.tolist())
     return states
