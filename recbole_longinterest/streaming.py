@@ -88,7 +88,38 @@ class InterestState:
         Raises:
             ValueError: for what is no event, or one that is earlier than the last; the state stays as it was.
         """
-        return update_states([self], [event])[0]
+        accepted = self.accept(event)
+        if accepted is None:
+            return False
+        parsed, item, time = accepted
+        interest, encoder = self.recommender.step(np.array([item]), _values([self], [parsed], [time]), self.encoder)
+        self.follow(item, time, interest, encoder)
+        return True
+
+    def accept(self, event: Any) -> tuple[Event, int, float] | None:  # noqa: ANN401
+        """The event, its item's internal id and its time (NaN for none); None for an unknown item.
+
+        Raises:
+            ValueError: as :meth:`update`.
+        """
+        parsed = as_event(event)
+        item = self.recommender.item_id(parsed.item)
+        if not item:
+            return None
+        time = number_of(parsed.time, "time")
+        if time < self.last_time:
+            raise ValueError(
+                f"Events must come in the order of their times: {parsed} is earlier than the user's last event "
+                f"at {self.last_time:.0f}. Make the state again from all events, in order."
+            )
+        return parsed, item, time
+
+    def follow(self, item: int, time: float, interest: Tensor, encoder: EncoderState) -> None:
+        """Be what the network's step made of an event."""
+        self.interest, self.encoder = interest, encoder
+        self.last_time = time
+        self.events += 1
+        self.seen.add(item)
 
     def recommend(self, k: int = 10, exclude_seen: bool = True) -> Recommendation:
         """The ``k`` best items now.
@@ -179,45 +210,29 @@ def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> lis
     recommender = states[0].recommender
     if any(state.recommender is not recommender for state in states) or len(set(map(id, states))) < len(states):
         raise ValueError("States that are updated together must be of one Recommender, each of them once.")
-    parsed = [as_event(event) for event in events]
-    ids = [recommender.item_id(event.item) for event in parsed]
-    taken = [row for row, item in enumerate(ids) if item]
-    if not taken:
-        return [False] * len(states)
-    times = [number_of(parsed[row].time, "time") for row in taken]
-    for row, time in zip(taken, times, strict=True):
-        if time < states[row].last_time:
-            raise ValueError(
-                f"Events must come in the order of their times: {parsed[row]} is earlier than the user's last event "
-                f"at {states[row].last_time:.0f}. Make the state again from all events, in order."
-            )
-    chosen = [states[row] for row in taken]
-    values = _values(recommender, [parsed[row] for row in taken], times, chosen)
-    encoder = chosen[0].encoder
-    if len(chosen) > 1:
-        encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
-    interest, encoder = recommender.step(np.array([ids[row] for row in taken]), values, encoder)
-    apart = [interest], [encoder.recurrent], [encoder.sums]
-    if len(chosen) > 1:
-        apart = tuple(part.split(1) for part in (interest, *encoder))
-    for row, state, time, vector, recurrent, sums in zip(taken, chosen, times, *apart, strict=True):
-        state.interest, state.encoder = vector, EncoderState(recurrent, sums)
-        state.last_time = time
-        state.events += 1
-        state.seen.add(ids[row])
-    return [bool(item) for item in ids]
+    accepted = [state.accept(event) for state, event in zip(states, events, strict=True)]
+    chosen = [state for state, found in zip(states, accepted, strict=True) if found is not None]
+    if chosen:
+        parsed, ids, times = zip(*(found for found in accepted if found is not None), strict=True)
+        carried = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
+        interest, encoder = recommender.step(np.array(ids), _values(chosen, parsed, times), carried)
+        apart = (part.split(1) for part in (interest, *encoder))
+        for state, item, time, vector, recurrent, sums in zip(chosen, ids, times, *apart, strict=True):
+            state.follow(item, time, vector, EncoderState(recurrent, sums))
+    return [found is not None for found in accepted]
 
 
 def _values(
-    recommender: "Recommender", events: Sequence[Event], times: Sequence[float], states: Sequence[InterestState]
+    states: Sequence[InterestState], events: Sequence[Event], times: Sequence[float]
 ) -> dict[str, NDArray[Any]]:
     """Side values of one event a user, [B] each."""
-    reader, values = recommender.reader, {}
+    recommender, values = states[0].recommender, {}
     for name in recommender.sides:
         if name == "rating":
-            values[name] = reader.ratings(np.array([number_of(event.rating, "rating") for event in events]))
+            raw = np.array([number_of(event.rating, "rating") for event in events])
+            values[name] = recommender.reader.ratings(raw)
         elif name == "behavior":
-            values[name] = np.array([reader.behavior(event.behavior) for event in events])
+            values[name] = np.array([recommender.reader.behavior(event.behavior) for event in events])
         else:  # NaN before the first
             gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
             values[name] = np.array(gaps, dtype=np.float32)

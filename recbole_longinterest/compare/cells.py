@@ -23,7 +23,7 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_longinterest import compat, quick_start
-from recbole_longinterest.compare import data, models, slices
+from recbole_longinterest.compare import data, general, models, slices
 from recbole_longinterest.compare.manifest import manifest, peak_memory_mb
 from recbole_longinterest.compare.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.compare.recorder import Recorder
@@ -70,8 +70,12 @@ class Cell:
         """RecBole's config, whose files go into the folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
         models.register()
+        pairs = general.is_general(self.model)
+        settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
         with compat.command_line(()):
-            config = quick_start.make_config(self.model, self.dataset, (), {**self.settings, **own})
+            config = quick_start.make_config(self.model, self.dataset, (), settings)
+        if pairs:
+            general.as_sequential(config)
         if config["eval_step"] < 1 or config["nproc"] not in (None, 1):
             raise ValueError("A comparison chooses the epoch on the validation data in one process: eval_step, nproc.")
         if "selected_features" in config and "item" not in (config["load_col"] or {}):
@@ -191,7 +195,8 @@ def _watch_build(dataset: Any, cell: Cell, expected: data.Fingerprint | None) ->
         found = data.fingerprint(dataset, parts)
         if expected is not None:
             expected.check(found, cell.dataset, cell.name)
-        return list(parts)
+        train = general.with_first_events(parts[0]) if general.is_general(cell.model) else parts[0]
+        return [train, *parts[1:]]
 
     dataset.build = build
     return parts

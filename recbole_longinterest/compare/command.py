@@ -7,8 +7,8 @@ from typing import Any
 from recbole_longinterest.arguments import add_long_work, count
 
 DESCRIPTION = (
-    "Compare RecBole's sequential models on the same rows: seeds, both protocols, slices, significance. The settings "
-    "of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults."
+    "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, significance. "
+    "The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults."
 )
 EPILOG = (
     "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
@@ -27,7 +27,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         "--models",
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
-        help="RecBole's sequential models, and Pop, Markov, SASRec+text, LongInterest-ID, MODEL@WINDOW "
+        help="RecBole's sequential and general models, and Pop, Markov, SASRec+text, LongInterest-ID, MODEL@WINDOW "
         "(default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")

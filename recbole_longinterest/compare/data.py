@@ -57,19 +57,12 @@ def make_dataset(config: Any, change: str = "") -> Any:  # noqa: ANN401 - RecBol
     """The data set of a config, with the catalogue of the log, whatever item features a model loads.
 
     Args:
-        config: RecBole's config of a sequential model.
+        config: RecBole's config of a sequential model, or of one that is run as such.
         change: "" or one of ``CHANGES``: the control of an ablation.
 
     Raises:
-        ValueError: for a model that is not sequential, or a change that the data does not allow.
+        ValueError: for a change that the data does not allow.
     """
-    from recbole.utils import ModelType
-
-    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL:
-        raise ValueError(
-            f"{config['model']} is no sequential model: RecBole gives it other rows and masks seen items. "
-            "Pop and Markov are this command's own; leave the others out."
-        )
     kind: Any = caches.dataset_class(config)
 
     class SameCatalogue(kind):

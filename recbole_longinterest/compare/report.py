@@ -201,8 +201,8 @@ def _how_made(studies: Sequence[Study]) -> list[Part]:
     untuned = sorted({f"{row.name} on {study.dataset}" for study, row, _ in results if row.source == PUBLISHED})
     lines = [f"Not tuned, at the model's own defaults: {', '.join(untuned)}."] if untuned else []
     lines.append(
-        "Pop and Markov are this command's own, over the same rows: RecBole's Pop is no sequential model, is given "
-        "other rows and masks seen items."
+        "Pop and Markov are this command's own. RecBole's general models learn from the same events and rank the "
+        "same rows as its sequential ones."
     )
     if results:
         manifests = [result["manifest"] for _, _, result in results]

@@ -297,17 +297,14 @@ class FlatSequentialDataset(SequentialDataset):
         return restore(gather_windows(self.event_log[field], rows.position.long() - length, length, width))
 
     def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> Any:  # noqa: ANN401
-        """RecBole's sparse user-item matrix of the rows and of each user's first event."""
+        """RecBole's sparse user-item matrix of the rows and of each user's first event, once."""
         if not isinstance(self.inter_feat, LogRows):
             return super().inter_matrix(form, value_field)
-        first = self.inter_feat[self.item_list_length_field] == 1
-        opening = self.inter_feat.position[first].long() - 1
-        fields = [self.iid_field] + ([value_field] if value_field else [])
-        data = {self.uid_field: torch.cat([self.inter_feat[self.uid_field], self.inter_feat[self.uid_field][first]])}
-        for field in fields:
-            log = self.event_log[getattr(self, f"{field}_list_field")]
-            data[field] = torch.cat([self.inter_feat[field], restore(log[opening])])
-        return self._create_sparse_matrix(Interaction(data), self.uid_field, self.iid_field, form, value_field)
+        rows, length = self.inter_feat, self.inter_feat.whole_length()
+        if (length > 0).all():  # else the first events are among the rows
+            opening = rows.position[length == 1].long() - 1
+            rows = rows.after(opening)
+        return self._create_sparse_matrix(rows, self.uid_field, self.iid_field, form, value_field)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
         """Make an attribute again that a data set cache holds as plain data; see :mod:`recbole_longinterest.caches`."""

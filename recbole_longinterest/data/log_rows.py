@@ -56,6 +56,12 @@ class LogRows(Interaction):
         """Events before each row, all of them, int64 [n_rows]."""
         return self.position.long() - self.history_start()
 
+    def after(self, position: Tensor) -> "LogRows":
+        """Rows at these positions of the log, int64 [n], and then these rows; columns set later are left out."""
+        rows = LogRows(self.interaction.log, torch.cat([position, self.position.long()]), *self._place)
+        rows.limit, rows.histories = self.limit, self.histories
+        return rows
+
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - RecBole's signature
         """A column by name; else the rows of an index, a slice, a list or a mask."""
         if isinstance(index, str):

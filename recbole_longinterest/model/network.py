@@ -88,12 +88,17 @@ class InterestNetwork(nn.Module):
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
-        """Embeddings and text projection start small, whatever the catalogue's size; the rest as torch has it."""
+        """Embeddings and text projection start small, whatever the catalogue's size; the rest as torch has it.
+
+        Side features start at zero, all levels alike: an event is its item until the data tells its levels apart.
+        """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=scale)
                 if module.padding_idx is not None:
                     nn.init.zeros_(module.weight[module.padding_idx])
+        for weight in self.fusion.levels.parameters():
+            nn.init.zeros_(weight)
         if self.item_encoder.text_projection is not None:
             nn.init.normal_(self.item_encoder.text_projection.weight, std=scale)
 

@@ -109,7 +109,7 @@ def search(
     """
     output = output.resolve()
     space = read_space(Path(plan.space))
-    config = _config(plan)
+    config = _config(plan, space)
     settings = _settings(plan, space, config)
     _keep_plan(plan, output, resume)
     fixed = _fixed(plan, config)
@@ -135,9 +135,13 @@ def search(
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def _config(plan: Plan) -> Config:
+def _config(plan: Plan, space: Space) -> Config:
+    compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
+    if any(len(parameter.values) > 1 or parameter.when for parameter in compared):
+        raise ValueError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
     with compat.command_line(()):
-        config = quick_start.make_config(plan.model, plan.dataset, (), plan.fixed)
+        metric = {parameter.name: parameter.values[0] for parameter in compared}
+        config = quick_start.make_config(plan.model, plan.dataset, (), {**metric, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:

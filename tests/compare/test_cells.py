@@ -9,7 +9,7 @@ import pytest
 from recbole_longinterest import compat, quick_start
 from recbole_longinterest.compare import cells, slices
 from recbole_longinterest.compare.cells import Cell, rows_file, run_cell
-from recbole_longinterest.compare.data import DataMismatch, Fingerprint
+from recbole_longinterest.compare.data import DataMismatch, Fingerprint, make_dataset
 from tests.conftest import synthetic_inter
 
 
@@ -146,3 +146,32 @@ def test_a_killed_cell_goes_on(cell: Callable[..., Cell], monkeypatch: pytest.Mo
 def test_features_come_from_the_column_of_classes(cell: Callable[..., Cell]) -> None:
     config = cell("SASRecF").config()
     assert config["selected_features"] == ["class"] and config["load_col"]["item"] == ["item_id", "class"]
+
+
+@pytest.mark.parametrize("name", ["BPR", "EASE"])
+def test_a_general_model_runs_on_the_same_rows(cell: Callable[..., Cell], name: str) -> None:
+    result = cell(name, run=True).result()
+    assert result is not None and result["status"] == cells.FINISHED
+    assert result["data"] == cell("GRU4Rec", run=True).result()["data"]
+    assert (result["epochs"] == 1) or name == "BPR"
+
+
+def test_a_general_model_learns_from_first_events_too(cell: Callable[..., Cell]) -> None:
+    own = cell("ItemKNN")
+    config = own.config()
+    dataset = make_dataset(config)
+    parts = cells._watch_build(dataset, own, None)
+    train = dataset.build()[0]
+    pairs = list(zip(train.inter_feat["user_id"].tolist(), train.inter_feat["item_id"].tolist(), strict=True))
+    log: dict[str, list[str]] = {}
+    for line in synthetic_inter().splitlines()[1:]:
+        user, item, *_ = line.split("\t")
+        log.setdefault(user, []).append(item)
+    expected = [
+        (dataset.token2id("user_id", user), dataset.token2id("item_id", item))
+        for user, items in log.items()
+        for item in (items[:-2] if len(items) > 3 else items[:-1])
+    ]
+    assert sorted(pairs) == sorted(expected)
+    assert len(parts[0]) == len(pairs) - len(log)
+    assert train.inter_matrix().sum() == len(pairs)

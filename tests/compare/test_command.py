@@ -26,16 +26,16 @@ def arguments(write_dataset: Callable[..., Path], tmp_path: Path) -> list[str]:
 def test_cells_run_and_are_not_run_again(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = ["--models=GRU4Rec,Pop", "--once=NoSuchModel,BPR", "--hidden_size=8", "--embedding_size=8"]
+    models = ["--models=GRU4Rec,Pop", "--once=NoSuchModel,FM", "--hidden_size=8", "--embedding_size=8"]
     assert cli.main([*arguments, *models]) == 0
     out = capsys.readouterr().out
     assert "NoSuchModel, seed 2020: There is no model 'NoSuchModel'" in out
-    assert "BPR, seed 2020: BPR is no sequential model" in out
+    assert "FM, seed 2020: FM reads more than who had what when (context)" in out
     files = {path.parent.name.split("-")[0]: path for path in (tmp_path / "out").rglob("result.json")}
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
     assert {name: result["status"] for name, result in results.items()} == {
         **{"GRU4Rec": "finished", "Pop": "finished"},
-        **{"NoSuchModel": "failed", "BPR": "failed"},
+        **{"NoSuchModel": "failed", "FM": "failed"},
     }
     assert results["GRU4Rec"]["peak_memory_mb"] > 100
     assert {"results.csv", "per_user.parquet", "summary.md", "summary.html", "table.tex", "means-tiny.png"} <= {

@@ -38,9 +38,14 @@ def test_another_order_is_refused(cell: Callable[..., Cell]) -> None:
         exact.check(coarse, "tiny", "GRU4Rec")
 
 
-def test_a_model_that_is_not_sequential_is_refused(cell: Callable[..., Cell]) -> None:
-    with pytest.raises(ValueError, match="BPR is no sequential model"):
-        print_of(cell("BPR", exact_order=None))
+def test_a_model_that_reads_features_is_refused(cell: Callable[..., Cell]) -> None:
+    with pytest.raises(ValueError, match="FM reads more than who had what when"):
+        print_of(cell("FM"))
+
+
+@pytest.mark.parametrize("model", ["BPR", "LightGCN", "EASE"])
+def test_a_general_model_is_given_the_same_rows(cell: Callable[..., Cell], model: str) -> None:
+    assert print_of(cell(model)) == print_of(cell("LongInterest"))
 
 
 def test_random_text_has_the_size_and_spread_of_the_real_and_nothing_else(cell: Callable[..., Cell]) -> None:

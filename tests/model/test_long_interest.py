@@ -21,6 +21,8 @@ def build(config: Config) -> tuple[LongInterest, Any, Any, Any]:
     train, valid, test = data_preparation(config, create_dataset(config))
     init_seed(config["seed"], True)
     model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    for levels in model.fusion.levels.values():  # which start alike, so that a change of one would not show
+        torch.nn.init.normal_(levels.weight, std=0.1)
     return model, train, valid, test
 
 
@@ -151,6 +153,13 @@ def test_every_parameter_gets_a_gradient(small_config: Callable[..., Config]) ->
         if name == "item_encoder.no_text":  # every item has a text here
             continue
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_side_features_start_alike_and_items_do_not(small_config: Callable[..., Config]) -> None:
+    model, _, _, _ = build(small_config())
+    model._init_item_weights(0.02)
+    assert all((levels.weight == 0).all() for levels in model.fusion.levels.values())
+    assert model.item_encoder.id_embedding.weight[1:].std().item() == pytest.approx(0.02, rel=0.3)
 
 
 def test_wrong_options_are_told_all_at_once(small_config: Callable[..., Config]) -> None:

@@ -73,12 +73,10 @@ def test_sampled_softmax_estimates_the_whole_without_bias() -> None:
     wanted = logits.gather(1, target.unsqueeze(1))
     torch.manual_seed(0)
     with torch.no_grad():
-        one_each = [
-            torch.stack([
-                sampled_softmax(interest[row : row + 1], items, target[row : row + 1], candidates, 8) for row in range(6)
-            ])
-            for _ in range(3000)
-        ]  # [times, T]: exp(loss) is the partition sum over the target's part
+        one_each = []  # [times, T]: exp(loss) is the partition sum over the target's part
+        for _ in range(3000):
+            rows = [(interest[row : row + 1], target[row : row + 1]) for row in range(6)]
+            one_each.append(torch.stack([sampled_softmax(one, items, its, candidates, 8) for one, its in rows]))
         estimates = torch.stack(one_each).exp().mean(dim=0)
         expected = (whole.logsumexp(dim=1) - wanted.squeeze(1)).exp()
     assert torch.allclose(estimates, expected, rtol=0.03)

@@ -146,6 +146,7 @@ def test_data_and_texts_are_made_once(
     [
         ("lerning_rate: {uniform: [0, 1]}\n", {}, "GRU4Rec has no setting lerning_rate"),
         ("embedding_size: {choice: [8]}\n", {}, "embedding_size is searched by .* and given as 8"),
+        ("valid_metric: {choice: [MRR@10, NDCG@10]}\n", {}, "compared by one valid_metric"),
         ("learning_rate: {uniform: [0, 1]}\n", {"search": "grid"}, "a grid has no uniform"),
         ("learning_rate: 0.1\n", {"fixed": {"eval_step": 0}}, "eval_step must be at least 1"),
         ("learning_rate: 0.1\n", {"fixed": {"nproc": 2}}, "A trial is one process"),
@@ -339,3 +340,12 @@ def test_two_nodes_and_one_dies(plan: Callable[..., Any], tmp_path: Path, python
 def test_the_command_is_silent_about_ray_until_used() -> None:
     code = "import sys; from recbole_longinterest import cli; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0
+
+
+def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:
+    from recbole_longinterest.search.driver import _config
+    from recbole_longinterest.search.space import read_space
+
+    given = plan("valid_metric: Recall@10\nlearning_rate: {uniform: [0.1, 0.2]}\n")
+    del given.fixed["valid_metric"]
+    assert _config(given, read_space(Path(given.space)))["valid_metric"] == "Recall@10"
