@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tes
 # ray.init() joins the last cluster that was started below this folder, which may be another test's, or dead.
 os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r")  # short: sockets have paths of 107 characters at most
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -19,11 +20,13 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+RAY_FOLDER = os.environ["RAY_TMPDIR"]
 
 # Where nothing may write bytecode, each of the many processes started here compiles torch and Ray: 5 seconds of a core.
 BYTECODE = tempfile.mkdtemp(prefix="pyc") if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") else None
 if BYTECODE:
     os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
+ENDED_LAST = contextlib.ExitStack()
 
 
 class FakeEncoder:
@@ -65,9 +68,21 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         yield
 
 
+@pytest.fixture
+def one_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local Ray that all tests of this process share: its start takes longer than most of them."""
+    from recbole_longinterest.search.session import ray, ray_session
+
+    if not ray.is_initialized():
+        monkeypatch.setenv("RAY_TMPDIR", RAY_FOLDER)
+        monkeypatch.setenv("RAY_worker_niceness", "0")
+        ENDED_LAST.enter_context(ray_session(None))
+
+
 def pytest_unconfigure() -> None:
-    """What Ray left, and the bytecode; the workers have ended by now."""
-    for folder in (os.environ["RAY_TMPDIR"], BYTECODE):
+    """The Ray and what it left, and the bytecode; the workers have ended by now."""
+    ENDED_LAST.close()
+    for folder in (RAY_FOLDER, BYTECODE):
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from recbole_longinterest import processes
 from tests import compat_checks
 from tests.compat_checks import CHECKS, tiny
 from tests.conftest import synthetic_inter
@@ -138,58 +139,38 @@ def test_after_import_calls_back_once_the_module_has_run(tmp_path: Path, monkeyp
     assert late_module.value == 1
 
 
-NPROC = """
-import socket
-import recbole_longinterest
-from recbole.quick_start import run
-
-if __name__ == "__main__":
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    settings = {"data_path": "data", "epochs": 1, "embedding_size": 8, "state": "ERROR", "gpu_id": "",
-                "eval_batch_size": 100, "show_progress": False}
-    print("RESULT", *run("BPR", "tiny", config_dict=settings, nproc=2, port=port)["test_result"])
-"""
-
-
 @pytest.mark.slow
-def test_two_processes_without_gpu(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
-    write_dataset("tiny", synthetic_inter())
-    (tmp_path / "main.py").write_text(NPROC)
-    done = subprocess.run(
-        [sys.executable, "main.py"], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert "RESULT recall@10 " in done.stdout, done.stderr[-3000:]
+def test_two_processes_without_gpu(write_dataset: Callable[..., Path]) -> None:
+    from recbole.quick_start import run
+
+    import recbole_longinterest  # noqa: F401 - registers
+
+    settings = {"data_path": str(write_dataset("tiny", synthetic_inter())), "epochs": 1, "embedding_size": 8}
+    settings |= {"eval_batch_size": 100, "state": "ERROR", "gpu_id": "", "show_progress": False}
+    result = run("BPR", "tiny", config_dict=settings, nproc=2, port=str(processes._free_port()))
+    assert "recall@10" in result["test_result"]
     assert len(list(Path("saved").glob("BPR-*.pth"))) == 1  # both ranks know one checkpoint
 
 
-TRIAL = """
-import os, recbole_longinterest, ray
-from ray import tune
-from recbole.quick_start import objective_function
-
-here = os.getcwd()
-def trial(setting):
-    os.chdir(here)
-    return objective_function(setting | {"data_path": here + "/data", "checkpoint_dir": here + "/saved"}, None)
-
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-space = {"model": "BPR", "dataset": "tiny", "epochs": 3, "embedding_size": 8, "state": "ERROR", "learning_rate": 0.01,
-         "show_progress": False}
-results = tune.Tuner(trial, param_space=space, tune_config=tune.TuneConfig(metric="mrr@10", mode="max")).fit()
-frame = results[0].metrics_dataframe
-print("EPOCHS", frame["epoch"].tolist()[:3], "BEST", results[0].metrics["mrr@10"] == frame["mrr@10"].max())
-last = results[0].metrics
-print("VALID", all(last[name] == value for name, value in last["best_valid_result"].items()))
-"""
-
-
 @pytest.mark.slow
-def test_a_ray_trial_reports_validation_every_epoch(
-    write_dataset: Callable[..., Path], python: Callable[..., Any]
-) -> None:
-    write_dataset("tiny", synthetic_inter())
-    out = python(TRIAL).stdout
-    assert "EPOCHS [0, 1, 2] BEST True" in out
-    assert "VALID True" in out
+@pytest.mark.usefixtures("one_ray")
+def test_a_ray_trial_reports_validation_every_epoch(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    from ray import tune
+    from ray.tune.logger import JsonLoggerCallback
+    from recbole.quick_start import objective_function
+
+    space = {"model": "BPR", "dataset": "tiny", "epochs": 3, "embedding_size": 8, "state": "ERROR"}
+    space |= {"learning_rate": 0.01, "show_progress": False, "checkpoint_dir": str(tmp_path / "saved")}
+    space |= {"data_path": str(write_dataset("tiny", synthetic_inter()))}
+    here = str(tmp_path)
+
+    def trial(setting: dict[str, Any]) -> Any:
+        os.chdir(here)
+        return objective_function(setting, None)
+
+    best = tune.TuneConfig(metric="mrr@10", mode="max")
+    storage = tune.RunConfig(storage_path=str(tmp_path / "ray"), verbose=0, callbacks=[JsonLoggerCallback()])
+    (result,) = tune.Tuner(trial, param_space=space, tune_config=best, run_config=storage).fit()
+    frame, last = result.metrics_dataframe, result.metrics
+    assert frame["epoch"].tolist()[:3] == [0, 1, 2] and last["mrr@10"] == frame["mrr@10"].max()
+    assert last["best_valid_result"].items() <= last.items()

@@ -1,4 +1,4 @@
-"""Searches on a small data set, in a Ray of their own; those that are killed run as a user's command."""
+"""Searches on a small data set, in one Ray; those that are killed run as a user's command."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,16 +27,6 @@ FIXED: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One local Ray for the searches in this process."""
-    from recbole_longinterest.search.session import ray_session
-
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
-    with ray_session(None):
-        yield
-
-
 @pytest.fixture
 def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., Any]:
     """Plan of a search over GRU4Rec; the space is a text."""
@@ -54,6 +44,7 @@ def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., An
     return make
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path) -> None:
     from recbole_longinterest.search.driver import search
     from recbole_longinterest.search.report import write_report
@@ -92,6 +83,7 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
     assert len(more.trials) == 5 and {trial.name for trial in outcome.trials} < {trial.name for trial in more.trials}
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
     from recbole_longinterest.search.driver import search
     from recbole_longinterest.search.report import write_report
@@ -111,6 +103,7 @@ def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any],
     assert "Failed:" in summary and "attention heads" in summary
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_optuna_learns_and_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
     from recbole_longinterest.search.driver import search
 
@@ -123,6 +116,7 @@ def test_optuna_learns_and_goes_on(plan: Callable[..., Any], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("length", [3, 6])
+@pytest.mark.usefixtures("one_ray")
 def test_data_and_texts_are_made_once(
     plan: Callable[..., Any], tmp_path: Path, fake_encoder: FakeEncoder, length: int
 ) -> None:
@@ -201,6 +195,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_a_search_that_was_stopped_twice_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
     output, epochs = tmp_path / "out", 60
     long = plan(fixed={"epochs": epochs, "stopping_step": 100})
@@ -234,6 +229,7 @@ def assert_goes_on(before: dict[str, list[int]], after: dict[str, list[int]]) ->
         assert after[name][: len(numbers)] == numbers, name
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
     from recbole_longinterest.search.driver import search

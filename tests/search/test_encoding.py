@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_longinterest import cli
+from recbole_longinterest.search.session import ray
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from tests.conftest import synthetic_inter, synthetic_item
@@ -14,6 +15,7 @@ from tests.conftest import synthetic_inter, synthetic_item
 
 @pytest.mark.slow
 @pytest.mark.integration
+@pytest.mark.usefixtures("one_ray")
 def test_ray_fills_the_same_cache_with_equal_vectors(
     write_dataset: Callable[..., Path],
     tmp_path: Path,
@@ -42,5 +44,6 @@ def test_ray_fills_the_same_cache_with_equal_vectors(
 def test_no_cluster_at_the_address(write_dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     root = write_dataset("tiny", synthetic_inter(), synthetic_item())
     command = ["encode", "--dataset", "tiny", f"--data_path={root}", "--text_fields=['title']"]
+    ray.shutdown()  # the Ray that tests share would be taken
     assert cli.main([*command, "--ray", "--address", "nowhere"]) == 2
     assert "Ray cannot be had at nowhere" in capsys.readouterr().err

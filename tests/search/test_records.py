@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from recbole_longinterest.plain_files import add_epoch
 from recbole_longinterest.search import records
 
 
@@ -11,7 +12,7 @@ def trial(output: Path, number: int, scores: list[float], status: str = records.
     folder = records.folder_of(output, {"n": number})
     records.begin(folder, {"n": number}, "node")
     for epoch, score in enumerate(scores, 1):
-        records.add_epoch(folder, {"epoch": epoch, "valid_score": score, "seconds": float(epoch)})
+        add_epoch(folder, {"epoch": epoch, "valid_score": score, "seconds": float(epoch)})
     (folder / "model.pth").touch()
     (folder / "model.pth.last").touch()
     if status != records.UNFINISHED:
@@ -35,14 +36,6 @@ def test_losers_lose_their_checkpoints(tmp_path: Path) -> None:
     records.prune(records.read_trials(tmp_path, bigger=True))
     assert not list(lost.glob("*.pth*"))
     assert len(list(won.glob("*.pth*"))) == len(list(running.glob("*.pth*"))) == 2
-
-
-def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path) -> None:
-    folder = trial(tmp_path, 0, [0.1, 0.2], records.UNFINISHED)
-    records.add_epoch(folder, {"epoch": 2, "valid_score": 0.25, "seconds": 3.0})
-    with (folder / "epochs.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "val')
-    assert [epoch["valid_score"] for epoch in records.read_epochs(folder)] == [0.1, 0.25]
 
 
 def test_the_first_end_counts_and_a_failure_can_be_forgotten(tmp_path: Path) -> None:

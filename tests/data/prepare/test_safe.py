@@ -1,5 +1,6 @@
 """Whatever a text or an id holds: RecBole loads the file, and both readers return the same strings."""
 
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_the_words_are_pandas_own() -> None:
     assert set(STR_NA_VALUES) == MISSING_WORDS
 
 
+@functools.cache
+def pop_config() -> Config:
+    """Made once: reading its settings takes longer than reading a small data set."""
+    return Config("Pop", "x", config_dict={"load_col": None, "state": "ERROR"})
+
+
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(NASTY.filter(lambda text: text.strip()), st.tuples(NASTY, NASTY), min_size=1, max_size=6))
 @example({"a": ('"Great', "NA"), "NA": ("null", '"')})
@@ -58,7 +65,8 @@ def test_recbole_and_our_reader_return_the_same_strings(items: dict[str, tuple[s
             assert ours == {item: pair[at] for item, pair in zip(ids, texts, strict=True) if pair[at]}
         lean = read_columns(str(path / "x.inter"), [("user_id", "token"), ("item_id", "token")], "\t", "utf-8")
         assert lean["item_id"].tolist() == lean["user_id"].tolist() == ids
-        config = Config("Pop", "x", config_dict={"data_path": folder, "load_col": None, "state": "ERROR"})
+        config = pop_config()
+        config["data_path"] = str(path)
         loaded = Dataset(config)
         for column in ("user_id", "item_id"):
             assert list(loaded.field2id_token[column][1:]) == ids

@@ -1,0 +1,27 @@
+"""Files stand whole or not at all, and a training's epochs are read back whatever became of it."""
+
+from pathlib import Path
+
+import pytest
+
+from recbole_longinterest.plain_files import add_epoch, read_epochs, whole, write_text
+
+
+def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path) -> None:
+    assert read_epochs(tmp_path) == []
+    for number, score in ((1, 0.1), (2, 0.2), (2, 0.25)):
+        add_epoch(tmp_path, {"epoch": number, "valid_score": score})
+    with (tmp_path / "epochs.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "val')
+    assert [epoch["valid_score"] for epoch in read_epochs(tmp_path)] == [0.1, 0.25]
+
+
+def test_a_file_that_could_not_be_written_is_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+    with pytest.raises(OSError, match="full"), whole(file) as draft:
+        draft.write_text("half")
+        raise OSError("full")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+    write_text(file, "new \u00e9")
+    assert file.read_text(encoding="utf-8") == "new \u00e9"
