@@ -98,12 +98,19 @@ def export_checkpoint(
             "dataset": config["dataset"],
             "made_by": f"recbole-longinterest {__version__}",
             "torch": str(torch.__version__),
-            "text": {name: config[name] for name in TEXT_SETTINGS},
+            "text": {**{name: config[name] for name in TEXT_SETTINGS}, "kinds": _text_kinds(config)},
+            "lineage": config["lineage"] or [],
         },
         "int8" if int8 else "fp32",
     )
     write_folder(served, Path(folder), partial(write_onnx, served.network(), int8=int8) if onnx else None)
     return served
+
+
+def _text_kinds(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+    """Types of the item file's columns, for the texts of items to come."""
+    file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}
 
 
 def _read_items(

@@ -149,7 +149,9 @@ def write_onnx(network: InterestNetwork, folder: Path, int8: bool = False) -> li
     _export(
         step, inputs, folder / STEP, ["item", *step.names, *STATE], ["interest", *(f"{name}_out" for name in STATE)]
     )
-    _export(_Scores(network), (torch.zeros(2, network.fusion.item.in_features),), folder / SCORES, ["interest"], ["scores"])
+    _export(
+        _Scores(network), (torch.zeros(2, network.fusion.item.in_features),), folder / SCORES, ["interest"], ["scores"]
+    )
     files = [folder / STEP, folder / SCORES]
     if int8:
         require("onnxruntime", "An int8 ONNX export")
