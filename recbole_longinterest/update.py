@@ -375,7 +375,8 @@ class _Update:
         """Write the new checkpoint and what a training goes on from; then remove what the update worked with."""
         config = self._config(self.parent.config)
         entry = {**self.record, **done, "made_by": f"recbole-longinterest {__version__}"}
-        config["lineage"] = [*(config["lineage"] or []), entry]
+        # Through text, or which strings are one object, which a pickle shows, would say whether the update was stopped.
+        config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
         best, last = load_checkpoint(trained), load_checkpoint(f"{trained}{LAST}")
         for group in last["optimizer"]["param_groups"]:  # from here on as the parent's training
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])

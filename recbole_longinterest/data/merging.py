@@ -199,7 +199,8 @@ def _merge_items(config: Any, old: Path, new: Path | None, out: Path, done: Merg
         raise MergeError(
             f"{new} has no column {', '.join(absent)}; {old.name} has {', '.join(header)}. Write all of them."
         )
-    at, rows = list(header).index(name), {}
+    at = list(header).index(name)
+    rows: dict[str, list[str]] = {}
     for cells in _in_columns(new, header, given, _rows(new, separator, encoding)):
         rows.setdefault(cells[at], cells)
     with out.open("wb") as file:

@@ -83,8 +83,9 @@ class ReplayDataset(KeyedDataset):
         """Split as ever; then leave the training rows out that are neither new nor drawn."""
         train, *held_out = super().build()
         new = ~np.isin(train.trained_keys(), self.known)
-        run = np.stack([train.inter_feat.history_start().numpy(), train.inter_feat.position.numpy()])
-        kept = choose_rows(new, *run, self.config["MAX_ITEM_LIST_LENGTH"], self.replay, self.config["seed"])
+        history, position = train.inter_feat.history_start().numpy(), train.inter_feat.position.numpy()
+        window, seed = self.config["MAX_ITEM_LIST_LENGTH"], self.config["seed"]
+        kept = choose_rows(new, history, position, window, self.replay, seed)
         self.full_rows, self.new_targets = len(new), int(new.sum())
         self.old_targets = len(kept) - self.new_targets
         self.training_count = train.training_events()

@@ -74,9 +74,12 @@ def test_sampled_softmax_estimates_the_whole_without_bias() -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         one_each = [
-            torch.stack([
-                sampled_softmax(interest[row : row + 1], items, target[row : row + 1], candidates, 8) for row in range(6)
-            ])
+            torch.stack(
+                [
+                    sampled_softmax(interest[row : row + 1], items, target[row : row + 1], candidates, 8)
+                    for row in range(6)
+                ]
+            )
             for _ in range(3000)
         ]  # [times, T]: exp(loss) is the partition sum over the target's part
         estimates = torch.stack(one_each).exp().mean(dim=0)
