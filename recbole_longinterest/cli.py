@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, encode, processes, quick_start, serving_commands
+from recbole_longinterest import compat, encode, processes, quick_start, serving_commands, update_commands
 from recbole_longinterest.compare import command as compare
 from recbole_longinterest.data.prepare import command as prepare
 from recbole_longinterest.search import command as tune
@@ -44,9 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     tune.add_arguments(commands)
     compare.add_arguments(commands)
     serving_commands.add_arguments(commands)
+    update_commands.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
     if hasattr(args, "serve"):
         return _told(lambda: serving_commands.serve(args, settings), "stopped.")
+    if hasattr(args, "update"):
+        return _told(lambda: args.update(args, settings), "stopped; the same command goes on from there.")
     return COMMANDS[args.command](args, settings + _data_path(args))
 
 

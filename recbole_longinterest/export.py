@@ -85,7 +85,7 @@ def export_checkpoint(
     behaviors: Sequence[Any] = ()
     if "fusion.levels.behavior.weight" in weights:
         behaviors = dataset.field2id_token[config["BEHAVIOR_FIELD"]]
-    titles, categories = _read_items(config, tokens, title_field, category_field)
+    titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(
         ModelOptions.from_config(config),
         weights,
@@ -98,7 +98,9 @@ def export_checkpoint(
             "dataset": config["dataset"],
             "made_by": f"recbole-longinterest {__version__}",
             "torch": str(torch.__version__),
-            "text": {name: config[name] for name in TEXT_SETTINGS},
+            "text": {**{name: config[name] for name in TEXT_SETTINGS}, "kinds": _text_kinds(config)},
+            "shown": shown,
+            "lineage": config["lineage"] or [],
         },
         "int8" if int8 else "fp32",
     )
@@ -106,13 +108,19 @@ def export_checkpoint(
     return served
 
 
+def _text_kinds(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+    """Types of the item file's columns, for the texts of items to come."""
+    file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}
+
+
 def _read_items(
     config: Any,  # noqa: ANN401 - RecBole's Config
     tokens: Sequence[str],
     title_field: str | None,
     category_field: str | None,
-) -> tuple[list[str], list[list[str]]]:
-    """Titles and categories by internal id, empty where the data has none."""
+) -> tuple[list[str], list[list[str]], dict[str, str | None]]:
+    """Titles and categories by internal id, empty where the data has none, and the columns that they are from."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     named = config["text_fields"] or []
@@ -123,7 +131,7 @@ def _read_items(
         if title_field or category_field:
             raise ExportError(f"There is no item file {file} to read {title_field or category_field} from.")
         getLogger().warning(f"There is no item file {file}: the items have no titles.")
-        return [""] * len(tokens), [[] for _ in tokens]
+        return [""] * len(tokens), [[] for _ in tokens], {}
     kinds = dict(read_header(str(file), separator, encoding))
     named = [name for name in named if name in kinds]
     title_field = title_field or (named[0] if named else None)
@@ -145,4 +153,5 @@ def _read_items(
         return ["", *(by_token.get(token, "") for token in tokens[1:])]
 
     between = ", " if config["seq_separator"].strip() else None  # None splits at white space
-    return column(title_field), [value.split(between) if value else [] for value in column(category_field)]
+    categories = [value.split(between) if value else [] for value in column(category_field)]
+    return column(title_field), categories, {"title": title_field, "category": category_field}

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -85,7 +85,7 @@ def make_config(
         )
     else:
         config = _new_config(model, dataset, files, config_dict, named)
-    _check_values(config)
+    check_values(config)
     folder = Path(config["data_path"])
     if not folder.is_dir():
         raise ValueError(
@@ -126,7 +126,13 @@ class Trained:
     best_valid_result: dict[str, float] | None
 
 
-def train(config: Config, saved: bool = True, dataset: Any = None, on_epoch: OnEpoch | None = None) -> Trained:  # noqa: ANN401
+def train(
+    config: Config,
+    saved: bool = True,
+    dataset: Any = None,  # noqa: ANN401
+    on_epoch: OnEpoch | None = None,
+    start: Callable[[Any], None] | None = None,
+) -> Trained:
     """Train on the training part, choose the epoch on the validation part; the test part is not looked at.
 
     Args:
@@ -134,6 +140,7 @@ def train(config: Config, saved: bool = True, dataset: Any = None, on_epoch: OnE
         saved: write a checkpoint.
         dataset: a data set made with these settings that nobody else uses; None makes it.
         on_epoch: called with every evaluated epoch, see :func:`~recbole_longinterest.epochs.fit_watched`.
+        start: called with the model before the first epoch, to give it other weights than random ones.
     """
     if config["num_threads"]:
         torch.set_num_threads(config["num_threads"])
@@ -153,6 +160,8 @@ def train(config: Config, saved: bool = True, dataset: Any = None, on_epoch: OnE
     model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
     logger.info(model)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    if start is not None:
+        start(model)
     score, valid_result = fit_watched(
         trainer, train_data, valid_data, on_epoch, saved=saved, show_progress=config["show_progress"]
     )
@@ -221,7 +230,7 @@ def _check_keys(config: Config) -> None:
             getLogger().warning(message)
 
 
-def _check_values(config: Config) -> None:
+def check_values(config: Config) -> None:
     """RecBole fails deep inside, or not at all, on these."""
     wrong = []
     for key, kind, low in (

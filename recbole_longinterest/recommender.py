@@ -17,6 +17,7 @@ from recbole_longinterest.model.layers import EncoderState
 
 if TYPE_CHECKING:
     from recbole_longinterest.explain import Explanation
+    from recbole_longinterest.new_items import Added
     from recbole_longinterest.streaming import InterestState
 
 SCORES = 2**24  # scores held at once, 64 MB
@@ -84,6 +85,16 @@ class Recommender:
     """
 
     def __init__(self, served: Served, engine: str = "torch") -> None:
+        self._serve(served)
+        if engine not in ("torch", "onnx"):
+            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
+        self._onnx = None
+        if engine == "onnx":
+            from recbole_longinterest.onnx_step import OnnxEngine
+
+            self._onnx = OnnxEngine(served.folder or Path())
+
+    def _serve(self, served: Served) -> None:
         self.served = served
         self.network = served.network()
         self.fingerprint = served.fingerprint
@@ -93,13 +104,6 @@ class Recommender:
             self.items = self.network.item_vectors()
             interest = torch.zeros(1, self.items.shape[1])
             self._compared = self.network.comparable(interest, self.items)[1]
-        if engine not in ("torch", "onnx"):
-            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
-        self._onnx = None
-        if engine == "onnx":
-            from recbole_longinterest.onnx_step import OnnxEngine
-
-            self._onnx = OnnxEngine(served.folder or Path())
 
     @classmethod
     def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
@@ -119,6 +123,31 @@ class Recommender:
     def n_items(self) -> int:
         """Items that can be recommended."""
         return len(self.served.items.tokens) - 1
+
+    def add_items(self, frame: Any, vectors: Any = None) -> "Added":  # noqa: ANN401 - a pandas DataFrame
+        """Take new items in by their texts: they can be recommended at once, and other scores stay as they are.
+
+        States that are in memory go on; those kept as bytes belong to the model without the items.
+
+        Args:
+            frame: a row an item: token, and the columns of the text; see ``recbole_longinterest.new_items.with_items``.
+            vectors: ready vectors in place of encoding, [n, encoder_dim].
+
+        Returns:
+            Which items are new, and which have another text now.
+
+        Raises:
+            ValueError: as ``with_items``, and for the onnx engine, whose table of items is fixed.
+        """
+        from recbole_longinterest.new_items import with_items
+
+        if self._onnx is not None:
+            raise ValueError(
+                "The onnx engine has a fixed table of items. Add them to the folder: recbole-li add-items."
+            )
+        added = with_items(self.served, frame, vectors)
+        self._serve(added.served)
+        return added
 
     def read(self, history: Iterable[Any]) -> History:
         """A history of raw events as the network reads it; see :meth:`EventReader.read`."""

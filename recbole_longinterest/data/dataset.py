@@ -137,7 +137,9 @@ class LongInterestDataset(FlatSequentialDataset):
                 part.event_log = {**part.event_log, field: known}
 
     def training_rating_values(self) -> Tensor:
-        """Levels of the rating scale, from the events that the training rows show to the model."""
+        """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""
+        if self.config["rating_levels"] is not None:
+            return torch.tensor(self.config["rating_levels"], dtype=torch.float32)
         field = self.side_fields["rating"]
         if not isinstance(self.inter_feat, LogRows):
             return rating_values(self.inter_feat[field].flatten())

@@ -76,7 +76,7 @@ class ItemVectors:
             ValueError: if the vectors cannot be read, or no item has one.
         """
         if self._matrix is None:
-            rows, vectors = self._file_rows() if self.preloaded is None else self._preloaded_rows(self.preloaded)
+            rows, vectors = self.rows()
             items = len(self.tokens) - 1
             if not len(rows):
                 raise ValueError(
@@ -90,6 +90,10 @@ class ItemVectors:
             )
             self._matrix = ItemTextMatrix.from_rows(len(self.tokens), rows, vectors, self.text_dim)
         return self._matrix
+
+    def rows(self) -> tuple[list[int], NDArray[np.float32]]:
+        """Ids of the items that have a vector, and the vectors, [n, dim], before they are whitened."""
+        return self._file_rows() if self.preloaded is None else self._preloaded_rows(self.preloaded)
 
     def _file_rows(self) -> tuple[list[int], NDArray[np.float32]]:
         """Ids of the items in the file, and their vectors; of two of one item the first counts."""

@@ -52,7 +52,7 @@ def read_item_text(
         raise ItemFileError(
             f"There is no file {path}; item text needs an .item file. Add it or set text_features: off."
         )
-    rows = _rows(path, field_separator, encoding)
+    rows = item_rows(path, field_separator, encoding)
     _, header = next(rows, (1, []))
     columns = dict(_column(path, cell) for cell in header)
     item_column, text_columns = _positions(path, list(columns), item_field, text_fields)
@@ -66,12 +66,25 @@ def read_item_text(
                 "Mend the line, or set field_separator to what stands between the columns."
             )
         if cells[item_column] not in texts:
-            values = [_clean(cells[at], separator) for at, separator in zip(text_columns, separators, strict=True)]
-            texts[cells[item_column]] = (join or _sentences)(values)
+            values = [cells[at] for at in text_columns]
+            texts[cells[item_column]] = text_of(values, separators, join)
     return {item: text for item, text in texts.items() if text}
 
 
-def _rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
+def text_of(
+    values: Sequence[str], separators: Sequence[str], join: Callable[[Sequence[str]], str] | None = None
+) -> str:
+    """The text of one item.
+
+    Args:
+        values: of its text fields, "" for none.
+        separators: what stands between the values of each field that is a sequence, "" for any other.
+        join: as in :func:`read_item_text`.
+    """
+    return (join or _sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])
+
+
+def item_rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """Line number (from 1) and cells of every line that is not blank."""
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = "utf-8-sig"  # the same, and takes off the mark that Windows writes at the start

@@ -1,0 +1,141 @@
+"""Items held out of training altogether: how well are they found by their texts alone, right after add_items?
+
+    uv run benchmarks/cold_items.py --dataset ml-latest-small --data_path DIR --output cold
+
+A tenth of the items is drawn by a seed and every event on them is taken out of the log; LongInterest is trained on
+the rest, exported, and gets the items by ``Recommender.add_items``. Every event of the log on such an item is predicted
+from its user's events before it: recall@10 among the cold items, and among all. Beside it: random; the popularity of
+the item's categories in the training; the text nearest to the user's last event, and to the mean of their last ten.
+GRU4Rec has no row for these items, so its recall is 0 by construction. The model is trained once; its folder in
+--output is read when the command is given again.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from replayed import Log, cell, data_folder, histories, ranks, train_on
+
+from recbole_longinterest.compare.statistics import bootstrap_means, interval
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.recommender import Recommender
+
+K, RECENT = 10, 10
+
+
+def main() -> None:
+    """Measure, and print and write a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="ml-latest-small")
+    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--output", type=Path, default=Path("cold"))
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the items that are held out")
+    parser.add_argument("--events", type=int, default=20_000, help="most events that are predicted, drawn by the seed")
+    args = parser.parse_args()
+    output = args.output / args.dataset
+    log = Log.read(data_folder(args.data_path), args.dataset)
+    rng = np.random.default_rng(args.seed)
+    catalogue = np.unique(log.items.astype(str))
+    cold = set(rng.permutation(catalogue)[: len(catalogue) // 10])
+    is_cold = np.array([item in cold for item in log.items])
+
+    def trained() -> dict[str, float]:
+        root = log.write_dataset(output / "data", ~is_cold)
+        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", {"epochs": args.epochs})
+        export_checkpoint(checkpoint, output / "model")
+        return {"seconds": seconds}
+
+    cell(output / "trained.json", trained)
+    model = Recommender.load(output / "model")
+    frame = item_table(log)
+    frame = frame[frame["item_id"].isin(cold) & (frame["title"] != "")]
+    added = model.add_items(frame).new
+    among = torch.tensor(sorted(model.item_id(token) for token in added))
+    rows = np.flatnonzero(is_cold & np.isin(log.items.astype(str), added))
+    rows = np.sort(rng.permutation(rows)[: args.events])
+    found = {
+        "LongInterest": (ranks(model, log, rows, among), ranks(model, log, rows)),
+        **baselines(model, log, rows, among, ~is_cold),
+    }
+    text = report(log, rows, found, len(added), model.n_items)
+    (output / "cold.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def item_table(log: Log) -> pd.DataFrame:
+    """The data set's item file."""
+    head, *lines = [line.split("\t") for line in log.item_file.splitlines()]
+    return pd.DataFrame(lines, columns=[name.partition(":")[0] for name in head])
+
+
+def baselines(
+    model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Ranks among cold and among all items, by ways that need no training."""
+    categories = [set(words) for words in model.served.items.categories]
+    events = Counter(log.items[trained])
+    popular: Counter[str] = Counter()
+    for number, token in enumerate(model.served.items.tokens):
+        for category in categories[number]:
+            popular[category] += events[token]
+    by_category = torch.tensor([float(sum(popular[word] for word in words)) for words in categories])
+    texts = torch.nn.functional.normalize(model.served.weights["item_text.vectors"], dim=1)
+    generator = torch.Generator().manual_seed(0)
+    names = ("random", "popularity of categories", "nearest text to the last", f"nearest text to the last {RECENT}")
+    found = {name: ({}, {}) for name in names}
+    for mine, is_target in histories(log, rows):
+        ids = np.array([model.item_id(item) for item in log.items[mine]])
+        for place in np.flatnonzero(is_target):
+            past = ids[:place][ids[:place] > 0][-RECENT:]
+            nothing = not len(past)
+            scores = (
+                torch.rand(len(texts), generator=generator),
+                by_category,
+                texts @ texts[past[-1]] if not nothing else None,
+                texts @ texts[past].mean(dim=0) if not nothing else None,
+            )
+            for name, values in zip(names, scores, strict=True):
+                for which, pool in enumerate((among, slice(1, None))):
+                    found[name][which][mine[place]] = (
+                        np.inf if nothing or values is None else rank(values, ids[place], pool)
+                    )
+            if place == 0:
+                for pair in found.values():
+                    pair[0][mine[0]] = pair[1][mine[0]] = np.nan
+    return {name: tuple(np.array([part[row] for row in rows]) for part in pair) for name, pair in found.items()}
+
+
+def rank(scores: torch.Tensor, item: int, pool: object) -> float:
+    """Rank of an item in a pool that it is in, equal scores counting half."""
+    others, wanted = scores[pool], scores[item]
+    return float(1 + (others > wanted).sum() + 0.5 * ((others == wanted).sum() - 1))
+
+
+def report(log: Log, rows: np.ndarray, found: dict[str, tuple[np.ndarray, np.ndarray]], cold: int, items: int) -> str:
+    """A table in Markdown."""
+    kept = ~np.isnan(found["LongInterest"][0])
+    owner = pd.factorize(log.users[rows][kept])[0]
+    lines = [
+        f"{log.name}: {cold:,} cold items of {items:,}, {int(kept.sum()):,} events on them, recall@{K}",
+        "",
+        "| | among cold items | among all items |",
+        "|---|---|---|",
+    ]
+    hits = {name: [(part[kept] <= K).astype(float) for part in pair] for name, pair in found.items()}
+    for name, pair in hits.items():
+        said = []
+        for part in pair:
+            low, high = interval(bootstrap_means(part[None], owner, resamples=2000)[:, 0])
+            said.append(f"{part.mean():.4f} ({low:.4f} to {high:.4f})")
+        lines.append(f"| {name} | {said[0]} | {said[1]} |")
+    lines.append("| GRU4Rec | 0, it has no row for them | 0 |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()

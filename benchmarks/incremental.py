@@ -1,0 +1,238 @@
+"""Updates against full retraining on a global time split: quality on new and on old users, forgetting, seconds.
+
+    uv run benchmarks/incremental.py --dataset amazon-beauty-5core-norating --data_path DIR --output incremental
+
+The events in time order are cut at 80 %, and the rest into five slices. A model is trained on the first part; after
+each of the first four slices it is updated, and every event of the slice that follows is predicted from its user's
+events before it, all items ranked. Users that the first part does not know are new. Ways to follow:
+
+    none            the first model, as it is
+    new items       the first model, with the texts of new items (Recommender.add_items)
+    update          recbole-li update, defaults
+    update all      with --scope all
+    without replay  with --scope all --replay 0: plain fine-tuning
+    retrain         a training from the start on all events so far
+
+The share is the gain over none, divided by retraining's gain over none; intervals are by bootstrap over users. It is
+not computed where retraining gains less than 2 %. Finished cells are files in --output: a killed run goes on.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from replayed import Log, cell, data_folder, ndcg, ranks, train_on
+
+from recbole_longinterest.compare.statistics import bootstrap_means, interval
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.update import update_checkpoint
+
+FIRST, SLICES = 0.8, 5
+UPDATES = {"update": {}, "update all": {"scope": "all"}, "without replay": {"scope": "all", "replay": 0.0}}
+WAYS = ("none", "new items", *UPDATES, "retrain")
+LEAST_GAIN = 0.02
+
+
+def main() -> None:
+    """Measure, and print and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="amazon-beauty-5core-norating")
+    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--output", type=Path, default=Path("incremental"))
+    parser.add_argument("--epochs", type=int, default=20, help="of every full training")
+    parser.add_argument("--update_epochs", type=int, default=5)
+    parser.add_argument("--replay", type=float, default=1.0)
+    parser.add_argument("--learning_rate", type=float, help="of the updates; the training's if not given")
+    parser.add_argument("--ways", default=",".join(WAYS), help="separated by commas")
+    parser.add_argument("--steps", type=int, default=SLICES - 1)
+    args = parser.parse_args()
+    log = Log.read(data_folder(args.data_path), args.dataset)
+    output = args.output / args.dataset
+    ways = [way.strip() for way in args.ways.split(",")]
+    results: dict[tuple[str, int], dict[str, Any]] = {}
+    for way in ways:
+        for step in range(1, args.steps + 1):
+            name = f"{way.replace(' ', '-')}-{step}"
+            results[way, step] = cell(output / f"{name}.json", lambda w=way, s=step: measure(log, w, s, output, args))
+            result = results[way, step]
+            say(f"{args.dataset} {name}: NDCG@10 {np.nanmean(scores(output, name)):.4f}, {result['seconds']:.1f} s\n")
+    table = report(log, ways, args.steps, output, results)
+    (output / "incremental.md").write_text(table, encoding="utf-8")
+    say(table)
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def cuts(log: Log) -> np.ndarray:
+    """Where the first part and each slice end."""
+    return np.linspace(FIRST, 1.0, SLICES + 1).__mul__(len(log)).round().astype(int)
+
+
+def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Follow the log to a step in one way, and score the next slice."""
+    end = cuts(log)
+    checkpoint, seconds, more = follow(log, way, step, output, args)
+    model = serve(checkpoint)
+    if way == "new items":
+        import time
+
+        began = time.monotonic()
+        known = set(model.served.items.tokens)
+        arrived = set(log.items[: end[step]]) - known
+        frame = pd.DataFrame([line.split("\t") for line in log.item_file.splitlines()])
+        frame.columns = [name.partition(":")[0] for name in frame.iloc[0]]
+        frame = frame[frame["item_id"].isin(arrived)]
+        more["added"] = len(model.add_items(frame[frame["title"] != ""]).new)
+        seconds = time.monotonic() - began
+    rows = np.arange(end[step], end[step + 1])
+    np.save(output / f"{way.replace(' ', '-')}-{step}.npy", ranks(model, log, rows))
+    return {"way": way, "step": step, "seconds": seconds, "checkpoint": checkpoint.name, **more}
+
+
+def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> tuple[Path, float, dict[str, Any]]:
+    """The checkpoint of a way after a step, the seconds of its training, and what else there is to say."""
+    end, work = cuts(log), output / "checkpoints"
+    if way in ("none", "new items") or step == 0:
+        return (
+            (*first_model(log, output, args), {}) if way != "new items" else (first_model(log, output, args)[0], 0, {})
+        )
+    if way == "retrain":
+        root = log.write_dataset(output / "data" / f"to-{step}", slice(end[step]))
+        return (*train_on(root, log.name, work / f"retrain-{step}", {"epochs": args.epochs}), {})
+    parent = follow(log, way, step - 1, output, args)[0]
+    new = log.write(output / "data" / f"slice-{step}.inter", slice(end[step - 1], end[step]))
+    settings: dict[str, Any] = {"epochs": args.update_epochs}
+    if args.learning_rate:
+        settings["learning_rate"] = args.learning_rate
+    done = update_checkpoint(
+        parent,
+        new,
+        output=work / f"{way.replace(' ', '-')}-{step}.pth",
+        settings=settings,
+        **{"replay": args.replay, **UPDATES[way]},
+    )
+    return (
+        done.checkpoint,
+        done.seconds,
+        {
+            "total_seconds": done.total_seconds,
+            "new_targets": done.new_targets,
+            "old_targets": done.old_targets,
+            "new_items": done.merged.items,
+            "new_users": done.merged.users,
+        },
+    )
+
+
+def first_model(log: Log, output: Path, args: argparse.Namespace) -> tuple[Path, float]:
+    """The training on the first part."""
+    root = log.write_dataset(output / "data" / "first", slice(cuts(log)[0]))
+    made: list[Path] = []
+
+    def train() -> dict[str, Any]:
+        checkpoint, seconds = train_on(root, log.name, output / "checkpoints" / "first", {"epochs": args.epochs})
+        made.append(checkpoint)
+        return {"checkpoint": str(checkpoint.relative_to(output)), "seconds": seconds}
+
+    result = cell(output / "first.json", train)
+    return output / result["checkpoint"], result["seconds"]
+
+
+def serve(checkpoint: Path) -> Recommender:
+    """The model of a checkpoint."""
+    folder = checkpoint.with_name(f"{checkpoint.stem}.model")
+    export_checkpoint(checkpoint, folder)
+    return Recommender.load(folder)
+
+
+def scores(output: Path, name: str) -> np.ndarray:
+    """NDCG@10 of each event of the slice that a cell has scored."""
+    return ndcg(np.load(output / f"{name}.npy"))
+
+
+def report(log: Log, ways: list[str], steps: int, output: Path, results: dict[tuple[str, int], dict[str, Any]]) -> str:
+    """Tables as Markdown, and a line a cell in ``incremental.csv``."""
+    end = cuts(log)
+    old_users = set(log.users[: end[0]])
+    lines = ["| users | after | rows | " + " | ".join(ways) + " |", "|---" * (3 + len(ways)) + "|"]
+    pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    with (output / "incremental.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["users", "step", "rows", "way", "ndcg@10", "training_seconds"])
+        for group in ("old", "new", "all"):
+            parts, owners = [], []
+            for step in (*range(1, steps + 1), 0):
+                if step:
+                    rows = np.arange(end[step], end[step + 1])
+                    values = np.stack([scores(output, f"{way.replace(' ', '-')}-{step}") for way in ways])
+                    is_old = np.array([user in old_users for user in log.users[rows]])
+                    chosen = ~np.isnan(values[0]) & {"old": is_old, "new": ~is_old, "all": is_old | ~is_old}[group]
+                    values, owner = values[:, chosen], log.users[rows][chosen]
+                    parts.append(values)
+                    owners.append(owner)
+                else:
+                    values, owner = np.concatenate(parts, axis=1), np.concatenate(owners)
+                    pooled[group] = values, owner
+                means = values.mean(axis=1) if values.shape[1] else np.full(len(ways), np.nan)
+                cells = " | ".join(f"{mean:.4f}" for mean in means)
+                lines.append(f"| {group} | {step or 'all steps'} | {values.shape[1]:,} | {cells} |")
+                for way, mean in zip(ways, means, strict=True):
+                    seconds = results[way, step]["seconds"] if step else ""
+                    writer.writerow([group, step or "all", values.shape[1], way, f"{mean:.6f}", seconds])
+    lines += [
+        "",
+        "| way | training seconds a step | of retraining's | share of the gain, all users | old users against none |",
+    ]
+    lines.append("|---|---|---|---|---|")
+    for way in ways:
+        spent = [results[way, step]["seconds"] for step in range(1, steps + 1)]
+        if way in ("none", "new items"):
+            spent = [0.0] if way == "none" else spent
+        share = (
+            sum(spent) / sum(results["retrain", step]["seconds"] for step in range(1, steps + 1))
+            if "retrain" in ways
+            else np.nan
+        )
+        lines.append(
+            f"| {way} | {np.mean(spent):.1f} | {share:.1%} | {gain(ways, way, *pooled['all'])} | "
+            f"{change(ways, way, *pooled['old'])} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def gain(ways: list[str], way: str, values: np.ndarray, owner: np.ndarray) -> str:
+    """Share of retraining's gain over none, with an interval."""
+    if "retrain" not in ways or "none" not in ways or way in ("none", "retrain"):
+        return ""
+    means = values.mean(axis=1)
+    none, full, mine = (means[ways.index(name)] for name in ("none", "retrain", way))
+    if full < (1 + LEAST_GAIN) * none:
+        return f"not computed: retraining gains {full / none - 1:.1%}"
+    drawn = bootstrap_means(values, pd.factorize(owner)[0])
+    none_, full_, mine_ = (drawn[:, ways.index(name)] for name in ("none", "retrain", way))
+    low, high = interval((mine_ - none_) / (full_ - none_))
+    return f"{(mine - none) / (full - none):.0%} ({low:.0%} to {high:.0%})"
+
+
+def change(ways: list[str], way: str, values: np.ndarray, owner: np.ndarray) -> str:
+    """Relative difference to none, with an interval."""
+    if "none" not in ways or way == "none":
+        return ""
+    drawn = bootstrap_means(values, pd.factorize(owner)[0])
+    none, mine = ways.index("none"), ways.index(way)
+    low, high = interval(drawn[:, mine] / drawn[:, none] - 1)
+    means = values.mean(axis=1)
+    return f"{means[mine] / means[none] - 1:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+if __name__ == "__main__":
+    main()

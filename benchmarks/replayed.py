@@ -1,0 +1,222 @@
+"""What the benchmarks of learning over time share: a log in time order, data sets of its parts, and ranks of events."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from recbole_longinterest import quick_start
+from recbole_longinterest.checkpoints import LAST, load_checkpoint
+from recbole_longinterest.recommender import Recommender
+
+EVERYTHING = {"split": {"RS": [1.0, 0.0, 0.0]}, "group_by": "user", "order": "TO", "mode": "full"}
+"""No event is held out: a model is judged by events that come later."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "amazon-beauty-5core-norating": {"dropout_prob": 0.5, "hidden_dropout_prob": 0.5},
+    "ml-latest-small": {},
+}
+BATCH = 256  # users encoded at once
+
+
+@dataclass
+class Log:
+    """Events in time order, equal times in the order of the file.
+
+    Attributes:
+        name: of the data set.
+        header: first line of its ``.inter`` file.
+        lines: of the events.
+        users: token of each, object [n].
+        items: likewise.
+        ratings: NaN for none, float64 [n].
+        times: float64 [n].
+        item_file: text of its ``.item`` file.
+    """
+
+    name: str
+    header: str
+    lines: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+    times: np.ndarray
+    item_file: str
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> "Log":
+        """Read ``<folder>/<name>/<name>.inter`` and ``.item``."""
+        source = folder / name / f"{name}.inter"
+        header, *lines = source.read_text(encoding="utf-8").splitlines()
+        cells = [line.split("\t") for line in lines]
+        names = [column.partition(":")[0] for column in header.split("\t")]
+        column = {key: np.array([row[place] for row in cells], dtype=object) for place, key in enumerate(names)}
+        times = column["timestamp"].astype(np.float64)
+        order = np.argsort(times, kind="stable")
+        ratings = column["rating"].astype(np.float64) if "rating" in column else np.full(len(times), np.nan)
+        return cls(
+            name,
+            header,
+            np.array(lines, dtype=object)[order],
+            column["user_id"][order],
+            column["item_id"][order],
+            ratings[order],
+            times[order],
+            source.with_suffix(".item").read_text(encoding="utf-8"),
+        )
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.lines)
+
+    def write(self, path: Path, rows: Any) -> Path:  # noqa: ANN401 - an index
+        """Write events as an ``.inter`` file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.tmp")
+        draft.write_text("\n".join([self.header, *self.lines[rows], ""]), encoding="utf-8")
+        draft.replace(path)
+        return path
+
+    def write_dataset(self, root: Path, rows: Any) -> Path:  # noqa: ANN401
+        """Write a data set of some events, with all items' texts; returns the folder above it."""
+        self.write(root / self.name / f"{self.name}.inter", rows)
+        (root / self.name / f"{self.name}.item").write_text(self.item_file, encoding="utf-8")
+        return root
+
+    def write_items(self, path: Path, tokens: set[str]) -> Path:
+        """Write the rows of some items as an ``.item`` file."""
+        first, *lines = self.item_file.splitlines()
+        chosen = [line for line in lines if line.split("\t", 1)[0] in tokens]
+        path.write_text("\n".join([first, *chosen, ""]), encoding="utf-8")
+        return path
+
+
+def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> tuple[Path, float]:
+    """Train on all events of a data set; goes on where it was killed.
+
+    Returns:
+        The checkpoint, and the seconds of the training; of one that was killed, of all its epochs at the rate of those
+        that ran now.
+    """
+    given = {
+        **SETTINGS.get(name, {}),
+        **settings,
+        "data_path": str(root),
+        "checkpoint_dir": str(work),
+        "eval_args": EVERYTHING,
+        "eval_step": 0,
+        "resume": True,
+        "show_progress": False,
+        "state": "WARNING",
+    }
+    config = quick_start.make_config("LongInterest", name, config_dict=given)
+    from recbole_longinterest.run_files import own_name
+
+    checkpoint = work / f"{own_name(config)}.pth"
+    last = checkpoint.with_name(checkpoint.name + LAST)
+    before = load_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
+    began = monotonic()
+    quick_start.train(config)
+    return checkpoint, (monotonic() - began) * config["epochs"] / max(config["epochs"] - before, 1)
+
+
+def cell(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A result from its file, or made now and written there."""
+    if not path.is_file():
+        result = work()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.tmp")
+        draft.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        draft.replace(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def histories(log: Log, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each user of some events: all their events up to the last of these, and which of them these are.
+
+    Args:
+        log: events.
+        rows: numbers of events, ascending.
+    """
+    wanted = np.zeros(len(log), dtype=bool)
+    wanted[rows] = True
+    events = pd.Series(np.arange(len(log))).groupby(log.users, sort=False).indices
+    for user in dict.fromkeys(log.users[rows]):
+        mine = np.sort(events[user])
+        mine = mine[: np.flatnonzero(wanted[mine])[-1] + 1]
+        yield mine, wanted[mine]
+
+
+@torch.no_grad()
+def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | None = None) -> np.ndarray:
+    """Rank of each event's item, given the events of its user before it, among all items that the model knows.
+
+    Args:
+        model: a served model; what it does not know of a history it passes over.
+        log: events.
+        rows: numbers of the events to predict, ascending.
+        among: ids of the items that are ranked, all if None.
+
+    Returns:
+        Ranks from 1, items of equal score counting half; infinite where the model does not know the item or has no
+        event to go by, NaN for a user's first event, which nobody can predict. [len(rows)].
+    """
+    found = dict.fromkeys(rows.tolist(), np.inf)
+    pending: list[tuple[Any, np.ndarray, np.ndarray]] = []
+
+    def flush() -> None:
+        if not pending:
+            return
+        read = [model.window(history) for history, _, _ in pending]
+        width = max(len(items) for items, _ in read)
+        item_seq = torch.zeros(len(read), width, dtype=torch.int64)
+        levels = {name: torch.zeros(len(read), width, dtype=torch.int64) for name in model.sides}
+        for place, (items, sides) in enumerate(read):
+            item_seq[place, : len(items)] = items
+            for name in model.sides:
+                levels[name][place, : len(items)] = sides[name]
+        interest = model.network(item_seq, levels, model.items)
+        for place, (_, targets, known_before) in enumerate(pending):
+            ids = torch.tensor([model.item_id(log.items[row]) for row in targets])
+            scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1])
+            wanted = scores.gather(1, ids.unsqueeze(1))
+            pool = scores[:, 1:] if among is None else scores[:, among]
+            rank = 1 + (pool > wanted).sum(dim=1) + 0.5 * ((pool == wanted).sum(dim=1) - 1)
+            for row, value, item in zip(targets.tolist(), rank.tolist(), ids.tolist(), strict=True):
+                found[row] = value if item else np.inf
+        pending.clear()
+
+    for mine, is_target in histories(log, rows):
+        found[mine[0]] = np.nan
+        known = np.array([bool(model.item_id(item)) for item in log.items[mine]])
+        before = np.cumsum(known) - known
+        targets = is_target & (before > 0)
+        if targets.any():
+            history = model.reader.read_columns(log.items[mine], log.ratings[mine], None, log.times[mine])
+            pending.append((history, mine[targets], before[targets]))
+        if len(pending) == BATCH:
+            flush()
+    flush()
+    return np.array([found[row] for row in rows.tolist()])
+
+
+def ndcg(rank: np.ndarray, k: int = 10) -> np.ndarray:
+    """NDCG@k of events with one target each; NaN stays NaN."""
+    with np.errstate(divide="ignore"):
+        return np.where(np.isnan(rank), np.nan, np.where(rank <= k, 1 / np.log2(rank + 1), 0.0))
+
+
+def data_folder(given: str | None) -> Path:
+    """Folder above the data sets: as given, or ``../shared/data`` beside the checkout."""
+    folder = Path(given) if given else Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        raise SystemExit(f"There is no folder {folder} with data sets. Give --data_path DIR.")
+    return folder

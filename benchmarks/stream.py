@@ -1,0 +1,149 @@
+"""A stream end to end: states follow every event, the model is updated daily, every event is predicted first.
+
+    uv run benchmarks/stream.py --dataset ml-latest-small --data_path DIR --output stream
+
+A model is trained on the first 90 % of the events in time order. Then the rest comes event by event: the user's state
+ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes the event in.
+At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the states of the next
+day's users are made again from their events. Beside it the first model, frozen, over the same stream. Writes stream.csv
+and stream.png (a running mean). A killed run goes on after the last finished day.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from replayed import Log, data_folder, train_on
+
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.histories import Event
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.streaming import InterestState, states_of
+from recbole_longinterest.update import update_checkpoint
+
+FIRST, DAY, SMOOTH = 0.9, 86_400.0, 1000
+
+
+def main() -> None:
+    """Replay, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="ml-latest-small")
+    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--output", type=Path, default=Path("stream"))
+    parser.add_argument("--epochs", type=int, default=20, help="of the first training")
+    parser.add_argument("--update_epochs", type=int, default=2)
+    parser.add_argument("--scope", default="head")
+    parser.add_argument("--days", type=int, help="stop after so many days with events")
+    args = parser.parse_args()
+    log = Log.read(data_folder(args.data_path), args.dataset)
+    output = args.output / args.dataset
+    output.mkdir(parents=True, exist_ok=True)
+    begin = round(FIRST * len(log))
+    root = log.write_dataset(output / "data", slice(begin))
+    first = train_on(root, log.name, output / "checkpoints", {"epochs": args.epochs})[0]
+    days = np.floor(log.times[begin:] / DAY)
+    ends = begin + np.flatnonzero(np.diff(days, append=np.inf)) + 1
+    ends = ends[: args.days] if args.days else ends
+    place = output / "place.json"
+    done = json.loads(place.read_text()) if place.is_file() else {"end": begin, "checkpoint": str(first), "lines": []}
+    frozen = serve(first, output / "frozen")
+    for end in ends[ends > done["end"]]:
+        rows = np.arange(done["end"], end)
+        current = serve(Path(done["checkpoint"]), output / "current")
+        gains = [replay(model, log, rows) for model in (frozen, current)]
+        parent = Path(done["checkpoint"])
+        new = log.write(output / "day.inter", rows)
+        made = update_checkpoint(
+            parent,
+            new,
+            output=output / "checkpoints" / f"day-{end}.pth",
+            scope=args.scope,
+            settings={"epochs": args.update_epochs},
+        )
+        done["lines"] += [[int(row), float(log.times[row]), *pair] for row, *pair in zip(rows, *gains, strict=True)]
+        done |= {"end": int(end), "checkpoint": str(made.checkpoint)}
+        draft = place.with_name("place.json.tmp")
+        draft.write_text(json.dumps(done))
+        draft.replace(place)
+        if parent != first:
+            forget(parent)
+        sys.stdout.write(f"{end - begin:,} of {len(log) - begin:,} events, update {made.total_seconds:.1f} s\n")
+        sys.stdout.flush()
+    report(done["lines"], output)
+
+
+def serve(checkpoint: Path, folder: Path) -> Recommender:
+    """The model of a checkpoint."""
+    export_checkpoint(checkpoint, folder)
+    return Recommender.load(folder)
+
+
+def forget(checkpoint: Path) -> None:
+    """Remove the files of an update that another has followed."""
+    for end in ("", ".last"):
+        checkpoint.with_name(checkpoint.name + end).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint.with_name(f"{checkpoint.name}.data"), ignore_errors=True)
+
+
+def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
+    """NDCG@10 of each event before the state takes it in; NaN for a user's first event."""
+    users = list(dict.fromkeys(log.users[rows]))
+    read = []
+    for user in users:
+        past = np.flatnonzero(log.users[: rows[0]] == user)
+        rating = log.ratings[past]
+        read.append(model.reader.read_columns(log.items[past], rating, None, log.times[past]))
+    states: dict[str, InterestState] = dict(zip(users, states_of(model, read), strict=True))
+    met = set(log.users[: rows[0]])
+    gains = []
+    for row in rows:
+        state, item = states[log.users[row]], model.item_id(log.items[row])
+        if log.users[row] not in met:
+            gains.append(float("nan"))
+        elif not item or not state.events:
+            gains.append(0.0)
+        else:
+            scores = model.scores_of(state.interest)[0, 1:]
+            wanted = scores[item - 1]
+            rank = float(1 + (scores > wanted).sum() + 0.5 * ((scores == wanted).sum() - 1))
+            gains.append(1 / np.log2(rank + 1) if rank <= 10 else 0.0)
+        met.add(log.users[row])
+        rating = log.ratings[row]
+        state.update(Event(log.items[row], None if np.isnan(rating) else float(rating), time=float(log.times[row])))
+    return gains
+
+
+def report(lines: list[list[float]], output: Path) -> None:
+    """The events as CSV, their means, and the curves."""
+    with (output / "stream.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["event", "time", "frozen", "updated"])
+        writer.writerows(lines)
+    table = np.array(lines, dtype=float)
+    table = table[~np.isnan(table[:, 2])]
+    frozen, updated = table[:, 2], table[:, 3]
+    sys.stdout.write(f"{len(table):,} events: NDCG@10 frozen {frozen.mean():.4f}, updated {updated.mean():.4f}\n")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    width = min(SMOOTH, max(len(table) // 5, 1))
+    figure, axes = pyplot.subplots(figsize=(8, 4))
+    for name, values in (("frozen", frozen), ("updated daily", updated)):
+        mean = np.convolve(values, np.ones(width) / width, mode="valid")
+        when = table[width - 1 :, 1].astype("datetime64[s]")
+        axes.plot(when, mean, label=f"{name}, {values.mean():.4f} over all")
+    axes.set(ylabel=f"NDCG@10, mean of the last {width} events", ylim=(0, None))
+    axes.legend()
+    figure.autofmt_xdate()
+    figure.tight_layout()
+    figure.savefig(output / "stream.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Atomic files of old and of new events and items to one data set folder, line by line, old lines as they are."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_longinterest.data.log_file import read_columns, read_header
+from recbole_longinterest.data.replay import Keys, event_keys, token_keys
+
+
+class MergeError(ValueError):
+    """New files that do not go with the old ones."""
+
+
+@dataclass
+class Merged:
+    """What was merged.
+
+    Attributes:
+        events: new events that were taken.
+        repeated: new events that the old file, or a line before, has already: each counts once.
+        earlier: new events that are earlier than the last old one of their user.
+        users: users that are new.
+        items: items of the new events that are new.
+        without_text: those that have no row in either item file.
+        new_rows: items whose row in the item file is new.
+        changed_rows: items whose row in the item file was replaced by another.
+        sha256: of the folder's files, by ending.
+    """
+
+    events: int = 0
+    repeated: int = 0
+    earlier: int = 0
+    users: int = 0
+    items: int = 0
+    without_text: int = 0
+    new_rows: int = 0
+    changed_rows: int = 0
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def merge(config: Any, inter: Path, item: Path | None, folder: Path) -> Merged:  # noqa: ANN401 - RecBole's Config
+    """Write a data set folder with the old events and items and the new ones.
+
+    Old lines stay as they are and come first, so that equal times keep their order; a new row of a known item stands in
+    the place of its old one. Other files of the old folder are copied.
+
+    Args:
+        config: of the training with the old data, for names of columns, separators and encoding.
+        inter: new events: an ``.inter`` file with the columns that the training read.
+        item: new and changed items: an ``.item`` file with the old one's columns; None for none.
+        folder: to be made; is there whole, or not at all.
+
+    Returns:
+        What was merged.
+
+    Raises:
+        MergeError: one sentence for a file that is absent, of another form, without a column, or without a new event.
+    """
+    name, old = str(config["dataset"]), Path(config["data_path"])
+    draft = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        done, rest = Merged(), {f"{name}.inter", f"{name}.item"}
+        new_items = _merge_events(config, old / f"{name}.inter", inter, draft / f"{name}.inter", done)
+        known = _merge_items(config, old / f"{name}.item", item, draft / f"{name}.item", done)
+        done.without_text = len(new_items - known)
+        for other in sorted(old.glob(f"{name}.*")):
+            if other.is_file() and other.name not in rest:
+                shutil.copyfile(other, draft / other.name)
+        done.sha256 = hashes(draft, name)
+        draft.rename(folder)
+    except OSError as error:
+        raise MergeError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(draft, ignore_errors=True)
+    return done
+
+
+def hashes(folder: Path, name: str) -> dict[str, str]:
+    """SHA-256 of a data set's event and item file, by ending, of those that are there."""
+    files = {end: folder / f"{name}.{end}" for end in ("inter", "item")}
+    return {end: file_hash(file) for end, file in files.items() if file.is_file()}
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) -> set[str]:  # noqa: ANN401
+    """Write the events; returns tokens of the new items."""
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    header = _header(old, separator, encoding)
+    given = _header(new, separator, encoding)
+    user, item, time = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
+    read = (config["load_col"] or {}).get("inter") or list(header)
+    _check_columns(new, header, given, [name for name in header if name in read], config["RATING_FIELD"])
+    before = _events(old, header, (user, item, time), separator, encoding)
+    after = _events(new, given, (user, item, time), separator, encoding)
+    if after.isna().any().any():
+        raise MergeError(f"{new} has events without {user}, {item} or {time}. Fill or remove them.")
+    keys = _keys(after, user, item, time)
+    taken = ~np.isin(keys, _keys(before, user, item, time))
+    first = np.zeros(len(keys), dtype=bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    taken &= first
+    done.events, done.repeated = int(taken.sum()), int((~taken).sum())
+    if not done.events:
+        raise MergeError(
+            f"{new} holds no new event: all {len(keys):,} are in {old} already and would count twice. "
+            "There is nothing to update."
+            if len(keys)
+            else f"{new} holds no event, only a header. Items alone are added to an exported model: "
+            "recbole-li add-items DIR items.csv"
+        )
+    rows = after[taken]
+    last = before.groupby(user, observed=True)[time].max()
+    done.earlier = int((rows[time].to_numpy() < rows[user].astype(str).map(last).to_numpy(dtype=float)).sum())
+    done.users = len(set(rows[user].astype(str)) - set(before[user].astype(str)))
+    new_items = set(rows[item].astype(str)) - set(before[item].astype(str))
+    done.items = len(new_items)
+    with out.open("wb") as file:
+        _copy_whole(old, file, encoding)
+        chosen = (cells for cells, wanted in zip(_rows(new, separator, encoding), taken, strict=True) if wanted)
+        for cells in _in_columns(new, header, given, chosen):
+            file.write(f"{separator.join(cells)}\n".encode(encoding))
+    return new_items
+
+
+def _check_columns(
+    new: Path, header: dict[str, str], given: dict[str, str], read: Sequence[str], optional: str
+) -> None:
+    missing = [name for name in read if name not in given and name != optional]
+    other = [f"{name}:{given[name]}" for name in header if given.get(name, header[name]) != header[name]]
+    if missing or other:
+        wanted = " ".join(f"{name}:{header[name]}" for name in read)
+        wrong = f"has no column {', '.join(missing)}" if missing else f"has {', '.join(other)}"
+        raise MergeError(f"{new} {wrong}; the training read {wanted}. Write its columns so.")
+
+
+def _events(path: Path, header: dict[str, str], names: Sequence[str], separator: str, encoding: str) -> Any:  # noqa: ANN401
+    absent = [name for name in names if name not in header]
+    if absent:
+        raise MergeError(f"{path} has no column {', '.join(absent)}; its columns are {', '.join(header)}.")
+    columns = [(name, kind) for name, kind in header.items() if name in names]
+    try:
+        return read_columns(str(path), columns, separator, encoding)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise MergeError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _keys(events: Any, user: str, item: str, time: str) -> Keys:  # noqa: ANN401
+    def of(column: Any) -> Keys:  # noqa: ANN401 - a token once, whatever the number of events
+        codes, tokens = pd.factorize(column.astype(object))
+        return token_keys(tokens)[codes] if len(tokens) else np.zeros(0, dtype=np.uint64)
+
+    return event_keys(of(events[user]), of(events[item]), events[time].to_numpy(dtype=np.float64))
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+def _merge_items(config: Any, old: Path, new: Path | None, out: Path, done: Merged) -> set[str]:  # noqa: ANN401
+    """Write the items, if there are any; returns the tokens that have a row."""
+    separator, encoding, name = config["field_separator"], config["encoding"] or "utf-8", config["ITEM_ID_FIELD"]
+    if not old.is_file():
+        if new is not None:
+            raise MergeError(f"The training had no item file {old}, so its model reads no texts. Leave --item out.")
+        return set()
+    header = _header(old, separator, encoding)
+    known = {cells[list(header).index(name)] for cells in _rows(old, separator, encoding)} if name in header else set()
+    if new is None:
+        shutil.copyfile(old, out)
+        return known
+    given = _header(new, separator, encoding)
+    absent = [column for column in header if column not in given]
+    if absent:
+        raise MergeError(
+            f"{new} has no column {', '.join(absent)}; {old.name} has {', '.join(header)}. Write all of them."
+        )
+    at = list(header).index(name)
+    rows: dict[str, list[str]] = {}
+    for cells in _in_columns(new, header, given, _rows(new, separator, encoding)):
+        rows.setdefault(cells[at], cells)
+    with out.open("wb") as file:
+        file.write(separator.join(f"{column}:{kind}" for column, kind in header.items()).encode(encoding) + b"\n")
+        seen: set[str] = set()
+        for cells in _rows(old, separator, encoding):
+            token = cells[at]
+            if token in rows and token not in seen and rows[token] != cells:
+                cells = rows[token]
+                done.changed_rows += 1
+            seen.add(token)
+            file.write(f"{separator.join(cells)}\n".encode(encoding))
+        for token, cells in rows.items():
+            if token not in seen:
+                done.new_rows += 1
+                file.write(f"{separator.join(cells)}\n".encode(encoding))
+    return known | rows.keys()
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _header(path: Path, separator: str, encoding: str) -> dict[str, str]:
+    if not path.is_file():
+        raise MergeError(f"There is no file {path}.")
+    try:
+        return dict(read_header(str(path), separator, _without_mark(encoding)))
+    except (UnicodeDecodeError, LookupError) as error:
+        raise MergeError(f"{path} cannot be read in the encoding {encoding}: {error}") from error
+
+
+def _without_mark(encoding: str) -> str:
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
+def _rows(path: Path, separator: str, encoding: str) -> Iterator[list[str]]:
+    """Cells of every line after the header that is not blank."""
+    with path.open(encoding=_without_mark(encoding), newline="\n") as file:
+        columns = len(next(file, "").rstrip("\r\n").split(separator))
+        for number, line in enumerate(file, start=2):
+            if not line.strip():
+                continue
+            cells = line.rstrip("\r\n").split(separator)
+            if len(cells) != columns:
+                raise MergeError(
+                    f"{path}, line {number}: {len(cells)} columns where the header has {columns}. Mend the line."
+                )
+            yield cells
+
+
+def _in_columns(
+    path: Path, header: dict[str, str], given: dict[str, str], rows: Iterator[list[str]]
+) -> Iterator[list[str]]:
+    """Cells in the order of the old header; a column that the new file has not got is left empty."""
+    place = {name: number for number, name in enumerate(given)}
+    for cells in rows:
+        yield [cells[place[name]] if name in place else "" for name in header]
+
+
+def _copy_whole(old: Path, file: Any, encoding: str) -> None:  # noqa: ANN401
+    """The old file, ending in a line's end."""
+    with old.open("rb") as source:
+        shutil.copyfileobj(source, file)
+        source.seek(0)
+        content_ends = source.seek(0, 2)
+        if content_ends:
+            source.seek(content_ends - 1)
+            if source.read(1) != b"\n":
+                file.write("\n".encode(encoding))

@@ -1,0 +1,137 @@
+"""What an update trains on: the events that training has not shown yet, and a seeded sample of old ones.
+
+Replaying some of the past while learning the new is experience replay (Rolnick et al. 2019, "Experience Replay for
+Continual Learning"; of exemplars in recommendation: Mi et al. 2020, "ADER"). Here what is replayed are windows.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_longinterest.data.dataset import LongInterestDataset
+
+Keys = NDArray[np.uint64]
+FACTORS = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+
+
+def event_keys(users: Keys, items: Keys, times: NDArray[np.floating]) -> Keys:
+    """A number for every event by which it is known in any file: from user, item and time.
+
+    Args:
+        users: :func:`token_keys` of each event's user, [n].
+        items: likewise of its item, [n].
+        times: in full precision, [n].
+
+    Returns:
+        uint64 [n]; two events of another user, item or time share one by chance in 2^64.
+    """
+    mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # -0.0 is 0.0
+    return pd.util.hash_array(mixed)
+
+
+def token_keys(tokens: Any) -> Keys:  # noqa: ANN401 - array or list of texts
+    """A number for every token, uint64 [n]."""
+    return pd.util.hash_array(np.asarray(tokens, dtype=object), categorize=False)
+
+
+class KeyedDataset(LongInterestDataset):
+    """LongInterest's data set that knows its events' keys.
+
+    Attributes:
+        log_keys: :func:`event_keys` of the log, [n_events]; there once the log is.
+    """
+
+    log_keys: Keys
+
+    def data_augmentation(self) -> None:
+        """Make the log; see :meth:`FlatSequentialDataset.data_augmentation`."""
+        super().data_augmentation()
+        users = token_keys(self.field2id_token[self.uid_field])
+        items = token_keys(self.field2id_token[self.iid_field])
+        log = self.inter_feat.interaction.log
+        self.log_keys = event_keys(
+            users[log[self.uid_field].long()], items[log[self.iid_field].long()], self._exact_time
+        )
+
+    def trained_keys(self) -> Keys:
+        """Keys of the events that are targets of this part."""
+        return self.log_keys[self.inter_feat.position.long().numpy()]
+
+
+class ReplayDataset(KeyedDataset):
+    """Whose training part has the targets that are new, and a sample of the old ones.
+
+    Attributes:
+        known: keys of the events that the training had as targets before; set before :meth:`build`.
+        replay: old targets for each new one.
+        full_rows: training rows before any was left out, there once it is built.
+        new_targets: training rows that are new, likewise.
+        old_targets: training rows that are replayed, likewise.
+        training_count: events of each item in the whole training part, likewise.
+    """
+
+    known: Keys
+    replay: float = 0.0
+    full_rows: int = 0
+    new_targets: int = 0
+    old_targets: int = 0
+    training_count: Any = None
+
+    def build(self) -> list[Any]:
+        """Split as ever; then leave the training rows out that are neither new nor drawn."""
+        train, *held_out = super().build()
+        new = ~np.isin(train.trained_keys(), self.known)
+        history, position = train.inter_feat.history_start().numpy(), train.inter_feat.position.numpy()
+        window, seed = self.config["MAX_ITEM_LIST_LENGTH"], self.config["seed"]
+        kept = choose_rows(new, history, position, window, self.replay, seed)
+        self.full_rows, self.new_targets = len(new), int(new.sum())
+        self.old_targets = len(kept) - self.new_targets
+        self.training_count = train.training_events()
+        if len(kept):
+            train.inter_feat = train.inter_feat[kept]
+        return [train, *held_out]
+
+
+def choose_rows(
+    new: NDArray[np.bool_],
+    history: NDArray[np.integer],
+    position: NDArray[np.integer],
+    window: int,
+    replay: float,
+    seed: int,
+) -> NDArray[np.int64]:
+    """All new rows, and old windows drawn until they hold enough targets.
+
+    A window is what of a user's old targets falls into one of the stretches of ``window`` events of the history: they
+    are encoded together, so drawing them one by one would cost a window each.
+
+    Args:
+        new: which rows have a target that is new, [n].
+        history: start of each row's history in the log, [n].
+        position: place of each row's event in the log, [n].
+        window: events a window.
+        replay: old targets for each new one; the last window drawn may exceed it.
+        seed: of the draw.
+
+    Returns:
+        Row numbers in their order.
+
+    Raises:
+        ValueError: for a ``replay`` below 0.
+    """
+    if not replay >= 0:
+        raise ValueError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
+    old = np.flatnonzero(~new)
+    stretch = (position[old] - history[old]) // window
+    windows, which, size = np.unique(
+        np.stack([history[old], stretch], axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    order = np.random.default_rng(seed).permutation(len(windows))
+    before = np.cumsum(size[order]) - size[order]
+    drawn = np.zeros(len(windows), dtype=bool)
+    drawn[order[before < replay * new.sum()]] = True
+    kept = new.copy()
+    kept[old[drawn[which.reshape(-1)]]] = True
+    return np.flatnonzero(kept)

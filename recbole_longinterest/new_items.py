@@ -1,0 +1,210 @@
+"""New items in a served model at once: their text in the training's space is enough to score them.
+
+The network scores an item by its ID embedding and its projected text (:class:`ItemEncoder`), and an item that training
+has not seen by the text alone. So nothing is trained here, and no state of a user changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_longinterest.exported import Items, Served
+from recbole_longinterest.growing import VECTORS, TextRows, grow_state, old_ids
+from recbole_longinterest.text.reader import item_rows, text_of
+from recbole_longinterest.text.template import Template
+from recbole_longinterest.text.whitening import Whitening
+
+
+@dataclass(frozen=True)
+class Added:
+    """What :func:`with_items` did.
+
+    Attributes:
+        served: the model with the items.
+        new: tokens of the items that it did not know.
+        changed: tokens of items that it knew and whose text is another now.
+    """
+
+    served: Served
+    new: list[str]
+    changed: list[str]
+
+
+def with_items(served: Served, frame: Any, vectors: Any = None) -> Added:  # noqa: ANN401
+    """A model that knows further items, and scores all others as before.
+
+    Args:
+        served: the model.
+        frame: a pandas DataFrame with a row an item: its token in the column that the training named so (``item_id``),
+            and the columns of its text (titles, categories, ...). A list of texts stands for a sequence. An item that
+            the model knows gets the text that is given now.
+        vectors: the items' vectors as the encoder of the training gives them, [n, encoder_dim], in place of encoding.
+
+    Returns:
+        The model and which items are new.
+
+    Raises:
+        ValueError: one sentence for a model without texts, a missing column, an item twice or without a text, and an
+            encoder that cannot be had.
+    """
+    if VECTORS not in served.weights:
+        raise ValueError(
+            "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
+            "text_features, or take the item in with its events: recbole-li update."
+        )
+    tokens = _tokens(served, frame)
+    rows = [dict(zip(map(str, frame.columns), values, strict=True)) for values in frame.itertuples(index=False)]
+    if vectors is None:
+        texts = [_text(served, row) for row in rows]
+        _check_texts(tokens, texts)
+        vectors = _encode(served, texts)
+    whitened = torch.from_numpy(_whitening(served, vectors, len(tokens)))
+
+    old = list(served.items.tokens)
+    place = {token: number for number, token in enumerate(old)}
+    new = [token for token in tokens if token not in place]
+    all_tokens = [*old, *new]
+    place.update({token: number for number, token in enumerate(new, start=len(old))})
+    ids = torch.tensor([place[token] for token in tokens], dtype=torch.int64)
+    before = served.weights[VECTORS]
+    changed = [
+        token
+        for token, number, vector in zip(tokens, ids.tolist(), whitened, strict=True)
+        if number < len(old) and not torch.allclose(before[number], vector, atol=1e-4)
+    ]
+    weights = grow_state(served.weights, old_ids(old, all_tokens), TextRows(ids, whitened))
+    items = Items(all_tokens, [*served.items.titles, *[""] * len(new)], [*served.items.categories, *([] for _ in new)])
+    for row, number in zip(rows, ids.tolist(), strict=True):
+        title, categories = _shown(served, row)
+        items.titles[number] = title or items.titles[number]
+        items.categories[number] = categories or items.categories[number]
+    return Added(replace(served, weights=weights, items=items, fingerprint="", folder=None), new, changed)
+
+
+def read_items(path: str | Path, item_field: str) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """A table of items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
+
+    Raises:
+        ValueError: for a file that is absent, of another kind, broken, or without the column of items.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if path.suffix not in (".csv", ".item"):
+        raise ValueError(f"A file of items must end in .csv or .item; got {path}.")
+    if not path.is_file():
+        raise ValueError(f"There is no file of items {path}.")
+    if path.suffix == ".item":  # as it stands: titles may hold quotes
+        lines = [cells for _, cells in item_rows(path, "\t", "utf-8")]
+        names = [cell.partition(":")[0] for cell in lines[0]] if lines else []
+        wrong = next((number for number, cells in enumerate(lines, 1) if len(cells) != len(names)), None)
+        if wrong is not None:
+            raise ValueError(f"{path}, row {wrong}: {len(lines[wrong - 1])} columns where the header has {len(names)}.")
+        table = pd.DataFrame(lines[1:], columns=names)
+    else:
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if item_field not in table:
+        raise ValueError(f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}.")
+    return table
+
+
+def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
+    name = served.fields["item"]
+    if name not in frame:
+        raise ValueError(f"The table of items must have a column {name}; it has {', '.join(map(str, frame.columns))}.")
+    tokens = [str(token) for token in frame[name]]
+    if not tokens:
+        raise ValueError("The table of items holds no item.")
+    if len(set(tokens)) < len(tokens):
+        twice = next(token for token in tokens if tokens.count(token) > 1)
+        raise ValueError(f"The item {twice} stands in the table more than once. Leave one row of it.")
+    return tokens
+
+
+def _text_columns(served: Served) -> tuple[list[str], Template | None]:
+    about = served.about.get("text") or {}
+    template = Template(about["text_template"]) if about.get("text_template") else None
+    named = about.get("text_fields") or []
+    return (template.fields if template else [named] if isinstance(named, str) else list(named)), template
+
+
+def _text(served: Served, row: dict[str, Any]) -> str:
+    """An item's text, made as the training made it."""
+    about = served.about.get("text") or {}
+    fields, template = _text_columns(served)
+    if not fields:
+        raise ValueError("This model's texts were ready vectors (text_vectors). Give the new items' as vectors.")
+    missing = [field for field in fields if field not in row]
+    if missing:
+        raise ValueError(
+            f"The table of items has no column {', '.join(missing)}; texts are made of {', '.join(fields)}. Add it, "
+            "with empty cells where there is nothing to say."
+        )
+    kinds, separator = about.get("kinds") or {}, about.get("seq_separator") or " "
+    separators = [separator if str(kinds.get(field, "")).endswith("_seq") else "" for field in fields]
+    values = [_joined(row[field], separator) for field in fields]
+    return text_of(values, separators, template.fill if template else None)
+
+
+def _joined(value: Any, separator: str) -> str:  # noqa: ANN401
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return separator.join(map(str, value))
+    return "" if value is None or value != value else str(value)  # NaN is not itself
+
+
+def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
+    empty = [token for token, text in zip(tokens, texts, strict=True) if not text]
+    if empty:
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        raise ValueError(
+            f"{len(empty)} items have no text and so nothing to be scored by: {', '.join(empty[:5])}{more}. "
+            "Leave them out until they have one, or events."
+        )
+
+
+def _encode(served: Served, texts: Sequence[str]) -> Any:  # noqa: ANN401
+    from recbole_longinterest.text.cache import encode_cached
+    from recbole_longinterest.text.encoder import TextEncoder
+
+    about = served.about["text"]
+    encoder = TextEncoder(
+        about["text_encoder"],
+        pooling=about["text_pooling"],
+        max_length=about["text_max_length"],
+        prompt=about["text_prompt"],
+        precision=about["text_precision"],
+    )
+    vectors = encode_cached(texts, encoder, show_progress=False)
+    encoder.unload()
+    return vectors
+
+
+def _whitening(served: Served, vectors: Any, number: int) -> Any:  # noqa: ANN401
+    table = np.asarray(vectors, dtype=np.float32)
+    mean, projection = (served.weights[f"item_text.{name}"].numpy() for name in ("mean", "projection"))
+    if table.shape != (number, len(mean)) or not np.isfinite(table).all():
+        raise ValueError(
+            f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "
+            f"gives them; got shape {table.shape}."
+        )
+    return Whitening(mean, projection).transform(table)
+
+
+def _shown(served: Served, row: dict[str, Any]) -> tuple[str, list[str]]:
+    """Title and categories of an item, from the columns that the export took them from."""
+    shown, about = served.about.get("shown") or {}, served.about.get("text") or {}
+    kinds, separator = about.get("kinds") or {}, about.get("seq_separator") or " "
+
+    def cell(name: str | None) -> str:
+        by = separator if str(kinds.get(name, "")).endswith("_seq") else ""
+        return text_of([_joined(row.get(name), separator)], [by], "".join) if name else ""
+
+    words = cell(shown.get("category"))
+    return cell(shown.get("title")), words.split(", " if separator.strip() else None) if words else []

@@ -1,0 +1,401 @@
+"""From a checkpoint and new events to a new checkpoint, without training from the start; the old one is not touched.
+
+The new checkpoint's data are the old events and the new ones, merged into a folder beside it, so that everything that
+reads a trained checkpoint reads it. Tables grow by token (:mod:`recbole_longinterest.growing`); new events are trained
+on together with a sample of old ones (:mod:`recbole_longinterest.data.replay`). An update that was stopped goes on when
+it is asked for again, by the means of every training here (:mod:`recbole_longinterest.resume`).
+"""
+
+import copy
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest import __version__, quick_start
+from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest.data.item_texts import make_encoder, read_texts
+from recbole_longinterest.data.item_vectors import ItemVectors
+from recbole_longinterest.data.merging import Merged, file_hash, hashes, merge
+from recbole_longinterest.data.replay import KeyedDataset, ReplayDataset
+from recbole_longinterest.growing import (
+    BEHAVIORS,
+    ID,
+    SCOPES,
+    TRAINED,
+    VECTORS,
+    TextRows,
+    grow_state,
+    old_ids,
+    train_only,
+)
+from recbole_longinterest.resume import PLACE
+from recbole_longinterest.run_files import alone
+from recbole_longinterest.text.cache import encode_cached
+from recbole_longinterest.text.folder import EncoderError
+from recbole_longinterest.text.whitening import Whitening
+
+# What decides the result, and what an update does unless told otherwise; None is as the training had it.
+DEFAULTS: dict[str, Any] = {
+    "epochs": 5,
+    "learning_rate": None,
+    "train_batch_size": None,
+    "seed": None,
+    "eval_step": 0,
+    "stopping_step": None,
+}
+FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # and what does not
+MERGED = "merged.json"  # in the folder of merged data: of which update they are
+
+
+class UpdateError(ValueError):
+    """An update that cannot be made."""
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What an update did.
+
+    Attributes:
+        checkpoint: the new file.
+        merged: what the new files brought.
+        changed_texts: items of the old catalogue that were encoded again.
+        items: items of the catalogue.
+        new_targets: events that were trained on and had not been.
+        old_targets: events that were replayed.
+        trained: names of the parameters that were trained; empty if the result was there already.
+        seconds: of the training.
+        total_seconds: of everything.
+    """
+
+    checkpoint: Path
+    merged: Merged
+    changed_texts: int
+    items: int
+    new_targets: int
+    old_targets: int
+    trained: list[str]
+    seconds: float
+    total_seconds: float
+
+
+def update_checkpoint(
+    checkpoint: str | Path,
+    inter: str | Path,
+    item: str | Path | None = None,
+    output: str | Path | None = None,
+    *,
+    scope: str = "head",
+    replay: float = 1.0,
+    without_text: bool = False,
+    data_path: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Updated:
+    """Take new events, users and items into a trained model.
+
+    Args:
+        checkpoint: of LongInterest, from a training or an update.
+        inter: an ``.inter`` file of new events, with the columns that the training read. What the training's data have
+            already counts once.
+        item: an ``.item`` file of new items and of items whose text changed.
+        output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, a name that follows from parent, files
+            and settings. ``<output>.data`` beside it holds the merged data; a training goes on from ``<output>.last``.
+        scope: what is trained, see :func:`~recbole_longinterest.growing.train_only`.
+        replay: old targets replayed for each new one.
+        without_text: take new items in without encoding their texts.
+        data_path: folder above the data set's, if it is no longer where it was in training.
+        settings: any of ``DEFAULTS`` and ``FREE``. With ``eval_step: 1`` the epoch is chosen by validation.
+
+    Returns:
+        What was done. The same update gives the same file; one that is there already is left as it is.
+
+    Raises:
+        ValueError: one sentence for a checkpoint, file, setting or encoder that does not do.
+    """
+    started = time.monotonic()
+    checkpoint = Path(checkpoint)
+    inter, item = Path(inter), None if item is None else Path(item)
+    parent = _Parent(checkpoint, data_path)
+    chosen, free = _settings(parent.config, scope, replay, without_text, settings or {})
+    record = _record(checkpoint, inter, item, chosen)
+    output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{_key(record)}.pth")).absolute()
+    if output == checkpoint.absolute():
+        raise UpdateError(f"An update does not write over its parent {checkpoint}. Give another --output.")
+    with alone(output):
+        if output.is_file():
+            return _found(output, record, time.monotonic() - started)
+        return _Update(parent, record, inter, item, output, free).run(started)
+
+
+def _settings(
+    config: Any,  # noqa: ANN401 - RecBole's Config
+    scope: str,
+    replay: float,
+    without_text: bool,
+    given: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    unknown = [name for name in given if name not in DEFAULTS and name not in FREE]
+    if unknown:
+        raise UpdateError(
+            f"An update has no setting {unknown[0]}; it has {', '.join((*DEFAULTS, *FREE))}. "
+            "All others are the parent's."
+        )
+    if scope not in SCOPES:
+        raise UpdateError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
+    if not (isinstance(replay, (int, float)) and 0 <= replay < float("inf")):
+        raise UpdateError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
+    wanted = {name: given.get(name, default) for name, default in DEFAULTS.items()}
+    chosen = {name: config[name] if value is None else value for name, value in wanted.items()}
+    return {"scope": scope, "replay": float(replay), "without_text": without_text, **chosen}, {
+        name: given.get(name, default) for name, default in FREE.items()
+    }
+
+
+def _record(checkpoint: Path, inter: Path, item: Path | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the lineage says of an update, before it is made."""
+    for file in (inter, item):
+        if file is not None and not file.is_file():
+            raise UpdateError(f"There is no file {file}.")
+    files = {"inter": inter} if item is None else {"inter": inter, "item": item}
+    return {
+        "parent": checkpoint.name,
+        "parent_sha256": file_hash(checkpoint),
+        "new_sha256": {end: file_hash(file) for end, file in files.items()},
+        "settings": chosen,
+    }
+
+
+def _key(record: dict[str, Any]) -> str:
+    return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _found(output: Path, record: dict[str, Any], seconds: float) -> Updated:
+    """The result of an update that was made before."""
+    config = load_checkpoint(output)["config"]
+    entry = (config["lineage"] or [{}])[-1]
+    if {name: entry.get(name) for name in record} != record:
+        raise UpdateError(f"{output} is there already and is not this update. Give another --output.")
+    counts = {name: entry[name] for name in ("changed_texts", "items", "new_targets", "old_targets")}
+    return Updated(output, Merged(**entry["merged"]), trained=[], seconds=0.0, total_seconds=seconds, **counts)
+
+
+class _Parent:
+    """A checkpoint with its data: which token each row of its tables is, and what it was trained on."""
+
+    def __init__(self, path: Path, data_path: str | Path | None) -> None:
+        state = load_checkpoint(path)
+        self.path, self.config, self.weights = path, state["config"], dict(state["state_dict"])
+        config = self.config
+        if config["model"] != "LongInterest":
+            raise UpdateError(
+                f"{path} is a checkpoint of {config['model']}; LongInterest alone can be updated. "
+                "Train one: recbole-li run --model LongInterest"
+            )
+        if config["benchmark_filename"]:
+            raise UpdateError(
+                f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
+                "be merged into. Train on one .inter file."
+            )
+        if data_path is not None:
+            config["data_path"] = str(Path(data_path) / config["dataset"])
+        lineage = config["lineage"] or []
+        folder = Path(config["data_path"])
+        if lineage and hashes(folder, config["dataset"]) != lineage[-1]["merged"]["sha256"]:
+            raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
+        _on_one_process(config)
+        self.data = KeyedDataset(config)
+        self.tokens = _tokens(self.data, self.data.iid_field)
+        found = next(len(self.weights[name]) for name in (ID, VECTORS) if name in self.weights)
+        if found != len(self.tokens):
+            raise UpdateError(
+                f"{path} knows {found - 1} items and {folder} has {len(self.tokens) - 1}: it is not the data of this "
+                "training. Give the right one as --data_path."
+            )
+        self.trained_keys = self.data.build()[0].trained_keys()
+
+    def texts(self) -> dict[str, str]:
+        """Text of each item that has one, by token."""
+        return _texts(self.config) if VECTORS in self.weights and not self.config["text_vectors"] else {}
+
+
+class _Update:
+    """One update, from its files to its checkpoint."""
+
+    def __init__(
+        self,
+        parent: _Parent,
+        record: dict[str, Any],
+        inter: Path,
+        item: Path | None,
+        output: Path,
+        free: dict[str, Any],
+    ) -> None:
+        self.parent, self.record, self.output = parent, record, output
+        self.inter, self.item = inter, item
+        self.folder = output.with_name(f"{output.name}.data")
+        self.work = self.folder / "training"
+        self.settings = record["settings"]
+        self.free = {name: value for name, value in free.items() if value is not None}
+        self.trained: list[str] = []
+        self.changed_texts = 0
+
+    def run(self, started: float) -> Updated:
+        merged = self._merge()
+        config = self._config(self.parent.config)
+        chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
+        config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
+        if self.settings["scope"] != "all":
+            config["weight_decay"] = 0.0  # it would move what is not trained
+        quick_start.check_values(config)
+        data = ReplayDataset(config)
+        data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
+        self._check_same(data)
+        began = time.monotonic()
+        trained = quick_start.train(config, dataset=data, start=lambda model: self._start(model, data))
+        seconds = time.monotonic() - began
+        counts = {
+            "changed_texts": self.changed_texts,
+            "items": data.item_num - 1,
+            "new_targets": data.new_targets,
+            "old_targets": data.old_targets,
+        }
+        self._finish(Path(trained.trainer.saved_model_file), data.full_rows, {**counts, "merged": merged.to_dict()})
+        total = time.monotonic() - started
+        return Updated(self.output, merged, trained=self.trained, seconds=seconds, total_seconds=total, **counts)
+
+    def _merge(self) -> Merged:
+        """The merged data: of an update that was stopped, or made now."""
+        about = self.folder / MERGED
+        if about.is_file():
+            known = json.loads(about.read_text(encoding="utf-8"))
+            if known["record"] == self.record and Path(self._data).is_dir():
+                return Merged(**known["merged"])
+        elif self.folder.exists():
+            raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        merged = merge(self.parent.config, self.inter, self.item, self._data)
+        draft = about.with_name(f".{MERGED}.tmp")
+        draft.write_text(json.dumps({"record": self.record, "merged": merged.to_dict()}), encoding="utf-8")
+        draft.replace(about)
+        return merged
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / str(self.parent.config["dataset"])
+
+    def _config(self, parent: Any) -> Any:  # noqa: ANN401 - RecBole's Config
+        """The parent's config over the merged data."""
+        config = copy.deepcopy(parent)
+        levels = self.parent.weights.get("rating_values")
+        config.final_config_dict.update(
+            data_path=str(self._data),
+            rating_levels=None if levels is None else levels.tolist(),
+            resume=False,
+            save_dataset=False,
+            dataset_save_path=None,
+            save_dataloaders=False,
+            dataloaders_save_path=None,
+        )
+        return config
+
+    def _check_same(self, data: ReplayDataset) -> None:
+        old = self.parent.data
+        if data.features != old.features:
+            raise UpdateError(f"The merged data give the features {data.features}, and the model has {old.features}.")
+        if data.rating_range != old.rating_range:
+            raise UpdateError(
+                f"Ratings were normalised by their range {old.rating_range}, and with the new events it is "
+                f"{data.rating_range}: every old rating would mean another. Leave those events out, or train anew."
+            )
+
+    def _start(self, model: Any, data: ReplayDataset) -> None:  # noqa: ANN401 - LongInterest
+        """Give the model the parent's weights, grown, and freeze what is not trained."""
+        tokens = _tokens(data, data.iid_field)
+        items = old_ids(self.parent.tokens, tokens)
+        texts = self._texts(data, tokens, items) if VECTORS in self.parent.weights else None
+        behaviors = None
+        if BEHAVIORS in self.parent.weights:
+            field = self.parent.config["BEHAVIOR_FIELD"]
+            behaviors = old_ids(_tokens(self.parent.data, field), _tokens(data, field))
+        filling = model.state_dict().get(ID)
+        old = {name: value.cpu() for name, value in self.parent.weights.items()}
+        state = grow_state(old, items, texts, behaviors, None if filling is None else filling.cpu())
+        shown = data.training_count > 0 if VECTORS in state else torch.arange(len(tokens)) > 0
+        new_items = shown & ~state[TRAINED]
+        state[TRAINED] = state[TRAINED] | shown
+        model.load_state_dict(state)
+        self.trained = train_only(model, self.settings["scope"], new_items)
+
+    def _texts(self, data: ReplayDataset, tokens: list[str], items: Tensor) -> TextRows | None:
+        """Vectors of texts that are new or changed, in the space of the parent's."""
+        if isinstance(data.text_source, ItemVectors):
+            rows, vectors = data.text_source.rows()
+            chosen = [place for place, row in enumerate(rows) if items[row] < 0]
+            return self._whitened([rows[place] for place in chosen], vectors[chosen]) if chosen else None
+        if self.settings["without_text"]:
+            return None
+        before, now = self.parent.texts(), _texts(data.config)
+        known = items.tolist()
+        rows = [
+            row
+            for row, token in enumerate(tokens)
+            if row and now.get(token) and (known[row] < 0 or now[token] != before.get(token))
+        ]
+        self.changed_texts = sum(known[row] >= 0 for row in rows)
+        if not rows:
+            return None
+        encoder = make_encoder(data.config)
+        try:
+            vectors = encode_cached([now[tokens[row]] for row in rows], encoder, show_progress=False)
+        except EncoderError as error:
+            raise UpdateError(
+                f"{len(rows)} new or changed texts need the text encoder of the training: {error} Or take the items "
+                "in without their texts: --without_text."
+            ) from error
+        encoder.unload()
+        return self._whitened(rows, vectors)
+
+    def _whitened(self, rows: list[int], vectors: Any) -> TextRows:  # noqa: ANN401
+        mean, projection = (self.parent.weights[f"item_text.{name}"].cpu().numpy() for name in ("mean", "projection"))
+        if vectors.shape[1] != len(mean):
+            raise UpdateError(
+                f"The new items' vectors have {vectors.shape[1]} dimensions and those of the training had {len(mean)}. "
+                "Give the encoder or the vectors of the training."
+            )
+        return TextRows(torch.tensor(rows), torch.from_numpy(Whitening(mean, projection).transform(vectors)))
+
+    def _finish(self, trained: Path, rows: int, done: dict[str, Any]) -> None:
+        """Write the new checkpoint and what a training goes on from; then remove what the update worked with."""
+        config = self._config(self.parent.config)
+        entry = {**self.record, **done, "made_by": f"recbole-longinterest {__version__}"}
+        # Through text, or which strings are one object, which a pickle shows, would say whether the update was stopped.
+        config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
+        best, last = load_checkpoint(trained), load_checkpoint(f"{trained}{LAST}")
+        for group in last["optimizer"]["param_groups"]:  # from here on as the parent's training
+            group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
+        last["run"].update(rows=rows, stopped=False, best_file=self.output.name)
+        save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
+        save_checkpoint({**best, "config": config}, self.output)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _tokens(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's Dataset
+    return [str(token) for token in data.field2id_token[field]]
+
+
+def _texts(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+    return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
+
+
+def _on_one_process(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
+    """On this machine, in this process, whatever the checkpoint says."""
+    for name in PLACE:
+        config.final_config_dict.pop(name, None)
+    config._init_device()

@@ -1,0 +1,97 @@
+"""Tables grown by token, and what of them is trained."""
+
+import pytest
+import torch
+
+from recbole_longinterest.growing import ID, TRAINED, VECTORS, TextRows, grow_state, old_ids, train_only
+from recbole_longinterest.model.network import InterestNetwork, Sources
+from tests.served import OPTIONS
+
+
+def network(n_items: int, text: bool = True, seed: int = 0) -> InterestNetwork:
+    net = InterestNetwork()
+    trained = torch.arange(n_items) > 1 if text else None  # item 1 was never trained on
+    net.build(OPTIONS, Sources(n_items, True, text, torch.arange(1.0, 6), 3, True, trained))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(std=0.3, generator=generator)
+    if net.item_text is not None:
+        net.item_text.vectors = torch.randn(n_items, OPTIONS.text_dim, generator=generator)
+        net.item_text.has_text = torch.arange(n_items) > 0
+    return net.eval()
+
+
+def grown(text: bool = True) -> tuple[InterestNetwork, InterestNetwork, torch.Tensor]:
+    small, large = network(4, text), network(6, text, seed=1)
+    place = old_ids(["[PAD]", "a", "b", "c"], ["[PAD]", "x", "c", "a", "y", "b"])
+    texts = TextRows(torch.tensor([1]), torch.full((1, OPTIONS.text_dim), 0.5)) if text else None
+    large.load_state_dict(grow_state(small.state_dict(), place, texts, filling=large.state_dict()[ID]))
+    return small, large, place
+
+
+def test_every_old_item_is_scored_as_before_wherever_its_row_is_now() -> None:
+    small, large, place = grown()
+    assert place.tolist() == [0, -1, 3, 1, -1, 2]
+    before, after = small.item_vectors(), large.item_vectors()
+    assert torch.equal(after[place >= 0], before[place[place >= 0]])
+    levels = {name: torch.ones(1, 3, dtype=torch.int64) for name in ("rating", "behavior", "time")}
+    was = small(torch.tensor([[1, 2, 3]]), levels, before)
+    now = large(torch.tensor([[3, 5, 2]]), levels, after)
+    assert torch.equal(was, now)
+
+
+def test_a_new_item_is_its_text_and_one_without_text_the_learned_vector() -> None:
+    _, large, _ = grown()
+    encoder = large.item_encoder
+    assert torch.allclose(large.item_vectors()[1], encoder.text_projection(torch.full((OPTIONS.text_dim,), 0.5)))
+    assert torch.equal(large.item_vectors()[4], encoder.no_text)
+    assert large.trained.tolist() == [False, False, True, False, False, True]
+    assert (large.state_dict()[ID][3] == 0).all()  # item a's row was noise of the start: it never counted
+
+
+def test_without_texts_a_new_item_starts_as_any_item_does() -> None:
+    small, large, _ = grown(text=False)
+    assert VECTORS not in large.state_dict()
+    assert torch.equal(large.state_dict()[ID][1], network(6, False, seed=1).state_dict()[ID][1])
+    assert torch.equal(large.state_dict()[ID][3], small.state_dict()[ID][1])
+
+
+@pytest.mark.parametrize("scope", ["items", "head", "all"])
+def test_only_the_scope_moves(scope: str) -> None:
+    _, large, _ = grown()
+    large.trained |= torch.arange(6) > 0
+    new = torch.tensor([False, True, False, False, True, False])
+    names = train_only(large, scope, new)
+    before = {name: value.clone() for name, value in large.state_dict().items()}
+    optimizer = torch.optim.Adam(large.parameters(), lr=0.1)
+    levels = {name: torch.ones(1, 3, dtype=torch.int64) for name in ("rating", "behavior", "time")}
+    for _ in range(3):
+        items = large.item_vectors()
+        loss = -(large(torch.tensor([[1, 2, 4]]), levels, items)[0, -1] @ items.T).log_softmax(0)[1]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    moved = {name for name, value in large.state_dict().items() if not torch.equal(value, before[name])}
+    rows = (large.state_dict()[ID] != before[ID]).any(dim=1)
+    if scope == "all":
+        assert len(moved) > 8 and rows[2] and rows[5]
+    else:
+        head = {"interest_encoder.query.weight", "interest_encoder.query.bias"}
+        assert moved == {ID} | (head if scope == "head" else set()) == set(names)
+        assert rows.tolist() == new.tolist()
+
+
+def test_a_scope_that_is_none_or_trains_nothing_is_refused() -> None:
+    _, large, _ = grown()
+    with pytest.raises(ValueError, match="scope must be one of items, head, all; got 'body'"):
+        train_only(large, "body", large.trained)
+    with pytest.raises(ValueError, match="scope items leaves nothing to train"):
+        train_only(large, "items", torch.zeros(6, dtype=torch.bool))
+
+
+def test_the_state_that_is_grown_is_left_as_it_was() -> None:
+    state = network(4).state_dict()
+    before = {name: value.clone() for name, value in state.items()}
+    grow_state(state, torch.tensor([0, 2, -1]), TextRows(torch.tensor([1]), torch.ones(1, OPTIONS.text_dim)))
+    assert all(torch.equal(state[name], before[name]) for name in before) and TRAINED in before

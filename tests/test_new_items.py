@@ -1,0 +1,149 @@
+"""New items by their texts in an exported model."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recbole_longinterest import cli, quick_start
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.histories import Event
+from recbole_longinterest.new_items import with_items
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.text import encoder as encoder_module
+from tests.conftest import FakeEncoder
+from tests.served import random_model
+
+HISTORY = [Event(f"i{number}", float(number % 5 + 1), time=1e9 + 1000 * number) for number in range(9)]
+
+
+@pytest.fixture
+def folder(
+    small_config: Callable[..., Any], fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """An exported model of the small data set, whose encoder is the fake one."""
+    monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
+    run = quick_start.run(small_config(epochs=2))
+    assert run.checkpoint is not None
+    export_checkpoint(run.checkpoint, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def new_frame(**more: Any) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"item_id": ["n1", "n2"], "title": ["Title number 3", "Other"], "class": ["Kind 3", ""], **more}
+    )
+
+
+def test_a_new_item_is_recommended_at_once_and_other_scores_stay(folder: Path) -> None:
+    model = Recommender.load(folder)
+    before = {item.item: item.score for item in model.recommend(HISTORY, 100).items}
+    added = model.add_items(new_frame())
+    assert added.new == ["n1", "n2"] and added.changed == []
+    after = {item.item: item for item in model.recommend(HISTORY, 100).items}
+    assert after.keys() == before.keys() | {"n1", "n2"}
+    assert {name: after[name].score for name in before} == pytest.approx(before, abs=1e-6)
+    assert after["n1"].title == "Title number 3" and model.n_items == len(model.served.items.tokens) - 1
+    only = model.recommend(HISTORY, 5, candidates=["n2"]).items
+    assert [item.item for item in only] == ["n2"]
+    assert model.recommend([*HISTORY, "n1"], 5).unknown == []  # and may stand in a history
+
+
+def test_an_item_with_a_known_items_text_lies_where_its_text_does(folder: Path) -> None:
+    """n1 has the text of i3: the same text vector, made by the projection that was saved."""
+    model = Recommender.load(folder)
+    model.add_items(new_frame())
+    vectors = model.served.weights["item_text.vectors"]
+    assert torch.allclose(vectors[model.item_id("n1")], vectors[model.item_id("i3")], atol=1e-5)
+    assert not torch.allclose(vectors[model.item_id("n2")], vectors[model.item_id("i3")], atol=1e-2)
+    assert not model.network.trained[model.item_id("n1")]
+
+
+def test_states_go_on(folder: Path) -> None:
+    model, other = Recommender.load(folder), Recommender.load(folder)
+    state, same = model.start(), other.start()
+    for event in HISTORY[:5]:
+        state.update(event)
+        same.update(event)
+    model.add_items(new_frame())
+    for event in HISTORY[5:]:
+        state.update(event)
+        same.update(event)
+    assert torch.allclose(state.interest, same.interest, atol=1e-6)
+    assert "n1" in {item.item for item in state.recommend(100).items}
+
+
+def test_a_known_item_gets_the_text_that_is_given_now(folder: Path) -> None:
+    model = Recommender.load(folder)
+    old = model.served.weights["item_text.vectors"].clone()
+    frame = pd.DataFrame(
+        {"item_id": ["i4", "i5"], "title": ["Quite another", "Title number 5"], "class": ["x", "Kind 1"]}
+    )
+    added = model.add_items(frame)
+    assert added.new == [] and added.changed == ["i4"]
+    moved = (model.served.weights["item_text.vectors"] - old).abs().amax(dim=1) > 1e-4
+    assert moved.nonzero().flatten().tolist() == [model.item_id("i4")]
+    assert model.served.items.titles[model.item_id("i4")] == "Quite another"
+
+
+def test_ready_vectors_and_lists(folder: Path, fake_encoder: FakeEncoder) -> None:
+    by_text, by_vector = Recommender.load(folder), Recommender.load(folder)
+    frame = pd.DataFrame({"item_id": ["n"], "title": ["A"], "class": [["Kind", "3"]]})
+    by_text.add_items(frame)
+    by_vector.add_items(pd.DataFrame({"item_id": ["n"]}), vectors=fake_encoder.encode(["A. Kind 3"]))
+    assert torch.allclose(by_text.items, by_vector.items, atol=1e-6)
+    with pytest.raises(ValueError, match=r"must be 1 rows of 16 finite numbers.*got shape \(1, 3\)"):
+        by_vector.add_items(pd.DataFrame({"item_id": ["m"]}), vectors=np.zeros((1, 3)))
+
+
+def test_what_cannot_be_added_is_said(folder: Path) -> None:
+    model = Recommender.load(folder)
+    with pytest.raises(ValueError, match="must have a column item_id"):
+        model.add_items(pd.DataFrame({"id": ["n"]}))
+    with pytest.raises(ValueError, match="has no column class; texts are made of title, class"):
+        model.add_items(pd.DataFrame({"item_id": ["n"], "title": ["A"]}))
+    with pytest.raises(ValueError, match=r"1 items have no text .* n2"):
+        model.add_items(new_frame(**{"title": ["A", None]}))
+    with pytest.raises(ValueError, match="item n1 stands in the table more than once"):
+        model.add_items(pd.concat([new_frame()] * 2))
+    with pytest.raises(ValueError, match="holds no item"):
+        model.add_items(new_frame()[:0])
+    with pytest.raises(ValueError, match="This model reads no texts"):
+        random_model().add_items(new_frame())
+    ready = replace(model.served, about={"text": {}})
+    with pytest.raises(ValueError, match=r"ready vectors \(text_vectors\)"):
+        with_items(ready, new_frame())
+
+
+def test_the_command_adds_to_the_folder_or_beside_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_frame().to_csv(tmp_path / "items.csv", index=False)
+    assert cli.main(["add-items", str(folder), str(tmp_path / "items.csv"), "-o", str(tmp_path / "larger")]) == 0
+    assert "new items: 2" in capsys.readouterr().out
+    assert Recommender.load(folder).item_id("n1") == 0
+    model = Recommender.load(tmp_path / "larger")
+    assert {"n1", "n2"} <= {item.item for item in model.recommend(HISTORY, 100).items}
+    (tmp_path / "more.item").write_text('item_id:token\ttitle:token_seq\tclass:token_seq\nq\t"Quoted" by\tKind\n')
+    assert cli.main(["add-items", str(folder), str(tmp_path / "more.item")]) == 0
+    assert Recommender.load(folder).recommended(Recommender.load(folder).item_id("q"), 0.0).title == '"Quoted" by'
+    capsys.readouterr()
+    for words, error in (
+        ([str(folder), "none.csv"], "There is no file of items none.csv"),
+        ([str(folder), "items.txt"], "must end in .csv or .item"),
+        ([str(tmp_path / "nothing"), str(tmp_path / "items.csv")], "is not there"),
+        ([str(folder), str(tmp_path / "items.csv"), "--x=1"], "add-items has no argument --x=1"),
+    ):
+        assert cli.main(["add-items", *words]) == 2
+        assert error in capsys.readouterr().err
+
+
+def test_the_export_says_how_texts_are_made(folder: Path) -> None:
+    about = json.loads((folder / "settings.json").read_text())["about"]
+    assert about["text"]["kinds"]["class"] == "token_seq" and about["shown"]["title"] == "title"

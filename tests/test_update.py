@@ -1,0 +1,373 @@
+"""From a checkpoint and new events to a new checkpoint."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recbole_longinterest import cli, quick_start, update
+from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.data import item_texts
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.text.folder import EncoderError
+from recbole_longinterest.update import update_checkpoint
+from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
+
+HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+LATER = 1_100_000_000  # after every event of synthetic_inter
+
+
+def new_events(users: range, items: range, each: int = 4, at: int = LATER, rating: str = "4") -> str:
+    rows = [
+        f"u{user}\ti{items[(user + place) % len(items)]}\t{rating}\t{at + 1000 * user + place}\n"
+        for user in users
+        for place in range(each)
+    ]
+    return HEADER + "".join(rows)
+
+
+def items_to(number: int, **changed: str) -> str:
+    lines = synthetic_item(number).splitlines()
+    return "\n".join(changed.get(line.split("\t")[0], line) for line in lines) + "\n"
+
+
+@pytest.fixture
+def parent(small_config: Callable[..., Any]) -> Path:
+    run = quick_start.run(small_config(epochs=2))
+    assert run.checkpoint is not None
+    return run.checkpoint.resolve()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    def write(name: str, content: str) -> Path:
+        (tmp_path / name).write_text(content)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def inter(write: Callable[[str, str], Path]) -> Path:
+    return write("new.inter", new_events(range(20, 40), range(15, 25)))
+
+
+@pytest.fixture
+def item(write: Callable[[str, str], Path]) -> Path:
+    return write("new.item", items_to(26))
+
+
+def rows_of(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Item vectors of a checkpoint by token."""
+    model = Recommender.load(exported(checkpoint))
+    return dict(zip(model.served.items.tokens, model.items, strict=True))
+
+
+def exported(checkpoint: Path) -> Path:
+    folder = checkpoint.with_name(f"{checkpoint.stem}-model")
+    if not folder.is_dir():
+        export_checkpoint(checkpoint, folder)
+    return folder
+
+
+def test_the_old_checkpoint_and_data_are_not_touched_and_the_new_one_has_its_lineage(
+    parent: Path, inter: Path, item: Path, tmp_path: Path
+) -> None:
+    files = {file: file.read_bytes() for file in [parent, *(tmp_path / "data").rglob("*.i*")]}
+    done = update_checkpoint(parent, inter, item)
+    assert all(file.read_bytes() == content for file, content in files.items())
+    assert (done.merged.events, done.merged.users, done.merged.items, done.items) == (80, 10, 5, 25)
+    (entry,) = load_checkpoint(done.checkpoint)["config"]["lineage"]
+    assert entry["parent"] == parent.name and entry["settings"]["scope"] == "head"
+    assert {len(entry["parent_sha256"]), *map(len, entry["new_sha256"].values())} == {64}
+    assert not (done.checkpoint.with_name(done.checkpoint.name + ".data") / "training").exists()
+
+
+def test_the_updated_checkpoint_works_wherever_a_trained_one_does(
+    parent: Path, inter: Path, item: Path, write: Callable[[str, str], Path]
+) -> None:
+    done = update_checkpoint(parent, inter, item)
+    from recbole.quick_start import load_data_and_model
+    from recbole.utils import get_trainer
+
+    config, model, dataset, _, _, test_data = load_data_and_model(done.checkpoint)
+    result = get_trainer(config["MODEL_TYPE"], config["model"])(config, model).evaluate(test_data, False)
+    assert 0 <= result["ndcg@10"] <= 1 and dataset.item_num == 26
+    served = Recommender.load(exported(done.checkpoint))
+    assert "i24" in {found.item for found in served.recommend(["i1", "i2"], 100).items}
+    assert served.served.about["lineage"][0]["parent"] == parent.name
+
+    later = write("later.inter", new_events(range(35, 50), range(20, 30), at=LATER + 10**6))
+    again = update_checkpoint(done.checkpoint, later, write("later.item", items_to(30)))
+    assert [entry["parent"] for entry in load_checkpoint(again.checkpoint)["config"]["lineage"]] == [
+        parent.name,
+        done.checkpoint.name,
+    ]
+    assert again.items == 30
+    resumed = quick_start.run(
+        quick_start.make_config(config_dict={"resume": str(again.checkpoint), "epochs": 7, "show_progress": False})
+    )
+    assert resumed.checkpoint == again.checkpoint
+    assert len(load_checkpoint(f"{again.checkpoint}.last")["config"]["lineage"]) == 2
+    assert load_checkpoint(f"{again.checkpoint}.last")["epoch"] == 6
+
+
+def test_the_same_update_gives_the_same_file(parent: Path, inter: Path, item: Path) -> None:
+    done = update_checkpoint(parent, inter, item)
+    last = done.checkpoint.with_name(done.checkpoint.name + ".last")
+    first = done.checkpoint.read_bytes(), last.read_bytes()
+    there = update_checkpoint(parent, inter, item)
+    assert there.trained == [] and (there.new_targets, there.merged) == (done.new_targets, done.merged)
+    for file in (done.checkpoint, last):
+        file.unlink()
+    shutil.rmtree(done.checkpoint.with_name(done.checkpoint.name + ".data"))
+    again = update_checkpoint(parent, inter, item)
+    assert again.trained and (again.checkpoint.read_bytes(), last.read_bytes()) == first
+    other = update_checkpoint(parent, inter, item, settings={"seed": 7})
+    assert other.checkpoint != done.checkpoint and other.checkpoint.read_bytes() != first[0]
+
+
+@pytest.mark.parametrize("killed_after", [0, 2])
+def test_an_update_that_was_stopped_goes_on(
+    parent: Path, inter: Path, item: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+) -> None:
+    from recbole_longinterest.trainer import LongInterestTrainer
+
+    whole = update_checkpoint(parent, inter, item, settings={"epochs": 4})
+    wanted = whole.checkpoint.read_bytes()
+    whole.checkpoint.unlink()
+    shutil.rmtree(whole.checkpoint.with_name(whole.checkpoint.name + ".data"))
+    begun: list[int] = []
+    train_epoch = LongInterestTrainer._train_epoch
+
+    def watched(self: Any, train_data: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        begun.append(epoch)
+        if len(begun) == killed_after + 1:
+            raise KeyboardInterrupt
+        return train_epoch(self, train_data, epoch, *args, **kwargs)
+
+    monkeypatch.setattr(LongInterestTrainer, "_train_epoch", watched)
+    with pytest.raises(KeyboardInterrupt):
+        update_checkpoint(parent, inter, item, settings={"epochs": 4})
+    assert not whole.checkpoint.exists()
+    update_checkpoint(parent, inter, item, settings={"epochs": 4})
+    assert begun == [*range(killed_after + 1), *range(killed_after, 4)]
+    assert whole.checkpoint.read_bytes() == wanted
+
+
+@pytest.mark.parametrize("scope", ["items", "head"])
+def test_what_is_not_in_the_scope_stays_bit_for_bit(parent: Path, inter: Path, item: Path, scope: str) -> None:
+    done = update_checkpoint(parent, inter, item, scope=scope, settings={"learning_rate": 0.05})
+    before, after = (load_checkpoint(file)["state_dict"] for file in (parent, done.checkpoint))
+    moved = {name for name in before if before[name].shape == after[name].shape and not before[name].equal(after[name])}
+    assert moved == ({"interest_encoder.query.weight", "interest_encoder.query.bias"} if scope == "head" else set())
+    old, new = rows_of(parent), rows_of(done.checkpoint)
+    known = [token for token in old if token != "[PAD]"]
+    assert all(torch.allclose(old[token], new[token], atol=1e-6) for token in known)
+    text_alone = rows_of(
+        update_checkpoint(parent, inter, item, scope=scope, settings={"epochs": 1, "learning_rate": 0.0}).checkpoint
+    )
+    assert not torch.allclose(text_alone["i20"], new["i20"], atol=1e-3)  # new items are trained
+
+
+def test_all_and_replay(parent: Path, inter: Path, item: Path) -> None:
+    alone = update_checkpoint(parent, inter, item, scope="all", replay=0.0)
+    with_old = update_checkpoint(parent, inter, item, scope="all", replay=2.0)
+    assert alone.old_targets == 0 and with_old.old_targets >= 2 * with_old.new_targets > 0
+    assert alone.new_targets == with_old.new_targets
+    before, after = (load_checkpoint(file)["state_dict"] for file in (parent, alone.checkpoint))
+    assert not before["fusion.item.weight"].equal(after["fusion.item.weight"])
+
+
+# --- edge cases ------------------------------------------------------------------------------------------------------
+
+
+def test_no_new_item_needs_no_encoder(
+    parent: Path, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the encoder was asked for")
+
+    monkeypatch.setattr(update, "make_encoder", missing)
+    done = update_checkpoint(parent, write("n.inter", new_events(range(5), range(10))))
+    assert (done.merged.items, done.merged.users, done.items) == (0, 0, 20) and done.new_targets > 0
+
+
+def test_only_new_items(parent: Path, write: Callable[[str, str], Path]) -> None:
+    done = update_checkpoint(
+        parent, write("n.inter", new_events(range(50, 60), range(20, 26))), write("n.item", items_to(26))
+    )
+    assert (done.merged.items, done.items) == (6, 26)
+    assert done.checkpoint.is_file() and "i25" in rows_of(done.checkpoint)
+    with pytest.raises(ValueError, match=r"holds no event, only a header.*recbole-li add-items"):
+        update_checkpoint(parent, write("none.inter", HEADER))
+
+
+def test_a_text_that_changed_is_encoded_again(
+    parent: Path, inter: Path, write: Callable[[str, str], Path], fake_encoder: FakeEncoder
+) -> None:
+    fake_encoder.encoded.clear()
+    changed = items_to(25, i3="i3\tQuite another\tKind 9")
+    done = update_checkpoint(parent, inter, write("c.item", changed), scope="items", settings={"learning_rate": 0.0})
+    assert done.changed_texts == 1 and "Quite another. Kind 9" in fake_encoder.encoded
+    assert "Title number 4. Kind 0" not in fake_encoder.encoded
+    old, new = rows_of(parent), rows_of(done.checkpoint)
+    assert not torch.allclose(old["i3"], new["i3"], atol=1e-4) and torch.allclose(old["i4"], new["i4"], atol=1e-6)
+    assert done.merged.changed_rows == 1
+
+
+def test_earlier_events_of_known_users_take_their_place_in_time(
+    parent: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    early = write("e.inter", new_events(range(3), range(10), at=10**6))
+    assert cli.main(["update", str(parent), "--inter", str(early), "--output", str(parent.with_name("e.pth"))]) == 0
+    assert "events earlier than their user's last: 12, put in their place in time" in capsys.readouterr().out
+    from recbole.quick_start import load_data_and_model
+
+    _, _, dataset, train, *_ = load_data_and_model(parent.with_name("e.pth"))
+    user = dataset.field2token_id["user_id"]["u0"]
+    log = train._dataset.inter_feat
+    start = int(log.history_start()[(log["user_id"] == user).nonzero()[0]])
+    first = dataset.field2id_token["item_id"][train._dataset.event_log["item_id_list"][start].item()]
+    assert first == "i0"
+
+
+def test_events_that_were_trained_on_count_once(
+    parent: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = synthetic_inter().splitlines()
+    fresh = new_events(range(3), range(10)).splitlines()[1:]
+    mixed = write("m.inter", "\n".join([HEADER.strip(), *old[1:11], *fresh, *fresh]) + "\n")
+    assert cli.main(["update", str(parent), "--inter", str(mixed)]) == 0
+    out = capsys.readouterr().out
+    assert "new: 12 events" in out and "repeated events, counted once: 22" in out
+    merged = next(parent.parent.glob("*.data/tiny/tiny.inter")).read_text().splitlines()
+    assert merged == [*old, *fresh]
+    with pytest.raises(ValueError, match=r"holds no new event: all 10 are in .* already and would count twice"):
+        update_checkpoint(parent, write("o.inter", "\n".join([HEADER.strip(), *old[1:11]])))
+
+
+def test_without_the_text_encoder(
+    parent: Path, inter: Path, item: Path, fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(texts: Any) -> Any:
+        raise EncoderError("There is no model folder /gone.")
+
+    monkeypatch.setattr(fake_encoder, "encode", gone)
+    with pytest.raises(ValueError, match=r"5 new or changed texts need the text encoder .*/gone.*--without_text"):
+        update_checkpoint(parent, inter, item)
+    done = update_checkpoint(parent, inter, item, without_text=True)
+    state = load_checkpoint(done.checkpoint)["state_dict"]
+    assert int(state["item_text.has_text"].sum()) == 20 and done.items == 25
+
+
+def test_ten_times_the_old_catalogue(parent: Path, write: Callable[[str, str], Path]) -> None:
+    many = write("t.inter", new_events(range(100, 200), range(20, 220), each=6))
+    done = update_checkpoint(parent, many, write("t.item", items_to(220)))
+    assert done.items > 5 * 20 and done.merged.items == len(set(range(20, 220)) & _items(many))
+    old, new = rows_of(parent), rows_of(done.checkpoint)
+    assert all(torch.allclose(old[token], new[token], atol=1e-6) for token in old if token != "[PAD]")
+
+
+def _items(path: Path) -> set[int]:
+    return {int(line.split("\t")[1][1:]) for line in path.read_text().splitlines()[1:]}
+
+
+def test_a_wider_rating_scale_keeps_the_levels_of_training(parent: Path, write: Callable[[str, str], Path]) -> None:
+    done = update_checkpoint(parent, write("r.inter", new_events(range(5), range(10), rating="3.5")))
+    assert load_checkpoint(done.checkpoint)["state_dict"]["rating_values"].tolist() == [1, 2, 3, 4, 5]
+    from recbole.quick_start import load_data_and_model
+
+    load_data_and_model(done.checkpoint)
+
+
+def test_ratings_that_change_what_normalised_ones_mean_are_refused(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path]
+) -> None:
+    run = quick_start.run(small_config(normalize_field=["rating"]))
+    assert run.checkpoint is not None
+    with pytest.raises(ValueError, match=r"normalised by their range \(1.0, 5.0\), and .* \(1.0, 10.0\)"):
+        update_checkpoint(run.checkpoint, write("r.inter", new_events(range(5), range(10), rating="10")))
+
+
+def test_a_model_without_texts_and_one_with_behaviours(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path]
+) -> None:
+    lines = synthetic_inter().splitlines()
+    old = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\t{'ab'[n % 2]}" for n, line in enumerate(lines[1:]))])
+    run = quick_start.run(small_config(inter=old + "\n", text_features="off"))
+    assert run.checkpoint is not None
+    lines = new_events(range(20, 40), range(15, 25)).splitlines()
+    new = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\t{'bc'[n % 2]}" for n, line in enumerate(lines[1:]))])
+    done = update_checkpoint(run.checkpoint, write("b.inter", new))
+    before, after = (load_checkpoint(file)["state_dict"] for file in (run.checkpoint, done.checkpoint))
+    table = "fusion.levels.behavior.weight"
+    assert len(before[table]) == 3 and len(after[table]) == 4
+    assert "item_text.vectors" not in after and bool(after["trained"][1:].all())
+
+
+def test_what_is_wrong_is_said(
+    parent: Path,
+    inter: Path,
+    small_config: Callable[..., Any],
+    write: Callable[[str, str], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(*words: Any) -> str:
+        assert cli.main(["update", *map(str, words)]) == 2
+        return capsys.readouterr().err
+
+    assert "There is no checkpoint file" in refused("none.pth", "--inter", inter)
+    assert "There is no file none.inter" in refused(parent, "--inter", "none.inter")
+    assert "scope must be one of items, head, all; got 'x'" in refused(parent, "--inter", inter, "--scope", "x")
+    assert "replay must be a number of at least 0" in refused(parent, "--inter", inter, "--replay=-1")
+    assert "An update has no setting hidden_size" in refused(parent, "--inter", inter, "--hidden_size=8")
+    assert "epochs must be a whole number" in refused(parent, "--inter", inter, "--epochs=x")
+    assert "is not a setting" in refused(parent, "--inter", inter, "more")
+    assert "does not write over its parent" in refused(parent, "--inter", inter, "-o", parent)
+    no_time = write("t.inter", "user_id:token\titem_id:token\trating:float\nu1\ti1\t3\n")
+    assert "has no column timestamp; the training read user_id:token" in refused(parent, "--inter", no_time)
+    other = write("k.inter", HEADER.replace("rating:float", "rating:token") + "u1\ti1\t3\t1\n")
+    assert "has rating:token; the training read" in refused(parent, "--inter", other)
+    few = write("f.item", "item_id:token\ttitle:token_seq\ni99\tA\n")
+    assert "f.item has no column class" in refused(parent, "--inter", inter, "--item", few)
+    occupied = parent.with_name("x.pth")
+    shutil.copyfile(parent, occupied)
+    assert "x.pth is there already and is not this update" in refused(parent, "--inter", inter, "-o", occupied)
+
+
+def test_another_model_and_moved_or_changed_data(
+    parent: Path, inter: Path, small_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = update_checkpoint(parent, inter)
+    merged = done.checkpoint.with_name(done.checkpoint.name + ".data") / "tiny" / "tiny.inter"
+    merged.write_text(merged.read_text() + "u1\ti1\t3\t1\n")
+    with pytest.raises(ValueError, match=r"are not those that .* was made with"):
+        update_checkpoint(done.checkpoint, inter)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert update_checkpoint(parent, inter, settings={"seed": 1}, data_path=tmp_path / "moved").items == 25
+    (tmp_path / "moved").rename(tmp_path / "data")
+    config = small_config()
+    other = quick_start.run(
+        quick_start.make_config(
+            "GRU4Rec",
+            "tiny",
+            config_dict={
+                "data_path": str(Path(config["data_path"]).parent),
+                "epochs": 1,
+                "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+            },
+        )
+    )
+    assert other.checkpoint is not None
+    with pytest.raises(ValueError, match="is a checkpoint of GRU4Rec; LongInterest alone can be updated"):
+        update_checkpoint(other.checkpoint, inter)
+
+
+def test_items_without_a_row_in_the_item_file_are_counted(parent: Path, inter: Path) -> None:
+    done = update_checkpoint(parent, inter)
+    assert done.merged.without_text == 5 and item_texts is not None
