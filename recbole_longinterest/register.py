@@ -98,9 +98,13 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
             for path in (resource("properties", f"{MODEL}.yaml"), resource("dataset_configs", f"{dataset}.yaml")):
                 if path.is_file():
                     self._update_internal_config_dict(path)
+        sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
+        if sequential and model != MODEL:
+            # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
+            columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
+            internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if beside.is_file():
             self._update_internal_config_dict(beside)
-        sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))

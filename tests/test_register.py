@@ -40,6 +40,19 @@ def test_negatives_follow_the_loss_unless_set() -> None:
         assert Config("GRU4Rec", "ml-100k")["train_neg_sample_args"]["distribution"] == "none"
 
 
+def test_a_data_set_that_recbole_does_not_know_is_loaded_with_its_times() -> None:
+    ours = {"train_neg_sample_args": None}
+    assert Config("GRU4Rec", "unknown", config_dict=ours)["load_col"]["inter"] == ["user_id", "item_id", "timestamp"]
+    named = Config("GRU4Rec", "unknown", config_dict={**ours, "TIME_FIELD": "when"})
+    assert named["load_col"]["inter"] == ["user_id", "item_id", "when"]
+    asked = {"inter": ["user_id", "item_id"]}
+    assert Config("GRU4Rec", "unknown", config_dict={**ours, "load_col": asked})["load_col"] == asked
+    assert Config("BPR", "unknown")["load_col"] == asked  # as in RecBole
+    assert Config("GRU4Rec", "ml-100k", config_dict=ours)["load_col"]["inter"] == [
+        *("user_id", "item_id", "rating", "timestamp")
+    ]
+
+
 def test_config_of_recboles_models_stays_recboles_own(python: Python) -> None:
     """Key by key, against a process without the plugin that has numpy's missing names only."""
     code = """
