@@ -26,7 +26,7 @@ STATE = ("recurrent", "sums")
 
 
 class _Step(nn.Module):
-    """One event of each user: what :meth:`InterestNetwork.extend` gives for one position, in a third of its nodes.
+    """One event of each user: what :meth:`InterestNetwork.extend` gives for one position, in half of its nodes.
 
     For an event alone a node costs more than its numbers. So the tables are projected beforehand where the fusion is
     linear, and layers and attention are written for one position.
