@@ -176,7 +176,7 @@ for model in ("LongInterest", "GRU4Rec"):
 @pytest.mark.slow
 def test_sigkill_at_random_batches(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
     write_dataset("tiny", synthetic_inter(), synthetic_item())
-    batches = np.random.default_rng().integers(1, 12, size=3).tolist()
+    batches = np.random.default_rng().integers(1, 11, size=3).tolist()
     code = KILL.format(project=str(PROJECT), batches=batches)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RECBOLE_LI_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
