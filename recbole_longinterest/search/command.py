@@ -13,7 +13,8 @@ from recbole_longinterest.resources import resource
 
 DESCRIPTION = (
     "Search the settings of a model with Ray Tune. Trials are compared on the validation data, every epoch; "
-    "the winner alone is evaluated on the test data, once, afterwards."
+    "the winner alone is evaluated on the test data, once, afterwards. The first trial is the model's own settings, "
+    "where the space holds them."
 )
 EPILOG = "Every other setting is given as --key=value and is the same in all trials. Ctrl-C stops, --resume goes on."
 

@@ -39,7 +39,7 @@ class Plan:
         model: any RecBole model.
         dataset: name of the data set.
         space: file of the search space.
-        trials: settings to try; a grid tries all if None.
+        trials: settings to try, the model's own the first where the space holds it; a grid tries all if None.
         fixed: settings of every trial.
         scheduler: asha, median or none: how trials are stopped early.
         search: random, grid or optuna: how settings are chosen.
@@ -164,12 +164,18 @@ def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] 
         return None
     if plan.search == "grid":
         return list(itertools.islice(space.grid(fixed), plan.trials))
-    return space.random(plan.trials or 0, plan.search_seed, fixed)
+    return space.random(plan.trials or 0, plan.search_seed, fixed, space.own(_without_search(plan), fixed))
 
 
 def _fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
     """What conditions may look at beside the drawn values."""
     return {**{name: config[name] for parameter in space.parameters for name in parameter.when}, **plan.fixed}
+
+
+def _without_search(plan: Plan) -> Config:
+    """The model's settings as they are where nothing is searched: its own, and those of every trial."""
+    with compat.command_line(()), _without_warnings():
+        return quick_start.make_config(plan.model, plan.dataset, (), plan.fixed)
 
 
 def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
@@ -309,12 +315,14 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     fixed = _fixed_by_name(plan, space, config)
     before = [space.suggested(trial.setting) for trial in records.read_trials(output, config["valid_metric_bigger"])]
+    own = space.own(_without_search(plan), fixed)
+    first = before or ([] if own is None else [space.suggested(own)])
     return OptunaSearch(
         functools.partial(_suggested, space, fixed),  # Ray pickles it
         metric="valid_score",
         mode=mode,
         seed=plan.search_seed + len(before),  # with the same seed it would draw the same again
-        points_to_evaluate=before or None,
+        points_to_evaluate=first or None,
     )
 
 

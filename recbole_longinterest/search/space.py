@@ -13,7 +13,7 @@ import ast
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,12 @@ class Parameter:
             return _whole(source.suggest_float(self.name, low, high, step=self.values[2]), self.values)
         return source.suggest_float(self.name, low, high, log=self.kind == "loguniform")
 
+    def __contains__(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether this value might be drawn; of quniform, any between its limits."""
+        if self.kind == "choice":
+            return value in self.values
+        return _is_number(value) and self.values[0] <= value <= self.values[1]
+
     def suggested(self, value: Any) -> Any:  # noqa: ANN401
         """A value as a source suggests it: a choice by its text, because Optuna keeps numbers and strings only."""
         return json.dumps(value) if self.kind == "choice" else value
@@ -137,15 +143,42 @@ class Space:
                 drawn[parameter.name] = parameter.draw(source)
         return drawn
 
+    def own(self, config: Mapping[str, Any], fixed: dict[str, Any]) -> dict[str, Any] | None:
+        """The setting that a model has without a search, None where the space does not hold it.
+
+        Args:
+            config: the model's own settings.
+            fixed: settings of every trial, which conditions may name.
+        """
+        own: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if not _holds(parameter.when, {**fixed, **own}):
+                continue
+            constant = parameter.kind == "choice" and len(parameter.values) == 1
+            value = parameter.values[0] if constant else config[parameter.name]
+            if value not in parameter:
+                return None
+            own[parameter.name] = value
+        return own
+
     def suggested(self, setting: dict[str, Any]) -> dict[str, Any]:
         """A setting that was drawn, as its source suggested it."""
         return {p.name: p.suggested(setting[p.name]) for p in self.parameters if p.name in setting}
 
-    def random(self, trials: int, seed: int, fixed: dict[str, Any]) -> list[dict[str, Any]]:
-        """Settings drawn at random, none twice; fewer than asked for where the space has no more."""
+    def random(
+        self, trials: int, seed: int, fixed: dict[str, Any], first: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Settings drawn at random, none twice; fewer than asked for where the space has no more.
+
+        Args:
+            trials: how many.
+            seed: of the draws.
+            fixed: settings of every trial, which conditions may name.
+            first: a setting that comes before the drawn ones, and counts.
+        """
         source = RandomSuggest(seed)
-        found: dict[str, dict[str, Any]] = {}
-        for _ in range(trials):
+        found = {} if first is None else {json.dumps(first): first}
+        for _ in range(trials - len(found)):
             for _ in range(TRIES):
                 setting = self.draw(source, fixed)
                 if found.setdefault(json.dumps(setting), setting) is setting:

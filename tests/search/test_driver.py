@@ -50,7 +50,7 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
     from recbole_longinterest.search.report import write_report
 
     output = tmp_path / "out"
-    space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\ndropout_prob: 0.1\n"
+    space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 50]}\ndropout_prob: 0.1\n"
     outcome = search(plan(space), output, show_progress=False)
     text = write_report(outcome, output)
     assert not outcome.interrupted
@@ -66,11 +66,13 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
 
     rows = list(csv.DictReader((output / "trials.csv").open()))
     assert [float(row["valid_score"]) for row in rows] == scores
-    assert {row["MAX_ITEM_LIST_LENGTH"] for row in rows} <= {"3", "6"} and rows[0]["node"]
+    assert {row["MAX_ITEM_LIST_LENGTH"] for row in rows} <= {"3", "50"} and rows[0]["node"]
     assert f"{outcome.test_result['ndcg@10']:.4f}" in text and text == (output / "summary.md").read_text()
     for picture in ("progress.png", "settings.png"):
         assert (output / picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (output / "best.pth").is_file()
+    own = {"learning_rate": "0.001", "MAX_ITEM_LIST_LENGTH": "50", "dropout_prob": "0.1"}  # and the space's constant
+    assert any(own.items() <= row.items() for row in rows)
     others = outcome.trials[1:]
     assert all(trial.checkpoint is None for trial in others)
     assert not (output / "ray").exists()

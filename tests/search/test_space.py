@@ -54,6 +54,26 @@ def test_nothing_is_drawn_twice() -> None:
     assert all(setting not in settings[:place] for place, setting in enumerate(settings))
 
 
+def test_a_setting_that_a_search_begins_with(tmp_path: Path) -> None:
+    space = read_space(written(tmp_path, YAML))
+    config = {
+        "learning_rate": 0.002,
+        "dropout_prob": 0.25,
+        "train_batch_size": 2048,
+        "mlp_hidden_size": [128],
+        "weight_decay": 0,
+        "attention": False,
+        "attention_heads": 3,  # not looked at without attention
+        "loss_type": "BPR",  # the space has CE alone
+    }
+    own = space.own(config, {})
+    assert own == {**{n: v for n, v in config.items() if n != "attention_heads"}, "loss_type": "CE"}
+    settings = space.random(5, 7, {}, own)
+    assert settings[0] == own and settings[1:] == space.random(4, 7, {})
+    for other in ({"learning_rate": 1.0}, {"mlp_hidden_size": [64]}, {"weight_decay": None}, {"attention": True}):
+        assert space.own({**config, **other}, {}) is None
+
+
 def test_a_grid_has_every_setting_once(tmp_path: Path) -> None:
     text = "attention: {choice: [true, false]}\nattention_heads: {choice: [1, 2], when: {attention: true}}\n"
     assert list(read_space(written(tmp_path, text)).grid({})) == [
