@@ -144,6 +144,25 @@ def test_the_command_adds_to_the_folder_or_beside_it(
         assert error in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [[], ["--int8"]])
+def test_the_command_writes_the_onnx_files_again(
+    folder: Path, tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    checkpoint = str(next(Path("saved").glob("*.pth")))
+    assert cli.main(["export", checkpoint, "--output", str(tmp_path / "onnx"), "--onnx", *options]) == 0
+    new_frame().to_csv(tmp_path / "items.csv", index=False)
+    assert cli.main(["add-items", str(tmp_path / "onnx"), str(tmp_path / "items.csv")]) == 0
+    ours, theirs = (Recommender.load(tmp_path / "onnx", engine=engine).start() for engine in ("torch", "onnx"))
+    for event in [*HISTORY, Event("n1", 4.0, time=2e9)]:
+        ours.update(event)
+        theirs.update(event)
+    scores = [{item.item: item.score for item in state.recommend(100).items} for state in (ours, theirs)]
+    assert "n2" in scores[1] and scores[0].keys() == scores[1].keys()
+    if not options:
+        assert scores[1] == pytest.approx(scores[0], abs=1e-5)
+
+
 def test_the_export_says_how_texts_are_made(folder: Path) -> None:
     about = json.loads((folder / "settings.json").read_text())["about"]
     assert about["text"]["kinds"]["class"] == "token_seq" and about["shown"]["title"] == "title"
