@@ -20,6 +20,7 @@ not computed where retraining gains less than 2 %. Finished cells are files in -
 import argparse
 import csv
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,14 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
     checkpoint, seconds, more = follow(log, way, step, output, args)
     model = serve(checkpoint)
     if way == "new items":
-        import time
-
         began = time.monotonic()
         known = set(model.served.items.tokens)
         arrived = set(log.items[: end[step]]) - known
         frame = pd.DataFrame([line.split("\t") for line in log.item_file.splitlines()])
         frame.columns = [name.partition(":")[0] for name in frame.iloc[0]]
         frame = frame[frame["item_id"].isin(arrived)]
-        more["added"] = len(model.add_items(frame[frame["title"] != ""]).new)
+        frame = frame[frame["title"] != ""]
+        more["added"] = len(model.add_items(frame).new) if len(frame) else 0
         seconds = time.monotonic() - began
     rows = np.arange(end[step], end[step + 1])
     np.save(output / f"{way.replace(' ', '-')}-{step}.npy", ranks(model, log, rows))

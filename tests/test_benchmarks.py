@@ -1,11 +1,16 @@
 """The benchmarks run, and what they claim holds on a small scale."""
 
+import csv
 import runpy
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.conftest import PROJECT
+from recbole_longinterest.text import encoder as encoder_module
+from tests.conftest import PROJECT, FakeEncoder, synthetic_inter
 
 
 @pytest.mark.slow
@@ -37,3 +42,65 @@ def test_preparing_takes_little_memory(monkeypatch: pytest.MonkeyPatch, capfd: p
     out = capfd.readouterr().out
     assert "milliseconds: 300,000" in out and "300,000 rows, " in out
     assert float(out.rpartition(" GB at the peak")[0].split()[-1]) < 2
+
+
+@pytest.fixture
+def learn(
+    write_dataset: Callable[..., Path],
+    fake_encoder: FakeEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """Runs a benchmark of learning over time on a small log; returns what it printed."""
+    fake_encoder.dim = 64
+    monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    names = "item_id:token\ttitle:token_seq\tcategories:token_seq\trelease_year:token"
+    items = [f"i{number}\tTitle {number}\tKind{number % 4}\t{1990 + number % 9}" for number in range(100)]
+    log = synthetic_inter(users=60, items=100, events=20)
+    root = write_dataset("ml-latest-small", log, "\n".join([names, *items, ""]))
+
+    def run(name: str, *words: str) -> str:
+        script = PROJECT / "benchmarks" / f"{name}.py"
+        if not script.is_file():
+            pytest.skip("not a checkout")
+        given = ["--dataset", "ml-latest-small", "--data_path", str(root), "--output", "out", "--epochs", "2"]
+        monkeypatch.setattr(sys, "argv", [str(script), *given, *words])
+        runpy.run_path(str(script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.slow
+def test_updates_against_retraining(learn: Callable[..., str]) -> None:
+    out = learn("incremental", "--update_epochs", "1", "--steps", "2")
+    rows = list(csv.DictReader(Path("out/ml-latest-small/incremental.csv").read_text().splitlines()))
+    ways = {row["way"] for row in rows}
+    assert ways == {"none", "new items", "update", "update all", "without replay", "retrain"}
+    figures = {(row["users"], row["step"], row["way"]): float(row["ndcg@10"]) for row in rows}
+    seconds = {row["way"]: float(row["training_seconds"]) for row in rows if row["step"] == "2"}
+    assert seconds["update"] < seconds["retrain"] and f"{figures['all', 'all', 'update']:.4f}" in out
+    ranks = [np.load(f"out/ml-latest-small/{way}-2.npy") for way in ("none", "update")]
+    assert np.array_equal(np.isnan(ranks[0]), np.isnan(ranks[1])) and not np.array_equal(*ranks)
+    assert learn("incremental", "--update_epochs", "1", "--steps", "2") == out  # from its cells
+
+
+@pytest.mark.slow
+def test_items_held_out_of_training(learn: Callable[..., str]) -> None:
+    lines = learn("cold_items").splitlines()
+    assert lines[0].startswith("ml-latest-small: 10 cold items of 100")
+    among_cold = {cells[1].strip(): cells[2].split() for cells in (line.split("|") for line in lines[4:])}
+    assert {"LongInterest", "random", "popularity of categories", "GRU4Rec"} < set(among_cold)
+    assert float(among_cold["random"][0]) == 1  # ten of ten
+
+
+@pytest.mark.slow
+def test_a_stream(learn: Callable[..., str]) -> None:
+    learn("stream", "--days", "1")
+    out = learn("stream", "--days", "2")  # goes on
+    rows = list(csv.DictReader(Path("out/ml-latest-small/stream.csv").read_text().splitlines()))
+    times = [float(row["time"]) for row in rows]
+    assert times == sorted(times) and len({int(time // 86_400) for time in times}) == 2
+    assert f"{sum(row['frozen'] != 'nan' for row in rows):,} events: NDCG@10 frozen" in out
+    assert Path("out/ml-latest-small/stream.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
