@@ -16,7 +16,7 @@ import yaml
 from recbole.config import Config
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
-from recbole_longinterest import resume, run_logs
+from recbole_longinterest import averaging, resume, run_logs
 from recbole_longinterest.epochs import OnEpoch, fit_watched
 from recbole_longinterest.register import negatives_follow_loss_type, register
 
@@ -205,7 +205,7 @@ def _keys_of(file: Path) -> set[str]:
 
 def known_keys(config: Config) -> set[str]:
     """Every setting that a config's model and data may have."""
-    known = set(config.internal_config_dict) | UNNAMED_KEYS
+    known = set(config.internal_config_dict) | UNNAMED_KEYS | {averaging.SETTING}
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
         known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
     for names in config.parameters.values():
@@ -252,6 +252,11 @@ def check_values(config: Config) -> None:
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"
             wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
+    decay = config[averaging.SETTING]
+    if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1):
+        wrong.append(f"{averaging.SETTING} must be a number of at least 0 and below 1; got {decay!r}.")
+    if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
+        wrong.append(f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out.")
     gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
     if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
         wrong.append(

@@ -20,6 +20,7 @@ from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
 from recbole_longinterest import distributed, run_logs, run_state
+from recbole_longinterest.averaging import average_of
 from recbole_longinterest.checkpoints import LAST, CheckpointError, load_checkpoint, remove_drafts, save_checkpoint
 from recbole_longinterest.imports import with_globals
 from recbole_longinterest.plain import to_plain
@@ -151,6 +152,9 @@ class _Session:
         try:
             for name, optimizer in run_state.other_optimizers(trainer).items():
                 optimizer.load_state_dict(state["optimizers"][name])
+            average = average_of(trainer)
+            if average is not None:
+                average.restore(state["average"])
             run_state.restore_attributes(trainer.model, state["attributes"])
             run_state.restore_loader_state(state["ranks"][rank]["loaders"], *self.loaders)
             run_state.restore_random_state(state["ranks"][rank]["random"])
@@ -190,7 +194,7 @@ class _Session:
         ranks = distributed.from_all_ranks(trainer.config, mine)
         if trainer.config["local_rank"] != 0:
             return
-        others = run_state.other_optimizers(trainer)
+        others, average = run_state.other_optimizers(trainer), average_of(trainer)
         run = {
             "ranks": ranks,
             "rows": self.rows,
@@ -204,6 +208,7 @@ class _Session:
             "best_file": Path(trainer.saved_model_file).name,
             "best_epoch": getattr(trainer, "best_epoch", None),
             "logs": run_logs.places(trainer),
+            "average": None if average is None else average.state(),
         }
         save_checkpoint({**trainer_state(trainer, epoch), "run": run}, self.last)
 

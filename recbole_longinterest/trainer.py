@@ -7,6 +7,7 @@ from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import Trainer
 
 from recbole_longinterest import distributed
+from recbole_longinterest.averaging import averaged_epoch
 from recbole_longinterest.data.loader import LOSS_WEIGHT, OnePassDataLoader
 from recbole_longinterest.model.one_pass import OnePassLoss
 
@@ -26,6 +27,8 @@ class LongInterestTrainer(Trainer):
 def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
     """``Trainer._train_epoch`` for one-pass batches too: dealt by epoch number, every position's target in the loss.
 
+    Where ``weight_averaging`` is set, the model holds the averages afterwards.
+
     Args:
         train_epoch: RecBole's.
 
@@ -43,7 +46,8 @@ def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(train_data, OnePassDataLoader):
             train_data.sampler.set_epoch(epoch_idx)  # so that a resumed run sees the batches an unbroken one does
             loss_func = loss_func or _window_loss(self, train_data)
-        return train_epoch(self, train_data, epoch_idx, loss_func, show_progress)
+        with averaged_epoch(self):
+            return train_epoch(self, train_data, epoch_idx, loss_func, show_progress)
 
     return _train_epoch
 

@@ -57,6 +57,8 @@ ABLATIONS = (
 ROWS = (
     Variant("LongInterest-ID", OWN, {**ID_ONLY, **_window(50)}, kind="row"),
     Variant("SASRec+text", "SASRecText", like="SASRec", kind="row"),
+    Variant("GRU4Rec averaged", "GRU4Rec", {"weight_averaging": 0.99}, kind="row"),
+    Variant("SASRec averaged", "SASRec", {"weight_averaging": 0.99}, kind="row"),
     Variant("GRU4Rec@50", "GRU4Rec", {"MAX_ITEM_LIST_LENGTH": 50}, kind="row"),
     Variant("GRU4Rec@200", "GRU4Rec", {"MAX_ITEM_LIST_LENGTH": 200}, kind="row"),
     Variant("SASRec@50", "SASRec", {"MAX_ITEM_LIST_LENGTH": 50}, kind="row"),
