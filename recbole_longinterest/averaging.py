@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from recbole.trainer.trainer import Trainer
-from torch import nn
+from torch import Tensor, nn
 
 SETTING = "weight_averaging"
 
@@ -27,7 +27,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.weights: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
         self.decay, self.steps = decay, 0
 
