@@ -36,7 +36,7 @@ def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
     axes.set_xlim(left=0)
     axes.grid(axis="x", color="#e5e5e5")
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 
