@@ -1,5 +1,6 @@
 """Names of rows, and whose settings win."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from recbole_longinterest import quick_start
 from recbole_longinterest.compare import data, variants
 from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.driver import Plan, all_ablations, read_settings
+from recbole_longinterest.compat import command_line
 from recbole_longinterest.resources import resource
 from tests.conftest import FakeEncoder
 
@@ -30,6 +33,21 @@ def test_settings_of_every_ablation_are_settings() -> None:
         if variant.model == variants.OWN:
             assert set(variant.settings) <= set(known), variant.name
             assert variant.settings or variant.change, variant.name
+
+
+def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
+    folder = resource("properties", "tuned")
+    trials: dict[str, set[str]] = {}
+    for file in sorted(folder.glob("*/*.yaml")):
+        model, dataset, text = file.parent.name, file.stem, file.read_text(encoding="utf-8")
+        head = re.match(rf"# {model} on {dataset}: best of (\d+) trials by validation NDCG@10, (0\.\d{{4}}) ", text)
+        assert head and f"recbole-li tune --model {model} --dataset {dataset} --trials {head[1]} " in text, file
+        trials.setdefault(dataset, set()).add(head[1])
+        with command_line([]):
+            config = quick_start.make_config(model, "ml-100k")
+        unknown = set(yaml.safe_load(text)) - quick_start.known_keys(config)
+        assert not unknown, file
+    assert all(len(numbers) == 1 for numbers in trials.values())  # every model gets as many
 
 
 def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
