@@ -3,7 +3,8 @@
     uv run benchmarks/history_length.py --output DIR
 
 One training a seed, at the defaults; its best epoch is chosen on the validation data with whole histories. Then the
-same model is evaluated with each window, and taking one event after the other into a state, as it is served.
+same model is evaluated with each window, and taking one event after the other into a state, as it is served. A killed
+run goes on with the checkpoints in DIR/saved.
 """
 
 import argparse
@@ -62,7 +63,8 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
 
     from recbole_longinterest import compat, quick_start
 
-    settings = {"seed": seed, "show_progress": False, "state": "ERROR", "checkpoint_dir": str(output / "saved")}
+    settings: dict[str, object] = {"seed": seed, "show_progress": False, "state": "ERROR"}
+    settings |= {"checkpoint_dir": str(output / "saved"), "resume": True}
     if data_path:
         settings["data_path"] = data_path
     with compat.command_line(()):  # this script's own arguments are none of RecBole's

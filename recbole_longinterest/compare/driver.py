@@ -82,10 +82,10 @@ def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
         models: what is compared anyway.
 
     Returns:
-        Names of ablations, and of further rows; windows of a baseline that is not compared are left out.
+        Names of ablations, and of further rows; those of a baseline that is not compared are left out.
     """
-    windows = {row.name for row in ROWS if "@" in row.name and row.model not in models}
-    return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.name not in windows]
+    missing = {row.model for row in ROWS if "@" in row.name} - set(models)
+    return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.model not in missing]
 
 
 def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

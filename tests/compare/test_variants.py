@@ -94,7 +94,7 @@ def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
 def test_all_ablations_bring_the_rows_that_keep_a_win_honest() -> None:
     names, rows = all_ablations(["LongInterest", "SASRec"])
     assert {"random text", "shuffled rating", "without id", "window whole"} <= set(names)
-    assert rows == ["LongInterest-ID", "SASRec+text", "SASRec@50", "SASRec@200", "Pop", "Markov"]
+    assert rows == ["LongInterest-ID", "SASRec+text", "SASRec averaged", "SASRec@50", "SASRec@200", "Pop", "Markov"]
 
 
 def test_settings_are_read_as_recbole_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
