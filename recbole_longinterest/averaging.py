@@ -17,17 +17,17 @@ SETTING = "weight_averaging"
 
 
 class WeightAverage:
-    """Average of a model's trained weights, ``a <- d a + (1 - d) w`` after each step, from the weights at the start.
+    """Average of a model's weights, ``a <- d a + (1 - d) w`` after each step, from the weights at the start.
 
     ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten.
 
     Args:
-        model: whose parameters are trained.
+        model: whose parameters are averaged.
         decay: ``d``, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.weights: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
+        self.weights: list[Tensor] = list(model.parameters())  # what is not trained stays as it is
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
         self.decay, self.steps = decay, 0
 
