@@ -48,7 +48,10 @@ def main() -> None:
             table = read_events(args.history, model.served.fields)
             histories = [h for h in model.read_table(table).values() if len(h) > 1]
             states = states_of(model, [history.keep(slice(0, len(history) - 1)) for history in histories])
-            ranked = [[item for item, _ in model.best(state.interest, TOP, [()])[0]] for state in states]
+            ranked = [
+                [item for item, _ in model.best(state.interest, TOP, [state.seen], exclude_seen=False)[0]]
+                for state in states
+            ]
             reference = reference or ranked
             places = [
                 row.index(int(h.item_seq[-1])) if int(h.item_seq[-1]) in row else None

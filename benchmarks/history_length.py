@@ -108,7 +108,7 @@ def _streamed(model: Any, interaction: Any) -> torch.Tensor:  # noqa: ANN401 - L
         last = length == position + 1  # what follows is padding, and is not looked at
         out[last] = interest[last]
     interest, items = model.comparable(out, items)
-    return interest @ items.T
+    return model.add_repeats(interest @ items.T, item_seq)
 
 
 def _name(way: object) -> str:

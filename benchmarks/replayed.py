@@ -184,9 +184,10 @@ def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | 
             for name in model.sides:
                 levels[name][place, : len(items)] = sides[name]
         interest = model.network(item_seq, levels, model.items)
-        for place, (_, targets, known_before) in enumerate(pending):
+        for place, (history, targets, known_before) in enumerate(pending):
             ids = torch.tensor([model.item_id(log.items[row]) for row in targets])
-            scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1])
+            had = [history.item_seq[:number] for number in known_before]
+            scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1], had)
             wanted = scores.gather(1, ids.unsqueeze(1))
             pool = scores[:, 1:] if among is None else scores[:, among]
             rank = 1 + (pool > wanted).sum(dim=1) + 0.5 * ((pool == wanted).sum(dim=1) - 1)

@@ -107,7 +107,7 @@ def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
         elif not item or not state.events:
             gains.append(0.0)
         else:
-            scores = model.scores_of(state.interest)[0, 1:]
+            scores = model.scores_of(state.interest, [state.seen])[0, 1:]
             wanted = scores[item - 1]
             rank = float(1 + (scores > wanted).sum() + 0.5 * ((scores == wanted).sum() - 1))
             gains.append(1 / np.log2(rank + 1) if rank <= 10 else 0.0)

@@ -153,7 +153,7 @@ METHODS: dict[str, Callable[["Recommender", History, int], tuple[Tensor, dict[st
 
 def score_of(recommender: "Recommender", history: History, item: int) -> float:
     """Score of an item, as :meth:`Recommender.recommend` gives it."""
-    return float(recommender.scores_of(recommender.interest([history]))[0, item])
+    return float(recommender.scores_of(recommender.interest([history]), [history.item_seq])[0, item])
 
 
 def scores_without(recommender: "Recommender", history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
@@ -168,9 +168,11 @@ def scores_without(recommender: "Recommender", history: History, item: int, keep
     Returns:
         Scores, [B].
     """
-    interest = recommender.interest([history.keep(row.nonzero()[0]) for row in keep])
-    interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
-    return (interest * items).sum(dim=-1)
+    kept = [history.keep(row.nonzero()[0]) for row in keep]
+    interest, items = recommender.network.comparable(recommender.interest(kept), recommender.items[item : item + 1])
+    scores = (interest * items).sum(dim=-1)
+    bias = recommender.network.repeat_logit()
+    return scores if bias is None else scores + bias * torch.tensor([item in part.item_seq for part in kept])
 
 
 def _sources_by_removal(recommender: "Recommender", history: History, item: int) -> dict[str, float]:

@@ -20,7 +20,7 @@ ID, VECTORS, HAS_TEXT, TRAINED = (
     "trained",
 )
 BEHAVIORS = "fusion.levels.behavior.weight"
-HEAD = ("interest_encoder.query.", "interest_encoder.block.", "log_scale")
+HEAD = ("interest_encoder.query.", "interest_encoder.block.", "log_scale", "repeat_bias")
 
 
 @dataclass(frozen=True)

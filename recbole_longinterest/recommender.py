@@ -1,6 +1,6 @@
 """Recommendations for people that the training never saw, from an exported folder: no data set, no ray, no encoder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from logging import getLogger
 from pathlib import Path
@@ -216,11 +216,26 @@ class Recommender:
             return self.network.extend(item_seq, self.network.levels_of(sides), self.items, EncoderState(*state))
 
     @torch.no_grad()
-    def scores_of(self, interest: Tensor) -> Tensor:
-        """Scores of all items by internal id, as ``full_sort_predict``: [B, D] to [B, N]."""
+    def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = ()) -> Tensor:
+        """Scores of all items by internal id.
+
+        Args:
+            interest: [B, D].
+            seen: internal ids of the items that each user has had, which makes them the scores of
+                ``full_sort_predict``; without, no item counts as had before.
+
+        Returns:
+            [B, N].
+        """
         if self._onnx is not None:
-            return self._onnx.scores_of(interest)
-        return self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
+            scores = self._onnx.scores_of(interest)
+        else:
+            scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
+        bias = self.network.repeat_logit()
+        if bias is not None:
+            for row, ids in enumerate(seen):
+                scores[row, _tensor(ids)] += bias
+        return scores
 
     # --- recommending ------------------------------------------------------------------------------------------------
 
@@ -374,8 +389,8 @@ class Recommender:
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
             interest = self.interest([histories[row] for row in part])
-            seen = [histories[row].item_seq if exclude_seen else () for row in part]
-            for row, items in zip(part, self.best(interest, k, seen, allowed), strict=True):
+            seen = [histories[row].item_seq if exclude_seen else self.window(histories[row])[0].numpy() for row in part]
+            for row, items in zip(part, self.best(interest, k, seen, allowed, exclude_seen), strict=True):
                 why = self._explain(histories[row], items, method) if method else [None] * len(items)
                 chosen = [
                     self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
@@ -385,21 +400,26 @@ class Recommender:
         return out
 
     def best(
-        self, interest: Tensor, k: int, seen: Sequence[Any], allowed: Tensor | None = None
+        self,
+        interest: Tensor,
+        k: int,
+        seen: Sequence[Collection[int]],
+        allowed: Tensor | None = None,
+        exclude_seen: bool = True,
     ) -> list[list[tuple[int, float]]]:
         """The ``k`` best items by internal id, with their scores.
 
         Args:
             interest: [B, D].
             k: at least 1.
-            seen: internal ids that are left out, for each user.
+            seen: internal ids of the items that each user has had.
             allowed: internal ids that alone are ranked, all if None.
+            exclude_seen: leave the seen items out.
         """
-        scores = self.scores_of(interest)
+        scores = self.scores_of(interest, () if exclude_seen else seen)
         scores[:, 0] = -torch.inf
-        for row, ids in enumerate(seen):
-            if len(ids):
-                scores[row, torch.as_tensor(np.fromiter(ids, np.int64, len(ids)))] = -torch.inf
+        for row, had in enumerate(seen if exclude_seen else ()):
+            scores[row, _tensor(had)] = -torch.inf
         ids = None
         if allowed is not None:
             scores, ids = scores[:, allowed], allowed
@@ -446,6 +466,10 @@ def report_skipped(found: Mapping[Any, Recommendation]) -> None:
 def shortened(words: Sequence[str], most: int = 5) -> str:
     """The first few of some words."""
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def _tensor(ids: Collection[int]) -> Tensor:
+    return torch.from_numpy(np.fromiter(ids, np.int64, len(ids)))
 
 
 def _why_nothing(history: History) -> str:

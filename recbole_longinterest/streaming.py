@@ -159,7 +159,7 @@ class InterestState:
         """The state as versioned bytes, no pickle, little-endian.
 
         Args:
-            seen: with the seen items; without them, ``recommend`` has to do without ``exclude_seen``.
+            seen: with the seen items; without them, they are recommended as items that the user has not had.
         """
         parts = [part.contiguous().numpy() for part in (*self.encoder, self.interest)]
         ids = np.array(sorted(self.seen) if seen else [], dtype="<u4")
@@ -301,7 +301,11 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
     if not rows:
         return out
     recommender = states[0].recommender
-    found = recommender.best(torch.cat([states[row].interest for row in rows]), k + SPARE, [()] * len(rows))
+    interest = torch.cat([states[row].interest for row in rows])
+    if exclude_seen:
+        found = recommender.best(interest, k + SPARE, ())
+    else:
+        found = recommender.best(interest, k, [states[row].seen for row in rows], exclude_seen=False)
     for row, items in zip(rows, found, strict=True):
         state = states[row]
         if exclude_seen:

@@ -12,8 +12,8 @@ from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.recommender import Recommender
 
 N_ITEMS = 300
-OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", "CE", 0, 64)
-DEFAULTS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", "CE", 0, 64)
+OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
+DEFAULTS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
 KINDS = ("view", "cart", "buy")
 
 

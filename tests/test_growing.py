@@ -68,7 +68,9 @@ def test_only_the_scope_moves(scope: str) -> None:
     levels = {name: torch.ones(1, 3, dtype=torch.int64) for name in ("rating", "behavior", "time")}
     for _ in range(3):
         items = large.item_vectors()
-        loss = -(large(torch.tensor([[1, 2, 4]]), levels, items)[0, -1] @ items.T).log_softmax(0)[1]
+        item_seq = torch.tensor([[1, 2, 4]])
+        scores = large.add_repeats(large(item_seq, levels, items)[:, -1] @ items.T, item_seq)
+        loss = -scores.log_softmax(dim=1)[0, 1]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -77,7 +79,7 @@ def test_only_the_scope_moves(scope: str) -> None:
     if scope == "all":
         assert len(moved) > 8 and rows[2] and rows[5]
     else:
-        head = {"interest_encoder.query.weight", "interest_encoder.query.bias"}
+        head = {"interest_encoder.query.weight", "interest_encoder.query.bias", "repeat_bias"}
         assert moved == {ID} | (head if scope == "head" else set()) == set(names)
         assert rows.tolist() == new.tolist()
 

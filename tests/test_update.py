@@ -164,7 +164,8 @@ def test_what_is_not_in_the_scope_stays_bit_for_bit(parent: Path, inter: Path, i
     done = update_checkpoint(parent, inter, item, scope=scope, settings={"learning_rate": 0.05})
     before, after = (load_checkpoint(file)["state_dict"] for file in (parent, done.checkpoint))
     moved = {name for name in before if before[name].shape == after[name].shape and not before[name].equal(after[name])}
-    assert moved == ({"interest_encoder.query.weight", "interest_encoder.query.bias"} if scope == "head" else set())
+    head = {"interest_encoder.query.weight", "interest_encoder.query.bias", "repeat_bias"}
+    assert moved == (head if scope == "head" else set())
     old, new = rows_of(parent), rows_of(done.checkpoint)
     known = [token for token in old if token != "[PAD]"]
     assert all(torch.allclose(old[token], new[token], atol=1e-6) for token in known)

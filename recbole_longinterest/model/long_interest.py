@@ -8,7 +8,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
 from torch import Tensor
 
-from recbole_longinterest.model.losses import chunked_cross_entropy, sampled_softmax
+from recbole_longinterest.model.losses import Repeats, chunked_cross_entropy, sampled_softmax
 from recbole_longinterest.model.network import InterestNetwork, Sources
 from recbole_longinterest.model.options import ModelOptions
 
@@ -19,7 +19,8 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     An event is fused from its item's vector ``e_j = E[j] + A t_j`` (ID embedding and projected BERT vector of the
     text) and from the embeddings of its rating level, behaviour type and time gap; an LSTM (Hochreiter & Schmidhuber
     1997) reads the events, attention over all of them so far gives the long-term interest ``V_t``, and
-    ``y_t = Wq [V_t; i_t]`` scores every item by ``y_t . e_j``. See :mod:`recbole_longinterest.model.layers`.
+    ``y_t = Wq [V_t; i_t]`` scores every item by ``y_t . e_j``, and an item of the history by a learned number more or
+    less. See :mod:`recbole_longinterest.model.layers`.
     The network is :class:`~recbole_longinterest.model.network.InterestNetwork`; this is RecBole's contract over it.
 
     Output ``t`` depends on events up to ``t`` only. So a batch whose interaction carries a target for every position
@@ -74,34 +75,63 @@ class LongInterest(InterestNetwork, SequentialRecommender):
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Mean loss over the batch's targets: cross entropy, or BPR (Rendle et al. 2009)."""
-        items = self.item_vectors()
+        items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
             target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
-            interest = self.forward(interaction[self.ITEM_SEQ], self.side_levels(interaction), items)
+            interest = self.forward(item_seq, self.side_levels(interaction), items)
             counted = target_seq > 0
             interest, target = interest[counted], target_seq[counted]  # [T, D], [T]
         else:
+            counted = None
             interest, target = self.last_interest(interaction, items), interaction[self.POS_ITEM_ID]
         interest, items = self.comparable(interest, items)
         if self.loss_type == "BPR":
-            difference = items[target] - items[interaction[self.NEG_ITEM_ID]]
-            return self.bpr_loss((interest * difference).sum(dim=-1), torch.zeros((), device=interest.device))
+            losing = interaction[self.NEG_ITEM_ID]
+            margin = self._scores(interest, items, target, item_seq) - self._scores(interest, items, losing, item_seq)
+            return self.bpr_loss(margin, torch.zeros((), device=interest.device))
+        bias = self.repeat_logit()
+        repeats = None if bias is None else Repeats(*repeated(item_seq, counted), bias)
         if self.sampled_softmax:
-            return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax)
-        if self.trained[1:].all():
-            return chunked_cross_entropy(interest, items[1:], target - 1)  # the padding is no candidate
-        candidates = self.trained.nonzero().flatten()
-        place = self.trained.cumsum(dim=0) - 1  # of each item among them
-        return chunked_cross_entropy(interest, items.index_select(0, candidates), place[target])
+            return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax, repeats)
+        place = (self.trained.cumsum(dim=0) - 1).masked_fill(~self.trained, -1)  # of each item among the candidates
+        repeats = None if repeats is None else repeats.among(place)
+        candidates = items[1:] if self.trained[1:].all() else items[self.trained]
+        return chunked_cross_entropy(interest, candidates, place[target], repeats)
+
+    def _scores(self, interest: Tensor, items: Tensor, item: Tensor, item_seq: Tensor) -> Tensor:
+        """Score of one item for each row, [B]."""
+        scores = (interest * items[item]).sum(dim=-1)
+        bias = self.repeat_logit()
+        return scores if bias is None else scores + bias * (item_seq == item.unsqueeze(1)).any(dim=1)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""
         items = self.item_vectors()
         interest, items = self.comparable(self.last_interest(interaction, items), items)
-        return (interest * items[interaction[self.ITEM_ID]]).sum(dim=-1)
+        return self._scores(interest, items, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, [B, N]."""
         items = self.item_vectors()
         interest, items = self.comparable(self.last_interest(interaction, items), items)
-        return interest @ items.T
+        return self.add_repeats(interest @ items.T, interaction[self.ITEM_SEQ])
+
+
+def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The items that stand in the history of each target, once each.
+
+    Args:
+        item_seq: histories padded with 0, int64 [B, L].
+        counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
+
+    Returns:
+        Number of the target, ascending, and item, int64 [P] each.
+    """
+    again = (item_seq.unsqueeze(1) == item_seq.unsqueeze(2)).tril(-1).any(dim=2)
+    first = (item_seq > 0) & ~again
+    if counted is None:
+        row, source = first.nonzero(as_tuple=True)
+        return row, item_seq[row, source]
+    row, position, source = (counted.unsqueeze(2) & first.unsqueeze(1)).tril().nonzero(as_tuple=True)
+    number = (counted.flatten().cumsum(dim=0) - 1).view_as(item_seq)  # of the target at each position
+    return number[row, position], item_seq[row, source]

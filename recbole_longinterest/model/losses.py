@@ -1,7 +1,7 @@
 """Cross entropy over a large catalogue: without its logits in memory, or over a sample of it."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,43 +9,85 @@ from torch import Tensor
 CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
 
 
+class Repeats(NamedTuple):
+    """Items of the softmax that the user of a target has had before, and what is added to their logits.
+
+    Attributes:
+        row: number of the target, ascending, int64 [P].
+        item: row of the items, int64 [P]; a pair stands in it once.
+        bias: a scalar.
+    """
+
+    row: Tensor
+    item: Tensor
+    bias: Tensor
+
+    def among(self, place: Tensor) -> "Repeats":
+        """The same over a choice of the items.
+
+        Args:
+            place: of each item in the choice, -1 for one that is not in it, int64 [N].
+        """
+        item = place[self.item]
+        kept = item >= 0
+        return Repeats(self.row[kept], item[kept], self.bias)
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Loss and gradients chunk by chunk: the gradient of the logits is their softmax, at hand in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, interest: Tensor, items: Tensor, target: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        interest: Tensor,
+        items: Tensor,
+        target: Tensor,
+        repeat_row: Tensor | None,
+        repeat_item: Tensor | None,
+        bias: Tensor | None,
+    ) -> Tensor:
         needed = ctx.needs_input_grad
+        grad_bias = None if bias is None else torch.zeros_like(bias)
         grad_interest = torch.empty_like(interest) if needed[0] else None
         grad_items = torch.zeros_like(items) if needed[1] else None
         total = torch.zeros((), dtype=interest.dtype, device=interest.device)
         rows = max(1, CHUNK // len(items))
+        if repeat_row is not None:
+            ends = torch.arange(0, len(interest) + rows, rows, device=repeat_row.device)
+            places = torch.searchsorted(repeat_row, ends).tolist()
         for begin in range(0, len(interest), rows):
             part, wanted = interest[begin : begin + rows], target[begin : begin + rows].unsqueeze(1)
             logits = part @ items.T  # [rows, N]
+            if repeat_row is not None and repeat_item is not None and bias is not None:
+                pairs = slice(*places[begin // rows : begin // rows + 2])
+                repeated = repeat_row[pairs] - begin, repeat_item[pairs]
+                logits[repeated] += bias
             top = logits.amax(dim=1, keepdim=True)
             total -= (logits.gather(1, wanted) - top).sum()
             weights = logits.sub_(top).exp_()
             norm = weights.sum(dim=1, keepdim=True)
             total += norm.log().sum()
-            if grad_interest is None and grad_items is None:
+            if grad_interest is None and grad_items is None and grad_bias is None:
                 continue
             weights.div_(norm).scatter_add_(1, wanted, torch.full_like(norm, -1.0))  # softmax - one-hot
+            if grad_bias is not None:
+                grad_bias += weights[repeated].sum()
             if grad_interest is not None:
                 grad_interest[begin : begin + rows] = weights @ items
             if grad_items is not None:
                 grad_items.addmm_(weights.T, part)
-        ctx.save_for_backward(grad_interest, grad_items)
+        ctx.save_for_backward(grad_interest, grad_items, grad_bias)
         ctx.count = len(interest)
         return total / len(interest)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         scale = grad / ctx.count
-        interest, items = (None if part is None else part * scale for part in ctx.saved_tensors)
-        return interest, items, None
+        interest, items, bias = (None if part is None else part * scale for part in ctx.saved_tensors)
+        return interest, items, None, None, None, bias
 
 
-def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor) -> Tensor:
+def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repeats: Repeats | None = None) -> Tensor:
     """Mean cross entropy of ``interest @ items.T``, equal to torch's, in a memory that the catalogue does not multiply.
 
     Of the logits, [T, N], a chunk of rows is held at a time; its gradient is taken before the next one is made. In
@@ -55,6 +97,7 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor) -> Te
         interest: [T, D].
         items: [N, D].
         target: row of ``items`` of each target, int64 [T].
+        repeats: logits that something is added to.
 
     Returns:
         The mean loss, a scalar; NaN for no target, as torch's.
@@ -63,10 +106,18 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor) -> Te
     if kind in (torch.float16, torch.bfloat16):
         kind = torch.float32
     with torch.autocast(interest.device.type, enabled=False):
-        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target)
+        added = (None, None, None) if repeats is None else (repeats.row, repeats.item, repeats.bias.to(kind))
+        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, *added)
 
 
-def sampled_softmax(interest: Tensor, items: Tensor, target: Tensor, candidates: Tensor, number: int) -> Tensor:
+def sampled_softmax(
+    interest: Tensor,
+    items: Tensor,
+    target: Tensor,
+    candidates: Tensor,
+    number: int,
+    repeats: Repeats | None = None,
+) -> Tensor:
     """Mean cross entropy against a sample of the catalogue, shared by the batch.
 
     The sample holds every item that is a target in the batch, and ``number`` of the other candidates, drawn uniformly
@@ -81,6 +132,7 @@ def sampled_softmax(interest: Tensor, items: Tensor, target: Tensor, candidates:
         target: row of ``items`` of each target, int64 [T].
         candidates: which items the softmax is over, bool [N].
         number: sample size ``K``.
+        repeats: logits that something is added to.
 
     Returns:
         The mean loss, a scalar.
@@ -91,6 +143,11 @@ def sampled_softmax(interest: Tensor, items: Tensor, target: Tensor, candidates:
     correction = interest.new_zeros(len(wanted) + len(drawn), 1)
     if len(drawn):
         correction[len(wanted) :] = math.log(len(others) / len(drawn))
-    sample = torch.cat([items.index_select(0, torch.cat([wanted, drawn])), correction], dim=1)
+    chosen = torch.cat([wanted, drawn])
+    sample = torch.cat([items.index_select(0, chosen), correction], dim=1)
+    if repeats is not None:
+        where = torch.full_like(candidates, -1, dtype=torch.int64)
+        where[chosen] = torch.arange(len(chosen), device=where.device)
+        repeats = repeats.among(where)
     one = interest.new_ones(len(interest), 1)  # times the correction: logits of `chunked_cross_entropy` have no bias
-    return chunked_cross_entropy(torch.cat([interest, one], dim=1), sample, place)
+    return chunked_cross_entropy(torch.cat([interest, one], dim=1), sample, place, repeats)

@@ -16,6 +16,7 @@ from recbole_longinterest.model.options import ModelOptions
 
 EVAL_POSITIONS = 2**17  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
 TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
+REPEAT_PACE = 10.0  # a step of the optimizer moves the repeat logit so much further than a weight
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class InterestNetwork(nn.Module):
         self.dropout = nn.Dropout(options.dropout_prob)
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
+        self.repeat_bias = nn.Parameter(torch.zeros(())) if options.repeat_bias else None
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
@@ -202,6 +204,28 @@ class InterestNetwork(nn.Module):
         if self.log_scale is None:
             return interest, items
         return functional.normalize(interest, dim=-1) * self.log_scale.exp(), functional.normalize(items, dim=-1)
+
+    def repeat_logit(self) -> Tensor | None:
+        """What is added to the score of an item that the user has had before, a scalar; None for nothing.
+
+        Users repeat what they had more, or less, than its likeness to their interest says: never, in logs of ratings.
+        One number learns how much, so that interest and item vectors need not (repeat consumption, Anderson et al.
+        2014; RepeatNet, Ren et al. 2019, has a decoder of its own for it).
+        """
+        return None if self.repeat_bias is None else REPEAT_PACE * self.repeat_bias
+
+    def add_repeats(self, scores: Tensor, item_seq: Tensor) -> Tensor:
+        """Scores with the repeat logit; in place where no gradient is asked for, since they may be large.
+
+        Args:
+            scores: of all items, [B, N].
+            item_seq: the items that each user has had, padded with 0, int64 [B, L].
+        """
+        bias = self.repeat_logit()
+        if bias is None:
+            return scores
+        raised = scores.gather(1, item_seq) + bias  # the same for an item that stands twice
+        return scores.scatter(1, item_seq, raised) if torch.is_grad_enabled() else scores.scatter_(1, item_seq, raised)
 
 
 def _at(outputs: Tensor, position: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
     "residual": ("on or off", parse_switch),
     "logits": ("one of dot, cosine", _one_of("dot", "cosine")),
+    "repeat_bias": ("on or off", parse_switch),
     "loss_type": ("one of CE, BPR", _one_of("CE", "BPR")),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
@@ -86,6 +87,7 @@ class ModelOptions:
     attention_heads: int
     residual: bool
     logits: str
+    repeat_bias: bool
     loss_type: str
     sampled_softmax: int
     text_dim: int

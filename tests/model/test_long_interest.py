@@ -10,7 +10,8 @@ from recbole.config import Config
 from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.model.long_interest import LongInterest
+from recbole_longinterest import quick_start
+from recbole_longinterest.model.long_interest import LongInterest, repeated
 from tests.conftest import synthetic_inter
 
 STILL = {"dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
@@ -50,6 +51,30 @@ def test_one_pass_counts_every_training_row_once_beyond_the_window(small_config:
     for _ in range(2):  # a second epoch is dealt anew
         targets = torch.cat([batch["item_id_target_list"].flatten() for batch in train])
         assert sorted(targets[targets > 0].tolist()) == sorted(rows._dataset.inter_feat["item_id"].tolist())
+
+
+def test_repeated_items_stand_once_for_each_target() -> None:
+    item_seq = torch.tensor([[3, 4, 3, 5], [2, 2, 0, 0]])
+    counted = torch.tensor([[False, True, True, True], [True, True, False, False]])
+    row, item = repeated(item_seq, counted)
+    pairs = {(0, 3), (0, 4), (1, 3), (1, 4), (2, 3), (2, 4), (2, 5), (3, 2), (4, 2)}
+    assert set(zip(row.tolist(), item.tolist(), strict=True)) == pairs and len(row) == len(pairs)
+    assert row.tolist() == sorted(row.tolist())
+    row, item = repeated(item_seq)
+    assert list(zip(row.tolist(), item.tolist(), strict=True)) == [(0, 3), (0, 4), (0, 5), (1, 2)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_whether_users_repeat_is_learned(small_config: Callable[..., Config], again: bool) -> None:
+    """A log in which every event repeats the first of three items, and one in which nobody has an item twice."""
+    rng = np.random.default_rng(0)
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    for user in range(40):
+        items = rng.permutation(20)[:3].repeat(4) if again else rng.permutation(20)[:12]
+        lines += [f"u{user}\ti{item}\t3\t{10**9 + user * 100 + place}" for place, item in enumerate(items)]
+    config = small_config("\n".join([*lines, ""]), epochs=30, learning_rate=0.02, valid_metric="MRR@10")
+    model = quick_start.train(config, saved=False).trainer.model
+    assert (model.repeat_logit() > 0.5) if again else (model.repeat_logit() < -2)
 
 
 @pytest.mark.parametrize("settings", [{}, {"logits": "cosine"}, {"loss_type": "BPR"}, {"attention": "off"}])

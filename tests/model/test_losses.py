@@ -30,6 +30,27 @@ def test_loss_and_gradients_equal_torchs(monkeypatch: pytest.MonkeyPatch, chunk:
         assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
 
 
+@pytest.mark.parametrize("chunk", [60, 2**21])
+def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    interest, items, target = example()
+    bias = torch.tensor(-1.5, requires_grad=True)
+    had = torch.rand(len(interest), len(items), generator=torch.Generator().manual_seed(2)) < 0.2
+    had[5] = False  # a target with no item before it
+    assert had[torch.arange(len(target)), target].any()  # some targets are repeats
+    repeats = losses.Repeats(*had.nonzero(as_tuple=True), bias)
+    expected = functional.cross_entropy(interest @ items.T + bias * had, target)
+    wanted = torch.autograd.grad(expected, (interest, items, bias))
+    got = torch.autograd.grad(chunked_cross_entropy(interest, items, target, repeats), (interest, items, bias))
+    for mine, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    every = torch.ones(len(items), dtype=torch.bool)
+    sampled = sampled_softmax(interest, items, target, every, len(items), repeats)  # of all items: the same
+    torch.testing.assert_close(sampled, expected)
+    part = sampled_softmax(interest, items, target, every, 5, repeats)
+    assert torch.isfinite(part) and torch.autograd.grad(part, bias)[0] != 0
+
+
 def test_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "CHUNK", 30)
     interest, items, target = (tensor.detach() for tensor in example(targets=7, items=11, dim=3))
