@@ -127,11 +127,16 @@ def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, T
     Returns:
         Number of the target, ascending, and item, int64 [P] each.
     """
-    again = (item_seq.unsqueeze(1) == item_seq.unsqueeze(2)).tril(-1).any(dim=2)
-    first = (item_seq > 0) & ~again
+    ordered, order = item_seq.sort(dim=1, stable=True)
+    new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is none
+    first = torch.zeros_like(new).scatter(1, order, new)  # where each item stands first
+    items, until = item_seq[first], first.cumsum(dim=1)  # row by row; how many there are up to each position
+    begin = until[:, -1].cumsum(dim=0) - until[:, -1]  # of each row in ``items``
     if counted is None:
-        row, source = first.nonzero(as_tuple=True)
-        return row, item_seq[row, source]
-    row, position, source = (counted.unsqueeze(2) & first.unsqueeze(1)).tril().nonzero(as_tuple=True)
-    number = (counted.flatten().cumsum(dim=0) - 1).view_as(item_seq)  # of the target at each position
-    return number[row, position], item_seq[row, source]
+        number = until[:, -1]
+    else:
+        row, position = counted.nonzero(as_tuple=True)
+        number, begin = until[row, position], begin[row]
+    target = torch.repeat_interleave(number)
+    place = torch.arange(len(target), device=target.device) + (begin - number.cumsum(dim=0) + number)[target]
+    return target, items[place]

@@ -60,8 +60,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = part @ items.T  # [rows, N]
             if repeat_row is not None and repeat_item is not None and bias is not None:
                 pairs = slice(*places[begin // rows : begin // rows + 2])
-                repeated = repeat_row[pairs] - begin, repeat_item[pairs]
-                logits[repeated] += bias
+                repeated = (repeat_row[pairs] - begin) * len(items) + repeat_item[pairs]
+                logits.view(-1).scatter_add_(0, repeated, bias.expand(len(repeated)))
             top = logits.amax(dim=1, keepdim=True)
             total -= (logits.gather(1, wanted) - top).sum()
             weights = logits.sub_(top).exp_()
@@ -71,7 +71,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 continue
             weights.div_(norm).scatter_add_(1, wanted, torch.full_like(norm, -1.0))  # softmax - one-hot
             if grad_bias is not None:
-                grad_bias += weights[repeated].sum()
+                grad_bias += weights.view(-1).index_select(0, repeated).sum()
             if grad_interest is not None:
                 grad_interest[begin : begin + rows] = weights @ items
             if grad_items is not None:
