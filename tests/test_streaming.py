@@ -162,6 +162,28 @@ def test_events_out_of_order_are_refused_and_change_nothing() -> None:
             update_states(wrong, ["i1", "i2"])
 
 
+def test_seen_items_have_the_repeat_logit_in_every_way_to_recommend() -> None:
+    model = random_model()
+    events = random_events(15)
+    bias = model.network.repeat_logit()
+    assert bias is not None and abs(float(bias)) > 0.1
+    state = model.start()
+    for event in events:
+        state.update(event)
+    ways = [
+        state.recommend(N_ITEMS, exclude_seen=False),
+        recommend_states([state], N_ITEMS, exclude_seen=False)[0],
+        model.recommend(events, N_ITEMS, exclude_seen=False),
+    ]
+    plain = model.scores_of(model.interest([model.read(events)]))[0]
+    for found in ways:
+        assert len(found.items) == N_ITEMS
+        for item in found.items:
+            number = model.item_id(item.item)
+            expected = float(plain[number]) + (float(bias) if number in state.seen else 0.0)
+            assert item.score == pytest.approx(expected, abs=1e-4)
+
+
 def test_seen_items_are_left_out_however_many_there_are() -> None:
     model = random_model()
     state = model.start()
