@@ -42,25 +42,24 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         interest: Tensor,
         items: Tensor,
         target: Tensor,
-        repeat_row: Tensor | None,
-        repeat_item: Tensor | None,
+        repeat_row: Tensor,
+        repeat_item: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
         needed = ctx.needs_input_grad
-        grad_bias = None if bias is None else torch.zeros_like(bias)
         grad_interest = torch.empty_like(interest) if needed[0] else None
         grad_items = torch.zeros_like(items) if needed[1] else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and needed[5] else None
         total = torch.zeros((), dtype=interest.dtype, device=interest.device)
         rows = max(1, CHUNK // len(items))
-        if repeat_row is not None:
-            ends = torch.arange(0, len(interest) + rows, rows, device=repeat_row.device)
-            places = torch.searchsorted(repeat_row, ends).tolist()
+        ends = torch.arange(0, len(interest) + rows, rows, device=repeat_row.device)
+        places = torch.searchsorted(repeat_row, ends).tolist()  # where the pairs of each chunk begin
         for begin in range(0, len(interest), rows):
             part, wanted = interest[begin : begin + rows], target[begin : begin + rows].unsqueeze(1)
             logits = part @ items.T  # [rows, N]
-            if repeat_row is not None and repeat_item is not None and bias is not None:
-                pairs = slice(*places[begin // rows : begin // rows + 2])
-                repeated = (repeat_row[pairs] - begin) * len(items) + repeat_item[pairs]
+            pairs = slice(*places[begin // rows : begin // rows + 2])
+            repeated = (repeat_row[pairs] - begin) * len(items) + repeat_item[pairs]
+            if bias is not None:
                 logits.view(-1).scatter_add_(0, repeated, bias.expand(len(repeated)))
             top = logits.amax(dim=1, keepdim=True)
             total -= (logits.gather(1, wanted) - top).sum()
@@ -106,8 +105,9 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repea
     if kind in (torch.float16, torch.bfloat16):
         kind = torch.float32
     with torch.autocast(interest.device.type, enabled=False):
-        added = (None, None, None) if repeats is None else (repeats.row, repeats.item, repeats.bias.to(kind))
-        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, *added)
+        row, item, bias = repeats or (target[:0], target[:0], None)
+        bias = None if bias is None else bias.to(kind)
+        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, row, item, bias)
 
 
 def sampled_softmax(

@@ -67,11 +67,16 @@ def test_half_precision_is_summed_in_float32() -> None:
     assert torch.allclose(loss, expected, rtol=1e-5)
 
 
-def test_no_gradient_is_made_when_none_is_asked_for() -> None:
+def test_no_gradient_is_made_when_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     interest, items, target = example()
     with torch.no_grad():
         loss = chunked_cross_entropy(interest, items, target)
     assert not loss.requires_grad
+    made: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "index_select", lambda *args: made.append(args[0]))  # the bias' gradient
+    repeats = losses.Repeats(torch.tensor([0]), torch.tensor([1]), torch.tensor(-1.0))
+    frozen = chunked_cross_entropy(interest, items, target, repeats)
+    assert frozen.requires_grad and not made
     frozen = chunked_cross_entropy(interest, items.detach(), target)
     assert torch.autograd.grad(frozen, interest)[0].shape == interest.shape
 
