@@ -10,7 +10,7 @@ import torch
 
 from recbole_longinterest.explain import Explanation
 from recbole_longinterest.histories import History
-from recbole_longinterest.recommender import Recommendation
+from recbole_longinterest.recommendation import Recommendation
 from recbole_longinterest.taste import interest_over_time, taste_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_longinterest.recommender import Recommendation
+from recbole_longinterest.recommendation import Recommendation
 
 KINDS = (".csv", ".jsonl", ".inter")
 

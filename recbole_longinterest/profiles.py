@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from recbole_longinterest.histories import History
-from recbole_longinterest.recommender import Recommended
+from recbole_longinterest.recommendation import Recommended
 from recbole_longinterest.taste import taste_of
 
 if TYPE_CHECKING:

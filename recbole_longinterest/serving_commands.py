@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.histories import History
-from recbole_longinterest.recommender import Recommender, report_skipped
+from recbole_longinterest.recommendation import report_skipped
+from recbole_longinterest.recommender import Recommender
 
 
 def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it

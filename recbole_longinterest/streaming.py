@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recbole_longinterest.histories import Event, History, as_event, number_of
 from recbole_longinterest.model.layers import EncoderState
-from recbole_longinterest.recommender import NONE_KNOWN, Recommendation, check_k
+from recbole_longinterest.recommendation import NONE_KNOWN, Recommendation, check_k
 
 if TYPE_CHECKING:
     from recbole_longinterest.recommender import Recommender
