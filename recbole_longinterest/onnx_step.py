@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recbole_longinterest.exported import ExportError
-from recbole_longinterest.model.layers import RunningAttention
 from recbole_longinterest.model.levels import TIME_GAP_EDGES, rating_edges
 from recbole_longinterest.model.network import InterestNetwork
+from recbole_longinterest.model.running_attention import RunningAttention
 from recbole_longinterest.packages import require
 
 STEP, SCORES = "step.onnx", "scores.onnx"

@@ -1,7 +1,7 @@
 """A user's interest as events come: constant time and memory an event, equal to the batch over the same events.
 
 What a user's past is to the network is the recurrent state and, for each attention head, a running maximum, a
-denominator and a numerator (see :class:`~recbole_longinterest.model.layers.RunningAttention`).
+denominator and a numerator (see :class:`~recbole_longinterest.model.running_attention.RunningAttention`).
 """
 
 import math

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from recbole_longinterest import __version__, quick_start
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
-from recbole_longinterest.data.item_texts import make_encoder, read_texts
+from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.data.merging import Merged, file_hash, hashes, merge
-from recbole_longinterest.data.replay import KeyedDataset, ReplayDataset
+from recbole_longinterest.data.merging import Merged, file_hash, merge
+from recbole_longinterest.data.replay import ReplayDataset
 from recbole_longinterest.growing import (
     BEHAVIORS,
     ID,
@@ -36,11 +36,11 @@ from recbole_longinterest.growing import (
     old_ids,
     train_only,
 )
-from recbole_longinterest.resume import PLACE
 from recbole_longinterest.run_files import alone
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
+from recbole_longinterest.update_parent import Parent, UpdateError, texts_of, tokens_of
 
 # What decides the result, and what an update does unless told otherwise; None is as the training had it.
 DEFAULTS: dict[str, Any] = {
@@ -53,10 +53,6 @@ DEFAULTS: dict[str, Any] = {
 }
 FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # and what does not
 MERGED = "merged.json"  # in the folder of merged data: of which update they are
-
-
-class UpdateError(ValueError):
-    """An update that cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ def update_checkpoint(
     started = time.monotonic()
     checkpoint = Path(checkpoint)
     inter, item = Path(inter), None if item is None else Path(item)
-    parent = _Parent(checkpoint, data_path)
+    parent = Parent(checkpoint, data_path)
     chosen, free = _settings(parent.config, scope, replay, without_text, settings or {})
     record = _record(checkpoint, inter, item, chosen)
     output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{_key(record)}.pth")).absolute()
@@ -186,51 +182,12 @@ def _found(output: Path, record: dict[str, Any], seconds: float) -> Updated:
     return Updated(output, Merged(**entry["merged"]), trained=[], seconds=0.0, total_seconds=seconds, **counts)
 
 
-class _Parent:
-    """A checkpoint with its data: which token each row of its tables is, and what it was trained on."""
-
-    def __init__(self, path: Path, data_path: str | Path | None) -> None:
-        state = load_checkpoint(path)
-        self.path, self.config, self.weights = path, state["config"], dict(state["state_dict"])
-        config = self.config
-        if config["model"] != "LongInterest":
-            raise UpdateError(
-                f"{path} is a checkpoint of {config['model']}; LongInterest alone can be updated. "
-                "Train one: recbole-li run --model LongInterest"
-            )
-        if config["benchmark_filename"]:
-            raise UpdateError(
-                f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
-                "be merged into. Train on one .inter file."
-            )
-        if data_path is not None:
-            config["data_path"] = str(Path(data_path) / config["dataset"])
-        lineage = config["lineage"] or []
-        folder = Path(config["data_path"])
-        if lineage and hashes(folder, config["dataset"]) != lineage[-1]["merged"]["sha256"]:
-            raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
-        _on_one_process(config)
-        self.data = KeyedDataset(config)
-        self.tokens = _tokens(self.data, self.data.iid_field)
-        found = next(len(self.weights[name]) for name in (ID, VECTORS) if name in self.weights)
-        if found != len(self.tokens):
-            raise UpdateError(
-                f"{path} knows {found - 1} items and {folder} has {len(self.tokens) - 1}: it is not the data of this "
-                "training. Give the right one as --data_path."
-            )
-        self.trained_keys = self.data.build()[0].trained_keys()
-
-    def texts(self) -> dict[str, str]:
-        """Text of each item that has one, by token."""
-        return _texts(self.config) if VECTORS in self.weights and not self.config["text_vectors"] else {}
-
-
 class _Update:
     """One update, from its files to its checkpoint."""
 
     def __init__(
         self,
-        parent: _Parent,
+        parent: Parent,
         record: dict[str, Any],
         inter: Path,
         item: Path | None,
@@ -317,13 +274,13 @@ class _Update:
 
     def _start(self, model: Any, data: ReplayDataset) -> None:  # noqa: ANN401 - LongInterest
         """Give the model the parent's weights, grown, and freeze what is not trained."""
-        tokens = _tokens(data, data.iid_field)
+        tokens = tokens_of(data, data.iid_field)
         items = old_ids(self.parent.tokens, tokens)
         texts = self._texts(data, tokens, items) if VECTORS in self.parent.weights else None
         behaviors = None
         if BEHAVIORS in self.parent.weights:
             field = self.parent.config["BEHAVIOR_FIELD"]
-            behaviors = old_ids(_tokens(self.parent.data, field), _tokens(data, field))
+            behaviors = old_ids(tokens_of(self.parent.data, field), tokens_of(data, field))
         filling = model.state_dict().get(ID)
         old = {name: value.cpu() for name, value in self.parent.weights.items()}
         state = grow_state(old, items, texts, behaviors, None if filling is None else filling.cpu())
@@ -341,7 +298,7 @@ class _Update:
             return self._whitened([rows[place] for place in chosen], vectors[chosen]) if chosen else None
         if self.settings["without_text"]:
             return None
-        before, now = self.parent.texts(), _texts(data.config)
+        before, now = self.parent.texts(), texts_of(data.config)
         known = items.tolist()
         rows = [
             row
@@ -384,18 +341,3 @@ class _Update:
         save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
         save_checkpoint({**best, "config": config}, self.output)
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-def _tokens(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's Dataset
-    return [str(token) for token in data.field2id_token[field]]
-
-
-def _texts(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
-    return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
-
-
-def _on_one_process(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
-    """On this machine, in this process, whatever the checkpoint says."""
-    for name in PLACE:
-        config.final_config_dict.pop(name, None)
-    config._init_device()

@@ -15,9 +15,7 @@ from typing import Any
 import ray
 import recbole.data.utils
 from ray import tune
-from ray.tune import Callback
 from recbole.config import Config
-from tqdm import tqdm
 
 from recbole_longinterest import compat, packages, quick_start
 from recbole_longinterest.plain_files import write_text
@@ -25,6 +23,7 @@ from recbole_longinterest.search import records
 from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
 from recbole_longinterest.search.trial import Task, dataset_key, run_trial
+from recbole_longinterest.search.watch import Watch
 
 PLAN = "search.json"
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
@@ -120,7 +119,7 @@ def search(
             with _without_warnings():
                 task.datasets.update(_share_datasets(task, space))
             total = (plan.trials or 1) if settings is None else len(settings)
-            watch = _Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
+            watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
             interrupted = _run(plan, space, settings, task, config, watch, time_budget)
     except KeyboardInterrupt:
         interrupted = True
@@ -257,7 +256,7 @@ def _run(
     settings: list[dict[str, Any]] | None,
     task: Task,
     config: Config,
-    watch: "_Watch",
+    watch: Watch,
     time_budget: float | None,
 ) -> bool:
     """Let Ray Tune run the trials; whether it was stopped before their end."""
@@ -332,66 +331,6 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
 
 def _suggested(space: Space, fixed: dict[str, Any], trial: Any) -> dict[str, Any]:  # noqa: ANN401 - Optuna's Trial
     return {"setting": space.draw(trial, fixed)}
-
-
-class _Watch(Callback):
-    """Writes down how trials end, and shows how far the search is."""
-
-    def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
-        self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
-        self.bar: Any = None
-
-    def __enter__(self) -> "_Watch":
-        self.bar = tqdm(total=self.total, unit="trial", disable=not self.show, desc="search")
-        self._show()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._show()
-        self.bar.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "bar": None}
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:  # noqa: ANN401
-        """An epoch was reported."""
-        self._show()
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
-        """A trial trained to its end, or was stopped early."""
-        records.end(records.folder_of(self.output, trial.config["setting"]), records.STOPPED)  # unless it has said so
-        self._show()
-        records.prune(records.read_trials(self.output, self.bigger))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
-        """A trial failed."""
-        folder = records.folder_of(self.output, trial.config["setting"])
-        if not folder.is_dir():  # its worker died before it could write a word
-            records.begin(folder, trial.config["setting"], "")
-        records.end(folder, records.ERROR, _reason(trial))
-        self._show()
-
-    def _show(self) -> None:
-        if self.bar is None:
-            return
-        trials = records.read_trials(self.output, self.bigger)
-        self.bar.n = sum(trial.status != records.UNFINISHED for trial in trials)
-        best = trials[0].best if trials else None
-        failed = sum(trial.status == records.ERROR for trial in trials)
-        self.bar.set_postfix_str(
-            (f"best validation {self.metric} {best['valid_score']:.4f}" if best else "no epoch yet")
-            + (f", {failed} failed" if failed else "")
-        )
-
-
-def _reason(trial: Any) -> str:  # noqa: ANN401 - Ray's Trial
-    """Why a worker died, by Ray's words."""
-    file = trial.error_file
-    text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""
-    if "OutOfMemory" in text or "out of memory" in text.lower():
-        return "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"its worker died: {lines[-1][:300]}" if lines else "its worker died"
 
 
 # --- the winner ------------------------------------------------------------------------------------------------------

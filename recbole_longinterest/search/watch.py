@@ -1,0 +1,69 @@
+"""What is seen of a search while it runs, and how its trials end."""
+
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from tqdm import tqdm
+
+from recbole_longinterest.search import records
+
+
+class Watch(Callback):
+    """Writes down how trials end, and shows how far the search is."""
+
+    def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
+        self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
+        self.bar: Any = None
+
+    def __enter__(self) -> "Watch":
+        self.bar = tqdm(total=self.total, unit="trial", disable=not self.show, desc="search")
+        self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show()
+        self.bar.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "bar": None}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:  # noqa: ANN401
+        """An epoch was reported."""
+        self._show()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial trained to its end, or was stopped early."""
+        records.end(records.folder_of(self.output, trial.config["setting"]), records.STOPPED)  # unless it has said so
+        self._show()
+        records.prune(records.read_trials(self.output, self.bigger))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial failed."""
+        folder = records.folder_of(self.output, trial.config["setting"])
+        if not folder.is_dir():  # its worker died before it could write a word
+            records.begin(folder, trial.config["setting"], "")
+        records.end(folder, records.ERROR, _reason(trial))
+        self._show()
+
+    def _show(self) -> None:
+        if self.bar is None:
+            return
+        trials = records.read_trials(self.output, self.bigger)
+        self.bar.n = sum(trial.status != records.UNFINISHED for trial in trials)
+        best = trials[0].best if trials else None
+        failed = sum(trial.status == records.ERROR for trial in trials)
+        self.bar.set_postfix_str(
+            (f"best validation {self.metric} {best['valid_score']:.4f}" if best else "no epoch yet")
+            + (f", {failed} failed" if failed else "")
+        )
+
+
+def _reason(trial: Any) -> str:  # noqa: ANN401 - Ray's Trial
+    """Why a worker died, by Ray's words."""
+    file = trial.error_file
+    text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""
+    if "OutOfMemory" in text or "out of memory" in text.lower():
+        return "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"its worker died: {lines[-1][:300]}" if lines else "its worker died"

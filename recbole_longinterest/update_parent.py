@@ -1,0 +1,71 @@
+"""What an update starts from: a checkpoint with the data that it was trained on."""
+
+from pathlib import Path
+from typing import Any
+
+from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.data.item_texts import read_texts
+from recbole_longinterest.data.merging import hashes
+from recbole_longinterest.data.replay import KeyedDataset
+from recbole_longinterest.growing import ID, VECTORS
+from recbole_longinterest.resume import PLACE
+
+
+class UpdateError(ValueError):
+    """An update that cannot be made."""
+
+
+class Parent:
+    """A checkpoint with its data: which token each row of its tables is, and what it was trained on."""
+
+    def __init__(self, path: Path, data_path: str | Path | None) -> None:
+        state = load_checkpoint(path)
+        self.path, self.config, self.weights = path, state["config"], dict(state["state_dict"])
+        config = self.config
+        if config["model"] != "LongInterest":
+            raise UpdateError(
+                f"{path} is a checkpoint of {config['model']}; LongInterest alone can be updated. "
+                "Train one: recbole-li run --model LongInterest"
+            )
+        if config["benchmark_filename"]:
+            raise UpdateError(
+                f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
+                "be merged into. Train on one .inter file."
+            )
+        if data_path is not None:
+            config["data_path"] = str(Path(data_path) / config["dataset"])
+        lineage = config["lineage"] or []
+        folder = Path(config["data_path"])
+        if lineage and hashes(folder, config["dataset"]) != lineage[-1]["merged"]["sha256"]:
+            raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
+        _on_one_process(config)
+        self.data = KeyedDataset(config)
+        self.tokens = tokens_of(self.data, self.data.iid_field)
+        found = next(len(self.weights[name]) for name in (ID, VECTORS) if name in self.weights)
+        if found != len(self.tokens):
+            raise UpdateError(
+                f"{path} knows {found - 1} items and {folder} has {len(self.tokens) - 1}: it is not the data of this "
+                "training. Give the right one as --data_path."
+            )
+        self.trained_keys = self.data.build()[0].trained_keys()
+
+    def texts(self) -> dict[str, str]:
+        """Text of each item that has one, by token."""
+        return texts_of(self.config) if VECTORS in self.weights and not self.config["text_vectors"] else {}
+
+
+def tokens_of(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's Dataset
+    """Raw token of each internal id of a field."""
+    return [str(token) for token in data.field2id_token[field]]
+
+
+def texts_of(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+    """Text of each item that has one in the files of a data set, by token."""
+    return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
+
+
+def _on_one_process(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
+    """On this machine, in this process, whatever the checkpoint says."""
+    for name in PLACE:
+        config.final_config_dict.pop(name, None)
+    config._init_device()
