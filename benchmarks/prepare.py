@@ -24,7 +24,16 @@ ROWS_A_SECOND = 300_000
 GIGABYTES = 8.0
 ROWS_A_USER, ROWS_A_MOVIE = 144, 750  # of ml-20m
 PART = 1_000_000
-RUN = "import sys; from recbole_longinterest.cli import main; sys.exit(main())"
+RUN = """
+import sys
+from pathlib import Path
+from recbole_longinterest.cli import main
+peak = sys.argv.pop(1)
+code = main()
+from recbole_longinterest.compare.manifest import peak_memory_mb
+Path(peak).write_text(str(peak_memory_mb()))
+sys.exit(code)
+"""
 
 
 def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
@@ -58,15 +67,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "ratings.csv"
         write_log(log, args.rows, args.milliseconds, args.seed)
-        seconds = []
+        seconds, peaks = [], []
         for repeat in range(args.repeats):
             words = ["prepare", "csv", str(log), "--user", "userId", "--item", "movieId", "--time", "timestamp"]
             words += ["--rating", "rating", "--core", "5", "--name", "log", "--output", f"{folder}/{repeat}"]
             start = perf_counter()
-            subprocess.run([sys.executable, "-c", RUN, *words], check=True)
+            subprocess.run([sys.executable, "-c", RUN, f"{folder}/peak", *words], check=True)
             seconds.append(perf_counter() - start)
+            peaks.append(float(Path(folder, "peak").read_text()) * 2**20 / 1e9)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak, busy = used.ru_maxrss * 1024 / 1e9, (used.ru_utime + used.ru_stime) / args.repeats
+        peak, busy = max(peaks), (used.ru_utime + used.ru_stime) / args.repeats
         size = log.stat().st_size / 1e6
     speed = args.rows / float(np.median(seconds))
     sys.stdout.write(
