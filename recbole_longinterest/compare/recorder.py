@@ -30,7 +30,8 @@ class Recorder:
 
     def __init__(self, loader: Any, train: Any, most: int) -> None:  # noqa: ANN401 - RecBole is untyped
         self.test = loader._dataset
-        self.rows = self.test.inter_feat  # in the loader's order: RecBole sorts them when it makes one
+        self.order = getattr(loader, "order", torch.arange(len(self.test)))
+        self.rows = self.test.inter_feat[self.order]  # RecBole's loaders sort the part's own rows
         self.most = most
         self.items = self.test.event_log[self.test.item_seq_field].long()
         self.cold = train.training_events() == 0
@@ -89,7 +90,7 @@ class Recorder:
     def table(self) -> pd.DataFrame:
         """A line a test row: user, history (events before), item, its rank in both protocols, among_cold, tied."""
         rows, test = self.rows, self.test
-        return pd.DataFrame(
+        lines = pd.DataFrame(
             {
                 "user": test.id2token(test.uid_field, rows[test.uid_field].numpy()),
                 "history": (rows.position.long() - rows.history_start()).numpy(),
@@ -100,3 +101,4 @@ class Recorder:
                 "tied": np.concatenate([ranks.tied for ranks in self._ranks]),
             }
         )
+        return lines.iloc[torch.argsort(self.order).numpy()].reset_index(drop=True)

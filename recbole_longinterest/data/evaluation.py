@@ -1,58 +1,73 @@
 """Evaluation batches bounded by what they take: events read and scores held, not rows alone."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
+from torch import Tensor
 
 from recbole_longinterest.data.dealt import deal_batches
 from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.loader import trains_in_one_pass
 
 EVENTS = 2**20  # padded events a batch
 SCORES = 2**25  # scores a batch, 128 MB in float32
 
 
-def plan_evaluation(length: Sequence[int], n_items: int, most_rows: int) -> list[range]:
-    """Consecutive rows of each batch, so that results come in RecBole's order.
+def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor]:
+    """Rows of each batch, of similar length each: no history takes more than twice its events.
 
     Args:
-        length: padded history length of each row if it were alone.
+        length: history length of each row, int64 [n_rows].
         n_items: scores a row.
         most_rows: rows a batch, ``eval_batch_size``.
 
     Returns:
-        Row ranges; a row that exceeds a bound by itself is a batch of its own.
+        Row indices of each batch, int64, by length and then in order; together they are every row once. A row that
+        exceeds a bound by itself is a batch of its own.
     """
     most_rows = max(1, min(most_rows, SCORES // n_items))
-    batches, begin, longest = [], 0, 0
-    for row, events in enumerate(length):
-        longest = max(longest, events)
-        if row > begin and (row - begin >= most_rows or (row - begin + 1) * longest > EVENTS):
-            batches.append(range(begin, row))
-            begin, longest = row, events
-    if len(length):
-        batches.append(range(begin, len(length)))
+    order = torch.argsort(length, stable=True)
+    batches, begin, shortest = [], 0, 0
+    for row, events in enumerate(length[order].tolist()):
+        rows = row - begin
+        if rows and (rows >= most_rows or (rows + 1) * events > EVENTS or events > 2 * shortest):
+            batches.append(order[begin:row])
+            begin = row
+        if row == begin:
+            shortest = events
+    if len(order):
+        batches.append(order[begin:])
     return batches
 
 
 class BoundedEvalDataLoader(FullSortEvalDataLoader):
     """RecBole's full-ranking loader over a flat log, with batches that one long history cannot blow up.
 
+    A model that trains in one pass was found to read nothing after an event, so its histories are padded to the
+    longest of the batch instead of ``MAX_ITEM_LIST_LENGTH``.
+
     Args:
         config: RecBole's config.
         dataset: validation or test part.
         sampler: RecBole's; not used in full ranking.
         shuffle: evaluation is never shuffled.
+
+    Attributes:
+        order: rows of the part in the order of evaluation, int64 [n_rows].
     """
 
     def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
         self.shuffle = False
         self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
         self.sample_size = len(dataset)
-        plan = plan_evaluation(dataset.padded_lengths().tolist(), dataset.item_num, config["eval_batch_size"])
+        if trains_in_one_pass(config):
+            dataset.pads_to_limit = False
+        plan = plan_evaluation(dataset.padded_lengths(), dataset.item_num, config["eval_batch_size"])
+        self.order = torch.cat(plan)
         deal_batches(self, config, dataset, sampler, plan)
 
-    def collate_fn(self, rows: range) -> Any:  # noqa: ANN401
+    def collate_fn(self, rows: Tensor) -> Any:  # noqa: ANN401
         """The batch of these rows; see :meth:`recbole.data.dataloader.FullSortEvalDataLoader.collate_fn`."""
-        return super().collate_fn(np.arange(rows.start, rows.stop))
+        return super().collate_fn(np.asarray(rows))

@@ -44,7 +44,7 @@ class FlatSequentialDataset(SequentialDataset):
     inter_feat: Any
     history_limit: int | None
     default_exact_order = False  # a lean log of RecBole's models is RecBole's unless exact_order says otherwise
-    pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH
+    pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH; causal ones need not
     history_dtype: torch.dtype | None = None  # of numbers; None is as RecBole loads them
 
     def __init__(self, config: Any) -> None:  # noqa: ANN401 - RecBole is untyped

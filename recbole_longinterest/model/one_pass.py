@@ -79,7 +79,9 @@ class OnePassLoss:
             for output, other in zip(outputs, others, strict=True):
                 if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
                     raise ValueError(f"its output before position {position} changes with the event there")
-        prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field))
+        prefixes = self.model.calculate_loss(
+            prefix_rows(window, self.model, self.target_list_field, self.model.max_seq_length)
+        )
         expected, got = _total(prefixes), _total(self(window))
         if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
             raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
@@ -103,16 +105,17 @@ class OnePassLoss:
         return outputs
 
 
-def prefix_rows(window: Interaction, model: Any, target_list_field: str) -> Interaction:  # noqa: ANN401
+def prefix_rows(window: Interaction, model: Any, target_list_field: str, width: int | None = None) -> Interaction:  # noqa: ANN401
     """The rows that RecBole would train on: one for every counted position of the windows.
 
     Args:
         window: history fields [B, L], targets [B, L].
         model: for its field names.
         target_list_field: field of the targets.
+        width: positions to pad the rows to, as RecBole does; the windows' own L if None.
 
     Returns:
-        Fields [T, L] with zeros after each row's position, lengths [T], targets [T].
+        Fields [T, L or width] with zeros after each row's position, lengths [T], targets [T].
     """
     target_seq = window[target_list_field]
     row, position = (target_seq > 0).nonzero(as_tuple=True)
@@ -124,6 +127,9 @@ def prefix_rows(window: Interaction, model: Any, target_list_field: str) -> Inte
         data[field] = value[row]
         if value.dim() > 1:
             data[field][outside] = 0
+            if width is not None:
+                missing = value.new_zeros(len(row), width - value.shape[1], *value.shape[2:])
+                data[field] = torch.cat([data[field], missing], dim=1)
     data[model.ITEM_SEQ_LEN] = position + 1
     data[model.POS_ITEM_ID] = target_seq[row, position]
     return Interaction(data)
