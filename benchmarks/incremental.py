@@ -2,7 +2,8 @@
 
     uv run benchmarks/incremental.py --dataset amazon-beauty-5core-norating --data_path DIR --output incremental
 
-The events in time order are cut at 80 %, and the rest into five slices. A model is trained on the first part; after
+The events in time order are cut at 80 %, and the rest into five slices (--first, --until: settings of the updates are
+chosen on the events before the 80 %). A model is trained on the first part; after
 each of the first four slices it is updated, and every event of the slice that follows is predicted from its user's
 events before it, all items ranked. Users that the first part does not know are new. Ways to follow:
 
@@ -12,6 +13,9 @@ events before it, all items ranked. Users that the first part does not know are 
     update all      with --scope all
     without replay  with --scope all --replay 0: plain fine-tuning
     retrain         a training from the start on all events so far
+
+Other updates in place of the three: --update NAME [KEY=VALUE ...] for each, keys being scope, replay, epochs,
+learning_rate and what else `recbole-li update` has.
 
 The share is the gain over none, divided by retraining's gain over none; intervals are by bootstrap over users. It is
 not computed where retraining gains less than 2 %. Finished cells are files in --output: a killed run goes on.
@@ -26,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from replayed import Log, cell, data_folder, ndcg, ranks, train_on
 
 from recbole_longinterest.compare.statistics import bootstrap_means, interval
@@ -33,9 +38,8 @@ from recbole_longinterest.export import export_checkpoint
 from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.update import update_checkpoint
 
-FIRST, SLICES = 0.8, 5
+SLICES = 5
 UPDATES = {"update": {}, "update all": {"scope": "all"}, "without replay": {"scope": "all", "replay": 0.0}}
-WAYS = ("none", "new items", *UPDATES, "retrain")
 LEAST_GAIN = 0.02
 
 
@@ -45,24 +49,26 @@ def main() -> None:
     parser.add_argument("--dataset", default="amazon-beauty-5core-norating")
     parser.add_argument("--data_path", help="folder above the data set's")
     parser.add_argument("--output", type=Path, default=Path("incremental"))
+    parser.add_argument("--first", type=float, default=0.8, help="share of the events that the first training has")
+    parser.add_argument("--until", type=float, default=1.0, help="share of the events after which the log ends")
     parser.add_argument("--epochs", type=int, default=20, help="of every full training")
-    parser.add_argument("--update_epochs", type=int, default=5)
-    parser.add_argument("--replay", type=float, default=1.0)
-    parser.add_argument("--learning_rate", type=float, help="of the updates; the training's if not given")
-    parser.add_argument("--ways", default=",".join(WAYS), help="separated by commas")
+    parser.add_argument("--update", nargs="+", action="append", metavar=("NAME", "KEY=VALUE"), help="a way to update")
     parser.add_argument("--steps", type=int, default=SLICES - 1)
     args = parser.parse_args()
     log = Log.read(data_folder(args.data_path), args.dataset)
     output = args.output / args.dataset
-    ways = [way.strip() for way in args.ways.split(",")]
+    args.updates = {name: settings_of(pairs) for name, *pairs in args.update} if args.update else UPDATES
+    ways = ["none", "new items", *args.updates, "retrain"]
     results: dict[tuple[str, int], dict[str, Any]] = {}
     for way in ways:
         for step in range(1, args.steps + 1):
             name = f"{way.replace(' ', '-')}-{step}"
             results[way, step] = cell(output / f"{name}.json", lambda w=way, s=step: measure(log, w, s, output, args))
             result = results[way, step]
+            if result["asked"] != asked(way, args):
+                sys.exit(f"{output / name}.json was measured with {result['asked']}. Give another --output.")
             say(f"{args.dataset} {name}: NDCG@10 {np.nanmean(scores(output, name)):.4f}, {result['seconds']:.1f} s\n")
-    table = report(log, ways, args.steps, output, results)
+    table = report(log, cuts(log, args), ways, output, results)
     (output / "incremental.md").write_text(table, encoding="utf-8")
     say(table)
 
@@ -73,14 +79,24 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def cuts(log: Log) -> np.ndarray:
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """Settings of an update, of ``KEY=VALUE``."""
+    return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def asked(way: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What decides the result of a way."""
+    return {"first": args.first, "until": args.until, "training_epochs": args.epochs, **args.updates.get(way, {})}
+
+
+def cuts(log: Log, args: argparse.Namespace) -> np.ndarray:
     """Where the first part and each slice end."""
-    return np.linspace(FIRST, 1.0, SLICES + 1).__mul__(len(log)).round().astype(int)
+    return (np.linspace(args.first, args.until, SLICES + 1) * len(log)).round().astype(int)
 
 
 def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Follow the log to a step in one way, and score the next slice."""
-    end = cuts(log)
+    end = cuts(log, args)
     checkpoint, seconds, more = follow(log, way, step, output, args)
     model = serve(checkpoint)
     if way == "new items":
@@ -95,12 +111,13 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
         seconds = time.monotonic() - began
     rows = np.arange(end[step], end[step + 1])
     np.save(output / f"{way.replace(' ', '-')}-{step}.npy", ranks(model, log, rows))
-    return {"way": way, "step": step, "seconds": seconds, "checkpoint": checkpoint.name, **more}
+    done = {"way": way, "step": step, "seconds": seconds, "checkpoint": checkpoint.name, "asked": asked(way, args)}
+    return {**done, **more}
 
 
 def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> tuple[Path, float, dict[str, Any]]:
     """The checkpoint of a way after a step, the seconds of its training, and what else there is to say."""
-    end, work = cuts(log), output / "checkpoints"
+    end, work = cuts(log, args), output / "checkpoints"
     if way in ("none", "new items") or step == 0:
         return (
             (*first_model(log, output, args), {}) if way != "new items" else (first_model(log, output, args)[0], 0, {})
@@ -110,15 +127,10 @@ def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace
         return (*train_on(root, log.name, work / f"retrain-{step}", {"epochs": args.epochs}), {})
     parent = follow(log, way, step - 1, output, args)[0]
     new = log.write(output / "data" / f"slice-{step}.inter", slice(end[step - 1], end[step]))
-    settings: dict[str, Any] = {"epochs": args.update_epochs}
-    if args.learning_rate:
-        settings["learning_rate"] = args.learning_rate
+    settings = dict(args.updates[way])
+    parts = {key: settings.pop(key) for key in ("scope", "replay") if key in settings}
     done = update_checkpoint(
-        parent,
-        new,
-        output=work / f"{way.replace(' ', '-')}-{step}.pth",
-        settings=settings,
-        **{"replay": args.replay, **UPDATES[way]},
+        parent, new, output=work / f"{way.replace(' ', '-')}-{step}.pth", settings=settings, **parts
     )
     return (
         done.checkpoint,
@@ -135,7 +147,7 @@ def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace
 
 def first_model(log: Log, output: Path, args: argparse.Namespace) -> tuple[Path, float]:
     """The training on the first part."""
-    root = log.write_dataset(output / "data" / "first", slice(cuts(log)[0]))
+    root = log.write_dataset(output / "data" / "first", slice(cuts(log, args)[0]))
     made: list[Path] = []
 
     def train() -> dict[str, Any]:
@@ -159,9 +171,11 @@ def scores(output: Path, name: str) -> np.ndarray:
     return ndcg(np.load(output / f"{name}.npy"))
 
 
-def report(log: Log, ways: list[str], steps: int, output: Path, results: dict[tuple[str, int], dict[str, Any]]) -> str:
+def report(
+    log: Log, end: np.ndarray, ways: list[str], output: Path, results: dict[tuple[str, int], dict[str, Any]]
+) -> str:
     """Tables as Markdown, and a line a cell in ``incremental.csv``."""
-    end = cuts(log)
+    steps = max(step for _, step in results)
     old_users = set(log.users[: end[0]])
     lines = ["| users | after | rows | " + " | ".join(ways) + " |", "|---" * (3 + len(ways)) + "|"]
     pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -74,16 +74,17 @@ def learn(
 
 @pytest.mark.slow
 def test_updates_against_retraining(learn: Callable[..., str]) -> None:
-    out = learn("incremental", "--update_epochs", "1", "--steps", "2")
+    updates = ["--update", "update", "epochs=1", "--update", "fine tuning", "scope=all", "replay=0", "epochs=1"]
+    out = learn("incremental", *updates, "--steps", "2")
     rows = list(csv.DictReader(Path("out/ml-latest-small/incremental.csv").read_text().splitlines()))
     ways = {row["way"] for row in rows}
-    assert ways == {"none", "new items", "update", "update all", "without replay", "retrain"}
+    assert ways == {"none", "new items", "update", "fine tuning", "retrain"}
     figures = {(row["users"], row["step"], row["way"]): float(row["ndcg@10"]) for row in rows}
     seconds = {row["way"]: float(row["training_seconds"]) for row in rows if row["step"] == "2"}
     assert min(seconds["update"], seconds["retrain"]) > 0 and f"{figures['all', 'all', 'update']:.4f}" in out
     ranks = [np.load(f"out/ml-latest-small/{way}-2.npy") for way in ("none", "update")]
     assert np.array_equal(np.isnan(ranks[0]), np.isnan(ranks[1])) and not np.array_equal(*ranks)
-    assert learn("incremental", "--update_epochs", "1", "--steps", "2") == out  # from its cells
+    assert learn("incremental", *updates, "--steps", "2") == out  # from its cells
 
 
 @pytest.mark.slow

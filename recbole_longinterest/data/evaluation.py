@@ -65,7 +65,7 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         if trains_in_one_pass(config):
             dataset.pads_to_limit = False
         plan = plan_evaluation(dataset.padded_lengths(), dataset.item_num, config["eval_batch_size"])
-        self.order = torch.cat(plan)
+        self.order = torch.cat([torch.arange(0), *plan])  # a part may be empty
         deal_batches(self, config, dataset, sampler, plan)
 
     def collate_fn(self, rows: Tensor) -> Any:  # noqa: ANN401
