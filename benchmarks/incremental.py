@@ -3,9 +3,9 @@
     uv run benchmarks/incremental.py --dataset amazon-beauty-5core-norating --data_path DIR --output incremental
 
 The events in time order are cut at 80 %, and the rest into five slices (--first, --until: settings of the updates are
-chosen on the events before the 80 %). A model is trained on the first part; after
-each of the first four slices it is updated, and every event of the slice that follows is predicted from its user's
-events before it, all items ranked. Users that the first part does not know are new. Ways to follow:
+chosen on the events before the 80 %). A model is trained on the first part; after each of the first four slices it is
+updated, and every event of the slice that follows is predicted from its user's events before it, all items ranked.
+Users that the first part does not know are new. Ways to follow:
 
     none            the first model, as it is
     new items       the first model, with the texts of new items (Recommender.add_items)
@@ -59,14 +59,16 @@ def main() -> None:
     output = args.output / args.dataset
     args.updates = {name: settings_of(pairs) for name, *pairs in args.update} if args.update else UPDATES
     ways = ["none", "new items", *args.updates, "retrain"]
+    if len(set(ways)) < len(args.update or UPDATES) + 3:
+        parser.error(f"every --update needs a name of its own; got {', '.join(ways)}.")
     results: dict[tuple[str, int], dict[str, Any]] = {}
     for way in ways:
         for step in range(1, args.steps + 1):
             name = f"{way.replace(' ', '-')}-{step}"
             results[way, step] = cell(output / f"{name}.json", lambda w=way, s=step: measure(log, w, s, output, args))
             result = results[way, step]
-            if result["asked"] != asked(way, args):
-                sys.exit(f"{output / name}.json was measured with {result['asked']}. Give another --output.")
+            if result.get("asked") != asked(way, args):
+                sys.exit(f"{output / name}.json was measured with {result.get('asked')}. Give another --output.")
             say(f"{args.dataset} {name}: NDCG@10 {np.nanmean(scores(output, name)):.4f}, {result['seconds']:.1f} s\n")
     table = report(log, cuts(log, args), ways, output, results)
     (output / "incremental.md").write_text(table, encoding="utf-8")

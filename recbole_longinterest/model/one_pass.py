@@ -79,9 +79,8 @@ class OnePassLoss:
             for output, other in zip(outputs, others, strict=True):
                 if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
                     raise ValueError(f"its output before position {position} changes with the event there")
-        prefixes = self.model.calculate_loss(
-            prefix_rows(window, self.model, self.target_list_field, self.model.max_seq_length)
-        )
+        width = min(self.model.max_seq_length, 2 * PROBE_POSITIONS)
+        prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field, width))
         expected, got = _total(prefixes), _total(self(window))
         if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
             raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
@@ -112,7 +111,7 @@ def prefix_rows(window: Interaction, model: Any, target_list_field: str, width: 
         window: history fields [B, L], targets [B, L].
         model: for its field names.
         target_list_field: field of the targets.
-        width: positions to pad the rows to, as RecBole does; the windows' own L if None.
+        width: positions to pad the rows to, L at least; L if None.
 
     Returns:
         Fields [T, L or width] with zeros after each row's position, lengths [T], targets [T].
