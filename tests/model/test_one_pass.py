@@ -94,6 +94,15 @@ def test_a_model_that_looks_ahead_is_refused(model_config: Callable[..., Any]) -
         OnePassLoss(model, train.target_list_field, train.probe())
 
 
+def test_a_model_that_reads_the_padding_is_refused(model_config: Callable[..., Any]) -> None:  # noqa: F811
+    model, train = build(model_config("GRU4Rec", one_pass=True, MAX_ITEM_LIST_LENGTH=20))
+    model.gru_layers.flatten_parameters()
+    forward = model.gru_layers.forward
+    model.gru_layers.forward = lambda x: forward(x * x.shape[1] ** 2)  # evaluation pads to another width than training
+    with pytest.raises(ValueError, match="its loss over all positions is"):
+        OnePassLoss(model, train.target_list_field, train.probe())
+
+
 @pytest.mark.parametrize("name", ["GRU4Rec", *NO_CROSS_ENTROPY])
 def test_needs_cross_entropy(model_config: Callable[..., Any], name: str) -> None:  # noqa: F811
     settings = {"loss_type": "BPR", "train_neg_sample_args": None} if name == "GRU4Rec" else {}
