@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recbole_longinterest.model.dropout import Dropout
 from recbole_longinterest.model.running_attention import RunningAttention
 
 
@@ -154,7 +155,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.first_norm = nn.LayerNorm(dim)
         self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.last_norm = nn.LayerNorm(dim)
@@ -196,7 +197,7 @@ class InterestEncoder(nn.Module):
         between = dropout if num_layers > 1 else 0.0
         self.rnn = recurrent(dim, hidden_size, num_layers, batch_first=True, dropout=between)
         self.attention = RunningAttention(dim, hidden_size, heads) if heads else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(2 * hidden_size if heads else hidden_size, dim)
         self.block = ResidualBlock(dim, dropout) if residual else None
 

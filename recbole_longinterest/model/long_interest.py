@@ -90,13 +90,16 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             margin = self._scores(interest, items, target, item_seq) - self._scores(interest, items, losing, item_seq)
             return self.bpr_loss(margin, torch.zeros((), device=interest.device))
         bias = self.repeat_logit()
-        repeats = None if bias is None else Repeats(*repeated(item_seq, counted), bias)
         if self.sampled_softmax:
+            repeats = None if bias is None else Repeats(*repeated(item_seq, counted), bias)
             return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax, repeats)
-        place = (self.trained.cumsum(dim=0) - 1).masked_fill(~self.trained, -1)  # of each item among the candidates
-        repeats = None if repeats is None else repeats.among(place)
+        place = self.trained.cumsum(dim=0).masked_fill(~self.trained, 0)  # of each item among the candidates, from 1
+        repeats = None
+        if bias is not None:
+            row, had = repeated(place[item_seq], counted)  # what is no candidate counts as padding
+            repeats = Repeats(row, had - 1, bias)
         candidates = items[1:] if self.trained[1:].all() else items[self.trained]
-        return chunked_cross_entropy(interest, candidates, place[target], repeats)
+        return chunked_cross_entropy(interest, candidates, place[target] - 1, repeats)
 
     def _scores(self, interest: Tensor, items: Tensor, item: Tensor, item_seq: Tensor) -> Tensor:
         """Score of one item for each row, [B]."""
@@ -138,5 +141,6 @@ def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, T
         row, position = counted.nonzero(as_tuple=True)
         number, begin = until[row, position], begin[row]
     target = torch.repeat_interleave(number)
-    place = torch.arange(len(target), device=target.device) + (begin - number.cumsum(dim=0) + number)[target]
-    return target, items[place]
+    shift = (begin - number.cumsum(dim=0) + number).index_select(0, target)
+    place = torch.arange(len(target), device=target.device) + shift
+    return target, items.index_select(0, place)

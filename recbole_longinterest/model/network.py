@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recbole_longinterest.model.dropout import Dropout
 from recbole_longinterest.model.item_text import ItemText, TextSource
 from recbole_longinterest.model.layers import EncoderState, EventFusion, InterestEncoder, ItemEncoder
 from recbole_longinterest.model.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
@@ -83,7 +84,7 @@ class InterestNetwork(nn.Module):
             options.hidden_dropout_prob,
             options.residual,
         )
-        self.dropout = nn.Dropout(options.dropout_prob)
+        self.dropout = Dropout(options.dropout_prob)
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
         self.repeat_bias = nn.Parameter(torch.zeros(())) if options.repeat_bias else None
