@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     Elsewhere it is torch's. Draws from torch's global generator, so a resumed run sees the same masks.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+    def forward(self, input: Tensor) -> Tensor:
         """Drop in training; the input itself in evaluation."""
         dropped = round(self.p * LEVELS)
         if not self.training or dropped in (0, LEVELS) or input.device.type != "cpu":
