@@ -24,7 +24,14 @@ from typing import Any
 import numpy as np
 
 ITEMS, EVENTS_A_USER = 12_000, 145  # of a generated log; MovieLens-20M has 144 events a user
-FIELDS = ("targets_a_second", "epoch_seconds", "evaluation_seconds", "build_seconds", "peak_rss_mb")
+FIELDS = (
+    "targets_a_second",
+    "epoch_seconds",
+    "evaluation_seconds",
+    "build_seconds",
+    "build_seconds_a_million_targets",
+    "peak_rss_mb",
+)
 RECBOLE = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
 CASES: list[dict[str, Any]] = [
     {"data": data, "model": model, "way": way, "window": window}
@@ -44,8 +51,9 @@ CASES: list[dict[str, Any]] = [
 ] + [
     {"data": "zipf-20m", "model": model, "way": way, "window": 200}
     for model in ("LongInterest", "GRU4Rec")
-    for way in ("one pass", "one pass, prepared")
+    for way in ("one pass", "prepared")
 ]
+WAYS = ("RecBole", "one pass", "prepared")  # prepared: one pass from a saved data set
 
 
 def main() -> None:
@@ -54,6 +62,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("speed"), help="folder of results and generated logs")
     parser.add_argument("--data", default="ml-100k,zipf-1m,zipf-20m", help="data sets, separated by commas")
     parser.add_argument("--models", default="LongInterest,GRU4Rec,SASRec", help="models, separated by commas")
+    parser.add_argument("--ways", default=",".join(WAYS), help="ways of training, separated by commas")
+    parser.add_argument("--windows", default="50,200", help="windows, separated by commas")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="training seconds a measurement")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
@@ -62,9 +72,15 @@ def main() -> None:
     if args.child is not None:
         sys.stdout.write(json.dumps(measure(args.child, args.output, args.seconds)) + "\n")
         return
-    cases = [c for c in CASES if c["data"] in args.data.split(",") and c["model"] in args.models.split(",")]
+    asked = {"data": args.data, "model": args.models, "way": args.ways, "window": args.windows}
+    cases = [case for case in CASES if all(str(case[name]) in asked[name].split(",") for name in asked)]
+    if not cases:
+        parser.error(f"there is no case of {asked}; the last lines of CASES in this file hold those of the large logs.")
     for name in {case["data"] for case in cases} - {"ml-100k"}:
         generate(name, args.output / "data")
+    for case in cases:
+        if case["way"] == "prepared":  # a run that saves the data set, and is not counted
+            in_process(json.dumps(case), args.output, 0.0)
     rows: dict[str, list[dict[str, float]]] = {json.dumps(case): [] for case in cases}
     for turn in range(args.repeats):
         for case in rows:
@@ -107,7 +123,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
         settings |= RECBOLE
         if case["way"] != "RecBole":
             settings |= {"one_pass": True}
-    if case["way"] == "one pass, prepared":
+    if case["way"] == "prepared":
         settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
     with compat.command_line(()):  # this script's own arguments are none of RecBole's
         config = quick_start.make_config(case["model"], case["data"], config_dict=settings)
@@ -145,6 +161,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
         "epoch_seconds": len(train._dataset) / rate,
         "evaluation_seconds": evaluated,
         "build_seconds": built,
+        "build_seconds_a_million_targets": built / len(dataset) * 1e6,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
