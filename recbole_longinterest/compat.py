@@ -259,10 +259,19 @@ def _is_user_script(program: str) -> bool:
 
 
 def shared_folders() -> None:
-    """``ensure_dir`` looks for a folder, then makes it: of two processes one fails (no upstream issue known)."""
+    """``ensure_dir`` looks for a folder, then makes it: of two processes one fails (no upstream issue known).
+
+    A folder that cannot be made ended in a traceback; a ValueError says which, in one sentence.
+    """
 
     def ensure_dir(dir_path: str) -> None:
-        Path(dir_path).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(dir_path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"The folder {Path(dir_path).resolve()} cannot be made ({error.strerror}). Move what is in its way, or "
+                "run in another folder."
+            ) from error
 
     users = ("", ".utils", ".logger")
     rebind("ensure_dir", ensure_dir, *(f"recbole.utils{name}" for name in users), "recbole.trainer.trainer")

@@ -174,3 +174,11 @@ def test_a_ray_trial_reports_validation_every_epoch(write_dataset: Callable[...,
     frame, last = result.metrics_dataframe, result.metrics
     assert frame["epoch"].tolist()[:3] == [0, 1, 2] and last["mrr@10"] == frame["mrr@10"].max()
     assert last["best_valid_result"].items() <= last.items()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    from recbole.utils import ensure_dir
+
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(ValueError, match=r"The folder .*log cannot be made \(File exists\)\. Move what is in its way"):
+        ensure_dir(str(tmp_path / "log"))
