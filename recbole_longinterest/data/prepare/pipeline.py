@@ -19,8 +19,8 @@ from recbole_longinterest.data.prepare.files import open_bar
 from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters
 from recbole_longinterest.data.prepare.report import counts_of, describe
 from recbole_longinterest.data.prepare.write import check_free, check_name, item_ids, write_data_set
+from recbole_longinterest.resources import BUNDLED
 
-BUNDLED = "ml-100k"
 BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
 
 
