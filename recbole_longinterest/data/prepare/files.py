@@ -169,7 +169,7 @@ class _Readable:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UNREADABLE):
+        if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # which says enough itself
             raise ValueError(
                 f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "
                 "get it again."

@@ -255,3 +255,16 @@ def test_a_line_of_very_many_values(prepare: Callable, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(",".join(f"c{at}" for at in range(100_000)) + "\n1\n")
     error = prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
     assert "c19, and 99,980 more. Check the names" in error and len(error) < 500
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log.csv").write_text("u,i,t,r,name\n")
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", "log.csv")
+
+    monkeypatch.setattr(Path, "open", refused)
+    error = prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+    assert "Permission denied: 'log.csv'. Nothing is written." in error and "damaged" not in error
