@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import recbole.config.configurator as configurator
@@ -23,7 +22,7 @@ from recbole_longinterest import caches, compat
 from recbole_longinterest.data import dataset, evaluation, loader
 from recbole_longinterest.data.flat import FlatSequentialDataset
 from recbole_longinterest.model import long_interest
-from recbole_longinterest.resources import resource
+from recbole_longinterest.resources import prepared_settings, resource
 from recbole_longinterest.trainer import LongInterestTrainer, train_on_windows
 
 MODEL = "LongInterest"
@@ -91,19 +90,19 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
     def load(self: Any, model: str, model_class: type, dataset: str) -> None:  # noqa: ANN401
         original(self, model, model_class, dataset)
         internal, external = self.internal_config_dict, self.external_config_dict
-        data_path = external.get("data_path", internal.get("data_path"))
-        beside = Path(str(data_path)) / "dataset_configs" / f"{dataset}.yaml"  # written by recbole-li prepare
+        beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
         if model == MODEL:
             # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
-            for path in (resource("properties", f"{MODEL}.yaml"), resource("dataset_configs", f"{dataset}.yaml")):
-                if path.is_file():
-                    self._update_internal_config_dict(path)
+            self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
+            ours = resource("dataset_configs", f"{dataset}.yaml")
+            if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
+                self._update_internal_config_dict(ours)
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and model != MODEL:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
             columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
-        if beside.is_file():
+        if beside is not None:
             self._update_internal_config_dict(beside)
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:

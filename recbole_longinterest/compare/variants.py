@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from recbole_longinterest.compare.models import sasrec_text_settings
-from recbole_longinterest.resources import resource
+from recbole_longinterest.resources import prepared_settings, resource
 
 OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
@@ -119,8 +119,8 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
             for key, value in _read(resource("properties", f"tuned/{OWN}/{dataset}.yaml")).items()
             if key.startswith("text_") and key != "text_features"
         }
-    settings |= _read(resource("dataset_configs", f"{dataset}.yaml"))
-    settings |= _read(Path(given.get("data_path", "dataset"), "dataset_configs", f"{dataset}.yaml"))  # of `prepare`
+    beside = prepared_settings(given.get("data_path", "dataset"), dataset)
+    settings |= _read(beside or resource("dataset_configs", f"{dataset}.yaml"))
     settings |= {key: value for key, value in _read(tuned).items() if key not in ("model", "dataset", "data_path")}
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
     return {**settings, **given, **variant.settings}, source

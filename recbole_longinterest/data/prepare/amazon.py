@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.data.prepare.catalogue import NUMBER, TEXT, Catalogue
-from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, Tally, string_array
+from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, Tally, listed, string_array
 from recbole_longinterest.data.prepare.delimited import Layout, find_layout, read_delimited
 from recbole_longinterest.data.prepare.dialect import Advance, Dialect
 from recbole_longinterest.data.prepare.events import Roles
 from recbole_longinterest.data.prepare.files import Source, gather, plain_name
 from recbole_longinterest.data.prepare.goods import price_of, title_of, words_of
-from recbole_longinterest.data.prepare.records import read_events, read_records, text_of
+from recbole_longinterest.data.prepare.records import parse_record, read_events, read_records, text_of
 
 ROLES = Roles("user", "item", "time", "rating")
 FIELDS = {"title": TEXT, "brand": TEXT, "categories": TEXT, "description": TEXT, "price": NUMBER}
@@ -24,6 +24,7 @@ KEYS = {
     "time": ("timestamp", "unixReviewTime"),
     "rating": ("rating", "overall"),
 }
+DESCRIPTIONS = ("description", "features", "feature")  # the last of 2018
 PLAIN_DAY = re.compile(r"(\d{1,2}) (\d{1,2}), ?(\d{4})")  # reviewTime: 09 13, 2009
 ASIN = re.compile(r"B[0-9A-Z]{9}|\d{9}[\dX]")
 SAMPLE = 1_000  # rows that tell which column holds the items
@@ -85,15 +86,15 @@ def _csv_columns(source: Source, encoding: str | None) -> tuple[Layout, dict[str
         missing = [keys[0] for role, keys in KEYS.items() if columns[role] is None]
         if missing:
             raise ValueError(
-                f"{source} has no column {', '.join(missing)}; its columns are: {', '.join(layout.names)}. "
+                f"{source} has no column {', '.join(missing)}; its columns are: {listed(layout.names)}. "
                 "Use prepare csv for a file of another form."
             )
         return layout, {role: str(name) for role, name in columns.items()}
-    layout = find_layout(source, encoding, header=False)
+    first_values, layout = layout.names, find_layout(source, encoding, header=False)
     if len(layout.names) != len(KEYS):
         raise ValueError(
             f"{source} is neither a CSV file of 2023 (user_id, parent_asin, rating, timestamp) nor one of ratings "
-            f"without a header (user, item, rating, time); it starts with {', '.join(find_layout(source).names)!r}. "
+            f"without a header (user, item, rating, time); it starts with: {listed(first_values)}. "
             "Use prepare csv for a file of another form."
         )
     first, second, rating, time = layout.names
@@ -125,8 +126,7 @@ def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advan
         item = catalogue.wants(text_of(record.get("parent_asin")) or text_of(record.get("asin")))
         if item is None:
             continue
-        details = record.get("details")
-        brands = (record.get("brand"), details.get("Brand") if isinstance(details, dict) else None, record.get("store"))
+        brands = (record.get("brand"), _details(record).get("Brand"), record.get("store"))
         categories = next(
             (value for key in ("categories", "category") if (value := record.get(key))),
             record.get("main_category") or record.get("main_cat"),
@@ -137,10 +137,18 @@ def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advan
                 "title": title_of([record.get("title")], catalogue),
                 "brand": next((words for value in brands if (words := words_of(value))), ""),
                 "categories": words_of(categories),
-                "description": words_of(record.get("description")) or words_of(record.get("features")),
+                "description": next((words for key in DESCRIPTIONS if (words := words_of(record.get(key)))), ""),
                 "price": price_of(record.get("price"), catalogue),
             },
         )
+
+
+def _details(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table of 2023, which some copies hold as JSON in a string."""
+    details = record.get("details")
+    if isinstance(details, str):
+        details = parse_record(details.encode("utf-8", "replace"))
+    return details if isinstance(details, dict) else {}
 
 
 def bad_record(source: Source, line: int) -> Chunk:

@@ -1,7 +1,7 @@
 """What the readers of all formats hand on: some rows of a file, and where a row stands in it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 COLUMNS = "wrong number of columns"
 RECORD = "not a record"  # a line of a JSON file
+MAX_LISTED, MAX_SHOWN = 20, 60  # names that a message lists, and characters of each
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,11 @@ class Tally:
 def string_array(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - pyarrow is untyped
     """Strings, as a pyarrow array; None is missing."""
     return pa.array(values, pa.large_string())
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a message has them: some of them, each on one line and none of them long."""
+    names = list(names)
+    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..." for name in names[:MAX_LISTED]]
+    more = [f"and {len(names) - MAX_LISTED:,} more"] if len(names) > MAX_LISTED else []
+    return ", ".join([*(name if name.isprintable() else ascii(name) for name in shown), *more])

@@ -1,6 +1,8 @@
 """`recbole-li prepare`: its arguments, and what it says."""
 
 import argparse
+import math
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,15 +133,30 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     rules = "; ".join(f"{name}: {rule}" for name, rule in DUPLICATES.items())
     parser.add_argument("--duplicates", choices=DUPLICATES, help=f"{rules} (default: last for reviews, else exact)")
-    parser.add_argument("--min-rating", type=float, metavar="R", help="drop events of a lower rating, or of none")
+    parser.add_argument("--min-rating", type=_number, metavar="R", help="drop events of a lower rating, or of none")
     parser.add_argument("--since", metavar="DATE", help="drop earlier events: 2020-01-31, with a time, or seconds; UTC")
     parser.add_argument("--until", metavar="DATE", help="drop later events; a day is kept to its end")
     parser.add_argument("--users", type=count, metavar="N", help="draw N users")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of that draw (default: 0)")
     parser.add_argument(
         "--core", type=count, default=0, metavar="K", help="events that every user and item has, iterated"
     )
     parser.add_argument("--target-behavior", metavar="NAME", help="make it the target in the yaml file")
+
+
+def _number(text: str) -> float:
+    try:
+        if math.isfinite(float(text)):
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be a number; got {text!r}")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0; got {text!r}")
+    return int(text)
 
 
 def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
@@ -157,12 +174,19 @@ def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
     """
     if others:
         raise ValueError(f"prepare has no argument {others[0]}; recbole-li prepare {args.dialect} --help lists them.")
+    try:
+        return _prepared(args)
+    except OSError as error:  # of a path that this user may not look at, or whose name is too long
+        raise ValueError(f"{error}. Nothing is written.") from error
+
+
+def _prepared(args: argparse.Namespace) -> str:
     dialect = args.make_dialect(args)
     filters = Filters(
         duplicates=args.duplicates or dialect.duplicates,
         min_rating=args.min_rating,
-        since=day(args.since) if args.since else None,
-        until=day(args.until, end=True) if args.until else None,
+        since=None if args.since is None else day(args.since),
+        until=None if args.until is None else day(args.until, end=True),
         users=args.users,
         seed=args.seed,
         core=args.core,
@@ -183,4 +207,4 @@ def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
     if args.dry_run:
         return f"{said}Dry run: nothing is written.\n"
     written = "".join(f"{file}\n" for file in done.files)
-    return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {args.output}\n"
+    return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {shlex.quote(str(args.output))}\n"

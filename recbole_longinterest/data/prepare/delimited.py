@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from recbole_longinterest.data.prepare.chunks import COLUMNS, Chunk, string_array
+from recbole_longinterest.data.prepare.chunks import COLUMNS, Chunk, listed, string_array
 from recbole_longinterest.data.prepare.files import Reading, Source, blocks
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -73,9 +74,9 @@ def find_layout(
         separator = DOUBLE_COLON if doubled else max(SEPARATORS, key=line.count)
     cells = split_line(line, separator, quoted)
     names = [cell.strip() for cell in cells] if header else [str(at) for at in range(1, len(cells) + 1)]
-    twice = {name for name in names if names.count(name) > 1}
+    twice = sorted(name for name, number in Counter(names).items() if number > 1)
     if twice:
-        raise ValueError(f"{source}: two columns are named {', '.join(sorted(twice))!r}. Rename one of them.")
+        raise ValueError(f"{source}: two columns are named {listed(twice)}. Rename one of them, or say --no-header.")
     return Layout(separator, tuple(names), header, quoted and separator != DOUBLE_COLON, encoding)
 
 
@@ -109,7 +110,7 @@ def read_delimited(
     missing = [name for name in wanted if name not in layout.names]
     if missing:
         raise ValueError(
-            f"{source} has no column {', '.join(missing)}; its columns are: {', '.join(layout.names)}. "
+            f"{source} has no column {', '.join(missing)}; its columns are: {listed(layout.names)}. "
             "Check the names, and what stands between the columns."
         )
     with Reading(source, advance) as reading:

@@ -162,11 +162,13 @@ class Collector:
         """
         self.tally.changed[ESCAPED] = len(self._escaped)
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
+        if not self.tally.read:
+            raise ValueError("There is no row in these files, at most a line of names. Download or export them again.")
         if not len(numbers.get("time", ())):
             why = ", ".join(f"{number:,}: {reason}" for reason, number in self.tally.dropped.most_common())
             raise ValueError(
                 f"Not one of {self.tally.read:,} rows can be used{': ' if why else ''}{why}. Check the named "
-                f"columns, the separator and the form of the times. First: {'; '.join(self.tally.places.values())}."
+                f"columns, the separator and --time-format. First: {'; '.join(self.tally.places.values())}."
             )
         user, users = joined(self._ids.pop("user"))
         item, items = joined(self._ids.pop("item"))
@@ -235,5 +237,5 @@ def parse_ratings(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             garbage = ~np.isfinite(values) & ~empty.to_numpy(zero_copy_only=False)
             return np.where(np.isfinite(values), values, np.nan), garbage
     else:
-        values = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+        values = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan), np.isinf(values)

@@ -19,6 +19,14 @@ RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes
 OPEN_BLOCKS = 4  # blocks that one quoted value may go on for
 LOOK_BACK = 1_000  # lines, for the start of a quoted value that a block's end cuts
 GZIP_MAGIC = b"\x1f\x8b"
+PACKED = {  # first bytes of what has to be unpacked or exported first
+    b"PK\x03\x04": "a zip without the name of one, or an Excel file",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"7z\xbc\xaf": "packed by 7-Zip",
+    b"PAR1": "a Parquet file without the name of one",
+}
 UNREADABLE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError, RuntimeError, OSError)
 
 
@@ -161,7 +169,7 @@ class _Readable:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UNREADABLE):
+        if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # which says enough itself
             raise ValueError(
                 f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "
                 "get it again."
@@ -181,15 +189,21 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
     Raises:
         ValueError: for a line of more than ``MAX_LINE`` bytes, and for UTF-16.
     """
-    line, rest = 1, b""
+    line, rest, old_mac = 1, b"", False
     while True:
         data = reading.read(BLOCK)
         if not rest and line == 1:
             if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
             data = data.removeprefix(b"\xef\xbb\xbf")
+            kind = next((kind for magic, kind in PACKED.items() if data.startswith(magic)), None)
+            if kind is not None:
+                raise ValueError(f"{reading.source} is {kind}. Unpack or rename it, or save it as CSV.")
+            old_mac = b"\r" in data and b"\n" not in data  # lines that end in a carriage return alone
         if not data:
             break
+        if old_mac:
+            data = data.replace(b"\r", b"\n")
         rest += data
         cut = rest.rfind(b"\n") + 1
         if not cut:

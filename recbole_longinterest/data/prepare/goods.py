@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole_longinterest.data.prepare.catalogue import Catalogue
 from recbole_longinterest.data.prepare.html_text import is_page_fragment, plain_text
+from recbole_longinterest.data.prepare.safe import MISSING_WORDS
 
 FRAGMENT = "titles that are pieces of a web page, dropped"
 BAD_PRICE = "prices that are no numbers, left empty"
@@ -45,7 +46,7 @@ def price_of(value: Any, catalogue: Catalogue, free: frozenset[str] = frozenset(
         catalogue: counts the values that are no prices.
         free: words that mean 0, in lower case.
     """
-    if value is None or isinstance(value, bool) or value == "":
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and value in MISSING_WORDS):
         return ""
     if isinstance(value, (int, float)):
         if value >= 0 and value < float("inf"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recbole_longinterest.data.prepare.catalogue import TEXT, TOKEN, Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
 from recbole_longinterest.data.prepare.delimited import DOUBLE_COLON, Layout, find_layout, read_delimited
 from recbole_longinterest.data.prepare.dialect import Advance, Dialect
 from recbole_longinterest.data.prepare.events import Roles
@@ -132,7 +132,7 @@ def _columns(source: Source, layout: Layout, role: str) -> list[str]:
         match = next((names[name] for name in (column, *COLUMNS[column]) if name in names), None)
         if match is None:
             raise ValueError(
-                f"{source} has no column {COLUMNS[column][0]}; its columns are: {', '.join(layout.names)}. "
+                f"{source} has no column {COLUMNS[column][0]}; its columns are: {listed(layout.names)}. "
                 "Use prepare csv for a file of another form."
             )
         columns.append(match)

@@ -5,21 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
 from recbole_longinterest.data.prepare import plots
 from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
 from recbole_longinterest.data.prepare.dialect import Dialect
 from recbole_longinterest.data.prepare.events import Collector, Events
 from recbole_longinterest.data.prepare.files import open_bar
 from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters
 from recbole_longinterest.data.prepare.report import counts_of, describe
-from recbole_longinterest.data.prepare.write import check_name, item_ids, write_data_set
+from recbole_longinterest.data.prepare.write import check_free, check_name, item_ids, write_data_set
+from recbole_longinterest.resources import BUNDLED
 
-BUNDLED = "ml-100k"
 BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
 
 
@@ -79,10 +80,10 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
     Raises:
         ValueError: one sentence for anything that cannot be read, kept or written; then nothing is written.
     """
-    name = options.name or dialect.name
+    name = dialect.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
-    if not options.dry_run and not options.overwrite and (options.output / name / f"{name}.inter").exists():
-        raise ValueError(f"{options.output / name} holds a data set already. Give another --name, or --overwrite.")
+    if not options.dry_run and not options.overwrite:
+        check_free(options.output, name)
 
     tally = Tally(options.strict)
     catalogue = Catalogue(dialect.kinds)
@@ -120,9 +121,8 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
     if options.dry_run:
         return Prepared(name, report, [])
     config = config_text(dialect, events, coverage, options)
-    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress)
-    if options.plots:
-        files += plots.draw(events, options.output / name)
+    pictures = plots.draw(events) if options.plots else {}
+    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures)
     return Prepared(name, report, files)
 
 
@@ -142,11 +142,19 @@ def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any,
 
 
 def _check_target(target: str | None, events: Events) -> None:
-    if target is not None and target not in events.behaviors.to_pylist():
+    if target is not None and target not in behavior_names(events):
         raise ValueError(
-            f"--target-behavior {target} is no behaviour of the data; it has: "
-            f"{', '.join(map(str, events.behaviors.to_pylist())) or 'none (name their column with --behavior)'}."
+            f"--target-behavior {target} is no behaviour of the events that are kept; they have: "
+            f"{listed(behavior_names(events)) or 'none (name their column with --behavior)'}."
         )
+
+
+def behavior_names(events: Events) -> list[str]:
+    """Behaviours that some event of a log has; filters may have dropped all of another."""
+    if events.behavior is None:
+        return []
+    names: list[str] = events.behaviors.take(pa.array(np.unique(events.behavior[events.behavior >= 0]))).to_pylist()
+    return names
 
 
 def config_text(dialect: Dialect, events: Events, coverage: Mapping[str, float], options: Options) -> str:
@@ -158,11 +166,9 @@ def config_text(dialect: Dialect, events: Events, coverage: Mapping[str, float],
     if events.behavior is not None:
         columns = ["user_id", "item_id", *["rating"] * (events.rating is not None), "timestamp", "behavior"]
         lines.append(f"load_col:\n    inter: {_flow(columns)}\n")
-        names = ", ".join(map(str, events.behaviors.to_pylist()[:10]))
+        names = listed(behavior_names(events))
         target = _flow(options.target_behavior) if options.target_behavior else "~"
-        lines.append(
-            f"target_behavior: {target}  # (str) Only these events are targets, of: {' '.join(names.split())}.\n"
-        )
+        lines.append(f"target_behavior: {target}  # (str) Only these events are targets, of: {names}.\n")
     return "".join(lines)
 
 

@@ -1,7 +1,6 @@
 """Plots of a prepared data set, on demand: history lengths, popularity, events over time, ratings."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,19 +8,17 @@ import numpy as np
 from recbole_longinterest.data.prepare.events import Events
 from recbole_longinterest.data.prepare.times import NANO
 
-FOLDER = "plots"
 BINS = 50
 
 
-def draw(events: Events, folder: Path) -> list[Path]:
+def draw(events: Events) -> dict[str, bytes]:
     """Draw the plots.
 
     Args:
         events: the log.
-        folder: of the data set; they go into ``plots/`` in it.
 
     Returns:
-        The files.
+        File name -> PNG.
     """
     lengths, popularity = np.bincount(events.user), np.bincount(events.item)
     days = (events.time // NANO).astype("datetime64[s]").astype("datetime64[D]")
@@ -32,11 +29,10 @@ def draw(events: Events, folder: Path) -> list[Path]:
     }
     if events.rating is not None and not np.isnan(events.rating).all():
         pictures["rating"] = ("rating", events.rating[~np.isnan(events.rating)], False)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    return [_draw(folder / FOLDER / f"{name}.png", *picture) for name, picture in pictures.items()]
+    return {f"{name}.png": _draw(*picture) for name, picture in pictures.items()}
 
 
-def _draw(path: Path, label: str, values: Any, logarithmic: bool) -> Path:  # noqa: ANN401
+def _draw(label: str, values: Any, logarithmic: bool) -> bytes:  # noqa: ANN401
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -52,6 +48,4 @@ def _draw(path: Path, label: str, values: Any, logarithmic: bool) -> Path:  # no
     axes.tick_params(axis="x", which="both", rotation=45, labelsize=8)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_bytes(picture.getvalue())
-    return scratch.replace(path)
+    return picture.getvalue()

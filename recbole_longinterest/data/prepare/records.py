@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from recbole_longinterest.data.prepare.files import Reading, Source, blocks
 from recbole_longinterest.data.prepare.safe import SURROGATES
 
 RECORDS = 50_000  # records a chunk
+ARRAY = re.compile(rb"\s*\[\s*\{")
 Row = Mapping[str, str | None]
 
 
@@ -24,9 +26,14 @@ def read_records(
 
     Yields:
         Line number, and the record; None for a line that is neither JSON nor a Python dict.
+
+    Raises:
+        ValueError: for a file that is one JSON array, and one that cannot be read.
     """
     with Reading(source, advance) as reading:
         for start, block in blocks(reading):
+            if start == 1 and ARRAY.match(block):
+                raise ValueError(f"{source} is one JSON array. Write a record a line, as jq -c '.[]' does.")
             for at, line in enumerate(block.split(b"\n")):
                 if line.strip():
                     yield start + at, parse_record(line)

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recbole_longinterest.data.prepare.catalogue import TEXT, Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
+from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
 from recbole_longinterest.data.prepare.delimited import find_layout, read_delimited
 from recbole_longinterest.data.prepare.dialect import Advance, Dialect
 from recbole_longinterest.data.prepare.events import Roles, as_strings
 from recbole_longinterest.data.prepare.files import BLOCK, Reading, Source, gather, plain_name
 from recbole_longinterest.data.prepare.records import read_events, text_of
+from recbole_longinterest.data.prepare.safe import safe_text
 
 PARQUET = (".parquet", ".pq")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -58,6 +59,9 @@ def table(
         ValueError: for a path that does not exist, a folder without a table, or names that do not fit.
     """
     form = form or Form()
+    if len(roles.columns) < sum(column is not None for column in vars(roles).values()):
+        named = " ".join(f"--{role} {column}" for role, column in vars(roles).items() if column is not None)
+        raise ValueError(f"{named}: one column cannot be two things. Name another.")
     if items and not text:
         raise ValueError("--items needs --text, the columns that describe an item.")
     fields = {column: field_name(column) for column in text}
@@ -103,7 +107,7 @@ def table(
 
 def field_name(column: str) -> str:
     """A column's name as a field of an atomic file: without RecBole's type, and without what a header cannot hold."""
-    return "_".join(column.partition(":")[0].split()) or "text"
+    return "_".join(safe_text(column.partition(":")[0].replace('"', "")).split()) or "text"
 
 
 def _tables(paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
@@ -155,7 +159,7 @@ def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iter
         n_rows += chunk.n_rows
         missing = [name for name in columns if name not in seen]
         if chunk.n_rows and missing:
-            raise ValueError(f"{source}: no record has {', '.join(missing)}; they have: {', '.join(sorted(seen))}.")
+            raise ValueError(f"{source}: no record has {', '.join(missing)}; they have: {listed(sorted(seen))}.")
         yield chunk
         seen.update(columns)
 
@@ -165,6 +169,16 @@ def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
     if isinstance(value, list):
         return " ".join(text for part in value if (text := _joined(part))) or None
     return text_of(value)
+
+
+def _as_text(column: Any, source: Source, name: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
+    """A column of bytes as strings; another as it is."""
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return column
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{source}: the column {name} holds bytes that are no UTF-8. Save it as strings.") from error
 
 
 def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
@@ -177,13 +191,13 @@ def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> I
         names = file.schema_arrow.names
         missing = [name for name in columns if name not in names]
         if missing:
-            raise ValueError(f"{source} has no column {', '.join(missing)}; its columns are: {', '.join(names)}.")
+            raise ValueError(f"{source} has no column {', '.join(missing)}; its columns are: {listed(names)}.")
         nested = [name for name in columns if pa.types.is_nested(file.schema_arrow.field(name).type)]
         if nested:
             raise ValueError(f"{source}: the column {', '.join(nested)} holds lists or records, not single values.")
         total, start = max(file.metadata.num_rows, 1), 1
         for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=list(columns)):
-            values = {name: batch.column(name) for name in columns}
+            values = {name: _as_text(batch.column(name), source, name) for name in columns}
             yield Chunk(str(source), values, batch.num_rows, line_of=start.__add__)
             start += batch.num_rows
             advance(source.size() * batch.num_rows // total)

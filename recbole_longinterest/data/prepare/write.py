@@ -1,10 +1,12 @@
 """The only writer of prepared data sets: all files are finished under other names before one of them has its own."""
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,8 @@ from recbole_longinterest.data.prepare.times import decimals_of, in_seconds
 ROWS = 1_000_000  # rows written at once
 CONFIGS = "dataset_configs"  # folder of the yaml files beside the data sets'
 REPORT = "prepare.json"
+PLOTS = "plots"
+MAX_NAME = 100  # characters; files have a suffix besides, and file systems end at 255
 
 
 def reserved_names() -> frozenset[str]:
@@ -43,9 +47,11 @@ def check_name(name: str, given: bool) -> None:
     Raises:
         ValueError: for a name that may not.
     """
-    if not name.strip(".") or any(not (c.isascii() and (c.isalnum() or c in "._-")) for c in name) or name == CONFIGS:
+    fits = re.fullmatch(rf"[A-Za-z0-9._][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", name) and name.strip(".")
+    if not fits or name == CONFIGS:
         raise ValueError(
-            f"A name has letters, digits, dots, dashes and underscores, and is not {CONFIGS}; got {name!r}."
+            f"A name has at most {MAX_NAME} letters, digits, dots, dashes and underscores, no dash first, and is not "
+            f"{CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
         )
     if not given and name in reserved_names():
         raise ValueError(
@@ -55,9 +61,16 @@ def check_name(name: str, given: bool) -> None:
 
 
 def write_data_set(
-    folder: Path, name: str, events: Events, catalogue: Catalogue, report: Mapping[str, Any], config: str, shown: bool
+    folder: Path,
+    name: str,
+    events: Events,
+    catalogue: Catalogue,
+    report: Mapping[str, Any],
+    config: str,
+    shown: bool = False,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
-    """Write all files of a data set, or none.
+    """Write all files of a data set, or none of them.
 
     Args:
         folder: above the data set's folder.
@@ -67,6 +80,7 @@ def write_data_set(
         report: content of ``prepare.json``.
         config: content of the yaml file.
         shown: show a progress bar.
+        pictures: file name -> content, for the folder of plots.
 
     Returns:
         The files.
@@ -81,17 +95,47 @@ def write_data_set(
     }
     if catalogue.kinds:
         targets[folder / name / f"{name}.item"] = lambda file: _write_item(file, events, catalogue)
+    for picture, content in (pictures or {}).items():
+        targets[folder / name / PLOTS / picture] = partial(_write_bytes, content)
     with _scratch(folder, name) as scratch:
         for at, write in enumerate(targets.values()):
             with (scratch / str(at)).open("wb") as file:
                 write(file)
-        for at, target in enumerate(targets):
+        for target in targets:  # whatever is in the way is met before one file has its place
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(f"{target} is a folder")
+        for at, target in enumerate(targets):
             (scratch / str(at)).replace(target)
-    stale = folder / name / f"{name}.item"
-    if stale not in targets:
-        stale.unlink(missing_ok=True)  # of an earlier data set of this name, whose items these are not
+        _drop_stale(folder / name, name, targets)
     return list(targets)
+
+
+def _write_bytes(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
+
+
+def _drop_stale(folder: Path, name: str, targets: Iterable[Path]) -> None:
+    """Items and plots of an earlier data set of this name, which these events are not of."""
+    for stale in {folder / f"{name}.item", *(folder / PLOTS).glob("*.png")} - set(targets):
+        stale.unlink(missing_ok=True)
+    if (folder / PLOTS).is_dir() and not any((folder / PLOTS).iterdir()):
+        (folder / PLOTS).rmdir()
+
+
+def check_free(folder: Path, name: str) -> None:
+    """Whether a data set of a name can be written without replacing a file.
+
+    Args:
+        folder: above the data set's folder.
+        name: of the data set.
+
+    Raises:
+        ValueError: if one of its files is there.
+    """
+    for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", folder / CONFIGS / f"{name}.yaml"):
+        if file.exists():
+            raise ValueError(f"{file} is there already. Give another --name, or --overwrite.")
 
 
 @contextmanager

@@ -73,7 +73,7 @@ META_2018 = [
         **{"title": '"Brite" Gel', "brand": "\n    by Brite", "price": "$1,234.50", "asin": ITEMS[0], "rank": ["1"]},
     },
     {"category": [], "title": FRAGMENT, "brand": "", "price": ".a-box-inner{background-color:#fff}", "asin": ITEMS[1]},
-    {"title": "Null", "price": "$5.00 - $9.99", "asin": ITEMS[2], "main_cat": "Beauty"},
+    {"title": "Null", "price": "$5.00 - $9.99", "asin": ITEMS[2], "main_cat": "Beauty", "feature": ["f1", "f2"]},
     {"title": "again", "asin": ITEMS[2]},
 ]
 META_2023 = [
@@ -96,8 +96,9 @@ META_2023 = [
     {
         "main_category": "All Beauty",
         "title": "Two",
-        "price": None,
+        "price": "None",
         "store": "S2",
+        "details": '{"Brand": "in a string"}',
         "categories": [],
         "parent_asin": ITEMS[1],
     },
@@ -139,14 +140,16 @@ def test_reviews_and_metadata(prepare: Callable, tmp_path: Path, year: int, pack
         }
         assert first["description"] == 'one two "2"' and first["categories"] == "Beauty Hair Care"
         assert [items[item]["price"] for item in ITEMS] == ["1234.50", "", "5.00"]
+        assert items[ITEMS[2]]["description"] == "f1 f2"
         changed = done.report()["item_rows"]["changed"]
         assert changed["titles that are pieces of a web page, dropped"] == 1
         assert changed["prices that are no numbers, left empty"] == 1
         assert changed["items described again, whose first description counts"] == 1
     else:
-        assert texts["brand"] == {ITEMS[0]: "B", ITEMS[1]: "S2"} and first["description"] == "f1 f2"
+        assert texts["brand"] == {ITEMS[0]: "B", ITEMS[1]: "in a string"} and first["description"] == "f1 f2"
         assert [items[item]["price"] for item in ITEMS] == ["5.99", "", ""]
         assert items[ITEMS[1]]["categories"] == "All Beauty"
+        assert done.report()["item_rows"]["changed"] == {"prices that are no numbers, left empty": 1}
 
 
 @pytest.mark.parametrize(

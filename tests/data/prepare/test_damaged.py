@@ -213,3 +213,58 @@ def test_a_disk_that_is_full_leaves_what_was_there(
     monkeypatch.setattr(write, "_write_item", full)
     error = prepare("movielens", folder, "--overwrite", "--core", "2", fails=True).err
     assert "cannot be written: [Errno 28] No space left on device" in error
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"PK\x03\x04x", "a zip without the name of one, or an Excel file. Unpack or rename it"),
+        (b"BZh91", "packed by bzip2"),
+        (b"PAR1x", "a Parquet file without the name of one"),
+    ],
+)
+def test_files_to_be_unpacked_first(prepare: Callable, tmp_path: Path, start: bytes, message: str) -> None:
+    (tmp_path / "log.csv").write_bytes(start + b",i,t,r,name\na,b,1,1,x\n")
+    assert message in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+
+
+@pytest.mark.parametrize("text", ['[{"u": 1}, {"u": 2}]', '\n[\n  {"u": 1}\n]\n'])
+def test_a_json_array(prepare: Callable, tmp_path: Path, text: str) -> None:
+    (tmp_path / "log.json").write_text(text)
+    assert "is one JSON array. Write a record a line" in prepare("csv", tmp_path / "log.json", *COLUMNS, fails=True).err
+
+
+@pytest.mark.parametrize("block", [16, 10_000])
+def test_lines_that_end_in_a_carriage_return_alone(
+    prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(files, "BLOCK", block)
+    (tmp_path / "log.csv").write_bytes(b"u,i,t,r,name\ra,b,1,1,x\rc,,2,1,y\r")
+    done = prepare("csv", tmp_path / "log.csv", *COLUMNS)
+    assert [row["user_id"] for row in done.rows()] == ["a"]
+    assert done.report()["rows"]["places"] == {"no item id": f"{tmp_path / 'log.csv'}, line 3"}
+
+
+@pytest.mark.parametrize("text", ["u,i,t,r,name\n", "u,i,t,r,name"])
+def test_a_file_without_a_row(prepare: Callable, tmp_path: Path, text: str) -> None:
+    (tmp_path / "log.csv").write_text(text)
+    assert "There is no row in these files" in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+
+
+def test_a_line_of_very_many_values(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(",".join(f"c{at}" for at in range(100_000)) + "\n1\n")
+    error = prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+    assert "c19, and 99,980 more. Check the names" in error and len(error) < 500
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log.csv").write_text("u,i,t,r,name\n")
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", "log.csv")
+
+    monkeypatch.setattr(Path, "open", refused)
+    error = prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+    assert "Permission denied: 'log.csv'. Nothing is written." in error and "damaged" not in error

@@ -11,10 +11,13 @@ import recbole
 import yaml
 
 from recbole_longinterest import cli, quick_start
+from recbole_longinterest.compare.variants import settings_of, variant_of
 from recbole_longinterest.data.prepare.movielens import YEAR
+from recbole_longinterest.resources import resource
 from recbole_longinterest.text.reader import read_item_text
 from tests.conftest import real_data
 from tests.data.prepare import layouts
+from tests.data.prepare.test_steam import GAMES, REVIEWS
 
 LOG = ("--user", "u", "--item", "i", "--time", "t", "--behavior", "b", "--text", "name")
 
@@ -137,3 +140,24 @@ def test_the_command_that_prepare_prints_runs(
     assert cli.main([*command[1:], *settings]) == 0
     assert f"{model} on shop" in capsys.readouterr().out
     assert bool(fake_encoder.encoded) == (model == "LongInterest")
+
+
+def test_settings_of_recboles_own_files_are_not_those_of_prepared_ones(prepare: Callable, tmp_path: Path) -> None:
+    layouts.gzipped(tmp_path / "steam" / "steam_reviews.json.gz", layouts.dict_lines(REVIEWS))
+    layouts.gzipped(tmp_path / "steam" / "steam_games.json.gz", layouts.dict_lines(GAMES))
+    done = prepare("steam", tmp_path / "steam", name=None)  # RecBole's steam has its items in product_id
+    assert resource("dataset_configs", "steam.yaml").is_file()
+    given = {"data_path": str(done.output), "state": "ERROR"}
+    for model in ("LongInterest", "GRU4Rec"):
+        config = quick_start.make_config(model, "steam", config_dict=given)
+        assert config["ITEM_ID_FIELD"] == "item_id" and config["text_fields"][0] == "title"
+    settings, _ = settings_of(variant_of("GRU4Rec"), "steam", given)
+    assert "ITEM_ID_FIELD" not in settings and settings["text_fields"][0] == "title"
+
+
+def test_recboles_bundled_data_keep_their_own_settings(prepare: Callable, tmp_path: Path) -> None:
+    done = prepare("movielens", layouts.ml_100k(tmp_path / "ml-100k"), name="ml-100k")
+    given = {"data_path": str(done.output), "state": "ERROR"}
+    config = quick_start.make_config("LongInterest", "ml-100k", config_dict=given)
+    assert config["text_fields"] == ["movie_title", "class", "release_year"]
+    assert settings_of(variant_of("GRU4Rec"), "ml-100k", given)[0]["text_fields"][0] == "movie_title"

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from recbole_longinterest import cli
+from recbole_longinterest.data.prepare.table_files import field_name
 from recbole_longinterest.text.reader import read_item_text
 
 ROWS = [
@@ -141,8 +143,17 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
         ((log, *ARGUMENTS, "--time-format", "%Y"), "Not one of 5 rows can be used: 5: time that cannot be read"),
         ((log, *ARGUMENTS, "--encoding", "klingon"), "klingon"),
         ((log, *ARGUMENTS, "--users", "3", "--what"), "prepare has no argument --what"),
-        ((log, *ARGUMENTS, "--target-behavior", "like"), "--target-behavior like is no behaviour of the data; it has"),
+        (
+            (log, *ARGUMENTS, "--target-behavior", "like"),
+            "--target-behavior like is no behaviour of the events that are kept; they have",
+        ),
         ((log, *ARGUMENTS, "--since", "yesterday"), "A date must be as 2020-01-31"),
+        (
+            (log, *ARGUMENTS[:3], "user", *ARGUMENTS[4:]),
+            "--item user --time when --rating stars --behavior what: one column",
+        ),
+        ((log, *ARGUMENTS, "--since", ""), "A date must be as 2020-01-31"),
+        (("n" * 300, *ARGUMENTS), "File name too long"),
         ((log, *ARGUMENTS, "--core", "5"), "No event is left: 5 user or item with too few events"),
     ):
         assert message in prepare("csv", *arguments, fails=True).err
@@ -150,7 +161,7 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
     assert "is not a Parquet file" in prepare("csv", tmp_path / "x.parquet", *ARGUMENTS, fails=True).err
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n')
     assert "no record has user, item, when" in prepare("csv", tmp_path / "x.jsonl", *ARGUMENTS, fails=True).err
-    assert "A name has letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
+    assert "A name has at most 100 letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
 
 
 def test_lists_and_truths_of_json_lines(prepare: Callable, tmp_path: Path) -> None:
@@ -163,7 +174,7 @@ def test_lists_and_truths_of_json_lines(prepare: Callable, tmp_path: Path) -> No
 def test_a_data_set_is_replaced_only_on_request(prepare: Callable, tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv")
     prepare("csv", log, *ARGUMENTS)
-    assert "holds a data set already" in prepare("csv", log, *ARGUMENTS, fails=True).err
+    assert "is there already. Give another --name, or --overwrite" in prepare("csv", log, *ARGUMENTS, fails=True).err
     again = prepare("csv", log, *ARGUMENTS[:6], "--overwrite")
     assert list(again.rows()[0]) == ["user_id", "item_id", "timestamp"] and not (again.folder / "raw.item").exists()
 
@@ -171,3 +182,27 @@ def test_a_data_set_is_replaced_only_on_request(prepare: Callable, tmp_path: Pat
 def test_a_dry_run_reports_and_writes_nothing(prepare: Callable, tmp_path: Path) -> None:
     done = prepare("csv", write(tmp_path / "log.csv"), *ARGUMENTS, "--dry-run")
     assert "rows read" in done.out and "Dry run: nothing is written." in done.out and not done.output.exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--seed", "-1"), ("--min-rating", "nan"), ("--min-rating", "x")])
+def test_numbers_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["prepare", "csv", str(write(tmp_path / "log.csv")), *ARGUMENTS, option, value])
+    assert f"argument {option}: must be a" in capsys.readouterr().err
+
+
+def test_bytes_and_large_numbers_of_parquet(prepare: Callable, tmp_path: Path) -> None:
+    arguments = ("csv", tmp_path / "x.parquet", "--user", "u", "--item", "i", "--time", "t", "--rating", "r")
+    columns = {"i": ["a"], "t": [5], "r": pa.array([2**63 + 5], pa.uint64())}
+    pa.parquet.write_table(pa.table({"u": [b"\xff"], **columns}), tmp_path / "x.parquet")
+    assert "the column u holds bytes that are no UTF-8. Save it as strings" in prepare(*arguments, fails=True).err
+    pa.parquet.write_table(pa.table({"u": [b"007"], **columns}), tmp_path / "x.parquet")
+    row = prepare(*arguments).rows()[0]
+    assert row["user_id"] == "007" and float(row["rating"]) == 2.0**63
+
+
+@pytest.mark.parametrize(
+    ("column", "field"), [('"big" name', "big_name"), ("a:token", "a"), ("b\0\tc", "b_c"), (":", "text")]
+)
+def test_columns_as_fields(column: str, field: str) -> None:
+    assert field_name(column) == field

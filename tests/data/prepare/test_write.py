@@ -1,0 +1,79 @@
+"""All files of a data set or none, and never over files that nobody meant."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recbole_longinterest.data.prepare.write import MAX_NAME, check_name
+from tests.data.prepare import layouts
+
+
+@pytest.mark.parametrize(
+    "way", ["dataset_configs", "dataset_configs/raw.yaml/x", "raw/raw.item/x", "raw/plots/time.png/x"]
+)
+def test_what_is_in_the_way_is_met_before_one_file_is_written(prepare: Callable, tmp_path: Path, way: str) -> None:
+    path = tmp_path / "out" / way
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    arguments = ("movielens", layouts.ml_csv(tmp_path / "ml"), "--plots", "--overwrite")
+    assert "Nothing of the new data set is left there" in prepare(*arguments, fails=True).err
+    assert [file for file in (tmp_path / "out").rglob("*") if file.is_file()] == [path]
+
+
+@pytest.mark.parametrize("file", ["raw/raw.inter", "raw/raw.item", "dataset_configs/raw.yaml"])
+def test_files_that_are_there_are_kept(prepare: Callable, tmp_path: Path, file: str) -> None:
+    path = tmp_path / "out" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    folder = layouts.ml_csv(tmp_path / "ml")
+    assert (
+        f"{path} is there already. Give another --name, or --overwrite" in prepare("movielens", folder, fails=True).err
+    )
+    assert prepare("movielens", folder, "--overwrite").rows()
+
+
+def test_plots_of_an_earlier_data_set_go(prepare: Callable, tmp_path: Path) -> None:
+    folder = layouts.ml_csv(tmp_path / "ml")
+    plots = prepare("movielens", folder, "--plots").folder / "plots"
+    (plots / "notes.txt").write_text("mine")
+    (folder / "tags.csv").unlink()
+    prepare("movielens", folder, "--overwrite")
+    assert [file.name for file in plots.iterdir()] == ["notes.txt"]
+    (plots / "notes.txt").unlink()
+    prepare("movielens", folder, "--overwrite")
+    assert not plots.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "-x", "a b", "a/b", "n" * (MAX_NAME + 1), "dataset_configs", "a\n"])
+def test_names_that_no_data_set_has(name: str) -> None:
+    with pytest.raises(ValueError, match=f"at most {MAX_NAME} letters, digits, dots, dashes and underscores"):
+        check_name(name, given=True)
+
+
+def test_an_empty_name_is_none_of_the_dialects(prepare: Callable, tmp_path: Path) -> None:
+    folder = layouts.ml_csv(tmp_path / "ml")
+    assert "got ''. Give one with --name" in prepare("movielens", folder, "--name", "", name=None, fails=True).err
+
+
+def test_behaviours_of_any_name_make_a_yaml_file(prepare: Callable, tmp_path: Path) -> None:
+    names = ["a # b", "c: [d", "\uffff", "true", "null", "\u2028e"]
+    lines = [f"u,i{at},{at},{name}" for at, name in enumerate(names)]
+    (tmp_path / "log.csv").write_text("u,i,t,b\n" + "\n".join(lines), encoding="utf-8")
+    arguments = ("csv", tmp_path / "log.csv", "--user", "u", "--item", "i", "--time", "t", "--behavior", "b")
+    done = prepare(*arguments, "--target-behavior", "c: [d")
+    content = yaml.safe_load((done.output / "dataset_configs" / "raw.yaml").read_text(encoding="utf-8"))
+    assert content["target_behavior"] == "c: [d"
+    error = prepare(
+        *arguments, "--until", "1970-01-01T00:00:02", "--target-behavior", "true", "--overwrite", fails=True
+    ).err
+    assert "--target-behavior true is no behaviour of the events that are kept; they have: a # b, c: [d." in error
+
+
+def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from recbole_longinterest import cli
+
+    folder = layouts.ml_csv(tmp_path / "ml")
+    assert cli.main(["prepare", "movielens", str(folder), "--output", str(tmp_path / "a b"), "--quiet"]) == 0
+    assert capsys.readouterr().out.endswith(f"--data_path '{tmp_path}/a b'\n")
