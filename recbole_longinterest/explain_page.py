@@ -73,6 +73,7 @@ def text_of(user: Any, found: Recommendation, events: int = 5) -> str:  # noqa: 
 
 def page_of(recommender: "Recommender", user: Any, history: History, found: Recommendation) -> str:  # noqa: ANN401
     """The page: a chart of the interest over time with the titles that drive it, and each item's reasons."""
+    history = recommender.windowed(history)
     titles = [_title(recommender, int(i)) for i in history.item_seq]
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
