@@ -222,6 +222,11 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         content = json.loads((copy / SETTINGS).read_text())
         (copy / SETTINGS).write_text(json.dumps({**content, **changed}))
 
+    def items(copy: Path, **changed: Any) -> None:
+        content = json.loads((copy / ITEMS).read_text())
+        (copy / ITEMS).write_text(json.dumps({**content, **changed}))
+        settings(copy, bytes={})
+
     def cut(name: str, keep: float = 0.5) -> Callable[[Path], Any]:
         return lambda copy: (copy / name).write_bytes((copy / name).read_bytes()[: int(100 * keep)])
 
@@ -233,6 +238,16 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         (cut(SETTINGS), "is broken or was cut short"),
         (cut(WEIGHTS), "was cut short or changed: 50 bytes in place of"),
         (lambda copy: (copy / ITEMS).unlink(), "items.json is missing"),
+        (lambda copy: settings(copy, bytes=None), "bytes in settings.json must be sizes of files; got None"),
+        (lambda copy: settings(copy, history_limit="x"), "history_limit in settings.json must be null or a whole"),
+        (lambda copy: settings(copy, rating_range=[]), "is broken: .*Export the checkpoint again"),
+        (lambda copy: settings(copy, fingerprint="x"), "is broken: .*Export the checkpoint again"),
+        (lambda copy: items(copy, titles=["a"]), "in items.json must be lists of one length"),
+        (lambda copy: items(copy, tokens=None), "in items.json must be lists of one length"),
+        (
+            lambda copy: items(copy, tokens=[], titles=[], categories=[]),
+            "tokens and titles in items.json must be texts",
+        ),
         (lambda copy: settings(copy, options={"hidden_size": 8}), "embedding_size must be a whole number"),
     ):
         with pytest.raises(ValueError, match=message):
