@@ -109,6 +109,8 @@ def test_the_page_shows_titles_as_text_and_stands_alone() -> None:
     for item in found.items:
         assert f"Title &lt;{item.item[1:]}&gt;" in page
     assert page.count("<polyline") == 3 and "http" not in page  # Comedy, Drama, War
+    values = [value for course in explain_page.courses(model, model.read(events), found) for value in course.values]
+    assert f">{max(values):+.2f}</text>" in page and f">{min(values):+.2f}</text>" in page  # the chart's scale
     model.served.items.categories = [[] for _ in model.served.items.categories]
     assert explain_page.page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
 
