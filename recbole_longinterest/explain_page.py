@@ -114,7 +114,7 @@ def _chart(lines: Sequence[Course], titles: Sequence[str]) -> str:
 
     def place(event: int, value: float) -> tuple[float, float]:
         x = WIDTH * (event + 0.5) / number
-        return round(x, 1), round(HEIGHT - 10 - (HEIGHT - 20) * (value - low) / ((high - low) or 1), 1)
+        return round(x, 1), round(HEIGHT - 18 - (HEIGHT - 36) * (value - low) / ((high - low) or 1), 1)
 
     svg = [f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='100%' role='img'>"]
     for value in (high, low):  # the scale
