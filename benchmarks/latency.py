@@ -30,7 +30,12 @@ from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.streaming import InterestState, recommend_states, update_states
 
-OPTIONS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", "CE", 0, 64)  # the defaults
+OPTIONS = ModelOptions(  # the defaults; by name, so that an option to come does not take the place of another
+    **{"embedding_size": 64, "hidden_size": 128, "num_layers": 1, "rnn_type": "LSTM", "dropout_prob": 0.3},
+    **{"hidden_dropout_prob": 0.3, "initializer_range": 0.02, "fusion": "linear", "attention": True},
+    **{"attention_heads": 1, "residual": False, "logits": "dot", "repeat_bias": True, "loss_type": "CE"},
+    **{"sampled_softmax": 0, "text_dim": 64},
+)
 WINDOW, TOP, USERS = 200, 10, 1000
 BLOCK = 20  # calls of one case before the next one has its turn
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STEPS = 32  # of integrated gradients
 POSITIONS = 2**16  # positions of histories encoded at once
+MOST_EVENTS = 5000  # that are read and explained; the work grows with their square
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Explanation:
 
     Attributes:
         method: that made the shares.
-        events: of the history in its order; the absolute values of their shares sum to 1.
+        events: that the model reads, in their order; the absolute values of their shares sum to 1.
         sources: share of ``id``, ``text``, ``rating``, ``behavior``, ``time``, as far as the model reads them:
             by how much the score falls without it, or by gradients.
     """
@@ -73,10 +74,16 @@ def explain_history(recommender: "Recommender", history: History, item: int, met
         method: ``"removal"``, ``"gradients"`` or ``"attention"``.
 
     Raises:
-        ValueError: for another method, or one whose package is not installed.
+        ValueError: for another method, one whose package is not installed, or a history too long to take apart.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    history = recommender.windowed(history)
+    if len(history) > MOST_EVENTS:
+        raise ValueError(
+            f"A history of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
+            "Give the last ones alone, or recommend without an explanation."
+        )
     events, sources = METHODS[method](recommender, history, item)
     weights = attention(recommender, history, item)[0].tolist()
     items = recommender.served.items

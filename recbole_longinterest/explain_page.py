@@ -73,6 +73,7 @@ def text_of(user: Any, found: Recommendation, events: int = 5) -> str:  # noqa: 
 
 def page_of(recommender: "Recommender", user: Any, history: History, found: Recommendation) -> str:  # noqa: ANN401
     """The page: a chart of the interest over time with the titles that drive it, and each item's reasons."""
+    history = recommender.windowed(history)
     titles = [_title(recommender, int(i)) for i in history.item_seq]
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
@@ -81,6 +82,8 @@ def page_of(recommender: "Recommender", user: Any, history: History, found: Reco
         ".bar{display:inline-block;height:.7em;background:#1b6ca8}.neg{background:#c8553d}</style>",
         f"<h1>Interest of {escape(str(user))}</h1><p>{found.events} events{_span(history)}.</p>",
         "<h2>Over time</h2>",
+        "<p>After each event, first to last: by how much a category's items score above the average item; without "
+        "categories, the scores of the items recommended now. Dots: the events after which a line rose most.</p>",
         _chart(courses(recommender, history, found), titles),
         "<h2>Why these items</h2>",
         "<p>Share of each past event in the score, and of each source. Negative: it speaks against the item.</p>",
@@ -111,9 +114,13 @@ def _chart(lines: Sequence[Course], titles: Sequence[str]) -> str:
 
     def place(event: int, value: float) -> tuple[float, float]:
         x = WIDTH * (event + 0.5) / number
-        return round(x, 1), round(HEIGHT - 10 - (HEIGHT - 20) * (value - low) / ((high - low) or 1), 1)
+        return round(x, 1), round(HEIGHT - 18 - (HEIGHT - 36) * (value - low) / ((high - low) or 1), 1)
 
     svg = [f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='100%' role='img'>"]
+    for value in (high, low):  # the scale
+        y = place(0, value)[1]
+        svg.append(f"<line x1='0' x2='{WIDTH}' y1='{y}' y2='{y}' stroke='#ddd'/>")
+        svg.append(f"<text x='{WIDTH}' y='{y - 3}' text-anchor='end' font-size='12' fill='#777'>{value:+.2f}</text>")
     legend = []
     for line, colour in zip(lines, COLOURS, strict=False):
         points = " ".join(f"{x},{y}" for x, y in (place(*point) for point in enumerate(line.values)))

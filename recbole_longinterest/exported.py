@@ -191,30 +191,50 @@ def read_folder(folder: str | Path) -> Served:
             f"The model folder {folder} has version {settings.get('version')}, and this is the reader of version "
             f"{VERSION}. Export the checkpoint again, or install the recbole-longinterest that wrote it."
         )
-    for name, size in settings.get("bytes", {}).items():
+    sizes = settings.get("bytes")
+    for name, size in sizes.items() if isinstance(sizes, dict) else ():
         found = (folder / name).stat().st_size if (folder / name).is_file() else None
         if found != size:
             state = "is missing" if found is None else f"was cut short or changed: {found} bytes in place of {size}"
             raise ExportError(f"{folder / name} {state}. Export the checkpoint again.")
     try:
-        items = Items(**_json(folder / ITEMS))
+        if not isinstance(sizes, dict):
+            raise ValueError(f"bytes in {SETTINGS} must be sizes of files; got {sizes!r}")
+        items = _items(_json(folder / ITEMS))
+        limit = settings["history_limit"]
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValueError(f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}")
+        scale = settings["rating_range"]
+        low, high = (0.0, 0.0) if scale is None else map(float, scale)
         weights, precision = load_file(folder / WEIGHTS), settings["precision"]
         served = Served(
             ModelOptions.from_config(_Unset(settings["options"])),
             _unpacked(weights),
             items,
             list(settings["behaviors"]),
-            None if settings["rating_range"] is None else tuple(settings["rating_range"]),
-            settings["history_limit"],
+            None if scale is None else (low, high),
+            limit,
             dict(settings["fields"]),
             dict(settings["about"]),
             precision,
             folder,
             bytes.fromhex(settings["fingerprint"]).hex(),
         )
-    except (SafetensorError, KeyError, TypeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error
     return served
+
+
+def _items(content: dict[str, Any]) -> Items:
+    items = Items(**content)
+    columns = (items.tokens, items.titles, items.categories)
+    if not all(isinstance(column, list) and len(column) == len(items.tokens) for column in columns):
+        raise ValueError(f"tokens, titles and categories in {ITEMS} must be lists of one length")
+    texts = [*items.tokens, *items.titles]
+    lists = all(isinstance(value, list) for value in items.categories)
+    if not items.tokens or not lists or not all(isinstance(value, str) for value in texts):
+        raise ValueError(f"tokens and titles in {ITEMS} must be texts, and categories lists of texts")
+    return items
 
 
 class _Unset(dict[str, Any]):

@@ -54,7 +54,8 @@ class History:
 
     def gaps(self) -> NDArray[np.float32]:
         """Time since the event before, -1 for the first one and NaN where a time is missing, [L]."""
-        return np.diff(self.time, prepend=np.nan if len(self) else []).astype(np.float32)
+        with np.errstate(over="ignore"):  # a gap beyond float32 is the longest there is
+            return np.diff(self.time, prepend=np.nan if len(self) else []).astype(np.float32)
 
     def keep(self, positions: NDArray[Any] | slice) -> "History":
         """The history with these of its events alone."""
@@ -99,7 +100,7 @@ class EventReader:
             ValueError: one sentence for an event that is none, a rating or time that is no number, an unknown
                 behaviour, or times that run backwards while some are missing.
         """
-        parsed = [as_event(event) for event in events]
+        parsed = [as_event(event) for event in as_events(events)]
         columns: dict[str, list[Any]] = {"rating": [], "behavior": [], "time": []}
         for event in parsed:
             columns["rating"].append(event.rating)
@@ -142,7 +143,8 @@ class EventReader:
         if self.rating_range is not None:
             low, high = self.rating_range
             raw = (raw - low) / (high - low) if high > low else raw * 0 + 1
-        return raw.astype(np.float32)
+        with np.errstate(over="ignore"):  # what is beyond the scale counts as its end
+            return raw.astype(np.float32)
 
     def _behaviors(self, raw: Sequence[Any] | None, number: int) -> NDArray[np.int64]:
         if raw is None or not self.behavior_id:
@@ -161,6 +163,20 @@ class EventReader:
         if known is None:
             raise ValueError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
         return known
+
+
+def as_events(history: Any) -> list[Any]:  # noqa: ANN401
+    """The events of a history, not looked at yet.
+
+    Raises:
+        ValueError: for what is none: a token or event alone, whose letters or fields are no events, or a table.
+    """
+    if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
+        raise ValueError(
+            f"A history must be a list of events, one event being a list of one; got {history!r:.100}. "
+            "For a table of events there is recommend_batch."
+        )
+    return list(history)
 
 
 def as_event(event: Any) -> Event:  # noqa: ANN401

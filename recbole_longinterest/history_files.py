@@ -1,6 +1,7 @@
 """Files of events (CSV, JSON lines, RecBole's .inter) to a table, and tables of recommendations to text."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".jsonl":
         rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if not line.strip():
                 continue
             try:
@@ -68,6 +69,8 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.DataFrame(rows)
     separator = "," if path.suffix == ".csv" else "\t"
     table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index, and all is shifted
+        raise ValueError(f"{path}: its rows have more fields than its header has columns. Name every column.")
     return table.rename(
         columns=lambda name: name.strip().partition(":")[0] if path.suffix == ".inter" else name.strip()
     )
@@ -75,9 +78,11 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _numbers(column: Any, path: Path) -> Any:  # noqa: ANN401
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column[numbers.isna() & column.notna()]
+    wrong = column[(numbers.isna() | numbers.isin([math.inf, -math.inf])) & column.notna()]
     if len(wrong):
-        raise ValueError(f"{path}: {column.name} must be a number; row {wrong.index[0] + 1} has {wrong.iloc[0]!r}.")
+        raise ValueError(
+            f"{path}: {column.name} must be a finite number; row {wrong.index[0] + 1} has {wrong.iloc[0]!r}."
+        )
     return numbers.astype("float64")
 
 

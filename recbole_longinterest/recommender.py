@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.event_table import histories_of
 from recbole_longinterest.exported import Served, read_folder
-from recbole_longinterest.histories import EventReader, History
+from recbole_longinterest.histories import EventReader, History, as_events
 from recbole_longinterest.model.layers import EncoderState
 from recbole_longinterest.recommendation import (
     NONE_KNOWN,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SCORES = 2**24  # scores held at once, 64 MB
 CHUNK = 4096  # events of a long history that are encoded at once
-SIDES = ("rating", "behavior", "time")
+POSITIONS = 2**20  # padded positions of histories held at once
 LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
 
 
@@ -129,16 +130,23 @@ class Recommender:
         """Interest vectors after the last event of histories that have one, [B, D]."""
         out = torch.zeros(len(histories), self.items.shape[1])
         read = [self.window(history) for history in histories]
-        long = [row for row, (items, _) in enumerate(read) if len(items) > LONG]
-        for row in long:
+        order = sorted(range(len(read)), key=lambda row: len(read[row][0]))
+        while order and len(read[order[-1]][0]) > LONG:
+            row = order.pop()
             out[row] = self._encode_in_chunks(*read[row])
-        short = [row for row in range(len(read)) if row not in set(long)]
-        if short:
-            item_seq = _padded([read[row][0] for row in short])
-            levels = {name: _padded([read[row][1][name] for row in short]) for name in self.sides}
-            length = torch.tensor([len(read[row][0]) for row in short])
-            out[short] = self.network.interest_after(item_seq, length, levels, self.items)
+        while order:  # histories of like lengths together: one long one does not pad all others
+            rows = order[-max(1, POSITIONS // len(read[order[-1]][0])) :]
+            del order[-len(rows) :]
+            item_seq = _padded([read[row][0] for row in rows])
+            levels = {name: _padded([read[row][1][name] for row in rows]) for name in self.sides}
+            length = torch.tensor([len(read[row][0]) for row in rows])
+            out[rows] = self.network.interest_after(item_seq, length, levels, self.items)
         return out
+
+    def windowed(self, history: History) -> History:
+        """The events that the model reads, all unless it was trained with a window; what was before is forgotten."""
+        limit = self.served.history_limit
+        return history if limit is None else history.keep(slice(-limit, None))
 
     def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
         """Item ids and level ids of the events that the model reads, [L] each."""
@@ -241,10 +249,8 @@ class Recommender:
             users = list(history)
             found = self._recommend([self.read(history[user]) for user in users], k, exclude_seen, allowed, method)
             return dict(zip(users, found, strict=True))
-        if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
-            raise ValueError(f"A history must be a list of events, one event being a list of one; got {history!r}.")
-        events = list(history)
-        if events and all(isinstance(part, (list, tuple)) for part in events):
+        events = as_events(history)
+        if events and all(isinstance(part, list) for part in events):
             return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, method)
         (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, method)
         if one.problem:
@@ -304,22 +310,7 @@ class Recommender:
 
     def read_table(self, events: Any) -> dict[Any, History]:  # noqa: ANN401
         """Histories by user of a table of events, users in the order of their first event."""
-        names = self.served.fields
-        if names["item"] not in events:
-            raise ValueError(
-                f"The table of events must have a column {names['item']}; its columns are "
-                f"{', '.join(map(str, events.columns)) or 'none'}."
-            )
-        columns = {kind: events[names[kind]].to_numpy() for kind in names if names[kind] in events and kind != "user"}
-        groups = {"": slice(None)}
-        if names["user"] in events:
-            groups = events.groupby(names["user"], sort=False).indices
-        return {
-            user: self.reader.read_columns(
-                columns["item"][rows], *(columns[name][rows] if name in columns else None for name in SIDES)
-            )
-            for user, rows in groups.items()
-        }
+        return histories_of(events, self.served.fields, self.reader)
 
     def start(self) -> "InterestState":
         """The state of a new user, which takes events one by one; see :mod:`recbole_longinterest.streaming`."""
@@ -334,7 +325,7 @@ class Recommender:
     def _allowed(self, candidates: Iterable[Any] | None) -> Tensor | None:
         if candidates is None:
             return None
-        if isinstance(candidates, str):
+        if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ValueError(f"candidates must be a list of item tokens; got {candidates!r}.")
         tokens = list(candidates)
         ids = sorted({self.item_id(token) for token in tokens} - {0})

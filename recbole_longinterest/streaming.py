@@ -5,7 +5,6 @@ denominator and a numerator (see :class:`~recbole_longinterest.model.running_att
 """
 
 import math
-import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,11 @@ from torch import Tensor
 from recbole_longinterest.histories import Event, History, as_event, number_of
 from recbole_longinterest.model.layers import EncoderState
 from recbole_longinterest.recommendation import NONE_KNOWN, Recommendation, check_k
+from recbole_longinterest.state_bytes import HEADER, pack, unpack
 
 if TYPE_CHECKING:
     from recbole_longinterest.recommender import Recommender
 
-MAGIC = b"RLIS"
-VERSION = 1
-HEADER = struct.Struct("<4sH8sdQIIII")  # magic, version, model, last time, events, sizes of the four parts
 SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
 
 
@@ -161,44 +158,17 @@ class InterestState:
         Args:
             seen: with the seen items; without them, they are recommended as items that the user has not had.
         """
-        parts = [part.contiguous().numpy() for part in (*self.encoder, self.interest)]
-        ids = np.array(sorted(self.seen) if seen else [], dtype="<u4")
-        raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
-        model = bytes.fromhex(self.recommender.fingerprint)
-        head = HEADER.pack(MAGIC, VERSION, model, self.last_time, self.events, *map(len, raw))
-        return head + b"".join(raw)
+        return pack(self, seen)
 
     @classmethod
     def from_bytes(cls, recommender: "Recommender", data: bytes) -> "InterestState":
         """The state of :meth:`to_bytes`.
 
         Raises:
-            ValueError: for bytes that are none, of another version, of another model, or cut short.
+            ValueError: for bytes that are none, of another version, of another model, cut short or changed.
         """
-        if data[:4] != MAGIC or len(data) < HEADER.size:
-            raise ValueError("These bytes are no InterestState, or were cut short.")
-        _, version, model, last_time, events, *sizes = HEADER.unpack_from(data)
-        if version != VERSION:
-            raise ValueError(f"This InterestState has version {version}; this is the reader of version {VERSION}.")
-        if model.hex() != recommender.fingerprint:
-            raise ValueError(
-                f"This InterestState belongs to the model {model.hex()}, and this is {recommender.fingerprint}. "
-                "Make it again from the user's events."
-            )
-        state = cls.new(recommender)
-        like = (*state.encoder, state.interest)
-        wanted = [part.numel() * part.element_size() for part in like]
-        if sizes[:-1] != wanted or len(data) != HEADER.size + sum(sizes) or sizes[-1] % 4:
-            raise ValueError("This InterestState was cut short or changed.")
-        parts, at = [], HEADER.size
-        for part, size in zip(like, wanted, strict=True):
-            values = np.frombuffer(data, f"<f{part.element_size()}", part.numel(), at).copy()
-            parts.append(torch.from_numpy(values).view(part.shape))
-            at += size
-        seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
-        if seen and max(seen) > recommender.n_items:
-            raise ValueError("This InterestState was changed: it has items that its model has not.")
-        return cls(recommender, EncoderState(*parts[:-1]), parts[-1], last_time, events, set(seen))
+        encoder, interest, last_time, events, seen = unpack(cls.new(recommender), data)
+        return cls(recommender, encoder, interest, last_time, events, seen)
 
 
 def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> list[bool]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from recbole_longinterest.explain import MOST_EVENTS
 from recbole_longinterest.histories import History
 
 if TYPE_CHECKING:
     from recbole_longinterest.recommender import Recommender
 
 FEWEST = 3  # items of a category that is looked at
-MOST_EVENTS = 5000  # of a history whose interest is followed through time
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ def taste_of(recommender: "Recommender", interest: Tensor) -> Taste:
 
 @torch.no_grad()
 def interest_over_time(recommender: "Recommender", history: History) -> Tensor:
-    """Interest after each event, [L, D].
+    """Interest after each event that the model reads, [L, D].
 
     Raises:
         ValueError: for an empty history, or one too long to look at event by event.
     """
-    if len(history) > MOST_EVENTS:
-        raise ValueError(
-            f"Interest over time is shown for histories of up to {MOST_EVENTS:,} events; this one has {len(history):,}."
-        )
     item_seq, levels = recommender.window(history)
+    if len(item_seq) > MOST_EVENTS:
+        raise ValueError(
+            f"Interest over time is shown for up to {MOST_EVENTS:,} events; this history has {len(item_seq):,}."
+        )
     batch = {name: value.unsqueeze(0) for name, value in levels.items()}
     return recommender.network(item_seq.unsqueeze(0), batch, recommender.items)[0]

@@ -105,3 +105,18 @@ def test_a_stream(learn: Callable[..., str]) -> None:
     assert times == sorted(times) and len({int(time // 86_400) for time in times}) == 2
     assert f"{sum(row['frozen'] != 'nan' for row in rows):,} events: NDCG@10 frozen" in out
     assert Path("out/ml-latest-small/stream.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_latency_of_each_engine_beside_recboles_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs with the options of today, and looks at each case; how long they take is not asked."""
+    script = PROJECT / "benchmarks" / "latency.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    words = f"--output {tmp_path} --catalogues 50 --histories 3 --repeats 2 --engines torch"
+    monkeypatch.setattr(sys, "argv", [str(script), *words.split()])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = list(csv.DictReader((tmp_path / "latency.csv").open()))
+    assert {row["model"] for row in rows} == {"LongInterest, torch", "SASRec", "GRU4Rec"}
+    assert "| 50 | 3 | update + top 10 | SASRec |" in capsys.readouterr().out

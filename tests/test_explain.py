@@ -109,6 +109,8 @@ def test_the_page_shows_titles_as_text_and_stands_alone() -> None:
     for item in found.items:
         assert f"Title &lt;{item.item[1:]}&gt;" in page
     assert page.count("<polyline") == 3 and "http" not in page  # Comedy, Drama, War
+    values = [value for course in explain_page.courses(model, model.read(events), found) for value in course.values]
+    assert f">{max(values):+.2f}</text>" in page and f">{min(values):+.2f}</text>" in page  # the chart's scale
     model.served.items.categories = [[] for _ in model.served.items.categories]
     assert explain_page.page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
 
@@ -121,3 +123,22 @@ def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
         assert len(course.values) == 30
         rises = np.diff(course.values, prepend=0.0)
         assert course.drivers[0] == (int(rises.argmax()), pytest.approx(rises.max(), abs=1e-5))
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_model_of_a_window_is_explained_by_the_events_that_it_reads(method: str) -> None:
+    model = random_model()
+    model.served.history_limit = 4
+    history = model.read(random_events(10))
+    found = model.recommend_histories({"u": history}, 2, explain=True, method=method)["u"]
+    why = found.items[0].why
+    assert why is not None
+    assert [event.item for event in why.events] == [model.served.items.tokens[i] for i in history.item_seq[-4:]]
+    last = model.served.items.titles[history.item_seq[-1]]
+    assert last.replace("<", "&lt;").replace(">", "&gt;") in explain_page.page_of(model, "u", history, found)
+    assert all(len(course.values) == 4 for course in explain_page.courses(model, history, found))
+
+
+def test_a_history_too_long_to_explain_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"up to 5,000 events can be explained; this one has 5,001\."):
+        random_model().recommend(["i1"] * 5001, explain=True)

@@ -56,5 +56,5 @@ def test_a_card_has_tastes_their_drift_and_the_nearest_users() -> None:
 
 
 def test_a_history_too_long_to_follow_is_refused() -> None:
-    with pytest.raises(ValueError, match="up to 5,000 events; this one has 5,001"):
+    with pytest.raises(ValueError, match="up to 5,000 events; this history has 5,001"):
         interest_over_time(random_model(), random_model().read(["i1"] * 5001))

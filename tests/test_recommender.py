@@ -123,6 +123,31 @@ def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogC
         model.recommend_batch(pd.DataFrame({"item": ["i1"]}))
 
 
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (["i1"], "must be a pandas DataFrame; got list. For lists and dicts of events there is recommend"),
+        (pd.DataFrame({"movie": ["i1"]}), "must have a column item_id; its columns are movie"),
+        (pd.DataFrame([["i1", "i2"]], columns=["item_id", "item_id"]), "it has item_id more than once"),
+        (pd.DataFrame({"user_id": ["a", None], "item_id": "i1"}), "has rows without user_id"),
+        (pd.DataFrame({"item_id": ["i1", None]}), "has rows without item_id"),
+    ],
+)
+def test_a_table_that_is_none_is_one_sentence(model: Recommender, events: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.recommend_batch(events)
+
+
+def test_what_a_table_lacks_may_be_pandas_na(model: Recommender) -> None:
+    table = pd.DataFrame({"user_id": pd.Categorical(["a", "a"], ["a", "b"]), "item_id": ["i1", "i2"]})
+    table["rating"] = pd.array([5, None], dtype="Int64")
+    table["timestamp"] = pd.array([100, 200], dtype="Int64")
+    table["behavior"] = pd.array(["buy", None], dtype="string")
+    plain = [Event("i1", 5, None, 100), Event("i2", None, None, 200)]
+    scores = [item.score for item in model.recommend(plain, 3).items]
+    assert model.recommend_batch(table, 3)["score"].tolist() == pytest.approx(scores, abs=1e-5)
+
+
 def test_candidates_alone_are_ranked(model: Recommender, caplog: pytest.LogCaptureFixture) -> None:
     ranked = [item.item for item in model.recommend(EVENTS, k=20).items]
     found = model.recommend(EVENTS, k=9, candidates=["i9", "i1", "zz", "i5"])
@@ -160,13 +185,22 @@ def test_a_history_of_everything_has_nothing_left(model: Recommender) -> None:
         ([], {}, "history is empty"),
         (["zz"], {}, "not one of its items is known"),
         ("i1", {}, "must be a list of events"),
+        (b"i1", {}, "must be a list of events"),
+        (None, {}, "must be a list of events"),
+        ({"a": "i1"}, {}, "must be a list of events, one event being a list of one; got 'i1'"),
+        ({"a": None}, {}, "must be a list of events"),
+        (pd.DataFrame({"item_id": ["i1"]}), {}, "For a table of events there is recommend_batch"),
+        ([("i1", 5), ("i2", 4)], {}, r"An event must be an item token.*got \('i1', 5\)"),
         ([3.5], {}, "An event must be an item token"),
         ([{"item": "i1", "stars": 5}], {}, "An event must be an item token"),
         ([Event("i1", "good")], {}, "rating of an event must be a number; got 'good'"),  # type: ignore[arg-type]
         ([Event("i1", time=float("inf"))], {}, "time of an event must be a number; got inf"),
         (["i1"], {"k": 0}, "k must be a whole number of at least 1; got 0"),
         (["i1"], {"k": True}, "k must be a whole number of at least 1"),
+        (["i1"], {"k": -1}, "k must be a whole number of at least 1; got -1"),
         (["i1"], {"candidates": "i2"}, "candidates must be a list"),
+        (["i1"], {"candidates": 2}, "candidates must be a list of item tokens; got 2"),
+        (["i1"], {"candidates": []}, "Not one of the 0 candidates"),
     ],
 )
 def test_bad_input_is_one_sentence(model: Recommender, history: Any, options: dict[str, Any], message: str) -> None:
@@ -188,6 +222,11 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         content = json.loads((copy / SETTINGS).read_text())
         (copy / SETTINGS).write_text(json.dumps({**content, **changed}))
 
+    def items(copy: Path, **changed: Any) -> None:
+        content = json.loads((copy / ITEMS).read_text())
+        (copy / ITEMS).write_text(json.dumps({**content, **changed}))
+        settings(copy, bytes={})
+
     def cut(name: str, keep: float = 0.5) -> Callable[[Path], Any]:
         return lambda copy: (copy / name).write_bytes((copy / name).read_bytes()[: int(100 * keep)])
 
@@ -199,6 +238,16 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         (cut(SETTINGS), "is broken or was cut short"),
         (cut(WEIGHTS), "was cut short or changed: 50 bytes in place of"),
         (lambda copy: (copy / ITEMS).unlink(), "items.json is missing"),
+        (lambda copy: settings(copy, bytes=None), "bytes in settings.json must be sizes of files; got None"),
+        (lambda copy: settings(copy, history_limit="x"), "history_limit in settings.json must be null or a whole"),
+        (lambda copy: settings(copy, rating_range=[]), "is broken: .*Export the checkpoint again"),
+        (lambda copy: settings(copy, fingerprint="x"), "is broken: .*Export the checkpoint again"),
+        (lambda copy: items(copy, titles=["a"]), "in items.json must be lists of one length"),
+        (lambda copy: items(copy, tokens=None), "in items.json must be lists of one length"),
+        (
+            lambda copy: items(copy, tokens=[], titles=[], categories=[]),
+            "tokens and titles in items.json must be texts",
+        ),
         (lambda copy: settings(copy, options={"hidden_size": 8}), "embedding_size must be a whole number"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -96,9 +96,11 @@ def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: p
         (["recommend", "--model", "m", "--history", "other.csv"], "has no column item_id; its columns are movie"),
         (["recommend", "--model", "m", "--history", "empty.csv"], "empty.csv cannot be read"),
         (["recommend", "--model", "m", "--history", "header.csv"], "header.csv holds no event"),
-        (["recommend", "--model", "m", "--history", "words.csv"], "rating must be a number; row 2 has 'good'"),
+        (["recommend", "--model", "m", "--history", "words.csv"], "rating must be a finite number; row 2 has 'good'"),
         (["recommend", "--model", "m", "--history", "gap.csv"], "has rows without item_id"),
         (["recommend", "--model", "m", "--history", "bad.jsonl"], "bad.jsonl, line 2: this is no JSON"),
+        (["recommend", "--model", "m", "--history", "wide.csv"], "more fields than its header has columns"),
+        (["recommend", "--model", "m", "--history", "far.csv"], "timestamp must be a finite number; row 1 has 'inf'"),
         (["explain", "--model", "m", "--history", "h.csv"], "h.csv has 3 users; name one as --user"),
         (["explain", "--model", "m", "--history", "h.csv", "--user", "x"], "h.csv has no user x"),
         (
@@ -117,10 +119,25 @@ def test_what_is_wrong_is_one_sentence(
     Path("empty.csv").write_text("")
     Path("header.csv").write_text("user_id,item_id\n")
     Path("words.csv").write_text("item_id,rating\ni1,5\ni2,good\n")
+    Path("wide.csv").write_text("item_id,rating\na,i1,5\na,i2,4\n")  # users without a name of their column
+    Path("far.csv").write_text("item_id,timestamp\ni1,inf\n")
     Path("gap.csv").write_text("user_id,item_id\na,i1\na,\n")
     Path("bad.jsonl").write_text('{"item_id": "i1"}\n{item\n')
     assert cli.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_bytes_of_other_systems_and_lines_within_texts(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("h.csv").write_bytes(b'\xef\xbb\xbfuser_id,item_id\r\n"a, b",i1\r\n')
+    Path("h.jsonl").write_bytes('{"user_id": "a, b", "item_id": "i1", "title": "x\u2028y\x85z"}\r\n\r\n'.encode())
+    Path("c").write_bytes(b"\xef\xbb\xbfi2\r\ni3\r\nno such item\r\n")  # a token a line, which may have spaces
+    said = []
+    for name in ("h.csv", "h.jsonl"):
+        assert cli.main(["recommend", "--model", model, "--history", name, "--candidates", "c"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and said[0].count('"a, b",') == 2
 
 
 def test_users_without_a_known_item_are_told(

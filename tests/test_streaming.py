@@ -88,11 +88,13 @@ def test_bytes_give_the_state_back() -> None:
     [
         (lambda data: b"", "are no InterestState"),
         (lambda data: b"PK" + data[2:], "are no InterestState"),
-        (lambda data: data[:4] + b"\x02" + data[5:], "has version 2; this is the reader of version 1"),
+        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of version 2"),
         (lambda data: data[:6] + b"\x00" * 8 + data[14:], "belongs to the model 0000000000000000"),
         (lambda data: data[:-1], "cut short or changed"),
         (lambda data: data[: HEADER.size], "cut short or changed"),
-        (lambda data: data[:-4] + b"\xff" * 4, "has items that its model has not"),
+        (lambda data: data[:-4] + b"\xff" * 4, "cut short or changed"),
+        (lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:], "cut short or changed"),
+        (lambda data: None, "are no InterestState"),
     ],
 )
 def test_other_bytes_are_refused(change: Callable[[bytes], bytes], message: str) -> None:
@@ -101,6 +103,15 @@ def test_other_bytes_are_refused(change: Callable[[bytes], bytes], message: str)
     state.update("i1")
     with pytest.raises(ValueError, match=message):
         InterestState.from_bytes(model, change(state.to_bytes()))
+
+
+def test_a_state_of_items_that_the_model_has_not_is_refused() -> None:
+    model = random_model()
+    state = model.start()
+    state.update("i1")
+    state.seen.add(model.n_items + 1)
+    with pytest.raises(ValueError, match="has items that its model has not"):
+        InterestState.from_bytes(model, state.to_bytes())
 
 
 def test_many_users_are_updated_as_each_is_alone() -> None:
@@ -128,7 +139,7 @@ def test_states_of_histories_are_those_of_their_events() -> None:
         for event in events:
             alone.update(event)
         torch.testing.assert_close(state.interest, alone.interest, rtol=0, atol=1e-6)
-        assert (state.seen, state.events, state.to_bytes()[:22]) == (alone.seen, alone.events, alone.to_bytes()[:22])
+        assert (state.seen, state.to_bytes()[18:34]) == (alone.seen, alone.to_bytes()[18:34])  # last time, events
         state.update(Event("i5", 2.0, "buy", 1e9))
         alone.update(Event("i5", 2.0, "buy", 1e9))
         torch.testing.assert_close(state.interest, alone.interest, rtol=0, atol=1e-6)
@@ -211,3 +222,17 @@ def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(monkeypatch: p
     monkeypatch.setattr(recommender, "LONG", 20)
     monkeypatch.setattr(recommender, "CHUNK", 32)
     torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
+
+
+def test_histories_of_unlike_lengths_are_encoded_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole_longinterest import recommender
+
+    model = random_model()
+    histories = [model.read(random_events(number, number)) for number in (3, 90, 5, 1, 40)]
+    whole = model.interest(histories)
+    held = []
+    pad = recommender._padded
+    monkeypatch.setattr(recommender, "_padded", lambda rows: held.append(pad(rows).numel()) or pad(rows))
+    monkeypatch.setattr(recommender, "POSITIONS", 100)
+    torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
+    assert max(held) <= 100

@@ -1,0 +1,58 @@
+"""A table of events, with a column for users, to their histories."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recbole_longinterest.histories import EventReader, History
+
+SIDES = ("rating", "behavior", "time")
+
+
+def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) -> dict[Any, History]:  # noqa: ANN401
+    """Histories by user, users in the order of their first event; one user, an empty text, without a column of users.
+
+    Args:
+        events: a pandas DataFrame; columns that are not among the fields are not looked at.
+        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
+        reader: of the model.
+
+    Raises:
+        ValueError: for what is no table, or has no item column, a column twice, or rows without a user or an item;
+            and as :meth:`EventReader.read`.
+    """
+    if not hasattr(events, "columns"):
+        raise ValueError(
+            f"A table of events must be a pandas DataFrame; got {type(events).__name__}. "
+            "For lists and dicts of events there is recommend."
+        )
+    names = list(events.columns)
+    if fields["item"] not in names:
+        raise ValueError(
+            f"The table of events must have a column {fields['item']}; its columns are "
+            f"{', '.join(map(str, names)) or 'none'}."
+        )
+    twice = [name for name in fields.values() if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"The table of events must have a column once; it has {', '.join(twice)} more than once.")
+    missing = [fields[kind] for kind in ("user", "item") if fields[kind] in names and events[fields[kind]].isna().any()]
+    if missing:
+        raise ValueError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
+    columns = {kind: _values(events[fields[kind]]) for kind in ("item", *SIDES) if fields[kind] in names}
+    groups = {"": slice(None)}
+    if fields["user"] in names:
+        groups = events.groupby(fields["user"], sort=False, observed=True).indices
+    return {
+        user: reader.read_columns(
+            columns["item"][rows], *(columns[name][rows] if name in columns else None for name in SIDES)
+        )
+        for user, rows in groups.items()
+    }
+
+
+def _values(column: Any) -> Any:  # noqa: ANN401
+    """A column as numbers of numpy, or as objects with None where there is none: pandas' NA has no truth value."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+        return column.to_numpy()
+    return column.astype(object).where(column.notna(), None).to_numpy()
