@@ -5,15 +5,12 @@ from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.event_table import histories_of
-from recbole_longinterest.exported import Served, read_folder
-from recbole_longinterest.histories import EventReader, History, as_events
-from recbole_longinterest.model.layers import EncoderState
+from recbole_longinterest.exported import read_folder
+from recbole_longinterest.histories import History, as_events
 from recbole_longinterest.recommendation import (
     NONE_KNOWN,
     Recommendation,
@@ -22,6 +19,7 @@ from recbole_longinterest.recommendation import (
     report_skipped,
     shortened,
 )
+from recbole_longinterest.scorer import Scorer, as_tensor
 
 if TYPE_CHECKING:
     from recbole_longinterest.explain import Explanation
@@ -29,51 +27,17 @@ if TYPE_CHECKING:
     from recbole_longinterest.streaming import InterestState
 
 SCORES = 2**24  # scores held at once, 64 MB
-CHUNK = 4096  # events of a long history that are encoded at once
-POSITIONS = 2**20  # padded positions of histories held at once
-LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
 
 
-class Recommender:
+class Recommender(Scorer):
     """A served model.
 
     Example:
         >>> model = Recommender.load("exported")
         >>> model.recommend([Event("50", rating=5, time=880_000_000), Event("181", rating=4, time=880_000_060)], k=5)
 
-    Args:
-        served: an exported folder's content.
-        engine: what computes the steps of states and the scores: ``"torch"``, or ``"onnx"`` for a folder exported with
-            ``--onnx``, several times as fast for one event.
-
-    Attributes:
-        served: the same.
-        network: in evaluation mode.
-        items: vectors of all items, [N, D].
-        sides: side features that the network reads.
-        reader: turns raw events into what the network reads.
+    See :class:`~recbole_longinterest.scorer.Scorer` for its arguments and attributes.
     """
-
-    def __init__(self, served: Served, engine: str = "torch") -> None:
-        self._serve(served)
-        if engine not in ("torch", "onnx"):
-            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
-        self._onnx = None
-        if engine == "onnx":
-            from recbole_longinterest.onnx_step import OnnxEngine
-
-            self._onnx = OnnxEngine(served.folder or Path())
-
-    def _serve(self, served: Served) -> None:
-        self.served = served
-        self.network = served.network()
-        self.fingerprint = served.fingerprint
-        self.sides = tuple(self.network.fusion.levels)
-        self.reader = EventReader(served.items.tokens, served.behaviors, served.rating_range)
-        with torch.no_grad():
-            self.items = self.network.item_vectors()
-            interest = torch.zeros(1, self.items.shape[1])
-            self._compared = self.network.comparable(interest, self.items)[1]
 
     @classmethod
     def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
@@ -88,11 +52,6 @@ class Recommender:
             ValueError: for another engine, or one that is not installed.
         """
         return cls(read_folder(folder), engine)
-
-    @property
-    def n_items(self) -> int:
-        """Items that can be recommended."""
-        return len(self.served.items.tokens) - 1
 
     def add_items(self, frame: Any, vectors: Any = None) -> "Added":  # noqa: ANN401 - a pandas DataFrame
         """Take new items in by their texts: they can be recommended at once, and other scores stay as they are.
@@ -122,99 +81,6 @@ class Recommender:
     def read(self, history: Iterable[Any]) -> History:
         """A history of raw events as the network reads it; see :meth:`EventReader.read`."""
         return self.reader.read(history)
-
-    # --- interest and scores -----------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def interest(self, histories: Sequence[History]) -> Tensor:
-        """Interest vectors after the last event of histories that have one, [B, D]."""
-        out = torch.zeros(len(histories), self.items.shape[1])
-        read = [self.window(history) for history in histories]
-        order = sorted(range(len(read)), key=lambda row: len(read[row][0]))
-        while order and len(read[order[-1]][0]) > LONG:
-            row = order.pop()
-            out[row] = self._encode_in_chunks(*read[row])
-        while order:  # histories of like lengths together: one long one does not pad all others
-            rows = order[-max(1, POSITIONS // len(read[order[-1]][0])) :]
-            del order[-len(rows) :]
-            item_seq = _padded([read[row][0] for row in rows])
-            levels = {name: _padded([read[row][1][name] for row in rows]) for name in self.sides}
-            length = torch.tensor([len(read[row][0]) for row in rows])
-            out[rows] = self.network.interest_after(item_seq, length, levels, self.items)
-        return out
-
-    def windowed(self, history: History) -> History:
-        """The events that the model reads, all unless it was trained with a window; what was before is forgotten."""
-        limit = self.served.history_limit
-        return history if limit is None else history.keep(slice(-limit, None))
-
-    def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
-        """Item ids and level ids of the events that the model reads, [L] each."""
-        if not len(history):
-            raise ValueError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
-        levels = self.network.levels_of(history.values())
-        limit = self.served.history_limit
-        item_seq = torch.from_numpy(history.item_seq)
-        if limit is None:
-            return item_seq, levels
-        return item_seq[-limit:], {name: value[-limit:] for name, value in levels.items()}
-
-    def _encode_in_chunks(self, item_seq: Tensor, levels: dict[str, Tensor]) -> Tensor:
-        state, interest = self.network.interest_encoder.start(1), torch.empty(0)
-        for begin in range(0, len(item_seq), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            chosen = {name: value[None, part] for name, value in levels.items()}
-            interest, state = self.network.extend(item_seq[None, part], chosen, self.items, state)
-        return interest[0]
-
-    def step(
-        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
-    ) -> tuple[Tensor, EncoderState]:
-        """Take one event of each of some users in.
-
-        Args:
-            items: internal ids, [B].
-            values: side values, [B] each; see :meth:`InterestNetwork.levels_of`.
-            state: of the users before the event.
-
-        Returns:
-            Interest vectors, [B, D], and the state after the event.
-        """
-        interest, after = self.raw_step(items, values, state)
-        return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
-
-    def raw_step(self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        """:meth:`step` in what the engine computes with, tensors or arrays: an event alone has no time to convert."""
-        if self._onnx is not None:
-            return self._onnx.step(items, values, state)
-        with torch.inference_mode():
-            sides = {name: torch.from_numpy(value).unsqueeze(1) for name, value in values.items()}
-            item_seq = torch.from_numpy(items).unsqueeze(1)
-            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, EncoderState(*state))
-
-    @torch.no_grad()
-    def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = ()) -> Tensor:
-        """Scores of all items by internal id.
-
-        Args:
-            interest: [B, D].
-            seen: internal ids of the items that each user has had, which makes them the scores of
-                ``full_sort_predict``; without, no item counts as had before.
-
-        Returns:
-            [B, N].
-        """
-        if self._onnx is not None:
-            scores = self._onnx.scores_of(interest)
-        else:
-            scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
-        bias = self.network.repeat_logit()
-        if bias is not None:
-            for row, ids in enumerate(seen):
-                scores[row, _tensor(ids)] += bias
-        return scores
-
-    # --- recommending ------------------------------------------------------------------------------------------------
 
     def recommend(
         self,
@@ -318,10 +184,6 @@ class Recommender:
 
         return InterestState.new(self)
 
-    def item_id(self, token: Any) -> int:  # noqa: ANN401
-        """Internal id of an item, 0 if the model does not know it."""
-        return self.reader.item_id.get(str(token), 0)
-
     def _allowed(self, candidates: Iterable[Any] | None) -> Tensor | None:
         if candidates is None:
             return None
@@ -379,7 +241,7 @@ class Recommender:
         scores = self.scores_of(interest, () if exclude_seen else seen)
         scores[:, 0] = -torch.inf
         for row, had in enumerate(seen if exclude_seen else ()):
-            scores[row, _tensor(had)] = -torch.inf
+            scores[row, as_tensor(had)] = -torch.inf
         ids = None
         if allowed is not None:
             scores, ids = scores[:, allowed], allowed
@@ -400,13 +262,5 @@ class Recommender:
         return [explain_history(self, history, item, method) for item, _ in items]
 
 
-def _tensor(ids: Collection[int]) -> Tensor:
-    return torch.from_numpy(np.fromiter(ids, np.int64, len(ids)))
-
-
 def _why_nothing(history: History) -> str:
     return NONE_KNOWN if history.unknown else "its history is empty"
-
-
-def _padded(rows: Sequence[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

@@ -214,25 +214,25 @@ def test_a_model_of_a_window_has_no_state() -> None:
 
 
 def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest import recommender
+    from recbole_longinterest import scorer
 
     model = random_model()
     histories = [model.read(random_events(number)) for number in (90, 10)]
     whole = model.interest(histories)
-    monkeypatch.setattr(recommender, "LONG", 20)
-    monkeypatch.setattr(recommender, "CHUNK", 32)
+    monkeypatch.setattr(scorer, "LONG", 20)
+    monkeypatch.setattr(scorer, "CHUNK", 32)
     torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
 
 
 def test_histories_of_unlike_lengths_are_encoded_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest import recommender
+    from recbole_longinterest import scorer
 
     model = random_model()
     histories = [model.read(random_events(number, number)) for number in (3, 90, 5, 1, 40)]
     whole = model.interest(histories)
     held = []
-    pad = recommender._padded
-    monkeypatch.setattr(recommender, "_padded", lambda rows: held.append(pad(rows).numel()) or pad(rows))
-    monkeypatch.setattr(recommender, "POSITIONS", 100)
+    pad = scorer._padded
+    monkeypatch.setattr(scorer, "_padded", lambda rows: held.append(pad(rows).numel()) or pad(rows))
+    monkeypatch.setattr(scorer, "POSITIONS", 100)
     torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
     assert max(held) <= 100
