@@ -42,11 +42,12 @@ from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
 from recbole_longinterest.update_parent import Parent, UpdateError, texts_of, tokens_of
 
-# What decides the result, and what an update does unless told otherwise; None is as the training had it.
+# What decides the result, and what an update does unless told otherwise; None is as the training had it. New events are
+# few: in batches of a training's size they would be too few steps (README has what was measured).
 DEFAULTS: dict[str, Any] = {
-    "epochs": 5,
+    "epochs": 3,
     "learning_rate": None,
-    "train_batch_size": None,
+    "train_batch_size": 256,
     "seed": None,
     "eval_step": 0,
     "stopping_step": None,

@@ -22,8 +22,8 @@ def _add_update(commands: Any) -> None:  # noqa: ANN401
         help="take new events, users and items into a checkpoint",
         description="Make a new checkpoint of an old one and of new events. The old one is not touched. Stopped, the "
         "same command goes on.",
-        epilog="Of the training's settings: --epochs=5, --learning_rate, --train_batch_size, --seed, --eval_step=0 (1 "
-        "chooses the epoch by validation), --stopping_step, --show_progress, --state, --num_threads.",
+        epilog="Of the training's settings: --epochs=3, --train_batch_size=256, --learning_rate, --seed, --eval_step=0 "
+        "(1 chooses the epoch by validation), --stopping_step, --show_progress, --state, --num_threads.",
         allow_abbrev=False,
     )
     parser.set_defaults(update=_update)
