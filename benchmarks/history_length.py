@@ -117,17 +117,17 @@ def _name(way: object) -> str:
 
 @torch.no_grad()
 def _ndcg(
-    model: torch.nn.Module, scores_of: Callable[[Any], torch.Tensor], loader: object, device: torch.device
+    model: torch.nn.Module, scores_of: Callable[[Any], torch.Tensor], loader: Any, device: torch.device
 ) -> torch.Tensor:
-    """NDCG@10 of every row, one target each."""
+    """NDCG@10 of every row in the part's own order, one target each."""
     model.eval()
     gains = []
-    for interaction, _, _, target in loader:  # type: ignore[attr-defined]
+    for interaction, _, _, target in loader:
         scores = scores_of(interaction.to(device)).cpu()
         scores[:, 0] = float("-inf")
         rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # 0 is the first place
         gains.append(torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0))
-    return torch.cat(gains)
+    return torch.empty(len(loader.order)).scatter(0, loader.order, torch.cat(gains))  # it reads short histories first
 
 
 if __name__ == "__main__":

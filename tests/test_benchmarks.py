@@ -3,11 +3,12 @@
 import csv
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recbole_longinterest.text import encoder as encoder_module
 from tests.conftest import PROJECT, FakeEncoder, synthetic_inter
@@ -120,3 +121,20 @@ def test_latency_of_each_engine_beside_recboles_models(
     rows = list(csv.DictReader((tmp_path / "latency.csv").open()))
     assert {row["model"] for row in rows} == {"LongInterest, torch", "SASRec", "GRU4Rec"}
     assert "| 50 | 3 | update + top 10 | SASRec |" in capsys.readouterr().out
+
+
+def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
+    from benchmarks.history_length import _ndcg
+
+    class Loader:
+        """Three rows of two batches; the last row has the shortest history."""
+
+        order = torch.tensor([2, 0, 1])
+
+        def __iter__(self) -> Iterator[tuple[torch.Tensor, None, None, torch.Tensor]]:
+            yield torch.tensor([2]), None, None, torch.tensor([1])
+            yield torch.tensor([0, 1]), None, None, torch.tensor([1, 1])
+
+    scores = torch.tensor([[9.0, 1, 0, 0], [9.0, 0, 2, 1], [9.0, 1, 2, 0]])  # ranks 1, 3, 2 of item 1
+    gains = _ndcg(torch.nn.Identity(), lambda rows: scores[rows].clone(), Loader(), torch.device("cpu"))
+    torch.testing.assert_close(gains, 1 / torch.log2(torch.tensor([2.0, 4.0, 3.0])))
