@@ -117,7 +117,10 @@ def _name(way: object) -> str:
 
 @torch.no_grad()
 def _ndcg(
-    model: torch.nn.Module, scores_of: Callable[[Any], torch.Tensor], loader: Any, device: torch.device
+    model: torch.nn.Module,
+    scores_of: Callable[[Any], torch.Tensor],
+    loader: Any,  # noqa: ANN401
+    device: torch.device,
 ) -> torch.Tensor:
     """NDCG@10 of every row in the part's own order, one target each."""
     model.eval()
