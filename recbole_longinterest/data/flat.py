@@ -24,7 +24,7 @@ from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.sequences import gather_windows
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out
+from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order
 from recbole_longinterest.model.options import read_switch
 
 
@@ -108,6 +108,12 @@ class FlatSequentialDataset(SequentialDataset):
                 self.field2bucketnum[name] = 2
         return read_columns(filepath, columns, separator, encoding)
 
+    def _filter_by_inter_num(self) -> None:
+        """As RecBole; but intervals that admit any number, its default, are not worth counting 20 million events."""
+        intervals = [self._parse_intervals_str(self.config[f"{kind}_inter_num_interval"]) for kind in ("user", "item")]
+        if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
+            super()._filter_by_inter_num()
+
     def _concat_remaped_tokens(self, remap_list: Any) -> Any:  # noqa: ANN401
         if len(remap_list) == 1:
             feat, field, _ = remap_list[0]
@@ -152,7 +158,7 @@ class FlatSequentialDataset(SequentialDataset):
             )
         users = compact(self.inter_feat[self.uid_field]).numpy()
         times = self._exact_time if self.exact_order else self.inter_feat[self.time_field].numpy()
-        order = np.lexsort((times, users))  # stable: ties keep the order of the file
+        order = stable_order(users, times)  # ties keep the order of the file
         users, self._exact_time = users[order], self._exact_time[order]
 
         first = np.concatenate([[True], users[1:] != users[:-1]])
@@ -203,7 +209,7 @@ class FlatSequentialDataset(SequentialDataset):
         """Sort the rows; by time means by full-precision time."""
         if by == self.time_field and ascending is True and self.exact_order and isinstance(self.inter_feat, LogRows):
             times = self._exact_time[self.inter_feat.position.numpy()]
-            self.inter_feat = self.inter_feat[np.argsort(times, kind="stable")]
+            self.inter_feat = self.inter_feat[stable_order(times)]
         else:
             super().sort(by=by, ascending=ascending)
 

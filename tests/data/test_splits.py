@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from recbole.data.dataset import Dataset
 
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out
+from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order
 
 
 def recboles_groups(keys: np.ndarray) -> list[list[int]]:
@@ -41,3 +41,12 @@ def test_ratios_equal_recboles(keys: np.ndarray, ratios: list[float]) -> None:
         for index, start, end in zip(expected, [0, *ends], [*ends, len(group)], strict=True):
             index.extend(group[start:end])
     assert [rows[part == which].tolist() for which in range(len(ratios))] == expected
+
+
+def test_stable_order_is_lexsort() -> None:
+    rng = np.random.default_rng(0)
+    users = rng.integers(0, 50, 2000).astype(np.int32)
+    times = rng.integers(-20, 20, 2000) + rng.choice([0.0, 0.25, -0.0], 2000)
+    assert (stable_order(users, times) == np.lexsort((times, users))).all()
+    assert (stable_order(times) == np.argsort(times, kind="stable")).all()
+    assert len(stable_order(users[:0])) == 0
