@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import recbole.trainer.trainer
+import recbole.utils.logger
 import scipy.sparse
 import torch
+from colorama.ansitowin32 import StreamWrapper  # type: ignore[import-untyped]
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 from recbole.data.interaction import Interaction
@@ -300,6 +302,20 @@ def anomaly_detection() -> None:
     after_import(SINE, set_again)
 
 
+def terminal_streams() -> None:
+    """``init_logger`` wraps the terminal's streams once more for every run of a process (no upstream issue known).
+
+    After a hundred runs or so a line that is printed ends in RecursionError.
+    """
+    wrap = recbole.utils.logger.init
+
+    def wrap_once(**options: Any) -> None:  # noqa: ANN401
+        if not any(isinstance(stream, StreamWrapper) for stream in (sys.stdout, sys.stderr)):
+            wrap(**options)
+
+    recbole.utils.logger.init = wrap_once
+
+
 def ray_objective() -> None:
     """``objective_function`` calls ``tune.report(**metrics)``, gone in Ray 2.7, with the test result (#1741, #1819).
 
@@ -329,6 +345,7 @@ FIXES: dict[str, Callable[[], None]] = {
     "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
     "anomaly_detection": anomaly_detection,
+    "terminal_streams": terminal_streams,
     "ray_objective": ray_objective,
     "exhaustive_search": tuning.exhaustive_search,
     "tuning_packages": tuning.tuning_packages,

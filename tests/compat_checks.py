@@ -168,6 +168,16 @@ def anomaly_detection() -> None:
     assert not torch.is_anomaly_enabled()
 
 
+def terminal_streams() -> None:
+    from recbole.utils import init_logger
+
+    settings = tiny("BPR")
+    for _ in range(500):
+        init_logger(settings)
+        sys.stdout.write("still there\n")
+        sys.stderr.write("still there\n")
+
+
 def gradient_scaler() -> None:
     warnings.filterwarnings("error", category=FutureWarning)
     trained(tiny("BPR"))
@@ -376,6 +386,7 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "checkpoint_names": (checkpoint_names, "AssertionError", True),
     "shared_folders": (shared_folders, "FileExistsError", True),
     "anomaly_detection": (anomaly_detection, "AssertionError", True),
+    "terminal_streams": (terminal_streams, "RecursionError", True),
     "gradient_scaler": (gradient_scaler, "torch.cuda.amp.GradScaler", True),
     "ray_objective": (ray_objective, r"report\(\) got an unexpected keyword|TypeError", True),
     "exhaustive_search": (exhaustive_search, "integers", True),
