@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from recbole_longinterest.exported import Items, Served
-from recbole_longinterest.growing import VECTORS, TextRows, grow_state, old_ids
+from recbole_longinterest.growing import TRAINED, VECTORS, TextRows, grow_state, old_ids
 from recbole_longinterest.text.reader import item_rows, text_of
 from recbole_longinterest.text.template import Template
 from recbole_longinterest.text.whitening import Whitening
@@ -34,7 +34,7 @@ class Added:
     changed: list[str]
 
 
-def with_items(served: Served, frame: Any, vectors: Any = None) -> Added:  # noqa: ANN401
+def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1.0) -> Added:  # noqa: ANN401
     """A model that knows further items, and scores all others as before.
 
     Args:
@@ -43,14 +43,17 @@ def with_items(served: Served, frame: Any, vectors: Any = None) -> Added:  # noq
             and the columns of its text (titles, categories, ...). A list of texts stands for a sequence. An item that
             the model knows gets the text that is given now.
         vectors: the items' vectors as the encoder of the training gives them, [n, encoder_dim], in place of encoding.
+        boost: factor of the text vectors of items that were not trained, above 0. What has been trained scores higher,
+            by its ID embedding; a factor above 1 lifts new items among all, and leaves their order among themselves.
 
     Returns:
         The model and which items are new.
 
     Raises:
-        ValueError: one sentence for a model without texts, a missing column, an item twice or without a text, and an
-            encoder that cannot be had.
+        ValueError: one sentence for a model without texts, a missing column, an item twice or without a text, an
+            encoder that cannot be had, and a boost that is not above 0 or without effect.
     """
+    _check_boost(served, boost)
     if VECTORS not in served.weights:
         raise ValueError(
             "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
@@ -66,6 +69,8 @@ def with_items(served: Served, frame: Any, vectors: Any = None) -> Added:  # noq
 
     old = list(served.items.tokens)
     place = {token: number for number, token in enumerate(old)}
+    untrained = torch.tensor([token not in place or not served.weights[TRAINED][place[token]] for token in tokens])
+    whitened[untrained] *= boost
     new = [token for token in tokens if token not in place]
     all_tokens = [*old, *new]
     place.update({token: number for number, token in enumerate(new, start=len(old))})
@@ -113,6 +118,13 @@ def read_items(path: str | Path, item_field: str) -> Any:  # noqa: ANN401 - a pa
     if item_field not in table:
         raise ValueError(f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}.")
     return table
+
+
+def _check_boost(served: Served, boost: float) -> None:
+    if not 0 < boost < np.inf:
+        raise ValueError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
+    if boost != 1 and "log_scale" in served.weights:
+        raise ValueError("boost is without effect in a model of cosine logits, which ignore length. Leave it out.")
 
 
 def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401

@@ -19,7 +19,7 @@ from recbole_longinterest.recommendation import (
     report_skipped,
     shortened,
 )
-from recbole_longinterest.scorer import Scorer, as_tensor
+from recbole_longinterest.scorer import Scorer, as_tensor, top_k
 
 if TYPE_CHECKING:
     from recbole_longinterest.explain import Explanation
@@ -53,7 +53,7 @@ class Recommender(Scorer):
         """
         return cls(read_folder(folder), engine)
 
-    def add_items(self, frame: Any, vectors: Any = None) -> "Added":  # noqa: ANN401 - a pandas DataFrame
+    def add_items(self, frame: Any, vectors: Any = None, boost: float = 1.0) -> "Added":  # noqa: ANN401 - a DataFrame
         """Take new items in by their texts: they can be recommended at once, and other scores stay as they are.
 
         States that are in memory go on; those kept as bytes belong to the model without the items.
@@ -61,6 +61,7 @@ class Recommender(Scorer):
         Args:
             frame: a row an item: token, and the columns of the text; see ``recbole_longinterest.new_items.with_items``.
             vectors: ready vectors in place of encoding, [n, encoder_dim].
+            boost: factor of new items' text vectors; above 1 they are recommended more often among all items.
 
         Returns:
             Which items are new, and which have another text now.
@@ -74,7 +75,7 @@ class Recommender(Scorer):
             raise ValueError(
                 "The onnx engine has a fixed table of items. Add them to the folder: recbole-li add-items."
             )
-        added = with_items(self.served, frame, vectors)
+        added = with_items(self.served, frame, vectors, boost)
         self._serve(added.served)
         return added
 
@@ -245,11 +246,12 @@ class Recommender(Scorer):
         ids = None
         if allowed is not None:
             scores, ids = scores[:, allowed], allowed
-        top = scores.topk(min(k, scores.shape[1]), dim=1)
-        places = top.indices if ids is None else ids[top.indices]
+        values, places = top_k(scores, min(k, scores.shape[1]))
+        if ids is not None:
+            places = ids[places]
         return [
             [(item, score) for item, score in zip(row, values, strict=True) if score > -torch.inf]
-            for row, values in zip(places.tolist(), top.values.tolist(), strict=True)
+            for row, values in zip(places.tolist(), values.tolist(), strict=True)
         ]
 
     def recommended(self, item: int, score: float, why: "Explanation | None" = None) -> Recommended:

@@ -16,6 +16,7 @@ from recbole_longinterest.recommendation import NONE_KNOWN
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
+BLOCK = 64  # items whose highest score is looked at first
 LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
 
 
@@ -55,6 +56,8 @@ class Scorer:
             self.items = self.network.item_vectors()
             interest = torch.zeros(1, self.items.shape[1])
             self._compared = self.network.comparable(interest, self.items)[1]
+            repeat = self.network.repeat_logit()
+            self._repeat = None if repeat is None else float(repeat)
 
     @property
     def n_items(self) -> int:
@@ -148,16 +151,38 @@ class Scorer:
             scores = self._onnx.scores_of(interest)
         else:
             scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
-        bias = self.network.repeat_logit()
-        if bias is not None:
+        if self._repeat is not None:
             for row, ids in enumerate(seen):
-                scores[row, as_tensor(ids)] += bias
+                scores[row, as_tensor(ids)] += self._repeat
         return scores
 
 
 def as_tensor(ids: Collection[int]) -> Tensor:
     """Internal ids as a tensor."""
     return torch.from_numpy(np.fromiter(ids, np.int64, len(ids)))
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` highest scores of each row, highest first, and where they stand; ``topk``, but faster for many items.
+
+    They stand in the ``k`` blocks whose own highest scores are the highest, so the rest is never sorted.
+
+    Args:
+        scores: [B, N].
+        k: at most N.
+
+    Returns:
+        Values and places, [B, k] each; among equal scores any may come first.
+    """
+    blocks = scores.shape[1] // BLOCK
+    if blocks < 8 * k:
+        return scores.topk(k, dim=1)
+    begin = BLOCK * scores[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(dim=2).topk(k, dim=1).indices
+    places = (begin.unsqueeze(2) + torch.arange(BLOCK)).flatten(1)  # [B, k BLOCK]
+    rest = torch.arange(blocks * BLOCK, scores.shape[1]).expand(len(scores), -1)
+    places = torch.cat([places, rest], dim=1)
+    values, which = scores.gather(1, places).topk(k, dim=1)
+    return values, places.gather(1, which)
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

@@ -271,7 +271,7 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
     if not rows:
         return out
     recommender = states[0].recommender
-    interest = torch.cat([states[row].interest for row in rows])
+    interest = torch.cat([states[row].interest for row in rows]) if len(rows) > 1 else states[rows[0]].interest
     if exclude_seen:
         found = recommender.best(interest, k + SPARE, ())
     else:
@@ -279,7 +279,7 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
     for row, items in zip(rows, found, strict=True):
         state = states[row]
         if exclude_seen:
-            items = [(item, score) for item, score in items if item not in state.seen]
+            items = [pair for pair in items if pair[0] not in state.seen]
             if len(items) < k:  # more than SPARE of the best are seen ones
                 (items,) = recommender.best(state.interest, k, [state.seen])
         out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)

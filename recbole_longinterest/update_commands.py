@@ -101,6 +101,13 @@ def _add_items(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("folder", metavar="DIR", help="folder made by recbole-li export")
     parser.add_argument("items", metavar="FILE", help="items.csv, or RecBole's .item: token and the text's columns")
     parser.add_argument("--output", "-o", metavar="DIR", help="write there and leave DIR as it is")
+    parser.add_argument(
+        "--boost",
+        type=float,
+        default=1.0,
+        metavar="B",
+        help="factor of the new items' text vectors; above 1 they are recommended more often (default: 1)",
+    )
 
 
 def _extend(args: argparse.Namespace, settings: list[str]) -> str:
@@ -109,7 +116,7 @@ def _extend(args: argparse.Namespace, settings: list[str]) -> str:
     if settings:
         raise ValueError(f"recbole-li add-items has no argument {settings[0]}; see recbole-li add-items -h.")
     served = read_folder(args.folder)
-    added = with_items(served, read_items(args.items, served.fields["item"]))
+    added = with_items(served, read_items(args.items, served.fields["item"]), boost=args.boost)
     output = Path(args.output or args.folder)
     more = None
     if (Path(args.folder) / "step.onnx").is_file():

@@ -65,6 +65,25 @@ def test_an_item_with_a_known_items_text_lies_where_its_text_does(folder: Path) 
     assert not model.network.trained[model.item_id("n1")]
 
 
+def test_a_boost_lifts_new_items_and_leaves_their_order(folder: Path) -> None:
+    def scores(boost: float) -> dict[str, float]:
+        model = Recommender.load(folder)
+        model.add_items(new_frame(), boost=boost)
+        return {item.item: item.score for item in model.recommend(HISTORY, 100).items}
+
+    plain, lifted = scores(1.0), scores(3.0)
+    assert {name: score for name, score in lifted.items() if name[0] != "n"} == pytest.approx(
+        {name: score for name, score in plain.items() if name[0] != "n"}, abs=1e-6
+    )
+    assert lifted["n1"] == pytest.approx(3 * plain["n1"], abs=1e-5)
+    assert lifted["n2"] == pytest.approx(3 * plain["n2"], abs=1e-5)
+    model = Recommender.load(folder)
+    before = model.items.clone()
+    known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})
+    assert model.add_items(known, boost=3.0).changed == []  # it was trained
+    assert torch.allclose(model.items, before)
+
+
 def test_states_go_on(folder: Path) -> None:
     model, other = Recommender.load(folder), Recommender.load(folder)
     state, same = model.start(), other.start()
@@ -114,6 +133,11 @@ def test_what_cannot_be_added_is_said(folder: Path) -> None:
         model.add_items(pd.concat([new_frame()] * 2))
     with pytest.raises(ValueError, match="holds no item"):
         model.add_items(new_frame()[:0])
+    with pytest.raises(ValueError, match=r"boost must be above 0 .*; got -1"):
+        model.add_items(new_frame(), boost=-1)
+    cosine = replace(model.served, weights={**model.served.weights, "log_scale": torch.zeros(())})
+    with pytest.raises(ValueError, match="without effect in a model of cosine logits"):
+        with_items(cosine, new_frame(), boost=2.0)
     with pytest.raises(ValueError, match="This model reads no texts"):
         random_model().add_items(new_frame())
     ready = replace(model.served, about={"text": {}})

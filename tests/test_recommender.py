@@ -15,6 +15,7 @@ from recbole_longinterest.export import export_checkpoint
 from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS, ExportError
 from recbole_longinterest.histories import Event
 from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.scorer import top_k
 from recbole_longinterest.trainer_checkpoints import load_data_and_model
 from tests.conftest import synthetic_inter
 
@@ -284,3 +285,17 @@ def test_a_million_events_are_read_in_bounded_memory(model: Recommender, number:
     (found,) = model.recommend_histories(model.read_table(table), 5).values()
     assert found.events == number and [item.item for item in found.items] == ["i19"]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB
+
+
+@pytest.mark.parametrize(("items", "k"), [(7, 7), (1000, 3), (64 * 90 + 5, 11), (64 * 90, 1)])
+def test_top_k_is_torchs(items: int, k: int) -> None:
+    generator = torch.Generator().manual_seed(items)
+    scores = torch.randn(5, items, generator=generator)
+    scores[1, ::2] = -torch.inf
+    scores[2, 5:] = -torch.inf
+    scores[3] = scores[3].round()  # ties
+    scores[4, -3:] = 9.0  # beyond the last whole block
+    values, places = top_k(scores, k)
+    assert torch.equal(values, scores.topk(k, dim=1).values)
+    assert torch.equal(scores.gather(1, places), values)
+    assert all(len(set(row)) == k for row in places.tolist())
