@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from recbole_longinterest import __version__, quick_start
+from recbole_longinterest.averaging import GOES_ON
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
@@ -209,6 +210,7 @@ class _Update:
         config = self._config(self.parent.config)
         chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
+        config[GOES_ON] = True
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
         quick_start.check_values(config)

@@ -184,6 +184,18 @@ def test_all_and_replay(parent: Path, inter: Path, item: Path) -> None:
     assert not before["fusion.item.weight"].equal(after["fusion.item.weight"])
 
 
+def test_a_few_events_move_the_model_a_little(parent: Path, write: Callable[[str, str], Path]) -> None:
+    """The parent's weights are an average, and the update's go on from it; one event is not all that a step sees."""
+    few = update_checkpoint(parent, write("few.inter", new_events([0], range(2))), scope="all", settings={"epochs": 1})
+    assert few.old_targets > 10 * few.new_targets > 0
+    before, after = (load_checkpoint(file)["state_dict"] for file in (parent, few.checkpoint))
+    last = load_checkpoint(f"{few.checkpoint}.last")["run"]["average"]["weights"]  # where the optimizer went
+    name = "interest_encoder.query.weight"
+    raw = next(weight for weight in last if weight.shape == before[name].shape)
+    assert 0 < (after[name] - before[name]).norm() < 0.2 * (raw - before[name]).norm()
+    assert load_checkpoint(few.checkpoint)["config"]["averages_go_on"] is None  # of an update alone
+
+
 # --- edge cases ------------------------------------------------------------------------------------------------------
 
 

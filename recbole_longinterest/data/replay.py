@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recbole_longinterest.data.dataset import LongInterestDataset
 
 Keys = NDArray[np.uint64]
+LEAST = 2048  # old targets beside a few new ones, lest a step see these alone
 FACTORS = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
@@ -65,7 +66,7 @@ class ReplayDataset(KeyedDataset):
 
     Attributes:
         known: keys of the events that the training had as targets before; set before :meth:`build`.
-        replay: old targets for each new one.
+        replay: old targets for each new one; but see ``LEAST``.
         full_rows: training rows before any was left out, there once it is built.
         new_targets: training rows that are new, likewise.
         old_targets: training rows that are replayed, likewise.
@@ -101,6 +102,7 @@ def choose_rows(
     window: int,
     replay: float,
     seed: int,
+    least: int = LEAST,
 ) -> NDArray[np.int64]:
     """All new rows, and old windows drawn until they hold enough targets.
 
@@ -112,8 +114,9 @@ def choose_rows(
         history: start of each row's history in the log, [n].
         position: place of each row's event in the log, [n].
         window: events a window.
-        replay: old targets for each new one; the last window drawn may exceed it.
+        replay: old targets for each new one, and ``least`` in all; the last window drawn may exceed it.
         seed: of the draw.
+        least: old targets that are replayed at least, unless none is (``replay`` 0, or nothing is new).
 
     Returns:
         Row numbers in their order.
@@ -131,7 +134,8 @@ def choose_rows(
     order = np.random.default_rng(seed).permutation(len(windows))
     before = np.cumsum(size[order]) - size[order]
     drawn = np.zeros(len(windows), dtype=bool)
-    drawn[order[before < replay * new.sum()]] = True
+    wanted = replay * new.sum()
+    drawn[order[before < (max(wanted, least) if wanted else 0)]] = True
     kept = new.copy()
     kept[old[drawn[which.reshape(-1)]]] = True
     return np.flatnonzero(kept)

@@ -15,7 +15,7 @@ from recbole_longinterest.model.layers import EncoderState, EventFusion, Interes
 from recbole_longinterest.model.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
 from recbole_longinterest.model.options import ModelOptions
 
-EVAL_POSITIONS = 2**17  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
+EVAL_POSITIONS = 2**16  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
 TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
 REPEAT_PACE = 10.0  # a step of the optimizer moves the repeat logit so much further than a weight
 

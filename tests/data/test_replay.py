@@ -15,15 +15,25 @@ def rows(users: int = 40, each: int = 30) -> tuple[np.ndarray, np.ndarray, np.nd
 def test_all_new_rows_and_about_as_many_old_ones_as_asked_for() -> None:
     new, history, position = rows()
     for ratio in (0.0, 1.0, 3.0):
-        kept = choose_rows(new, history, position, 10, ratio, seed=1)
+        kept = choose_rows(new, history, position, 10, ratio, seed=1, least=0)
         assert set(np.flatnonzero(new)) <= set(kept)
         assert ratio * new.sum() <= (~new[kept]).sum() <= ratio * new.sum() + 10
     assert len(choose_rows(new, history, position, 10, 1e9, seed=1)) == len(new)
 
 
+def test_a_few_new_rows_do_not_stand_alone() -> None:
+    new, history, position = rows(users=200)
+    new &= history < 31 * 3  # six of three users
+    assert 2048 <= (~new[choose_rows(new, history, position, 10, 1.0, seed=1)]).sum() <= 2058
+    assert 50 <= (~new[choose_rows(new, history, position, 10, 1.0, seed=1, least=50)]).sum() <= 60
+    assert new[choose_rows(new, history, position, 10, 0.0, seed=1)].all()
+    nothing = np.zeros_like(new)
+    assert len(choose_rows(nothing, history, position, 10, 1.0, seed=1)) == 0
+
+
 def test_old_rows_are_drawn_in_whole_windows_and_by_the_seed() -> None:
     new, history, position = rows()
-    first, again, other = (choose_rows(new, history, position, 10, 1.0, seed) for seed in (1, 1, 2))
+    first, again, other = (choose_rows(new, history, position, 10, 1.0, seed, least=0) for seed in (1, 1, 2))
     assert first.tolist() == again.tolist() != other.tolist()
     windows = (history // 31) * 100 + (position - history) // 10
     drawn = set(windows[first[~new[first]]])
