@@ -13,30 +13,30 @@ import torch
 from recbole.trainer.trainer import Trainer
 from torch import Tensor, nn
 
-SETTING, GOES_ON = "weight_averaging", "averages_go_on"
+SETTING, BEFORE = "weight_averaging", "averaged_steps"
 
 
 class WeightAverage:
     """Average of a model's weights, ``a <- d a + (1 - d) w`` after each step, from the weights at the start.
 
     ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten. It is
-    not where the weights at the start are an average themselves: an update of a few steps moves a few steps away.
+    not soon forgotten where it is an average itself, of some ``steps``: a few steps more move it a little.
 
     Args:
         model: whose parameters are averaged.
         decay: ``d``, in [0, 1).
-        goes_on: whether the weights at the start are a training's average.
+        steps: ``n`` at the start.
     """
 
-    def __init__(self, model: nn.Module, decay: float, goes_on: bool = False) -> None:
+    def __init__(self, model: nn.Module, decay: float, steps: int = 0) -> None:
         self.weights: list[Tensor] = list(model.parameters())  # what is not trained stays as it is
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
-        self.decay, self.goes_on, self.steps = decay, goes_on, 0
+        self.decay, self.steps = decay, steps
 
     @torch.no_grad()
     def take_in(self) -> None:
         """Follow a step of the optimizer, while the model holds the weights."""
-        decay = self.decay if self.goes_on else min(self.decay, (1 + self.steps) / (10 + self.steps))
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self.others, self.weights, 1 - decay)
         self.steps += 1
 
@@ -68,7 +68,7 @@ def average_of(trainer: Trainer) -> WeightAverage | None:
     """The average of a trainer's weights, made at the first call; None where none is asked for."""
     decay = trainer.config[SETTING]
     if decay and not hasattr(trainer, "weight_average"):
-        trainer.weight_average = WeightAverage(trainer.model, decay, bool(trainer.config[GOES_ON]))
+        trainer.weight_average = WeightAverage(trainer.model, decay, trainer.config[BEFORE] or 0)
     return trainer.weight_average if decay else None
 
 

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_longinterest import __version__, quick_start
-from recbole_longinterest.averaging import GOES_ON
+from recbole_longinterest import __version__, averaging, quick_start
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
@@ -54,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "stopping_step": None,
 }
 FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # and what does not
+PARENT_STEPS = 300  # what the parent's average counts as: an update of few steps stays near it, one of many does not
 MERGED = "merged.json"  # in the folder of merged data: of which update they are
 
 
@@ -210,7 +210,7 @@ class _Update:
         config = self._config(self.parent.config)
         chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
-        config[GOES_ON] = True
+        config[averaging.BEFORE] = PARENT_STEPS
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
         quick_start.check_values(config)

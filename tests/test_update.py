@@ -192,8 +192,8 @@ def test_a_few_events_move_the_model_a_little(parent: Path, write: Callable[[str
     last = load_checkpoint(f"{few.checkpoint}.last")["run"]["average"]["weights"]  # where the optimizer went
     name = "interest_encoder.query.weight"
     raw = next(weight for weight in last if weight.shape == before[name].shape)
-    assert 0 < (after[name] - before[name]).norm() < 0.2 * (raw - before[name]).norm()
-    assert load_checkpoint(few.checkpoint)["config"]["averages_go_on"] is None  # of an update alone
+    assert 0 < (after[name] - before[name]).norm() < 0.5 * (raw - before[name]).norm()
+    assert load_checkpoint(few.checkpoint)["config"]["averaged_steps"] is None  # of an update alone
 
 
 # --- edge cases ------------------------------------------------------------------------------------------------------
