@@ -13,25 +13,23 @@ import torch
 from recbole.trainer.trainer import Trainer
 from torch import Tensor, nn
 
-SETTING, BEFORE = "weight_averaging", "averaged_steps"
+SETTING = "weight_averaging"
 
 
 class WeightAverage:
     """Average of a model's weights, ``a <- d a + (1 - d) w`` after each step, from the weights at the start.
 
-    ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten. It is
-    not soon forgotten where it is an average itself, of some ``steps``: a few steps more move it a little.
+    ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten.
 
     Args:
         model: whose parameters are averaged.
         decay: ``d``, in [0, 1).
-        steps: ``n`` at the start.
     """
 
-    def __init__(self, model: nn.Module, decay: float, steps: int = 0) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.weights: list[Tensor] = list(model.parameters())  # what is not trained stays as it is
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
-        self.decay, self.steps = decay, steps
+        self.decay, self.steps = decay, 0
 
     @torch.no_grad()
     def take_in(self) -> None:
@@ -68,7 +66,7 @@ def average_of(trainer: Trainer) -> WeightAverage | None:
     """The average of a trainer's weights, made at the first call; None where none is asked for."""
     decay = trainer.config[SETTING]
     if decay and not hasattr(trainer, "weight_average"):
-        trainer.weight_average = WeightAverage(trainer.model, decay, trainer.config[BEFORE] or 0)
+        trainer.weight_average = WeightAverage(trainer.model, decay)
     return trainer.weight_average if decay else None
 
 

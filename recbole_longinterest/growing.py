@@ -104,6 +104,29 @@ def grow_trained(trained: Tensor, rows: int) -> Tensor:
     return trained[:rows].unsqueeze(1).float()
 
 
+def part_of_the_way(
+    start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float, new_items: Tensor
+) -> dict[str, Tensor]:
+    """Weights between those at the start of a training and those at its end.
+
+    A few events say little, and training on them moves all that is trained. New items alone are as training made them:
+    the start knows nothing of them.
+
+    Args:
+        start: of some parameters.
+        trained: of these, and maybe of others.
+        share: of the way, 0 to 1.
+        new_items: bool [N].
+
+    Returns:
+        Of the parameters in ``start``.
+    """
+    weights = {name: torch.lerp(weight, trained[name].to(weight), share) for name, weight in start.items()}
+    if ID in weights:
+        weights[ID][new_items] = trained[ID][new_items].to(weights[ID])
+    return weights
+
+
 def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[str]:
     """Have gradients reach the parts alone that an update trains.
 

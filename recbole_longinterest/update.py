@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_longinterest import __version__, averaging, quick_start
+from recbole_longinterest import __version__, quick_start
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
@@ -34,6 +34,7 @@ from recbole_longinterest.growing import (
     TextRows,
     grow_state,
     old_ids,
+    part_of_the_way,
     train_only,
 )
 from recbole_longinterest.run_files import alone
@@ -53,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "stopping_step": None,
 }
 FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # and what does not
-PARENT_STEPS = 300  # what the parent's average counts as: an update of few steps stays near it, one of many does not
+PARENT_EVENTS = 1000  # so many new events move the model half of the way to what training on them makes of it
 MERGED = "merged.json"  # in the folder of merged data: of which update they are
 
 
@@ -204,13 +205,14 @@ class _Update:
         self.free = {name: value for name, value in free.items() if value is not None}
         self.trained: list[str] = []
         self.changed_texts = 0
+        self._start_weights: dict[str, Tensor] = {}
+        self._new_items = torch.zeros(0, dtype=torch.bool)
 
     def run(self, started: float) -> Updated:
         merged = self._merge()
         config = self._config(self.parent.config)
         chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
-        config[averaging.BEFORE] = PARENT_STEPS
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
         quick_start.check_values(config)
@@ -292,6 +294,7 @@ class _Update:
         state[TRAINED] = state[TRAINED] | shown
         model.load_state_dict(state)
         self.trained = train_only(model, self.settings["scope"], new_items)
+        self._start_weights, self._new_items = {name: state[name] for name in self.trained}, new_items
 
     def _texts(self, data: ReplayDataset, tokens: list[str], items: Tensor) -> TextRows | None:
         """Vectors of texts that are new or changed, in the space of the parent's."""
@@ -338,6 +341,9 @@ class _Update:
         # Through text, or which strings are one object, which a pickle shows, would say whether the update was stopped.
         config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
         best, last = load_checkpoint(trained), load_checkpoint(f"{trained}{LAST}")
+        if not self.settings["eval_step"]:  # else validation has said how good just these weights are
+            share = done["new_targets"] / (done["new_targets"] + PARENT_EVENTS)
+            best["state_dict"].update(part_of_the_way(self._start_weights, best["state_dict"], share, self._new_items))
         for group in last["optimizer"]["param_groups"]:  # from here on as the parent's training
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
         last["run"].update(rows=rows, stopped=False, best_file=self.output.name)

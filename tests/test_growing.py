@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from recbole_longinterest.growing import ID, TRAINED, VECTORS, TextRows, grow_state, old_ids, train_only
+from recbole_longinterest.growing import (
+    ID,
+    TRAINED,
+    VECTORS,
+    TextRows,
+    grow_state,
+    old_ids,
+    part_of_the_way,
+    train_only,
+)
 from recbole_longinterest.model.network import InterestNetwork, Sources
 from tests.served import OPTIONS
 
@@ -97,3 +106,19 @@ def test_the_state_that_is_grown_is_left_as_it_was() -> None:
     before = {name: value.clone() for name, value in state.items()}
     grow_state(state, torch.tensor([0, 2, -1]), TextRows(torch.tensor([1]), torch.ones(1, OPTIONS.text_dim)))
     assert all(torch.equal(state[name], before[name]) for name in before) and TRAINED in before
+
+
+def test_part_of_the_way_but_for_new_items() -> None:
+    start, trained = dict(network(5).named_parameters()), dict(network(5, seed=1).named_parameters())
+    start, trained = ({name: value.detach() for name, value in one.items()} for one in (start, trained))
+    new = torch.tensor([False, False, False, True, False])
+    made = part_of_the_way(start, trained, 0.25, new)
+    assert made.keys() == start.keys()
+    for name, weight in made.items():
+        expected = 0.75 * start[name] + 0.25 * trained[name]
+        if name == ID:
+            assert torch.equal(weight[3], trained[ID][3])
+            weight, expected = weight[~new], expected[~new]
+        torch.testing.assert_close(weight, expected)
+    whole = part_of_the_way(start, trained, 1.0, new)
+    assert all(torch.allclose(whole[name], trained[name], atol=1e-6) for name in whole)
