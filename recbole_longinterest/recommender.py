@@ -240,17 +240,16 @@ class Recommender(Scorer):
             exclude_seen: leave the seen items out.
         """
         scores = self.scores_of(interest, () if exclude_seen else seen)
-        scores[:, 0] = -torch.inf
         for row, had in enumerate(seen if exclude_seen else ()):
             scores[row, as_tensor(had)] = -torch.inf
         ids = None
         if allowed is not None:
             scores, ids = scores[:, allowed], allowed
-        values, places = top_k(scores, min(k, scores.shape[1]))
+        values, places = top_k(scores, min(k + 1, scores.shape[1]))  # one more, for the padding
         if ids is not None:
             places = ids[places]
         return [
-            [(item, score) for item, score in zip(row, values, strict=True) if score > -torch.inf]
+            [(item, score) for item, score in zip(row, values, strict=True) if item and score > -torch.inf][:k]
             for row, values in zip(places.tolist(), values.tolist(), strict=True)
         ]
 

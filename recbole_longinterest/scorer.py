@@ -135,7 +135,6 @@ class Scorer:
             item_seq = torch.from_numpy(items).unsqueeze(1)
             return self.network.extend(item_seq, self.network.levels_of(sides), self.items, EncoderState(*state))
 
-    @torch.no_grad()
     def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = ()) -> Tensor:
         """Scores of all items by internal id.
 
@@ -150,7 +149,8 @@ class Scorer:
         if self._onnx is not None:
             scores = self._onnx.scores_of(interest)
         else:
-            scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
+            with torch.no_grad():
+                scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
         if self._repeat is not None:
             for row, ids in enumerate(seen):
                 scores[row, as_tensor(ids)] += self._repeat
