@@ -99,6 +99,9 @@ def update_checkpoint(
 ) -> Updated:
     """Take new events, users and items into a trained model.
 
+    Training on the new events is a part of the way from the parent's weights: ``m / (m + 1000)`` for ``m`` of them, all
+    of it where validation has chosen the epoch (``eval_step``), and for the rows of new items.
+
     Args:
         checkpoint: of LongInterest, from a training or an update.
         inter: an ``.inter`` file of new events, with the columns that the training read. What the training's data have
@@ -107,7 +110,7 @@ def update_checkpoint(
         output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, a name that follows from parent, files
             and settings. ``<output>.data`` beside it holds the merged data; a training goes on from ``<output>.last``.
         scope: what is trained, see :func:`~recbole_longinterest.growing.train_only`.
-        replay: old targets replayed for each new one.
+        replay: old targets replayed for each new one, ``recbole_longinterest.data.replay.LEAST`` at least; 0 is none.
         without_text: take new items in without encoding their texts.
         data_path: folder above the data set's, if it is no longer where it was in training.
         settings: any of ``DEFAULTS`` and ``FREE``. With ``eval_step: 1`` the epoch is chosen by validation.

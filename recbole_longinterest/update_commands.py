@@ -38,7 +38,11 @@ def _add_update(commands: Any) -> None:  # noqa: ANN401
         "default), all",
     )
     parser.add_argument(
-        "--replay", type=float, default=1.0, metavar="R", help="old targets replayed for each new one (default: 1)"
+        "--replay",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="old targets replayed for each new one, 2048 at least; 0 is none (default: 1)",
     )
     parser.add_argument("--without_text", action="store_true", help="do not encode the texts of new items")
     parser.add_argument("--data_path", metavar="DIR", help="folder above the training's data set, if it has moved")
