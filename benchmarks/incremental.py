@@ -11,7 +11,7 @@ Users that the first part does not know are new. Ways to follow:
     new items       the first model, with the texts of new items (Recommender.add_items)
     update          recbole-li update, defaults
     update all      with --scope all
-    without replay  with --scope all --replay 0: plain fine-tuning
+    without replay  with --scope all --replay 0: new events alone
     retrain         a training from the start on all events so far
 
 Other updates in place of the three: --update NAME [KEY=VALUE ...] for each, keys being scope, replay, epochs,

@@ -165,7 +165,8 @@ def train(
     score, valid_result = fit_watched(
         trainer, train_data, valid_data, on_epoch, saved=saved, show_progress=config["show_progress"]
     )
-    trainer.tensorboard.close()  # its thread would outlive the run
+    if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
+        trainer.tensorboard.close()  # its thread would outlive the run
     return Trained(trainer, test_data, score, valid_result)
 
 

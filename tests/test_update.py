@@ -195,6 +195,14 @@ def test_a_few_events_move_the_model_a_little(parent: Path, write: Callable[[str
     torch.testing.assert_close(after[name], torch.lerp(before[name], free[name], share))
 
 
+def test_where_no_event_is_a_new_target_the_weights_stay(parent: Path, write: Callable[[str, str], Path]) -> None:
+    one = write("one.inter", new_events(range(900, 901), range(5), each=1))  # a first event, which nobody can predict
+    done = update_checkpoint(parent, one)
+    before, after = (load_checkpoint(file)["state_dict"] for file in (parent, done.checkpoint))
+    assert done.new_targets == 0 < done.old_targets
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("interest_encoder"))
+
+
 # --- edge cases ------------------------------------------------------------------------------------------------------
 
 

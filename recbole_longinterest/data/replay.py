@@ -116,7 +116,8 @@ def choose_rows(
         window: events a window.
         replay: old targets for each new one, and ``least`` in all; the last window drawn may exceed it.
         seed: of the draw.
-        least: old targets that are replayed at least, unless none is (``replay`` 0, or nothing is new).
+        least: old targets that are replayed at least, unless ``replay`` is 0; where no target is new (new events are
+            first ones, or held out for validation and test), they are all that is trained on.
 
     Returns:
         Row numbers in their order.
@@ -134,8 +135,7 @@ def choose_rows(
     order = np.random.default_rng(seed).permutation(len(windows))
     before = np.cumsum(size[order]) - size[order]
     drawn = np.zeros(len(windows), dtype=bool)
-    wanted = replay * new.sum()
-    drawn[order[before < (max(wanted, least) if wanted else 0)]] = True
+    drawn[order[before < (max(replay * new.sum(), least) if replay else 0)]] = True
     kept = new.copy()
     kept[old[drawn[which.reshape(-1)]]] = True
     return np.flatnonzero(kept)
