@@ -11,7 +11,7 @@ from recbole_longinterest.resources import prepared_settings, resource
 
 OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
-ONE_PASS = ("GRU4Rec", "SASRec", "SASRecText")  # RecBole's models that are trained so, unless their settings differ
+ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # trained so, unless settings differ
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
 
 

@@ -72,6 +72,8 @@ def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (tuned["MAX_ITEM_LIST_LENGTH"], tuned["one_pass"], tuned["valid_metric"]) == (30, False, "NDCG@10")
     assert settings("GRU4Rec", learning_rate=0.2)["learning_rate"] == 0.2
     assert settings("GRU4Rec@200", MAX_ITEM_LIST_LENGTH=7)["MAX_ITEM_LIST_LENGTH"] == 200
+    assert settings("FDSA")["one_pass"] is True  # all that can are trained so
+    assert "one_pass" not in settings("NARM")
     text = settings("SASRec+text")  # LongInterest's vectors, SASRec's settings
     assert (text["text_dim"], text["text_fields"], text.get("learning_rate")) == (99, ["title"], None)
     assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", {})[1] == "tuned"
