@@ -43,6 +43,7 @@ from recbole_longinterest import (
     tuning,
 )
 from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
+from recbole_longinterest.plain_files import make_folder
 
 SINE = "recbole.model.sequential_recommender.sine"
 
@@ -265,19 +266,9 @@ def shared_folders() -> None:
 
     A folder that cannot be made ended in a traceback; a ValueError says which, in one sentence.
     """
-
-    def ensure_dir(dir_path: str) -> None:
-        try:
-            Path(dir_path).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(
-                f"The folder {Path(dir_path).resolve()} cannot be made ({error.strerror}). Move what is in its way, or "
-                "run in another folder."
-            ) from error
-
     users = ("", ".utils", ".logger")
-    rebind("ensure_dir", ensure_dir, *(f"recbole.utils{name}" for name in users), "recbole.trainer.trainer")
-    rebind("ensure_dir", ensure_dir, "recbole.data.utils", "recbole.data.dataset.dataset")
+    rebind("ensure_dir", make_folder, *(f"recbole.utils{name}" for name in users), "recbole.trainer.trainer")
+    rebind("ensure_dir", make_folder, "recbole.data.utils", "recbole.data.dataset.dataset")
 
 
 def gradient_scaler() -> None:

@@ -1,4 +1,4 @@
-"""What a search and a comparison keep of a training, in files that stand whole or not at all."""
+"""Folders, and files that stand whole or not at all: what a search and a comparison keep of a training."""
 
 import contextlib
 import json
@@ -22,6 +22,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with whole(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, with those above it, where it is not there yet.
+
+    Raises:
+        ValueError: says in one sentence which folder cannot be made, and why.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The folder {Path(path).resolve()} cannot be made ({error.strerror}). Move what is in its way, or "
+            "choose another folder."
+        ) from error
 
 
 def add_epoch(folder: Path, epoch: dict[str, float]) -> None:

@@ -14,7 +14,7 @@ from recbole_longinterest import caches, compat, quick_start
 from recbole_longinterest.compare import cells, data
 from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.variants import ABLATIONS, ROWS, Variant, ablation, settings_of, variant_of
-from recbole_longinterest.plain_files import read_epochs, write_text
+from recbole_longinterest.plain_files import make_folder, read_epochs, write_text
 
 PLAN = "compare.json"
 
@@ -133,7 +133,7 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
         ValueError: for a plan that does not hold, and where a model is given other data than the others.
     """
     output = output.resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     todo = [_cell(plan, dataset, variant, seed, output) for dataset, variant, seed in _order(plan)]
     expected, cannot = _check(plan, todo)

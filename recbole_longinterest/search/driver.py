@@ -18,7 +18,7 @@ from ray import tune
 from recbole.config import Config
 
 from recbole_longinterest import compat, packages, quick_start
-from recbole_longinterest.plain_files import write_text
+from recbole_longinterest.plain_files import make_folder, write_text
 from recbole_longinterest.search import records
 from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
@@ -183,7 +183,7 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     if not resume:
         if file.exists() or (output / records.TRIALS).exists():
             raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():

@@ -79,6 +79,7 @@ def test_a_process_that_dies_is_a_failed_cell(cell: Callable[..., Cell], monkeyp
         (["--models=Pop", "--ablations=nothing"], "There is no ablation 'nothing'"),
         (["--models=,"], "compare needs at least one model"),
         (["--models=Pop", "stray"], "stray is not a setting"),
+        (["--models=Pop", f"--output={__file__}"], "test_command.py cannot be made (File exists)"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -164,6 +164,15 @@ def test_a_plan_that_does_not_hold(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_is_a_file_is_one_sentence(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.search.driver import search
+
+    (tmp_path / "out").write_text("kept")
+    with pytest.raises(ValueError, match=r"The folder .*out cannot be made \(File exists\)"):
+        search(plan("learning_rate: {uniform: [0.001, 0.002]}\n"), tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "kept"
+
+
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
