@@ -114,6 +114,11 @@ def _told(work: Callable[[], str], stopped: str) -> int:
         getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 2
+    except OSError as error:  # a folder that cannot be written, a full disk
+        getLogger().debug("where it happened", exc_info=True)
+        named = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"recbole-li: error: {named}{error.strerror or error}\n")
+        return 2
     except processes.ProcessError as error:
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 1

@@ -45,6 +45,11 @@ def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
         file.write(json.dumps(epoch) + "\n")
 
 
+def forget_epochs(folder: Path) -> None:
+    """The training of this folder begins anew."""
+    (folder / "epochs.jsonl").unlink(missing_ok=True)
+
+
 def read_epochs(folder: Path) -> list[dict[str, float]]:
     """A training's epochs in order; an epoch that was run again after a kill counts once, as it was the last time."""
     file = folder / "epochs.jsonl"

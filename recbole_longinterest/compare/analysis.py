@@ -17,6 +17,7 @@ from recbole_longinterest.compare.protocol import metric_of
 from recbole_longinterest.compare.slices import slices_of
 from recbole_longinterest.compare.variants import OWN
 
+SIGNIFICANT = 0.05
 POOLED = ("ml-", "MovieLens")  # data sets whose names begin so are pooled, and what that is called
 
 
@@ -40,10 +41,13 @@ class Row:
     results: Sequence[dict[str, Any]]
     ranks: dict[str, NDArray[np.float64]]
 
-    def values(self, protocol: str, metric: str) -> NDArray[np.float64]:
-        """A metric of every test row, mean of the seeds, [B]."""
+    def values(self, protocol: str, metric: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """A metric of every test row, mean of the seeds (all of its own if None), [B]."""
         name, _, k = metric.partition("@")
-        return metric_of(name, self.ranks[protocol].ravel(), int(k)).reshape(len(self.seeds), -1).mean(axis=0)
+        ranks = self.ranks[protocol]
+        if seeds is not None:
+            ranks = ranks[[place for place, seed in enumerate(self.seeds) if seed in seeds]]
+        return metric_of(name, ranks.ravel(), int(k)).reshape(ranks.shape).mean(axis=0)
 
     def reported(self, protocol: str, metric: str) -> list[float]:
         """A metric of each seed."""
@@ -57,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row against the best baseline, the metric's mean over the seeds, paired by user.
+    """A row against the best baseline, the metric's mean over the seeds that both have, paired by user.
 
     Attributes:
         name: the row.
@@ -75,7 +79,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Wins or loses only where the interval excludes 0."""
+        """Wins or loses only where the interval excludes 0 and the corrected p is below 0.05."""
+        if self.p >= SIGNIFICANT:
+            return "open"
         return "wins" if self.low > 0 else "loses" if self.high < 0 else "open"
 
 
@@ -89,7 +95,7 @@ class Block:
         names: of the rows.
         means: of the main metric, [M].
         intervals: 95 % of each mean over users.
-        baseline: the best of RecBole's models as they are; None if none finished.
+        baseline: the best of RecBole's models as they are, of those with most seeds; None if none finished.
         differences: of the other rows to it.
     """
 
@@ -138,7 +144,7 @@ class Study:
     def _row(self, name: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> Row:
         cell, result = finished[0]
         if self.table.empty:
-            file = rows_file(cell.output, self.dataset, result["data"]["split"])
+            file = rows_file(cell.output, self.dataset, result["data"])
             self.table = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
         ranks: dict[str, list[NDArray[np.float64]]] = {}
         for each, _ in finished:
@@ -175,10 +181,37 @@ class Study:
     def samples(self, protocol: str) -> NDArray[np.float64]:
         """Bootstrap samples of the main metric's mean, [R, M]."""
         if protocol not in self._samples:
-            values = np.stack([row.values(protocol, self.metric) for row in self.rows])
-            seed = zlib.crc32(self.dataset.encode())
-            self._samples[protocol] = statistics.bootstrap_means(values, self.users, seed=seed)
+            self._samples[protocol] = self._draw([row.values(protocol, self.metric) for row in self.rows])
         return self._samples[protocol]
+
+    def _draw(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Bootstrap means, [R, M]; the same users every time."""
+        return statistics.bootstrap_means(np.stack(values), self.users, seed=zlib.crc32(self.dataset.encode()))
+
+    def ratios(self, protocol: str, base: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The main metric of every row over that of one of them, over the seeds that both have.
+
+        Args:
+            protocol: native or seen-masked.
+            base: place of the row to compare with, whose metric is above 0.
+
+        Returns:
+            Of the means, [M], and of the bootstrap samples, [R, M], NaN where the base's is 0.
+        """
+        drawn, means = self.samples(protocol), []
+        samples = np.empty_like(drawn)
+        for place, row in enumerate(self.rows):
+            seeds = [seed for seed in row.seeds if seed in self.rows[base].seeds]
+            if not seeds or (len(seeds) == len(row.seeds) == len(self.rows[base].seeds)):
+                pair = drawn[:, [place, base]]
+                values = [each.values(protocol, self.metric) for each in (row, self.rows[base])]
+            else:
+                values = [each.values(protocol, self.metric, seeds) for each in (row, self.rows[base])]
+                pair = self._draw(values)
+            mean = values[1].mean()
+            means.append(values[0].mean() / mean if mean > 0 else np.nan)
+            samples[:, place] = pair[:, 0] / np.where(pair[:, 1] > 0, pair[:, 1], np.nan)
+        return np.array(means), samples
 
     def ablations(self, protocol: str) -> list[Difference]:
         """Every ablation, and the model without side features, against the whole model; none if that has not run."""
@@ -187,14 +220,11 @@ class Study:
             return []
         chosen = [place for place, row in enumerate(self.rows) if row.kind == "ablation" or row.name == f"{OWN}-ID"]
         whole = names.index(OWN)
-        means = np.array([self.rows[place].values(protocol, self.metric).mean() for place in (*chosen, whole)])
-        drawn = self.samples(protocol)[:, [*chosen, whole]]
-        if not chosen or means[-1] == 0:
+        if not chosen or not self.rows[whole].values(protocol, self.metric).any():
             return []
-        base = np.where(drawn[:, -1:] > 0, drawn[:, -1:], np.nan)
-        return _differences(
-            [*(names[place] for place in chosen), OWN], len(chosen), means / means[-1] - 1, drawn / base - 1
-        )
+        places = [*chosen, whole]
+        means, drawn = self.ratios(protocol, whole)
+        return _differences([names[place] for place in places], len(chosen), means[places] - 1, drawn[:, places] - 1)
 
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
         """Test rows by slice."""
@@ -214,20 +244,19 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
     for study in studies:
         if not study.rows:
             continue
-        samples = study.samples(protocol)
-        means = np.array([row.values(protocol, study.metric).mean() for row in study.rows])
-        block = _block(study.dataset, protocol, study.rows, means, samples)
+        block = _block(study, protocol)
         blocks.append(block)
         if study.dataset.startswith(POOLED[0]) and block.baseline:
-            place = [row.name for row in study.rows].index(block.baseline)
-            pooled.append((study, means / means[place], samples / samples[:, place : place + 1]))
+            pooled.append((study, *study.ratios(protocol, list(block.names).index(block.baseline))))
     if len(pooled) > 1:
         names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, _, _ in pooled)]
         rows = [row for row in pooled[0][0].rows if row.name in names]
         chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, _, _ in pooled]
         means = np.mean([means[which] for (_, means, _), which in zip(pooled, chosen, strict=True)], axis=0)
         samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
-        blocks.append(_relative_block(POOLED[1], protocol, rows, means, samples))
+        other = ~(samples == 1).all(axis=0)  # than the best baseline of every data set
+        kept = [row for row, whether in zip(rows, other, strict=True) if whether]
+        blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other]))
     return blocks
 
 
@@ -235,18 +264,20 @@ def _has(study: Study, name: str) -> bool:
     return any(row.name == name for row in study.rows)
 
 
-def _block(
-    dataset: str, protocol: str, rows: Sequence[Row], means: NDArray[np.float64], samples: NDArray[np.float64]
-) -> Block:
-    baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
+def _block(study: Study, protocol: str) -> Block:
+    rows, samples = study.rows, study.samples(protocol)
+    means = np.array([row.values(protocol, study.metric).mean() for row in rows])
     names = [row.name for row in rows]
     intervals = [statistics.interval(samples[:, place]) for place in range(len(rows))]
+    baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
+    most = max((len(rows[place].seeds) for place in baselines), default=0)
+    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed is none
     if not baselines or means[baselines].max() <= 0:
-        return Block(dataset, protocol, names, means.tolist(), intervals, None, [])
+        return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
     best = max(baselines, key=lambda place: means[place])
-    safe = np.where(samples[:, best] > 0, samples[:, best], np.nan)
-    differences = _differences(names, best, means / means[best] - 1, samples / safe[:, None] - 1)
-    return Block(dataset, protocol, names, means.tolist(), intervals, names[best], differences)
+    relative, drawn = study.ratios(protocol, best)
+    differences = _differences(names, best, relative - 1, drawn - 1)
+    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences)
 
 
 def _relative_block(
@@ -254,7 +285,7 @@ def _relative_block(
 ) -> Block:
     """Means of ratios to each data set's best baseline; the rows are compared with that, whichever it is."""
     names = [row.name for row in rows]
-    intervals = [statistics.interval(samples[:, place]) for place in range(len(rows))]
+    intervals = [statistics.interval(drawn[~np.isnan(drawn)]) for drawn in samples.T]
     differences = _differences(names, -1, means - 1, samples - 1)
     return Block(dataset, protocol, names, means.tolist(), intervals, None, differences)
 

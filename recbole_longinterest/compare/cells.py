@@ -27,7 +27,8 @@ from recbole_longinterest.compare import data, general, models, slices
 from recbole_longinterest.compare.manifest import manifest, peak_memory_mb
 from recbole_longinterest.compare.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.compare.recorder import Recorder
-from recbole_longinterest.plain_files import add_epoch, read_epochs, whole, write_text
+from recbole_longinterest.plain_files import add_epoch, forget_epochs, read_epochs, whole, write_text
+from recbole_longinterest.run_files import FREE, wanted_file
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
@@ -76,6 +77,14 @@ class Cell:
             config = quick_start.make_config(self.model, self.dataset, (), settings)
         if pairs:
             general.as_sequential(config)
+        chosen_by = str(config["valid_metric"])
+        if chosen_by.split("@")[0].lower() not in METRICS:
+            raise ValueError(f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10; got {chosen_by}.")
+        if pairs and config["eval_args"]["mode"]["test"] != "full":
+            raise ValueError(
+                f"RecBole draws other candidates for {self.model}, a general model, than for sequential ones. Use full "
+                "ranking, or leave it out."
+            )
         if config["eval_step"] < 1 or config["nproc"] not in (None, 1):
             raise ValueError("A comparison chooses the epoch on the validation data in one process: eval_step, nproc.")
         if "selected_features" in config and "item" not in (config["load_col"] or {}):
@@ -91,11 +100,39 @@ class Cell:
         file = self.folder / RESULT
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
+    def differs(self, settings: dict[str, Any], files: dict[str, str], found: data.Fingerprint) -> str:
+        """What its finished result was made with that is another now, in words; "" for nothing.
+
+        Defaults that have changed since, and files of the data, are in no folder's name.
+
+        Args:
+            settings: all settings of its row, resolved.
+            files: hashes of the data's files.
+            found: what the data is.
+        """
+        result = self.result()
+        if result is None or result["status"] != FINISHED:
+            return ""
+        made = result["manifest"]
+        for name in sorted(set(settings) & set(made["config"])):
+            before, now = made["config"][name], _plain(settings[name])
+            if before != now and (name == "epochs" or name not in FREE) and name != "seed":
+                return f"{name} was {before!r} and is {now!r}"
+        for name, digest in files.items():
+            if made["files"].get(name) != digest:
+                return f"{name} has changed"
+        return "" if result["data"] == _plain(asdict(found)) else "its data was another"
+
     def end(self, status: str, **more: Any) -> None:  # noqa: ANN401
         """Write down how it ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = {name: value for name, value in asdict(self).items() if name not in ("output", "settings")}
         write_text(self.folder / RESULT, json.dumps({**about, "status": status, **more}, indent=1, default=str) + "\n")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def work(cell: Cell, expected: data.Fingerprint | None) -> None:
@@ -143,6 +180,8 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     if source is not None:
         source.matrix()  # encoding is no part of the training's time
     parts = _watch_build(dataset, cell, expected)
+    if wanted_file(config) is None:  # a training that other defaults had begun
+        forget_epochs(cell.folder)
     earlier = read_epochs(cell.folder)
     begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
 
@@ -233,16 +272,16 @@ def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, c
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -> None:  # noqa: ANN401
     """The slices of the test rows, once for all models."""
-    file = rows_file(cell.output, cell.dataset, found.split)
+    file = rows_file(cell.output, cell.dataset, asdict(found))
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as draft:
             slices.describe_rows(train, test).to_parquet(draft, index=False)
 
 
-def rows_file(output: Path, dataset: str, split: str) -> Path:
-    """File of the descriptions of a data set's test rows."""
-    return output / "cells" / dataset / f"rows-{split[:12]}.parquet"
+def rows_file(output: Path, dataset: str, found: dict[str, Any]) -> Path:
+    """File of the descriptions of a data set's test rows, from its fingerprint as a dict."""
+    return output / "cells" / dataset / f"rows-{found['split'][:12]}-{found['interactions']}.parquet"
 
 
 # --- processes --------------------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     Raises:
         ValueError: one sentence for what does not hold.
     """
+    from recbole_longinterest.compare.cells import FINISHED
     from recbole_longinterest.compare.driver import Plan, all_ablations, compare, read_settings
     from recbole_longinterest.compare.report import write_report
 
@@ -78,7 +79,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     if not plan.models or not plan.datasets:
         raise ValueError("compare needs at least one model and one data set.")
     outcome = compare(plan, args.output, show_progress=not args.quiet)
-    return write_report(outcome, args.output), outcome.interrupted
+    summary = write_report(outcome, args.output)
+    ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
+    if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):
+        raise ValueError(f"None of the models could run on these data; the first: {ends[0]['error']}")
+    return summary, outcome.interrupted
 
 
 def _names(text: str) -> list[str]:

@@ -136,6 +136,11 @@ def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
     )
 
 
+def users_of(part: Any) -> int:  # noqa: ANN401
+    """Users that have rows in a part."""
+    return int(part.inter_feat[part.uid_field].unique().numel())
+
+
 def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
     """SHA-256 of the atomic files that a config reads."""
     found = {}

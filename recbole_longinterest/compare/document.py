@@ -78,7 +78,7 @@ def markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Image):
             parts.append(f"![{block.text}]({block.file.name})")
         else:
-            rows = [[f"**{cell}**" if row[0] == block.best else cell for cell in row] for row in block.rows]
+            rows = [[f"**{cell}**" if cell and row[0] == block.best else cell for cell in row] for row in block.rows]
             lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (block.head, *rows)]
             lines.insert(1, "|---|" + "---:|" * (len(block.head) - 1))
             parts.append("\n".join(lines))
@@ -121,7 +121,7 @@ def latex(table: Table, caption: str, label: str) -> str:
     def clean(text: str) -> str:
         for character in "&%#_$":
             text = text.replace(character, f"\\{character}")
-        return text
+        return text.replace("<", "$<$").replace(">", "$>$")
 
     lines = [
         r"\begin{table}",
@@ -136,6 +136,6 @@ def latex(table: Table, caption: str, label: str) -> str:
     for row in table.rows:
         texts = [clean(cell) for cell in row]
         if row[0] == table.best:
-            texts = [rf"\textbf{{{text}}}" for text in texts]
+            texts = [rf"\textbf{{{text}}}" if text else "" for text in texts]
         lines.append(" & ".join(texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"

@@ -178,18 +178,29 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
     errors: dict[str, str] = {}
     cannot: set[tuple[str, str]] = set()
     made: set[tuple[str, str]] = set()
+    settings: dict[tuple[str, str], tuple[dict[str, Any], dict[str, str]]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     first = {(cell.dataset, cell.name): cell for cell in reversed(todo)}
     for (dataset, name), cell in sorted(first.items(), key=lambda entry: todo.index(entry[1])):
         try:
             with cells.quiet():
                 config = cell.config()
                 known |= quick_start.known_keys(config)
+                if dataset not in hashes:
+                    hashes[dataset] = data.file_hashes(config)
+                settings[dataset, name] = dict(config.final_config_dict), hashes[dataset]
                 key = (dataset, repr((caches.dataset_class(config).__name__, sorted(caches.arguments(config).items()))))
                 if key in made and not cell.change:
                     continue
                 made.add(key)
                 whole = data.make_dataset(config, cell.change)
-                found = data.fingerprint(whole, whole.build())
+                parts = whole.build()
+                found = data.fingerprint(whole, parts)
+                if config["eval_args"]["mode"]["test"] != "full" and found.rows[2] != data.users_of(parts[2]):
+                    raise ValueError(
+                        "Sampled candidates (uni100, pop100) need a split with one test row a user, as LS; got "
+                        f"{found.rows[2]} rows of {data.users_of(parts[2])} users."
+                    )
         except data.DataMismatch:
             raise
         except Exception as error:
@@ -208,6 +219,14 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
     unknown = [name for name in plan.named if name not in known and not name.startswith("alias_of_")]
     if unknown:
         raise ValueError(f"None of the models has a setting {unknown[0]}.")
+    for cell in todo:
+        if (cell.dataset, cell.name) in settings and cell.dataset in expected:
+            change = cell.differs(*settings[cell.dataset, cell.name], expected[cell.dataset])
+            if change:
+                raise ValueError(
+                    f"{cell.folder} holds a finished run that is not what it would be today: {change}. Remove that "
+                    "folder, or give another --output."
+                )
     return expected, cannot
 
 

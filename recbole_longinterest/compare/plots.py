@@ -24,8 +24,8 @@ def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
     figure, axes = _figure(8, 1.2 + 0.42 * len(order))
     for shift, block in zip((-0.13, 0.13), blocks, strict=False):
         means = [block.means[place] for place in order]
-        low = [block.means[place] - block.intervals[place][0] for place in order]
-        high = [block.intervals[place][1] - block.means[place] for place in order]
+        low = [max(0.0, block.means[place] - block.intervals[place][0]) for place in order]
+        high = [max(0.0, block.intervals[place][1] - block.means[place]) for place in order]
         heights = [row - shift for row in range(len(order))]
         axes.errorbar(
             means, heights, xerr=(low, high), fmt="o", ms=5, capsize=3, color=COLOURS[block.protocol],
@@ -57,7 +57,8 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
         for difference in block.differences:
             middle, low, high = (100 * part for part in (difference.relative, difference.low, difference.high))
             axes.errorbar(
-                middle, names.index(difference.name) - shift, xerr=[[middle - low], [high - middle]],
+                middle, names.index(difference.name) - shift,
+                xerr=[[max(0.0, middle - low)], [max(0.0, high - middle)]],
                 fmt="o", ms=5, capsize=3, color=COLOURS[block.protocol],
                 mfc="white" if difference.verdict == "open" else None,
             )  # fmt: skip
@@ -65,7 +66,7 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
         axes.errorbar([], [], fmt="o", color=COLOURS[block.protocol], label=f"{block.protocol}, against {against}")
     axes.axvline(0, color="#444444", lw=1)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="difference in percent, 95 % interval; hollow: the interval holds 0", title=blocks[0].dataset)
+    axes.set(xlabel="difference in percent, 95 % interval; hollow: open", title=blocks[0].dataset)
     axes.grid(axis="x", color="#e5e5e5")
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
@@ -73,7 +74,7 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
 
 
 def plot_slices(study: Study, protocol: str, path: Path) -> None:
-    """A panel a kind of slice, a line a model.
+    """A panel a kind of slice, a line a model: the eight of most seeds and best.
 
     Args:
         study: the data set.
@@ -82,12 +83,11 @@ def plot_slices(study: Study, protocol: str, path: Path) -> None:
     """
     kinds = {kind: parts for kind, parts in study.slices().items() if len(parts) > 1}
     rows = [row for row in study.rows if row.kind in ("model", "baseline")] or study.rows
-    rows = sorted(rows, key=lambda row: (row.name != OWN, -row.values(protocol, study.metric).mean()))[: len(LINES)]
+    rows = sorted(rows, key=lambda row: (row.name != OWN, -len(row.seeds), -row.values(protocol, study.metric).mean()))
+    rows = rows[: len(LINES)]
     figure, panels = _figure(4.2 * max(1, len(kinds)), 4.6, max(1, len(kinds)))
     for panel, (kind, parts) in zip(panels, kinds.items(), strict=False):
-        labels = [
-            f"{name.replace(' events', '').replace(' and more', '+')}\n({mask.sum()})" for name, mask in parts.items()
-        ]
+        labels = [f"{_short(name)}\n({mask.sum()})" for name, mask in parts.items()]
         for row, colour in zip(rows, LINES, strict=False):
             values = row.values(protocol, study.metric)
             means = [values[mask].mean() for mask in parts.values()]
@@ -102,6 +102,10 @@ def plot_slices(study: Study, protocol: str, path: Path) -> None:
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=min(4, len(rows)), frameon=False)
     _save(figure, path)
+
+
+def _short(name: str) -> str:
+    return name.replace(" events", "").replace(" and more", "+").replace(" to ", "\u2013")
 
 
 def _figure(width: float, height: float, columns: int | None = None) -> tuple[Any, Any]:

@@ -63,7 +63,9 @@ class Recorder:
                 candidates = torch.zeros_like(scores, dtype=torch.bool)
                 candidates[batch[1], batch[0][self.test.iid_field].to(scores.device)] = True
                 drawn = candidates.nonzero()[:, 1].cpu().numpy()
-                self._digest.update("\t".join(self.test.id2token(self.test.iid_field, drawn)).encode())
+                self._digest.update(
+                    "".join(f"{token}\t" for token in self.test.id2token(self.test.iid_field, drawn)).encode()
+                )
             self._add(scores, positive_u, positive_i, candidates)
             return interaction, scores, positive_u, positive_i
 

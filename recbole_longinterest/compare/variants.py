@@ -13,6 +13,8 @@ OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
 ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # trained so, unless settings differ
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
+# What tuned settings say of the search that found them, and what is the same for all models here.
+NOT_OF_A_MODEL = ("model", "dataset", "data_path", "valid_metric", "topk", "metrics", "eval_args", "exact_order")
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,12 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         }
     beside = prepared_settings(given.get("data_path", "dataset"), dataset)
     settings |= _read(beside or resource("dataset_configs", f"{dataset}.yaml"))
-    settings |= {key: value for key, value in _read(tuned).items() if key not in ("model", "dataset", "data_path")}
+    found = {key: value for key, value in _read(tuned).items() if key not in NOT_OF_A_MODEL}
+    settings |= found
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
+    other = sum(given.get(key, value) != value for key, value in found.items())
+    if source == TUNED and other:
+        source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source
 
 

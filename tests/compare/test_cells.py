@@ -1,6 +1,7 @@
 """A cell's files: ranks of every target, RecBole's own figures, the manifest."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,9 @@ import pytest
 
 from recbole_longinterest import compat, quick_start
 from recbole_longinterest.compare import cells, slices
-from recbole_longinterest.compare.cells import Cell, rows_file, run_cell
+from recbole_longinterest.compare.cells import FAILED, Cell, rows_file, run_cell
 from recbole_longinterest.compare.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.plain_files import add_epoch
 from tests.conftest import synthetic_inter
 
 
@@ -55,7 +57,7 @@ def test_slices_describe_the_rows(cell: Callable[..., Cell]) -> None:
     own = cell("Pop", run=True)
     result = own.result()
     assert result is not None
-    rows = pd.read_parquet(rows_file(own.output, "tiny", result["data"]["split"]))
+    rows = pd.read_parquet(rows_file(own.output, "tiny", result["data"]))
     log: dict[str, list[str]] = {}
     for line in synthetic_inter().splitlines()[1:]:
         user, item, *_ = line.split("\t")
@@ -175,3 +177,28 @@ def test_a_general_model_learns_from_first_events_too(cell: Callable[..., Cell])
     assert sorted(pairs) == sorted(expected)
     assert len(parts[0]) == len(pairs) - len(log)
     assert train.inter_matrix().sum() == len(pairs)
+
+
+def test_a_finished_cell_of_other_defaults_or_data_is_told(cell: Callable[..., Cell]) -> None:
+    own = cell("Markov", run=True)
+    settings = dict(own.config().final_config_dict)
+    result = own.result()
+    assert result is not None
+    files = result["manifest"]["files"]
+    found = Fingerprint(**{**result["data"], "rows": tuple(result["data"]["rows"])})
+    assert own.differs(settings, files, found) == ""
+    assert own.differs({**settings, "epochs": 300, "seed": 9}, files, found) == "epochs was 1 and is 300"
+    assert own.differs({**settings, "checkpoint_dir": "elsewhere", "gpu_id": 3}, files, found) == ""
+    assert own.differs(settings, {**files, "tiny.item": "0"}, found) == "tiny.item has changed"
+    assert own.differs(settings, files, replace(found, users=9)) == "its data was another"
+    own.end(FAILED, error="none")
+    assert own.differs({**settings, "epochs": 300}, files, found) == ""  # it runs again anyway
+
+
+def test_epochs_of_a_training_that_is_not_gone_on_with_are_forgotten(cell: Callable[..., Cell]) -> None:
+    own = cell("GRU4Rec")
+    own.folder.mkdir(parents=True)
+    add_epoch(own.folder, {"epoch": 7, "seconds": 9.0, "valid_score": 0.5})
+    run_cell(own)
+    result = own.result()
+    assert result is not None and result["epochs"] == 1

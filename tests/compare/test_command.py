@@ -22,6 +22,9 @@ def arguments(write_dataset: Callable[..., Path], tmp_path: Path) -> list[str]:
     ]
 
 
+UNIFORM = "--eval_args={{'split': {{{}}}, 'order': 'TO', 'group_by': 'user', 'mode': 'uni100'}}"
+
+
 @pytest.mark.slow
 def test_cells_run_and_are_not_run_again(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -79,6 +82,10 @@ def test_a_process_that_dies_is_a_failed_cell(cell: Callable[..., Cell], monkeyp
         (["--models=Pop", "--ablations=nothing"], "There is no ablation 'nothing'"),
         (["--models=,"], "compare needs at least one model"),
         (["--models=Pop", "stray"], "stray is not a setting"),
+        (["--models=Pop", "--metrics=['MAP','NDCG']", "--valid_metric=MAP@10"], "valid_metric must be one of ndcg, "),
+        (["--models=BPR", UNIFORM.format("'LS': 'valid_and_test'")], "draws other candidates for BPR, a general model"),
+        (["--models=GRU4Rec", UNIFORM.format("'RS': [0.6, 0.2, 0.2]")], "need a split with one test row a user"),
+        (["--models=FM"], "FM reads more than who had what when"),
         (["--models=Pop", f"--output={__file__}"], "test_command.py cannot be made (File exists)"),
     ],
 )

@@ -69,13 +69,32 @@ def test_a_difference_is_of_the_seeds_mean_and_paired(outcome: Outcome) -> None:
     for entry in block.differences:
         assert entry.relative == pytest.approx(means[entry.name] / means["GRU4Rec"] - 1)
         assert entry.low <= entry.relative <= entry.high and 0 < entry.p <= 1
-        assert entry.verdict == ("wins" if entry.low > 0 else "loses" if entry.high < 0 else "open")
+        clear = entry.p < 0.05
+        assert entry.verdict == ("wins" if clear and entry.low > 0 else "loses" if clear and entry.high < 0 else "open")
+
+
+def test_a_win_needs_the_corrected_p() -> None:
+    assert analysis.Difference("a", 0.2, 0.1, 0.3, 0.01).verdict == "wins"
+    assert analysis.Difference("a", -0.2, -0.3, -0.1, 0.01).verdict == "loses"
+    assert analysis.Difference("a", 0.2, 0.1, 0.3, 0.3).verdict == "open"
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have(cell: Callable[..., Cell], outcome: Outcome) -> None:
+    once = cell("SASRec", 2, run=True)
+    study = Study("tiny", [*outcome.cells[:6], once])
+    (block,) = blocks_of([study], "native")
+    assert block.baseline == "GRU4Rec"  # SASRec with its one seed is none, whatever it reached
+    (entry,) = [entry for entry in block.differences if entry.name == "SASRec"]
+    own, base = once.result(), outcome.cells[4].result()
+    assert own is not None and base is not None and (base["name"], base["seed"]) == ("GRU4Rec", 2)
+    of_seed_2 = own["metrics"]["native"]["ndcg@10"] / base["metrics"]["native"]["ndcg@10"] - 1
+    assert entry.relative == pytest.approx(of_seed_2) and entry.low <= entry.relative <= entry.high
 
 
 def test_ablations_are_compared_with_the_whole_model(cell: Callable[..., Cell], outcome: Outcome) -> None:
     study = Study("tiny", [*outcome.cells, cell("LongInterest-ID", run=True)])
     (entry,) = study.ablations("native")
-    means = {row.name: row.values("native", study.metric).mean() for row in study.rows}
+    means = {row.name: row.values("native", study.metric, [1]).mean() for row in study.rows}  # the seed of both
     assert entry.name == "LongInterest-ID"
     assert entry.relative == pytest.approx(means["LongInterest-ID"] / means["LongInterest"] - 1)
     assert entry.low <= entry.relative <= entry.high
@@ -86,10 +105,11 @@ def test_movielens_sets_are_pooled(outcome: Outcome, tmp_path: Path, monkeypatch
     studies = [Study("tiny", outcome.cells), Study("tiny", outcome.cells)]
     monkeypatch.setattr(analysis, "POOLED", ("ti", "Both"))
     single, _, pooled = blocks_of(studies, "native")
-    assert pooled.dataset == "Both" and {entry.name for entry in pooled.differences} == set(single.names)
+    assert pooled.dataset == "Both"
     relative = {entry.name: entry.relative for entry in single.differences}
+    assert {entry.name for entry in pooled.differences} == set(relative)  # the best baseline of all is no row
     for entry in pooled.differences:
-        assert entry.relative == pytest.approx(relative.get(entry.name, 0))
+        assert entry.relative == pytest.approx(relative[entry.name])
 
 
 def test_rows_of_another_data_set_are_refused(outcome: Outcome) -> None:
@@ -110,3 +130,6 @@ def test_tables_are_written_in_three_ways() -> None:
     assert tree.find("head/title").text == "A & B"  # type: ignore[union-attr]
     assert [cell.text for cell in tree.iter("td")] == ["one", "1 %", "two | x", "2 <"]
     assert r"\textbf{1 \%}" in latex(table, "c", "l") and r"a\_b" in latex(table, "c", "l")
+    assert "2 $<$" in latex(table, "c", "l")
+    best = Table(["model", "a"], [["one", ""]], "one")
+    assert "| **one** |  |" in markdown([best]) and r"\textbf{}" not in latex(best, "c", "l")

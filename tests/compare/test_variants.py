@@ -53,7 +53,13 @@ def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
 def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         "dataset_configs/some.yaml": {"text_fields": ["title"], "MAX_ITEM_LIST_LENGTH": 5},
-        "properties/tuned/GRU4Rec/some.yaml": {"MAX_ITEM_LIST_LENGTH": 30, "learning_rate": 0.1, "one_pass": False},
+        "properties/tuned/GRU4Rec/some.yaml": {
+            "MAX_ITEM_LIST_LENGTH": 30,
+            "learning_rate": 0.1,
+            "one_pass": False,
+            "valid_metric": "MRR@10",
+            "topk": [5],
+        },
         "properties/tuned/LongInterest/some.yaml": {"text_dim": 99, "learning_rate": 0.5},
     }
     for name, content in files.items():
@@ -70,6 +76,7 @@ def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     tuned = settings("GRU4Rec")
     assert (tuned["MAX_ITEM_LIST_LENGTH"], tuned["one_pass"], tuned["valid_metric"]) == (30, False, "NDCG@10")
+    assert "topk" not in tuned  # a search's own, and the same for all models here
     assert settings("GRU4Rec", learning_rate=0.2)["learning_rate"] == 0.2
     assert settings("GRU4Rec@200", MAX_ITEM_LIST_LENGTH=7)["MAX_ITEM_LIST_LENGTH"] == 200
     assert settings("FDSA")["one_pass"] is True  # all that can are trained so
@@ -77,6 +84,8 @@ def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     text = settings("SASRec+text")  # LongInterest's vectors, SASRec's settings
     assert (text["text_dim"], text["text_fields"], text.get("learning_rate")) == (99, ["title"], None)
     assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", {})[1] == "tuned"
+    given = {"learning_rate": 0.2, "one_pass": False, "epochs": 3}
+    assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", given)[1] == "tuned, 1 given otherwise"
     assert variants.settings_of(variants.variant_of("NARM"), "some", {})[1] == "model's defaults"
     assert variants.settings_of(variants.variant_of("Pop"), "some", {})[1] == "nothing to tune"
 
