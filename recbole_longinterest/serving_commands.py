@@ -136,7 +136,7 @@ def _add_explain(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--user", metavar="U", help="whom to explain it to (needed if the file has several)")
     parser.add_argument("--item", metavar="I", help="explain this item in place of the best ones")
     parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
-    parser.add_argument("--method", default="removal", help="removal, gradients (captum) or attention")
+    parser.add_argument("--method", default="removal", help="removal (the default), gradients (captum) or attention")
     parser.add_argument("--output", "-o", metavar="FILE.html", help="write a page with the interest over time, too")
 
 

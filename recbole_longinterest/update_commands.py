@@ -34,8 +34,8 @@ def _add_update(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument(
         "--scope",
         default="head",
-        help="what is trained: items (embeddings of new items), head (those and the projection to interest; the "
-        "default), all",
+        help="what is trained: items (embeddings of new items), head (those, the projection to interest and what "
+        "follows it; the default), all",
     )
     parser.add_argument(
         "--replay",
@@ -104,7 +104,9 @@ def _add_items(commands: Any) -> None:  # noqa: ANN401
     parser.set_defaults(update=_extend)
     parser.add_argument("folder", metavar="DIR", help="folder made by recbole-li export")
     parser.add_argument("items", metavar="FILE", help="items.csv, or RecBole's .item: token and the text's columns")
-    parser.add_argument("--output", "-o", metavar="DIR", help="write there and leave DIR as it is")
+    parser.add_argument(
+        "--output", "-o", metavar="DIR", help="write there and leave DIR as it is (default: change DIR)"
+    )
     parser.add_argument(
         "--boost",
         type=float,

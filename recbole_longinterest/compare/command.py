@@ -27,8 +27,8 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         "--models",
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
-        help="RecBole's sequential and general models, and Pop, Markov, SASRec+text, LongInterest-ID, MODEL@WINDOW "
-        "(default: %(default)s)",
+        help="RecBole's sequential and general models, MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
+        "'SASRec averaged', LongInterest-ID (default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
@@ -40,7 +40,7 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         const="all",
         default="",
         metavar="NAMES",
-        help="ablations of LongInterest, and the rows that keep a win honest; or the names of some ablations",
+        help="all ablations of LongInterest, and rows that keep a win honest; or some, as 'without text,window 50'",
     )
     add_long_work(parser)
 

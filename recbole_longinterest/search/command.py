@@ -40,9 +40,12 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         "--search",
         choices=("random", "grid", "optuna"),
         default="random",
-        help="how settings are chosen (default: %(default)s); optuna is an extra",
+        help="how settings are chosen (default: %(default)s); a grid needs a --space without uniforms, optuna is an "
+        "extra",
     )
-    parser.add_argument("--search-seed", type=int, default=2020, metavar="SEED", help="(default: %(default)s)")
+    parser.add_argument(
+        "--search-seed", type=int, default=2020, metavar="SEED", help="of the draws (default: %(default)s)"
+    )
     parser.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--gpus-per-trial", type=_amount, default=0, metavar="N", help="or a part of one (default: 0)")
     parser.add_argument("--max-concurrent", type=count, metavar="N", help="most trials at a time")

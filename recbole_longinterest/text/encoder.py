@@ -19,7 +19,7 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 MAX_LENGTH = 128  # tokens, where the folder does not say
 UNKNOWN_LENGTH = 10**6  # transformers gives a tokenizer without a limit a huge one
 SHORTEST = 4  # tokens: the special ones and at least one of the text
-YAML = "Set it in properties/LongInterest.yaml."
+YAML = "Set it in a config file or on the command line."
 
 
 class TextEncoder:

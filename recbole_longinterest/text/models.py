@@ -57,7 +57,7 @@ def find_model(name: str) -> Model:
     if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
         raise EncoderError(
             f"text_encoder must be minilm, a model folder or a Hugging Face hub name; there is no folder {name}. "
-            "Set it in properties/LongInterest.yaml."
+            "Set it in a config file or on the command line."
         )
     return _from_hub(name)
 

@@ -109,5 +109,5 @@ def _split(literal: str) -> tuple[str, str, str]:
 def _wrong(text: object) -> TemplateError:
     return TemplateError(
         "text_template must be text with columns of the .item file in braces, such as '{title} by {brand}'; got "
-        f"{text!r}. Set it in properties/LongInterest.yaml."
+        f"{text!r}. Set it in a config file or on the command line."
     )

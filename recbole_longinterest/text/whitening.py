@@ -44,7 +44,9 @@ class Whitening:
         """
         count, dim = vectors.shape
         if text_dim < 1:
-            raise ValueError(f"text_dim must be at least 1; got {text_dim}. Set it in properties/LongInterest.yaml.")
+            raise ValueError(
+                f"text_dim must be at least 1; got {text_dim}. Set it in a config file or on the command line."
+            )
         if count == 0:
             return cls(np.zeros(dim), np.zeros((dim, text_dim)))
         if text_dim > dim:

@@ -173,10 +173,10 @@ def test_bfloat16_vectors_have_another_identity(tiny_bert: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pooling": "max"}, r"text_pooling must be one of mean, cls, last; got 'max'\. Set it in properties/Long"),
-        ({"max_length": 3}, r"text_max_length must be an integer of at least 4; got 3\. Set it in properties/Long"),
+        ({"pooling": "max"}, r"text_pooling must be one of mean, cls, last; got 'max'\. Set it in a config"),
+        ({"max_length": 3}, r"text_max_length must be an integer of at least 4; got 3\. Set it in a config"),
         ({"max_length": "128"}, r"text_max_length must be an integer of at least 4; got '128'\."),
-        ({"batch_size": 0}, r"text_batch_size must be an integer of at least 1; got 0\. Set it in properties/Long"),
+        ({"batch_size": 0}, r"text_batch_size must be an integer of at least 1; got 0\. Set it in a config"),
         ({"name_or_path": " "}, r"text_encoder must be minilm, a model folder or a Hugging Face hub name; got ' '"),
         ({"name_or_path": None}, r"text_encoder must be minilm, a model folder or .*; got None"),
     ],

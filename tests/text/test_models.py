@@ -52,7 +52,7 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["./nowhere", "~/nowhere/at/all", "a/b/c"])
 def test_no_such_folder(name: str) -> None:
-    with pytest.raises(EncoderError, match=f"there is no folder {name}. Set it in properties/LongInterest.yaml"):
+    with pytest.raises(EncoderError, match=f"there is no folder {name}. Set it in a config file"):
         encoder(name).encode(TEXTS)
 
 
