@@ -63,9 +63,13 @@ class Cell:
     @property
     def folder(self) -> Path:
         """Its folder: other settings have another one, so that nothing old is taken for new."""
-        what = json.dumps([self.settings, self.change, self.model], sort_keys=True, default=str)
         name = self.name.replace(" ", "-").replace(",", "")
-        return self.output / "cells" / self.dataset / f"{name}-{self.seed}-{sha256(what.encode()).hexdigest()[:8]}"
+        return self.output / "cells" / self.dataset / f"{name}-{self.seed}-{sha256(self.what.encode()).hexdigest()[:8]}"
+
+    @property
+    def what(self) -> str:
+        """What it trains, but for data set and seed."""
+        return json.dumps([self.settings, self.change, self.model], sort_keys=True, default=str)
 
     def config(self) -> Any:  # noqa: ANN401 - RecBole is untyped
         """RecBole's config, whose files go into the folder."""

@@ -68,11 +68,13 @@ class Outcome:
         plan: what was compared.
         cells: all of its cells, in the order of the plan.
         interrupted: whether it was stopped before its end.
+        same: rows that another row is, with the same settings, in words; they have no cells.
     """
 
     plan: Plan
     cells: Sequence[Cell]
     interrupted: bool
+    same: Sequence[str] = ()
 
 
 def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -135,7 +137,9 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     output = output.resolve()
     make_folder(output)
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
-    todo = [_cell(plan, dataset, variant, seed, output) for dataset, variant, seed in _order(plan)]
+    todo, same = _without_twins(
+        [_cell(plan, dataset, variant, seed, output) for dataset, variant, seed in _order(plan)]
+    )
     expected, cannot = _check(plan, todo)
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
@@ -147,7 +151,7 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
         except KeyboardInterrupt:
             interrupted = True
     _check_candidates(todo)
-    return Outcome(plan, todo, interrupted)
+    return Outcome(plan, todo, interrupted, same)
 
 
 def _order(plan: Plan) -> list[tuple[str, Variant, int]]:
@@ -160,6 +164,19 @@ def _order(plan: Plan) -> list[tuple[str, Variant, int]]:
         for variant, seeds in rows
         if seed in seeds
     ]
+
+
+def _without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
+    """Cells without those that an earlier row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
+    first: dict[tuple[str, int, str], str] = {}
+    kept, same = [], []
+    for cell in cells_of_plan:
+        name = first.setdefault((cell.dataset, cell.seed, cell.what), cell.name)
+        if name == cell.name:
+            kept.append(cell)
+        else:
+            same.append(f"{cell.name} is {name} on {cell.dataset}: its settings are the same.")
+    return kept, list(dict.fromkeys(same))
 
 
 def _cell(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path) -> Cell:

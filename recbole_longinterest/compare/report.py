@@ -57,7 +57,7 @@ def write_report(outcome: Outcome, output: Path) -> str:
     pooled = [block for protocol in PROTOCOLS for block in blocks[protocol][-1:] if not _is_study(block, studies)]
     if pooled:
         parts += _pooled_parts(pooled, output)
-    parts += _how_made(studies)
+    parts += _how_made(studies, outcome.same)
     write_text(output / "table.tex", "\n".join(tables))
     text = markdown(parts)
     write_text(output / "summary.md", text)
@@ -210,11 +210,12 @@ def _pooled_parts(blocks: Sequence[Block], output: Path) -> list[Part]:
     return parts
 
 
-def _how_made(studies: Sequence[Study]) -> list[Part]:
+def _how_made(studies: Sequence[Study], same: Sequence[str]) -> list[Part]:
     results = [(study, row, result) for study in studies for row in study.rows for result in row.results]
     parts: list[Part] = [Heading("How it was made")]
     untuned = sorted({f"{row.name} on {study.dataset}" for study, row, _ in results if row.source == PUBLISHED})
     lines = [f"Not tuned, at the model's own defaults: {', '.join(untuned)}."] if untuned else []
+    lines += same
     lines.append(
         "Pop and Markov are this command's own. RecBole's general models learn from the same events and rank the "
         "same rows as its sequential ones."

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from recbole_longinterest import quick_start
-from recbole_longinterest.compare import data, variants
+from recbole_longinterest.compare import data, driver, variants
 from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.driver import Plan, all_ablations, read_settings
 from recbole_longinterest.compat import command_line
@@ -100,6 +100,14 @@ def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match="There is no ablation 'without luck'; there are: without text, "):
         Plan(["LongInterest"], ["tiny"], [1], ablations=["without luck"]).rows()
+
+
+def test_rows_that_are_another_row_are_not_run_twice(tmp_path: Path) -> None:
+    plan = Plan(["GRU4Rec", "GRU4Rec@50", "GRU4Rec@200"], ["ml-100k"], [1, 2], given={"data_path": "dataset"})
+    every = [driver._cell(plan, dataset, variant, seed, tmp_path) for dataset, variant, seed in driver._order(plan)]
+    kept, same = driver._without_twins(every)  # the tuned window is 200
+    assert [(cell.name, cell.seed) for cell in kept] == [(n, s) for s in (1, 2) for n in ("GRU4Rec", "GRU4Rec@50")]
+    assert same == ["GRU4Rec@200 is GRU4Rec on ml-100k: its settings are the same."]
 
 
 def test_all_ablations_bring_the_rows_that_keep_a_win_honest() -> None:
