@@ -24,6 +24,7 @@ from recbole.utils.argument_list import dataset_arguments
 from recbole_longinterest.checkpoints import CheckpointError, read_plain, write_plain
 from recbole_longinterest.imports import QUICK_START, rebind
 from recbole_longinterest.plain import PlainError, from_plain, to_plain
+from recbole_longinterest.plain_files import file_hash
 
 FORMAT = "recbole_longinterest cache 1"
 # RecBole compares dataset_arguments, seed and repeatable; these change a data set too.
@@ -36,7 +37,7 @@ PHASES = ("train", "valid", "test")
 
 
 class StaleCache(Exception):
-    """A cache made with other settings."""
+    """A cache made with other settings, or of files that have changed since."""
 
 
 def dataset_class(config: Config) -> type[Dataset]:
@@ -86,6 +87,7 @@ def save_dataset(dataset: Dataset) -> None:
     content = {
         "class": type(dataset).__name__,
         "arguments": arguments(dataset.config),
+        "files": {file.name: _describe(file) for file in _files(dataset.config)},
         "parts": _plain_parts([dataset]),
     }
     write_plain({"format": FORMAT, **content}, file)
@@ -99,6 +101,7 @@ def save_split_dataloaders(config: Config, dataloaders: Sequence[Any]) -> None:
     content = {
         "class": type(parts[0]).__name__,
         "arguments": arguments(config, "eval_args"),
+        "files": {file.name: _describe(file) for file in _files(config)},
         "parts": _plain_parts(parts),
         "generators": [_generator_state(loader) for loader in dataloaders],
     }
@@ -154,6 +157,23 @@ def _loaders_file(config: Config) -> Path:
 def arguments(config: Config, *more: str) -> dict[str, Any]:
     """The settings that a data set depends on, in their plain form."""
     return {name: to_plain(config[name], name) for name in (*dataset_arguments, *MORE_ARGUMENTS, *more)}
+
+
+def _files(config: Config) -> list[Path]:
+    """The data set's files that are there."""
+    return sorted(file for file in Path(config["data_path"]).glob(f"{config['dataset']}.*") if file.is_file())
+
+
+def _describe(path: Path) -> list[Any]:
+    """Size, time of change and SHA-256 of a file."""
+    return [path.stat().st_size, path.stat().st_mtime_ns, file_hash(path)]
+
+
+def _is_unchanged(path: Path, before: list[Any] | None) -> bool:
+    """Whether a file is what it was; read again only where its time is another."""
+    if before is None or path.stat().st_size != before[0]:
+        return False
+    return path.stat().st_mtime_ns == before[1] or file_hash(path) == before[2]
 
 
 def _refuse(error: Exception, file: os.PathLike[str], what: str, asked: str | None) -> None:
@@ -214,6 +234,9 @@ def _read(file: Path, config: Config, kind: type[Dataset], *more: str) -> dict[s
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError("it has another format")
     if content.get("class") != kind.__name__ or content.get("arguments") != arguments(config, *more):
+        raise StaleCache
+    kept = content.get("files") or {}
+    if not all(_is_unchanged(path, kept.get(path.name)) for path in _files(config)):
         raise StaleCache
     return content
 

@@ -12,6 +12,7 @@ from recbole.utils import init_logger
 
 from recbole_longinterest import __version__
 from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.log_file import read_header
 from recbole_longinterest.exported import ExportError, Items, Served, write_folder
 from recbole_longinterest.model.options import ModelOptions
@@ -72,6 +73,8 @@ def export_checkpoint(
     config["state"] = "ERROR"  # of the data set's log; the command says what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
+    if dataset.rating_range is not None:
+        dataset.build()  # which scales by the training part
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     found = next(
@@ -101,6 +104,7 @@ def export_checkpoint(
             "text": {**{name: config[name] for name in TEXT_SETTINGS}, "kinds": _text_kinds(config)},
             "shown": shown,
             "lineage": config["lineage"] or [],
+            "behavior_map": dict(read_behavior_map(config)),
         },
         "int8" if int8 else "fp32",
     )

@@ -80,14 +80,20 @@ class EventReader:
         tokens: item tokens by internal id, the padding first.
         behaviors: tokens of behaviour types by id, the padding first; empty if the model reads none.
         rating_range: by which the ratings of the training were normalised, None if they were not.
+        behavior_map: the training's other names of behaviours.
     """
 
     def __init__(
-        self, tokens: Sequence[str], behaviors: Sequence[str], rating_range: tuple[float, float] | None
+        self,
+        tokens: Sequence[str],
+        behaviors: Sequence[str],
+        rating_range: tuple[float, float] | None,
+        behavior_map: Mapping[str, str] | None = None,
     ) -> None:
         self.item_id = {token: i for i, token in enumerate(tokens) if i}
         self.behavior_id = {token: i for i, token in enumerate(behaviors) if i}
         self.rating_range = rating_range
+        self.behavior_map = behavior_map or {}
 
     def read(self, events: Iterable[Any]) -> History:
         """Read a history.
@@ -159,7 +165,7 @@ class EventReader:
         """
         if raw is None or raw == "" or raw != raw or not self.behavior_id:
             return 0
-        known = self.behavior_id.get(str(raw))
+        known = self.behavior_id.get(self.behavior_map.get(str(raw), str(raw)))
         if known is None:
             raise ValueError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
         return known

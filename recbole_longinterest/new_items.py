@@ -115,6 +115,8 @@ def read_items(path: str | Path, item_field: str) -> Any:  # noqa: ANN401 - a pa
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(f"{path} has rows with more values than its header names.")
     if item_field not in table:
         raise ValueError(f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}.")
     return table
@@ -131,6 +133,8 @@ def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
     name = served.fields["item"]
     if name not in frame:
         raise ValueError(f"The table of items must have a column {name}; it has {', '.join(map(str, frame.columns))}.")
+    if frame[name].isna().any() or (frame[name].astype(str) == "").any():
+        raise ValueError(f"The table of items has rows without {name}. Fill or remove them.")
     tokens = [str(token) for token in frame[name]]
     if not tokens:
         raise ValueError("The table of items holds no item.")

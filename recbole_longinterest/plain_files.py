@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 
@@ -39,10 +40,21 @@ def make_folder(path: str | os.PathLike[str]) -> None:
         ) from error
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def add_epoch(folder: Path, epoch: dict[str, float]) -> None:
     """An epoch of the training of this folder was evaluated."""
-    with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(epoch) + "\n")
+    with (folder / "epochs.jsonl").open("a+b") as file:
+        if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+            file.write(b"\n")  # after a line that a kill or a full disk cut short
+        file.write(json.dumps(epoch).encode() + b"\n")
 
 
 def forget_epochs(folder: Path) -> None:

@@ -43,6 +43,11 @@ DATA_KEYS = (
     "text_precision",
     "text_dim",
     "text_features",
+    "id_features",
+    "rating_features",
+    "rating_levels",
+    "behavior_features",
+    "time_features",
     "eval_history_length",
 )
 

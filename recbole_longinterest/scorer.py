@@ -51,7 +51,9 @@ class Scorer:
         self.network = served.network()
         self.fingerprint = served.fingerprint
         self.sides = tuple(self.network.fusion.levels)
-        self.reader = EventReader(served.items.tokens, served.behaviors, served.rating_range)
+        self.reader = EventReader(
+            served.items.tokens, served.behaviors, served.rating_range, served.about.get("behavior_map")
+        )
         with torch.no_grad():
             self.items = self.network.item_vectors()
             interest = torch.zeros(1, self.items.shape[1])

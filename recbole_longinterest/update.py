@@ -23,7 +23,7 @@ from recbole_longinterest import __version__, quick_start
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.data.merging import Merged, file_hash, merge
+from recbole_longinterest.data.merging import Merged, MergeError, merge
 from recbole_longinterest.data.replay import ReplayDataset
 from recbole_longinterest.growing import (
     BEHAVIORS,
@@ -37,6 +37,7 @@ from recbole_longinterest.growing import (
     part_of_the_way,
     train_only,
 )
+from recbole_longinterest.plain_files import file_hash, write_text
 from recbole_longinterest.run_files import alone
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
@@ -221,7 +222,7 @@ class _Update:
         quick_start.check_values(config)
         data = ReplayDataset(config)
         data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
-        self._check_same(data)
+        self._check_features(data)
         began = time.monotonic()
         trained = quick_start.train(config, dataset=data, start=lambda model: self._start(model, data))
         seconds = time.monotonic() - began
@@ -240,15 +241,19 @@ class _Update:
         about = self.folder / MERGED
         if about.is_file():
             known = json.loads(about.read_text(encoding="utf-8"))
-            if known["record"] == self.record and Path(self._data).is_dir():
+            if known["record"] == self.record and known["merged"] and Path(self._data).is_dir():
                 return Merged(**known["merged"])
         elif self.folder.exists():
             raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
         shutil.rmtree(self.folder, ignore_errors=True)
-        merged = merge(self.parent.config, self.inter, self.item, self._data)
-        draft = about.with_name(f".{MERGED}.tmp")
-        draft.write_text(json.dumps({"record": self.record, "merged": merged.to_dict()}), encoding="utf-8")
-        draft.replace(about)
+        self.folder.mkdir(parents=True)
+        try:
+            write_text(about, json.dumps({"record": self.record, "merged": None}))  # stopped here, it is merged again
+            merged = merge(self.parent.config, self.inter, self.item, self._data)
+        except MergeError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        write_text(about, json.dumps({"record": self.record, "merged": merged.to_dict()}))
         return merged
 
     @property
@@ -270,10 +275,14 @@ class _Update:
         )
         return config
 
-    def _check_same(self, data: ReplayDataset) -> None:
+    def _check_features(self, data: ReplayDataset) -> None:
         old = self.parent.data
         if data.features != old.features:
             raise UpdateError(f"The merged data give the features {data.features}, and the model has {old.features}.")
+
+    def _check_range(self, data: ReplayDataset) -> None:
+        """The range of the training part, which the split has made known."""
+        old = self.parent.data
         if data.rating_range != old.rating_range:
             raise UpdateError(
                 f"Ratings were normalised by their range {old.rating_range}, and with the new events it is "
@@ -282,6 +291,7 @@ class _Update:
 
     def _start(self, model: Any, data: ReplayDataset) -> None:  # noqa: ANN401 - LongInterest
         """Give the model the parent's weights, grown, and freeze what is not trained."""
+        self._check_range(data)
         tokens = tokens_of(data, data.iid_field)
         items = old_ids(self.parent.tokens, tokens)
         texts = self._texts(data, tokens, items) if VECTORS in self.parent.weights else None

@@ -66,6 +66,6 @@ def texts_of(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
 
 def _on_one_process(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
     """On this machine, in this process, whatever the checkpoint says."""
-    for name in PLACE:
+    for name in (*PLACE, "nproc", "world_size", "offset", "group_offset"):
         config.final_config_dict.pop(name, None)
     config._init_device()

@@ -101,6 +101,15 @@ def test_a_saved_data_set_is_reused(
         } or model == "BPR"  # split at random
 
 
+def test_a_data_set_of_other_files_is_made_anew(config: Callable[..., Config], scratch: list[str]) -> None:
+    made = config(save_dataset=True)
+    recbole.data.create_dataset(made)
+    file = Path(made["data_path"], "tiny.inter")
+    content = file.read_text().splitlines()
+    file.write_text("\n".join(content[:-1]) + "\n")
+    assert len(recbole.data.create_dataset(made).inter_feat) == len(content) - 2 and len(scratch) == 2
+
+
 def test_the_bundled_ml_100k_is_reused(scratch: list[str]) -> None:
     def make(model: str) -> Config:
         settings = {"save_dataset": True, "state": "ERROR", "user_inter_num_interval": "[300,inf)"}

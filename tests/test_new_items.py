@@ -14,7 +14,7 @@ import torch
 from recbole_longinterest import cli, quick_start
 from recbole_longinterest.export import export_checkpoint
 from recbole_longinterest.histories import Event
-from recbole_longinterest.new_items import with_items
+from recbole_longinterest.new_items import read_items, with_items
 from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.text import encoder as encoder_module
 from tests.conftest import FakeEncoder
@@ -131,6 +131,11 @@ def test_what_cannot_be_added_is_said(folder: Path) -> None:
         model.add_items(new_frame(**{"title": ["A", None]}))
     with pytest.raises(ValueError, match="item n1 stands in the table more than once"):
         model.add_items(pd.concat([new_frame()] * 2))
+    with pytest.raises(ValueError, match="has rows without item_id"):
+        model.add_items(new_frame(item_id=["n1", None]))
+    (folder / "shifted.csv").write_text("item_id,title,class\n5001,Heat,Crime,\n")
+    with pytest.raises(ValueError, match="rows with more values than its header names"):
+        read_items(folder / "shifted.csv", "item_id")
     with pytest.raises(ValueError, match="holds no item"):
         model.add_items(new_frame()[:0])
     with pytest.raises(ValueError, match=r"boost must be above 0 .*; got -1"):

@@ -14,6 +14,8 @@ def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path
     with (tmp_path / "epochs.jsonl").open("a") as file:
         file.write('{"epoch": 3, "val')
     assert [epoch["valid_score"] for epoch in read_epochs(tmp_path)] == [0.1, 0.25]
+    add_epoch(tmp_path, {"epoch": 3, "valid_score": 0.3})  # run again, it does not join the cut line
+    assert [epoch["valid_score"] for epoch in read_epochs(tmp_path)] == [0.1, 0.25, 0.3]
 
 
 def test_a_file_that_could_not_be_written_is_as_it_was(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A served model: the scores of the checkpoint, without RecBole, and a stated answer to any input."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -77,6 +78,25 @@ def test_scores_equal_full_sort_predict(
 ) -> None:
     model = Recommender.load(make_export(**settings))
     assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
+
+
+def test_ratings_are_scaled_by_the_range_of_the_training_part(make_export: Callable[..., Path], tmp_path: Path) -> None:
+    table = pd.read_csv(io.StringIO(synthetic_inter()), sep="\t", dtype=str)
+    last = table.assign(time=table["timestamp:float"].astype(float)).groupby("user_id:token")["time"].idxmax()
+    table.loc[last, "rating:float"] = "9"  # test targets, which training never shows
+    model = Recommender.load(make_export(table.to_csv(sep="\t", index=False), normalize_all=True))
+    assert model.served.rating_range is not None and model.served.rating_range[1] < 9
+    assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
+
+
+def test_behaviours_have_the_names_that_training_gave_them(make_export: Callable[..., Path]) -> None:
+    lines = synthetic_inter().strip().split("\n")
+    inter = "\n".join(
+        [lines[0] + "\tbehavior:token", *(f"{x}\t{('detail', 'buy')[i % 2]}" for i, x in enumerate(lines[1:]))]
+    )
+    model = Recommender.load(make_export(inter, behavior_map={"detail": "view"}))
+    of_file, of_model = (model.recommend([Event("i1", 5, kind, 1)], 5, False).items for kind in ("detail", "view"))
+    assert of_file == of_model
 
 
 def test_behaviours_are_read_by_their_tokens(make_export: Callable[..., Path]) -> None:

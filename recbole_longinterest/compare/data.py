@@ -11,6 +11,7 @@ import torch
 from recbole_longinterest import caches
 from recbole_longinterest.data.item_texts import ItemTextMatrix
 from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.plain_files import file_hash
 
 CHANGES = ("random text", "shuffled rating")
 CHANGE_SEED = 2020
@@ -147,11 +148,7 @@ def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
     for suffix in ("inter", "item"):
         file = Path(config["data_path"]) / f"{config['dataset']}.{suffix}"
         if file.is_file():
-            digest = sha256()
-            with file.open("rb") as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
-            found[file.name] = digest.hexdigest()
+            found[file.name] = file_hash(file)
     return found
 
 

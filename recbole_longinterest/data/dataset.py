@@ -28,7 +28,8 @@ class LongInterestDataset(FlatSequentialDataset):
         features: which feature sources are on.
         side_fields: side feature -> field of a batch that carries it.
         text_source: the items' texts, encoded when the model first needs them.
-        rating_range: lowest and highest rating of the file, if RecBole normalised the ratings by them, else None.
+        rating_range: lowest and highest rating by which ratings are normalised, None where they are not: of the file,
+            and in exact order of the training part once :meth:`build` has made it.
     """
 
     rating_range: tuple[float, float] | None = None
@@ -114,6 +115,7 @@ class LongInterestDataset(FlatSequentialDataset):
     def build(self) -> list["LongInterestDataset"]:
         """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
         train, *held_out = parts = super().build()
+        self.rating_range = self.normalized_ranges.get(self.config["RATING_FIELD"], self.rating_range)
         self._forget_unseen_behaviors(parts)
         for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]

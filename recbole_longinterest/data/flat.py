@@ -39,6 +39,7 @@ class FlatSequentialDataset(SequentialDataset):
         event_log: history field -> its values over the log, [n_events, ...]; shared by the splits.
         history_limit: events of a history that a batch holds at most, None for all.
         target_list_field: field of one-pass batches that holds each position's target.
+        normalized_ranges: of numbers that the split scaled by the training part, its lowest and highest value.
     """
 
     inter_feat: Any
@@ -53,6 +54,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.exact_order = read_switch(config, "exact_order", self.default_exact_order)
         self._exact_time: Any = None
         self._to_normalize: list[str] = []
+        self.normalized_ranges: dict[str, tuple[float, float]] = {}
         super().__init__(config)
         self.target_list_field = f"{self.iid_field}_target{config['LIST_SUFFIX']}"
 
@@ -219,7 +221,8 @@ class FlatSequentialDataset(SequentialDataset):
         """Split as RecBole does; then numbers that are to be normalised are, by the range of the training part."""
         parts = super().build()
         if self._to_normalize:
-            normalize_parts(parts, self._to_normalize, {self.time_field: torch.from_numpy(self._exact_time)})
+            exact = {self.time_field: torch.from_numpy(self._exact_time)}
+            self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)
         for part in (self, *parts):
             part._exact_time = None  # 8 bytes an event, needed for sorting only
         return parts

@@ -4,7 +4,6 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.replay import Keys, event_keys, token_keys
+from recbole_longinterest.plain_files import file_hash
 
 
 class MergeError(ValueError):
@@ -94,15 +94,6 @@ def hashes(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of a data set's event and item file, by ending, of those that are there."""
     files = {end: folder / f"{name}.{end}" for end in ("inter", "item")}
     return {end: file_hash(file) for end, file in files.items() if file.is_file()}
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

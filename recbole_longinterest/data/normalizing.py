@@ -30,15 +30,20 @@ def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor
     return seen.cumsum(0)[:n_events] > 0
 
 
-def normalize_parts(parts: Sequence[Any], fields: Sequence[str], exact: dict[str, Tensor]) -> None:
+def normalize_parts(
+    parts: Sequence[Any], fields: Sequence[str], exact: dict[str, Tensor]
+) -> dict[str, tuple[float, float]]:
     """Scale fields of the log, so that the training part lies in 0..1; values of later parts may lie outside.
 
     Args:
         parts: training part first; data sets over one flat log.
         fields: columns of numbers.
         exact: field -> its values over the log in full precision, [n_events], where the log holds them rounded.
+
+    Returns:
+        Lowest and highest value of the training part by field.
     """
-    train = parts[0]
+    train, ranges = parts[0], {}
     for field in fields:
         history_field = getattr(train, f"{field}_list_field")
         rounded = train.inter_feat.interaction.log.get(field, train.event_log.get(history_field))
@@ -50,6 +55,7 @@ def normalize_parts(parts: Sequence[Any], fields: Sequence[str], exact: dict[str
         if len(seen) == 0:
             continue
         low, high = seen.min(), seen.max()
+        ranges[field] = float(low), float(high)
         if low == high:
             getLogger().warning(f"All the same value in [{field}] of the training part.")
             scaled = torch.where(values.isnan(), values, torch.ones_like(values))
@@ -61,3 +67,4 @@ def normalize_parts(parts: Sequence[Any], fields: Sequence[str], exact: dict[str
             if history_field in part.event_log:
                 dtype = part.event_log[history_field].dtype
                 part.event_log = {**part.event_log, history_field: scaled.to(dtype)}
+    return ranges

@@ -90,8 +90,12 @@ class ReplayDataset(KeyedDataset):
         self.full_rows, self.new_targets = len(new), int(new.sum())
         self.old_targets = len(kept) - self.new_targets
         self.training_count = train.training_events()
-        if len(kept):
-            train.inter_feat = train.inter_feat[kept]
+        if not len(kept):
+            raise ValueError(
+                "There is nothing to train on: no new event is a training target (they are first ones, or held out) "
+                "and replay is 0. Give --replay 1."
+            )
+        train.inter_feat = train.inter_feat[kept]
         return [train, *held_out]
 
 
@@ -129,9 +133,8 @@ def choose_rows(
         raise ValueError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
     old = np.flatnonzero(~new)
     stretch = (position[old] - history[old]) // window
-    windows, which, size = np.unique(
-        np.stack([history[old], stretch], axis=1), axis=0, return_inverse=True, return_counts=True
-    )
+    # A history holds more events than stretches, so that the sum names a window.
+    windows, which, size = np.unique(history[old].astype(np.int64) + stretch, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(windows))
     before = np.cumsum(size[order]) - size[order]
     drawn = np.zeros(len(windows), dtype=bool)

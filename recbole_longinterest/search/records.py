@@ -47,10 +47,12 @@ class Trial:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The first of its best epochs; None if there is no epoch."""
+        """The last of its best epochs, which is the one that RecBole keeps; None if there is no epoch."""
         if not self.epochs:
             return None
-        return max(self.epochs, key=lambda epoch: epoch["valid_score"] if self.bigger else -epoch["valid_score"])
+        return max(
+            reversed(self.epochs), key=lambda epoch: epoch["valid_score"] if self.bigger else -epoch["valid_score"]
+        )
 
     @property
     def score(self) -> float:
@@ -119,8 +121,8 @@ def read_trials(output: Path, bigger: bool) -> list[Trial]:
 
 
 def prune(trials: Sequence[Trial]) -> None:
-    """Remove the checkpoints of trials that have ended and have not won so far."""
-    for trial in trials[1:]:
-        if trial.status != UNFINISHED:
-            for file in trial.folder.glob("*.pth*"):
-                file.unlink(missing_ok=True)
+    """Remove the checkpoints of trials that have ended behind another that has; what failed may go on from its last."""
+    ended = [trial for trial in trials if trial.status != UNFINISHED]
+    for trial in ended[1:]:
+        for file in trial.folder.glob("*.pth" if trial.status == ERROR else "*.pth*"):
+            file.unlink(missing_ok=True)

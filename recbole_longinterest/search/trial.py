@@ -42,7 +42,7 @@ class Task:
 
 def dataset_key(config: Config) -> str:
     """Equal for two configs that make the same data set."""
-    return repr(sorted(caches.arguments(config).items()))
+    return repr((caches.dataset_class(config).__name__, sorted(caches.arguments(config).items())))
 
 
 def run_trial(given: dict[str, Any], task: Task) -> None:

@@ -38,6 +38,20 @@ def test_losers_lose_their_checkpoints(tmp_path: Path) -> None:
     assert len(list(won.glob("*.pth*"))) == len(list(running.glob("*.pth*"))) == 2
 
 
+def test_the_best_of_those_that_ended_keeps_its_checkpoint_while_a_better_one_runs(tmp_path: Path) -> None:
+    trial(tmp_path, 0, [0.9], records.UNFINISHED)
+    ended, failed = trial(tmp_path, 1, [0.2]), trial(tmp_path, 2, [0.3], records.ERROR)
+    records.prune(records.read_trials(tmp_path, bigger=True))
+    assert len(list(ended.glob("*.pth*"))) == 2  # the other may fail yet
+    assert [file.suffix for file in failed.glob("*.pth*")] == [".last"]  # from where it may go on
+
+
+def test_of_equal_epochs_the_last_is_the_best_as_in_recbole(tmp_path: Path) -> None:
+    trial(tmp_path, 0, [0.1, 0.4, 0.4, 0.2])
+    (found,) = records.read_trials(tmp_path, bigger=True)
+    assert found.best is not None and found.best["epoch"] == 3
+
+
 def test_the_first_end_counts_and_a_failure_can_be_forgotten(tmp_path: Path) -> None:
     folder = trial(tmp_path, 0, [0.1], records.ERROR)
     records.end(folder, records.STOPPED)

@@ -136,4 +136,4 @@ def day(text: str, end: bool = False) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     nanoseconds = int(moment.timestamp()) * NANO + moment.microsecond * 1000
-    return nanoseconds + 24 * 3600 * NANO if end and len(text) == len("2020-01-31") else nanoseconds
+    return nanoseconds + 24 * 3600 * NANO if end and len(text) in (len("20200131"), len("2020-01-31")) else nanoseconds

@@ -132,7 +132,8 @@ def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any,
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
         known, ids = catalogue.values[name], items.dictionary.to_pylist()
         new = pa.array([item not in known for item in ids], pa.bool_())
-        has = pc.and_(pc.greater(pc.binary_length(pc.fill_null(column, "")), 0), new.take(items.indices))
+        words = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+        has = pc.and_(pc.greater(pc.binary_length(words), 0), new.take(items.indices))
         at = pc.indices_nonzero(has)
         if len(at):
             table = pa.table({"item": items.indices.take(at), "row": at}).group_by("item").aggregate([("row", "min")])

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -107,6 +108,8 @@ def text_of(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
         return SURROGATES.sub("\ufffd", value)
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, float) and not math.isfinite(value):  # Python writes NaN for what is missing
+        return None
     if value is None or isinstance(value, (dict, list, tuple, set, bytes, complex)):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:

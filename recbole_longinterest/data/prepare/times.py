@@ -46,13 +46,15 @@ def parse_times(
         per = {"s": NANO, "ms": 10**6, "us": 10**3, "ns": 1}[unit]
         whole = pc.cast(column, pa.timestamp(unit, getattr(kind, "tz", None))).cast(pa.int64())
         return _scaled(_numbers(whole, 0), np.full(len(column), per), _nulls(column))
+    if time_format is not None:
+        if pa.types.is_floating(kind) and pc.all(pc.equal(pc.floor(column), column)).as_py():  # 20200131.0
+            column = column.cast(pa.int64())
+        return _of_dates(column.cast(pa.large_string()), forms, time_format)
     if pa.types.is_integer(kind):
         return _of_integers(_numbers(column, 0), _nulls(column), forms)
     if pa.types.is_floating(kind):
         return _of_floats(_numbers(column, np.nan), forms)
     strings = column.cast(pa.large_string())
-    if time_format is not None:
-        return _of_dates(strings, forms, time_format)
     try:
         return _of_integers(_numbers(strings.cast(pa.int64()), 0), _nulls(strings), forms)
     except pa.ArrowInvalid:
@@ -104,7 +106,7 @@ def _of_floats(values: NDArray[np.float64], forms: Counter[str]) -> tuple[NDArra
 def _of_mixed(strings: Any, forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:  # noqa: ANN401
     """Whole numbers, other numbers and dates, each in its way."""
     filled = pc.fill_null(strings, "")
-    whole = _mask(filled, r"^\s*\+?\d{1,18}\s*$")
+    whole = _mask(filled, r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$")
     number = _mask(filled, NUMBER) & ~whole
     date = ~whole & ~number
     times = np.full(len(strings), MISSING)
@@ -139,7 +141,12 @@ def _of_dates(
         raise ValueError(f"--time-format {time_format} is none that datetime.strptime knows: {error}") from error
     missing = dates.isna().to_numpy()
     forms[FORMATTED if time_format else ISO] += int((~missing).sum())
-    micro = dates.dt.tz_localize(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
+    plain = dates.dt.tz_localize(None)
+    try:
+        nano = plain.dt.as_unit("ns").to_numpy().astype(np.int64)
+        return _scaled(np.where(missing, 0, nano), np.ones(len(nano), dtype=np.int64), missing)
+    except pd.errors.OutOfBoundsDatetime:  # some of the year 2263 or later
+        micro = plain.to_numpy(dtype="datetime64[us]").astype(np.int64)
     return _scaled(np.where(missing, 0, micro), np.full(len(micro), 10**3), missing)
 
 

@@ -53,6 +53,20 @@ def test_a_given_format_is_the_only_one() -> None:
     assert parse("31.12.2020", "2020-12-31", time_format="%d.%m.%Y")[0] == ["1609372800", None]
 
 
+def test_a_given_format_is_for_numbers_too() -> None:
+    for column in (pa.array([20200131, None]), pa.array([20200131.0, None])):
+        times, missing, _ = parse_times(column, Counter(), "%Y%m%d")
+        assert times[0] == 1580428800 * 10**9 and missing.tolist() == [False, True]
+
+
+def test_nanoseconds_beside_an_empty_cell_and_in_dates_are_exact() -> None:
+    assert parse("1700000000123456789", "1700000000123456889", "")[0][:2] == [
+        "1700000000.123456789",
+        "1700000000.123456889",
+    ]
+    assert parse("2017-12-17T00:00:00.123456789Z", "")[0][0] == "1513468800.123456789"
+
+
 @given(st.lists(st.integers(0, 2**62), min_size=1))
 def test_no_digit_is_lost(times: list[int]) -> None:
     array = np.array(times, dtype=np.int64)
