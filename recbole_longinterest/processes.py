@@ -65,7 +65,7 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> qu
         while any(worker.is_alive() for worker in workers):
             wait([worker.sentinel for worker in workers if worker.is_alive()], timeout=1.0)
             _drain(queue, said)
-            if any(worker.exitcode for worker in workers):
+            if _failed(workers, said):
                 break
         return _outcome(workers, queue, said)
     finally:
@@ -79,14 +79,14 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> qu
 
 def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) -> quick_start.Run:  # noqa: ANN401
     """The result, or the error of the process that failed first; the others fail because it is gone."""
-    failed = [rank for rank, worker in enumerate(workers) if worker.exitcode]
-    if failed:
+    if _failed(workers, said):
         time.sleep(AFTER_A_FAILURE)
     _drain(queue, said)
+    failed = _failed(workers, said)
     results = [content for kind, content in said if kind == "result"]
     if not failed and results:
         return results[0]
-    killed = [rank for rank, worker in enumerate(workers) if (worker.exitcode or 0) < 0]
+    killed = [rank for rank in failed if workers[rank].exitcode < 0]
     told = [content for kind, content in said if kind == "wrong"]
     if told:
         raise ValueError(told[0])
@@ -97,6 +97,12 @@ def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) ->
         )
     broken = [content for kind, content in said if kind == "broken"]
     raise ProcessError(broken[0] if broken else f"process {failed[0] if failed else 0} ended without a word.")
+
+
+def _failed(workers: Sequence[Any], said: Sequence[tuple[str, Any]]) -> list[int]:
+    """Processes that ended with an error before their work was done: gloo's threads may abort one that only goes."""
+    done = {content for kind, content in said if kind == "done"}
+    return [rank for rank, worker in enumerate(workers) if worker.exitcode and rank not in done]
 
 
 def _drain(queue: Any, said: list[tuple[str, Any]]) -> None:  # noqa: ANN401
@@ -121,6 +127,7 @@ def _work(rank: int, queue: Any, arguments: tuple[Any, ...], settings: Sequence[
             result = quick_start.run(config)
         if rank == 0:
             queue.put(("result", result))
+        queue.put(("done", rank))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, NotImplementedError) as error:

@@ -218,3 +218,19 @@ def test_too_few_gpus(data_path: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(torch, "device", lambda name: name)
     assert cli.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == 2
     assert "nproc needs a GPU a process; got nproc=2 and gpu_id=0. Name more GPUs" in capsys.readouterr().err
+
+
+class _Ended:
+    """A process that has ended."""
+
+    def __init__(self, exitcode: int) -> None:
+        self.exitcode = exitcode
+
+
+def test_a_process_that_aborts_after_its_work_has_not_failed() -> None:
+    queue = mp.get_context("spawn").SimpleQueue()
+    workers = [_Ended(0), _Ended(-signal.SIGABRT)]
+    done: list[tuple[str, Any]] = [("result", "the result"), ("done", 0), ("done", 1)]
+    assert processes._outcome(workers, queue, list(done)) == "the result"
+    with pytest.raises(processes.ProcessError, match=r"process 1 of 2 was killed \(signal 6\)"):
+        processes._outcome(workers, queue, done[:2])
