@@ -19,6 +19,7 @@ from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import Template
+from recbole_longinterest.vocabulary import check_vocabulary
 
 # What a text of a new item has to be made and encoded by.
 TEXT_SETTINGS = (
@@ -73,18 +74,11 @@ def export_checkpoint(
     config["state"] = "ERROR"  # of the data set's log; the command says what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
+    check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, config["BEHAVIOR_FIELD"]))
     if dataset.rating_range is not None:
         dataset.build()  # which scales by the training part
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
-    found = next(
-        len(weights[name]) for name in ("item_encoder.id_embedding.weight", "item_text.vectors") if name in weights
-    )
-    if found != len(tokens):
-        raise ExportError(
-            f"{checkpoint} knows {found - 1} items and {config['data_path']} has {len(tokens) - 1}: it is not the data "
-            "of this training. Give the right one as --data_path."
-        )
     behaviors: Sequence[Any] = ()
     if "fusion.levels.behavior.weight" in weights:
         behaviors = dataset.field2id_token[config["BEHAVIOR_FIELD"]]

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
-from recbole_longinterest import distributed, run_logs, run_state
+from recbole_longinterest import distributed, run_logs, run_state, vocabulary
 from recbole_longinterest.averaging import average_of
 from recbole_longinterest.checkpoints import LAST, CheckpointError, load_checkpoint, remove_drafts, save_checkpoint
 from recbole_longinterest.imports import with_globals
@@ -96,6 +96,7 @@ class _Session:
         self.trainer = trainer
         self.loaders = train_data, valid_data
         self.rows = len(train_data._dataset)
+        trainer.vocabulary = vocabulary.vocabulary(train_data._dataset)
         self.saved = saved
         self.attributes = run_state.model_attributes(trainer.model)
         self.epoch: int | None = None  # begun and not saved
@@ -124,6 +125,7 @@ class _Session:
                 if "run" not in state:
                     raise CheckpointError(f"{self.last} holds no state to go on from.")
                 _check_same_settings(self.last, state["config"], trainer.config)
+                vocabulary.check_vocabulary(state, self.loaders[0]._dataset, self.last)
                 trainer.resume_checkpoint(self.last)
             else:
                 trainer.logger.info(f"There is no {self.last} to go on from: training starts at the first epoch.")

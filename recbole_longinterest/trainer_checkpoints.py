@@ -14,7 +14,7 @@ from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_longinterest import distributed
+from recbole_longinterest import distributed, vocabulary
 from recbole_longinterest.checkpoints import LAST, load_checkpoint, load_weights, other_parameter, save_checkpoint
 from recbole_longinterest.imports import QUICK_START, rebind
 from recbole_longinterest.run_files import own_name
@@ -119,6 +119,7 @@ def trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
         "cur_step": trainer.cur_step,
         "best_valid_score": trainer.best_valid_score,
         "state_dict": trainer.model.state_dict(),
+        vocabulary.STATE: getattr(trainer, "vocabulary", None),
         "other_parameter": other_parameter(trainer.model),
         "optimizer": trainer.optimizer.state_dict(),
     }
@@ -148,6 +149,7 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
 
     dataset = recbole.data.utils.create_dataset(config)
     logger.info(dataset)
+    vocabulary.check_vocabulary(state, dataset, model_file)
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"], config["reproducibility"])

@@ -7,8 +7,9 @@ from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.data.merging import hashes
 from recbole_longinterest.data.replay import KeyedDataset
-from recbole_longinterest.growing import ID, VECTORS
+from recbole_longinterest.growing import VECTORS
 from recbole_longinterest.resume import PLACE
+from recbole_longinterest.vocabulary import check_vocabulary
 
 
 class UpdateError(ValueError):
@@ -41,12 +42,7 @@ class Parent:
         _on_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
-        found = next(len(self.weights[name]) for name in (ID, VECTORS) if name in self.weights)
-        if found != len(self.tokens):
-            raise UpdateError(
-                f"{path} knows {found - 1} items and {folder} has {len(self.tokens) - 1}: it is not the data of this "
-                "training. Give the right one as --data_path."
-            )
+        check_vocabulary(state, self.data, path, (self.data.iid_field, config["BEHAVIOR_FIELD"]))
         self.trained_keys = self.data.build()[0].trained_keys()
 
     def texts(self) -> dict[str, str]:

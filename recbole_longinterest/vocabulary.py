@@ -1,0 +1,51 @@
+"""Whether a checkpoint's tables and a data set agree on which row is which token.
+
+RecBole numbers tokens in the order of their file: the same log, filtered or sorted another way, may have as many items,
+and every row of a table would be another item's.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from recbole_longinterest.checkpoints import CheckpointError
+
+STATE = "tokens"
+
+
+def vocabulary(dataset: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Dataset
+    """Number and SHA-256 of the tokens of every field, in the order of their ids: ``{"item_id": "1683 9f3c..."}``."""
+    return {field: f"{len(tokens)} {_hash(tokens)}" for field, tokens in sorted(dataset.field2id_token.items())}
+
+
+def _hash(tokens: Iterable[object]) -> str:
+    return sha256("\n".join(map(str, tokens)).encode()).hexdigest()
+
+
+def check_vocabulary(
+    state: Mapping[str, Any],
+    dataset: Any,  # noqa: ANN401
+    path: str | os.PathLike[str],
+    fields: Iterable[str] | None = None,
+) -> None:
+    """Refuse the data of another training.
+
+    Args:
+        state: a checkpoint's; one that says nothing of tokens is of an earlier version, and passes.
+        dataset: RecBole's.
+        path: of the checkpoint.
+        fields: that are compared; None is all that both have.
+
+    Raises:
+        CheckpointError: says which field differs.
+    """
+    kept, own = state.get(STATE) or {}, vocabulary(dataset)
+    for field in own if fields is None else fields:
+        if field in kept and field in own and kept[field] != own[field]:
+            before, now = (int(value.split()[0]) - 1 for value in (kept[field], own[field]))
+            differs = f"{before} and now {now}" if before != now else f"{now} as before, but others or in another order"
+            raise CheckpointError(
+                f"The data in {dataset.dataset_path} are not those that {path} was trained on: values of {field} are "
+                f"{differs}. Give the right ones as --data_path."
+            )

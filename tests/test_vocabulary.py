@@ -1,0 +1,67 @@
+"""A checkpoint with other data than it was trained on, though the numbers of rows agree."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_longinterest import quick_start
+from recbole_longinterest.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from recbole_longinterest.update import update_checkpoint
+from recbole_longinterest.vocabulary import STATE, check_vocabulary, vocabulary
+
+OTHER_ORDER = r"values of item_id are 20 as before, but others or in another order\. Give the right ones as --data_path"
+
+
+@pytest.fixture
+def run(small_config: Callable[..., Any]) -> quick_start.Run:
+    return quick_start.run(small_config(epochs=1, resume=True))
+
+
+def turn(config: Any) -> Path:
+    """The same events, the last line first: tokens get other ids."""
+    inter = Path(config["data_path"], "tiny.inter")
+    header, *lines = inter.read_text().splitlines()
+    inter.write_text("\n".join([header, *reversed(lines)]) + "\n")
+    return inter
+
+
+def test_data_whose_ids_are_others_are_refused(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+    checkpoint = Path(run.checkpoint or "")
+    load_data_and_model(checkpoint)
+    longer = small_config(epochs=2, resume=True)  # which writes the data anew
+    inter = turn(longer)
+    with pytest.raises(CheckpointError, match=OTHER_ORDER):
+        load_data_and_model(checkpoint)
+    with pytest.raises(CheckpointError, match=OTHER_ORDER):
+        export_checkpoint(checkpoint, "model")
+    with pytest.raises(CheckpointError, match=OTHER_ORDER):
+        update_checkpoint(checkpoint, inter)
+    with pytest.raises(CheckpointError, match=r"are not those that .* was trained on"):
+        quick_start.run(longer)
+    turn(longer)
+    assert export_checkpoint(checkpoint, "model").items.tokens[1:]
+
+
+def test_a_model_served_does_not_mind_other_users(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+    inter = Path(small_config()["data_path"], "tiny.inter")
+    inter.write_text(inter.read_text().replace("u1\t", "someone\t"))
+    export_checkpoint(Path(run.checkpoint or ""), "model")
+    with pytest.raises(CheckpointError, match=r"values of user_id are .* others or in another order"):
+        load_data_and_model(run.checkpoint)
+
+
+def test_a_number_that_changed_is_said_and_earlier_files_pass(run: quick_start.Run) -> None:
+    state = load_checkpoint(run.checkpoint)
+    _, _, dataset, *_ = load_data_and_model(run.checkpoint)
+    assert state[STATE] == vocabulary(dataset)
+    dataset.field2id_token = {**dataset.field2id_token, "item_id": dataset.field2id_token["item_id"][:-2]}
+    with pytest.raises(CheckpointError, match="values of item_id are 20 and now 18"):
+        check_vocabulary(state, dataset, "a.pth")
+    check_vocabulary(state, dataset, "a.pth", ["user_id"])
+    del state[STATE]
+    save_checkpoint(state, "earlier.pth")
+    check_vocabulary(load_checkpoint("earlier.pth"), dataset, "earlier.pth")
