@@ -120,10 +120,15 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | Non
         more: writes further files into the folder before it is put in its place.
 
     Raises:
-        ExportError: if there is something else, or the disk is full or refuses.
+        ExportError: if there is something else, in the folder too, or the disk is full or refuses.
     """
     if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
+    if foreign := _foreign(folder):
+        raise ExportError(
+            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which is none of its "
+            "files. Move that away, or give another --output."
+        )
     mark = secrets.token_hex(6)
     draft = folder.with_name(f".{folder.name}.{mark}.tmp")
     try:
@@ -171,6 +176,15 @@ def is_export(folder: Path) -> bool:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return json.loads((folder / SETTINGS).read_text(encoding="utf-8")).get("format") == FORMAT
     return False
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What stands in a folder beside the files that :func:`write_folder` put there."""
+    if not is_export(folder):
+        return []
+    written = _json(folder / SETTINGS).get("bytes")
+    known = {SETTINGS, *(written if isinstance(written, dict) else ())}
+    return sorted({each.name for each in folder.iterdir()} - known)
 
 
 def read_folder(folder: str | Path) -> Served:

@@ -58,8 +58,15 @@ def wanted_file(config: Config) -> Path | None:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(
+    path: Path, doing: str = "training", way_out: str = "start a run of its own without resume"
+) -> Iterator[None]:
     """Hold a run's files against another process; the system lets go when this one dies.
+
+    Args:
+        path: of them; its folder is made.
+        doing: what is done to it, for the error.
+        way_out: beside waiting.
 
     Raises:
         CheckpointError: if another process holds them.
@@ -78,8 +85,7 @@ def alone(path: Path) -> Iterator[None]:
         except BlockingIOError:
             file.close()
             raise CheckpointError(
-                f"Another process is training {path} at the moment. Wait for it, or start a run of its own "
-                "without resume."
+                f"Another process is {doing} {path} at the moment. Wait for it, or {way_out}."
             ) from None
         except OSError:  # a file system without locks
             break

@@ -58,6 +58,14 @@ def test_another_export_is_replaced_and_anything_else_left_alone(tmp_path: Path)
     assert (tmp_path / "photos" / "a.jpg").is_file()
 
 
+def test_what_somebody_put_into_an_export_is_not_lost(tmp_path: Path) -> None:
+    write_folder(random_served(), tmp_path / "m")
+    (tmp_path / "m" / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"holds 'notes\.txt', which is none of its files\. Move that away"):
+        write_folder(random_served(seed=1), tmp_path / "m")
+    assert (tmp_path / "m" / "notes.txt").read_text() == "mine"
+
+
 def test_a_failed_write_leaves_the_old_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(random_served(), tmp_path / "m")
 

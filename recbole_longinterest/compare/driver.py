@@ -15,6 +15,7 @@ from recbole_longinterest.compare import cells, data
 from recbole_longinterest.compare.cells import Cell
 from recbole_longinterest.compare.variants import ABLATIONS, ROWS, Variant, ablation, settings_of, variant_of
 from recbole_longinterest.plain_files import make_folder, read_epochs, write_text
+from recbole_longinterest.run_files import alone
 
 PLAN = "compare.json"
 
@@ -136,6 +137,11 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     """
     output = output.resolve()
     make_folder(output)
+    with alone(output / PLAN, "comparing in", "give another --output"):
+        return _compare(plan, output, show_progress)
+
+
+def _compare(plan: Plan, output: Path, show_progress: bool) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     todo, same = _without_twins(
         [_cell(plan, dataset, variant, seed, output) for dataset, variant, seed in _order(plan)]

@@ -19,6 +19,7 @@ from recbole.config import Config
 
 from recbole_longinterest import compat, packages, quick_start
 from recbole_longinterest.plain_files import make_folder, write_text
+from recbole_longinterest.run_files import alone
 from recbole_longinterest.search import records
 from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
@@ -110,19 +111,20 @@ def search(
     space = read_space(Path(plan.space))
     config = _config(plan, space)
     settings = _settings(plan, space, config)
-    _keep_plan(plan, output, resume)
-    fixed = _fixed(plan, config)
-
-    try:
-        with ray_session(address):
-            task = Task(config["model"], config["dataset"], fixed, output, {})
-            with _without_warnings():
-                task.datasets.update(_share_datasets(task, space))
-            total = (plan.trials or 1) if settings is None else len(settings)
-            watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
-            interrupted = _run(plan, space, settings, task, config, watch, time_budget)
-    except KeyboardInterrupt:
-        interrupted = True
+    make_folder(output)
+    with alone(output / PLAN, "searching in", "give another --output"):
+        _keep_plan(plan, output, resume)
+        fixed = _fixed(plan, config)
+        try:
+            with ray_session(address):
+                task = Task(config["model"], config["dataset"], fixed, output, {})
+                with _without_warnings():
+                    task.datasets.update(_share_datasets(task, space))
+                total = (plan.trials or 1) if settings is None else len(settings)
+                watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
+                interrupted = _run(plan, space, settings, task, config, watch, time_budget)
+        except KeyboardInterrupt:
+            interrupted = True
 
     trials = records.read_trials(output, config["valid_metric_bigger"])
     best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
@@ -136,11 +138,11 @@ def search(
 
 def _config(plan: Plan, space: Space) -> Config:
     compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
-    if any(len(parameter.values) > 1 or parameter.when for parameter in compared):
+    if not all(parameter.constant for parameter in compared):
         raise ValueError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
     with compat.command_line(()):
-        metric = {parameter.name: parameter.values[0] for parameter in compared}
-        config = quick_start.make_config(plan.model, plan.dataset, (), {**metric, **plan.fixed})
+        same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
+        config = quick_start.make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
@@ -183,7 +185,6 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     if not resume:
         if file.exists() or (output / records.TRIALS).exists():
             raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
-        make_folder(output)
         write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():

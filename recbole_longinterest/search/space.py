@@ -13,6 +13,7 @@ import ast
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,11 @@ class Parameter:
             raise ValueError(f"{self.name}: loguniform needs low > 0; got {low}.")
         if self.kind == "quniform" and self.values[2] <= 0:
             raise ValueError(f"{self.name}: quniform needs a step > 0; got {self.values[2]}.")
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same in all trials."""
+        return self.kind == "choice" and len(self.values) == 1 and not self.when
 
     def draw(self, source: Suggest) -> Any:  # noqa: ANN401
         """One value."""
@@ -199,6 +205,15 @@ class Space:
                 yield setting
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number, as RecBole's and YAML 1.2 do."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_space(path: Path) -> Space:
     """Read a space.
 
@@ -222,7 +237,7 @@ def read_space(path: Path) -> Space:
 
 
 def _from_yaml(text: str) -> list[Parameter]:
-    content = yaml.safe_load(text)
+    content = yaml.load(text, _Loader)
     if not isinstance(content, dict) or not content:
         raise ValueError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
     return [_from_entry(str(name), entry) for name, entry in content.items()]

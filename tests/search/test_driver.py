@@ -353,10 +353,24 @@ def test_the_command_is_silent_about_ray_until_used() -> None:
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0
 
 
+def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.run_files import alone
+    from recbole_longinterest.search.driver import search
+
+    output = (tmp_path / "out").resolve()
+    with (
+        alone(output / "search.json"),
+        pytest.raises(ValueError, match=r"Another process is searching in .*search\.json .* give another --output"),
+    ):
+        search(plan(), output)
+    assert not (output / "search.json").exists()
+
+
 def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:
     from recbole_longinterest.search.driver import _config
     from recbole_longinterest.search.space import read_space
 
-    given = plan("valid_metric: Recall@10\nlearning_rate: {uniform: [0.1, 0.2]}\n")
-    del given.fixed["valid_metric"]
-    assert _config(given, read_space(Path(given.space)))["valid_metric"] == "Recall@10"
+    given = plan("valid_metric: Recall@10\nepochs: 7\nlearning_rate: {uniform: [0.1, 0.2]}\n")
+    del given.fixed["valid_metric"], given.fixed["epochs"]
+    config = _config(given, read_space(Path(given.space)))
+    assert config["valid_metric"] == "Recall@10" and config["epochs"] == 7  # which the scheduler counts

@@ -47,6 +47,12 @@ def test_a_seed_gives_the_same_settings_and_more_trials_begin_with_fewer(tmp_pat
     assert space.random(5, 7, {}) != space.random(5, 8, {})
 
 
+def test_numbers_are_read_as_recbole_reads_them(tmp_path: Path) -> None:
+    text = "learning_rate: {choice: [1e-3, 5E-4, +1.5e3, 0.001]}\nname: {choice: [1e3x, e-3, minilm, 2020]}\n"
+    rate, name = read_space(written(tmp_path, text)).parameters
+    assert rate.values == (0.001, 0.0005, 1500.0, 0.001) and name.values == ("1e3x", "e-3", "minilm", 2020)
+
+
 def test_nothing_is_drawn_twice() -> None:
     space = Space((Parameter("a", "choice", (1, 2, 3)), Parameter("b", "choice", (1, 2))))
     settings = space.random(50, 0, {})
