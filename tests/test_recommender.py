@@ -138,6 +138,7 @@ def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogC
     assert list(out["user_id"]) == ["a"] * 3 + ["b"] * 3 and list(out["rank"]) == [1, 2, 3] * 2
     alone = model.recommend([Event("i1", time=5), Event("i2", time=7)], k=3)
     assert list(out["item_id"][:3]) == [item.item for item in alone.items]
+    assert next(iter(model.read_table(pd.DataFrame({"item_id": [1.0, 2.0]})).values())).unknown == ["1", "2"]
     model.recommend_batch(pd.DataFrame({"item_id": ["i1", "zz"]}), k=3)
     assert "1 items are unknown to the model and skipped: zz" in caplog.text
     with pytest.raises(ValueError, match="must have a column item_id; its columns are item"):
@@ -152,6 +153,7 @@ def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogC
         (pd.DataFrame([["i1", "i2"]], columns=["item_id", "item_id"]), "it has item_id more than once"),
         (pd.DataFrame({"user_id": ["a", None], "item_id": "i1"}), "has rows without user_id"),
         (pd.DataFrame({"item_id": ["i1", None]}), "has rows without item_id"),
+        (pd.DataFrame({"item_id": [1.0, 2.5]}), r"item_id holds numbers with a fraction \(2\.5\)"),
     ],
 )
 def test_a_table_that_is_none_is_one_sentence(model: Recommender, events: Any, message: str) -> None:
