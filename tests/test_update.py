@@ -325,6 +325,12 @@ def test_a_model_without_texts_and_one_with_behaviours(
     assert len(before[table]) == 3 and len(after[table]) == 4
     assert "item_text.vectors" not in after and bool(after["trained"][1:].all())
 
+    # At one time a user may view an item and buy it: two events, of which one is known.
+    known = old.splitlines()[1:7]
+    twice = "".join(f"{line[:-1]}{kind}\n" for line in known for kind in "ab")
+    again = update_checkpoint(run.checkpoint, write("c.inter", f"{lines[0]}\tbehavior:token\n{twice}"))
+    assert (again.merged.events, again.merged.repeated) == (6, 6) and again.new_targets == 6
+
 
 def test_what_is_wrong_is_said(
     parent: Path,

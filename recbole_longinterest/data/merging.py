@@ -107,12 +107,15 @@ def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) ->
     user, item, time = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     read = (config["load_col"] or {}).get("inter") or list(header)
     _check_columns(new, header, given, [name for name in header if name in read], config["RATING_FIELD"])
-    before = _events(old, header, (user, item, time), separator, encoding)
-    after = _events(new, given, (user, item, time), separator, encoding)
-    if after.isna().any().any():
+    columns = [user, item, time]
+    if config["BEHAVIOR_FIELD"] in header and config["BEHAVIOR_FIELD"] in read:
+        columns.append(config["BEHAVIOR_FIELD"])
+    before = _events(old, header, columns, separator, encoding)
+    after = _events(new, given, columns, separator, encoding)
+    if after[columns[:3]].isna().any().any():
         raise MergeError(f"{new} has events without {user}, {item} or {time}. Fill or remove them.")
-    keys = _keys(after, user, item, time)
-    taken = ~np.isin(keys, _keys(before, user, item, time))
+    keys = _keys(after, *columns)
+    taken = ~np.isin(keys, _keys(before, *columns))
     first = np.zeros(len(keys), dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     taken &= first
@@ -161,12 +164,13 @@ def _events(path: Path, header: dict[str, str], names: Sequence[str], separator:
         raise MergeError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def _keys(events: Any, user: str, item: str, time: str) -> Keys:  # noqa: ANN401
-    def of(column: Any) -> Keys:  # noqa: ANN401 - a token once, whatever the number of events
-        codes, tokens = pd.factorize(column.astype(object))
+def _keys(events: Any, user: str, item: str, time: str, behavior: str | None = None) -> Keys:  # noqa: ANN401
+    def of(name: str) -> Keys:  # a token once, whatever the number of events
+        codes, tokens = pd.factorize(events[name].astype(object).fillna(""))
         return token_keys(tokens)[codes] if len(tokens) else np.zeros(0, dtype=np.uint64)
 
-    return event_keys(of(events[user]), of(events[item]), events[time].to_numpy(dtype=np.float64))
+    times = events[time].to_numpy(dtype=np.float64)
+    return event_keys(of(user), of(item), times, None if behavior is None else of(behavior))
 
 
 # --- items -----------------------------------------------------------------------------------------------------------

@@ -14,21 +14,26 @@ from recbole_longinterest.data.dataset import LongInterestDataset
 
 Keys = NDArray[np.uint64]
 LEAST = 2048  # old targets beside a few new ones, lest a step see these alone
-FACTORS = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+FACTORS = tuple(
+    np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
+)
 
 
-def event_keys(users: Keys, items: Keys, times: NDArray[np.floating]) -> Keys:
-    """A number for every event by which it is known in any file: from user, item and time.
+def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors: Keys | None = None) -> Keys:
+    """A number for every event by which it is known in any file: from user, item, time and behaviour.
 
     Args:
         users: :func:`token_keys` of each event's user, [n].
         items: likewise of its item, [n].
         times: in full precision, [n].
+        behaviors: :func:`token_keys` of each event's behaviour, [n]; None where there are none.
 
     Returns:
-        uint64 [n]; two events of another user, item or time share one by chance in 2^64.
+        uint64 [n]; two events that differ in any of these share one by chance in 2^64.
     """
     mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # -0.0 is 0.0
+    if behaviors is not None:
+        mixed += behaviors * FACTORS[3]
     return pd.util.hash_array(mixed)
 
 
@@ -49,12 +54,13 @@ class KeyedDataset(LongInterestDataset):
     def data_augmentation(self) -> None:
         """Make the log; see :meth:`FlatSequentialDataset.data_augmentation`."""
         super().data_augmentation()
-        users = token_keys(self.field2id_token[self.uid_field])
-        items = token_keys(self.field2id_token[self.iid_field])
-        log = self.inter_feat.interaction.log
-        self.log_keys = event_keys(
-            users[log[self.uid_field].long()], items[log[self.iid_field].long()], self._exact_time
+        log, behavior = self.inter_feat.interaction.log, self.config["BEHAVIOR_FIELD"]
+        users, items, *behaviors = (
+            token_keys(self.field2id_token[field])[log[field].long()]
+            for field in (self.uid_field, self.iid_field, behavior)
+            if field in log
         )
+        self.log_keys = event_keys(users, items, self._exact_time, *behaviors)
 
     def trained_keys(self) -> Keys:
         """Keys of the events that are targets of this part."""
