@@ -11,6 +11,7 @@ import torch
 from recbole_longinterest import cli, quick_start, update
 from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data import item_texts
+from recbole_longinterest.data.replay import KeyedDataset
 from recbole_longinterest.export import export_checkpoint
 from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.text.folder import EncoderError
@@ -269,6 +270,29 @@ def test_events_that_were_trained_on_count_once(
     assert merged == [*old, *fresh]
     with pytest.raises(ValueError, match=r"holds no new event: all 10 are in .* already and would count twice"):
         update_checkpoint(parent, write("o.inter", "\n".join([HEADER.strip(), *old[1:11]])))
+
+
+def test_what_training_has_shown_is_not_held_out_after_an_update(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", "mode": "full"}
+    run = quick_start.run(small_config(epochs=1, eval_args=split))
+    assert run.checkpoint is not None
+    made: list[tuple[Any, ...]] = []
+
+    class Kept(update.ReplayDataset):
+        def build(self) -> list[Any]:
+            parts = super().build()
+            made.append(
+                (self.known, *(part.trained_keys() for part in parts[1:]), len(KeyedDataset(self.config).build()[1]))
+            )
+            return parts
+
+    monkeypatch.setattr(update, "ReplayDataset", Kept)
+    earlier = write("early.inter", new_events(range(1, 20), range(15, 25), each=12, at=1000))
+    update_checkpoint(run.checkpoint, earlier, settings={"eval_step": 1, "epochs": 1})
+    known, valid, test, all_valid = made[0]
+    assert 0 < len(valid) < all_valid and not set(known.tolist()) & {*valid.tolist(), *test.tolist()}
 
 
 def test_without_the_text_encoder(

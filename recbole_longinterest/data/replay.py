@@ -87,7 +87,7 @@ class ReplayDataset(KeyedDataset):
     training_count: Any = None
 
     def build(self) -> list[Any]:
-        """Split as ever; then leave the training rows out that are neither new nor drawn."""
+        """Split as ever; then leave out training rows that are neither new nor drawn, and held-out rows seen before."""
         train, *held_out = super().build()
         new = ~np.isin(train.trained_keys(), self.known)
         history, position = train.inter_feat.history_start().numpy(), train.inter_feat.position.numpy()
@@ -102,6 +102,15 @@ class ReplayDataset(KeyedDataset):
                 "and replay is 0. Give --replay 1."
             )
         train.inter_feat = train.inter_feat[kept]
+        for part in held_out:  # in a split by ratios earlier new events push old targets there
+            shown = np.isin(part.trained_keys(), self.known)
+            if shown.any():
+                part.inter_feat = part.inter_feat[np.flatnonzero(~shown)]
+        if self.config["eval_step"] and not all(len(part) for part in held_out):
+            raise ValueError(
+                "There is nothing to choose an epoch by: the training has seen all that is held out of the merged "
+                "data. Leave eval_step out."
+            )
         return [train, *held_out]
 
 
