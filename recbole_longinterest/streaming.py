@@ -197,7 +197,8 @@ def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> lis
         parsed, ids, times = zip(*(found for found in accepted if found is not None), strict=True)
         carried = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
         interest, encoder = recommender.step(np.array(ids), _values(chosen, parsed, times), carried)
-        apart = (part.split(1) for part in (interest, *encoder))
+        # Copies: a view would keep the state of the whole batch for as long as one of its users has no other event.
+        apart = ([row.clone() for row in part.split(1)] for part in (interest, *encoder))
         for state, item, time, vector, recurrent, sums in zip(chosen, ids, times, *apart, strict=True):
             state.follow(item, time, vector, EncoderState(recurrent, sums))
     return [found is not None for found in accepted]

@@ -236,3 +236,11 @@ def test_histories_of_unlike_lengths_are_encoded_in_groups(monkeypatch: pytest.M
     monkeypatch.setattr(scorer, "POSITIONS", 100)
     torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
     assert max(held) <= 100
+
+
+def test_a_state_of_a_batch_does_not_keep_the_others() -> None:
+    model = random_model()
+    states = [model.start() for _ in range(50)]
+    update_states(states, ["i1"] * 50)
+    for part in (states[0].interest, *states[0].encoder):
+        assert part.untyped_storage().nbytes() == part.numel() * part.element_size()
