@@ -235,8 +235,8 @@ def _read(file: Path, config: Config, kind: type[Dataset], *more: str) -> dict[s
         raise CheckpointError("it has another format")
     if content.get("class") != kind.__name__ or content.get("arguments") != arguments(config, *more):
         raise StaleCache
-    kept = content.get("files") or {}
-    if not all(_is_unchanged(path, kept.get(path.name)) for path in _files(config)):
+    kept, files = content.get("files") or {}, _files(config)
+    if files and (len(files) < len(kept) or not all(_is_unchanged(path, kept.get(path.name)) for path in files)):
         raise StaleCache
     return content
 

@@ -19,8 +19,8 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
         reader: of the model.
 
     Raises:
-        ValueError: for what is no table, or has no item column, a column twice, rows without a user or an item, or
-            items that are fractions; and as :meth:`EventReader.read`.
+        ValueError: for what is no table, or has no item column, a column twice, or rows without a user or an item;
+            and as :meth:`EventReader.read`.
     """
     if not hasattr(events, "columns"):
         raise ValueError(
@@ -39,8 +39,7 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
     missing = [fields[kind] for kind in ("user", "item") if fields[kind] in names and events[fields[kind]].isna().any()]
     if missing:
         raise ValueError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
-    columns = {kind: _values(events[fields[kind]]) for kind in SIDES if fields[kind] in names}
-    columns["item"] = _tokens(events[fields["item"]])
+    columns = {kind: _values(events[fields[kind]]) for kind in ("item", *SIDES) if fields[kind] in names}
     groups = {"": slice(None)}
     if fields["user"] in names:
         groups = events.groupby(fields["user"], sort=False, observed=True).indices
@@ -50,23 +49,6 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
         )
         for user, rows in groups.items()
     }
-
-
-def _tokens(column: Any) -> Any:  # noqa: ANN401
-    """Item tokens; whole numbers that pandas has made floats, as it does beside a missing one, are whole numbers again.
-
-    Raises:
-        ValueError: for a number with a fraction.
-    """
-    values = _values(column)
-    if values.dtype.kind != "f":
-        return values
-    if not (whole := values == np.floor(values)).all():
-        raise ValueError(
-            f"The column {column.name} holds numbers with a fraction ({values[~whole][0]}), and an item is a text or a "
-            "whole number. Read the column as text."
-        )
-    return values.astype(np.int64)
 
 
 def _values(column: Any) -> Any:  # noqa: ANN401

@@ -44,10 +44,9 @@ def courses(recommender: "Recommender", history: History, found: Recommendation)
         names, values = [taste.names[i] for i in chosen], taste.values[:, chosen]
     else:
         ids = [recommender.item_id(item.item) for item in found.items[:SERIES]]
-        names, values = (
-            [item.title or item.item for item in found.items[:SERIES]],
-            recommender.scores_of(interest)[:, ids],
-        )
+        names = [item.title or item.item for item in found.items[:SERIES]]
+        compared, items = recommender.network.comparable(interest, recommender.items[ids])
+        values = compared @ items.T
     rises = values.diff(dim=0, prepend=torch.zeros_like(values[:1]))
     out = []
     for column, name in enumerate(names):

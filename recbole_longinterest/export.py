@@ -14,7 +14,7 @@ from recbole_longinterest import __version__
 from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.log_file import read_header
-from recbole_longinterest.exported import ExportError, Items, Served, write_folder
+from recbole_longinterest.exported import ExportError, Items, Served, check_place, write_folder
 from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.text.reader import read_item_text
@@ -71,6 +71,8 @@ def export_checkpoint(
         )
     if data_path is not None:
         config["data_path"] = str(Path(data_path) / config["dataset"])
+    folder = Path(folder).absolute()
+    check_place(folder)
     config["state"] = "ERROR"  # of the data set's log; the command says what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
@@ -102,7 +104,7 @@ def export_checkpoint(
         },
         "int8" if int8 else "fp32",
     )
-    write_folder(served, Path(folder), partial(write_onnx, served.network(), int8=int8) if onnx else None)
+    write_folder(served, folder, partial(write_onnx, served.network(), int8=int8) if onnx else None)
     return served
 
 

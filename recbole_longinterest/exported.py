@@ -122,13 +122,8 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | Non
     Raises:
         ExportError: if there is something else, in the folder too, or the disk is full or refuses.
     """
-    if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
-    if foreign := _foreign(folder):
-        raise ExportError(
-            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which is none of its "
-            "files. Move that away, or give another --output."
-        )
+    folder = folder.absolute()  # "." has no name to put a draft beside
+    check_place(folder)
     mark = secrets.token_hex(6)
     draft = folder.with_name(f".{folder.name}.{mark}.tmp")
     try:
@@ -151,6 +146,21 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | Non
         raise ExportError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_place(folder: Path) -> None:
+    """Refuse what :func:`write_folder` would not replace.
+
+    Raises:
+        ExportError: for anything but an exported model or an empty folder, and for a model with other files in it.
+    """
+    if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
+    if foreign := _foreign(folder):
+        raise ExportError(
+            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which is none of its "
+            "files. Move that away, or give another --output."
+        )
 
 
 SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision", "fingerprint")

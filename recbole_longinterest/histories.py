@@ -1,16 +1,14 @@
 """Histories as people have them (raw tokens, ratings, behaviours, times) to what the network reads."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-NO_EVENT_BEFORE = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class History:
         behavior: ids, 0 for none, int64 [L].
         time: NaN for none, float64 [L].
         unknown: tokens of items that the model does not know and that were left out.
+        before: time of the event before the first one, where a window begins there; NaN for none.
     """
 
     item_seq: NDArray[np.int64]
@@ -47,15 +46,16 @@ class History:
     behavior: NDArray[np.int64]
     time: NDArray[np.float64]
     unknown: list[str]
+    before: float = math.nan
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.item_seq)
 
     def gaps(self) -> NDArray[np.float32]:
-        """Time since the event before, -1 for the first one and NaN where a time is missing, [L]."""
+        """Time since the event before, NaN for the first one and where a time is missing, [L]."""
         with np.errstate(over="ignore"):  # a gap beyond float32 is the longest there is
-            return np.diff(self.time, prepend=np.nan if len(self) else []).astype(np.float32)
+            return np.diff(self.time, prepend=self.before if len(self) else []).astype(np.float32)
 
     def keep(self, positions: NDArray[Any] | slice) -> "History":
         """The history with these of its events alone."""
@@ -65,7 +65,14 @@ class History:
             self.behavior[positions],
             self.time[positions],
             self.unknown,
+            self.before,
         )
+
+    def last(self, number: int) -> "History":
+        """The last events, which know when the one before them was."""
+        if len(self) <= number:
+            return self
+        return replace(self.keep(slice(-number, None)), before=float(self.time[-number - 1]))
 
     def values(self) -> dict[str, Tensor]:
         """What :meth:`InterestNetwork.levels_of` reads, [L] each."""
@@ -94,6 +101,7 @@ class EventReader:
         self.behavior_id = {token: i for i, token in enumerate(behaviors) if i}
         self.rating_range = rating_range
         self.behavior_map = behavior_map or {}
+        self._behavior_names = self.behavior_id.keys() | self.behavior_map.keys()
 
     def read(self, events: Iterable[Any]) -> History:
         """Read a history.
@@ -123,7 +131,7 @@ class EventReader:
     ) -> History:
         """Read a history given column by column; see :meth:`read`."""
         number = len(items)
-        tokens = [str(item) for item in items]
+        tokens = [token_of(item, self.item_id) for item in items]
         ids = np.fromiter((self.item_id.get(token, 0) for token in tokens), np.int64, number)
         times = _numbers(time, "time", number)
         order = np.arange(number)
@@ -165,10 +173,24 @@ class EventReader:
         """
         if raw is None or raw == "" or raw != raw or not self.behavior_id:
             return 0
-        known = self.behavior_id.get(self.behavior_map.get(str(raw), str(raw)))
+        token = token_of(raw, self._behavior_names)
+        known = self.behavior_id.get(self.behavior_map.get(token, token))
         if known is None:
             raise ValueError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
         return known
+
+
+def token_of(value: Any, known: Collection[str]) -> str:  # noqa: ANN401
+    """A token; of a whole number that was made a float, as pandas does beside a missing one, the whole number's.
+
+    Args:
+        value: an item or a behaviour as it is given.
+        known: tokens, for a catalogue that does hold "50.0".
+    """
+    token = str(value)
+    if isinstance(value, (float, np.floating)) and token not in known and float(value).is_integer():
+        return str(int(value)) if abs(value) < 2**53 else token  # beyond, it may have been another number
+    return token
 
 
 def as_events(history: Any) -> list[Any]:  # noqa: ANN401

@@ -76,11 +76,16 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     place.update({token: number for number, token in enumerate(new, start=len(old))})
     ids = torch.tensor([place[token] for token in tokens], dtype=torch.int64)
     before = served.weights[VECTORS]
-    changed = [
-        token
-        for token, number, vector in zip(tokens, ids.tolist(), whitened, strict=True)
-        if number < len(old) and not torch.allclose(before[number], vector, atol=1e-4)
-    ]
+    changed = []
+    for place_given, number in enumerate(ids.tolist()):
+        if number >= len(old):
+            continue
+        kept = before[number]  # by an int8 export to half a step
+        half = 0.51 * float(kept.abs().max()) / 127 if served.precision == "int8" else 0.0
+        if torch.allclose(kept, whitened[place_given], atol=1e-4 + half):
+            whitened[place_given] = kept
+        else:
+            changed.append(tokens[place_given])
     weights = grow_state(served.weights, old_ids(old, all_tokens), TextRows(ids, whitened))
     items = Items(all_tokens, [*served.items.titles, *[""] * len(new)], [*served.items.categories, *([] for _ in new)])
     for row, number in zip(rows, ids.tolist(), strict=True):
@@ -90,21 +95,26 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     return Added(replace(served, weights=weights, items=items, fingerprint="", folder=None), new, changed)
 
 
-def read_items(path: str | Path, item_field: str) -> Any:  # noqa: ANN401 - a pandas DataFrame
+def read_items(path: str | Path, served: Served) -> Any:  # noqa: ANN401 - a pandas DataFrame
     """A table of items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
+
+    Args:
+        path: the file; an ``.item`` with the separator and in the encoding of the training's.
+        served: the model.
 
     Raises:
         ValueError: for a file that is absent, of another kind, broken, or without the column of items.
     """
     import pandas as pd
 
-    path = Path(path)
+    path, item_field, text = Path(path), served.fields["item"], served.about.get("text", {})
     if path.suffix not in (".csv", ".item"):
         raise ValueError(f"A file of items must end in .csv or .item; got {path}.")
     if not path.is_file():
         raise ValueError(f"There is no file of items {path}.")
     if path.suffix == ".item":  # as it stands: titles may hold quotes
-        lines = [cells for _, cells in item_rows(path, "\t", "utf-8")]
+        form = text.get("field_separator") or "\t", text.get("encoding") or "utf-8"
+        lines = [cells for _, cells in item_rows(path, *form)]
         names = [cell.partition(":")[0] for cell in lines[0]] if lines else []
         wrong = next((number for number, cells in enumerate(lines, 1) if len(cells) != len(names)), None)
         if wrong is not None:

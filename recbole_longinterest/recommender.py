@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from recbole_longinterest.new_items import Added
     from recbole_longinterest.streaming import InterestState
 
-SCORES = 2**24  # scores held at once, 64 MB
-
 
 class Recommender(Scorer):
     """A served model.
@@ -208,7 +206,7 @@ class Recommender(Scorer):
             for history in histories
         ]
         rows = [row for row, history in enumerate(histories) if len(history)]
-        step = max(1, SCORES // (self.n_items + 1))
+        step = self.scored_at_once
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
             interest = self.interest([histories[row] for row in part])

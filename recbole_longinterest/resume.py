@@ -125,7 +125,6 @@ class _Session:
                 if "run" not in state:
                     raise CheckpointError(f"{self.last} holds no state to go on from.")
                 _check_same_settings(self.last, state["config"], trainer.config)
-                vocabulary.check_vocabulary(state, self.loaders[0]._dataset, self.last)
                 trainer.resume_checkpoint(self.last)
             else:
                 trainer.logger.info(f"There is no {self.last} to go on from: training starts at the first epoch.")
@@ -135,6 +134,7 @@ class _Session:
 
     def _restore(self, state: dict[str, Any]) -> None:
         trainer = self.trainer
+        vocabulary.check_vocabulary(state, self.loaders[0]._dataset, self.last)
         if state["rows"] != self.rows:
             raise CheckpointError(
                 f"{self.last} was trained on {state['rows']} rows and {trainer.config['dataset']} now gives "

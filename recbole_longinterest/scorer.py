@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.exported import Served
-from recbole_longinterest.histories import EventReader, History
+from recbole_longinterest.histories import EventReader, History, token_of
 from recbole_longinterest.model.layers import EncoderState
 from recbole_longinterest.recommendation import NONE_KNOWN
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
 BLOCK = 64  # items whose highest score is looked at first
+SCORES = 2**24  # scores held at once, 64 MB
 LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
 
 
@@ -66,9 +67,14 @@ class Scorer:
         """Items that can be recommended."""
         return len(self.served.items.tokens) - 1
 
+    @property
+    def scored_at_once(self) -> int:
+        """Users whose scores of all items are held at once."""
+        return max(1, SCORES // (self.n_items + 1))
+
     def item_id(self, token: Any) -> int:  # noqa: ANN401
         """Internal id of an item, 0 if the model does not know it."""
-        return self.reader.item_id.get(str(token), 0)
+        return self.reader.item_id.get(token_of(token, self.reader.item_id), 0)
 
     @torch.no_grad()
     def interest(self, histories: Sequence[History]) -> Tensor:
@@ -91,7 +97,7 @@ class Scorer:
     def windowed(self, history: History) -> History:
         """The events that the model reads, all unless it was trained with a window; what was before is forgotten."""
         limit = self.served.history_limit
-        return history if limit is None else history.keep(slice(-limit, None))
+        return history if limit is None else history.last(limit)
 
     def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
         """Item ids and level ids of the events that the model reads, [L] each."""

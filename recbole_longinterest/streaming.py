@@ -272,16 +272,18 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
     if not rows:
         return out
     recommender = states[0].recommender
-    interest = torch.cat([states[row].interest for row in rows]) if len(rows) > 1 else states[rows[0]].interest
-    if exclude_seen:
-        found = recommender.best(interest, k + SPARE, ())
-    else:
-        found = recommender.best(interest, k, [states[row].seen for row in rows], exclude_seen=False)
-    for row, items in zip(rows, found, strict=True):
-        state = states[row]
+    step = recommender.scored_at_once
+    for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
+        interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
         if exclude_seen:
-            items = [pair for pair in items if pair[0] not in state.seen]
-            if len(items) < k:  # more than SPARE of the best are seen ones
-                (items,) = recommender.best(state.interest, k, [state.seen])
-        out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)
+            found = recommender.best(interest, k + SPARE, ())
+        else:
+            found = recommender.best(interest, k, [states[row].seen for row in part], exclude_seen=False)
+        for row, items in zip(part, found, strict=True):
+            state = states[row]
+            if exclude_seen:
+                items = [pair for pair in items if pair[0] not in state.seen]
+                if len(items) < k:  # more than SPARE of the best are seen ones
+                    (items,) = recommender.best(state.interest, k, [state.seen])
+            out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)
     return out

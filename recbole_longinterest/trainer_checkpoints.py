@@ -40,7 +40,8 @@ def safe_checkpoints() -> None:
     def resume_checkpoint(self: Trainer, resume_file: str | os.PathLike[str]) -> None:
         self.saved_model_file = str(resume_file).removesuffix(LAST)
         state = load_checkpoint(resume_file, self.device)
-        self.run_state = state.get("run")  # the rest, which Trainer.fit puts back; only the last epoch's file has it
+        # The rest, which Trainer.fit puts back; only the last epoch's file has it.
+        self.run_state = state.get("run") and {**state["run"], vocabulary.STATE: state.get(vocabulary.STATE)}
         self.start_epoch = state["epoch"] + 1
         self.cur_step = state["cur_step"]
         self.best_valid_score = state["best_valid_score"]

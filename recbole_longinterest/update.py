@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpo
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.merging import Merged, MergeError, merge
-from recbole_longinterest.data.replay import ReplayDataset
+from recbole_longinterest.data.replay import Keys, ReplayDataset
 from recbole_longinterest.growing import (
     BEHAVIORS,
     ID,
@@ -37,12 +38,12 @@ from recbole_longinterest.growing import (
     part_of_the_way,
     train_only,
 )
-from recbole_longinterest.plain_files import file_hash, write_text
+from recbole_longinterest.plain_files import file_hash, whole, write_text
 from recbole_longinterest.run_files import alone
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
-from recbole_longinterest.update_parent import Parent, UpdateError, texts_of, tokens_of
+from recbole_longinterest.update_parent import SHOWN, Parent, UpdateError, texts_of, tokens_of
 
 # What decides the result, and what an update does unless told otherwise; None is as the training had it. New events are
 # few: in batches of a training's size they would be too few steps (README has what was measured).
@@ -131,7 +132,7 @@ def update_checkpoint(
     output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{_key(record)}.pth")).absolute()
     if output == checkpoint.absolute():
         raise UpdateError(f"An update does not write over its parent {checkpoint}. Give another --output.")
-    with alone(output):
+    with alone(output, "updating to", "give another --output"):
         if output.is_file():
             return _found(output, record, time.monotonic() - started)
         return _Update(parent, record, inter, item, output, free).run(started)
@@ -232,7 +233,8 @@ class _Update:
             "new_targets": data.new_targets,
             "old_targets": data.old_targets,
         }
-        self._finish(Path(trained.trainer.saved_model_file), data.full_rows, {**counts, "merged": merged.to_dict()})
+        file = Path(trained.trainer.saved_model_file)
+        self._finish(file, data.full_rows, data.shown, {**counts, "merged": merged.to_dict()})
         total = time.monotonic() - started
         return Updated(self.output, merged, trained=self.trained, seconds=seconds, total_seconds=total, **counts)
 
@@ -347,7 +349,7 @@ class _Update:
             )
         return TextRows(torch.tensor(rows), torch.from_numpy(Whitening(mean, projection).transform(vectors)))
 
-    def _finish(self, trained: Path, rows: int, done: dict[str, Any]) -> None:
+    def _finish(self, trained: Path, rows: int, shown: Keys, done: dict[str, Any]) -> None:
         """Write the new checkpoint and what a training goes on from; then remove what the update worked with."""
         config = self._config(self.parent.config)
         entry = {**self.record, **done, "made_by": f"recbole-longinterest {__version__}"}
@@ -360,6 +362,8 @@ class _Update:
         for group in last["optimizer"]["param_groups"]:  # from here on as the parent's training
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
         last["run"].update(rows=rows, stopped=False, best_file=self.output.name)
+        with whole(self.folder / SHOWN) as draft, draft.open("wb") as file:
+            np.save(file, shown, allow_pickle=False)
         save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
         save_checkpoint({**best, "config": config}, self.output)
         shutil.rmtree(self.work, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from recbole_longinterest.exported import read_folder, write_folder
+from recbole_longinterest.exported import check_place, read_folder, write_folder
 
 
 def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -122,8 +122,9 @@ def _extend(args: argparse.Namespace, settings: list[str]) -> str:
     if settings:
         raise ValueError(f"recbole-li add-items has no argument {settings[0]}; see recbole-li add-items -h.")
     served = read_folder(args.folder)
-    added = with_items(served, read_items(args.items, served.fields["item"]), boost=args.boost)
-    output = Path(args.output or args.folder)
+    output = Path(args.output or args.folder).absolute()
+    check_place(output)
+    added = with_items(served, read_items(args.items, served), boost=args.boost)
     more = None
     if (Path(args.folder) / "step.onnx").is_file():
         from recbole_longinterest.onnx_step import write_onnx

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.data.merging import hashes
@@ -10,6 +12,8 @@ from recbole_longinterest.data.replay import KeyedDataset
 from recbole_longinterest.growing import VECTORS
 from recbole_longinterest.resume import PLACE
 from recbole_longinterest.vocabulary import check_vocabulary
+
+SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets, in it or before
 
 
 class UpdateError(ValueError):
@@ -44,6 +48,9 @@ class Parent:
         self.tokens = tokens_of(self.data, self.data.iid_field)
         check_vocabulary(state, self.data, path, (self.data.iid_field, config["BEHAVIOR_FIELD"]))
         self.trained_keys = self.data.build()[0].trained_keys()
+        before = folder.parent / SHOWN
+        if lineage and before.is_file():  # a split by ratios may hold out by now what an earlier training has shown
+            self.trained_keys = np.union1d(self.trained_keys, np.load(before, allow_pickle=False))
 
     def texts(self) -> dict[str, str]:
         """Text of each item that has one, by token."""

@@ -108,6 +108,9 @@ def test_a_data_set_of_other_files_is_made_anew(config: Callable[..., Config], s
     content = file.read_text().splitlines()
     file.write_text("\n".join(content[:-1]) + "\n")
     assert len(recbole.data.create_dataset(made).inter_feat) == len(content) - 2 and len(scratch) == 2
+    file.with_suffix(".item").unlink()
+    recbole.data.create_dataset(made)
+    assert len(scratch) == 3
 
 
 def test_the_bundled_ml_100k_is_reused(scratch: list[str]) -> None:

@@ -66,6 +66,13 @@ def test_what_somebody_put_into_an_export_is_not_lost(tmp_path: Path) -> None:
     assert (tmp_path / "m" / "notes.txt").read_text() == "mine"
 
 
+def test_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(random_served(), tmp_path / "m")
+    monkeypatch.chdir(tmp_path / "m")
+    write_folder(random_served(seed=1), Path())
+    assert read_folder(tmp_path / "m").fingerprint == random_served(seed=1).fingerprint
+
+
 def test_a_failed_write_leaves_the_old_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(random_served(), tmp_path / "m")
 

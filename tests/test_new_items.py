@@ -13,6 +13,7 @@ import torch
 
 from recbole_longinterest import cli, quick_start
 from recbole_longinterest.export import export_checkpoint
+from recbole_longinterest.exported import read_folder, write_folder
 from recbole_longinterest.histories import Event
 from recbole_longinterest.new_items import read_items, with_items
 from recbole_longinterest.recommender import Recommender
@@ -111,6 +112,27 @@ def test_a_known_item_gets_the_text_that_is_given_now(folder: Path) -> None:
     assert model.served.items.titles[model.item_id("i4")] == "Quite another"
 
 
+def test_an_int8_export_knows_the_texts_that_did_not_change(folder: Path, tmp_path: Path) -> None:
+    write_folder(replace(read_folder(folder), precision="int8"), tmp_path / "small")
+    model = Recommender.load(tmp_path / "small")
+    before = model.items.clone()
+    same = [(f"i{number}", f"Title number {number}", f"Kind {number % 4}") for number in range(20)]
+    known = [item for item in same if item[0] in model.served.items.tokens]
+    frame = pd.DataFrame(known, columns=["item_id", "title", "class"])
+    items = (folder.parent / "data" / "tiny" / "tiny.item").read_text()
+    assert all(f"{token}\t{title}\t{kind}" in items for token, title, kind in known)
+    assert model.add_items(frame).changed == [] and torch.equal(model.items, before)
+    frame.loc[0, "title"] = "Something else"
+    assert model.add_items(frame).changed == [frame["item_id"][0]]
+
+
+def test_a_file_of_items_is_read_as_the_trainings_was(folder: Path, tmp_path: Path) -> None:
+    served = read_folder(folder)
+    served.about["text"] |= {"field_separator": ";", "encoding": "latin-1"}
+    (tmp_path / "more.item").write_text("item_id:token;title:token_seq\nn1;Café\n", encoding="latin-1")
+    assert read_items(tmp_path / "more.item", served).to_dict("records") == [{"item_id": "n1", "title": "Café"}]
+
+
 def test_ready_vectors_and_lists(folder: Path, fake_encoder: FakeEncoder) -> None:
     by_text, by_vector = Recommender.load(folder), Recommender.load(folder)
     frame = pd.DataFrame({"item_id": ["n"], "title": ["A"], "class": [["Kind", "3"]]})
@@ -135,7 +157,7 @@ def test_what_cannot_be_added_is_said(folder: Path) -> None:
         model.add_items(new_frame(item_id=["n1", None]))
     (folder / "shifted.csv").write_text("item_id,title,class\n5001,Heat,Crime,\n")
     with pytest.raises(ValueError, match="rows with more values than its header names"):
-        read_items(folder / "shifted.csv", "item_id")
+        read_items(folder / "shifted.csv", model.served)
     with pytest.raises(ValueError, match="holds no item"):
         model.add_items(new_frame()[:0])
     with pytest.raises(ValueError, match=r"boost must be above 0 .*; got -1"):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from recbole_longinterest import scorer
 from recbole_longinterest.histories import Event
 from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.recommender import Recommender
@@ -236,6 +237,19 @@ def test_histories_of_unlike_lengths_are_encoded_in_groups(monkeypatch: pytest.M
     monkeypatch.setattr(scorer, "POSITIONS", 100)
     torch.testing.assert_close(model.interest(histories), whole, rtol=0, atol=1e-5)
     assert max(held) <= 100
+
+
+def test_many_states_are_scored_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model()
+    states = [model.start() for _ in range(7)]
+    update_states(states, [f"i{number}" for number in range(7)])
+    found = [recommend_states(states, 5, exclude_seen) for exclude_seen in (True, False)]
+    monkeypatch.setattr(scorer, "SCORES", 3 * (N_ITEMS + 1))
+    assert model.scored_at_once == 3
+    for exclude_seen, whole in zip((True, False), found, strict=True):
+        parts = recommend_states(states, 5, exclude_seen)
+        for one, other in zip(parts, whole, strict=True):
+            assert [item.item for item in one.items] == [item.item for item in other.items]
 
 
 def test_a_state_of_a_batch_does_not_keep_the_others() -> None:

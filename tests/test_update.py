@@ -290,9 +290,15 @@ def test_what_training_has_shown_is_not_held_out_after_an_update(
 
     monkeypatch.setattr(update, "ReplayDataset", Kept)
     earlier = write("early.inter", new_events(range(1, 20), range(15, 25), each=12, at=1000))
-    update_checkpoint(run.checkpoint, earlier, settings={"eval_step": 1, "epochs": 1})
+    done = update_checkpoint(run.checkpoint, earlier, settings={"eval_step": 1, "epochs": 1})
     known, valid, test, all_valid = made[0]
     assert 0 < len(valid) < all_valid and not set(known.tolist()) & {*valid.tolist(), *test.tolist()}
+
+    # Nor after the next one, though the split has moved and the parent of the parent has shown it.
+    more = write("more.inter", new_events(range(1, 20), range(10, 20), each=3, at=900))
+    update_checkpoint(done.checkpoint, more, settings={"eval_step": 1, "epochs": 1})
+    again = made[1][0]
+    assert set(known.tolist()) < set(again.tolist()) and not set(known.tolist()) & set(made[1][1].tolist())
 
 
 def test_without_the_text_encoder(
@@ -354,6 +360,29 @@ def test_a_model_without_texts_and_one_with_behaviours(
     twice = "".join(f"{line[:-1]}{kind}\n" for line in known for kind in "ab")
     again = update_checkpoint(run.checkpoint, write("c.inter", f"{lines[0]}\tbehavior:token\n{twice}"))
     assert (again.merged.events, again.merged.repeated) == (6, 6) and again.new_targets == 6
+
+
+def test_behaviours_are_compared_by_the_names_of_the_training(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path]
+) -> None:
+    lines = synthetic_inter().splitlines()
+    old = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\tdetail" for line in lines[1:])])
+    run = quick_start.run(small_config(inter=old + "\n", epochs=1, behavior_map={"detail": "view"}))
+    assert run.checkpoint is not None
+    new = old.replace("detail", "view") + "\n" + new_events(range(3), range(10)).splitlines()[1] + "\tview\n"
+    done = update_checkpoint(run.checkpoint, write("v.inter", new))
+    assert (done.merged.events, done.merged.repeated) == (1, len(lines) - 1)
+
+
+def test_a_column_of_behaviours_that_are_no_tokens_tells_no_events_apart(
+    small_config: Callable[..., Any], inter: Path, write: Callable[[str, str], Path]
+) -> None:
+    lines = synthetic_inter().splitlines()
+    old = "\n".join([f"{lines[0]}\tbehavior:float", *(f"{line}\t1" for line in lines[1:])]) + "\n"
+    run = quick_start.run(small_config(inter=old, epochs=1, behavior_features="off"))
+    new = inter.read_text().splitlines()
+    more = "\n".join([f"{new[0]}\tbehavior:float", *(f"{line}\t2" for line in new[1:])]) + "\n"
+    assert update_checkpoint(run.checkpoint or "", write("f.inter", more)).merged.events == len(new) - 1
 
 
 def test_what_is_wrong_is_said(

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recbole.data import create_dataset, data_preparation
+from recbole.trainer import Trainer
+from recbole.utils import get_model
 
 from recbole_longinterest import quick_start
 from recbole_longinterest.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
@@ -64,4 +67,16 @@ def test_a_number_that_changed_is_said_and_earlier_files_pass(run: quick_start.R
     check_vocabulary(state, dataset, "a.pth", ["user_id"])
     del state[STATE]
     save_checkpoint(state, "earlier.pth")
-    check_vocabulary(load_checkpoint("earlier.pth"), dataset, "earlier.pth")
+    with pytest.raises(CheckpointError, match="values of item_id are 20 and now 18"):  # as its tables say
+        check_vocabulary(load_checkpoint("earlier.pth"), dataset, "earlier.pth")
+    load_data_and_model("earlier.pth")
+
+
+def test_recboles_own_way_to_resume_is_refused_too(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+    longer = small_config(epochs=3)
+    turn(longer)
+    train, valid, _ = data_preparation(longer, create_dataset(longer))
+    trainer = Trainer(longer, get_model("LongInterest")(longer, train._dataset))
+    trainer.resume_checkpoint(f"{run.checkpoint}.last")
+    with pytest.raises(CheckpointError, match=OTHER_ORDER):
+        trainer.fit(train, valid, verbose=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_longinterest.data.behaviors import read_behavior_map, renamed
 from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.replay import Keys, event_keys, token_keys
 from recbole_longinterest.plain_files import file_hash
@@ -108,10 +109,13 @@ def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) ->
     read = (config["load_col"] or {}).get("inter") or list(header)
     _check_columns(new, header, given, [name for name in header if name in read], config["RATING_FIELD"])
     columns = [user, item, time]
-    if config["BEHAVIOR_FIELD"] in header and config["BEHAVIOR_FIELD"] in read:
-        columns.append(config["BEHAVIOR_FIELD"])
+    behavior, names = config["BEHAVIOR_FIELD"], read_behavior_map(config)
+    if behavior in read and header.get(behavior) == "token":
+        columns.append(behavior)
     before = _events(old, header, columns, separator, encoding)
     after = _events(new, given, columns, separator, encoding)
+    for events in (before, after) if behavior in columns else ():
+        events[behavior] = renamed(events[behavior], names)
     if after[columns[:3]].isna().any().any():
         raise MergeError(f"{new} has events without {user}, {item} or {time}. Fill or remove them.")
     keys = _keys(after, *columns)

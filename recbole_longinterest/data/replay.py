@@ -58,7 +58,7 @@ class KeyedDataset(LongInterestDataset):
         users, items, *behaviors = (
             token_keys(self.field2id_token[field])[log[field].long()]
             for field in (self.uid_field, self.iid_field, behavior)
-            if field in log
+            if field in log and field in self.field2id_token
         )
         self.log_keys = event_keys(users, items, self._exact_time, *behaviors)
 
@@ -71,7 +71,8 @@ class ReplayDataset(KeyedDataset):
     """Whose training part has the targets that are new, and a sample of the old ones.
 
     Attributes:
-        known: keys of the events that the training had as targets before; set before :meth:`build`.
+        known: keys of the events that trainings had as targets before; set before :meth:`build`.
+        shown: those, and the ones that this training has, there once it is built.
         replay: old targets for each new one; but see ``LEAST``.
         full_rows: training rows before any was left out, there once it is built.
         new_targets: training rows that are new, likewise.
@@ -80,6 +81,7 @@ class ReplayDataset(KeyedDataset):
     """
 
     known: Keys
+    shown: Keys
     replay: float = 0.0
     full_rows: int = 0
     new_targets: int = 0
@@ -101,15 +103,16 @@ class ReplayDataset(KeyedDataset):
                 "There is nothing to train on: no new event is a training target (they are first ones, or held out) "
                 "and replay is 0. Give --replay 1."
             )
+        self.shown = np.union1d(self.known, train.trained_keys())
         train.inter_feat = train.inter_feat[kept]
         for part in held_out:  # in a split by ratios earlier new events push old targets there
             shown = np.isin(part.trained_keys(), self.known)
             if shown.any():
                 part.inter_feat = part.inter_feat[np.flatnonzero(~shown)]
-        if self.config["eval_step"] and not all(len(part) for part in held_out):
+        if self.config["eval_step"] and not len(held_out[0]):
             raise ValueError(
-                "There is nothing to choose an epoch by: the training has seen all that is held out of the merged "
-                "data. Leave eval_step out."
+                "There is nothing to choose an epoch by: no validation row is left that the training has not seen. "
+                "Leave eval_step out."
             )
         return [train, *held_out]
 
