@@ -76,14 +76,14 @@ def export_checkpoint(
     config["state"] = "ERROR"  # of the data set's log; the command says what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
-    check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, config["BEHAVIOR_FIELD"]))
+    check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, dataset.behavior_tokens_field))
     if dataset.rating_range is not None:
         dataset.build()  # which scales by the training part
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     behaviors: Sequence[Any] = ()
     if "fusion.levels.behavior.weight" in weights:
-        behaviors = dataset.field2id_token[config["BEHAVIOR_FIELD"]]
+        behaviors = dataset.field2id_token[dataset.behavior_tokens_field]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(
         ModelOptions.from_config(config),

@@ -14,6 +14,7 @@ import recbole.data.utils
 import torch
 import yaml
 from recbole.config import Config
+from recbole.evaluator.register import metrics_dict
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest import averaging, resume, run_logs
@@ -28,6 +29,7 @@ UNNAMED_KEYS = {
     *("resume", "quiet", "log_file", "num_threads"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
+WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics that no topk belongs to
 
 
 @dataclass(frozen=True)
@@ -265,8 +267,14 @@ def check_values(config: Config) -> None:
             f"nproc needs a GPU a process; got nproc={config['nproc']} and gpu_id={config['gpu_id']}. Name more GPUs, "
             "as --gpu_id=0,1, or none, as --gpu_id=, to train on the CPU."
         )
-    offered = [f"{metric}@{k}" for metric in config["metrics"] for k in config["topk"]]
-    if "@" in str(config["valid_metric"]) and config["valid_metric"].lower() not in map(str.lower, offered):
+    offered = [
+        name
+        for metric in config["metrics"]
+        for name in ([metric] if metric.lower() in WITHOUT_K else [f"{metric}@{k}" for k in config["topk"]])
+    ]
+    metric = str(config["valid_metric"]).lower()
+    known = "@" in metric or metric in metrics_dict  # else it is one of the user's own
+    if known and metric not in map(str.lower, offered):
         wrong.append(
             f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."
         )

@@ -24,11 +24,9 @@ def read_behavior_map(config: Any) -> Mapping[str, str]:  # noqa: ANN401
     names = config["behavior_map"]
     if names is None:
         return {}
-    if not isinstance(names, dict) or not all(
-        isinstance(name, str) and name for pair in names.items() for name in pair
-    ):
+    if not isinstance(names, dict) or not all(_is_name(name) for pair in names.items() for name in pair):
         raise ValueError(f"behavior_map must map names to names, as {{detail: view, buy: purchase}}; got {names!r}.")
-    return names
+    return {str(name): str(other) for name, other in names.items()}
 
 
 def read_target_behaviors(config: Any) -> list[str]:  # noqa: ANN401
@@ -38,10 +36,15 @@ def read_target_behaviors(config: Any) -> list[str]:  # noqa: ANN401
         ValueError: if it is neither a name nor a list of names.
     """
     target = config["target_behavior"]
-    names = [] if target is None else [target] if isinstance(target, str) else target
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    names = [] if target is None else target if isinstance(target, list) else [target]
+    if not all(map(_is_name, names)):
         raise ValueError(f"target_behavior must be a behaviour, a list of some, or empty; got {target!r}.")
-    return names
+    return list(map(str, names))
+
+
+def _is_name(value: object) -> bool:
+    """A text, or a whole number: codes of behaviours are read so."""
+    return bool(value) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def uses_behaviors(config: Any) -> bool:  # noqa: ANN401

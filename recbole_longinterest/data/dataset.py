@@ -41,6 +41,8 @@ class LongInterestDataset(FlatSequentialDataset):
         limit = config["eval_history_length"]
         if limit is not None and not (isinstance(limit, int) and limit >= 1):
             raise ValueError(f"eval_history_length must be empty (the whole history) or at least 1; got {limit!r}.")
+        if not config["BEHAVIOR_FIELD"]:
+            raise ValueError("BEHAVIOR_FIELD must name a column. To read no behaviours, set behavior_features: off.")
         super().__init__(config)
         suffix = config["LIST_SUFFIX"]
         self.side_fields = {
@@ -77,8 +79,15 @@ class LongInterestDataset(FlatSequentialDataset):
         lists = "_list fields of the benchmark files" if self.benchmark_filename_list else "columns loaded from .inter"
         for name, key in (("rating", "RATING_FIELD"), ("behavior", "BEHAVIOR_FIELD"), ("time", "TIME_FIELD")):
             column = self.side_fields[name] if self.benchmark_filename_list else config[key]
+            unused = (config["unused_col"] or {}).get("inter") or ()
             if column not in self.inter_feat:
                 absent[name] = f"{column} is not among the {lists}."
+            elif column in unused or self.side_fields[name] in unused:
+                absent[name] = f"{column} is in unused_col."
+            elif column in (config["numerical_features"] or ()):
+                absent[name] = f"{column} is in numerical_features, which has its own form."
+            elif name == "behavior" and self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
+                absent[name] = f"{column} is a column of {self.field2type[column].value}, and behaviours are tokens."
         return absent
 
     def _fill_nan(self) -> None:
@@ -104,11 +113,12 @@ class LongInterestDataset(FlatSequentialDataset):
 
     def _discretization(self) -> None:
         super()._discretization()
-        if self._missing_rating is not None:  # after normalising, which cannot take NaN
-            self.inter_feat.loc[self._missing_rating, self.config["RATING_FIELD"]] = np.nan
+        rating = self.config["RATING_FIELD"]
+        if self._missing_rating is not None and rating in self.inter_feat:  # after normalising, which cannot take NaN
+            self.inter_feat.loc[self._missing_rating, rating] = np.nan
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
-        gap = np.diff(self._exact_time, prepend=0.0)
+        gap = np.maximum(np.diff(self._exact_time, prepend=0.0), 0)  # in RecBole's order, near times may be reversed
         gap[first] = -1.0  # no event before
         return {self.side_fields["time"]: torch.from_numpy(gap.astype(np.float32))}
 
@@ -125,13 +135,18 @@ class LongInterestDataset(FlatSequentialDataset):
                 part.pads_to_limit = True
         return [train, *held_out]
 
+    @property
+    def behavior_tokens_field(self) -> str:
+        """Field whose tokens the behaviours' ids stand for: benchmark files may have one of the histories' alone."""
+        return self.side_fields["behavior"] if self.benchmark_filename_list else str(self.config["BEHAVIOR_FIELD"])
+
     def _forget_unseen_behaviors(self, parts: Sequence["LongInterestDataset"]) -> None:
         """Behaviours that training never shows get the unknown level, 0, not an embedding that nothing has trained."""
         field, train = self.side_fields["behavior"], parts[0]
         if not self.features.behavior or not isinstance(train.inter_feat, LogRows):
             return
         behaviors = train.event_log[field].long()
-        seen = torch.zeros(self.num(self.config["BEHAVIOR_FIELD"]), dtype=torch.bool)
+        seen = torch.zeros(self.num(self.behavior_tokens_field), dtype=torch.bool)
         seen[behaviors[seen_in_training(train.inter_feat, len(behaviors), with_targets=False)]] = True
         if not seen[behaviors].all():
             known = torch.where(seen[behaviors], behaviors, 0).to(train.event_log[field].dtype)
@@ -140,10 +155,17 @@ class LongInterestDataset(FlatSequentialDataset):
 
     def training_rating_values(self) -> Tensor:
         """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""
-        if self.config["rating_levels"] is not None:
-            return torch.tensor(self.config["rating_levels"], dtype=torch.float32)
+        levels = self.config["rating_levels"]
+        if levels is not None:
+            if not isinstance(levels, list) or not levels or not all(map(_is_number, levels)):
+                raise ValueError(f"rating_levels must be a list of numbers, or empty to find them; got {levels!r}.")
+            return torch.unique(torch.tensor(levels, dtype=torch.float32))  # in their order
         field = self.side_fields["rating"]
         if not isinstance(self.inter_feat, LogRows):
             return rating_values(self.inter_feat[field].flatten())
         ratings = self.event_log[field]
         return rating_values(ratings[seen_in_training(self.inter_feat, len(ratings), with_targets=False)])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -78,6 +78,11 @@ class FlatSequentialDataset(SequentialDataset):
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
         super()._load_inter_feat(token, dataset_path)
+        if self.inter_feat is None:
+            raise ValueError(
+                "load_col names no columns of the events. Add them, as inter: "
+                f"[{self.uid_field}, {self.iid_field}, {self.time_field}]."
+            )
         if len(self.inter_feat) == 0:
             raise ValueError(f"{Path(dataset_path) / token}.inter holds no interaction, only a header.")
         names, field = read_behavior_map(self.config), behavior_field(self.config)
@@ -109,6 +114,15 @@ class FlatSequentialDataset(SequentialDataset):
             if kind == "float":
                 self.field2bucketnum[name] = 2
         return read_columns(filepath, columns, separator, encoding)
+
+    def _remove_duplication(self) -> None:
+        """In exact order ties keep the order of the file, which says what comes first; RecBole's sort does not."""
+        keep = self.config["rm_dup_inter"]
+        if keep is None or not self.exact_order or self.time_field not in self.inter_feat:
+            super()._remove_duplication()
+            return
+        self.inter_feat.sort_values(by=[self.time_field], kind="stable", inplace=True)
+        self.inter_feat.drop_duplicates(subset=[self.uid_field, self.iid_field], keep=keep, inplace=True)
 
     def _filter_by_inter_num(self) -> None:
         """As RecBole; but intervals that admit any number, its default, are not worth counting 20 million events."""
@@ -157,6 +171,11 @@ class FlatSequentialDataset(SequentialDataset):
             raise ValueError(
                 f"{self.dataset_name}.inter has no column {self.time_field}, which orders the histories. Name the "
                 "right one as TIME_FIELD and list it in load_col."
+            )
+        if self.field2type[self.time_field] != FeatureType.FLOAT:
+            raise ValueError(
+                f"{self.time_field} of {self.dataset_name} holds {self.field2type[self.time_field].value}s, and only "
+                f"numbers order the histories. Write it as {self.time_field}:float."
             )
         users = compact(self.inter_feat[self.uid_field]).numpy()
         times = self._exact_time if self.exact_order else self.inter_feat[self.time_field].numpy()
@@ -276,7 +295,7 @@ class FlatSequentialDataset(SequentialDataset):
     def _with_history(self, rows: LogRows) -> Interaction:
         data = {field: rows[field] for field in rows.columns}
         data[self.item_list_length_field] = self._length(rows)
-        for field in self.event_log:
+        for field in self.history_fields:
             data[field] = self._history(field, rows)
         return Interaction(data)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+POSITIONS = 8  # padded positions of a training batch, for each of its targets
+
 
 def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | None = None) -> Tensor:
     """Windows of a flat field, padded with zeros at the end.
@@ -94,7 +96,8 @@ def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Gen
 
     Args:
         windows: the training rows.
-        batch_size: targets a batch; a batch holds as many windows as fit, and one at least.
+        batch_size: targets a batch; a batch holds as many windows as fit, and one at least. Where targets are few
+            among the events, as with ``target_behavior``, its ``POSITIONS`` times as many positions are the limit.
         generator: the only source of randomness.
 
     Returns:
@@ -103,8 +106,10 @@ def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Gen
     shuffled = torch.randperm(len(windows), generator=generator)
     order = shuffled[torch.argsort(windows.length[shuffled], stable=True)]
     batches, begin, total = [], 0, 0
-    for i, count in enumerate(windows.n_targets[order].tolist()):
-        if total + count > batch_size and i > begin:
+    sizes = zip(windows.n_targets[order].tolist(), windows.length[order].tolist(), strict=True)
+    for i, (count, length) in enumerate(sizes):  # the longest so far
+        full = total + count > batch_size or (i + 1 - begin) * length > POSITIONS * batch_size
+        if full and i > begin:
             batches.append(order[begin:i])
             begin, total = i, 0
         total += count

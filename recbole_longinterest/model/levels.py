@@ -31,7 +31,7 @@ def rating_edges(values: Tensor) -> Tensor:
     Args:
         values: from :func:`rating_values`.
     """
-    return torch.cat([values.new_full((1,), -torch.inf), (values[1:] + values[:-1]) / 2])
+    return torch.cat([values.new_full((1,), -torch.inf), (values[1:] + values[:-1]) / 2])[: len(values)]
 
 
 def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
         values: from :func:`rating_values`.
 
     Returns:
-        int64 ids in ``0..len(values)``, shape of ``ratings``.
+        int64 ids in ``0..len(values)``, all 0 where training has shown no rating, shape of ``ratings``.
     """
     return torch.where(ratings.isnan(), 0, torch.bucketize(ratings, rating_edges(values)))
 

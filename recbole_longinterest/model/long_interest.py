@@ -56,7 +56,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             features.id,
             features.text,
             torch.as_tensor(dataset.training_rating_values()) if features.rating else None,
-            dataset.num(config["BEHAVIOR_FIELD"]) if features.behavior else 0,
+            dataset.num(dataset.behavior_tokens_field) if features.behavior else 0,
             features.time,
             dataset.training_events() > 0 if features.text else None,
         )
@@ -91,13 +91,13 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             return self.bpr_loss(margin, torch.zeros((), device=interest.device))
         bias = self.repeat_logit()
         if self.sampled_softmax:
-            repeats = None if bias is None else Repeats(*repeated(item_seq, counted), bias)
+            repeats = None if bias is None else Repeats(*had_before(item_seq, counted), bias)
             return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax, repeats)
         place = self.trained.cumsum(dim=0).masked_fill(~self.trained, 0)  # of each item among the candidates, from 1
         repeats = None
         if bias is not None:
-            row, had = repeated(place[item_seq], counted)  # what is no candidate counts as padding
-            repeats = Repeats(row, had - 1, bias)
+            had, begin, number = had_before(place[item_seq], counted)  # what is no candidate counts as padding
+            repeats = Repeats(had - 1, begin, number, bias)
         candidates = items[1:] if self.trained[1:].all() else items[self.trained]
         return chunked_cross_entropy(interest, candidates, place[target] - 1, repeats)
 
@@ -120,7 +120,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         return self.add_repeats(interest @ items.T, interaction[self.ITEM_SEQ])
 
 
-def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def had_before(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The items that stand in the history of each target, once each.
 
     Args:
@@ -128,7 +128,8 @@ def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, T
         counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
 
     Returns:
-        Number of the target, ascending, and item, int64 [P] each.
+        Items in the order in which they first stand, history after history, int64 [E]; where those of each target begin
+        among them, and how many they are, int64 [T].
     """
     ordered, order = item_seq.sort(dim=1, stable=True)
     new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is none
@@ -136,11 +137,6 @@ def repeated(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, T
     items, until = item_seq[first], first.cumsum(dim=1)  # row by row; how many there are up to each position
     begin = until[:, -1].cumsum(dim=0) - until[:, -1]  # of each row in ``items``
     if counted is None:
-        number = until[:, -1]
-    else:
-        row, position = counted.nonzero(as_tuple=True)
-        number, begin = until[row, position], begin[row]
-    target = torch.repeat_interleave(number)
-    shift = (begin - number.cumsum(dim=0) + number).index_select(0, target)
-    place = torch.arange(len(target), device=target.device) + shift
-    return target, items.index_select(0, place)
+        return items, begin, until[:, -1]
+    row, position = counted.nonzero(as_tuple=True)
+    return items, begin[row], until[row, position]

@@ -12,14 +12,19 @@ CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a cur
 class Repeats(NamedTuple):
     """Items of the softmax that the user of a target has had before, and what is added to their logits.
 
+    What stands before a target stands before all later ones of its history: it is kept once a history, so that memory
+    does not grow with the square of its length.
+
     Attributes:
-        row: number of the target, ascending, int64 [P].
-        item: row of the items, int64 [P]; a pair stands in it once.
+        items: row of the softmax's items, -1 for one that is none of them, int64 [E].
+        begin: where in ``items`` those of each target begin, int64 [T].
+        number: how many there are; an item stands among them once, int64 [T].
         bias: a scalar.
     """
 
-    row: Tensor
-    item: Tensor
+    items: Tensor
+    begin: Tensor
+    number: Tensor
     bias: Tensor
 
     def among(self, place: Tensor) -> "Repeats":
@@ -28,9 +33,16 @@ class Repeats(NamedTuple):
         Args:
             place: of each item in the choice, -1 for one that is not in it, int64 [N].
         """
-        item = place[self.item]
-        kept = item >= 0
-        return Repeats(self.row[kept], item[kept], self.bias)
+        return self._replace(items=torch.where(self.items < 0, -1, place[self.items]))
+
+
+def pairs_of(items: Tensor, begin: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """Number of the target, ascending, and row of the item, int64 [P] each; see :class:`Repeats`."""
+    target = torch.repeat_interleave(number)
+    shift = (begin - number.cumsum(dim=0) + number).index_select(0, target)
+    item = items.index_select(0, torch.arange(len(target), device=target.device) + shift)
+    kept = item >= 0
+    return target[kept], item[kept]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -42,24 +54,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         interest: Tensor,
         items: Tensor,
         target: Tensor,
-        repeat_row: Tensor,
-        repeat_item: Tensor,
+        repeats: tuple[Tensor, Tensor, Tensor],
         bias: Tensor | None,
     ) -> Tensor:
         needed = ctx.needs_input_grad
         grad_interest = torch.empty_like(interest) if needed[0] else None
         grad_items = torch.zeros_like(items) if needed[1] else None
-        grad_bias = torch.zeros_like(bias) if bias is not None and needed[5] else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and needed[4] else None
         total = torch.zeros((), dtype=interest.dtype, device=interest.device)
         rows = max(1, CHUNK // len(items))
-        ends = torch.arange(0, len(interest) + rows, rows, device=repeat_row.device)
-        places = torch.searchsorted(repeat_row, ends).tolist()  # where the pairs of each chunk begin
         for begin in range(0, len(interest), rows):
             part, wanted = interest[begin : begin + rows], target[begin : begin + rows].unsqueeze(1)
             logits = part @ items.T  # [rows, N]
-            pairs = slice(*places[begin // rows : begin // rows + 2])
-            repeated = (repeat_row[pairs] - begin) * len(items) + repeat_item[pairs]
             if bias is not None:
+                had, *where = repeats
+                row, item = pairs_of(had, *(each[begin : begin + rows] for each in where))
+                repeated = row * len(items) + item
                 logits.view(-1).scatter_add_(0, repeated, bias.expand(len(repeated)))
             top = logits.amax(dim=1, keepdim=True)
             total -= (logits.gather(1, wanted) - top).sum()
@@ -83,7 +93,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         scale = grad / ctx.count
         interest, items, bias = (None if part is None else part * scale for part in ctx.saved_tensors)
-        return interest, items, None, None, None, bias
+        return interest, items, None, None, bias
 
 
 def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repeats: Repeats | None = None) -> Tensor:
@@ -105,9 +115,9 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repea
     if kind in (torch.float16, torch.bfloat16):
         kind = torch.float32
     with torch.autocast(interest.device.type, enabled=False):
-        row, item, bias = repeats or (target[:0], target[:0], None)
+        *had, bias = repeats or (None,)
         bias = None if bias is None else bias.to(kind)
-        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, row, item, bias)
+        return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, had, bias)
 
 
 def sampled_softmax(

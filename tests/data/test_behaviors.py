@@ -11,7 +11,7 @@ import recbole.data.utils
 import torch
 
 from recbole_longinterest import quick_start
-from recbole_longinterest.data.behaviors import renamed
+from recbole_longinterest.data.behaviors import read_behavior_map, read_target_behaviors, renamed
 from tests.conftest import SMALL, synthetic_item
 
 BEHAVIORS = ("view", "detail", "cart", "purchase")
@@ -151,11 +151,19 @@ def test_renaming_keeps_missing_values(categorical: bool) -> None:
     ]
 
 
+def test_behaviours_that_are_numbers_are_named_by_them() -> None:
+    config = {"target_behavior": [1, "2"], "behavior_map": {0: "view", "1": 3}}
+    assert read_target_behaviors(config) == ["1", "2"] and read_target_behaviors({"target_behavior": 0}) == ["0"]
+    assert read_behavior_map(config) == {"0": "view", "1": "3"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"target_behavior": "buy"}, "target_behavior: buy is no behaviour of tiny, which has: .*purchase"),
-        ({"target_behavior": 3}, "target_behavior must be a behaviour, a list of some, or empty; got 3"),
+        ({"target_behavior": 3}, "target_behavior: 3 is no behaviour of tiny"),
+        ({"target_behavior": 3.5}, r"target_behavior must be a behaviour, a list of some, or empty; got 3\.5"),
+        ({"behavior_map": {"a": None}}, "behavior_map must map names to names, .* got {'a': None}"),
         ({"behavior_map": ["a"]}, r"behavior_map must map names to names, .* got \['a'\]"),
         (
             {"target_behavior": "cart", "BEHAVIOR_FIELD": "action"},

@@ -64,6 +64,7 @@ def test_full_precision_time_orders_what_float32_cannot(small_config: Callable[.
         last = data[np.array([len(data) - 1])]
         items = torch.cat([last["item_id_list"][0], last["item_id"]]).numpy()
         order[exact] = data.id2token("item_id", items).tolist()
+        assert data.event_log["time_gap_list"].tolist() == [-1, *[10 if exact else 0] * 3]  # none is negative
     assert order[True] == ["i3", "i2", "i1", "i0"]
     assert order[False] == ["i0", "i1", "i2", "i3"]  # all times equal in float32: file order
 

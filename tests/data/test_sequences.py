@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_longinterest.data.sequences import gather_windows, plan_batches, plan_windows
+from recbole_longinterest.data.sequences import POSITIONS, gather_windows, plan_batches, plan_windows
 
 
 def test_gather_pads_with_zeros_at_the_end() -> None:
@@ -72,3 +72,13 @@ def test_batches_hold_every_window_once_and_depend_on_the_seed_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=False))
     assert all(int(windows.n_targets[batch].sum()) <= 256 for batch in first)
+
+
+def test_few_targets_do_not_make_long_batches() -> None:
+    """One event in fifty is a target: batches are bounded by their positions, too."""
+    start = torch.arange(40).repeat_interleave(10) * 500
+    windows = plan_windows(start, start + 50 * torch.arange(1, 11).repeat(40) - 1, 500)
+    batches = plan_batches(windows, 100, torch.Generator().manual_seed(0))
+    assert sorted(torch.cat(batches).tolist()) == list(range(len(windows)))
+    positions = [len(batch) * int(windows.length[batch].max()) for batch in batches]
+    assert max(positions) <= POSITIONS * 100 and min(len(batch) for batch in batches) == 1

@@ -11,7 +11,8 @@ from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_longinterest import quick_start
-from recbole_longinterest.model.long_interest import LongInterest, repeated
+from recbole_longinterest.model.long_interest import LongInterest, had_before
+from recbole_longinterest.model.losses import pairs_of
 from tests.conftest import synthetic_inter
 
 STILL = {"dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
@@ -56,12 +57,18 @@ def test_one_pass_counts_every_training_row_once_beyond_the_window(small_config:
 def test_repeated_items_stand_once_for_each_target() -> None:
     item_seq = torch.tensor([[3, 4, 3, 5], [2, 2, 0, 0]])
     counted = torch.tensor([[False, True, True, True], [True, True, False, False]])
-    row, item = repeated(item_seq, counted)
+    row, item = pairs_of(*had_before(item_seq, counted))
     pairs = {(0, 3), (0, 4), (1, 3), (1, 4), (2, 3), (2, 4), (2, 5), (3, 2), (4, 2)}
     assert set(zip(row.tolist(), item.tolist(), strict=True)) == pairs and len(row) == len(pairs)
     assert row.tolist() == sorted(row.tolist())
-    row, item = repeated(item_seq)
+    row, item = pairs_of(*had_before(item_seq))
     assert list(zip(row.tolist(), item.tolist(), strict=True)) == [(0, 3), (0, 4), (0, 5), (1, 2)]
+
+
+def test_repeats_take_memory_with_the_length_of_a_history_and_not_its_square() -> None:
+    item_seq = torch.arange(1, 3001).unsqueeze(0)
+    parts = had_before(item_seq, torch.ones(1, 3000, dtype=torch.bool))
+    assert sum(part.numel() for part in parts) == 9000 and int(parts[2].sum()) == 3000 * 3001 // 2
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -247,7 +254,7 @@ def test_level_tables() -> None:
         levels = rating_levels_of(torch.tensor([nan, *scale, 1e6, -1e6]), values)
         assert levels.tolist() == [0, *range(1, len(scale) + 1), len(scale), 1]
     assert len(rating_values(torch.rand(1000))) == 32
-    assert rating_levels_of(torch.tensor([nan, 3.0]), rating_values(torch.tensor([nan]))).tolist() == [0, 1]
+    assert rating_levels_of(torch.tensor([nan, 3.0]), rating_values(torch.tensor([nan]))).tolist() == [0, 0]
     gaps = torch.tensor([-1.0, nan, 0, 1, 2, 3, 1e30])
     assert time_gap_levels_of(gaps).tolist() == [0, 0, 1, 2, 2, 3, 49]
 

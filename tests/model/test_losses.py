@@ -1,5 +1,7 @@
 """Cross entropy in chunks equals torch's in less memory; the sampled softmax estimates it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -38,7 +40,8 @@ def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk:
     had = torch.rand(len(interest), len(items), generator=torch.Generator().manual_seed(2)) < 0.2
     had[5] = False  # a target with no item before it
     assert had[torch.arange(len(target)), target].any()  # some targets are repeats
-    repeats = losses.Repeats(*had.nonzero(as_tuple=True), bias)
+    number = had.sum(dim=1)
+    repeats = losses.Repeats(had.nonzero(as_tuple=True)[1], number.cumsum(dim=0) - number, number, bias)
     expected = functional.cross_entropy(interest @ items.T + bias * had, target)
     wanted = torch.autograd.grad(expected, (interest, items, bias))
     got = torch.autograd.grad(chunked_cross_entropy(interest, items, target, repeats), (interest, items, bias))
@@ -73,8 +76,17 @@ def test_no_gradient_is_made_when_none_is_asked_for(monkeypatch: pytest.MonkeyPa
         loss = chunked_cross_entropy(interest, items, target)
     assert not loss.requires_grad
     made: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.Tensor, "index_select", lambda *args: made.append(args[0]))  # the bias' gradient
-    repeats = losses.Repeats(torch.tensor([0]), torch.tensor([1]), torch.tensor(-1.0))
+    select = torch.Tensor.index_select
+
+    def noted(self: torch.Tensor, *args: Any) -> torch.Tensor:
+        if self.is_floating_point():  # the bias' gradient
+            made.append(self)
+        return select(self, *args)
+
+    monkeypatch.setattr(torch.Tensor, "index_select", noted)
+    number = torch.zeros_like(target)
+    number[0] = 1
+    repeats = losses.Repeats(torch.tensor([1]), torch.zeros_like(target), number, torch.tensor(-1.0))
     frozen = chunked_cross_entropy(interest, items, target, repeats)
     assert frozen.requires_grad and not made
     frozen = chunked_cross_entropy(interest, items.detach(), target)
