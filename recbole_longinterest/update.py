@@ -28,6 +28,7 @@ from recbole_longinterest.data.merging import Merged, MergeError, merge
 from recbole_longinterest.data.replay import Keys, ReplayDataset
 from recbole_longinterest.growing import (
     BEHAVIORS,
+    HAS_TEXT,
     ID,
     SCOPES,
     TRAINED,
@@ -67,7 +68,7 @@ class Updated:
     Attributes:
         checkpoint: the new file.
         merged: what the new files brought.
-        changed_texts: items of the old catalogue that were encoded again.
+        changed_texts: items of the old catalogue that have another text, or had none yet.
         items: items of the catalogue.
         new_targets: events that were trained on and had not been.
         old_targets: events that were replayed.
@@ -214,13 +215,13 @@ class _Update:
         self._new_items = torch.zeros(0, dtype=torch.bool)
 
     def run(self, started: float) -> Updated:
-        merged = self._merge()
         config = self._config(self.parent.config)
         chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
         quick_start.check_values(config)
+        merged = self._merge()
         data = ReplayDataset(config)
         data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
         self._check_features(data)
@@ -245,6 +246,10 @@ class _Update:
             known = json.loads(about.read_text(encoding="utf-8"))
             if known["record"] == self.record and known["merged"] and Path(self._data).is_dir():
                 return Merged(**known["merged"])
+            if (self.folder / SHOWN).is_file() or self.folder in Path(
+                self.parent.config["data_path"]
+            ).absolute().parents:
+                raise UpdateError(f"{self.folder} holds the data of another checkpoint. Give another --output.")
         elif self.folder.exists():
             raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -313,9 +318,10 @@ class _Update:
 
     def _texts(self, data: ReplayDataset, tokens: list[str], items: Tensor) -> TextRows | None:
         """Vectors of texts that are new or changed, in the space of the parent's."""
+        had = (items >= 0) & self.parent.weights[HAS_TEXT].cpu()[items.clamp(min=0)]  # which have a text already
         if isinstance(data.text_source, ItemVectors):
             rows, vectors = data.text_source.rows()
-            chosen = [place for place, row in enumerate(rows) if items[row] < 0]
+            chosen = [place for place, row in enumerate(rows) if not had[row]]
             return self._whitened([rows[place] for place in chosen], vectors[chosen]) if chosen else None
         if self.settings["without_text"]:
             return None
@@ -324,7 +330,7 @@ class _Update:
         rows = [
             row
             for row, token in enumerate(tokens)
-            if row and now.get(token) and (known[row] < 0 or now[token] != before.get(token))
+            if row and now.get(token) and not (had[row] and now[token] == before.get(token))
         ]
         self.changed_texts = sum(known[row] >= 0 for row in rows)
         if not rows:

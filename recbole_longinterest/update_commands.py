@@ -5,9 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recbole_longinterest.exported import check_place, read_folder, write_folder
+from recbole_longinterest.yaml_text import read_yaml
 
 
 def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -90,7 +89,7 @@ def _values(settings: list[str]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not name.startswith("--") or not equals:
             raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
-        values[name[2:]] = yaml.safe_load(value)
+        values[name[2:]] = read_yaml(value)
     return values
 
 

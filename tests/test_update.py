@@ -302,17 +302,28 @@ def test_what_training_has_shown_is_not_held_out_after_an_update(
 
 
 def test_without_the_text_encoder(
-    parent: Path, inter: Path, item: Path, fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+    parent: Path,
+    inter: Path,
+    item: Path,
+    fake_encoder: FakeEncoder,
+    write: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def gone(texts: Any) -> Any:
         raise EncoderError("There is no model folder /gone.")
 
+    at_hand = fake_encoder.encode
     monkeypatch.setattr(fake_encoder, "encode", gone)
     with pytest.raises(ValueError, match=r"5 new or changed texts need the text encoder .*/gone.*--without_text"):
         update_checkpoint(parent, inter, item)
     done = update_checkpoint(parent, inter, item, without_text=True)
     state = load_checkpoint(done.checkpoint)["state_dict"]
     assert int(state["item_text.has_text"].sum()) == 20 and done.items == 25
+
+    monkeypatch.setattr(fake_encoder, "encode", at_hand)  # once it is back, an update makes up for it
+    later = update_checkpoint(done.checkpoint, write("later.inter", new_events(range(3), range(5), at=2 * LATER)))
+    state = load_checkpoint(later.checkpoint)["state_dict"]
+    assert int(state["item_text.has_text"].sum()) == 25 and later.changed_texts == 5
 
 
 def test_ten_times_the_old_catalogue(parent: Path, write: Callable[[str, str], Path]) -> None:
@@ -441,6 +452,26 @@ def test_another_model_and_moved_or_changed_data(
     assert other.checkpoint is not None
     with pytest.raises(ValueError, match="is a checkpoint of GRU4Rec; LongInterest alone can be updated"):
         update_checkpoint(other.checkpoint, inter)
+
+
+def test_the_data_of_another_checkpoint_are_not_removed(
+    parent: Path, inter: Path, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """A checkpoint that was renamed has its data where it was made: the name is not free."""
+    update_checkpoint(parent, inter, output=tmp_path / "current.pth")
+    (tmp_path / "current.pth").rename(tmp_path / "model.pth")
+    more = write("more.inter", new_events(range(3), range(5), at=2 * LATER))
+    with pytest.raises(ValueError, match=r"current\.pth\.data holds the data of another checkpoint"):
+        update_checkpoint(tmp_path / "model.pth", more, output=tmp_path / "current.pth")
+    assert update_checkpoint(tmp_path / "model.pth", more, output=tmp_path / "next.pth").items == 25
+
+
+def test_a_wrong_setting_is_said_before_anything_is_merged(
+    parent: Path, inter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["update", str(parent), "--inter", str(inter), "--epochs=-1"]) == 2
+    assert "epochs must be a whole number" in capsys.readouterr().err and not list(parent.parent.glob("*.data"))
+    assert cli.main(["update", str(parent), "--inter", str(inter), "--learning_rate=1e-4", "--epochs=1"]) == 0
 
 
 def test_items_without_a_row_in_the_item_file_are_counted(parent: Path, inter: Path) -> None:

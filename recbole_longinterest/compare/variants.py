@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recbole_longinterest.compare.models import sasrec_text_settings
 from recbole_longinterest.resources import prepared_settings, resource
+from recbole_longinterest.yaml_text import read_yaml
 
 OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
@@ -133,4 +132,4 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+    return (read_yaml(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}

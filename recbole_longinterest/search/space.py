@@ -13,7 +13,6 @@ import ast
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import yaml
+
+from recbole_longinterest.yaml_text import read_yaml
 
 KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
 TRIES = 100  # draws for one setting that was not drawn before
@@ -205,15 +206,6 @@ class Space:
                 yield setting
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number, as RecBole's and YAML 1.2 do."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def read_space(path: Path) -> Space:
     """Read a space.
 
@@ -237,7 +229,7 @@ def read_space(path: Path) -> Space:
 
 
 def _from_yaml(text: str) -> list[Parameter]:
-    content = yaml.load(text, _Loader)
+    content = read_yaml(text)
     if not isinstance(content, dict) or not content:
         raise ValueError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
     return [_from_entry(str(name), entry) for name, entry in content.items()]

@@ -29,6 +29,7 @@ POOLING_KEYS = {
     "pooling_mode_weightedmean_tokens": "weighted_mean",
     "pooling_mode_lasttoken": "last",
 }
+MODULES = "modules.json"  # says that a folder is of sentence-transformers
 AFTER_POOLING = ("Dense", "Normalize", "Dropout")
 
 
@@ -72,14 +73,14 @@ def read_settings(folder: Path) -> FolderSettings:
     Raises:
         EncoderError: for a file that is damaged or absent, or a module that is not known here.
     """
-    if not (folder / "modules.json").is_file():
+    if not (folder / MODULES).is_file():
         decoder = read_json(folder / "config.json", absent={}).get("model_type") in DECODERS
         return FolderSettings(pooling=("last",) if decoder else ("mean",))
-    modules = [_module(folder, entry) for entry in read_json(folder / "modules.json", list)]
+    modules = [_module(folder, entry) for entry in read_json(folder / MODULES, list)]
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= set(AFTER_POOLING):
         raise EncoderError(
-            f"{folder / 'modules.json'} must name Transformer, Pooling and then any of {', '.join(AFTER_POOLING)}; it "
+            f"{folder / MODULES} must name Transformer, Pooling and then any of {', '.join(AFTER_POOLING)}; it "
             f"names {', '.join(kinds) or 'nothing'}. Name another text_encoder, or give its vectors as text_vectors."
         )
     for kind, path in modules[1:]:
@@ -107,7 +108,7 @@ def _module(folder: Path, entry: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
     kind, path = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
     if not isinstance(kind, str) or not isinstance(path, str) or {"/", ".."} & set(PurePosixPath(path).parts):
         raise EncoderError(
-            f"{folder / 'modules.json'} is damaged: every entry must have a type and a path inside the folder; got "
+            f"{folder / MODULES} is damaged: every entry must have a type and a path inside the folder; got "
             f"{entry!r}. Copy the model folder again."
         )
     return kind.rpartition(".")[2], path

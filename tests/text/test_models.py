@@ -7,13 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import _CACHED_NO_EXIST
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from recbole_longinterest.text import models
 from recbole_longinterest.text.encoder import EncoderError, TextEncoder
 from tests.text.conftest import TEXTS, encoder
 
 
+def no_such_file(*args: object, **settings: object) -> str:
+    """The hub's answer for a plain model's modules.json."""
+    raise EntryNotFoundError("404")
+
+
 def test_hub_model_in_the_local_cache_is_known_by_its_commit(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", no_such_file)
     snapshot = Path(shutil.copytree(tiny_bert, tiny_bert.parent / "0123abc"))
     asked = []
 
@@ -24,8 +32,35 @@ def test_hub_model_in_the_local_cache_is_known_by_its_commit(tiny_bert: Path, mo
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     one = encoder("someone/model")
     assert one.identity.startswith("hub someone/model@0123abc mean max_length=128")
-    assert asked == [("someone/model", {"local_files_only": True})]  # no network
+    assert asked == [("someone/model", {"local_files_only": True})]
     np.testing.assert_array_equal(one.encode(TEXTS), encoder(tiny_bert).encode(TEXTS))
+
+
+def test_what_transformers_alone_has_cached_is_completed(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It leaves modules.json and the pooling out, which the hub has."""
+    asked = []
+
+    def download(name: str, **settings: object) -> str:
+        asked.append(settings.get("local_files_only", False))
+        return str(tiny_bert)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **settings: "modules.json")
+    _ = encoder("someone/model").identity
+    assert asked == [True, False] and not caplog.text
+
+    def offline(*args: object, **settings: object) -> str:
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    _ = encoder("someone/model").identity
+    assert asked == [True, False, True] and "someone/model without modules.json" in caplog.text
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: _CACHED_NO_EXIST)
+    monkeypatch.delattr("huggingface_hub.hf_hub_download")  # what was asked once is not asked again
+    _ = encoder("someone/model").identity
+    assert asked == [True, False, True, True]
 
 
 def test_hub_model_is_downloaded_without_pickles(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,16 @@ def test_bfloat16_safetensors(tmp_path: Path) -> None:
     assert tokens == ["i1"] and vectors.tolist() == [[1.0, 2.0]]
 
 
+def test_a_large_parquet_file_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+    import resource
+
+    table = np.random.default_rng(0).standard_normal((20_000, 256)).astype(np.float32)  # 20 MB
+    save_parquet(tmp_path / "v.parquet", item_id=[f"i{row}" for row in range(20_000)], vector=list(table))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert np.array_equal(read_vectors(tmp_path / "v.parquet", "item_id")[1], table)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 160_000  # kB; 290,000 as Python's numbers
+
+
 def test_integer_tokens_of_a_parquet_file(tmp_path: Path) -> None:
     save_parquet(tmp_path / "v.parquet", item_id=[7, 12], vector=[[1.0], [2.0]])
     assert read_vectors(tmp_path / "v.parquet", "item_id")[0] == ["7", "12"]
@@ -140,6 +150,16 @@ def test_nothing_is_unpickled(tmp_path: Path, how: str) -> None:
             r"must have two columns, item_id \(the ITEM_ID_FIELD\) and one of lists; it has asin, vector\.",
         ),
         ("v.parquet", lambda p: save_parquet(p, item_id=TOKENS, a=[1] * 4, b=[2] * 4), r"it has item_id, a, b\."),
+        (
+            "v.parquet",
+            lambda p: save_parquet(p, item_id=TOKENS, a=[1] * 4),
+            r"a must hold lists of numbers; it holds int64",
+        ),
+        (
+            "v.parquet",
+            lambda p: save_parquet(p, item_id=["a", "b"], vector=[[1.0, 2.0], None]),
+            r"different lengths: a has 2 and b has 0\. Write one length for all",
+        ),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, write: Callable[[Path], None], message: str) -> None:

@@ -26,6 +26,7 @@ class Chunk:
         bad: how many rows could not be read as rows, by reason.
         first_bad: line of the first of these; asked for only if there is one.
         recoded: values that were not UTF-8 and were read as Latin-1.
+        joined: line ends that stand inside quoted values.
         words_missing: ids such as NA and null are missing ones, as in tables, where a missing value is some word.
     """
 
@@ -36,6 +37,7 @@ class Chunk:
     bad: Mapping[str, int] = field(default_factory=dict)
     first_bad: Callable[[], int] = lambda: 0
     recoded: int = 0
+    joined: int = 0
     words_missing: bool = True
 
 

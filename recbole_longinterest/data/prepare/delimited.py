@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from recbole_longinterest.data.prepare.files import Reading, Source, blocks
 
 SEPARATORS = (",", "\t", ";", "|")
 DOUBLE_COLON = "::"
+LINE_END = re.compile("\r\n|\r|\n")
 STAND_IN = "\x1e"  # a record separator of ASCII in place of ::, because the parser takes one character
 
 
@@ -173,23 +175,29 @@ def _parse(source: Source, layout: Layout, wanted: Sequence[str], block: bytes, 
         str(source),
         columns,
         table.num_rows,
-        line_of=lambda row: next(line for at, line in enumerate(lines(valid=True)) if at == row),
+        line_of=lambda row: next((line for at, line in enumerate(lines(valid=True)) if at == row), start),
         bad=counts,
         first_bad=lambda: next(lines(valid=False), start),
         recoded=recoded,
+        joined=_joined(text, table.num_rows + skipped) if layout.quoted and b'"' in text else 0,
     )
+
+
+def _joined(text: bytes, rows: int) -> int:
+    """Line ends inside the quoted values of a block, but for blank lines there."""
+    return max(sum(not line.isspace() for line in text.splitlines()) - rows, 0)
 
 
 def _record_lines(block: bytes, layout: Layout, start: int, valid: bool) -> Iterator[int]:
     """Line numbers of the block's rows that have, or have not, the right number of columns."""
-    lines = block.decode("latin-1").split("\n")  # a character a byte: lines and separators are what counts
+    text = block.decode("latin-1")  # a character a byte: lines and separators are what counts
     n_columns = len(layout.names)
     if not layout.quoted:
-        for at, line in enumerate(lines):
-            if line.strip("\r") and (len(line.split(layout.separator)) == n_columns) == valid:
+        for at, line in enumerate(LINE_END.split(text)):
+            if line and (len(line.split(layout.separator)) == n_columns) == valid:
                 yield start + at
         return
-    rows = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=layout.separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator)
     before = 0
     while True:
         try:

@@ -22,6 +22,7 @@ BAD_RATING = "ratings that are no numbers, left empty"
 NO_RATINGS = "events of data without any rating, which gets no column of ratings"
 NO_BEHAVIOR = "events without a behaviour, left empty"
 BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
+JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
 RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
 ESCAPED = "ids with characters that a file cannot hold, written as %XX"
 
@@ -122,6 +123,7 @@ class Collector:
             emptied[BAD_BEHAVIOR] = bad[1] | bad[2]
         stays = self.tally.check(chunk, refused, emptied)
         self.tally.changed[RECODED] += chunk.recoded
+        self.tally.changed[JOINED] += chunk.joined
         self._numbers["time"].append(times[stays])
         if ratings is not None:
             self._numbers["rating"].append(ratings[stays])

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.times import NANO
+from recbole_longinterest.data.prepare.times import NANO, UNITS
 
 DUPLICATES = {
     "keep": "none is dropped",
@@ -121,19 +121,22 @@ def day(text: str, end: bool = False) -> int:
     """A date of an option as nanoseconds since 1970, in UTC.
 
     Args:
-        text: ISO 8601, or seconds since 1970.
-        end: a date without a time means the end of that day.
+        text: ISO 8601, or seconds since 1970, or milli-, micro- or nanoseconds by their magnitude.
+        end: the first moment that is later: than that day, for a date without a time.
 
     Raises:
         ValueError: for anything else.
     """
     try:
         if text.isdigit() and len(text) != len("20200131"):
-            return int(text) * NANO
+            value = int(text)
+            return value * next((per for _, below, per in UNITS if value < below), 1) + end
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise ValueError(f"A date must be as 2020-01-31, 2020-01-31T12:00:00 or seconds; got {text!r}.") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     nanoseconds = int(moment.timestamp()) * NANO + moment.microsecond * 1000
-    return nanoseconds + 24 * 3600 * NANO if end and len(text) in (len("20200131"), len("2020-01-31")) else nanoseconds
+    if len(text) in (len("20200131"), len("2020-01-31")):
+        return nanoseconds + 24 * 3600 * NANO * end
+    return nanoseconds + end

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recbole_longinterest.data.prepare.catalogue import TEXT, TOKEN, Catalogue
 from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
-from recbole_longinterest.data.prepare.delimited import DOUBLE_COLON, Layout, find_layout, read_delimited
+from recbole_longinterest.data.prepare.delimited import DOUBLE_COLON, Layout, find_layout, first_line, read_delimited
 from recbole_longinterest.data.prepare.dialect import Advance, Dialect
 from recbole_longinterest.data.prepare.events import Roles
 from recbole_longinterest.data.prepare.files import Source, gather, plain_name
@@ -115,10 +115,10 @@ def _layout(source: Source, role: str, encoding: str | None) -> Layout:
     if source.suffix == ".csv":
         return find_layout(source, encoding)
     separator = "\t" if source.name == "u.data" else DOUBLE_COLON
-    seen = find_layout(source, encoding, quoted=False, header=False).separator  # some copies have tabs or commas
     n_columns = len(PLAIN[role])
-    if seen != separator and len(find_layout(source, encoding, quoted=False, header=False).names) == n_columns:
-        separator = seen
+    if first_line(source, encoding).count(separator) != n_columns - 1:  # some copies have tabs or commas
+        seen = find_layout(source, encoding, quoted=False, header=False)
+        separator = seen.separator if len(seen.names) == n_columns else separator
     return Layout(separator, PLAIN[role], header=False, quoted=False, encoding=encoding)
 
 

@@ -145,23 +145,27 @@ def read_table(source: Source, columns: Sequence[str], form: Form, advance: Adva
     return read_delimited(source, layout, columns, advance)
 
 
+MOST_NAMES = 100  # of the records, for the message
+
+
 def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
     """JSON lines; a column that not one record has is missing."""
-    seen: set[str] = set()
+    missing, seen = set(columns), set[str]()
 
     def row(record: dict[str, Any]) -> list[dict[str, str | None]]:
-        if len(seen) < len(columns):
-            seen.update(record)
+        if missing:
+            missing.difference_update(record)
+            if len(seen) < MOST_NAMES:
+                seen.update(record)
         return [{name: _joined(record.get(name)) for name in columns}]
 
     n_rows = 0
     for chunk in read_events(source, columns, row, advance):
         n_rows += chunk.n_rows
-        missing = [name for name in columns if name not in seen]
-        if chunk.n_rows and missing:
-            raise ValueError(f"{source}: no record has {', '.join(missing)}; they have: {listed(sorted(seen))}.")
         yield chunk
-        seen.update(columns)
+    if n_rows and missing:
+        absent = [name for name in columns if name in missing]
+        raise ValueError(f"{source}: no record has {', '.join(absent)}; they have: {listed(sorted(seen))}.")
 
 
 def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record

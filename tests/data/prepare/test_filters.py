@@ -91,6 +91,10 @@ def test_a_sample_of_users_is_whole_and_follows_the_seed() -> None:
 
 def test_dates_of_the_options() -> None:
     assert day("2020-01-01") == 1577836800 * NANO and day("2020-01-01", end=True) == day("2020-01-02")
+    assert (
+        day("1577836800000") == day("1577836800000000") == day("1577836800") and day("1577836800", end=True) % NANO == 1
+    )
+    assert day("2020-01-01T01:00:00Z", end=True) == day("2020-01-01T01:00:00Z") + 1  # an event then is not later
     assert day("2020-01-01T01:00:00+01:00") == day("1577836800") == day("2020-01-01T00:00:00Z")
 
 

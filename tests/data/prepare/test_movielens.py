@@ -85,6 +85,15 @@ def test_years(title: str, year: str | None) -> None:
     assert (found and found.group(1)) == year
 
 
+def test_a_title_with_a_comma_in_the_first_line(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "ratings.dat").write_text("1::1::5::100\n1::2::4::200\n2::1::3::300\n2::2::3::400\n")
+    (tmp_path / "movies.dat").write_text(
+        "1::City of Lost Children, The (1995)::Action|Comedy|Drama\n2::Heat (1995)::Crime\n"
+    )
+    items = prepare("movielens", tmp_path).rows("item")
+    assert [item["title"] for item in items] == ["City of Lost Children, The", "Heat"]
+
+
 def test_files_that_are_not_movielens(prepare: Callable, tmp_path: Path) -> None:
     folder = tmp_path / "other"
     folder.mkdir()

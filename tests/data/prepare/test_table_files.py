@@ -164,6 +164,31 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
     assert "A name has at most 100 letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
 
 
+def test_a_column_that_the_first_records_lack(prepare: Callable, tmp_path: Path) -> None:
+    lines = [f'{{"u": {n % 3}, "i": {n}, "t": {100 + n}, "device": "x", "country": "y"}}' for n in range(9)]
+    lines.append('{"u": 1, "i": 9, "t": 200, "r": 4}')
+    (tmp_path / "x.jsonl").write_text("\n".join(lines) + "\n")
+    done = prepare("csv", tmp_path / "x.jsonl", "--user", "u", "--item", "i", "--time", "t", "--rating", "r")
+    assert [row["rating"] for row in done.rows()].count("4") == 1 and len(done.rows()) == 10
+
+
+def test_quotes_that_swallow_lines_are_counted(prepare: Callable, tmp_path: Path) -> None:
+    rows = [f"{n % 3}\t{n}\t{chr(34) if n in (10, 50) else ''}Hello\t{100 + n}" for n in range(100)]
+    (tmp_path / "x.tsv").write_text("u\ti\ttext\tt\n" + "\n".join(rows) + "\n")
+    arguments = ("csv", tmp_path / "x.tsv", "--user", "u", "--item", "i", "--time", "t")
+    done = prepare(*arguments)
+    changed = done.report()["changed"]
+    assert changed["line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"] == 40
+    assert done.report()["rows"]["read"] == 60
+    assert prepare(*arguments, "--no-quotes", name="plain").report()["rows"]["read"] == 100
+
+
+def test_a_bad_row_after_a_lone_carriage_return_is_named(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"u,i,t\n1,2,100\r2,2,200\n1,3,bad\n")
+    done = prepare("csv", tmp_path / "x.csv", "--user", "u", "--item", "i", "--time", "t", "--no-quotes")
+    assert done.report()["rows"]["places"] == {"time that cannot be read": f"{tmp_path / 'x.csv'}, line 4"}
+
+
 def test_lists_and_truths_of_json_lines(prepare: Callable, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"u": 1, "i": 2, "t": 3, "like": true, "tags": ["a b", null, ["c"]]}\n')
     arguments = ("--user", "u", "--item", "i", "--time", "t", "--rating", "like", "--text", "tags")

@@ -66,7 +66,7 @@ def test_behaviours_of_any_name_make_a_yaml_file(prepare: Callable, tmp_path: Pa
     content = yaml.safe_load((done.output / "dataset_configs" / "raw.yaml").read_text(encoding="utf-8"))
     assert content["target_behavior"] == "c: [d"
     error = prepare(
-        *arguments, "--until", "1970-01-01T00:00:02", "--target-behavior", "true", "--overwrite", fails=True
+        *arguments, "--until", "1970-01-01T00:00:01", "--target-behavior", "true", "--overwrite", fails=True
     ).err
     assert "--target-behavior true is no behaviour of the events that are kept; they have: a # b, c: [d." in error
 
