@@ -1,5 +1,6 @@
 """RecBole's ``nproc`` on a machine without GPU, and one run's processes agreeing with each other."""
 
+import copy
 import functools
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
@@ -146,10 +147,12 @@ def whole_evaluation() -> None:
 
     And an average is wrong for what is no mean over users: GAUC, coverage, Gini (no upstream issue known). Here every
     rank gets its own rows, none twice, and all ranks evaluate what all have collected, as a single process does.
+
+    In one process, too, coverage, Gini, popularity and tail end in an AttributeError: the counts that they read are no
+    tensors (#2131, #2191, #2194).
     """
     for loader in (FullSortEvalDataLoader, NegSampleEvalDataLoader):
         loader.__init__ = _without_padding(loader.__init__)
-    get_own_struct = Collector.get_data_struct
 
     def get_data_struct(self: Collector) -> DataStruct:
         own = {name: value.cpu() for name, value in self.data_struct._data_dict.items() if name in COLLECTED}
@@ -157,7 +160,13 @@ def whole_evaluation() -> None:
         if len(ranks) > 1:
             for name in {name: None for rank in ranks for name in rank}:
                 self.data_struct.set(name, torch.cat([rank[name] for rank in ranks if name in rank]))
-        return get_own_struct(self)
+        kept = self.data_struct._data_dict
+        for name, value in kept.items():  # counts of items are no tensors (#2131, #2191)
+            kept[name] = value.cpu() if isinstance(value, torch.Tensor) else value
+        collected = copy.deepcopy(self.data_struct)
+        for name in COLLECTED:
+            kept.pop(name, None)
+        return collected
 
     def _map_reduce(self: Trainer, result: dict[str, Any], num_sample: int) -> dict[str, Any]:
         return result

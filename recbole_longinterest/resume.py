@@ -231,6 +231,7 @@ def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
             session.begin()
             if session.finished:
                 getLogger().info(f"{session.last} is of a finished training: nothing is left to train.")
+                self.eval_collector.data_collect(train_data)  # as the loop does at its start, for coverage and the like
                 return self.best_valid_score, self.best_valid_result
             result = with_globals(loop, range=session.epochs)(self, train_data, *args, **kwargs)
             session.save(stopped=True)  # only an epoch that stopped the loop is left

@@ -13,6 +13,8 @@ from recbole_longinterest.plain import to_plain
 
 # Settings that leave the course of a training as it is: they may be others when it goes on.
 FREE = {
+    *("MASK_INDEX", "MASK_ITEM_SEQ", "POS_ITEMS", "NEG_ITEMS", "INVERSE_ITEM_SEQ"),  # what RecBole's transforms add,
+    *("CROP_ITEM_SEQ", "CROP_ITEM_SEQ_LEN", "REORDER_ITEM_SEQ"),  # once the loaders are made
     *("resume", "epochs", "pretrain_epochs", "config_files", "checkpoint_dir", "data_path", "show_progress", "state"),
     *("quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
     *("ip", "port", "local_rank", "offset"),

@@ -196,13 +196,17 @@ class Study:
             base: place of the row to compare with, whose metric is above 0.
 
         Returns:
-            Of the means, [M], and of the bootstrap samples, [R, M], NaN where the base's is 0.
+            Of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's is 0, or no seed is common.
         """
         drawn, means = self.samples(protocol), []
         samples = np.empty_like(drawn)
         for place, row in enumerate(self.rows):
             seeds = [seed for seed in row.seeds if seed in self.rows[base].seeds]
-            if not seeds or (len(seeds) == len(row.seeds) == len(self.rows[base].seeds)):
+            if not seeds:
+                means.append(np.nan)
+                samples[:, place] = np.nan
+                continue
+            if len(seeds) == len(row.seeds) == len(self.rows[base].seeds):
                 pair = drawn[:, [place, base]]
                 values = [each.values(protocol, self.metric) for each in (row, self.rows[base])]
             else:
@@ -254,7 +258,7 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
         chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, _, _ in pooled]
         means = np.mean([means[which] for (_, means, _), which in zip(pooled, chosen, strict=True)], axis=0)
         samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
-        other = ~(samples == 1).all(axis=0)  # than the best baseline of every data set
+        other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # than the best baseline of every data set
         kept = [row for row, whether in zip(rows, other, strict=True) if whether]
         blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other]))
     return blocks
@@ -293,8 +297,8 @@ def _relative_block(
 def _differences(
     names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64]
 ) -> list[Difference]:
-    others = [place for place in range(len(names)) if place != best]
-    drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in others}
+    drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in range(len(names)) if place != best}
+    others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]  # else nothing is known
     corrected = statistics.holm([statistics.p_value(drawn[place]) for place in others])
     return [
         Difference(names[place], float(relative[place]), *statistics.interval(drawn[place]), p)

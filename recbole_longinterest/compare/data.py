@@ -116,8 +116,9 @@ def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
     """
     if not all(isinstance(part.inter_feat, LogRows) for part in parts):
         raise ValueError("compare splits the log itself; unset benchmark_filename.")
-    if not len(parts[2]):
-        raise ValueError("The split has no test row; check eval_args.")
+    for part, name in zip(parts[1:], ("validation", "test"), strict=True):
+        if not len(part):
+            raise ValueError(f"The split has no {name} row; check eval_args.")
     digest = sha256()
     for part in parts[1:]:
         rows = part.inter_feat
@@ -143,13 +144,12 @@ def users_of(part: Any) -> int:  # noqa: ANN401
 
 
 def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
-    """SHA-256 of the atomic files that a config reads."""
-    found = {}
-    for suffix in ("inter", "item"):
-        file = Path(config["data_path"]) / f"{config['dataset']}.{suffix}"
-        if file.is_file():
-            found[file.name] = file_hash(file)
-    return found
+    """SHA-256 of the files that a config reads: atomic ones, and ready vectors."""
+    kinds = dict.fromkeys(("inter", "item", *(config["load_col"] or ())))
+    files = [Path(config["data_path"]) / f"{config['dataset']}.{kind}" for kind in kinds]
+    if config["text_vectors"]:
+        files += [Path(config["text_vectors"]), Path(config["text_vectors"]).with_suffix(".txt")]
+    return {file.name: file_hash(file) for file in files if file.is_file()}
 
 
 def feature_column(config: Any) -> str | None:  # noqa: ANN401

@@ -173,11 +173,13 @@ def _order(plan: Plan) -> list[tuple[str, Variant, int]]:
 
 
 def _without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
-    """Cells without those that an earlier row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
+    """Cells without those that another row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
     first: dict[tuple[str, int, str], str] = {}
     kept, same = [], []
+    for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these stay
+        first.setdefault((cell.dataset, cell.seed, cell.what), cell.name)
     for cell in cells_of_plan:
-        name = first.setdefault((cell.dataset, cell.seed, cell.what), cell.name)
+        name = first[cell.dataset, cell.seed, cell.what]
         if name == cell.name:
             kept.append(cell)
         else:
@@ -209,9 +211,10 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
             with cells.quiet():
                 config = cell.config()
                 known |= quick_start.known_keys(config)
-                if dataset not in hashes:
-                    hashes[dataset] = data.file_hashes(config)
-                settings[dataset, name] = dict(config.final_config_dict), hashes[dataset]
+                read = repr((dataset, config["text_vectors"], config["load_col"]))
+                if read not in hashes:
+                    hashes[read] = data.file_hashes(config)
+                settings[dataset, name] = dict(config.final_config_dict), hashes[read]
                 key = (dataset, repr((caches.dataset_class(config).__name__, sorted(caches.arguments(config).items()))))
                 if key in made and not cell.change:
                     continue

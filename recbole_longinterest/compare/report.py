@@ -134,7 +134,11 @@ def _main_table(study: Study, block: Block) -> Table:
                 spread,
                 *(f"{np.mean(row.reported(block.protocol, name)):.4f}" for name in others),
                 *_difference_cells(difference.get(row.name)),
-                "best baseline" if row.name == block.baseline else difference[row.name].verdict if difference else "",
+                "best baseline"
+                if row.name == block.baseline
+                else difference[row.name].verdict
+                if row.name in difference
+                else "",
                 row.source,
             ]
         )

@@ -147,6 +147,9 @@ def _config(plan: Plan, space: Space) -> Config:
         raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
         raise ValueError("A search compares validation results; eval_step must be at least 1.")
+    for kind, parts in config["eval_args"]["split"].items():
+        if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
+            raise ValueError(f"A search compares validation results, and the split {kind}: {parts} has none.")
     return config
 
 
@@ -190,7 +193,7 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     if not file.is_file():
         raise ValueError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
     before = json.loads(file.read_text(encoding="utf-8"))
-    free = ("trials", "cpus", "gpus", "concurrent")
+    free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
     if other:
         name = other[0]
@@ -344,6 +347,7 @@ def _test(trial: records.Trial) -> dict[str, float]:
 
     assert trial.checkpoint is not None
     with compat.command_line(()):
-        config, model, _, _, _, test_data = load_data_and_model(str(trial.checkpoint))
+        config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint))
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against
     return trainer.evaluate(test_data, load_best_model=False)

@@ -258,6 +258,8 @@ def _from_lines(text: str) -> list[Parameter]:
             raise ValueError(f"line {number} must be a name, one of {', '.join(KINDS)}, and values; got {line!r}.")
         name, kind, written = words
         values = ast.literal_eval(written if kind == "choice" else f"[{written}]")
+        if not isinstance(values, (list, tuple)):
+            raise ValueError(f"line {number}: {name} must be a choice of a list, as ['a', 'b']; got {written}.")
         if kind == "loguniform" and all(_is_number(value) for value in values):
             values = [math.exp(value) for value in values]
         parameters.append(Parameter(name, kind, tuple(values)))

@@ -1,7 +1,9 @@
 """One trial of a search, in a Ray worker: train one setting, report every epoch, look at no test data."""
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from ray import tune
 from recbole.config import Config
 
 from recbole_longinterest import caches, compat, quick_start
-from recbole_longinterest.plain_files import add_epoch, read_epochs
+from recbole_longinterest.checkpoints import CheckpointError
+from recbole_longinterest.plain_files import add_epoch, forget_epochs, read_epochs
+from recbole_longinterest.run_files import alone, wanted_file
 from recbole_longinterest.search import records
 
 
@@ -57,24 +61,42 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
     """
     setting = given["setting"]
     folder = records.folder_of(task.output, setting)
-    records.begin(folder, setting, ray.get_runtime_context().get_node_id())
-    for epoch in read_epochs(folder):
-        tune.report(epoch)
-    if records.read_end(folder)[0] != records.UNFINISHED:
-        return
-    os.chdir(folder)  # RecBole's log goes below the working directory
-    try:
-        _train(task, setting, folder)
-    except Exception as error:
-        records.end(folder, records.ERROR, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
-        raise
-    records.end(folder, records.FINISHED)
+    with _alone(folder):
+        records.begin(folder, setting, ray.get_runtime_context().get_node_id())
+        config = task.config(setting, folder)
+        unfinished = records.read_end(folder)[0] == records.UNFINISHED
+        if unfinished and wanted_file(config) is None:  # its checkpoint is gone
+            forget_epochs(folder)
+        for epoch in read_epochs(folder):
+            tune.report(epoch)
+        if not unfinished:
+            return
+        os.chdir(folder)  # RecBole's log goes below the working directory
+        try:
+            _train(config, task, folder)
+        except Exception as error:
+            records.end(folder, records.ERROR, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+            raise
+        records.end(folder, records.FINISHED)
 
 
-def _train(task: Task, setting: dict[str, Any], folder: Path) -> None:
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for another trial of the same setting, which a search of choices alone may draw twice at one time."""
+    while True:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(alone(folder / records.TRIAL))
+            except CheckpointError:
+                time.sleep(1)
+                continue
+            yield
+            return
+
+
+def _train(config: Config, task: Task, folder: Path) -> None:
     earlier = read_epochs(folder)
     begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
-    config = task.config(setting, folder)
     shared = task.datasets.get(dataset_key(config))
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:

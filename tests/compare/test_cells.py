@@ -148,6 +148,55 @@ def test_a_killed_cell_goes_on(cell: Callable[..., Cell], monkeypatch: pytest.Mo
 def test_features_come_from_the_column_of_classes(cell: Callable[..., Cell]) -> None:
     config = cell("SASRecF").config()
     assert config["selected_features"] == ["class"] and config["load_col"]["item"] == ["item_id", "class"]
+    config = cell("SASRecF", selected_features=["title"]).config()
+    assert config["selected_features"] == ["title"] and config["load_col"]["item"] == ["item_id", "title"]
+    assert cell("SASRecF", load_col=None).config()["load_col"] is None
+
+
+def test_what_a_general_model_cannot_be_compared_by_is_refused(cell: Callable[..., Cell]) -> None:
+    with pytest.raises(ValueError, match="BPR, a general model, has no history to read the other behaviours in"):
+        cell("BPR", target_behavior="buy").config()
+
+
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec"])
+def test_coverage_and_the_like_may_be_asked_of_recbole_too(
+    cell: Callable[..., Cell], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"metrics": ["NDCG", "ItemCoverage", "AveragePopularity"], "epochs": 2}
+    result = cell(name, run=True, **asked).result()
+    assert result is not None and result["status"] == cells.FINISHED
+    killed = cell(name, seed=2, **asked)  # in its test, all epochs done
+    killed.folder.mkdir(parents=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cells, "Recorder", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        run_cell(killed)
+    run_cell(killed)
+    assert (killed.result() or {})["epochs"] == 2
+
+
+def test_a_split_without_validation_is_refused(cell: Callable[..., Cell]) -> None:
+    split = {"split": {"LS": "test_only"}, "order": "TO", "mode": "full"}
+    with pytest.raises(ValueError, match="The split has no validation row; check eval_args"):
+        cell("GRU4Rec", run=True, eval_args=split)
+
+
+def test_epochs_of_models_whose_rows_recbole_transforms_are_kept(
+    cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BERT4Rec's transform writes names into the config once the loaders are made: the checkpoint is still found."""
+    own, real = cell("BERT4Rec", epochs=3, n_layers=1, inner_size=8, n_heads=1), cells.add_epoch
+    own.folder.mkdir(parents=True)
+
+    def killed(folder: object, line: dict[str, float]) -> None:
+        real(own.folder, line)
+        if line["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cells, "add_epoch", killed)
+        run_cell(own)
+    run_cell(own)
+    assert (own.result() or {})["epochs"] == 3
 
 
 @pytest.mark.parametrize("name", ["BPR", "EASE"])
@@ -190,6 +239,7 @@ def test_a_finished_cell_of_other_defaults_or_data_is_told(cell: Callable[..., C
     assert own.differs({**settings, "epochs": 300, "seed": 9}, files, found) == "epochs was 1 and is 300"
     assert own.differs({**settings, "checkpoint_dir": "elsewhere", "gpu_id": 3}, files, found) == ""
     assert own.differs(settings, {**files, "tiny.item": "0"}, found) == "tiny.item has changed"
+    assert own.differs(settings, {**files, "vectors.npy": "0"}, found) == "vectors.npy has changed"
     assert own.differs(settings, files, replace(found, users=9)) == "its data was another"
     own.end(FAILED, error="none")
     assert own.differs({**settings, "epochs": 300}, files, found) == ""  # it runs again anyway

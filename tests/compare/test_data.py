@@ -1,6 +1,7 @@
 """The same data for every model, or a sentence."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ def test_every_model_is_given_the_same_rows(cell: Callable[..., Cell]) -> None:
     assert own.items == 19
     for name in ("GRU4Rec", "SASRecF", "Pop", "SASRec+text", "GRU4Rec@3"):
         assert print_of(cell(name, inter=inter)) == own, name
+
+
+def test_files_of_vectors_are_inputs_too(cell: Callable[..., Cell], tmp_path: Path) -> None:
+    (tmp_path / "v.npy").write_bytes(b"1")
+    (tmp_path / "v.txt").write_text("i1\n")
+    with_vectors = cell("LongInterest", text_vectors=str(tmp_path / "v.npy")).config()
+    assert {"v.npy", "v.txt", "tiny.inter", "tiny.item"} == set(data.file_hashes(with_vectors))
 
 
 def test_another_order_is_refused(cell: Callable[..., Cell]) -> None:

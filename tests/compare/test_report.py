@@ -91,6 +91,22 @@ def test_rows_are_compared_over_the_seeds_that_both_have(cell: Callable[..., Cel
     assert entry.relative == pytest.approx(of_seed_2) and entry.low <= entry.relative <= entry.high
 
 
+def test_no_difference_is_told_where_none_is_known(cell: Callable[..., Cell], outcome: Outcome, tmp_path: Path) -> None:
+    """One row has no seed in common with the best baseline, of another its one common seed has found nothing."""
+    alone = [cell("FPMC", seed, run=True) for seed in (3,)]
+    outcome = Outcome(outcome.plan, [*outcome.cells, *alone], False)
+    (block,) = blocks_of([Study("tiny", outcome.cells)], "native")
+    assert "FPMC" in block.names and {entry.name for entry in block.differences} == {"LongInterest", "Markov"}
+    first = next(each for each in outcome.cells if (each.name, each.seed) == ("GRU4Rec", 1))
+    ranks = pd.read_parquet(first.folder / "ranks.parquet")
+    ranks[["native", "seen-masked"]] = 20.0
+    ranks.to_parquet(first.folder / "ranks.parquet")
+    once = [each for each in outcome.cells if (each.name, each.seed) != ("Markov", 2)]
+    (block,) = blocks_of([Study("tiny", once)], "native")
+    assert {entry.name for entry in block.differences} == {"LongInterest"}
+    assert "FPMC" in write_report(Outcome(outcome.plan, once, False), tmp_path)
+
+
 def test_ablations_are_compared_with_the_whole_model(cell: Callable[..., Cell], outcome: Outcome) -> None:
     study = Study("tiny", [*outcome.cells, cell("LongInterest-ID", run=True)])
     (entry,) = study.ablations("native")

@@ -108,6 +108,8 @@ def test_rows_that_are_another_row_are_not_run_twice(tmp_path: Path) -> None:
     kept, same = driver._without_twins(every)  # the tuned window is 200
     assert [(cell.name, cell.seed) for cell in kept] == [(n, s) for s in (1, 2) for n in ("GRU4Rec", "GRU4Rec@50")]
     assert same == ["GRU4Rec@200 is GRU4Rec on ml-100k: its settings are the same."]
+    kept, again = driver._without_twins(every[::-1])  # a baseline stays, whatever stands first
+    assert {cell.name for cell in kept} == {"GRU4Rec", "GRU4Rec@50"} and again == same
 
 
 def test_all_ablations_bring_the_rows_that_keep_a_win_honest() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ FIXED: dict[str, Any] = {
     **{"epochs": 4, "embedding_size": 8, "hidden_size": 8, "show_progress": False, "state": "ERROR"},
     **{"one_pass": True, "exact_order": True, "loss_type": "CE", "valid_metric": "NDCG@10", "train_batch_size": 64},
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "metrics": ["Recall", "MRR", "NDCG", "Hit", "Precision", "ItemCoverage"],
 }
 
 
@@ -364,6 +366,39 @@ def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: P
     ):
         search(plan(), output)
     assert not (output / "search.json").exists()
+
+
+def test_equal_settings_at_one_time_wait_for_each_other(tmp_path: Path) -> None:
+    from recbole_longinterest.run_files import alone
+    from recbole_longinterest.search.trial import _alone
+
+    entered: list[float] = []
+
+    def second() -> None:
+        with _alone(tmp_path):
+            entered.append(time.monotonic())
+
+    with alone(tmp_path / records.TRIAL):
+        twin = threading.Thread(target=second)
+        twin.start()
+        time.sleep(0.3)
+        left = time.monotonic()
+        assert not entered
+    twin.join(30)
+    assert entered and entered[0] >= left
+
+
+def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.search.driver import _keep_plan, search
+
+    for split in ({"LS": "test_only"}, {"RS": [0.8, 0, 0.2]}):
+        given = plan(fixed={"eval_args": {"split": split, "order": "TO", "mode": "full"}})
+        with pytest.raises(ValueError, match=r"A search compares validation results, and the split .* has none"):
+            search(given, tmp_path / "out")
+    _keep_plan(plan(), tmp_path, resume=False)
+    _keep_plan(plan(trials=9), tmp_path, resume=True)
+    with pytest.raises(ValueError, match="cannot go on with other settings: cpus is 2 and was 1"):
+        _keep_plan(plan(cpus=2), tmp_path, resume=True)
 
 
 def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:

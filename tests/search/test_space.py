@@ -126,7 +126,17 @@ def test_a_wrong_space_is_one_sentence(tmp_path: Path, text: str, message: str) 
         read_space(written(tmp_path, text))
 
 
-@pytest.mark.parametrize("text", ["a normal 0,1\n", "a choice __import__('os')\n", "a choice\n", "a uniform 1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a normal 0,1\n",
+        "a choice __import__('os')\n",
+        "a choice\n",
+        "a uniform 1\n",
+        "a choice 0.5\n",
+        "a choice 'CE'\n",
+    ],
+)
 def test_a_wrong_line_is_one_sentence(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"hyper\.test is not a search space"):
         read_space(written(tmp_path, text, "hyper.test"))
