@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-POSITIONS = 8  # padded positions of a training batch, for each of its targets
+POSITIONS = 32  # padded positions of a training batch, for each of the targets that it may hold
 
 
 def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | None = None) -> Tensor:
@@ -97,7 +97,7 @@ def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Gen
     Args:
         windows: the training rows.
         batch_size: targets a batch; a batch holds as many windows as fit, and one at least. Where targets are few
-            among the events, as with ``target_behavior``, its ``POSITIONS`` times as many positions are the limit.
+            among the events, as with ``target_behavior``, ``POSITIONS`` times as many positions are the limit.
         generator: the only source of randomness.
 
     Returns:
