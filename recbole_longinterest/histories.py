@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+EXACT = 17  # letters of a float's text up to which it is the whole number that it was, and no neighbour of it
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -184,12 +186,12 @@ def token_of(value: Any, known: Collection[str]) -> str:  # noqa: ANN401
     """A token; of a whole number that was made a float, as pandas does beside a missing one, the whole number's.
 
     Args:
-        value: an item or a behaviour as it is given.
-        known: tokens, for a catalogue that does hold "50.0".
+        value: an item or a behaviour as it is given: 50, "50", 50.0, and "50.0" as a float is written to a file.
+        known: tokens; one that is among them stays as it is.
     """
     token = str(value)
-    if isinstance(value, (float, np.floating)) and token not in known and float(value).is_integer():
-        return str(int(value)) if abs(value) < 2**53 else token  # beyond, it may have been another number
+    if token not in known and token.endswith(".0") and len(token) <= EXACT and token[:-2] in known:
+        return token[:-2]
     return token
 
 
