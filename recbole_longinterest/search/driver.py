@@ -147,7 +147,7 @@ def _config(plan: Plan, space: Space) -> Config:
         raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
         raise ValueError("A search compares validation results; eval_step must be at least 1.")
-    for kind, parts in config["eval_args"]["split"].items():
+    for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
         if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
             raise ValueError(f"A search compares validation results, and the split {kind}: {parts} has none.")
     return config
