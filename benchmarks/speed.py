@@ -237,9 +237,10 @@ def write(table: list[dict[str, Any]], output: Path) -> None:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(table)
-    lines = ["| " + " | ".join([*names, "x RecBole GRU4Rec"]) + " |", "|" + "---|" * (len(names) + 1)]
+    baseline = next((row["model"] for row in table if row["model"] != "LongInterest"), "")
+    lines = ["| " + " | ".join([*names, f"x {baseline}, RecBole's way"]) + " |", "|" + "---|" * (len(names) + 1)]
     for row in table:
-        base = [r for r in table if (r["data"], r["model"], r["way"]) == (row["data"], "GRU4Rec", "RecBole")]
+        base = [r for r in table if (r["data"], r["model"], r["way"]) == (row["data"], baseline, "RecBole")]
         same = [r["targets_a_second"] for r in base if r["window"] == row["window"]]
         ratio = f"{row['targets_a_second'] / same[0]:.1f}" if same else ""
         cells = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names]

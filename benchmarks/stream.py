@@ -2,9 +2,9 @@
 
     uv run benchmarks/stream.py --dataset ml-latest-small --data_path DIR --output stream
 
-A model is trained on the first 90 % of the events in time order. Then the rest comes event by event: the user's state
-ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes the event in.
-At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the states of the next
+A model is trained on the first 90 % (``--first``) of the events in time order. Then the rest comes event by event: the
+user's state ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes
+the event in. At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the states of the next
 day's users are made again from their events. Beside it the first model, frozen, over the same stream. Writes stream.csv
 and stream.png (a running mean). A killed run goes on after the last finished day.
 """
@@ -25,7 +25,7 @@ from recbole_longinterest.recommender import Recommender
 from recbole_longinterest.streaming import InterestState, states_of
 from recbole_longinterest.update import update_checkpoint
 
-FIRST, DAY, SMOOTH = 0.9, 86_400.0, 1000
+DAY, SMOOTH = 86_400.0, 1000
 
 
 def main() -> None:
@@ -37,15 +37,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="of the first training")
     parser.add_argument("--update_epochs", type=int, default=2)
     parser.add_argument("--scope", default="head")
+    parser.add_argument("--first", type=float, default=0.9, help="share of the events that the model is trained on")
+    parser.add_argument("--until", type=float, default=1.0, help="share of the events at which the stream ends")
     parser.add_argument("--days", type=int, help="stop after so many days with events")
     args = parser.parse_args()
     log = Log.read(data_folder(args.data_path), args.dataset)
     output = args.output / args.dataset
     output.mkdir(parents=True, exist_ok=True)
-    begin = round(FIRST * len(log))
+    begin = round(args.first * len(log))
     root = log.write_dataset(output / "data", slice(begin))
     first = train_on(root, log.name, output / "checkpoints", {"epochs": args.epochs})[0]
-    days = np.floor(log.times[begin:] / DAY)
+    days = np.floor(log.times[begin : round(args.until * len(log))] / DAY)
     ends = begin + np.flatnonzero(np.diff(days, append=np.inf)) + 1
     ends = ends[: args.days] if args.days else ends
     place = output / "place.json"

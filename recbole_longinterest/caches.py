@@ -43,7 +43,8 @@ class StaleCache(Exception):
 def dataset_class(config: Config) -> type[Dataset]:
     """The data set class of a model: its own, else that of its type.
 
-    A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order`` is set.
+    A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
+    ``target_behavior`` is set.
     """
     kind = config["MODEL_TYPE"]
     names = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}

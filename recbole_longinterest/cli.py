@@ -12,12 +12,14 @@ import recbole_longinterest
 from recbole_longinterest import compat, encode, processes, quick_start, serving_commands, update_commands
 from recbole_longinterest.compare import command as compare
 from recbole_longinterest.data.prepare import command as prepare
+from recbole_longinterest.resources import resource
 from recbole_longinterest.search import command as tune
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
     "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.001 --text_features=off; "
-    "properties/LongInterest.yaml says what there is."
+    f"{resource('properties', 'LongInterest.yaml')} says what there is; "
+    "--nproc=N and --num_threads=N set processes and threads."
 )
 SWITCHES = {"True": True, "true": True, "False": False, "false": False}
 SETTING = re.compile(r"--[A-Za-z_]\w*=.*", re.DOTALL)

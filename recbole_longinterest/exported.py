@@ -56,7 +56,7 @@ class Served:
         weights: its state, in float32.
         items: the catalogue.
         behaviors: raw tokens of the behaviour types by id; empty if none are read.
-        rating_range: lowest and highest rating of the data, if the network was trained on ratings normalised by them.
+        rating_range: lowest and highest rating by which the training normalised, None if it did not.
         history_limit: events of a history that are read, None for all.
         fields: RecBole's names of the columns user, item, rating, behavior, time.
         about: where it comes from (data set, text encoder and the like), for people and for encoding new items.

@@ -8,7 +8,8 @@ from recbole_longinterest.arguments import add_long_work, count
 
 DESCRIPTION = (
     "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, significance. "
-    "The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults."
+    "The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults; GRU4Rec, GRU4RecF, "
+    "SASRec, SASRecF and FDSA learn in one pass unless --one_pass=False."
 )
 EPILOG = (
     "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "

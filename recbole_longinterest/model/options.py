@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-WHERE = "Set it in a config file, a dict or on the command line; properties/LongInterest.yaml says what each means."
+from recbole_longinterest.resources import resource
+
+WHERE = (
+    "Set it in a config file, a dict or on the command line; "
+    f"{resource('properties', 'LongInterest.yaml')} says what each means."
+)
 
 
 def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config holds

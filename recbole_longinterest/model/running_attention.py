@@ -13,8 +13,8 @@ class RunningAttention(nn.Module):
     """Attention over all events so far: ``V_t = sum_{s<=t} softmax_s(w . [U_s; i_s]) i_s`` for every ``t`` at once.
 
     The score of an event depends on its own position only, so the softmax over ``s <= t`` is a running weighted mean:
-    all prefixes of a history cost O(L), and a new event costs O(1). With ``heads`` > 1 every head has its own ``w``
-    and reads its own slice of ``i``.
+    all prefixes of a history cost O(L + (L / 64)^2), and a new event costs O(1). With ``heads`` > 1 every head has its
+    own ``w`` and reads its own slice of ``i``.
 
     Args:
         dim: size ``D`` of ``U``.

@@ -40,8 +40,8 @@ def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no publ
         "--search",
         choices=("random", "grid", "optuna"),
         default="random",
-        help="how settings are chosen (default: %(default)s); a grid needs a --space without uniforms, optuna is an "
-        "extra",
+        help="how settings are chosen (default: %(default)s); a grid needs a --space of choice and quniform "
+        "alone, optuna is an extra",
     )
     parser.add_argument(
         "--search-seed", type=int, default=2020, metavar="SEED", help="of the draws (default: %(default)s)"

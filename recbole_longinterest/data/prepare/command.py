@@ -127,7 +127,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of this name")
     parser.add_argument("--plots", action="store_true", help="draw the report's distributions, too")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument("--encoding", help="of the files (default: UTF-8, and Latin-1 for values that are not)")
+    parser.add_argument(
+        "--encoding",
+        help="of CSV and MovieLens files (default: UTF-8, and Latin-1 for values that are not, as JSON is read)",
+    )
     parser.add_argument(
         "--time-format", metavar="FORMAT", help="of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
     )
