@@ -4,9 +4,9 @@
 
 A model is trained on the first 90 % (``--first``) of the events in time order. Then the rest comes event by event: the
 user's state ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes
-the event in. At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the states of the next
-day's users are made again from their events. Beside it the first model, frozen, over the same stream. Writes stream.csv
-and stream.png (a running mean). A killed run goes on after the last finished day.
+the event in. At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the
+states of the next day's users are made again from their events. Beside it the first model, frozen, over the same
+stream. Writes stream.csv and stream.png (a running mean). A killed run goes on after the last finished day.
 """
 
 import argparse

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -242,9 +243,12 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
     nothing = [dataset for dataset in plan.datasets if dataset not in expected]
     if nothing:
         raise ValueError(errors[nothing[0]])
-    unknown = [name for name in plan.named if name not in known and not name.startswith("alias_of_")]
-    if unknown:
-        raise ValueError(f"None of the models has a setting {unknown[0]}.")
+    for name in plan.given:
+        if name not in known and not name.startswith("alias_of_"):
+            message = f"None of the models has a setting {name}."
+            if name in plan.named:
+                raise ValueError(message)
+            getLogger().warning(message)  # a file may serve other commands, too
     for cell in todo:
         if (cell.dataset, cell.name) in settings and cell.dataset in expected:
             change = cell.differs(*settings[cell.dataset, cell.name], expected[cell.dataset])
