@@ -22,12 +22,12 @@ class WeightAverage:
     ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten.
 
     Args:
-        model: whose parameters are averaged.
+        model: whose parameters are averaged, but for frozen ones, into which RecVAE copies others.
         decay: ``d``, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.weights: list[Tensor] = list(model.parameters())  # what is not trained stays as it is
+        self.weights: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
         self.decay, self.steps = decay, 0
 

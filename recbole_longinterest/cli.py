@@ -159,11 +159,12 @@ def _data_path(args: argparse.Namespace) -> list[str]:
 
 def _report(model: str, dataset: str, result: quick_start.Run) -> str:
     """The results as a table."""
-    valid = result.best_valid_result or {}
-    width = max(map(len, result.test_result))
+    valid, test = result.best_valid_result or {}, result.test_result or {}
+    width = max(map(len, ["metric", *(test or valid)]))
     lines = [f"{model} on {dataset}", f"{'metric':{width}}  {'validation':>10}  {'test':>10}"]
-    for metric, value in result.test_result.items():
-        lines.append(f"{metric:{width}}  {valid.get(metric, float('nan')):10.4f}  {value:10.4f}")
+    for metric in test or valid:
+        values = (f"{part[metric]:10.4f}" if metric in part else f"{'-':>10}" for part in (valid, test))
+        lines.append(f"{metric:{width}}  {'  '.join(values)}")
     if result.checkpoint:
         lines.append(f"checkpoint: {result.checkpoint}")
     return "\n".join(lines) + "\n"

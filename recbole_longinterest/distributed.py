@@ -61,8 +61,9 @@ def _group_device(config: Config) -> torch.device | None:
 def processes_without_gpu() -> None:
     """``nproc`` asserts GPU ids, NCCL, ``cuda.set_device`` and DDP ``device_ids`` (no upstream issue known).
 
-    Without a GPU the processes meet through gloo and train on the CPU. With one RecBole's own code runs. And
-    ``Dataset._download`` waits at a barrier that needs a process group, which a single process has not got.
+    Without a GPU the processes meet through gloo and train on the CPU. With GPUs they meet as RecBole's do, and wait
+    for each other as long as with gloo, where NCCL gives up after ten minutes. And ``Dataset._download`` waits at a
+    barrier that needs a process group, which a single process has not got.
     """
     init_device = Config._init_device
     init_trainer = AbstractTrainer.__init__
@@ -73,18 +74,26 @@ def processes_without_gpu() -> None:
         rank = settings.get("local_rank")
         if rank:
             settings["log_wandb"] = False  # one run, not one a process
-        if rank is None or (torch.cuda.is_available() and settings["gpu_id"] != ""):
+        if rank is None:
             init_device(self)
             return
         del settings["local_rank"]
-        init_device(self)  # as for a single process: gpu_id, and the CPU as device
+        init_device(self)  # as for a single process: it makes the GPUs visible before torch looks for them
+        gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
+        if gpu and len(names) < settings["nproc"]:
+            raise ValueError(
+                f"nproc needs a GPU a process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
+            )
         dist.init_process_group(
-            backend="gloo",
+            backend="nccl" if gpu else "gloo",
             rank=rank + settings["offset"],
             world_size=settings["world_size"],
             init_method=f"tcp://{settings['ip']}:{settings['port']}",
             timeout=TIMEOUT,
         )
+        if gpu:
+            settings["device"] = torch.device("cuda", rank)
+            torch.cuda.set_device(rank)
         settings["local_rank"] = rank
         settings["single_spec"] = False
         if rank != 0:

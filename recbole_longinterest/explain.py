@@ -136,10 +136,7 @@ def gradients(recommender: "Recommender", history: History, item: int) -> tuple[
     names = list(parts)
 
     def score(*given: Tensor) -> Tensor:
-        fused = _fused(recommender, dict(zip(names, given, strict=True)))
-        interest = recommender.network.interest_encoder(fused)[:, -1]
-        interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
-        return (interest * items).sum(dim=-1)
+        return _score_of_parts(recommender, dict(zip(names, given, strict=True)), item)
 
     with torch.enable_grad():
         found = IntegratedGradients(score).attribute(
@@ -176,8 +173,7 @@ def scores_without(recommender: "Recommender", history: History, item: int, keep
         Scores, [B].
     """
     kept = [history.keep(row.nonzero()[0]) for row in keep]
-    interest, items = recommender.network.comparable(recommender.interest(kept), recommender.items[item : item + 1])
-    scores = (interest * items).sum(dim=-1)
+    scores = _score(recommender, recommender.interest(kept), item)
     bias = recommender.network.repeat_logit()
     return scores if bias is None else scores + bias * torch.tensor([item in part.item_seq for part in kept])
 
@@ -185,15 +181,9 @@ def scores_without(recommender: "Recommender", history: History, item: int, keep
 def _sources_by_removal(recommender: "Recommender", history: History, item: int) -> dict[str, float]:
     """By how much the score falls if a source's part is nothing in all events."""
     parts = _parts(recommender, history)
-    network = recommender.network
-
-    def score(given: dict[str, Tensor]) -> float:
-        interest = network.interest_encoder(_fused(recommender, given))[:, -1]
-        interest, items = network.comparable(interest, recommender.items[item : item + 1])
-        return float((interest * items).sum())
-
-    whole = score(parts)
-    return {name: whole - score({**parts, name: torch.zeros_like(part)}) for name, part in parts.items()}
+    without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
+    whole, *left = (float(_score_of_parts(recommender, given, item)) for given in (parts, *without))
+    return {name: whole - score for name, score in zip(parts, left, strict=True)}
 
 
 def _parts(recommender: "Recommender", history: History) -> dict[str, Tensor]:
@@ -205,8 +195,18 @@ def _parts(recommender: "Recommender", history: History) -> dict[str, Tensor]:
     return {**parts, **{name: part.unsqueeze(0) for name, part in sides.items()}}
 
 
+def _score_of_parts(recommender: "Recommender", parts: dict[str, Tensor], item: int) -> Tensor:
+    """Score of an item after events of these parts, without ``repeat_bias``, [B]."""
+    interest = recommender.network.interest_encoder(_fused(recommender, parts))[:, -1]
+    return _score(recommender, interest, item)
+
+
 def _fused(recommender: "Recommender", parts: dict[str, Tensor]) -> Tensor:
-    network = recommender.network
     sides = {name: parts[name] for name in recommender.sides}
     items = [part for name, part in parts.items() if name not in sides]
-    return network.fusion.fuse(torch.stack(items).sum(dim=0), sides)
+    return recommender.network.fusion.fuse(torch.stack(items).sum(dim=0), sides)
+
+
+def _score(recommender: "Recommender", interest: Tensor, item: int) -> Tensor:
+    interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
+    return (interest * items).sum(dim=-1)

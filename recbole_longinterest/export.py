@@ -18,7 +18,7 @@ from recbole_longinterest.exported import ExportError, Items, Served, check_plac
 from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.onnx_step import write_onnx
 from recbole_longinterest.text.reader import read_item_text
-from recbole_longinterest.text.template import Template
+from recbole_longinterest.text.template import columns_of
 from recbole_longinterest.vocabulary import check_vocabulary
 
 # What a text of a new item has to be made and encoded by.
@@ -26,6 +26,7 @@ TEXT_SETTINGS = (
     *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
     *("text_prompt", "text_precision", "field_separator", "seq_separator", "encoding"),
 )
+BEHAVIOR_LEVELS = "fusion.levels.behavior.weight"
 FIELDS = {
     "user": "USER_ID_FIELD",
     "item": "ITEM_ID_FIELD",
@@ -77,13 +78,16 @@ def export_checkpoint(
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, dataset.behavior_tokens_field))
-    if dataset.rating_range is not None:
-        dataset.build()  # which scales by the training part
-    tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     behaviors: Sequence[Any] = ()
-    if "fusion.levels.behavior.weight" in weights:
+    if dataset.rating_range is not None or BEHAVIOR_LEVELS in weights:
+        dataset.build()  # which scales by the training part, and forgets behaviours that it has not got
+    if BEHAVIOR_LEVELS in weights:
         behaviors = dataset.field2id_token[dataset.behavior_tokens_field]
+        level = weights[BEHAVIOR_LEVELS].clone()
+        level[dataset.unseen_behaviors] = level[0].clone()
+        weights[BEHAVIOR_LEVELS] = level
+    tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(
         ModelOptions.from_config(config),
@@ -123,10 +127,7 @@ def _read_items(
     """Titles and categories by internal id, empty where the data has none, and the columns that they are from."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
-    named = config["text_fields"] or []
-    named = [named] if isinstance(named, str) else list(named)
-    if config["text_template"]:
-        named = Template(config["text_template"]).fields
+    named, _ = columns_of(config["text_fields"], config["text_template"])
     if not file.is_file():
         if title_field or category_field:
             raise ExportError(f"There is no item file {file} to read {title_field or category_field} from.")

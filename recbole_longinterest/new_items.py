@@ -15,7 +15,7 @@ import torch
 from recbole_longinterest.exported import Items, Served
 from recbole_longinterest.growing import TRAINED, VECTORS, TextRows, grow_state, old_ids
 from recbole_longinterest.text.reader import item_rows, text_of
-from recbole_longinterest.text.template import Template
+from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening
 
 
@@ -156,9 +156,7 @@ def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
 
 def _text_columns(served: Served) -> tuple[list[str], Template | None]:
     about = served.about.get("text") or {}
-    template = Template(about["text_template"]) if about.get("text_template") else None
-    named = about.get("text_fields") or []
-    return (template.fields if template else [named] if isinstance(named, str) else list(named)), template
+    return columns_of(about.get("text_fields"), about.get("text_template"))
 
 
 def _text(served: Served, row: dict[str, Any]) -> str:

@@ -218,7 +218,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "#enum": _read_enum,
     "#device": _read_device,
     "#set": lambda plain: {from_plain(item) for item in plain},
-    "#array": lambda plain: plain.numpy(),
+    "#array": lambda plain: plain.cpu().numpy(),  # a file may be read to a GPU
     "#texts": _read_texts,
     "#objects": lambda plain: _objects([from_plain(item) for item in plain["items"]], plain["shape"]),
     "#ragged": _read_ragged,

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from recbole_longinterest.histories import History
+from recbole_longinterest.plain_files import whole
 from recbole_longinterest.recommendation import Recommended
 from recbole_longinterest.taste import taste_of
 
@@ -83,15 +84,11 @@ def write_parquet(table: Any, path: str | Path) -> None:  # noqa: ANN401 - a pan
     Raises:
         ValueError: if the file cannot be written.
     """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.tmp")
     try:
-        table.to_parquet(draft, index=False)
-        draft.replace(path)
+        with whole(Path(path)) as draft:
+            table.to_parquet(draft, index=False)
     except OSError as error:
         raise ValueError(f"{path} could not be written: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def card_of(recommender: "Recommender", histories: Mapping[Any, History], user: Any, number: int = 5) -> Card:  # noqa: ANN401

@@ -39,13 +39,13 @@ class Run:
     Attributes:
         best_valid_score: value of ``valid_metric`` at the best epoch.
         best_valid_result: all metrics on the validation data at that epoch.
-        test_result: all metrics on the test data, of the model of that epoch.
+        test_result: all metrics on the test data, of the model of that epoch; None if the split has no test part.
         checkpoint: file of that model, None if nothing was saved.
     """
 
     best_valid_score: float
     best_valid_result: dict[str, float] | None
-    test_result: dict[str, float]
+    test_result: dict[str, float] | None
     checkpoint: Path | None
 
 
@@ -156,6 +156,12 @@ def train(
     if dataset is None:
         dataset = recbole.data.utils.create_dataset(config)
     logger.info(dataset)
+    ranked = any(metric.lower() not in WITHOUT_K for metric in config["metrics"])
+    if ranked and max(config["topk"]) >= dataset.item_num:  # torch's top-k fails at the first evaluation
+        raise ValueError(
+            f"topk must be at most the number of items, {dataset.item_num - 1} in {config['dataset']}; "
+            f"got {max(config['topk'])}. Give a smaller one, as --topk=[5], and a valid_metric that has it."
+        )
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])

@@ -51,6 +51,9 @@ class Recommendation:
         return asdict(self)
 
 
+ALL_SEEN = "every item that may be recommended is in its history"  # a problem
+
+
 def check_k(k: int) -> None:
     """Refuse a number of items that is none.
 

@@ -12,6 +12,7 @@ from recbole_longinterest.event_table import histories_of
 from recbole_longinterest.exported import read_folder
 from recbole_longinterest.histories import History, as_events
 from recbole_longinterest.recommendation import (
+    ALL_SEEN,
     NONE_KNOWN,
     Recommendation,
     Recommended,
@@ -210,13 +211,13 @@ class Recommender(Scorer):
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
             interest = self.interest([histories[row] for row in part])
-            seen = [histories[row].item_seq if exclude_seen else self.window(histories[row])[0].numpy() for row in part]
+            seen = [(histories[row] if exclude_seen else self.windowed(histories[row])).item_seq for row in part]
             for row, items in zip(part, self.best(interest, k, seen, allowed, exclude_seen), strict=True):
                 why = self._explain(histories[row], items, method) if method else [None] * len(items)
                 chosen = [
                     self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
                 ]
-                problem = None if chosen else "every item that may be recommended is in its history"
+                problem = None if chosen else ALL_SEEN
                 out[row] = Recommendation(chosen, len(histories[row]), histories[row].unknown, problem)
         return out
 

@@ -160,7 +160,8 @@ class _Session:
             run_state.restore_attributes(trainer.model, state["attributes"])
             run_state.restore_loader_state(state["ranks"][rank]["loaders"], *self.loaders)
             run_state.restore_random_state(state["ranks"][rank]["random"])
-            run_logs.go_on(trainer, state["logs"])
+            if rank == 0:  # whose place it is; the others' logs are their own
+                run_logs.go_on(trainer, state["logs"])
             trainer.best_valid_result = state["best_valid_result"]
             trainer.train_loss_dict = state["train_loss_dict"]
             trainer.saved_model_file = str(self.last.with_name(state["best_file"]))

@@ -103,12 +103,8 @@ class Scorer:
         """Item ids and level ids of the events that the model reads, [L] each."""
         if not len(history):
             raise ValueError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
-        levels = self.network.levels_of(history.values())
-        limit = self.served.history_limit
-        item_seq = torch.from_numpy(history.item_seq)
-        if limit is None:
-            return item_seq, levels
-        return item_seq[-limit:], {name: value[-limit:] for name, value in levels.items()}
+        history = self.windowed(history)
+        return torch.from_numpy(history.item_seq), self.network.levels_of(history.values())
 
     def _encode_in_chunks(self, item_seq: Tensor, levels: dict[str, Tensor]) -> Tensor:
         state, interest = self.network.interest_encoder.start(1), torch.empty(0)

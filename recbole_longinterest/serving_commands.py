@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.histories import History
+from recbole_longinterest.plain_files import write_text
 from recbole_longinterest.recommendation import report_skipped
 from recbole_longinterest.recommender import Recommender
 
@@ -121,10 +122,8 @@ def _lines(path: str) -> list[str]:
 
 
 def _written(path: str, content: str) -> str:
-    draft = Path(f"{path}.tmp")
     try:
-        draft.write_text(content, encoding="utf-8")
-        draft.replace(path)
+        write_text(Path(path), content)
     except OSError as error:
         raise ValueError(f"{path} could not be written: {error}") from error
     return f"written: {path}\n"

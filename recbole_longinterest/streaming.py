@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_longinterest.histories import Event, History, as_event, number_of
 from recbole_longinterest.model.layers import EncoderState
-from recbole_longinterest.recommendation import NONE_KNOWN, Recommendation, check_k
+from recbole_longinterest.recommendation import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
 from recbole_longinterest.state_bytes import HEADER, pack, unpack
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class InterestState:
             Whether it was taken; an unknown item is skipped.
 
         Raises:
-            ValueError: for what is no event, or one that is earlier than the last; the state stays as it was.
+            ValueError: for what is no event, or one before the last, if that had a time; the state stays as it was.
         """
         accepted = self.accept(event)
         if accepted is None:
@@ -285,5 +285,6 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
                     (items,) = recommender.best(state.interest, k, [state.seen])
-            out[row] = Recommendation([recommender.recommended(*item) for item in items[:k]], state.events)
+            chosen = [recommender.recommended(*item) for item in items[:k]]
+            out[row] = Recommendation(chosen, state.events, problem=None if chosen else ALL_SEEN)
     return out

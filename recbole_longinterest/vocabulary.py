@@ -32,8 +32,8 @@ def check_vocabulary(
     """Refuse the data of another training.
 
     Args:
-        state: a checkpoint's; one that says nothing of tokens is of an earlier version: of its data no more than the
-            number of items is known.
+        state: a checkpoint's, or its run's; one that says nothing of tokens is of an earlier version: of its data no
+            more than the number of items is known.
         dataset: RecBole's.
         path: of the checkpoint.
         fields: that are compared; None is all that both have.
@@ -42,7 +42,7 @@ def check_vocabulary(
         CheckpointError: says which field differs.
     """
     kept, own = state.get(STATE) or {}, vocabulary(dataset)
-    rows = state["state_dict"].get("trained") if not kept else None
+    rows = state.get("state_dict", {}).get("trained") if not kept else None
     if rows is not None and len(rows) != dataset.item_num:  # LongInterest's table of an earlier version
         kept = {dataset.iid_field: f"{len(rows)} -"}
     for field in own if fields is None else fields:

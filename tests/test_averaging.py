@@ -47,6 +47,18 @@ def test_the_formula() -> None:
     assert torch.equal(layer.weight, last)
 
 
+def test_what_is_copied_into_frozen_weights_stays() -> None:
+    """RecVAE's prior, made anew of the encoder between two parts of an epoch."""
+    model = nn.ModuleDict({"encoder": nn.Linear(1, 1), "prior": nn.Linear(1, 1)})
+    model["prior"].requires_grad_(False)
+    average = WeightAverage(model, 0.9)
+    average.swap()
+    with torch.no_grad():
+        model["prior"].weight.fill_(7.0)
+    average.swap()
+    assert float(model["prior"].weight) == 7.0
+
+
 @pytest.fixture
 def config(write_dataset: Callable[..., Path]) -> Callable[..., Any]:
     root = write_dataset("tiny", synthetic_inter())

@@ -11,14 +11,13 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 import torch
 from recbole.config import Config
 from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
-from recbole.utils import FeatureType, InputType, ModelType, get_model
+from recbole.utils import InputType, ModelType, get_model
 
 from recbole_longinterest import caches, compat
 from recbole_longinterest.checkpoints import (
@@ -29,7 +28,7 @@ from recbole_longinterest.checkpoints import (
     rebuild_config,
     save_checkpoint,
 )
-from recbole_longinterest.plain import PlainError, from_plain, to_plain
+from recbole_longinterest.plain import PlainError
 from recbole_longinterest.trainer_checkpoints import load_data_and_model
 from tests.conftest import synthetic_inter
 
@@ -153,80 +152,6 @@ def test_a_gpu_of_another_machine_becomes_the_cpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert load_checkpoint("a.pth")["config"]["device"] == torch.device("cuda")
-
-
-# --- plain data ------------------------------------------------------------------------------------------------------
-
-
-def test_values_come_back(tmp_path: Path) -> None:
-    ragged = np.empty(3, dtype=object)
-    ragged[:] = [np.array([1, 2]), np.array([], dtype=np.int64), np.array([3])]
-    words = np.empty(2, dtype=object)
-    words[:] = [np.array(["a", "long word"]), np.array(["b"])]
-    values = {
-        "number": np.float64(0.5),
-        "infinite": -np.inf,
-        "flag": np.bool_(True),
-        "array": np.arange(6, dtype=np.int16).reshape(2, 3),
-        "texts": np.array(["a", "bc"]),
-        "objects": np.array(["a", None, 3], dtype=object),
-        "ragged": ragged,
-        "words": words,
-        "type": FeatureType.TOKEN_SEQ,
-        "set": {1, 2},
-        "keys": {np.str_("a"): np.int64(1), 2: None},
-        "tensor": torch.arange(3),
-    }
-    torch.save({name: to_plain(value, name) for name, value in values.items()}, "v.pth", pickle_protocol=2)
-    again = {name: from_plain(value) for name, value in torch.load("v.pth", weights_only=True).items()}
-    assert (again["number"], again["infinite"], again["flag"]) == (0.5, -np.inf, True)
-    assert type(again["number"]) is float and again["array"].dtype == np.int16
-    np.testing.assert_array_equal(again["array"], values["array"])
-    assert again["texts"].tolist() == ["a", "bc"] and again["objects"].tolist() == ["a", None, 3]
-    for name in ("ragged", "words"):
-        assert [list(item) for item in again[name]] == [list(item) for item in values[name]]
-    assert (again["type"], again["set"], again["keys"]) == (FeatureType.TOKEN_SEQ, {1, 2}, {"a": 1, 2: None})
-    assert torch.equal(again["tensor"], values["tensor"])
-
-
-def test_tables_and_matrices_come_back() -> None:
-    table = pd.DataFrame({"id": [3, 1], "value": [0.5, np.nan], "text": ["a", None]}, index=[5, 7])
-    table["seq"] = [np.array([1, 2]), np.array([3])]
-    pd.testing.assert_frame_equal(from_plain(to_plain(table, "table")), table)
-    pd.testing.assert_series_equal(from_plain(to_plain(table["id"].reset_index(drop=True), "x")), pd.Series([3, 1]))
-    for kind in ("csr", "csc", "coo", "lil", "dok"):
-        matrix = scipy.sparse.random(4, 5, 0.5, format=kind, random_state=0)
-        again = from_plain(to_plain(matrix, "matrix"))
-        assert again.format == kind and (again.toarray() == matrix.toarray()).all()
-
-
-@pytest.mark.parametrize(
-    ("value", "match"),
-    [
-        (object(), r"^x is of type builtins\.object, which a file cannot hold"),
-        ({"a": [1, print]}, r"^x\.a\[1\] is of type"),
-        ({"#array": 1}, r"^x has the single key '#array'"),
-        (np.array(["2020"], dtype="M8[D]"), r"^x \(dtype datetime64\[D\]\) is of type"),
-        (np.longdouble(1), r"^x is of type numpy\.longdouble"),
-        (pd.Series(["a"], dtype="category"), r"^x \(dtype category\)"),
-    ],
-)
-def test_what_has_no_plain_form_is_named(value: Any, match: str) -> None:
-    with pytest.raises(PlainError, match=match):
-        to_plain(value, "x")
-
-
-@pytest.mark.parametrize(
-    ("plain", "match"),
-    [
-        ({"#sparse": {"format": "eval", "shape": [], "data": 0, "row": 0, "col": 0}}, "eval is not among"),
-        ({"#ragged": {}}, "What stands under #ragged is broken"),
-        (b"bytes", "bytes is not plain data"),
-    ],
-)
-def test_broken_plain_data_is_refused(plain: Any, match: str) -> None:
-    with pytest.raises(PlainError, match=match):
-        from_plain(plain)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

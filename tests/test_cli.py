@@ -35,6 +35,17 @@ def test_run_takes_any_recbole_model(arguments: list[str], capsys: pytest.Captur
     assert "GRU4Rec on tiny" in capsys.readouterr().out
 
 
+def test_a_split_without_a_test_part_ends_with_its_checkpoint(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    only = "--eval_args={'split': {'LS': 'valid_only'}, 'order': 'TO', 'mode': 'full'}"
+    assert cli.main([*arguments, only]) == 0
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if line.startswith("ndcg@10"))
+    assert line.split()[2] == "-" and 0 <= float(line.split()[1]) <= 1
+    assert Path(out.split("checkpoint: ")[1].strip()).is_file()
+
+
 def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
@@ -58,6 +69,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--dataset=nowhere"], "There is no data set folder"),
         (["--model=BPR", "--one_pass=True"], "BPR has no setting one_pass."),
         (["--learning_rat=0.1"], "LongInterest has no setting learning_rat. Did you mean learning_rate?"),
+        (["--topk=[10,21]"], "topk must be at most the number of items, 20 in tiny; got 21."),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
         (["--nproc=0"], "nproc must be a whole number of at least 1; got 0"),
         (["--epochs=-1"], "epochs must be a whole number of at least 0; got -1"),

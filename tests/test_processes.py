@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
@@ -18,7 +19,7 @@ from recbole_longinterest import cli, processes, quick_start
 from recbole_longinterest.compat import command_line
 from recbole_longinterest.data.loader import BatchPlan
 from recbole_longinterest.data.sequences import plan_windows
-from recbole_longinterest.distributed import even_step
+from recbole_longinterest.distributed import TIMEOUT, even_step
 from tests.conftest import synthetic_inter, synthetic_item
 
 BPR = {"embedding_size": 8, "train_batch_size": 32, "epochs": 2, "metric_decimal_place": 12, "show_progress": False}
@@ -218,6 +219,30 @@ def test_too_few_gpus(data_path: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(torch, "device", lambda name: name)
     assert cli.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == 2
     assert "nproc needs a GPU a process; got nproc=2 and gpu_id=0. Name more GPUs" in capsys.readouterr().err
+
+
+def test_processes_meet_on_the_gpus_that_are_named(data_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    visible: list[str | None] = []
+    met: dict[str, Any] = {}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(
+        torch.cuda, "is_available", lambda: bool(visible.append(os.environ.get("CUDA_VISIBLE_DEVICES"))) or True
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: met.update(gpu=number))
+    monkeypatch.setattr(dist, "init_process_group", lambda **given: met.update(given))
+    place = {"local_rank": 1, "world_size": 2, "nproc": 2, "offset": 0, "ip": "localhost", "port": 1}
+
+    def config(gpu_id: str) -> Any:
+        with command_line([]):
+            return Config("BPR", "tiny", config_dict={"data_path": data_path, **place, "gpu_id": gpu_id})
+
+    made = config("2,3")
+    assert visible[0] == "2,3"  # before torch asks, which fixes them
+    assert (made["device"], made["single_spec"]) == (torch.device("cuda", 1), False)
+    assert (met["backend"], met["rank"], met["timeout"], met["gpu"]) == ("nccl", 1, TIMEOUT, 1)
+    with pytest.raises(ValueError, match="nproc needs a GPU a process; got nproc=2 and gpu_id=2"):
+        config("2")
 
 
 class _Ended:

@@ -112,6 +112,19 @@ def test_behaviours_are_read_by_their_tokens(make_export: Callable[..., Path]) -
         model.recommend([Event("i1", 5, "bye", 1)])
 
 
+def test_behaviours_that_training_never_showed_are_unknown_ones(
+    make_export: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = pd.read_csv(io.StringIO(synthetic_inter()), sep="\t", dtype=str)
+    table["time"] = table["timestamp:float"].astype(float)
+    table = table.sort_values(["user_id:token", "time"], kind="stable", ignore_index=True)
+    table["behavior:token"] = pd.Series(["view", "buy", ""] * len(table))[: len(table)]
+    table.loc[table.groupby("user_id:token").tail(2).index[::2], "behavior:token"] = "gift"  # read for the test target
+    model = Recommender.load(make_export(table.drop(columns="time").to_csv(sep="\t", index=False)))
+    assert "gift" in model.served.behaviors
+    assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
+
+
 def test_the_result_has_titles_and_falling_scores_and_leaves_seen_items_out(model: Recommender) -> None:
     found = model.recommend(EVENTS, k=5)
     assert [item.title for item in found.items] == [f"Title number {item.item[1:]}" for item in found.items]

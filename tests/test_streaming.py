@@ -207,6 +207,18 @@ def test_seen_items_are_left_out_however_many_there_are() -> None:
         state.recommend(0)
 
 
+def test_who_has_had_everything_is_told_so_by_both_ways() -> None:
+    model = random_model(n_items=2)
+    state, events = InterestState.new(model), ["i0", "i1"]
+    for event in events:
+        state.update(event)
+    for recommend in (state.recommend, lambda: model.recommend(events)):
+        with pytest.raises(ValueError, match="every item that may be recommended is in its history"):
+            recommend()
+    for found in (recommend_states([state])[0], model.recommend({"u": events})["u"]):
+        assert not found.items and found.problem == "every item that may be recommended is in its history"
+
+
 def test_a_model_of_a_window_has_no_state() -> None:
     model = random_model()
     model.served.history_limit = 50

@@ -66,6 +66,7 @@ def test_a_number_that_changed_is_said_and_earlier_files_pass(run: quick_start.R
         check_vocabulary(state, dataset, "a.pth")
     check_vocabulary(state, dataset, "a.pth", ["user_id"])
     del state[STATE]
+    check_vocabulary({}, dataset, "a.pth.last")  # the run's part of an earlier file
     save_checkpoint(state, "earlier.pth")
     with pytest.raises(CheckpointError, match="values of item_id are 20 and now 18"):  # as its tables say
         check_vocabulary(load_checkpoint("earlier.pth"), dataset, "earlier.pth")

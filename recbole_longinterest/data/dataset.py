@@ -33,6 +33,7 @@ class LongInterestDataset(FlatSequentialDataset):
     """
 
     rating_range: tuple[float, float] | None = None
+    unseen_behaviors = torch.empty(0, dtype=torch.int64)
 
     default_exact_order = True
     pads_to_limit = False
@@ -88,6 +89,8 @@ class LongInterestDataset(FlatSequentialDataset):
                 absent[name] = f"{column} is in numerical_features, which has its own form."
             elif name == "behavior" and self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
                 absent[name] = f"{column} is a column of {self.field2type[column].value}, and behaviours are tokens."
+            elif name == "rating" and self.field2type[column] not in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
+                absent[name] = f"{column} is a column of {self.field2type[column].value}, and ratings are numbers."
         return absent
 
     def _fill_nan(self) -> None:
@@ -148,6 +151,7 @@ class LongInterestDataset(FlatSequentialDataset):
         behaviors = train.event_log[field].long()
         seen = torch.zeros(self.num(self.behavior_tokens_field), dtype=torch.bool)
         seen[behaviors[seen_in_training(train.inter_feat, len(behaviors), with_targets=False)]] = True
+        self.unseen_behaviors = (~seen).nonzero().flatten()
         if not seen[behaviors].all():
             known = torch.where(seen[behaviors], behaviors, 0).to(train.event_log[field].dtype)
             for part in parts:

@@ -14,7 +14,7 @@ from torch import Tensor
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.reader import read_item_text
-from recbole_longinterest.text.template import Template
+from recbole_longinterest.text.template import columns_of
 from recbole_longinterest.text.whitening import Whitening
 
 
@@ -135,12 +135,11 @@ def read_texts(config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401 
     Raises:
         ValueError: for a column that is missing, or a template that is none.
     """
-    template = Template(config["text_template"]) if config["text_template"] else None
-    named = config["text_fields"]
+    columns, template = columns_of(config["text_fields"], config["text_template"])
     return read_item_text(
         item_file,
         config["ITEM_ID_FIELD"],
-        template.fields if template else [named] if isinstance(named, str) else list(named),
+        columns,
         field_separator=config["field_separator"],
         seq_separator=config["seq_separator"],
         encoding=config["encoding"] or "utf-8",

@@ -41,8 +41,8 @@ class ItemEncoder(nn.Module):
 
     def forward(
         self, text_vectors: Tensor | None = None, has_text: Tensor | None = None, trained: Tensor | None = None
-    ) -> Tensor:
-        """Vectors of the whole catalogue.
+    ) -> dict[str, Tensor]:
+        """The parts of the vectors of the whole catalogue.
 
         Args:
             text_vectors: whitened text vectors, [N, text_dim]; needed if there is a text part.
@@ -51,15 +51,8 @@ class ItemEncoder(nn.Module):
                 None is all of them.
 
         Returns:
-            Item vectors, [N, D].
+            What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both.
         """
-        first, *others = self.parts(text_vectors, has_text, trained).values()
-        return first + others[0] if others else first
-
-    def parts(
-        self, text_vectors: Tensor | None = None, has_text: Tensor | None = None, trained: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both; see :meth:`forward`."""
         parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
             known = self.id_embedding.weight

@@ -61,6 +61,8 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             dataset.training_events() > 0 if features.text else None,
         )
         self.build(options, sources, dataset.text_source)
+        # Every process makes the buffers from the same data: DistributedDataParallel need not send them at every step.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
         self.bpr_loss = BPRLoss()
         self.sampled_softmax = options.sampled_softmax
 

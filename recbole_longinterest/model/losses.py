@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
+ROWS = 64  # targets a chunk at least, or a large catalogue's table is read for every few of them
 
 
 class Repeats(NamedTuple):
@@ -62,7 +63,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_items = torch.zeros_like(items) if needed[1] else None
         grad_bias = torch.zeros_like(bias) if bias is not None and needed[4] else None
         total = torch.zeros((), dtype=interest.dtype, device=interest.device)
-        rows = max(1, CHUNK // len(items))
+        rows = max(ROWS, CHUNK // len(items))
         for begin in range(0, len(interest), rows):
             part, wanted = interest[begin : begin + rows], target[begin : begin + rows].unsqueeze(1)
             logits = part @ items.T  # [rows, N]

@@ -112,17 +112,15 @@ class InterestNetwork(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """Vectors of all items, row 0 being the padding, [N, D]."""
+        first, *others = self.item_parts().values()
+        return first + others[0] if others else first
+
+    def item_parts(self) -> dict[str, Tensor]:
+        """What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both; see :class:`ItemEncoder`."""
         if self.item_text is None:
             return self.item_encoder()
         self.item_text.fill()
         return self.item_encoder(self.item_text.vectors, self.item_text.has_text, self.trained)
-
-    def item_parts(self) -> dict[str, Tensor]:
-        """What the item vectors are the sum of, [N, D] each; see :meth:`ItemEncoder.parts`."""
-        if self.item_text is None:
-            return self.item_encoder.parts()
-        self.item_text.fill()
-        return self.item_encoder.parts(self.item_text.vectors, self.item_text.has_text, self.trained)
 
     def levels_of(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Level ids of the side features that the network reads, 0 being "missing".

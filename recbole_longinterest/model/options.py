@@ -45,8 +45,8 @@ def read_switch(config: Any, key: str, default: bool) -> bool:  # noqa: ANN401 -
 
 def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:  # noqa: ANN401
-        number = not isinstance(value, bool) and isinstance(value, (int, float)) and kind(value) == value
-        return kind(value) if number and low <= value <= high else None
+        number = not isinstance(value, bool) and isinstance(value, (int, float))
+        return kind(value) if number and low <= value <= high and kind(value) == value else None
 
     return parse
 

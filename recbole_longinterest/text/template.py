@@ -99,6 +99,22 @@ class Template:
         return (head + text + end).strip()
 
 
+def columns_of(text_fields: str | Sequence[str] | None, text_template: str | None) -> tuple[list[str], Template | None]:
+    """Columns that an item's text is made of, and the template that makes it; no template joins them.
+
+    Args:
+        text_fields: a column, or some; None and "" are none.
+        text_template: has its own columns, which are taken.
+
+    Raises:
+        TemplateError: for a template that is none.
+    """
+    if text_template:
+        template = Template(text_template)
+        return template.fields, template
+    return [text_fields] if text_fields and isinstance(text_fields, str) else list(text_fields or []), None
+
+
 def _split(literal: str) -> tuple[str, str, str]:
     """What closes the column before, what separates, what opens the column after."""
     found = BETWEEN.fullmatch(literal)

@@ -1,5 +1,6 @@
 """Behaviours: kept, renamed, or one of them the target, in training and evaluation, on windows and on prefix rows."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,15 @@ def test_behaviors_that_training_never_shows_get_the_unknown_level(make: Callabl
         assert gift not in behaviors and int((behaviors == 0).sum()) == int((table["behavior"] == "gift").sum())
     train, *_ = make("LongInterest")
     assert 0 not in train._dataset.event_log["behavior_list"]
+
+
+def test_ratings_that_are_tokens_are_none(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = as_file(log()).replace("rating:float", "rating:token", 1)
+    monkeypatch.setattr(sys.modules[__name__], "as_file", lambda _: file)
+    train, *_ = make("LongInterest")
+    assert not train._dataset.features.rating
+    with pytest.raises(ValueError, match=r"rating is a column of token, and ratings are numbers"):
+        make("LongInterest", rating_features="on")
 
 
 @pytest.mark.parametrize("model", ["LongInterest", "GRU4Rec"])

@@ -57,7 +57,7 @@ def test_extra_padding_changes_nothing() -> None:
 def test_every_parameter_gets_a_gradient(gated: bool) -> None:
     fusion, encoder = network(gated=gated)
     item_encoder = ItemEncoder(10, 6, text_dim=3)
-    vectors = item_encoder(torch.randn(10, 3), torch.arange(10) % 2 == 0)
+    vectors = sum(item_encoder(torch.randn(10, 3), torch.arange(10) % 2 == 0).values())
     _, levels = random_history()
     interest = encoder(fusion(vectors[torch.randint(1, 10, (3, 70))], levels))
     (interest @ vectors.T).square().mean().backward()
@@ -71,7 +71,7 @@ def test_item_without_text_gets_the_learned_vector() -> None:
     encoder = ItemEncoder(4, 6, text_dim=3)
     nn.init.normal_(encoder.no_text)
     has_text = torch.tensor([False, True, False, True])
-    vectors = encoder(torch.randn(4, 3), has_text)
+    vectors = sum(encoder(torch.randn(4, 3), has_text).values())
     assert encoder.id_embedding is not None
     torch.testing.assert_close(vectors[2] - encoder.id_embedding.weight[2], encoder.no_text)
     assert not torch.allclose(vectors[1] - encoder.id_embedding.weight[1], encoder.no_text)

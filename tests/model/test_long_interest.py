@@ -195,9 +195,9 @@ def test_side_features_start_alike_and_items_do_not(small_config: Callable[..., 
 
 
 def test_wrong_options_are_told_all_at_once(small_config: Callable[..., Config]) -> None:
-    config = small_config(rnn_type="Elman", dropout_prob=1.5, hidden_size=0, attention="maybe")
+    config = small_config(rnn_type="Elman", dropout_prob=1.5, hidden_size=float("inf"), attention="maybe")
     with pytest.raises(
-        ValueError, match=r"hidden_size must be .*rnn_type must be one of LSTM, GRU; got 'Elman'"
+        ValueError, match=r"hidden_size must be .*got inf.*rnn_type must be one of LSTM, GRU; got 'Elman'"
     ) as info:
         build(config)
     assert "dropout_prob must be a number from 0 to 0.99; got 1.5" in str(info.value)

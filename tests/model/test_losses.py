@@ -22,6 +22,7 @@ def example(targets: int = 37, items: int = 50, dim: int = 8, scale: float = 1.0
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_loss_and_gradients_equal_torchs(monkeypatch: pytest.MonkeyPatch, chunk: int, scale: float) -> None:
     monkeypatch.setattr(losses, "CHUNK", chunk)
+    monkeypatch.setattr(losses, "ROWS", 1)
     interest, items, target = example(scale=scale)
     loss = chunked_cross_entropy(interest, items, target)
     grads = torch.autograd.grad(loss * 3, (interest, items))
@@ -35,6 +36,7 @@ def test_loss_and_gradients_equal_torchs(monkeypatch: pytest.MonkeyPatch, chunk:
 @pytest.mark.parametrize("chunk", [60, 2**21])
 def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(losses, "CHUNK", chunk)
+    monkeypatch.setattr(losses, "ROWS", 1)
     interest, items, target = example()
     bias = torch.tensor(-1.5, requires_grad=True)
     had = torch.rand(len(interest), len(items), generator=torch.Generator().manual_seed(2)) < 0.2
@@ -56,6 +58,7 @@ def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk:
 
 def test_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "CHUNK", 30)
+    monkeypatch.setattr(losses, "ROWS", 1)
     interest, items, target = (tensor.detach() for tensor in example(targets=7, items=11, dim=3))
     inputs = (interest.double().requires_grad_(), items.double().requires_grad_())
     assert torch.autograd.gradcheck(lambda a, b: chunked_cross_entropy(a, b, target), inputs)
