@@ -22,12 +22,12 @@ class WeightAverage:
     ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten.
 
     Args:
-        model: whose parameters are averaged, but for frozen ones, into which RecVAE copies others.
+        model: whose parameters are averaged. Frozen ones stay as they are: RecVAE copies others into its own.
         decay: ``d``, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.weights: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
+        self.weights: list[Tensor] = list(model.parameters())
         self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
         self.decay, self.steps = decay, 0
 
@@ -42,6 +42,8 @@ class WeightAverage:
     def swap(self) -> None:
         """Exchange weights and averages in the model."""
         for weight, other in zip(self.weights, self.others, strict=True):
+            if not weight.requires_grad:
+                continue
             held = weight.detach().clone()
             weight.copy_(other)
             other.copy_(held)
@@ -62,9 +64,21 @@ class WeightAverage:
                 other.copy_(kept)
 
 
+def read_decay(config: Any) -> float:  # noqa: ANN401 - RecBole's Config
+    """``weight_averaging``; 0 is none.
+
+    Raises:
+        ValueError: if it is no number in [0, 1).
+    """
+    decay = config[SETTING]
+    if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1):
+        raise ValueError(f"{SETTING} must be a number of at least 0 and below 1; got {decay!r}.")
+    return decay or 0.0
+
+
 def average_of(trainer: Trainer) -> WeightAverage | None:
     """The average of a trainer's weights, made at the first call; None where none is asked for."""
-    decay = trainer.config[SETTING]
+    decay = read_decay(trainer.config)
     if decay and not hasattr(trainer, "weight_average"):
         trainer.weight_average = WeightAverage(trainer.model, decay)
     return trainer.weight_average if decay else None

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from logging import getLogger
 from pathlib import Path
@@ -124,9 +125,18 @@ def _told(work: Callable[[], str], stopped: str) -> int:
     except processes.ProcessError as error:
         sys.stderr.write(f"recbole-li: error: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"recbole-li: {stopped}\n")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"recbole-li: {str(interrupt) or stopped}\n")
         return 130
+    except Exception as error:  # RecBole's, of a setting or of data that it does not check
+        getLogger().debug("where it happened", exc_info=True)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())
+        sys.stderr.write(
+            f"recbole-li: error: {type(error).__name__}: {said} (in {Path(place.filename).name}, line {place.lineno}; "
+            "--state=DEBUG shows more)\n"
+        )
+        return 2
     sys.stdout.write(said)
     return 0
 

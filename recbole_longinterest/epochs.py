@@ -42,7 +42,7 @@ def fit_watched(
         if not math.isfinite(score):
             raise ValueError(f"The validation score is {score}.")
         latest.clear()
-        latest.update(metrics)
+        latest.update({name: float(value) for name, value in metrics.items()})  # GAUC is numpy's
         return score, metrics
 
     trainer._valid_epoch = valid_epoch

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_longinterest.histories import EventReader, History
+from recbole_longinterest.histories import EventReader, History, warn_of_unread
 
 SIDES = ("rating", "behavior", "time")
 
@@ -40,6 +40,7 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
     if missing:
         raise ValueError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
     columns = {kind: _values(events[fields[kind]]) for kind in ("item", *SIDES) if fields[kind] in names}
+    warn_of_unread(names, fields, "The table of events")
     groups = {"": slice(None)}
     if fields["user"] in names:
         groups = events.groupby(fields["user"], sort=False, observed=True).indices

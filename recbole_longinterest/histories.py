@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -253,3 +254,18 @@ def _numbers(values: Sequence[Any] | None, name: str, number: int) -> NDArray[np
             raise ValueError(f"The {name} of an event must be a number; got {out[np.isinf(out)][0]}.")
         return out
     return np.fromiter((number_of(value, name) for value in values), np.float64, number)
+
+
+def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) -> None:
+    """Say which columns are not read where there is none of a field's name: it may have another.
+
+    Args:
+        names: of the columns.
+        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
+        where: the table, for the message.
+    """
+    unread = [str(name) for name in names if name not in fields.values()]
+    absent = [name for name in fields.values() if name not in names]
+    if unread and absent:
+        one = " All events are taken for one user's." if fields["user"] in absent else ""
+        getLogger().warning(f"{where} has no column {', '.join(absent)}, and {', '.join(unread)} are not read.{one}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_longinterest.histories import warn_of_unread
 from recbole_longinterest.recommendation import Recommendation
 
 KINDS = (".csv", ".jsonl", ".inter")
@@ -41,6 +42,7 @@ def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
             f"{path} has no column {fields['item']}; its columns are {', '.join(map(str, table.columns)) or 'none'}. "
             f"It may have {', '.join(fields.values())}."
         )
+    warn_of_unread(list(table.columns), fields, str(path))
     table = table[[name for name in fields.values() if name in table]]
     missing = [name for name in (fields["user"], fields["item"]) if name in table and table[name].isna().any()]
     if missing:

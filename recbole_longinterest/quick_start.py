@@ -18,8 +18,10 @@ from recbole.evaluator.register import metrics_dict
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest import averaging, resume, run_logs
+from recbole_longinterest.checkpoints import LAST
+from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.epochs import OnEpoch, fit_watched
-from recbole_longinterest.register import negatives_follow_loss_type, register
+from recbole_longinterest.register import DATA_KEYS, negatives_follow_loss_type, register
 
 register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py
 
@@ -70,6 +72,9 @@ def make_config(
     Raises:
         ValueError: one sentence for a file, key, value, model or data set that does not hold.
     """
+    for kind, name in (("model", model), ("dataset", dataset)):
+        if name is not None and (not name or Path(name).name != name):
+            raise ValueError(f"{kind} must be a name; got {name!r}.")
     config_dict = dict(config_dict or {})
     named = set(config_dict)
     for file in config_files:
@@ -170,9 +175,16 @@ def train(
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     if start is not None:
         start(model)
-    score, valid_result = fit_watched(
-        trainer, train_data, valid_data, on_epoch, saved=saved, show_progress=config["show_progress"]
-    )
+    try:
+        score, valid_result = fit_watched(
+            trainer, train_data, valid_data, on_epoch, saved=saved, show_progress=config["show_progress"]
+        )
+    except KeyboardInterrupt as interrupt:
+        if saved and Path(trainer.saved_model_file + LAST).is_file():
+            raise KeyboardInterrupt(
+                f"stopped; recbole-li run --resume {trainer.saved_model_file} goes on after the last whole epoch."
+            ) from interrupt
+        raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
         trainer.tensorboard.close()  # its thread would outlive the run
     return Trained(trainer, test_data, score, valid_result)
@@ -215,11 +227,12 @@ def _keys_of(file: Path) -> set[str]:
 
 def known_keys(config: Config) -> set[str]:
     """Every setting that a config's model and data may have."""
-    known = set(config.internal_config_dict) | UNNAMED_KEYS | {averaging.SETTING}
+    known = set().union(*config.parameters.values())
+    if not config.model_class.__module__.startswith("recbole_longinterest."):
+        known -= set(DATA_KEYS)  # of LongInterest's data set
+    known |= config.internal_config_dict.keys() | UNNAMED_KEYS | {averaging.SETTING}
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
         known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
-    for names in config.parameters.values():
-        known.update(names)
     source = inspect.getsource(sys.modules[config.model_class.__module__])
     known.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))  # keys of a model whose yaml leaves them out
     return known
@@ -255,18 +268,26 @@ def check_values(config: Config) -> None:
         ("num_threads", int, 1),
         ("learning_rate", (int, float), 0),
         ("weight_decay", (int, float), 0),
+        ("tail_ratio", (int, float), 0),
     ):
         value = config[key]
-        if value is None and key in ("nproc", "num_threads"):
+        if value is None and key in ("nproc", "num_threads", "tail_ratio"):
             continue
         if isinstance(value, bool) or not isinstance(value, kind) or value < low:
             what = "a whole number" if kind is int else "a number"
             wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
-    decay = config[averaging.SETTING]
-    if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1):
-        wrong.append(f"{averaging.SETTING} must be a number of at least 0 and below 1; got {decay!r}.")
+    try:
+        decay = averaging.read_decay(config)
+    except ValueError as error:
+        decay = 0.0
+        wrong.append(str(error))
     if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
         wrong.append(f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out.")
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(config):
+        wrong.append(
+            f"{config['model']} is no sequential model and has no place for other behaviours than its target. Leave "
+            "target_behavior and behavior_map out."
+        )
     gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
     if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
         wrong.append(

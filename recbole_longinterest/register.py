@@ -51,6 +51,8 @@ DATA_KEYS = (
     "eval_history_length",
 )
 
+FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD")
+
 _follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=False)
 
 
@@ -99,6 +101,8 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
         if model == MODEL:
             # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
+            own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
+            internal["load_col"] = {"inter": [own.get(name, name) for name in internal["load_col"]["inter"]]}
             ours = resource("dataset_configs", f"{dataset}.yaml")
             if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
                 self._update_internal_config_dict(ours)

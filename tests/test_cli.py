@@ -69,6 +69,13 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--dataset=nowhere"], "There is no data set folder"),
         (["--model=BPR", "--one_pass=True"], "BPR has no setting one_pass."),
         (["--learning_rat=0.1"], "LongInterest has no setting learning_rat. Did you mean learning_rate?"),
+        (["--model=BPR", "--text_dim=4"], "BPR has no setting text_dim."),
+        (["--model=BPR", "--target_behavior=buy"], "BPR has no setting target_behavior."),
+        (["--dataset="], "dataset must be a name; got ''."),
+        (["--dataset=tiny/"], "dataset must be a name; got 'tiny/'."),
+        (["--tail_ratio=x"], "tail_ratio must be a number of at least 0; got 'x'."),
+        (["--USER_ID_FIELD=usr"], "tiny.inter has no column usr, or load_col leaves it out; read were item_id"),
+        (["--clip_grad_norm=5"], "TypeError: "),
         (["--topk=[10,21]"], "topk must be at most the number of items, 20 in tiny; got 21."),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
         (["--nproc=0"], "nproc must be a whole number of at least 1; got 0"),
@@ -88,6 +95,8 @@ def test_what_is_wrong_gets_one_sentence_and_exit_code_2(
     if "text_pooling" in extra[0] or "text_encoder" in extra[0]:
         request.getfixturevalue("monkeypatch").undo()  # the real encoder class checks these
     named = {argument.split("=")[0] for argument in extra}
+    if "--model=BPR" in extra:
+        named |= {"--text_fields", "--text_dim"}
     assert cli.main([argument for argument in arguments if argument.split("=")[0] not in named] + extra) == 2
     captured = capsys.readouterr()
     assert message in captured.err

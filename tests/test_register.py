@@ -53,6 +53,14 @@ def test_a_data_set_that_recbole_does_not_know_is_loaded_with_its_times() -> Non
     ]
 
 
+def test_columns_named_by_a_field_are_loaded(tmp_path: Path) -> None:
+    named = Config("LongInterest", "unknown", config_dict={"RATING_FIELD": "score", "USER_ID_FIELD": "who"})
+    assert named["load_col"]["inter"] == ["who", "item_id", "score", "timestamp", "behavior"]
+    asked = {"inter": ["who", "item_id", "timestamp"]}
+    given = Config("LongInterest", "unknown", config_dict={"RATING_FIELD": "score", "load_col": asked})
+    assert given["load_col"] == asked
+
+
 def test_config_of_recboles_models_stays_recboles_own(python: Python) -> None:
     """Key by key, against a process without the plugin that has numpy's missing names only."""
     code = """

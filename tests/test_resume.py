@@ -207,6 +207,27 @@ def test_the_command_goes_on_from_a_file_with_its_settings(
     assert load_checkpoint(f"{half.checkpoint}.last")["epoch"] == 3
 
 
+def test_a_stopped_run_says_how_it_goes_on(
+    setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = setting("GRU4Rec", epochs=3)
+    epoch, turns = Trainer._train_epoch, []
+
+    def stopped(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        turns.append(1)
+        if len(turns) > 1:
+            raise KeyboardInterrupt
+        return epoch(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "_train_epoch", stopped)
+    monkeypatch.setattr(quick_start, "make_config", lambda *_: config)
+    assert cli.main(["run"]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("recbole-li: stopped; recbole-li run --resume ") and "Traceback" not in said
+    file = Path(said.split("--resume ")[1].split(" goes on")[0])
+    assert load_checkpoint(f"{file}.last")["epoch"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

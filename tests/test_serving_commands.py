@@ -127,6 +127,18 @@ def test_what_is_wrong_is_one_sentence(
     assert message in capsys.readouterr().err
 
 
+def test_columns_of_other_names_are_said(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    Path("named.csv").write_text("user,item_id,Rating\na,i1,5\nb,i2,4\n")
+    assert cli.main(["recommend", "--model", model, "--history", "named.csv"]) == 0
+    assert [record.message for record in caplog.records] == [
+        "named.csv has no column user_id, rating, behavior, timestamp, and user, Rating are not read. "
+        "All events are taken for one user's."
+    ]
+    caplog.clear()
+    Path("plain.csv").write_text("item_id\ni1\n")
+    assert cli.main(["recommend", "--model", model, "--history", "plain.csv"]) == 0 and not caplog.records
+
+
 def test_bytes_of_other_systems_and_lines_within_texts(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,16 @@ class FlatSequentialDataset(SequentialDataset):
                 "load_col names no columns of the events. Add them, as inter: "
                 f"[{self.uid_field}, {self.iid_field}, {self.time_field}]."
             )
+        for field, key in ((self.uid_field, "USER_ID_FIELD"), (self.iid_field, "ITEM_ID_FIELD")):
+            if field not in self.inter_feat:
+                raise ValueError(
+                    f"{token}.inter has no column {field}, or load_col leaves it out; read were "
+                    f"{', '.join(self.inter_feat.columns)}. Name the right one as {key} and list it in load_col."
+                )
+            if self.field2type[field] != FeatureType.TOKEN:
+                raise ValueError(
+                    f"{field} of {token}.inter holds {self.field2type[field].value}s. Write it as {field}:token."
+                )
         if len(self.inter_feat) == 0:
             raise ValueError(f"{Path(dataset_path) / token}.inter holds no interaction, only a header.")
         names, field = read_behavior_map(self.config), behavior_field(self.config)
@@ -92,7 +102,19 @@ class FlatSequentialDataset(SequentialDataset):
                 f"loaded from {token}.inter. List it in load_col, or name the right one as BEHAVIOR_FIELD."
             )
         if names:
+            absent = names.keys() - set(self.inter_feat[field].astype(object).unique())
+            if absent:
+                self.logger.warning(f"behavior_map names what no event is: {', '.join(sorted(absent))}.")
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
+
+    def _benchmark_presets(self) -> None:
+        field = self.item_seq_field
+        if field not in self.inter_feat:
+            raise ValueError(
+                f"Benchmark files of a sequential model hold histories, and {field} is not among the columns that were "
+                f"read: {', '.join(self.inter_feat.columns)}. List it in load_col, or leave benchmark_filename out."
+            )
+        super()._benchmark_presets()
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
         """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""
@@ -237,8 +259,17 @@ class FlatSequentialDataset(SequentialDataset):
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list[Any]:
-        """Split as RecBole does; then numbers that are to be normalised are, by the range of the training part."""
+        """Split as RecBole does; then numbers that are to be normalised are, by the range of the training part.
+
+        Raises:
+            ValueError: if there are not three parts.
+        """
         parts = super().build()
+        if len(parts) != 3:
+            raise ValueError(
+                f"{self.dataset_name} needs three parts, to train, validate and test on; eval_args or "
+                f"benchmark_filename give {len(parts)}. A share may be 0."
+            )
         if self._to_normalize:
             exact = {self.time_field: torch.from_numpy(self._exact_time)}
             self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)

@@ -10,6 +10,7 @@ from recbole.utils import FeatureType
 
 KINDS = [kind.value for kind in FeatureType]
 CHUNK = 500_000  # rows read at once
+BLOCK = 2**24  # bytes
 
 
 def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[str, str]]:
@@ -24,11 +25,15 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
         (name, type) of each column.
 
     Raises:
-        ValueError: for a column that is not ``name:type`` with one of RecBole's types.
+        ValueError: for a column that is not ``name:type`` with one of RecBole's types, or stands there twice, and for a
+            file of another encoding.
     """
-    with open(path, encoding=encoding) as file:  # noqa: PTH123 - RecBole's paths are strings
-        head = file.readline().rstrip("\r\n")
-    columns = []
+    try:
+        with open(path, encoding=without_mark(encoding)) as file:  # noqa: PTH123 - RecBole's paths are strings
+            head = file.readline().rstrip("\r\n")
+    except (UnicodeDecodeError, LookupError) as error:
+        raise ValueError(f"{path} cannot be read in the encoding {encoding}: {error}. Name the right one.") from error
+    columns: list[tuple[str, str]] = []
     for column in head.split(separator):
         name, _, kind = column.partition(":")
         if not name or kind not in KINDS:
@@ -36,8 +41,16 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
                 f"{path}: the first line must name each column as name:type with a type of {', '.join(KINDS)}; got "
                 f"{column!r}. Check it, and field_separator ({separator!r})."
             )
+        if name in dict(columns):
+            raise ValueError(f"{path}: the first line names the column {name} more than once. Leave one of them.")
         columns.append((name, kind))
     return columns
+
+
+def without_mark(encoding: str | None) -> str:
+    """The encoding by which a file is read with or without a byte-order mark."""
+    encoding = encoding or "utf-8"
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
@@ -53,10 +66,29 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
 
     Returns:
         A table with categorical and float64 columns.
+
+    Raises:
+        ValueError: for what is no number or of another encoding, and for a quote that makes several lines one value.
     """
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}
-    chunks = pd.read_csv(
+    rows = 0
+    try:
+        for chunk in _chunks(path, kinds, separator, encoding):
+            rows += len(chunk)
+            for column, kind in kinds.items():
+                values = chunk[column]
+                parts[column].append(values.astype("category").values if kind == "str" else values.to_numpy())
+    except ValueError as error:  # pandas' are of this kind, too
+        why = _no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read: {why}") from error
+    _check_lines(path, rows, encoding)
+    join = {"str": union_categoricals, "float64": np.concatenate}
+    return pd.DataFrame({column.rpartition(":")[0]: join[kind](parts[column]) for column, kind in kinds.items()})
+
+
+def _chunks(path: str, kinds: dict[str, str], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
+    return pd.read_csv(
         path,
         sep=separator,
         usecols=list(kinds),
@@ -66,9 +98,31 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
         float_precision="round_trip",
         chunksize=CHUNK,
     )
-    for chunk in chunks:
-        for column, kind in kinds.items():
-            values = chunk[column]
-            parts[column].append(values.astype("category").values if kind == "str" else values.to_numpy())
-    join = {"str": union_categoricals, "float64": np.concatenate}
-    return pd.DataFrame({column.rpartition(":")[0]: join[kind](parts[column]) for column, kind in kinds.items()})
+
+
+def _no_number(path: str, kinds: dict[str, str], separator: str, encoding: str | None) -> str | None:
+    """Where the first value is that should be a number and is none; None if something else is wrong."""
+    numbers = [column for column, kind in kinds.items() if kind != "str"]
+    try:
+        for chunk in _chunks(path, dict.fromkeys(numbers, "str"), separator, encoding):
+            for column in numbers:
+                wrong = chunk[column][chunk[column].notna() & pd.to_numeric(chunk[column], errors="coerce").isna()]
+                if len(wrong):
+                    return f"row {wrong.index[0] + 1} has {wrong.iloc[0]!r} as {column}."
+    except ValueError:
+        return None
+    return None
+
+
+def _check_lines(path: str, rows: int, encoding: str | None) -> None:
+    """Every line but the first and blank ones is a row: a quote at the start of a value takes in what follows it."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        if rows == sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b"")) - 1:
+            return
+    with open(path, encoding=encoding) as file:  # noqa: PTH123 - a last line without an end, blank ones, UTF-16
+        lines = sum(1 for line in file if line.strip()) - 1
+    if rows != lines:
+        raise ValueError(
+            f'{path}: {lines} lines are {rows} rows: a quote (") at the start of a value makes one value of all up to '
+            "the next quote. Remove such quotes."
+        )

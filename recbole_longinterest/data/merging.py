@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
-from recbole_longinterest.data.log_file import read_columns, read_header
+from recbole_longinterest.data.log_file import read_columns, read_header, without_mark
 from recbole_longinterest.data.replay import Keys, event_keys, token_keys
 from recbole_longinterest.plain_files import file_hash
 
@@ -151,6 +152,14 @@ def _check_columns(
 ) -> None:
     missing = [name for name in read if name not in given and name != optional]
     other = [f"{name}:{given[name]}" for name in header if given.get(name, header[name]) != header[name]]
+    unread = [name for name in given if name not in header]
+    if unread:
+        empty = (
+            f", and has no {optional}: the new events have none" if optional in read and optional not in given else ""
+        )
+        getLogger().warning(
+            f"{new} has columns that the training had not, which are not read: {', '.join(unread)}{empty}."
+        )
     if missing or other:
         wanted = " ".join(f"{name}:{header[name]}" for name in read)
         wrong = f"has no column {', '.join(missing)}" if missing else f"has {', '.join(other)}"
@@ -164,8 +173,8 @@ def _events(path: Path, header: dict[str, str], names: Sequence[str], separator:
     columns = [(name, kind) for name, kind in header.items() if name in names]
     try:
         return read_columns(str(path), columns, separator, encoding)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise MergeError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise MergeError(str(error)) from error
 
 
 def _keys(events: Any, user: str, item: str, time: str, behavior: str | None = None) -> Keys:  # noqa: ANN401
@@ -226,18 +235,14 @@ def _header(path: Path, separator: str, encoding: str) -> dict[str, str]:
     if not path.is_file():
         raise MergeError(f"There is no file {path}.")
     try:
-        return dict(read_header(str(path), separator, _without_mark(encoding)))
-    except (UnicodeDecodeError, LookupError) as error:
-        raise MergeError(f"{path} cannot be read in the encoding {encoding}: {error}") from error
-
-
-def _without_mark(encoding: str) -> str:
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+        return dict(read_header(str(path), separator, encoding))
+    except ValueError as error:
+        raise MergeError(str(error)) from error
 
 
 def _rows(path: Path, separator: str, encoding: str) -> Iterator[list[str]]:
     """Cells of every line after the header that is not blank."""
-    with path.open(encoding=_without_mark(encoding), newline="\n") as file:
+    with path.open(encoding=without_mark(encoding), newline="\n") as file:
         columns = len(next(file, "").rstrip("\r\n").split(separator))
         for number, line in enumerate(file, start=2):
             if not line.strip():

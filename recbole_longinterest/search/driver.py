@@ -27,6 +27,7 @@ from recbole_longinterest.search.trial import Task, dataset_key, run_trial
 from recbole_longinterest.search.watch import Watch
 
 PLAN = "search.json"
+OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
 MOST_DATASETS = 16  # built ahead; a trial that needs another builds it itself
 
@@ -156,7 +157,14 @@ def _config(plan: Plan, space: Space) -> Config:
 def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
     """The settings of all trials; None where each is chosen after the ones before."""
     known = quick_start.known_keys(config)
+    for name in ("checkpoint_dir", "resume"):
+        if name in plan.fixed:
+            raise ValueError(f"{name} is tune's own to set; leave it out.")
+    if not plan.cpus and not plan.gpus:
+        raise ValueError("A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0.")
     for parameter in space.parameters:
+        if parameter.name in OWN:
+            raise ValueError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
         unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
         if unknown:
             raise ValueError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
@@ -185,8 +193,9 @@ def _without_search(plan: Plan) -> Config:
 def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     file = output / PLAN
     kept = {**asdict(plan), "space": Path(plan.space).read_text(encoding="utf-8")}
-    if not resume:
-        if file.exists() or (output / records.TRIALS).exists():
+    begun = any((output / records.TRIALS).glob(f"*/{records.TRIAL}"))
+    if not resume or (file.is_file() and not begun):
+        if begun:
             raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
         write_text(file, json.dumps(kept, indent=1))
         return
@@ -196,10 +205,12 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
     if other:
+        now, then = kept[other[0]], before.get(other[0])
         name = other[0]
-        raise ValueError(
-            f"{output} cannot go on with other settings: {name} is {kept[name]!r} and was {before.get(name)!r}."
-        )
+        if name == "fixed":
+            name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))
+            now, then = now.get(name), then.get(name)
+        raise ValueError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
     records.forget_failures(output)
 
 

@@ -11,7 +11,7 @@ from recbole_longinterest import compat, quick_start
 from recbole_longinterest.compare import cells, slices
 from recbole_longinterest.compare.cells import FAILED, Cell, rows_file, run_cell
 from recbole_longinterest.compare.data import DataMismatch, Fingerprint, make_dataset
-from recbole_longinterest.plain_files import add_epoch
+from recbole_longinterest.plain_files import add_epoch, read_epochs
 from tests.conftest import synthetic_inter
 
 
@@ -51,6 +51,13 @@ def test_the_mask_covers_the_whole_history_and_never_the_target(cell: Callable[.
             higher = sum(counts[item] > counts[target] for item in among)
             equal = sum(counts[item] == counts[target] for item in among)
             assert ranks.loc[user, protocol] == 1 + higher + equal / 2, (user, protocol)
+
+
+def test_a_metric_of_numpys_is_kept_too(cell: Callable[..., Cell]) -> None:
+    own = cell("GRU4Rec", run=True, metrics=["NDCG", "GAUC"], epochs=1)
+    result = own.result()
+    assert result is not None and result["status"] == "finished", result
+    assert "gauc" in read_epochs(own.folder)[0]
 
 
 def test_slices_describe_the_rows(cell: Callable[..., Cell]) -> None:

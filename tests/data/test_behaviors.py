@@ -197,6 +197,11 @@ def test_behaviors_that_training_never_shows_get_the_unknown_level(make: Callabl
     assert 0 not in train._dataset.event_log["behavior_list"]
 
 
+def test_a_behavior_map_of_what_no_event_is_is_said(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    make("GRU4Rec", behavior_map={"vew": "buy", "cart": "buy"})
+    assert "behavior_map names what no event is: vew." in caplog.text
+
+
 def test_ratings_that_are_tokens_are_none(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     file = as_file(log()).replace("rating:float", "rating:token", 1)
     monkeypatch.setattr(sys.modules[__name__], "as_file", lambda _: file)

@@ -137,3 +137,28 @@ def test_behaviours_of_benchmark_files(tmp_path: Path, fake_encoder: Any, beside
     assert create_dataset(config).features.behavior
     run = quick_start.run(config)
     assert 0 <= run.test_result["ndcg@10"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"benchmark_filename": ["train", "valid", "test"]}, "item_id_list is not among the columns that were read"),
+        ({"eval_args": {"split": {"RS": [0.8, 0.2]}, "order": "TO", "mode": "full"}}, "needs three parts, .* give 2"),
+        ({"ITEM_ID_FIELD": "thing"}, "has no column thing, or load_col leaves it out"),
+    ],
+)
+def test_data_that_do_not_do_are_one_sentence(
+    small_config: Callable[..., Any], settings: dict[str, Any], message: str
+) -> None:
+    config = small_config(**settings)
+    folder = Path(config["data_path"])
+    for part in ("train", "valid", "test"):
+        (folder / f"tiny.{part}.inter").write_text((folder / "tiny.inter").read_text())
+    with pytest.raises(ValueError, match=message):
+        create_dataset(config).build()
+
+
+def test_ids_that_are_numbers_are_refused(small_config: Callable[..., Any]) -> None:
+    numbered = "\n".join(line.replace("u", "", 1) for line in synthetic_inter().splitlines())
+    with pytest.raises(ValueError, match=r"user_id of tiny\.inter holds floats\. Write it as user_id:token"):
+        create_dataset(small_config(numbered.replace("ser_id:token", "user_id:float", 1)))

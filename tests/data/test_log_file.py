@@ -81,3 +81,28 @@ def test_a_wrong_header_is_one_sentence(tmp_path: Path, head: str) -> None:
     path.write_text(head + "\n")
     with pytest.raises(ValueError, match=r"the first line must name each column as name:type .*got"):
         read_header(str(path), "\t", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('user_id:token\titem_id:token\nu1\t"i1\nu2\ti2\nu3\ti3"\nu4\ti4\n\n', r"4 lines are 2 rows: a quote"),
+        ("user_id:token\trating:float\nu1\t3\nu2\tfive\n", r"row 2 has 'five' as rating:float"),
+        ("user_id:token\titem_id:token\tuser_id:token\n", "names the column user_id more than once"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as info:
+        read_columns(str(path), read_header(str(path), "\t", None), "\t", None)
+    assert str(path) in str(info.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n \n", ""])
+def test_a_file_with_a_mark_quotes_and_any_end_is_read(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text('user_id:token\titem_id:token\nu1\t"i1"\nu2\ti"2' + end, encoding="utf-8-sig", newline="")
+    for encoding in ("utf-8", None):
+        table = read_columns(str(path), read_header(str(path), "\t", encoding), "\t", encoding)
+        assert table["item_id"].tolist() == ["i1", 'i"2'] and table["user_id"].tolist() == ["u1", "u2"]

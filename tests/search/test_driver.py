@@ -154,6 +154,9 @@ def test_data_and_texts_are_made_once(
         ("learning_rate: {uniform: [0, 1]}\n", {"search": "grid"}, "a grid has no uniform"),
         ("learning_rate: 0.1\n", {"fixed": {"eval_step": 0}}, "eval_step must be at least 1"),
         ("learning_rate: 0.1\n", {"fixed": {"nproc": 2}}, "A trial is one process"),
+        ("model: {choice: [GRU4Rec, SASRec]}\n", {}, "model is tune's own to set"),
+        ("learning_rate: 0.1\n", {"fixed": {"checkpoint_dir": "x"}}, "checkpoint_dir is tune's own to set"),
+        ("learning_rate: 0.1\n", {"cpus": 0}, "A trial needs a CPU, a GPU or a part of one"),
     ],
 )
 def test_a_plan_that_does_not_hold(
@@ -395,10 +398,17 @@ def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callab
         given = plan(fixed={"eval_args": {"split": split, "order": "TO", "mode": "full"}})
         with pytest.raises(ValueError, match=r"A search compares validation results, and the split .* has none"):
             search(given, tmp_path / "out")
-    _keep_plan(plan(), tmp_path, resume=False)
+    _keep_plan(plan(cpus=3), tmp_path, resume=False)
+    for resume in (False, True, False):  # nothing has begun: it may be mended
+        _keep_plan(plan(), tmp_path, resume=resume)
+    records.begin(records.folder_of(tmp_path, {"a": 1}), {"a": 1}, "node")
     _keep_plan(plan(trials=9), tmp_path, resume=True)
     with pytest.raises(ValueError, match="cannot go on with other settings: cpus is 2 and was 1"):
         _keep_plan(plan(cpus=2), tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"cannot go on with other settings: epochs is 5 and was 4\.$"):
+        _keep_plan(plan(fixed={"epochs": 5}), tmp_path, resume=True)
+    with pytest.raises(ValueError, match="holds a search"):
+        _keep_plan(plan(), tmp_path, resume=False)
 
 
 def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:
