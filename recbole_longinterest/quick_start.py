@@ -162,9 +162,9 @@ def train(
         dataset = recbole.data.utils.create_dataset(config)
     logger.info(dataset)
     ranked = any(metric.lower() not in WITHOUT_K for metric in config["metrics"])
-    if ranked and max(config["topk"]) >= dataset.item_num:  # torch's top-k fails at the first evaluation
+    if ranked and max(config["topk"]) > dataset.item_num:  # torch's top-k fails at the first evaluation
         raise ValueError(
-            f"topk must be at most the number of items, {dataset.item_num - 1} in {config['dataset']}; "
+            f"topk must be at most {dataset.item_num} for the {dataset.item_num - 1} items of {config['dataset']}; "
             f"got {max(config['topk'])}. Give a smaller one, as --topk=[5], and a valid_metric that has it."
         )
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
@@ -251,6 +251,13 @@ def _check_keys(config: Config) -> None:
             if origin == "cmd_config_dict":
                 raise ValueError(message)
             getLogger().warning(message)
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(
+        config
+    ):  # as a prepared data set's own file says
+        getLogger().warning(
+            f"{config['model']} is no sequential model: to it events of all behaviours are alike, and target_behavior "
+            "and behavior_map are not read."
+        )
 
 
 def check_values(config: Config) -> None:
@@ -283,11 +290,6 @@ def check_values(config: Config) -> None:
         wrong.append(str(error))
     if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
         wrong.append(f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out.")
-    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(config):
-        wrong.append(
-            f"{config['model']} is no sequential model and has no place for other behaviours than its target. Leave "
-            "target_behavior and behavior_map out."
-        )
     gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
     if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
         wrong.append(

@@ -76,7 +76,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--tail_ratio=x"], "tail_ratio must be a number of at least 0; got 'x'."),
         (["--USER_ID_FIELD=usr"], "tiny.inter has no column usr, or load_col leaves it out; read were item_id"),
         (["--clip_grad_norm=5"], "TypeError: "),
-        (["--topk=[10,21]"], "topk must be at most the number of items, 20 in tiny; got 21."),
+        (["--topk=[10,22]"], "topk must be at most 21 for the 20 items of tiny; got 22."),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),
         (["--nproc=0"], "nproc must be a whole number of at least 1; got 0"),
         (["--epochs=-1"], "epochs must be a whole number of at least 0; got -1"),

@@ -113,7 +113,7 @@ def shop(prepare: Callable, tmp_path: Path) -> Any:
     return prepare("csv", tmp_path / "shop.jsonl", *LOG, "--target-behavior", "buy", name="shop")
 
 
-def test_every_model_reads_the_yaml_file_beside_the_data(shop: Any) -> None:
+def test_every_model_reads_the_yaml_file_beside_the_data(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
     content = yaml.safe_load((shop.output / "dataset_configs" / "shop.yaml").read_text())
     assert content == {
         "text_fields": ["name"],
@@ -123,6 +123,7 @@ def test_every_model_reads_the_yaml_file_beside_the_data(shop: Any) -> None:
     for model in ("LongInterest", "GRU4Rec", "BPR"):
         config = quick_start.make_config(model, "shop", config_dict={"data_path": str(shop.output), "state": "ERROR"})
         assert {key: config[key] for key in content} == content
+        assert ("target_behavior and behavior_map are not read" in caplog.text) == (model == "BPR")
     config = quick_start.make_config(
         "GRU4Rec", "shop", config_dict={"data_path": str(shop.output), "target_behavior": None, "state": "ERROR"}
     )
