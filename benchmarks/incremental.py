@@ -206,11 +206,11 @@ def report(
                     writer.writerow([group, step or "all", values.shape[1], way, f"{mean:.6f}", seconds])
     lines += [
         "",
-        "| way | training seconds a step | of retraining's | share of the gain, all users | old users against none |",
+        "| way | seconds a step | of retraining's | share of the gain, all users | old users against none |",
     ]
     lines.append("|---|---|---|---|---|")
     for way in ways:
-        spent = [results[way, step]["seconds"] for step in range(1, steps + 1)]
+        spent = [results[way, step].get("total_seconds", results[way, step]["seconds"]) for step in range(1, steps + 1)]
         if way in ("none", "new items"):
             spent = [0.0] if way == "none" else spent
         share = (

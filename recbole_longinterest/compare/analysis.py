@@ -18,7 +18,7 @@ from recbole_longinterest.compare.slices import slices_of
 from recbole_longinterest.compare.variants import OWN
 
 SIGNIFICANT = 0.05
-POOLED = ("ml-", "MovieLens")  # data sets whose names begin so are pooled, and what that is called
+POOLED = ("ml-", "MovieLens")  # data sets whose names have this in them are pooled, and what that is called
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Block:
         intervals: 95 % of each mean over users.
         baseline: the best of RecBole's models as they are, of those with most seeds; None if none finished.
         differences: of the other rows to it.
+        stronger: RecBole's models that are better than it over the seeds that both have, and have fewer.
     """
 
     dataset: str
@@ -106,6 +107,7 @@ class Block:
     intervals: Sequence[tuple[float, float]]
     baseline: str | None
     differences: Sequence[Difference]
+    stronger: Sequence[str] = ()
 
 
 class Study:
@@ -166,6 +168,16 @@ class Study:
     def users(self) -> NDArray[np.int64]:
         """User of each test row, from 0, [B]."""
         return pd.factorize(self.table["user"])[0]
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is pooled with others of its kind."""
+        return POOLED[0] in self.dataset
+
+    @property
+    def number(self) -> int:
+        """Users of the test rows."""
+        return int(self.users.max()) + 1
 
     @cached_property
     def metric(self) -> str:
@@ -228,7 +240,8 @@ class Study:
             return []
         places = [*chosen, whole]
         means, drawn = self.ratios(protocol, whole)
-        return _differences([names[place] for place in places], len(chosen), means[places] - 1, drawn[:, places] - 1)
+        of = [names[place] for place in places]
+        return _differences(of, len(chosen), means[places] - 1, drawn[:, places] - 1, self.number)
 
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
         """Test rows by slice."""
@@ -250,7 +263,7 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
             continue
         block = _block(study, protocol)
         blocks.append(block)
-        if study.dataset.startswith(POOLED[0]) and block.baseline:
+        if study.pooled and block.baseline:
             pooled.append((study, *study.ratios(protocol, list(block.names).index(block.baseline))))
     if len(pooled) > 1:
         names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, _, _ in pooled)]
@@ -260,7 +273,8 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
         samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
         other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # than the best baseline of every data set
         kept = [row for row, whether in zip(rows, other, strict=True) if whether]
-        blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other]))
+        users = sum(study.number for study, _, _ in pooled)
+        blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other], users))
     return blocks
 
 
@@ -280,26 +294,33 @@ def _block(study: Study, protocol: str) -> Block:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
     best = max(baselines, key=lambda place: means[place])
     relative, drawn = study.ratios(protocol, best)
-    differences = _differences(names, best, relative - 1, drawn - 1)
-    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences)
+    differences = _differences(names, best, relative - 1, drawn - 1, study.number)
+    fewer = [place for place, row in enumerate(rows) if row.kind == "baseline" and len(row.seeds) < most]
+    stronger = [names[place] for place in fewer if relative[place] > 1]
+    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, stronger)
 
 
 def _relative_block(
-    dataset: str, protocol: str, rows: Sequence[Row], means: NDArray[np.float64], samples: NDArray[np.float64]
+    dataset: str,
+    protocol: str,
+    rows: Sequence[Row],
+    means: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    users: int,
 ) -> Block:
     """Means of ratios to each data set's best baseline; the rows are compared with that, whichever it is."""
     names = [row.name for row in rows]
     intervals = [statistics.interval(drawn[~np.isnan(drawn)]) for drawn in samples.T]
-    differences = _differences(names, -1, means - 1, samples - 1)
+    differences = _differences(names, -1, means - 1, samples - 1, users)
     return Block(dataset, protocol, names, means.tolist(), intervals, None, differences)
 
 
 def _differences(
-    names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64]
+    names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64], users: int
 ) -> list[Difference]:
     drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in range(len(names)) if place != best}
     others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]  # else nothing is known
-    corrected = statistics.holm([statistics.p_value(drawn[place]) for place in others])
+    corrected = statistics.holm([statistics.p_value(drawn[place], users) for place in others])
     return [
         Difference(names[place], float(relative[place]), *statistics.interval(drawn[place]), p)
         for place, p in zip(others, corrected, strict=True)

@@ -31,6 +31,7 @@ def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
             means, heights, xerr=(low, high), fmt="o", ms=5, capsize=3, color=COLOURS[block.protocol],
             label=block.protocol,
         )  # fmt: skip
+    axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_yticks(range(len(order)), [blocks[0].names[place] for place in order])
     axes.set(xlabel=f"test {metric}, mean of the seeds and 95 % interval over users", title=blocks[0].dataset)
     axes.set_xlim(left=0)
@@ -65,6 +66,7 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
         against = block.baseline or "each data set's best baseline"
         axes.errorbar([], [], fmt="o", color=COLOURS[block.protocol], label=f"{block.protocol}, against {against}")
     axes.axvline(0, color="#444444", lw=1)
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="difference in percent, 95 % interval; hollow: open", title=blocks[0].dataset)
     axes.grid(axis="x", color="#e5e5e5")

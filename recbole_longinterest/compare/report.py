@@ -56,7 +56,7 @@ def write_report(outcome: Outcome, output: Path) -> str:
         parts += _study_parts(study, own, output, tables)
     pooled = [block for protocol in PROTOCOLS for block in blocks[protocol][-1:] if not _is_study(block, studies)]
     if pooled:
-        parts += _pooled_parts(pooled, output)
+        parts += _pooled_parts(studies, pooled, output)
     parts += _how_made(studies, outcome.same)
     write_text(output / "table.tex", "\n".join(tables))
     text = markdown(parts)
@@ -99,6 +99,13 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: li
     for block in blocks:
         table = _main_table(study, block)
         parts += [Heading(f"{study.dataset}, {block.protocol}", 3), table]
+        if block.stronger:
+            parts.append(
+                Text(
+                    f"Better than the best baseline over the seeds that both have, and not it for having fewer: "
+                    f"{', '.join(block.stronger)}."
+                )
+            )
         caption = f"{study.dataset}, {block.protocol}: test results, mean of the seeds, 95 % intervals over users."
         tables.append(latex(table, caption, f"tab:{study.dataset}-{block.protocol}"))
     if blocks:
@@ -142,7 +149,10 @@ def _main_table(study: Study, block: Block) -> Table:
                 row.source,
             ]
         )
-    best = max(zip(study.rows, block.means, strict=True), key=lambda pair: pair[1])[0].name
+    most = max(len(row.seeds) for row in study.rows)
+    best = max(zip(study.rows, block.means, strict=True), key=lambda pair: (len(pair[0].seeds) == most, pair[1]))[
+        0
+    ].name
     return Table(head, rows, best)
 
 
@@ -164,7 +174,9 @@ def _ablation_parts(study: Study) -> list[Part]:
 
 
 def _slice_parts(study: Study, output: Path) -> list[Part]:
-    parts: list[Part] = []
+    parts: list[Part] = [
+        Text("Means of many slices, without intervals or a correction for their number: small ones say nothing.")
+    ]
     for protocol in PROTOCOLS:
         head = [f"{study.metric}, {protocol}", "rows", *(row.name for row in study.rows)]
         values = [row.values(protocol, study.metric) for row in study.rows]
@@ -186,6 +198,11 @@ def _slice_parts(study: Study, output: Path) -> list[Part]:
     return parts
 
 
+def _whole(value: float | None) -> str:
+    """A number without decimals; empty if it is not known."""
+    return "" if value is None or np.isnan(value) else f"{value:.0f}"
+
+
 def _beyond_table(study: Study) -> Table:
     k = study.metric.split("@")[1]
     head = ["model", *(f"{name}@{k}" for name in BEYOND), *(f"{name}@{k}, masked" for name in BEYOND)]
@@ -193,7 +210,7 @@ def _beyond_table(study: Study) -> Table:
     rows = []
     for row in study.rows:
         cells = [f"{np.mean(row.reported(protocol, f'{name}@{k}')):.4g}" for protocol in PROTOCOLS for name in BEYOND]
-        cells += [f"{row.mean('train_seconds'):.0f}", f"{row.mean('peak_memory_mb'):.0f}"]
+        cells += [f"{row.mean('train_seconds'):.0f}", _whole(row.mean("peak_memory_mb"))]
         cells += [f"{row.mean('parameters'):.0f}", f"{row.mean('epochs'):.1f}", f"{100 * row.mean('tie_share'):.1f} %"]
         rows.append([row.name, *cells])
     return Table(head, rows)
@@ -202,9 +219,10 @@ def _beyond_table(study: Study) -> Table:
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 
-def _pooled_parts(blocks: Sequence[Block], output: Path) -> list[Part]:
+def _pooled_parts(studies: Sequence[Study], blocks: Sequence[Block], output: Path) -> list[Part]:
     parts: list[Part] = [Heading(f"{blocks[0].dataset}, pooled")]
-    parts.append(Text("Mean over the data sets of the ratio to each one's best baseline; users drawn in each."))
+    names = ", ".join(study.dataset for study in studies if study.pooled)
+    parts.append(Text(f"Mean over {names} of the ratio to each one's best baseline; users drawn in each."))
     for block in blocks:
         rows = [[entry.name, *_difference_cells(entry), entry.verdict] for entry in block.differences]
         parts.append(Table([f"model, {block.protocol}", "difference", "95 %", "p", ""], rows))
@@ -249,7 +267,7 @@ def _write_csv(studies: Sequence[Study], path: Path) -> None:
     for study in studies:
         for row in study.rows:
             for seed, result in zip(row.seeds, row.results, strict=True):
-                costs = [f"{result['train_seconds']:.1f}", f"{result['peak_memory_mb'] or 0:.0f}", result["parameters"]]
+                costs = [f"{result['train_seconds']:.1f}", _whole(result["peak_memory_mb"]), result["parameters"]]
                 valid = result["validation"]
                 values = [("validation", valid["metric"].lower(), valid["score"])]
                 values += [(p, name, value) for p in PROTOCOLS for name, value in result["metrics"][p].items()]

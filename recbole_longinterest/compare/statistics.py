@@ -45,10 +45,19 @@ def interval(samples: NDArray[np.floating], level: float = 0.95) -> tuple[float,
     return float(low), float(high)
 
 
-def p_value(differences: NDArray[np.floating]) -> float:
-    """Two-sided p of "no difference" from bootstrap samples of it, [R]; at least 1 / (R + 1)."""
+def p_value(differences: NDArray[np.floating], users: int) -> float:
+    """Two-sided p of "no difference" from bootstrap samples of it.
+
+    Args:
+        differences: the samples, [R].
+        users: that were drawn from. So few that chance alone makes all of their differences of one sign, a bootstrap
+            never contradicts: p is at least that chance.
+
+    Returns:
+        p, at least 2 / (R + 1).
+    """
     above, below = (differences >= 0).sum(), (differences <= 0).sum()
-    return float(min(1.0, 2 * (1 + min(above, below)) / (len(differences) + 1)))
+    return float(min(1.0, max(2 * (1 + min(above, below)) / (len(differences) + 1), 2.0 ** (1 - users))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

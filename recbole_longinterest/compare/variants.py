@@ -126,7 +126,9 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
     settings |= found
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
     other = sum(given.get(key, value) != value for key, value in found.items())
-    if source == TUNED and other:
+    if source == TUNED and (variant.settings or variant.like or variant.change):
+        source = f"as tuned for {variant.like or variant.model}"
+    if source != PUBLISHED and other:
         source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source
 

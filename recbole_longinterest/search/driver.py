@@ -23,7 +23,7 @@ from recbole_longinterest.run_files import alone
 from recbole_longinterest.search import records
 from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.search.space import Space, read_space
-from recbole_longinterest.search.trial import Task, dataset_key, run_trial
+from recbole_longinterest.search.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.search.watch import Watch
 
 PLAN = "search.json"
@@ -337,7 +337,7 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
     first = before or ([] if own is None else [space.suggested(own)])
     return OptunaSearch(
         functools.partial(_suggested, space, fixed),  # Ray pickles it
-        metric="valid_score",
+        metric=BEST,
         mode=mode,
         seed=plan.search_seed + len(before),  # with the same seed it would draw the same again
         points_to_evaluate=first or None,

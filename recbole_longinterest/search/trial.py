@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from recbole_longinterest.checkpoints import CheckpointError
 from recbole_longinterest.plain_files import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.run_files import alone, wanted_file
 from recbole_longinterest.search import records
+
+BEST = "best_valid_score"
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
         unfinished = records.read_end(folder)[0] == records.UNFINISHED
         if unfinished and wanted_file(config) is None:  # its checkpoint is gone
             forget_epochs(folder)
-        for epoch in read_epochs(folder):
-            tune.report(epoch)
+        for place in range(len(before := read_epochs(folder))):
+            tune.report(_with_best(before[: place + 1], config["valid_metric_bigger"]))
         if not unfinished:
             return
         os.chdir(folder)  # RecBole's log goes below the working directory
@@ -102,6 +104,12 @@ def _train(config: Config, task: Task, folder: Path) -> None:
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         line = {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun}
         add_epoch(folder, line)
-        tune.report(line)
+        tune.report(_with_best(read_epochs(folder), config["valid_metric_bigger"]))
 
     quick_start.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)
+
+
+def _with_best(epochs: Sequence[dict[str, float]], bigger: bool) -> dict[str, float]:
+    """The last epoch with the best score so far: a search that learns is told a trial's last report alone."""
+    scores = [epoch["valid_score"] for epoch in epochs]
+    return {**epochs[-1], BEST: max(scores) if bigger else min(scores)}

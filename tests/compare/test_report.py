@@ -89,6 +89,20 @@ def test_rows_are_compared_over_the_seeds_that_both_have(cell: Callable[..., Cel
     assert own is not None and base is not None and (base["name"], base["seed"]) == ("GRU4Rec", 2)
     of_seed_2 = own["metrics"]["native"]["ndcg@10"] / base["metrics"]["native"]["ndcg@10"] - 1
     assert entry.relative == pytest.approx(of_seed_2) and entry.low <= entry.relative <= entry.high
+    assert block.stronger == (["SASRec"] if of_seed_2 > 0 else [])
+
+
+def test_a_better_baseline_of_fewer_seeds_is_said(outcome: Outcome, cell: Callable[..., Cell], tmp_path: Path) -> None:
+    once = cell("SASRec", 2, run=True)
+    ranks = pd.read_parquet(once.folder / "ranks.parquet")
+    ranks["native"] = 1.0
+    ranks.to_parquet(once.folder / "ranks.parquet")
+    cells = [*outcome.cells[:6], once]
+    (block,) = blocks_of([Study("tiny", cells)], "native")
+    assert (block.baseline, block.stronger) == ("GRU4Rec", ["SASRec"])
+    text = write_report(Outcome(outcome.plan, cells, False), tmp_path)
+    assert "and not it for having fewer: SASRec." in text
+    assert "**SASRec**" not in text.split("### Slices")[0].split("seen-masked")[0]  # bold is a row of all seeds
 
 
 def test_no_difference_is_told_where_none_is_known(cell: Callable[..., Cell], outcome: Outcome, tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_ablations_are_compared_with_the_whole_model(cell: Callable[..., Cell], 
 
 def test_movielens_sets_are_pooled(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     studies = [Study("tiny", outcome.cells), Study("tiny", outcome.cells)]
-    monkeypatch.setattr(analysis, "POOLED", ("ti", "Both"))
+    monkeypatch.setattr(analysis, "POOLED", ("iny", "Both"))
     single, _, pooled = blocks_of(studies, "native")
     assert pooled.dataset == "Both"
     relative = {entry.name: entry.relative for entry in single.differences}

@@ -28,11 +28,12 @@ def test_no_difference_is_rarely_significant_and_a_large_one_is() -> None:
     for seed in range(100):
         values = rng.normal(size=(2, 300))
         samples = bootstrap_means(values, np.arange(300), resamples=500, seed=seed)
-        found += p_value(samples[:, 0] - samples[:, 1]) < 0.05
+        found += p_value(samples[:, 0] - samples[:, 1], 300) < 0.05
     assert found <= 12
     samples = bootstrap_means(np.stack([values[0], values[0] - 1]), np.arange(300), resamples=999)
-    assert p_value(samples[:, 0] - samples[:, 1]) == pytest.approx(2 / 1000)
-    assert p_value(np.zeros(99)) == 1
+    assert p_value(samples[:, 0] - samples[:, 1], 300) == pytest.approx(2 / 1000)
+    assert p_value(np.zeros(99), 300) == 1
+    assert p_value(np.ones(999), 3) == 0.25  # three users of one sign: a coin does that
 
 
 def test_the_interval_is_the_middle() -> None:

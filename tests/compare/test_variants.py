@@ -86,6 +86,8 @@ def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", {})[1] == "tuned"
     given = {"learning_rate": 0.2, "one_pass": False, "epochs": 3}
     assert variants.settings_of(variants.variant_of("GRU4Rec"), "some", given)[1] == "tuned, 1 given otherwise"
+    for name in ("GRU4Rec@50", "GRU4Rec averaged"):
+        assert variants.settings_of(variants.variant_of(name), "some", {})[1] == "as tuned for GRU4Rec"
     assert variants.settings_of(variants.variant_of("NARM"), "some", {})[1] == "model's defaults"
     assert variants.settings_of(variants.variant_of("Pop"), "some", {})[1] == "nothing to tune"
 
