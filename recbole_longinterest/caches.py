@@ -4,6 +4,7 @@ A file holds the attributes of a data set in their plain form and the settings i
 RecBole's lookup for the config at hand, never from the file.
 """
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -162,7 +163,9 @@ def arguments(config: Config, *more: str) -> dict[str, Any]:
 
 def _files(config: Config) -> list[Path]:
     """The data set's files that are there."""
-    return sorted(file for file in Path(config["data_path"]).glob(f"{config['dataset']}.*") if file.is_file())
+    return sorted(
+        file for file in Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*") if file.is_file()
+    )
 
 
 def _describe(path: Path) -> list[Any]:

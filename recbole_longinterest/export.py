@@ -17,6 +17,7 @@ from recbole_longinterest.data.log_file import read_header
 from recbole_longinterest.exported import ExportError, Items, Served, check_place, write_folder
 from recbole_longinterest.model.options import ModelOptions
 from recbole_longinterest.onnx_step import write_onnx
+from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
 from recbole_longinterest.vocabulary import check_vocabulary
@@ -101,7 +102,11 @@ def export_checkpoint(
             "dataset": config["dataset"],
             "made_by": f"recbole-longinterest {__version__}",
             "torch": str(torch.__version__),
-            "text": {**{name: config[name] for name in TEXT_SETTINGS}, "kinds": _text_kinds(config)},
+            "text": {
+                **{name: config[name] for name in TEXT_SETTINGS},
+                "text_precision": config["text_precision"] or own_precision(),  # as the training's, on this machine
+                "kinds": _text_kinds(config),
+            },
             "shown": shown,
             "lineage": config["lineage"] or [],
             "behavior_map": dict(read_behavior_map(config)),

@@ -8,18 +8,23 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_longinterest.data.log_file import check_lines, without_mark
 from recbole_longinterest.histories import warn_of_unread
 from recbole_longinterest.recommendation import Recommendation
 
 KINDS = (".csv", ".jsonl", ".inter")
 
 
-def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
+def read_events(
+    path: str | Path, fields: Mapping[str, str], separator: str = "\t", encoding: str = "utf-8"
+) -> pd.DataFrame:
     """A table of events.
 
     Args:
         path: ``.csv`` with a header, ``.jsonl`` with an event a line, or RecBole's ``.inter``.
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item's must be there.
+        separator: of ``.inter``, the training's.
+        encoding: of ``.inter``, likewise.
 
     Returns:
         Tokens as text and numbers as float64; other columns are left out.
@@ -34,7 +39,7 @@ def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"There is no file of events {path}.")
     try:
-        table = _read(path)
+        table = _read(path, separator, encoding)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if fields["item"] not in table:
@@ -55,7 +60,7 @@ def read_events(path: str | Path, fields: Mapping[str, str]) -> pd.DataFrame:
     return table
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     if path.suffix == ".jsonl":
         rows = []
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
@@ -63,19 +68,30 @@ def _read(path: Path) -> pd.DataFrame:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}: this is no JSON: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
-            rows.append({name: None if value is None else str(value) for name, value in row.items()})
+            rows.append({name: _text(value) for name, value in row.items()})
         return pd.DataFrame(rows)
-    separator = "," if path.suffix == ".csv" else "\t"
-    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    if path.suffix == ".csv":
+        separator, encoding = ",", "utf-8"
+    encoding = without_mark(encoding)
+    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding)
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index, and all is shifted
         raise ValueError(f"{path}: its rows have more fields than its header has columns. Name every column.")
+    if path.suffix == ".inter":
+        check_lines(str(path), len(table), separator, encoding)
     return table.rename(
         columns=lambda name: name.strip().partition(":")[0] if path.suffix == ".inter" else name.strip()
     )
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401 - of JSON
+    """A value as text; None for none, which Python writes as NaN, too."""
+    if value is None or value != value:
+        return None
+    return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written anywhere
 
 
 def _numbers(column: Any, path: Path) -> Any:  # noqa: ANN401

@@ -14,9 +14,12 @@ import torch
 
 from recbole_longinterest.exported import Items, Served
 from recbole_longinterest.growing import TRAINED, VECTORS, TextRows, grow_state, old_ids
+from recbole_longinterest.histories import token_of
 from recbole_longinterest.text.reader import item_rows, text_of
 from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening
+
+HALF_ROUNDING = 0.1  # of whitened vectors, of spread 1, that two machines give in half precision
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
             "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
             "text_features, or take the item in with its events: recbole-li update."
         )
+    frame = frame.astype(object).where(frame.notna(), None)  # pandas' NA has no truth value
     tokens = _tokens(served, frame)
     rows = [dict(zip(map(str, frame.columns), values, strict=True)) for values in frame.itertuples(index=False)]
     if vectors is None:
@@ -76,13 +80,15 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     place.update({token: number for number, token in enumerate(new, start=len(old))})
     ids = torch.tensor([place[token] for token in tokens], dtype=torch.int64)
     before = served.weights[VECTORS]
+    exact = (served.about.get("text") or {}).get("text_precision") in (None, "fp32")
+    rounding = 1e-4 if exact else HALF_ROUNDING
     changed = []
     for place_given, number in enumerate(ids.tolist()):
         if number >= len(old):
             continue
         kept = before[number]  # by an int8 export to half a step
         half = 0.51 * float(kept.abs().max()) / 127 if served.precision == "int8" else 0.0
-        if torch.allclose(kept, whitened[place_given], atol=1e-4 + half):
+        if torch.allclose(kept, whitened[place_given], atol=rounding + half):
             whitened[place_given] = kept
         else:
             changed.append(tokens[place_given])
@@ -145,7 +151,8 @@ def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
         raise ValueError(f"The table of items must have a column {name}; it has {', '.join(map(str, frame.columns))}.")
     if frame[name].isna().any() or (frame[name].astype(str) == "").any():
         raise ValueError(f"The table of items has rows without {name}. Fill or remove them.")
-    tokens = [str(token) for token in frame[name]]
+    known = set(served.items.tokens)
+    tokens = [token_of(token, known) for token in frame[name]]
     if not tokens:
         raise ValueError("The table of items holds no item.")
     if len(set(tokens)) < len(tokens):
@@ -180,7 +187,10 @@ def _text(served: Served, row: dict[str, Any]) -> str:
 def _joined(value: Any, separator: str) -> str:  # noqa: ANN401
     if isinstance(value, (list, tuple, np.ndarray)):
         return separator.join(map(str, value))
-    return "" if value is None or value != value else str(value)  # NaN is not itself
+    if value is None or value != value:  # NaN is not itself
+        return ""
+    whole = isinstance(value, float) and value.is_integer()  # pandas makes floats of numbers beside a missing one
+    return str(int(value) if whole else value)
 
 
 def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:

@@ -131,7 +131,7 @@ def _get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
             return loader.OnePassDataLoader
         kind = original(config, phase)
         flat = sequential and issubclass(caches.dataset_class(config), FlatSequentialDataset)
-        if kind is FullSortEvalDataLoader and flat and config["single_spec"]:
+        if kind is FullSortEvalDataLoader and flat:
             return evaluation.BoundedEvalDataLoader
         return kind
 

@@ -97,10 +97,10 @@ def _add_recommend(commands: Any) -> None:  # noqa: ANN401
 
 
 def _recommend(args: argparse.Namespace) -> str:
-    from recbole_longinterest.history_files import read_events, to_csv, to_json_lines
+    from recbole_longinterest.history_files import to_csv, to_json_lines
 
     model = Recommender.load(args.model)
-    events = read_events(args.history, model.served.fields)
+    events = _events(args.history, model)
     candidates = _lines(args.candidates) if args.candidates else None
     kind = args.format or ("jsonl" if args.output and args.output.endswith(".jsonl") else "csv")
     options = {"k": args.topk, "exclude_seen": not args.include_seen, "candidates": candidates}
@@ -111,6 +111,15 @@ def _recommend(args: argparse.Namespace) -> str:
         report_skipped(found)
         text = to_json_lines(found)
     return text if not args.output else _written(args.output, text)
+
+
+def _events(path: str, model: Recommender) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """Events of a file, ``.inter`` in the form that the training's had."""
+    from recbole_longinterest.history_files import read_events
+
+    about = model.served.about.get("text") or {}
+    form = about.get("field_separator") or "\t", about.get("encoding") or "utf-8"
+    return read_events(path, model.served.fields, *form)
 
 
 def _lines(path: str) -> list[str]:
@@ -155,9 +164,7 @@ def _explain(args: argparse.Namespace) -> str:
 
 
 def _one_user(model: Recommender, path: str, wanted: str | None) -> tuple[str, History]:
-    from recbole_longinterest.history_files import read_events
-
-    histories = model.read_table(read_events(path, model.served.fields))
+    histories = model.read_table(_events(path, model))
     if wanted is None and len(histories) > 1:
         raise ValueError(f"{path} has {len(histories):,} users; name one as --user.")
     user = wanted if wanted is not None else next(iter(histories))
@@ -174,13 +181,12 @@ def _add_profile(commands: Any) -> None:  # noqa: ANN401
 
 
 def _profile(args: argparse.Namespace) -> str:
-    from recbole_longinterest.history_files import read_events
     from recbole_longinterest.profiles import card_of, profile_table, write_parquet
 
     if args.output is None and args.user is None:
         raise ValueError("Give --output FILE.parquet, --user U, or both.")
     model = Recommender.load(args.model)
-    histories = model.read_table(read_events(args.history, model.served.fields))
+    histories = model.read_table(_events(args.history, model))
     said = card_of(model, histories, args.user).to_text() if args.user is not None else ""
     if args.output:
         table = profile_table(model, histories)

@@ -66,6 +66,27 @@ def test_an_item_with_a_known_items_text_lies_where_its_text_does(folder: Path) 
     assert not model.network.trained[model.item_id("n1")]
 
 
+def test_numbers_and_missing_values_as_pandas_has_them(folder: Path) -> None:
+    model = Recommender.load(folder)
+    asked = pd.DataFrame({"item_id": ["50", "51"], "title": ["1995", "Other"], "class": ["Kind 3", ""]})
+    given = pd.DataFrame(
+        {"item_id": [50, 51], "title": [1995.0, "Other"], "class": pd.array(["Kind 3", None], dtype="string")}
+    )
+    one, other = (with_items(model.served, table).served.weights["item_text.vectors"] for table in (asked, given))
+    assert torch.equal(one, other)
+    known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})
+    assert with_items(model.served, known).changed == []
+
+
+def test_half_precision_of_another_machine_changes_no_text(folder: Path) -> None:
+    model = Recommender.load(folder)
+    known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})
+    weights = {**model.served.weights, "item_text.vectors": model.served.weights["item_text.vectors"] + 0.02}
+    for precision, changed in (("fp32", ["i3"]), ("bf16", [])):
+        about = {**model.served.about, "text": {**model.served.about["text"], "text_precision": precision}}
+        assert with_items(replace(model.served, weights=weights, about=about), known).changed == changed
+
+
 def test_a_boost_lifts_new_items_and_leaves_their_order(folder: Path) -> None:
     def scores(boost: float) -> dict[str, float]:
         model = Recommender.load(folder)

@@ -139,6 +139,24 @@ def test_columns_of_other_names_are_said(model: str, caplog: pytest.LogCaptureFi
     assert cli.main(["recommend", "--model", model, "--history", "plain.csv"]) == 0 and not caplog.records
 
 
+def test_files_of_the_training_and_of_python(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("quoted.inter").write_text('user_id:token\titem_id:token\nu1\t"i1\nu1\ti2"\nu1\ti3\n')
+    assert cli.main(["recommend", "--model", model, "--history", "quoted.inter"]) == 2
+    assert "quoted.inter: 3 lines are 2 rows: a quote" in capsys.readouterr().err
+    lines = ['{"item_id": "i1", "rating": NaN}', '{"item_id": "i2", "rating": 4}', '{"item_id": "a\\ud800"}']
+    Path("own.jsonl").write_text("\n".join(lines))
+    assert cli.main(["recommend", "--model", model, "--history", "own.jsonl"]) == 0
+    Path("deep.jsonl").write_text("[" * 100_000)
+    assert cli.main(["recommend", "--model", model, "--history", "deep.jsonl"]) == 2
+    assert "deep.jsonl, line 1: this is no JSON" in capsys.readouterr().err
+
+
+def test_an_inter_file_is_read_in_the_form_of_the_trainings(tmp_path: Path) -> None:
+    (tmp_path / "x.inter").write_text("user_id:token;item_id:token\nJos\xe9;i1\n", encoding="latin-1")
+    fields = {"user": "user_id", "item": "item_id", "rating": "r", "behavior": "b", "time": "t"}
+    assert read_events(tmp_path / "x.inter", fields, ";", "latin-1")["user_id"].tolist() == ["Jos\xe9"]
+
+
 def test_bytes_of_other_systems_and_lines_within_texts(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

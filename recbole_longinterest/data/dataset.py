@@ -117,7 +117,8 @@ class LongInterestDataset(FlatSequentialDataset):
     def _discretization(self) -> None:
         super()._discretization()
         rating = self.config["RATING_FIELD"]
-        if self._missing_rating is not None and rating in self.inter_feat:  # after normalising, which cannot take NaN
+        lists = rating in (self.config["numerical_features"] or ())  # what RecBole has made of it
+        if self._missing_rating is not None and rating in self.inter_feat and not lists:  # normalising cannot take NaN
             self.inter_feat.loc[self._missing_rating, rating] = np.nan
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from recbole.data.dataloader import FullSortEvalDataLoader
 from torch import Tensor
 
@@ -55,7 +56,7 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         shuffle: evaluation is never shuffled.
 
     Attributes:
-        order: rows of the part in the order of evaluation, int64 [n_rows].
+        order: rows of the part in the order of evaluation, int64 [n_rows]; of several processes each has its own.
     """
 
     def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
@@ -64,7 +65,10 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         self.sample_size = len(dataset)
         if trains_in_one_pass(config):
             dataset.pads_to_limit = False
-        plan = plan_evaluation(dataset.padded_lengths(), dataset.item_num, config["eval_batch_size"])
+        rank, ranks = (0, 1) if config["single_spec"] else (dist.get_rank(), dist.get_world_size())
+        own = torch.arange(self.sample_size)[rank::ranks]
+        parts = plan_evaluation(dataset.padded_lengths()[own], dataset.item_num, config["eval_batch_size"] // ranks)
+        plan = [own[part] for part in parts]
         self.order = torch.cat([torch.arange(0), *plan])  # a part may be empty
         deal_batches(self, config, dataset, sampler, plan)
 

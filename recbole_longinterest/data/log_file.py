@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
-from recbole.utils import FeatureType
 
-KINDS = [kind.value for kind in FeatureType]
+KINDS = ("token", "token_seq", "float", "float_seq")  # RecBole's types of columns
 CHUNK = 500_000  # rows read at once
 BLOCK = 2**24  # bytes
 
@@ -75,6 +74,8 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
     rows = 0
     try:
         for chunk in _chunks(path, kinds, separator, encoding):
+            if not isinstance(chunk.index, pd.RangeIndex):  # pandas takes what is too much for an index: all is shifted
+                raise ValueError("its rows have more values than its first line names. Name every column.")
             rows += len(chunk)
             for column, kind in kinds.items():
                 values = chunk[column]
@@ -82,7 +83,7 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
     except ValueError as error:  # pandas' are of this kind, too
         why = _no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
         raise ValueError(f"{path} cannot be read: {why}") from error
-    _check_lines(path, rows, encoding)
+    check_lines(path, rows, separator, encoding)
     join = {"str": union_categoricals, "float64": np.concatenate}
     return pd.DataFrame({column.rpartition(":")[0]: join[kind](parts[column]) for column, kind in kinds.items()})
 
@@ -114,13 +115,18 @@ def _no_number(path: str, kinds: dict[str, str], separator: str, encoding: str |
     return None
 
 
-def _check_lines(path: str, rows: int, encoding: str | None) -> None:
-    """Every line but the first and blank ones is a row: a quote at the start of a value takes in what follows it."""
+def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> None:
+    """Every line but the first and blank ones is a row: a quote at the start of a value takes in what follows it.
+
+    Raises:
+        ValueError: if there are other rows than lines.
+    """
+    blanks = " \t\r\n".replace(separator, "")
     with open(path, "rb") as file:  # noqa: PTH123
         if rows == sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b"")) - 1:
             return
     with open(path, encoding=encoding) as file:  # noqa: PTH123 - a last line without an end, blank ones, UTF-16
-        lines = sum(1 for line in file if line.strip()) - 1
+        lines = sum(1 for line in file if line.strip(blanks)) - 1
     if rows != lines:
         raise ValueError(
             f'{path}: {lines} lines are {rows} rows: a quote (") at the start of a value makes one value of all up to '

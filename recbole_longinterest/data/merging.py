@@ -1,6 +1,7 @@
 """Atomic files of old and of new events and items to one data set folder, line by line, old lines as they are."""
 
 import contextlib
+import glob
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -79,7 +80,7 @@ def merge(config: Any, inter: Path, item: Path | None, folder: Path) -> Merged: 
         new_items = _merge_events(config, old / f"{name}.inter", inter, draft / f"{name}.inter", done)
         known = _merge_items(config, old / f"{name}.item", item, draft / f"{name}.item", done)
         done.without_text = len(new_items - known)
-        for other in sorted(old.glob(f"{name}.*")):
+        for other in sorted(old.glob(f"{glob.escape(name)}.*")):
             if other.is_file() and other.name not in rest:
                 shutil.copyfile(other, draft / other.name)
         done.sha256 = hashes(draft, name)
@@ -104,10 +105,12 @@ def hashes(folder: Path, name: str) -> dict[str, str]:
 def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) -> set[str]:  # noqa: ANN401
     """Write the events; returns tokens of the new items."""
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    if len(separator) != 1:
+        raise MergeError(f"An update needs a field_separator of one character; got {separator!r}.")
     header = _header(old, separator, encoding)
     given = _header(new, separator, encoding)
     user, item, time = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
-    read = (config["load_col"] or {}).get("inter") or list(header)
+    read = _columns_read(config, header)
     _check_columns(new, header, given, [name for name in header if name in read], config["RATING_FIELD"])
     columns = [user, item, time]
     behavior, names = config["BEHAVIOR_FIELD"], read_behavior_map(config)
@@ -139,12 +142,21 @@ def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) ->
     done.users = len(set(rows[user].astype(str)) - set(before[user].astype(str)))
     new_items = set(rows[item].astype(str)) - set(before[item].astype(str))
     done.items = len(new_items)
+    if sum(1 for _ in _rows(new, separator, encoding)) != len(taken):
+        raise MergeError(f"The lines of {new} end in carriage returns alone. Save it with line feeds.")
     with out.open("wb") as file:
-        _copy_whole(old, file, encoding)
+        further = _copy_whole(old, file, encoding)
         chosen = (cells for cells, wanted in zip(_rows(new, separator, encoding), taken, strict=True) if wanted)
         for cells in _in_columns(new, header, given, chosen):
-            file.write(f"{separator.join(cells)}\n".encode(encoding))
+            file.write(f"{separator.join(cells)}\n".encode(further))
     return new_items
+
+
+def _columns_read(config: Any, header: dict[str, str]) -> list[str]:  # noqa: ANN401
+    """Columns of the events that the training read, as RecBole chooses them."""
+    wanted, unwanted = ((config[key] or {}).get("inter") for key in ("load_col", "unload_col"))
+    chosen = list(header) if wanted in (None, "*") else list(wanted)
+    return [name for name in chosen if name not in (unwanted or ())]
 
 
 def _check_columns(
@@ -212,7 +224,9 @@ def _merge_items(config: Any, old: Path, new: Path | None, out: Path, done: Merg
     for cells in _in_columns(new, header, given, _rows(new, separator, encoding)):
         rows.setdefault(cells[at], cells)
     with out.open("wb") as file:
-        file.write(separator.join(f"{column}:{kind}" for column, kind in header.items()).encode(encoding) + b"\n")
+        head = separator.join(f"{column}:{kind}" for column, kind in header.items()) + "\n"
+        file.write(head.encode(encoding))
+        further = _further(encoding, head.encode(encoding))
         seen: set[str] = set()
         for cells in _rows(old, separator, encoding):
             token = cells[at]
@@ -220,11 +234,11 @@ def _merge_items(config: Any, old: Path, new: Path | None, out: Path, done: Merg
                 cells = rows[token]
                 done.changed_rows += 1
             seen.add(token)
-            file.write(f"{separator.join(cells)}\n".encode(encoding))
+            file.write(f"{separator.join(cells)}\n".encode(further))
         for token, cells in rows.items():
             if token not in seen:
                 done.new_rows += 1
-                file.write(f"{separator.join(cells)}\n".encode(encoding))
+                file.write(f"{separator.join(cells)}\n".encode(further))
     return known | rows.keys()
 
 
@@ -264,13 +278,30 @@ def _in_columns(
         yield [cells[place[name]] if name in place else "" for name in header]
 
 
-def _copy_whole(old: Path, file: Any, encoding: str) -> None:  # noqa: ANN401
-    """The old file, ending in a line's end."""
+def _copy_whole(old: Path, file: Any, encoding: str) -> str:  # noqa: ANN401
+    """The old file, ending in a line's end; returns the encoding of what follows."""
     with old.open("rb") as source:
-        shutil.copyfileobj(source, file)
+        further = _further(encoding, source.read(4))
         source.seek(0)
-        content_ends = source.seek(0, 2)
-        if content_ends:
-            source.seek(content_ends - 1)
-            if source.read(1) != b"\n":
-                file.write("\n".encode(encoding))
+        shutil.copyfileobj(source, file)
+        end = "\n".encode(further)
+        size = source.tell()
+        source.seek(max(0, size - len(end)))
+        if size and source.read() != end:
+            file.write(end)
+    return further
+
+
+def _further(encoding: str, begin: bytes) -> str:
+    """The encoding of text behind other text: one that begins with a mark would write it once more.
+
+    Args:
+        encoding: of the file.
+        begin: its first bytes, which say the order of UTF-16's.
+    """
+    kind = encoding.lower().replace("_", "-").replace("utf-", "utf")
+    if kind in ("utf8-sig", "utf16", "utf32"):
+        return {"8": "utf-8", "1": "utf-16", "3": "utf-32"}[kind[3]] + (
+            "" if kind[3] == "8" else "-be" if begin[:1] in (b"\xfe", b"\x00") else "-le"
+        )
+    return encoding

@@ -8,7 +8,7 @@ processes that write at the same time never meet.
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -239,14 +239,14 @@ def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: b
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file in one step: a reader sees the old one, the new one or none, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    draft = path.with_name(f".{secrets.token_hex(6)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # some file systems tell only here that they are full
-        os.replace(name, path)  # noqa: PTH105 - the name is mkstemp's string
+        draft.replace(path)
     except BaseException:
         with suppress(OSError):
-            Path(name).unlink()
+            draft.unlink(missing_ok=True)
         raise

@@ -76,7 +76,7 @@ class TextEncoder:
         self.prompt = prompt
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = precision or ("bf16" if self._can_bf16() else "fp32")
+        self.precision = precision or own_precision(self.device)
         self._found: Model | None = None
         self._loaded: _Loaded | None = None
 
@@ -140,9 +140,6 @@ class TextEncoder:
     def unload(self) -> None:
         """Free the model's memory; the next :meth:`encode` loads it again."""
         self._loaded = None
-
-    def _can_bf16(self) -> bool:
-        return self.device.type == "cuda" and torch.cuda.is_bf16_supported()
 
     def _find(self) -> Model:
         if self._found is None:
@@ -221,7 +218,7 @@ class TextEncoder:
         try:
             with torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=half):
                 hidden = loaded.network(**batch).last_hidden_state  # [B, T, D]
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise EncoderError(
                 f"The text encoder {self.name} ({type(loaded.network).__name__}) does not turn token ids into vectors: "
                 f"{one_line(error)}. Name a text model as text_encoder."
@@ -230,6 +227,12 @@ class TextEncoder:
         for step in loaded.steps:
             vectors = step(vectors)
         return vectors
+
+
+def own_precision(device: torch.device | str | None = None) -> str:
+    """Precision that texts are encoded in on a device (None is this machine's) if none is asked for."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
 @dataclass(frozen=True)
@@ -262,10 +265,11 @@ def _prompt_length(tokenizer: Any, prompt: str) -> int:  # noqa: ANN401
 def _longest(tokenizer: Any, model: Any) -> int:  # noqa: ANN401
     """Tokens that a model can read: its tokenizer's limit and its table of positions, whichever is less."""
     limit = tokenizer.model_max_length  # 10**30 if unknown
+    tables = ("position_embeddings", "wpe", "embed_positions")
     for name, module in model.named_modules():
         # By name, since a config's number is wrong for RoBERTa (whose table starts after the padding's row) and means
         # nothing for T5 (which has no table).
-        if name.rpartition(".")[2] in ("position_embeddings", "wpe") and isinstance(module, torch.nn.Embedding):
+        if name.rpartition(".")[2] in tables and isinstance(module, torch.nn.Embedding):
             first = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = min(limit, module.num_embeddings - first)
+            limit = min(limit, module.num_embeddings - getattr(module, "offset", first))  # OPT and BART start later
     return limit

@@ -16,6 +16,10 @@ DECODERS = (
     *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "llama", "mistral", "mixtral", "phi", "phi3"),
     *("qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "stablelm", "starcoder2", "smollm3"),
 )
+TRANSFORMER_CONFIGS = [  # sentence-transformers' earlier names among them
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+]
 POOLING_NAMES = {"cls": "cls", "max": "max", "mean": "mean", "mean_sqrt_len_tokens": "mean_sqrt_len"} | {
     "weightedmean": "weighted_mean",
     "lasttoken": "last",
@@ -87,7 +91,9 @@ def read_settings(folder: Path) -> FolderSettings:
         if kind in ("Pooling", "Dense"):
             read_json(folder / path / "config.json")  # told now, not after the model is loaded
     pooling = read_json(folder / modules[1][1] / "config.json")
-    transformer = read_json(folder / modules[0][1] / "sentence_bert_config.json", absent={})
+    at = folder / modules[0][1]
+    named = next((at / name for name in TRANSFORMER_CONFIGS if (at / name).is_file()), at / TRANSFORMER_CONFIGS[0])
+    transformer = read_json(named, absent={})
     about = read_json(folder / "config_sentence_transformers.json", absent={})
     prompts = {str(name): str(prompt) for name, prompt in (about.get("prompts") or {}).items()}
     return FolderSettings(

@@ -158,6 +158,15 @@ def test_data_that_do_not_do_are_one_sentence(
         create_dataset(config).build()
 
 
+def test_missing_ratings_in_numerical_features(small_config: Callable[..., Any]) -> None:
+    rows = synthetic_inter().splitlines()
+    inter = "\n".join(
+        [rows[0], *("\t".join([*row.split("\t")[:2], "", row.split("\t")[3]]) for row in rows[1:3]), *rows[3:]]
+    )
+    data = create_dataset(small_config(inter, numerical_features=["rating"]))
+    assert not data.features.rating and len(data.build()) == 3
+
+
 def test_ids_that_are_numbers_are_refused(small_config: Callable[..., Any]) -> None:
     numbered = "\n".join(line.replace("u", "", 1) for line in synthetic_inter().splitlines())
     with pytest.raises(ValueError, match=r"user_id of tiny\.inter holds floats\. Write it as user_id:token"):

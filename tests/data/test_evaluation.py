@@ -47,6 +47,23 @@ def test_results_equal_recboles_loader(small_config: Callable[..., Config], monk
     assert trainer.evaluate(bounded, load_best_model=False) == expected
 
 
+def test_processes_share_the_rows_within_the_bounds(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(synthetic_inter(events=30), eval_batch_size=8)
+    _, _, test = recbole.data.utils.create_dataset(config).build()
+    config["single_spec"] = False
+    monkeypatch.setattr(evaluation.dist, "get_world_size", lambda: 2)
+    orders = []
+    for rank in (0, 1):
+        monkeypatch.setattr(evaluation.dist, "get_rank", lambda rank=rank: rank)
+        loader = BoundedEvalDataLoader(config, test, None)
+        orders.append(loader.order)
+        batches = [len(batch[0]) for batch in loader]
+        assert sum(batches) == len(loader.order) and max(batches) <= 4
+    assert sorted(torch.cat(orders).tolist()) == list(range(len(test)))
+
+
 def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[..., Any]) -> None:
     from recbole_longinterest import quick_start
 

@@ -88,6 +88,10 @@ def test_a_wrong_header_is_one_sentence(tmp_path: Path, head: str) -> None:
     [
         ('user_id:token\titem_id:token\nu1\t"i1\nu2\ti2\nu3\ti3"\nu4\ti4\n\n', r"4 lines are 2 rows: a quote"),
         ("user_id:token\trating:float\nu1\t3\nu2\tfive\n", r"row 2 has 'five' as rating:float"),
+        (
+            "user_id:token\titem_id:token\tname:token_seq\nu1\ti1\tx\t5\nu1\ti2\ty\t4\n",
+            "rows have more values than its first line names",
+        ),
         ("user_id:token\titem_id:token\tuser_id:token\n", "names the column user_id more than once"),
     ],
 )
@@ -95,14 +99,21 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, me
     path = tmp_path / "x.inter"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as info:
-        read_columns(str(path), read_header(str(path), "\t", None), "\t", None)
+        columns = [column for column in read_header(str(path), "\t", None) if column[1] != "token_seq"]
+        read_columns(str(path), columns, "\t", None)
     assert str(path) in str(info.value)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n \n", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n \n", "", "\t", "\t\n\n"])
 def test_a_file_with_a_mark_quotes_and_any_end_is_read(tmp_path: Path, end: str) -> None:
     path = tmp_path / "x.inter"
     path.write_text('user_id:token\titem_id:token\nu1\t"i1"\nu2\ti"2' + end, encoding="utf-8-sig", newline="")
     for encoding in ("utf-8", None):
         table = read_columns(str(path), read_header(str(path), "\t", encoding), "\t", encoding)
         assert table["item_id"].tolist() == ["i1", 'i"2'] and table["user_id"].tolist() == ["u1", "u2"]
+
+
+def test_rows_of_empty_cells_are_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\trating:float\nu1\ti1\t1\n\t\t\nu2\ti2\t3")
+    table = read_columns(str(tmp_path / "x.inter"), [("user_id", "token"), ("rating", "float")], "\t", None)
+    assert table["user_id"].isna().tolist() == [False, True, False]

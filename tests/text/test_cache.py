@@ -1,6 +1,7 @@
 """The cache: what is known is not encoded again, and a bad cache costs time, never the run."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -296,3 +297,13 @@ sys.exit("a new text was encoded without transformers")
         str(tiny_bert),
         *TITLES,
     )
+
+
+def test_others_of_the_machine_may_read_the_cache(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        cache.fill_cache(["a", "b"], FakeEncoder(), tmp_path, show_progress=False)
+    finally:
+        os.umask(before)
+    kinds = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds == {0o644}

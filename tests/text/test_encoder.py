@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_longinterest.text import encoder as encoder_module
 from recbole_longinterest.text import models
 from recbole_longinterest.text.encoder import EncoderError, TextEncoder
 from recbole_longinterest.text.pooling import pool
 from recbole_longinterest.text.reader import read_item_text
-from tests.text.conftest import TEXTS, encoder, save_bert
+from tests.text.conftest import TEXTS, encoder, save_bert, save_tokenizer
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
@@ -166,7 +167,7 @@ def test_identity_is_the_content(tiny_bert: Path, tmp_path: Path) -> None:
 
 def test_bfloat16_vectors_have_another_identity(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fp32 = encoder(tiny_bert).identity
-    monkeypatch.setattr(TextEncoder, "_can_bf16", lambda self: True)
+    monkeypatch.setattr(encoder_module, "own_precision", lambda device: "bf16")
     assert encoder(tiny_bert).identity == fp32.replace("fp32", "bf16") != fp32
 
 
@@ -230,3 +231,26 @@ def test_packaged_minilm_on_movielens(monkeypatch: pytest.MonkeyPatch) -> None:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > unit[0] @ unit[2] + 0.2
     assert (unit[0] @ unit[3:].T < unit[0] @ unit[1]).all()
+
+
+@pytest.mark.parametrize("kind", ["opt", "bart"])
+def test_a_text_longer_than_a_table_of_positions_that_starts_later(kind: str, tmp_path: Path) -> None:
+    import transformers
+
+    save_tokenizer(tmp_path, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    sizes: dict[str, Any] = {"vocab_size": 32, "max_position_embeddings": 16, "pad_token_id": 0}
+    if kind == "opt":
+        sizes |= {
+            "hidden_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "ffn_dim": 8,
+            "word_embed_proj_dim": 8,
+        }
+        transformers.OPTModel(transformers.OPTConfig(**sizes)).save_pretrained(tmp_path)
+    else:
+        parts = {f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+        sizes |= {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, **parts}
+        transformers.BartModel(transformers.BartConfig(**sizes)).save_pretrained(tmp_path)
+    vectors = encoder(tmp_path, max_length=40).encode(["the " * 30, "the"])
+    assert vectors.shape == (2, 8) and np.isfinite(vectors).all()

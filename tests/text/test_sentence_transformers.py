@@ -136,11 +136,13 @@ def test_a_prefix_for_a_plain_folder(tiny_bert: Path, tmp_path: Path) -> None:
     assert_same(encoder(tiny_bert, prompt="toy: ", max_length=16).encode(SAMPLE), model, prompt="toy: ")
 
 
-def test_lower_case(tmp_path: Path, tiny_roberta: Path) -> None:
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "xlm-roberta"])  # the last two as earlier folders have it
+def test_lower_case(tmp_path: Path, tiny_roberta: Path, kind: str) -> None:
     folder = tmp_path / "folder"
     save_folder(folder, tiny_roberta)
     settings = json.loads((folder / "sentence_bert_config.json").read_text())
-    (folder / "sentence_bert_config.json").write_text(json.dumps({**settings, "do_lower_case": True}))
+    (folder / "sentence_bert_config.json").unlink()
+    (folder / f"sentence_{kind}_config.json").write_text(json.dumps({**settings, "do_lower_case": True}))
     from sentence_transformers import SentenceTransformer
 
     ours, model = encoder(folder), SentenceTransformer(str(folder), device="cpu")

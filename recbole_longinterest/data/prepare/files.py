@@ -169,6 +169,10 @@ class _Readable:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (NotImplementedError, RuntimeError)) and self.source.member is not None:
+            raise ValueError(
+                f"{self.source} cannot be read: {error}. Unpack the zip by other means and give its folder."
+            ) from error
         if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # which says enough itself
             raise ValueError(
                 f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "

@@ -228,6 +228,23 @@ def test_files_to_be_unpacked_first(prepare: Callable, tmp_path: Path, start: by
     assert message in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
 
 
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [(6, b"\x01\x00", "is encrypted, password required"), (8, b"\x09\x00", "compression method is not supported")],
+)
+def test_a_zip_that_python_cannot_unpack(
+    prepare: Callable, tmp_path: Path, offset: int, value: bytes, message: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("log.csv", "u,i,t,r,name\na,b,1,1,x\n")
+    data = bytearray((tmp_path / "log.zip").read_bytes())
+    for start, at in ((0, offset), (data.index(b"PK\x01\x02"), offset + 2)):  # here and in the directory
+        data[start + at : start + at + 2] = value
+    (tmp_path / "log.zip").write_bytes(bytes(data))
+    error = prepare("csv", tmp_path / "log.zip", *COLUMNS, fails=True).err
+    assert message in error and "Unpack the zip by other means" in error and "get it again" not in error
+
+
 @pytest.mark.parametrize("text", ['[{"u": 1}, {"u": 2}]', '\n[\n  {"u": 1}\n]\n'])
 def test_a_json_array(prepare: Callable, tmp_path: Path, text: str) -> None:
     (tmp_path / "log.json").write_text(text)
