@@ -4,8 +4,8 @@
 
 Trains as `recbole-li compare` does, ranks the validation rows of every epoch in both protocols, and keeps two models:
 the best by native validation NDCG@10, which is compare's, and the best by seen-masked. A training ends when compare's
-does, by the native figure. Prints seen-masked test NDCG@10 of both, a mean over the seeds; finished runs in --output are
-not run again.
+does, by the native figure. Prints seen-masked test NDCG@10 of both, a mean over the seeds; finished runs in --output
+are not run again.
 """
 
 import argparse
