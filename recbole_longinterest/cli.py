@@ -172,6 +172,8 @@ def _report(model: str, dataset: str, result: quick_start.Run) -> str:
     valid, test = result.best_valid_result or {}, result.test_result or {}
     width = max(map(len, ["metric", *(test or valid)]))
     lines = [f"{model} on {dataset}", f"{'metric':{width}}  {'validation':>10}  {'test':>10}"]
+    if not test and not valid:
+        lines[1] = "the split has no rows to validate or test on"
     for metric in test or valid:
         values = (f"{part[metric]:10.4f}" if metric in part else f"{'-':>10}" for part in (valid, test))
         lines.append(f"{metric:{width}}  {'  '.join(values)}")

@@ -44,6 +44,9 @@ def test_a_split_without_a_test_part_ends_with_its_checkpoint(
     line = next(line for line in out.splitlines() if line.startswith("ndcg@10"))
     assert line.split()[2] == "-" and 0 <= float(line.split()[1]) <= 1
     assert Path(out.split("checkpoint: ")[1].strip()).is_file()
+    every = "--eval_args={'split': {'RS': [1, 0, 0]}, 'order': 'TO', 'group_by': 'user', 'mode': 'full'}"
+    assert cli.main([*arguments, every, "--eval_step=0"]) == 0
+    assert "the split has no rows to validate or test on\ncheckpoint: " in capsys.readouterr().out
 
 
 def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
