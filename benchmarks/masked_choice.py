@@ -36,24 +36,27 @@ def main() -> None:
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset", help="folder above the data set's (ml-100k needs none)")
     parser.add_argument("--seeds", type=int, default=3, help="from 2020")
+    parser.add_argument("--epochs", type=int, help="at most (default: the model's)")
     parser.add_argument("--output", type=Path, default=Path("masked_choice"))
     args = parser.parse_args()
+    given = {"data_path": args.data_path, "num_threads": 1, "state": "ERROR"}
+    given |= {"epochs": args.epochs} if args.epochs else {}
     lines = [
         f"| {args.dataset}, test {METRIC}, seen-masked | native choice | seen-masked choice | epochs |",
         "|---|---|---|---|",
     ]
     for name in args.models.split(","):
-        found = [chosen_twice(name, args.dataset, args.data_path, 2020 + n, args.output) for n in range(args.seeds)]
+        found = [chosen_twice(name, args.dataset, given, 2020 + n, args.output) for n in range(args.seeds)]
         means = [statistics.mean(one[kind]["test"] for one in found) for kind in (NATIVE, MASKED)]
         epochs = ", ".join(f"{one[NATIVE]['epoch']} and {one[MASKED]['epoch']}" for one in found)
         lines.append(f"| {name} | {means[0]:.4f} | {means[1]:.4f} ({means[1] / means[0] - 1:+.1%}) | {epochs} |")
         sys.stdout.write("\n".join(lines[-1:] if len(lines) > 3 else lines) + "\n")
 
 
-def chosen_twice(name: str, dataset: str, data_path: str, seed: int, output: Path) -> dict[str, dict[str, Any]]:
+def chosen_twice(name: str, dataset: str, given: dict[str, Any], seed: int, output: Path) -> dict[str, dict[str, Any]]:
     """Epoch (from 1), validation and seen-masked test figure of the model that each protocol chooses."""
     variant = variant_of(name)
-    settings, source = settings_of(variant, dataset, {"data_path": data_path, "num_threads": 1, "state": "ERROR"})
+    settings, source = settings_of(variant, dataset, given)
     cell = Cell(dataset, name, variant.model, seed, settings, variant.change, source, variant.kind, output.resolve())
     kept = cell.folder / "chosen.json"
     if kept.is_file():

@@ -1,6 +1,7 @@
 """The benchmarks run, and what they claim holds on a small scale."""
 
 import csv
+import json
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -109,6 +110,17 @@ def test_a_stream(learn: Callable[..., str]) -> None:
     assert times == sorted(times) and len({int(time // 86_400) for time in times}) == 2
     assert f"{sum(row['frozen'] != 'nan' for row in rows):,} events: NDCG@10 frozen" in out
     assert Path("out/ml-latest-small/stream.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.slow
+def test_choices_by_either_protocol(learn: Callable[..., str]) -> None:
+    given = "--models", "GRU4Rec", "--seeds", "1"
+    out = learn("masked_choice", *given)
+    (file,) = Path("out").rglob("chosen.json")
+    best = json.loads(file.read_text())
+    assert best["seen-masked"]["validation"] >= 0 and {best[kind]["epoch"] for kind in best} <= {1, 2}
+    assert f"| GRU4Rec | {best['native']['test']:.4f} | {best['seen-masked']['test']:.4f} (" in out
+    assert learn("masked_choice", *given) == out  # from its file
 
 
 def test_latency_of_each_engine_beside_recboles_models(
