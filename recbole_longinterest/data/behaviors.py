@@ -52,6 +52,11 @@ def uses_behaviors(config: Any) -> bool:  # noqa: ANN401
     return bool(read_behavior_map(config) or read_target_behaviors(config))
 
 
+def names_in(column: Any) -> set[str]:  # noqa: ANN401 - a column of pandas
+    """Behaviours of a column that is categorical or strings."""
+    return set(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique())
+
+
 def renamed(column: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - a column of pandas
     """A column of behaviours under other names.
 

@@ -1,7 +1,6 @@
 """The sequential data set over a flat log, in full-precision time order: no copied prefixes, any sequential model."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,13 @@ from torch import Tensor
 from recbole_longinterest.data.behaviors import (
     behavior_field,
     ids_of_targets,
+    names_in,
     read_behavior_map,
     read_target_behaviors,
     renamed,
     uses_behaviors,
 )
+from recbole_longinterest.data.log_checks import check_histories, check_ids, check_parts, check_times
 from recbole_longinterest.data.log_file import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
@@ -83,18 +84,7 @@ class FlatSequentialDataset(SequentialDataset):
                 "load_col names no columns of the events. Add them, as inter: "
                 f"[{self.uid_field}, {self.iid_field}, {self.time_field}]."
             )
-        for field, key in ((self.uid_field, "USER_ID_FIELD"), (self.iid_field, "ITEM_ID_FIELD")):
-            if field not in self.inter_feat:
-                raise ValueError(
-                    f"{token}.inter has no column {field}, or load_col leaves it out; read were "
-                    f"{', '.join(self.inter_feat.columns)}. Name the right one as {key} and list it in load_col."
-                )
-            if self.field2type[field] != FeatureType.TOKEN:
-                raise ValueError(
-                    f"{field} of {token}.inter holds {self.field2type[field].value}s. Write it as {field}:token."
-                )
-        if len(self.inter_feat) == 0:
-            raise ValueError(f"{Path(dataset_path) / token}.inter holds no interaction, only a header.")
+        check_ids(self.inter_feat, self.field2type, self.uid_field, self.iid_field, f"{token}.inter")
         names, field = read_behavior_map(self.config), behavior_field(self.config)
         if uses_behaviors(self.config) and (self.benchmark_filename_list or field not in self.inter_feat):
             raise ValueError(
@@ -102,18 +92,13 @@ class FlatSequentialDataset(SequentialDataset):
                 f"loaded from {token}.inter. List it in load_col, or name the right one as BEHAVIOR_FIELD."
             )
         if names:
-            absent = names.keys() - set(self.inter_feat[field].astype(object).unique())
+            absent = names.keys() - names_in(self.inter_feat[field])
             if absent:
                 self.logger.warning(f"behavior_map names what no event is: {', '.join(sorted(absent))}.")
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
 
     def _benchmark_presets(self) -> None:
-        field = self.item_seq_field
-        if field not in self.inter_feat:
-            raise ValueError(
-                f"Benchmark files of a sequential model hold histories, and {field} is not among the columns that were "
-                f"read: {', '.join(self.inter_feat.columns)}. List it in load_col, or leave benchmark_filename out."
-            )
+        check_histories(self.inter_feat, self.item_seq_field)
         super()._benchmark_presets()
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
@@ -189,16 +174,7 @@ class FlatSequentialDataset(SequentialDataset):
         """Sort the log and make one row for every event but each user's first, pointing into it."""
         self._aug_presets()
         self._check_field("uid_field", "time_field")
-        if self.time_field not in self.inter_feat:
-            raise ValueError(
-                f"{self.dataset_name}.inter has no column {self.time_field}, which orders the histories. Name the "
-                "right one as TIME_FIELD and list it in load_col."
-            )
-        if self.field2type[self.time_field] != FeatureType.FLOAT:
-            raise ValueError(
-                f"{self.time_field} of {self.dataset_name} holds {self.field2type[self.time_field].value}s, and only "
-                f"numbers order the histories. Write it as {self.time_field}:float."
-            )
+        check_times(self.inter_feat, self.field2type, self.time_field, self.dataset_name)
         users = compact(self.inter_feat[self.uid_field]).numpy()
         times = self._exact_time if self.exact_order else self.inter_feat[self.time_field].numpy()
         order = stable_order(users, times)  # ties keep the order of the file
@@ -265,11 +241,7 @@ class FlatSequentialDataset(SequentialDataset):
             ValueError: if there are not three parts.
         """
         parts = super().build()
-        if len(parts) != 3:
-            raise ValueError(
-                f"{self.dataset_name} needs three parts, to train, validate and test on; eval_args or "
-                f"benchmark_filename give {len(parts)}. A share may be 0."
-            )
+        check_parts(parts, self.dataset_name)
         if self._to_normalize:
             exact = {self.time_field: torch.from_numpy(self._exact_time)}
             self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)
