@@ -150,9 +150,8 @@ def _main_table(study: Study, block: Block) -> Table:
             ]
         )
     most = max(len(row.seeds) for row in study.rows)
-    best = max(zip(study.rows, block.means, strict=True), key=lambda pair: (len(pair[0].seeds) == most, pair[1]))[
-        0
-    ].name
+    complete = [pair for pair in zip(block.means, study.rows, strict=True) if len(pair[1].seeds) == most]
+    best = max(complete, key=lambda pair: pair[0])[1].name
     return Table(head, rows, best)
 
 

@@ -300,8 +300,9 @@ def _further(encoding: str, begin: bytes) -> str:
         begin: its first bytes, which say the order of UTF-16's.
     """
     kind = encoding.lower().replace("_", "-").replace("utf-", "utf")
-    if kind in ("utf8-sig", "utf16", "utf32"):
-        return {"8": "utf-8", "1": "utf-16", "3": "utf-32"}[kind[3]] + (
-            "" if kind[3] == "8" else "-be" if begin[:1] in (b"\xfe", b"\x00") else "-le"
-        )
+    if kind == "utf8-sig":
+        return "utf-8"
+    if kind in ("utf16", "utf32"):
+        order = "be" if begin[:1] in (b"\xfe", b"\x00") else "le"
+        return f"utf-{kind[3:]}-{order}"
     return encoding

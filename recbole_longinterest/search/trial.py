@@ -69,8 +69,9 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
         unfinished = records.read_end(folder)[0] == records.UNFINISHED
         if unfinished and wanted_file(config) is None:  # its checkpoint is gone
             forget_epochs(folder)
-        for place in range(len(before := read_epochs(folder))):
-            tune.report(_with_best(before[: place + 1], config["valid_metric_bigger"]))
+        before = read_epochs(folder)
+        for end in range(1, len(before) + 1):
+            tune.report(_with_best(before[:end], config["valid_metric_bigger"]))
         if not unfinished:
             return
         os.chdir(folder)  # RecBole's log goes below the working directory
