@@ -5,7 +5,7 @@ python run_recbole_li.py --model=LongInterest --dataset=ml-100k --config_files="
 
 import sys
 
-from recbole_longinterest.cli import run_script
+from recbole_longinterest.cli.main import run_script
 
 if __name__ == "__main__":
     sys.exit(run_script())

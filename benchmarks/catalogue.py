@@ -34,7 +34,7 @@ def main() -> None:
 
 def cross_entropy(args: argparse.Namespace) -> None:
     """A training step's loss and gradients."""
-    from recbole_longinterest.model.losses import chunked_cross_entropy
+    from recbole_longinterest.nn.losses import chunked_cross_entropy
 
     torch.manual_seed(0)
     interest = torch.randn(args.targets, args.dim, requires_grad=True)
@@ -53,7 +53,7 @@ def cross_entropy(args: argparse.Namespace) -> None:
 
 def evaluation(args: argparse.Namespace) -> None:
     """What is collected of every user's scores, in batches of 2,048 users."""
-    from recbole_longinterest.collector import hits_of
+    from recbole_longinterest.plugin.fixes.collector import hits_of
 
     generator = torch.Generator().manual_seed(0)
     scores = [

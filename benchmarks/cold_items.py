@@ -22,9 +22,9 @@ import pandas as pd
 import torch
 from replayed import Log, cell, data_folder, histories, ndcg, ranks, train_on
 
-from recbole_longinterest.compare.statistics import bootstrap_means, interval
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.training.export import export_checkpoint
 
 K, RECENT = 10, 10
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS
-from recbole_longinterest.histories import Event
-from recbole_longinterest.history_files import read_events
-from recbole_longinterest.onnx_step import SCORES, STEP
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import InterestState, states_of, update_states
+from recbole_longinterest.serving.engines.onnx import SCORES, STEP
+from recbole_longinterest.serving.event_files import read_events
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import InterestState, states_of, update_states
+from recbole_longinterest.training.export import export_checkpoint
 
 TOP = 10
 WAYS = (("fp32", "torch"), ("int8", "torch"), ("fp32", "onnx"), ("int8", "onnx"))

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recbole_longinterest.explain import METHODS, score_of, scores_without
-from recbole_longinterest.history_files import read_events
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.serving.event_files import read_events
+from recbole_longinterest.serving.explain.methods import METHODS, score_of, scores_without
+from recbole_longinterest.serving.recommender import Recommender
 
 REMOVED = (1, 2, 5, 10, 20)
 DRAWS = 5

@@ -33,10 +33,10 @@ import pandas as pd
 import yaml
 from replayed import Log, cell, data_folder, ndcg, ranks, train_on
 
-from recbole_longinterest.compare.statistics import bootstrap_means, interval
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.update import update_checkpoint
+from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.training.export import export_checkpoint
+from recbole_longinterest.training.update.update import update_checkpoint
 
 SLICES = 5
 UPDATES = {"update": {}, "update all": {"scope": "all"}, "without replay": {"scope": "all", "replay": 0.0}}

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from recbole.model.sequential_recommender import GRU4Rec, SASRec
 
-from recbole_longinterest.exported import Items, Served, read_folder, write_folder
-from recbole_longinterest.histories import Event
-from recbole_longinterest.model.network import InterestNetwork, Sources
-from recbole_longinterest.model.options import ModelOptions
-from recbole_longinterest.onnx_step import write_onnx
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import InterestState, recommend_states, update_states
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.serving.engines.onnx import write_onnx
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.model_folder import Items, Served, read_folder, write_folder
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import InterestState, recommend_states, update_states
 
 OPTIONS = ModelOptions(  # the defaults; by name, so that an option to come does not take the place of another
     **{"embedding_size": 64, "hidden_size": 128, "num_layers": 1, "rnn_type": "LSTM", "dropout_prob": 0.3},

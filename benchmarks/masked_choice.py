@@ -21,10 +21,10 @@ import recbole.data.utils
 import torch
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.compare.cells import Cell, quiet
-from recbole_longinterest.compare.protocol import MASKED, NATIVE, metric_of
-from recbole_longinterest.compare.recorder import Recorder
-from recbole_longinterest.compare.variants import settings_of, variant_of
+from recbole_longinterest.experiments.comparison.cells import Cell, quiet
+from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, metric_of
+from recbole_longinterest.experiments.comparison.recorder import Recorder
+from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
 
 METRIC = "ndcg@10"
 

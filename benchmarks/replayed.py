@@ -14,9 +14,9 @@ import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.checkpoints import LAST, load_checkpoint
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.training import pipeline
 
 EVERYTHING = {"split": {"RS": [1.0, 0.0, 0.0]}, "group_by": "user", "order": "TO", "mode": "full"}
 """No event is held out: a model is judged by events that come later."""
@@ -117,14 +117,14 @@ def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> 
         "show_progress": False,
         "state": "WARNING",
     }
-    config = quick_start.make_config("LongInterest", name, config_dict=given)
-    from recbole_longinterest.run_files import own_name
+    config = pipeline.make_config("LongInterest", name, config_dict=given)
+    from recbole_longinterest.plugin.runs.files import own_name
 
     checkpoint = work / f"{own_name(config)}.pth"
     last = checkpoint.with_name(checkpoint.name + LAST)
     before = load_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
     began = monotonic()
-    quick_start.train(config)
+    pipeline.train(config)
     return checkpoint, (monotonic() - began) * config["epochs"] / max(config["epochs"] - before, 1)
 
 

@@ -114,7 +114,8 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
     import torch
     from recbole.utils import get_model, get_trainer, init_seed
 
-    from recbole_longinterest import compat, quick_start
+    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.training import pipeline
 
     settings: dict[str, Any] = {"show_progress": False, "state": "ERROR", "MAX_ITEM_LIST_LENGTH": case["window"]}
     if case["data"] != "ml-100k":
@@ -125,8 +126,8 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
             settings |= {"one_pass": True}
     if case["way"] == "prepared":
         settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
-    with compat.command_line(()):  # this script's own arguments are none of RecBole's
-        config = quick_start.make_config(case["model"], case["data"], config_dict=settings)
+    with environment.command_line(()):  # this script's own arguments are none of RecBole's
+        config = pipeline.make_config(case["model"], case["data"], config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
 
     import recbole.data.utils

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from replayed import Log, data_folder, train_on
 
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.histories import Event
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import InterestState, states_of
-from recbole_longinterest.update import update_checkpoint
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import InterestState, states_of
+from recbole_longinterest.training.export import export_checkpoint
+from recbole_longinterest.training.update.update import update_checkpoint
 
 DAY, SMOOTH = 86_400.0, 1000
 

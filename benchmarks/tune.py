@@ -46,23 +46,24 @@ def one_process(model: str) -> float:
     """Seconds of 8 epochs, each with its evaluation, on all cores; the data set is there."""
     import recbole.data.utils
 
-    from recbole_longinterest import compat, quick_start
+    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.training import pipeline
 
     with tempfile.TemporaryDirectory() as folder:
         settings = {"epochs": EPOCHS, "stopping_step": 100, "checkpoint_dir": folder, **SILENT}
-        with compat.command_line(()):
-            config = quick_start.make_config(model, "ml-100k", config_dict=settings)
+        with environment.command_line(()):
+            config = pipeline.make_config(model, "ml-100k", config_dict=settings)
         dataset = recbole.data.utils.create_dataset(config)
         if hasattr(dataset, "text_source"):
             dataset.text_source.matrix()
         begin = time.perf_counter()
-        quick_start.train(config, dataset=dataset)
+        pipeline.train(config, dataset=dataset)
         return time.perf_counter() - begin
 
 
 def by_search(model: str) -> float:
     """Seconds of 8 trials of one epoch, from the first trial's begin to the last one's end, by their files."""
-    from recbole_longinterest.search import driver
+    from recbole_longinterest.experiments.tuning import driver
 
     with tempfile.TemporaryDirectory() as folder:
         space, output = Path(folder, "space.yaml"), Path(folder, "search")

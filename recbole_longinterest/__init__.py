@@ -18,10 +18,10 @@ except PackageNotFoundError:  # a copied source tree that was never installed
     __version__ = "0+unknown"
 
 if os.environ.get("RECBOLE_LI_REGISTER", "on").lower() not in ("off", "0", "false"):
-    from recbole_longinterest.packages import check_recbole
+    from recbole_longinterest.common.packages import check_recbole
 
     check_recbole()
 
-    from recbole_longinterest import register
+    from recbole_longinterest.plugin import register
 
     register.register()

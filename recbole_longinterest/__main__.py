@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_longinterest.scripts import run_script
+from recbole_longinterest.plugin.scripts import run_script
 
 USAGE = (
     "usage: python -m recbole_longinterest SCRIPT [ARGUMENTS], for example\n"

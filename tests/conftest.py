@@ -71,7 +71,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.fixture
 def one_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local Ray that all tests of this process share: its start takes longer than most of them."""
-    from recbole_longinterest.search.session import ray, ray_session
+    from recbole_longinterest.experiments.tuning.session import ray, ray_session
 
     if not ray.is_initialized():
         monkeypatch.setenv("RAY_TMPDIR", RAY_FOLDER)
@@ -138,12 +138,10 @@ def small_config(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) 
     """Config of a small LongInterest on a small synthetic data set; keywords override."""
 
     def make(inter: str | None = None, item: str | None = None, **settings: Any) -> Any:
-        from recbole_longinterest import quick_start
+        from recbole_longinterest.training import pipeline
 
         root = write_dataset("tiny", inter or synthetic_inter(), synthetic_item() if item is None else item)
-        return quick_start.make_config(
-            "LongInterest", "tiny", config_dict={**SMALL, "data_path": str(root), **settings}
-        )
+        return pipeline.make_config("LongInterest", "tiny", config_dict={**SMALL, "data_path": str(root), **settings})
 
     return make
 

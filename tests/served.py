@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recbole_longinterest.exported import Items, Served
-from recbole_longinterest.histories import Event
-from recbole_longinterest.model.network import InterestNetwork, Sources
-from recbole_longinterest.model.options import ModelOptions
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.model_folder import Items, Served
+from recbole_longinterest.serving.recommender import Recommender
 
 N_ITEMS = 300
 OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)

@@ -34,7 +34,12 @@ def test_wheel_holds_the_yaml_files_and_runs(wheel: Path, tmp_path: Path) -> Non
     }
     run = subprocess.run(
         [
-            *(sys.executable, "-c", "import sys; from recbole_longinterest.cli import main; sys.exit(main())", "run"),
+            *(
+                sys.executable,
+                "-c",
+                "import sys; from recbole_longinterest.cli.main import main; sys.exit(main())",
+                "run",
+            ),
             *("--epochs=1", "--show_progress=False", "--user_inter_num_interval=[200,inf)", "--train_batch_size=8192"),
         ],
         cwd=tmp_path,

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from recbole_longinterest.arguments import add_long_work, count
+from recbole_longinterest.cli.arguments import add_long_work, count
 
 DESCRIPTION = (
     "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, significance. "
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     Raises:
         ValueError: one sentence for what does not hold.
     """
-    from recbole_longinterest.compare.cells import FINISHED
-    from recbole_longinterest.compare.driver import Plan, all_ablations, compare, read_settings
-    from recbole_longinterest.compare.report import write_report
+    from recbole_longinterest.experiments.comparison.cells import FINISHED
+    from recbole_longinterest.experiments.comparison.driver import Plan, all_ablations, compare, read_settings
+    from recbole_longinterest.experiments.comparison.report import write_report
 
     given, named = read_settings(args.config_files.split(), settings)
     models, ablations = _names(args.models), _names(args.ablations)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import recbole_longinterest
-from recbole_longinterest import compat, encode, processes, quick_start, serving_commands, update_commands
-from recbole_longinterest.compare import command as compare
-from recbole_longinterest.data.prepare import command as prepare
-from recbole_longinterest.resources import resource
-from recbole_longinterest.search import command as tune
+from recbole_longinterest.cli import compare as compare
+from recbole_longinterest.cli import prepare as prepare
+from recbole_longinterest.cli import serving, updates
+from recbole_longinterest.cli import tune as tune
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.training import encode, pipeline, processes
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -46,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare.add_arguments(commands)
     tune.add_arguments(commands)
     compare.add_arguments(commands)
-    serving_commands.add_arguments(commands)
-    update_commands.add_arguments(commands)
+    serving.add_arguments(commands)
+    updates.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
     if hasattr(args, "serve"):
-        return _told(lambda: serving_commands.serve(args, settings), "stopped.")
+        return _told(lambda: serving.serve(args, settings), "stopped.")
     if hasattr(args, "update"):
         return _told(lambda: args.update(args, settings), "stopped; the same command goes on from there.")
     return COMMANDS[args.command](args, settings + _data_path(args))
@@ -97,15 +99,15 @@ def run_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
 
 def _run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     _check_settings(settings)
-    with compat.command_line(settings):
+    with environment.command_line(settings):
         given = {"resume": SWITCHES.get(args.resume, args.resume)}
         if args.quiet:
             given |= {"quiet": True, "show_progress": False}
         if args.log_file:
             given["log_file"] = str(Path(args.log_file).resolve())
         arguments = args.model, args.dataset, args.config_files.split(), given
-        config = quick_start.make_config(*arguments)
-        result = processes.run(config, arguments, settings) if processes.several(config) else quick_start.run(config)
+        config = pipeline.make_config(*arguments)
+        result = processes.run(config, arguments, settings) if processes.several(config) else pipeline.run(config)
     return _report(config["model"], config["dataset"], result)
 
 
@@ -167,7 +169,7 @@ def _data_path(args: argparse.Namespace) -> list[str]:
     return [f"--data_path={data_path}"] if data_path else []
 
 
-def _report(model: str, dataset: str, result: quick_start.Run) -> str:
+def _report(model: str, dataset: str, result: pipeline.Run) -> str:
     """The results as a table."""
     valid, test = result.best_valid_result or {}, result.test_result or {}
     width = max(map(len, ["metric", *(test or valid)]))
@@ -217,8 +219,8 @@ def encode_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
 def _encode(args: argparse.Namespace, settings: Sequence[str]) -> str:
     chosen = {"text_encoder": args.encoder} if args.encoder else {}
     _check_settings(settings)
-    with compat.command_line(settings):
-        config = quick_start.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+    with environment.command_line(settings):
+        config = pipeline.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
     done = tune.encode_with_ray(config, args.address) if args.ray else encode.encode_items(config)
     new = done.filled.distinct - done.filled.known
     return (
@@ -231,7 +233,7 @@ def tune_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Search settings as the arguments say; the summary and errors go to the terminal.
 
     Args:
-        args: see :mod:`recbole_longinterest.search.command`.
+        args: see :mod:`recbole_longinterest.cli.tune`.
         settings: further arguments, `--key=value` each.
 
     Returns:
@@ -247,7 +249,7 @@ def compare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Compare models as the arguments say; the summary and errors go to the terminal.
 
     Args:
-        args: see :mod:`recbole_longinterest.compare.command`.
+        args: see :mod:`recbole_longinterest.cli.compare`.
         settings: further arguments, `--key=value` each.
 
     Returns:
@@ -262,7 +264,7 @@ def prepare_command(args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Turn raw files into atomic files as the arguments say; the report and errors go to the terminal.
 
     Args:
-        args: see :mod:`recbole_longinterest.data.prepare.command`.
+        args: see :mod:`recbole_longinterest.cli.prepare`.
         settings: what is left of the command line.
 
     Returns:

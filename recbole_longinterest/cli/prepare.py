@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.arguments import count
-from recbole_longinterest.data.prepare import amazon, movielens, steam, table_files
-from recbole_longinterest.data.prepare.dialect import Dialect
-from recbole_longinterest.data.prepare.events import Roles
-from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters, day
-from recbole_longinterest.data.prepare.pipeline import Options, prepare
-from recbole_longinterest.data.prepare.report import as_text
+from recbole_longinterest.cli.arguments import count
+from recbole_longinterest.prepare.events import Roles
+from recbole_longinterest.prepare.filters import DUPLICATES, Filters, day
+from recbole_longinterest.prepare.pipeline import Options, prepare
+from recbole_longinterest.prepare.report import as_text
+from recbole_longinterest.prepare.sources import amazon, movielens, steam, tables
+from recbole_longinterest.prepare.sources.base import Dialect
 
 Parsers = Any  # what argparse calls a sub-parsers action, without a public name
 
@@ -97,10 +97,10 @@ def _csv(dialects: Parsers) -> None:
 
 
 def _make_csv(args: argparse.Namespace) -> Dialect:
-    form = table_files.Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
+    form = tables.Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
     roles = Roles(args.user, args.item, args.time, args.rating, args.behavior)
     text = [name.strip() for name in args.text.split(",") if name.strip()]
-    return table_files.table(args.paths, roles, text, args.items, form)
+    return tables.table(args.paths, roles, text, args.items, form)
 
 
 def _separator(given: str | None) -> str | None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.histories import History
-from recbole_longinterest.plain_files import write_text
-from recbole_longinterest.recommendation import report_skipped
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.common.files import write_text
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import report_skipped
 
 
 def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -56,7 +56,7 @@ def _add_export(commands: Any) -> None:  # noqa: ANN401
 
 
 def _export(args: argparse.Namespace) -> str:
-    from recbole_longinterest.export import export_checkpoint
+    from recbole_longinterest.training.export import export_checkpoint
 
     served = export_checkpoint(
         args.checkpoint,
@@ -97,7 +97,7 @@ def _add_recommend(commands: Any) -> None:  # noqa: ANN401
 
 
 def _recommend(args: argparse.Namespace) -> str:
-    from recbole_longinterest.history_files import to_csv, to_json_lines
+    from recbole_longinterest.serving.event_files import to_csv, to_json_lines
 
     model = Recommender.load(args.model)
     events = _events(args.history, model)
@@ -115,7 +115,7 @@ def _recommend(args: argparse.Namespace) -> str:
 
 def _events(path: str, model: Recommender) -> Any:  # noqa: ANN401 - a pandas DataFrame
     """Events of a file, ``.inter`` in the form that the training's had."""
-    from recbole_longinterest.history_files import read_events
+    from recbole_longinterest.serving.event_files import read_events
 
     about = model.served.about.get("text") or {}
     form = about.get("field_separator") or "\t", about.get("encoding") or "utf-8"
@@ -149,7 +149,7 @@ def _add_explain(commands: Any) -> None:  # noqa: ANN401
 
 
 def _explain(args: argparse.Namespace) -> str:
-    from recbole_longinterest.explain_page import page_of, text_of
+    from recbole_longinterest.serving.explain.page import page_of, text_of
 
     model = Recommender.load(args.model)
     user, history = _one_user(model, args.history, args.user)
@@ -181,7 +181,7 @@ def _add_profile(commands: Any) -> None:  # noqa: ANN401
 
 
 def _profile(args: argparse.Namespace) -> str:
-    from recbole_longinterest.profiles import card_of, profile_table, write_parquet
+    from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
 
     if args.output is None and args.user is None:
         raise ValueError("Give --output FILE.parquet, --user U, or both.")

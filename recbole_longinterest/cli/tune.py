@@ -7,9 +7,11 @@ from typing import Any
 
 from recbole.config import Config
 
-from recbole_longinterest import compat, encode, packages, quick_start
-from recbole_longinterest.arguments import add_long_work, count
-from recbole_longinterest.resources import resource
+from recbole_longinterest.cli.arguments import add_long_work, count
+from recbole_longinterest.common import packages
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.training import encode, pipeline
 
 DESCRIPTION = (
     "Search the settings of a model with Ray Tune. Trials are compared on the validation data, every epoch; "
@@ -69,12 +71,12 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         ValueError: one sentence for what does not hold.
     """
     packages.require_ray("recbole-li tune")
-    from recbole_longinterest.search import records
-    from recbole_longinterest.search.driver import Plan, search
-    from recbole_longinterest.search.report import write_report
+    from recbole_longinterest.experiments.tuning import records
+    from recbole_longinterest.experiments.tuning.driver import Plan, search
+    from recbole_longinterest.experiments.tuning.report import write_report
 
-    with compat.command_line(settings):
-        config = quick_start.make_config(args.model, args.dataset, args.config_files.split(), {"show_progress": False})
+    with environment.command_line(settings):
+        config = pipeline.make_config(args.model, args.dataset, args.config_files.split(), {"show_progress": False})
     given = {**config.file_config_dict, **config.cmd_config_dict}
     space = args.space or resource("properties", f"search/{config['model']}.yaml")
     if not space.is_file() and args.space is None:
@@ -103,17 +105,17 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
 
 
 def encode_with_ray(config: Config, address: str | None) -> encode.Encoded:
-    """What `recbole-li encode --ray` does: :func:`~recbole_longinterest.encode.encode_items` by a whole cluster.
+    """What `recbole-li encode --ray` does: `encode_items` by a whole cluster.
 
     Args:
-        config: from :func:`~recbole_longinterest.quick_start.make_config`, for LongInterest.
+        config: from :func:`~recbole_longinterest.training.pipeline.make_config`, for LongInterest.
         address: Ray cluster; None is a local one.
     """
     packages.require_ray("recbole-li encode --ray")
-    from recbole_longinterest.search.session import ray_session
+    from recbole_longinterest.experiments.tuning.session import ray_session
 
     with ray_session(address):
-        from recbole_longinterest.search.encoding import ClusterEncoder
+        from recbole_longinterest.experiments.tuning.encoding import ClusterEncoder
 
         return encode.encode_items(config, ClusterEncoder)
 

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.exported import check_place, read_folder, write_folder
-from recbole_longinterest.yaml_text import read_yaml
+from recbole_longinterest.common.yaml import read_yaml
+from recbole_longinterest.serving.model_folder import check_place, read_folder, write_folder
 
 
 def add_arguments(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -48,7 +48,7 @@ def _add_update(commands: Any) -> None:  # noqa: ANN401
 
 
 def _update(args: argparse.Namespace, settings: list[str]) -> str:
-    from recbole_longinterest.update import update_checkpoint
+    from recbole_longinterest.training.update.update import update_checkpoint
 
     done = update_checkpoint(
         args.checkpoint,
@@ -116,7 +116,7 @@ def _add_items(commands: Any) -> None:  # noqa: ANN401
 
 
 def _extend(args: argparse.Namespace, settings: list[str]) -> str:
-    from recbole_longinterest.new_items import read_items, with_items
+    from recbole_longinterest.serving.new_items import read_items, with_items
 
     if settings:
         raise ValueError(f"recbole-li add-items has no argument {settings[0]}; see recbole-li add-items -h.")
@@ -126,7 +126,7 @@ def _extend(args: argparse.Namespace, settings: list[str]) -> str:
     added = with_items(served, read_items(args.items, served), boost=args.boost)
     more = None
     if (Path(args.folder) / "step.onnx").is_file():
-        from recbole_longinterest.onnx_step import write_onnx
+        from recbole_longinterest.serving.engines.onnx import write_onnx
 
         more = partial(write_onnx, added.served.network(), int8=added.served.precision == "int8")
     write_folder(added.served, output, more)

@@ -16,7 +16,7 @@ def resource(folder: str, name: str) -> Path:
     Returns:
         The path in the wheel if the package holds the folder, else in the checkout.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     root = package if (package / folder).is_dir() else package.parent
     return root / folder / name
 

@@ -1,1 +1,1 @@
-"""The data path: the flat event log, its windows, the data set and the training loader."""
+"""RecBole's data sets over the flat log, and their loaders."""

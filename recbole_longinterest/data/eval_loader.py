@@ -8,9 +8,9 @@ import torch.distributed as dist
 from recbole.data.dataloader import FullSortEvalDataLoader
 from torch import Tensor
 
-from recbole_longinterest.data.dealt import deal_batches
-from recbole_longinterest.data.flat import FlatSequentialDataset
-from recbole_longinterest.data.loader import trains_in_one_pass
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.data.planned_loader import deal_batches
+from recbole_longinterest.data.train_loader import trains_in_one_pass
 
 EVENTS = 2**20  # padded events a batch
 SCORES = 2**25  # scores a batch, 128 MB in float32

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
 
-from recbole_longinterest.model.options import parse_switch
+from recbole_longinterest.nn.options import parse_switch
 
 
 @dataclass(frozen=True)

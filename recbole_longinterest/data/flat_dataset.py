@@ -21,12 +21,12 @@ from recbole_longinterest.data.behaviors import (
     uses_behaviors,
 )
 from recbole_longinterest.data.log_checks import check_histories, check_ids, check_parts, check_times
-from recbole_longinterest.data.log_file import read_columns, read_header
+from recbole_longinterest.data.log_reader import read_columns, read_header
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
-from recbole_longinterest.data.sequences import gather_windows
 from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order
-from recbole_longinterest.model.options import read_switch
+from recbole_longinterest.data.windows import gather_windows
+from recbole_longinterest.nn.options import read_switch
 
 
 class FlatSequentialDataset(SequentialDataset):
@@ -338,7 +338,7 @@ class FlatSequentialDataset(SequentialDataset):
         return self._create_sparse_matrix(rows, self.uid_field, self.iid_field, form, value_field)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
-        """Make an attribute again that a data set cache holds as plain data; see :mod:`recbole_longinterest.caches`."""
+        """Make an attribute again that a data set cache holds as plain data."""
         if name != "inter_feat" or not isinstance(plain, tuple):
             return plain
         rows = LogRows.from_cache(plain)

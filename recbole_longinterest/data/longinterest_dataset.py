@@ -10,12 +10,12 @@ from recbole.utils import FeatureType
 from torch import Tensor
 
 from recbole_longinterest.data.features import resolve_features
-from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.data.normalizing import seen_in_training
-from recbole_longinterest.model.levels import rating_values
+from recbole_longinterest.nn.levels import rating_values
 
 
 class LongInterestDataset(FlatSequentialDataset):
@@ -60,7 +60,7 @@ class LongInterestDataset(FlatSequentialDataset):
             self.text_source = self.restore_cached("text_source", plain)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
-        """Make an attribute again that a data set cache holds as plain data; see :mod:`recbole_longinterest.caches`."""
+        """Make an attribute again that a data set cache holds as plain data."""
         if name != "text_source":
             return super().restore_cached(name, plain)
         if self.config["text_vectors"]:

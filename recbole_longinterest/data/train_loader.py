@@ -9,11 +9,11 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from recbole_longinterest.data.dealt import deal_batches
-from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import restore
-from recbole_longinterest.data.sequences import TrainingWindows, gather_windows, plan_batches, plan_windows
-from recbole_longinterest.model.options import read_switch
+from recbole_longinterest.data.planned_loader import deal_batches
+from recbole_longinterest.data.windows import TrainingWindows, gather_windows, plan_batches, plan_windows
+from recbole_longinterest.nn.options import read_switch
 
 
 def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: ANN401 - RecBole's Config

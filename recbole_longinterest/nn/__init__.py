@@ -1,1 +1,1 @@
-"""The LongInterest network (``layers``) and its RecBole contract (``long_interest``)."""
+"""The network: tensors and numbers only, no RecBole."""

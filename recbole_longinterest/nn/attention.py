@@ -1,6 +1,6 @@
 """Attention over all events so far, for every prefix of a history at once and event by event.
 
-Shapes as in :mod:`recbole_longinterest.model.layers`; ``V`` values a head, ``n`` blocks of ``C`` positions.
+Shapes as in :mod:`recbole_longinterest.nn.layers`; ``V`` values a head, ``n`` blocks of ``C`` positions.
 """
 
 import torch

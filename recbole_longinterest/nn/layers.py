@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recbole_longinterest.model.dropout import Dropout
-from recbole_longinterest.model.running_attention import RunningAttention
+from recbole_longinterest.nn.attention import RunningAttention
+from recbole_longinterest.nn.dropout import Dropout
 
 
 class ItemEncoder(nn.Module):

@@ -1,6 +1,6 @@
 """LongInterest without RecBole: from item ids and side values to interest vectors, in batches or as a stream.
 
-Shapes as in :mod:`recbole_longinterest.model.layers`.
+Shapes as in :mod:`recbole_longinterest.nn.layers`.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recbole_longinterest.model.dropout import Dropout
-from recbole_longinterest.model.item_text import ItemText, TextSource
-from recbole_longinterest.model.layers import EncoderState, EventFusion, InterestEncoder, ItemEncoder
-from recbole_longinterest.model.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
-from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.nn.dropout import Dropout
+from recbole_longinterest.nn.item_text import ItemText, TextSource
+from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder, ItemEncoder
+from recbole_longinterest.nn.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
+from recbole_longinterest.nn.options import ModelOptions
 
 EVAL_POSITIONS = 2**16  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
 TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
@@ -28,7 +28,7 @@ class Sources:
         n_items: items with the padding.
         id: whether items have an embedding of their own.
         text: whether items have a text.
-        rating_values: levels of the ratings, see :func:`~recbole_longinterest.model.levels.rating_values`; None for
+        rating_values: levels of the ratings, see :func:`~recbole_longinterest.nn.levels.rating_values`; None for
             a network that reads no ratings.
         behaviors: number of behaviour types with the padding, 0 for a network that reads none.
         time: whether time gaps are read.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from recbole_longinterest.resources import resource
+from recbole_longinterest.common.resources import resource
 
 WHERE = (
     "Set it in a config file, a dict or on the command line; "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recbole_longinterest.model.network import InterestNetwork
+from recbole_longinterest.nn.network import InterestNetwork
 
 SCOPES = ("items", "head", "all")
 ID, VECTORS, HAS_TEXT, TRAINED = (

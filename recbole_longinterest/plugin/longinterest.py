@@ -8,9 +8,9 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
 from torch import Tensor
 
-from recbole_longinterest.model.losses import Repeats, chunked_cross_entropy, sampled_softmax
-from recbole_longinterest.model.network import InterestNetwork, Sources
-from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.nn.losses import Repeats, chunked_cross_entropy, sampled_softmax
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.options import ModelOptions
 
 
 class LongInterest(InterestNetwork, SequentialRecommender):
@@ -20,11 +20,11 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     text) and from the embeddings of its rating level, behaviour type and time gap; an LSTM (Hochreiter & Schmidhuber
     1997) reads the events, attention over all of them so far gives the long-term interest ``V_t``, and
     ``y_t = Wq [V_t; i_t]`` scores every item by ``y_t . e_j``, and an item of the history by a learned number more or
-    less. See :mod:`recbole_longinterest.model.layers`.
-    The network is :class:`~recbole_longinterest.model.network.InterestNetwork`; this is RecBole's contract over it.
+    less. See :mod:`recbole_longinterest.nn.layers`.
+    The network is :class:`~recbole_longinterest.nn.network.InterestNetwork`; this is RecBole's contract over it.
 
     Output ``t`` depends on events up to ``t`` only. So a batch whose interaction carries a target for every position
-    (field ``<item_id>_target_list``, see :mod:`recbole_longinterest.data.loader`) trains all of them in one pass; a
+    (field ``<item_id>_target_list``, see `data.train_loader`) trains all of them in one pass; a
     batch of RecBole's prefix rows trains the last position. The target row's own rating and time are never read.
 
     An item without a training event is scored by its text: its ID embedding counts as zero, and it is no candidate of
@@ -33,7 +33,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
 
     Args:
         config: RecBole's config.
-        dataset: the training part of a :class:`~recbole_longinterest.data.dataset.LongInterestDataset`.
+        dataset: the training part of a :class:`~recbole_longinterest.data.longinterest_dataset.LongInterestDataset`.
 
     Raises:
         ValueError: for options out of range, all in one message.

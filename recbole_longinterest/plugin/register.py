@@ -18,12 +18,13 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import ModelType
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_longinterest import caches, compat
-from recbole_longinterest.data import dataset, evaluation, loader
-from recbole_longinterest.data.flat import FlatSequentialDataset
-from recbole_longinterest.model import long_interest
-from recbole_longinterest.resources import prepared_settings, resource
-from recbole_longinterest.trainer import LongInterestTrainer, train_on_windows
+from recbole_longinterest.common.resources import prepared_settings, resource
+from recbole_longinterest.data import eval_loader, longinterest_dataset, train_loader
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.plugin import longinterest
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs import dataset_cache
+from recbole_longinterest.plugin.trainer import LongInterestTrainer, train_on_windows
 
 MODEL = "LongInterest"
 
@@ -58,10 +59,10 @@ _follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=Fal
 
 def register() -> None:
     """Make RecBole know LongInterest and run on this stack. Safe to call again, and in every process."""
-    compat.apply()
+    environment.apply()
     # get_model looks for a module of this name; find_spec finds what stands in sys.modules.
-    sys.modules[f"recbole.model.sequential_recommender.{MODEL.lower()}"] = long_interest
-    recbole.data.dataset.LongInterestDataset = dataset.LongInterestDataset
+    sys.modules[f"recbole.model.sequential_recommender.{MODEL.lower()}"] = longinterest
+    recbole.data.dataset.LongInterestDataset = longinterest_dataset.LongInterestDataset
     recbole.trainer.LongInterestTrainer = LongInterestTrainer
     dataset_arguments.extend(key for key in DATA_KEYS if key not in dataset_arguments)
     _replace(configurator.Config, "_load_internal_config_dict", _load_internal_config_dict)
@@ -127,12 +128,16 @@ def _get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
 
     def get(config: Any, phase: str) -> type:  # noqa: ANN401
         sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-        if phase == "train" and sequential and loader.trains_in_one_pass(config, required=config["model"] != MODEL):
-            return loader.OnePassDataLoader
+        if (
+            phase == "train"
+            and sequential
+            and train_loader.trains_in_one_pass(config, required=config["model"] != MODEL)
+        ):
+            return train_loader.OnePassDataLoader
         kind = original(config, phase)
-        flat = sequential and issubclass(caches.dataset_class(config), FlatSequentialDataset)
+        flat = sequential and issubclass(dataset_cache.dataset_class(config), FlatSequentialDataset)
         if kind is FullSortEvalDataLoader and flat:
-            return evaluation.BoundedEvalDataLoader
+            return eval_loader.BoundedEvalDataLoader
         return kind
 
     return get

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from recbole_longinterest.imports import after_import
+from recbole_longinterest.plugin.fixes.hooks import after_import
 
 SETUP_HOOK = f"{__name__}.plugin_in_spawned"
 

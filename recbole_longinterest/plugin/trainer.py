@@ -6,10 +6,10 @@ from typing import Any
 from recbole.data.interaction import Interaction
 from recbole.trainer.trainer import Trainer
 
-from recbole_longinterest import distributed
-from recbole_longinterest.averaging import averaged_epoch
-from recbole_longinterest.data.loader import LOSS_WEIGHT, OnePassDataLoader
-from recbole_longinterest.model.one_pass import OnePassLoss
+from recbole_longinterest.data.train_loader import LOSS_WEIGHT, OnePassDataLoader
+from recbole_longinterest.plugin.one_pass import OnePassLoss
+from recbole_longinterest.plugin.runs import ranks
+from recbole_longinterest.plugin.runs.averaging import averaged_epoch
 
 
 class LongInterestTrainer(Trainer):
@@ -19,7 +19,7 @@ class LongInterestTrainer(Trainer):
         """Train; see :meth:`recbole.trainer.Trainer.fit`."""
         if self.config["local_rank"] == 0:
             self.model.prepare()
-        distributed.wait_for_all(self.config)
+        ranks.wait_for_all(self.config)
         self.model.prepare()  # the other ranks, who find the texts in the cache
         return super().fit(train_data, *args, **kwargs)
 

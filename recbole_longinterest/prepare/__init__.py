@@ -1,1 +1,1 @@
-"""Raw files of a data set's site to RecBole's atomic files, with a report of what was read, changed and dropped."""
+"""Raw files of a site to atomic files of RecBole."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from recbole_longinterest.data.prepare.safe import MAX_TEXT, cut_text, safe_id, safe_text, text_cell
+from recbole_longinterest.prepare.cleaning.escaping import MAX_TEXT, cut_text, safe_id, safe_text, text_cell
 
 TEXT, TOKEN, NUMBER = "token_seq", "token", "float"
 CUT = f"texts longer than {MAX_TEXT:,} characters, cut"

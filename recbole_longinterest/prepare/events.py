@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
-from recbole_longinterest.data.prepare.safe import MAX_ID, MISSING_WORDS, safe_ids
-from recbole_longinterest.data.prepare.times import NUMBER, parse_times
+from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, MISSING_WORDS, safe_ids
+from recbole_longinterest.prepare.cleaning.times import NUMBER, parse_times
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 
 NO_USER, NO_ITEM = "no user id", "no item id"
 LONG_ID = f"id longer than {MAX_ID:,} characters"

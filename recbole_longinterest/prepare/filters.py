@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.times import NANO, UNITS
+from recbole_longinterest.prepare.cleaning.times import NANO, UNITS
+from recbole_longinterest.prepare.events import Events
 
 DUPLICATES = {
     "keep": "none is dropped",

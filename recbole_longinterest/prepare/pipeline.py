@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from recbole_longinterest.data.prepare import plots
-from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
-from recbole_longinterest.data.prepare.dialect import Dialect
-from recbole_longinterest.data.prepare.events import Collector, Events
-from recbole_longinterest.data.prepare.files import open_bar
-from recbole_longinterest.data.prepare.filters import DUPLICATES, Filters
-from recbole_longinterest.data.prepare.report import counts_of, describe
-from recbole_longinterest.data.prepare.write import check_free, check_name, item_ids, write_data_set
-from recbole_longinterest.resources import BUNDLED
+from recbole_longinterest.common.resources import BUNDLED
+from recbole_longinterest.prepare import plots
+from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.events import Collector, Events
+from recbole_longinterest.prepare.filters import DUPLICATES, Filters
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
+from recbole_longinterest.prepare.readers.files import open_bar
+from recbole_longinterest.prepare.report import counts_of, describe
+from recbole_longinterest.prepare.sources.base import Dialect
+from recbole_longinterest.prepare.write import check_free, check_name, item_ids, write_data_set
 
 BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.times import NANO
+from recbole_longinterest.prepare.cleaning.times import NANO
+from recbole_longinterest.prepare.events import Events
 
 BINS = 50
 

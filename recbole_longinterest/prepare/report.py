@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_longinterest.data.prepare.chunks import Tally
-from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.times import NANO
+from recbole_longinterest.prepare.cleaning.times import NANO
+from recbole_longinterest.prepare.events import Events
+from recbole_longinterest.prepare.readers.chunks import Tally
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 MAX_LEVELS = 20  # distinct ratings that are listed; of more only quantiles are

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import yaml
 from tqdm import tqdm
 
-from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.times import decimals_of, in_seconds
+from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
+from recbole_longinterest.prepare.events import Events
 
 ROWS = 1_000_000  # rows written at once
 CONFIGS = "dataset_configs"  # folder of the yaml files beside the data sets'

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_longinterest.data.log_file import check_lines, without_mark
-from recbole_longinterest.histories import warn_of_unread
-from recbole_longinterest.recommendation import Recommendation
+from recbole_longinterest.data.log_reader import check_lines, without_mark
+from recbole_longinterest.serving.events import warn_of_unread
+from recbole_longinterest.serving.results import Recommendation
 
 KINDS = (".csv", ".jsonl", ".inter")
 

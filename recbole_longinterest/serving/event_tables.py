@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_longinterest.histories import EventReader, History, warn_of_unread
+from recbole_longinterest.serving.events import EventReader, History, warn_of_unread
 
 SIDES = ("rating", "behavior", "time")
 

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recbole_longinterest.model.network import InterestNetwork, Sources
-from recbole_longinterest.model.options import ModelOptions
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.options import ModelOptions
 
 FORMAT = "recbole-longinterest export"
 VERSION = 1

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_longinterest.exported import Items, Served
-from recbole_longinterest.growing import TRAINED, VECTORS, TextRows, grow_state, old_ids
-from recbole_longinterest.histories import token_of
+from recbole_longinterest.nn.table_growth import TRAINED, VECTORS, TextRows, grow_state, old_ids
+from recbole_longinterest.serving.events import token_of
+from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.text.reader import item_rows, text_of
 from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from recbole_longinterest.event_table import histories_of
-from recbole_longinterest.exported import read_folder
-from recbole_longinterest.histories import History, as_events
-from recbole_longinterest.recommendation import (
+from recbole_longinterest.serving.event_tables import histories_of
+from recbole_longinterest.serving.events import History, as_events
+from recbole_longinterest.serving.model_folder import read_folder
+from recbole_longinterest.serving.results import (
     ALL_SEEN,
     NONE_KNOWN,
     Recommendation,
@@ -20,12 +20,12 @@ from recbole_longinterest.recommendation import (
     report_skipped,
     shortened,
 )
-from recbole_longinterest.scorer import Scorer, as_tensor, top_k
+from recbole_longinterest.serving.scorer import Scorer, as_tensor, top_k
 
 if TYPE_CHECKING:
-    from recbole_longinterest.explain import Explanation
-    from recbole_longinterest.new_items import Added
-    from recbole_longinterest.streaming import InterestState
+    from recbole_longinterest.serving.explain.methods import Explanation
+    from recbole_longinterest.serving.new_items import Added
+    from recbole_longinterest.serving.state import InterestState
 
 
 class Recommender(Scorer):
@@ -35,7 +35,7 @@ class Recommender(Scorer):
         >>> model = Recommender.load("exported")
         >>> model.recommend([Event("50", rating=5, time=880_000_000), Event("181", rating=4, time=880_000_060)], k=5)
 
-    See :class:`~recbole_longinterest.scorer.Scorer` for its arguments and attributes.
+    See :class:`~recbole_longinterest.serving.scorer.Scorer` for its arguments and attributes.
     """
 
     @classmethod
@@ -58,7 +58,7 @@ class Recommender(Scorer):
         States that are in memory go on; those kept as bytes belong to the model without the items.
 
         Args:
-            frame: a row an item: token, and the columns of the text; see ``recbole_longinterest.new_items.with_items``.
+            frame: a row an item: token, and the columns of the text; see `new_items.with_items`.
             vectors: ready vectors in place of encoding, [n, encoder_dim].
             boost: factor of new items' text vectors; above 1 they are recommended more often among all items.
 
@@ -68,7 +68,7 @@ class Recommender(Scorer):
         Raises:
             ValueError: as ``with_items``, and for the onnx engine, whose table of items is fixed.
         """
-        from recbole_longinterest.new_items import with_items
+        from recbole_longinterest.serving.new_items import with_items
 
         if self._onnx is not None:
             raise ValueError(
@@ -93,13 +93,13 @@ class Recommender(Scorer):
         """Recommend to one user or to several.
 
         Args:
-            history: the events of one user (tokens, :class:`~recbole_longinterest.histories.Event` objects or dicts;
+            history: the events of one user (tokens, `Event` objects or dicts;
                 put in the order of their times), or of several: a dict from user to events, or a list of lists.
                 Items that the model does not know are skipped and reported.
             k: number of items; where fewer can be recommended, all of them.
             exclude_seen: leave out the items of the history.
             candidates: tokens that alone may be recommended; unknown ones are skipped and logged.
-            explain: say of each item what brought it about; see :mod:`recbole_longinterest.explain`.
+            explain: say of each item what brought it about; see :mod:`recbole_longinterest.serving.explain.methods`.
 
         Returns:
             A :class:`Recommendation`; of several users a dict or list of them, in which a user without a known item
@@ -168,7 +168,7 @@ class Recommender(Scorer):
     ) -> dict[Any, Recommendation]:
         """Recommend to users whose histories were read already; see :meth:`recommend`.
 
-        ``method`` is that of :func:`recbole_longinterest.explain.explain_history`.
+        ``method`` is that of :func:`recbole_longinterest.serving.explain.methods.explain_history`.
         """
         chosen = method if explain else None
         found = self._recommend(list(histories.values()), k, exclude_seen, self._allowed(candidates), chosen)
@@ -179,8 +179,8 @@ class Recommender(Scorer):
         return histories_of(events, self.served.fields, self.reader)
 
     def start(self) -> "InterestState":
-        """The state of a new user, which takes events one by one; see :mod:`recbole_longinterest.streaming`."""
-        from recbole_longinterest.streaming import InterestState
+        """The state of a new user, which takes events one by one; see :mod:`recbole_longinterest.serving.state`."""
+        from recbole_longinterest.serving.state import InterestState
 
         return InterestState.new(self)
 
@@ -257,7 +257,7 @@ class Recommender(Scorer):
         return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
 
     def _explain(self, history: History, items: list[tuple[int, float]], method: str) -> list[Any]:
-        from recbole_longinterest.explain import explain_history
+        from recbole_longinterest.serving.explain.methods import explain_history
 
         return [explain_history(self, history, item, method) for item, _ in items]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from recbole_longinterest.explain import Explanation
+    from recbole_longinterest.serving.explain.methods import Explanation
 
 NONE_KNOWN = "not one of its items is known to the model"
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.exported import Served
-from recbole_longinterest.histories import EventReader, History, token_of
-from recbole_longinterest.model.layers import EncoderState
-from recbole_longinterest.recommendation import NONE_KNOWN
+from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.serving.events import EventReader, History, token_of
+from recbole_longinterest.serving.model_folder import Served
+from recbole_longinterest.serving.results import NONE_KNOWN
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
@@ -43,7 +43,7 @@ class Scorer:
             raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
         self._onnx = None
         if engine == "onnx":
-            from recbole_longinterest.onnx_step import OnnxEngine
+            from recbole_longinterest.serving.engines.onnx import OnnxEngine
 
             self._onnx = OnnxEngine(served.folder or Path())
 

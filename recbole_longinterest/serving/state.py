@@ -1,7 +1,7 @@
 """A user's interest as events come: constant time and memory an event, equal to the batch over the same events.
 
 What a user's past is to the network is the recurrent state and, for each attention head, a running maximum, a
-denominator and a numerator (see :class:`~recbole_longinterest.model.running_attention.RunningAttention`).
+denominator and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention`).
 """
 
 import math
@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.histories import Event, History, as_event, number_of
-from recbole_longinterest.model.layers import EncoderState
-from recbole_longinterest.recommendation import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
-from recbole_longinterest.state_bytes import HEADER, pack, unpack
+from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.serving.events import Event, History, as_event, number_of
+from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
+from recbole_longinterest.serving.state_codec import HEADER, pack, unpack
 
 if TYPE_CHECKING:
-    from recbole_longinterest.recommender import Recommender
+    from recbole_longinterest.serving.recommender import Recommender
 
 SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
 
@@ -87,7 +87,7 @@ class InterestState:
         """Take one event in.
 
         Args:
-            event: an :class:`~recbole_longinterest.histories.Event`, a dict of its fields, or an item token.
+            event: an :class:`~recbole_longinterest.serving.events.Event`, a dict of its fields, or an item token.
 
         Returns:
             Whether it was taken; an unknown item is skipped.

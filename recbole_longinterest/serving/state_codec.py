@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_longinterest.model.layers import EncoderState
+from recbole_longinterest.nn.layers import EncoderState
 
 if TYPE_CHECKING:
-    from recbole_longinterest.streaming import InterestState
+    from recbole_longinterest.serving.state import InterestState
 
 MAGIC = b"RLIS"
 VERSION = 2

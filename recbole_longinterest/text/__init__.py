@@ -1,1 +1,1 @@
-"""The text path: a title's way from the .item file through a pre-trained encoder to a whitened vector."""
+"""The way from an item's text to a vector, no RecBole."""

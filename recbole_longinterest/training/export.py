@@ -11,16 +11,16 @@ import torch
 from recbole.utils import init_logger
 
 from recbole_longinterest import __version__
-from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.behaviors import read_behavior_map
-from recbole_longinterest.data.log_file import read_header
-from recbole_longinterest.exported import ExportError, Items, Served, check_place, write_folder
-from recbole_longinterest.model.options import ModelOptions
-from recbole_longinterest.onnx_step import write_onnx
+from recbole_longinterest.data.log_reader import read_header
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
+from recbole_longinterest.serving.engines.onnx import write_onnx
+from recbole_longinterest.serving.model_folder import ExportError, Items, Served, check_place, write_folder
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
-from recbole_longinterest.vocabulary import check_vocabulary
 
 # What a text of a new item has to be made and encoded by.
 TEXT_SETTINGS = (
@@ -47,7 +47,7 @@ def export_checkpoint(
     int8: bool = False,
     onnx: bool = False,
 ) -> Served:
-    """Write the folder that :meth:`recbole_longinterest.recommender.Recommender.load` reads.
+    """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
     Args:
         checkpoint: of a LongInterest training.

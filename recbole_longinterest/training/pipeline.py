@@ -17,11 +17,11 @@ from recbole.config import Config
 from recbole.evaluator.register import metrics_dict
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
-from recbole_longinterest import averaging, resume, run_logs
-from recbole_longinterest.checkpoints import LAST
 from recbole_longinterest.data.behaviors import uses_behaviors
-from recbole_longinterest.epochs import OnEpoch, fit_watched
-from recbole_longinterest.register import DATA_KEYS, negatives_follow_loss_type, register
+from recbole_longinterest.plugin.register import DATA_KEYS, negatives_follow_loss_type, register
+from recbole_longinterest.plugin.runs import averaging, logs, resume
+from recbole_longinterest.plugin.runs.checkpoints import LAST
+from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
 
 register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py
 
@@ -146,14 +146,14 @@ def train(
         config: from :func:`make_config`.
         saved: write a checkpoint.
         dataset: a data set made with these settings that nobody else uses; None makes it.
-        on_epoch: called with every evaluated epoch, see :func:`~recbole_longinterest.epochs.fit_watched`.
+        on_epoch: called with every evaluated epoch, see `fit_watched`.
         start: called with the model before the first epoch, to give it other weights than random ones.
     """
     if config["num_threads"]:
         torch.set_num_threads(config["num_threads"])
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
-    run_logs.set_up(config)
+    logs.set_up(config)
     logger = getLogger()
     logger.info(sys.argv)
     logger.info(config)

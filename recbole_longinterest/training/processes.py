@@ -12,7 +12,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from recbole.config.configurator import Config
 
-from recbole_longinterest import compat, quick_start
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.training import pipeline
 
 AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
 TO_END = 10.0  # seconds for a process to end when it is told to
@@ -27,11 +28,11 @@ def several(config: Config) -> bool:
     return int(config["nproc"] or 1) > 1 or int(config["world_size"] or 1) > 1
 
 
-def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> quick_start.Run:
+def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pipeline.Run:
     """Train and evaluate with ``nproc`` processes of this machine.
 
     Args:
-        config: of the run, as :func:`~recbole_longinterest.quick_start.make_config` gives it to a single process.
+        config: of the run, as :func:`~recbole_longinterest.training.pipeline.make_config` gives it to a single process.
         arguments: what ``make_config`` got: model, dataset, config_files and config_dict.
         settings: what the command line got, `--key=value` each.
 
@@ -77,7 +78,7 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> qu
                 worker.kill()
 
 
-def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) -> quick_start.Run:  # noqa: ANN401
+def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) -> pipeline.Run:  # noqa: ANN401
     """The result, or the error of the process that failed first; the others fail because it is gone."""
     if _failed(workers, said):
         time.sleep(AFTER_A_FAILURE)
@@ -122,9 +123,9 @@ def _work(rank: int, queue: Any, arguments: tuple[Any, ...], settings: Sequence[
     # RecBole's parser takes the last word; where the processes are is not the user's line's to say.
     settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
     try:
-        with compat.command_line(settings):
-            config = quick_start.make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
-            result = quick_start.run(config)
+        with environment.command_line(settings):
+            config = pipeline.make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
+            result = pipeline.run(config)
         if rank == 0:
             queue.put(("result", result))
         queue.put(("done", rank))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest import cli
-from recbole_longinterest.compare import driver
-from recbole_longinterest.compare.cells import Cell
+from recbole_longinterest.cli import main
+from recbole_longinterest.experiments.comparison import driver
+from recbole_longinterest.experiments.comparison.cells import Cell
 from tests.conftest import synthetic_inter
 
 
@@ -30,7 +30,7 @@ def test_cells_run_and_are_not_run_again(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = ["--models=GRU4Rec,Pop", "--once=NoSuchModel,FM", "--hidden_size=8", "--embedding_size=8"]
-    assert cli.main([*arguments, *models]) == 0
+    assert main.main([*arguments, *models]) == 0
     out = capsys.readouterr().out
     assert "NoSuchModel, seed 2020: There is no model 'NoSuchModel'" in out
     assert "FM, seed 2020: FM reads more than who had what when (context)" in out
@@ -45,7 +45,7 @@ def test_cells_run_and_are_not_run_again(
         path.name for path in (tmp_path / "out").iterdir()
     }
     written = files["GRU4Rec"].stat().st_mtime_ns
-    assert cli.main([*arguments, *models]) == 0
+    assert main.main([*arguments, *models]) == 0
     assert capsys.readouterr().out == out
     assert files["GRU4Rec"].stat().st_mtime_ns == written
 
@@ -86,13 +86,13 @@ def test_a_process_that_dies_is_a_failed_cell(cell: Callable[..., Cell], monkeyp
         (["--models=BPR", UNIFORM.format("'LS': 'valid_and_test'")], "draws other candidates for BPR, a general model"),
         (["--models=GRU4Rec", UNIFORM.format("'RS': [0.6, 0.2, 0.2]")], "need a split with one test row a user"),
         (["--models=FM"], "FM reads more than who had what when"),
-        (["--models=Pop", f"--output={__file__}"], "test_command.py cannot be made (File exists)"),
+        (["--models=Pop", f"--output={__file__}"], "test_compare.py cannot be made (File exists)"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
     arguments: list[str], extra: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*arguments, *extra]) == 2
+    assert main.main([*arguments, *extra]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -101,7 +101,7 @@ def test_a_setting_in_a_file_that_no_model_has_is_said(
     arguments: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     (tmp_path / "my.yaml").write_text("learning_rat: 0.1\nlearning_rate: 0.01\n")
-    assert cli.main([*arguments, "--models=Pop", f"--config_files={tmp_path / 'my.yaml'}"]) == 0
+    assert main.main([*arguments, "--models=Pop", f"--config_files={tmp_path / 'my.yaml'}"]) == 0
     assert [record.message for record in caplog.records if "None of the models" in record.message] == [
         "None of the models has a setting learning_rat."
     ]
@@ -117,6 +117,6 @@ def test_a_model_with_other_data_stops_the_command(
         return settings | ({"rm_dup_inter": "first"} if variant.name == "GRU4Rec" else {}), source
 
     monkeypatch.setattr(driver, "settings_of", settings_of)
-    assert cli.main([*arguments, "--models=Pop,GRU4Rec"]) == 2
+    assert main.main([*arguments, "--models=Pop,GRU4Rec"]) == 2
     assert "GRU4Rec is given other data than the models before it on tiny: interactions" in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("result.json"))  # nothing was trained

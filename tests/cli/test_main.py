@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import recbole_longinterest
-from recbole_longinterest import cli
+from recbole_longinterest.cli import main
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 
@@ -21,7 +21,7 @@ def arguments(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> 
 
 
 def test_run_prints_validation_and_test_and_saves(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     out = capsys.readouterr().out
     assert "LongInterest on tiny" in out and "ndcg@10" in out and "validation" in out
     checkpoint = Path(out.split("checkpoint: ")[1].strip())
@@ -31,7 +31,7 @@ def test_run_prints_validation_and_test_and_saves(arguments: list[str], capsys: 
 def test_run_takes_any_recbole_model(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     settings = [argument for argument in arguments if "text" not in argument]
     columns = "--load_col={'inter': ['user_id', 'item_id', 'timestamp']}"
-    assert cli.main([*settings, "--model=GRU4Rec", columns]) == 0
+    assert main.main([*settings, "--model=GRU4Rec", columns]) == 0
     assert "GRU4Rec on tiny" in capsys.readouterr().out
 
 
@@ -39,13 +39,13 @@ def test_a_split_without_a_test_part_ends_with_its_checkpoint(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     only = "--eval_args={'split': {'LS': 'valid_only'}, 'order': 'TO', 'mode': 'full'}"
-    assert cli.main([*arguments, only]) == 0
+    assert main.main([*arguments, only]) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("ndcg@10"))
     assert line.split()[2] == "-" and 0 <= float(line.split()[1]) <= 1
     assert Path(out.split("checkpoint: ")[1].strip()).is_file()
     every = "--eval_args={'split': {'RS': [1, 0, 0]}, 'order': 'TO', 'group_by': 'user', 'mode': 'full'}"
-    assert cli.main([*arguments, every, "--eval_step=0"]) == 0
+    assert main.main([*arguments, every, "--eval_step=0"]) == 0
     assert "the split has no rows to validate or test on\ncheckpoint: " in capsys.readouterr().out
 
 
@@ -56,11 +56,11 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         seen.update(config.final_config_dict)
         raise ValueError("seen")
 
-    monkeypatch.setattr(cli.quick_start, "run", stop)
+    monkeypatch.setattr(main.quick_start, "run", stop)
     (tmp_path / "a.yaml").write_text("hidden_size: 32\nembedding_size: 24\n")
     (tmp_path / "b.yaml").write_text("embedding_size: 16\nmodel: LongInterest\n")
     files = f"--config_files={tmp_path / 'a.yaml'} {tmp_path / 'b.yaml'}"
-    assert cli.main([*arguments, files, "--hidden_size=8"]) == 2
+    assert main.main([*arguments, files, "--hidden_size=8"]) == 2
     assert (seen["hidden_size"], seen["embedding_size"], seen["text_dim"]) == (8, 16, 4)
 
 
@@ -100,7 +100,7 @@ def test_what_is_wrong_gets_one_sentence_and_exit_code_2(
     named = {argument.split("=")[0] for argument in extra}
     if "--model=BPR" in extra:
         named |= {"--text_fields", "--text_dim"}
-    assert cli.main([argument for argument in arguments if argument.split("=")[0] not in named] + extra) == 2
+    assert main.main([argument for argument in arguments if argument.split("=")[0] not in named] + extra) == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.strip().count("\n") == 0 and captured.err.startswith("recbole-li: error: ")
@@ -110,16 +110,16 @@ def test_what_is_wrong_gets_one_sentence_and_exit_code_2(
 def test_a_config_file_that_is_none(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad.yaml"
     file.write_bytes(content.encode("latin-1"))
-    assert cli.main(["run", f"--config_files={file}"]) == 2
+    assert main.main(["run", f"--config_files={file}"]) == 2
     assert "bad.yaml" in capsys.readouterr().err
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for argv, expected in ((["--version"], recbole_longinterest.__version__), (["run", "--help"], "--config_files")):
         with pytest.raises(SystemExit) as stop:
-            cli.main(argv)
+            main.main(argv)
         assert stop.value.code == 0
         assert expected in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        cli.main(["fly"])
+        main.main(["fly"])
     assert stop.value.code == 2

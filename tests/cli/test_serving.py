@@ -10,13 +10,13 @@ import pytest
 import recbole
 import torch
 
-from recbole_longinterest import cli
-from recbole_longinterest.exported import write_folder
-from recbole_longinterest.history_files import read_events
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import recommend_states, states_of
+from recbole_longinterest.cli import main
+from recbole_longinterest.serving.event_files import read_events
+from recbole_longinterest.serving.model_folder import write_folder
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import recommend_states, states_of
 from tests.served import random_served, write_histories
-from tests.test_recommender import assert_scores_of_the_checkpoint
+from tests.serving.test_recommender import assert_scores_of_the_checkpoint
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def history(tmp_path: Path) -> str:
 def test_recommend_writes_csv_and_json_lines(
     model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["recommend", "--model", model, "--history", history, "--topk", "4"]) == 0
+    assert main.main(["recommend", "--model", model, "--history", history, "--topk", "4"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["user_id"] for row in rows] == ["u0"] * 4 + ["u1"] * 4 + ["u2"] * 4
     assert rows[0]["title"] == f"Title <{rows[0]['item_id'][1:]}>" and float(rows[0]["score"]) >= float(
         rows[1]["score"]
     )
     out = tmp_path / "out.jsonl"
-    assert cli.main(["recommend", "--model", model, "--history", history, "-k", "4", "-o", str(out)]) == 0
+    assert main.main(["recommend", "--model", model, "--history", history, "-k", "4", "-o", str(out)]) == 0
     users = [json.loads(line) for line in out.read_text().splitlines()]
     assert [user["user"] for user in users] == ["u0", "u1", "u2"]
     assert [item["item"] for item in users[0]["items"]] == [row["item_id"] for row in rows[:4]]
@@ -56,7 +56,7 @@ def test_the_same_events_in_every_kind_of_file_give_the_same(
     table.to_json(tmp_path / "h.jsonl", orient="records", lines=True)
     outputs = []
     for name in ("h.csv", "h.inter", "h.jsonl"):
-        assert cli.main(["recommend", "--model", model, "--history", str(tmp_path / name)]) == 0
+        assert main.main(["recommend", "--model", model, "--history", str(tmp_path / name)]) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1] == outputs[2]
 
@@ -66,19 +66,19 @@ def test_candidates_and_seen_items(
 ) -> None:
     (tmp_path / "c.txt").write_text("i1\ni2\ni3\n")
     arguments = ["recommend", "--model", model, "--history", history, "--candidates", str(tmp_path / "c.txt")]
-    assert cli.main([*arguments, "--include_seen"]) == 0
+    assert main.main([*arguments, "--include_seen"]) == 0
     assert {row["item_id"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))} == {"i1", "i2", "i3"}
 
 
 def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     common = ["--model", model, "--history", history, "--user", "u1"]
-    assert cli.main(["explain", *common, "--topk", "2", "--output", str(page)]) == 0
+    assert main.main(["explain", *common, "--topk", "2", "--output", str(page)]) == 0
     out = capsys.readouterr().out
     assert "user u1, 13 events" in out and "sources: id" in out and page.read_text().endswith("</html>\n")
-    assert cli.main(["explain", *common, "--item", "i7"]) == 0
+    assert main.main(["explain", *common, "--item", "i7"]) == 0
     assert "Title <7>" in capsys.readouterr().out
-    assert cli.main(["profile", *common, "--output", str(tmp_path / "p.parquet")]) == 0
+    assert main.main(["profile", *common, "--output", str(tmp_path / "p.parquet")]) == 0
     out = capsys.readouterr().out
     assert "leading categories" in out and "nearest users" in out and "3 users" in out
     assert len(pd.read_parquet(tmp_path / "p.parquet")) == 3
@@ -123,31 +123,31 @@ def test_what_is_wrong_is_one_sentence(
     Path("far.csv").write_text("item_id,timestamp\ni1,inf\n")
     Path("gap.csv").write_text("user_id,item_id\na,i1\na,\n")
     Path("bad.jsonl").write_text('{"item_id": "i1"}\n{item\n')
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
 def test_columns_of_other_names_are_said(model: str, caplog: pytest.LogCaptureFixture) -> None:
     Path("named.csv").write_text("user,item_id,Rating\na,i1,5\nb,i2,4\n")
-    assert cli.main(["recommend", "--model", model, "--history", "named.csv"]) == 0
+    assert main.main(["recommend", "--model", model, "--history", "named.csv"]) == 0
     assert [record.message for record in caplog.records] == [
         "named.csv has no column user_id, rating, behavior, timestamp, and user, Rating are not read. "
         "All events are taken for one user's."
     ]
     caplog.clear()
     Path("plain.csv").write_text("item_id\ni1\n")
-    assert cli.main(["recommend", "--model", model, "--history", "plain.csv"]) == 0 and not caplog.records
+    assert main.main(["recommend", "--model", model, "--history", "plain.csv"]) == 0 and not caplog.records
 
 
 def test_files_of_the_training_and_of_python(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("quoted.inter").write_text('user_id:token\titem_id:token\nu1\t"i1\nu1\ti2"\nu1\ti3\n')
-    assert cli.main(["recommend", "--model", model, "--history", "quoted.inter"]) == 2
+    assert main.main(["recommend", "--model", model, "--history", "quoted.inter"]) == 2
     assert "quoted.inter: 3 lines are 2 rows: a quote" in capsys.readouterr().err
     lines = ['{"item_id": "i1", "rating": NaN}', '{"item_id": "i2", "rating": 4}', '{"item_id": "a\\ud800"}']
     Path("own.jsonl").write_text("\n".join(lines))
-    assert cli.main(["recommend", "--model", model, "--history", "own.jsonl"]) == 0
+    assert main.main(["recommend", "--model", model, "--history", "own.jsonl"]) == 0
     Path("deep.jsonl").write_text("[" * 100_000)
-    assert cli.main(["recommend", "--model", model, "--history", "deep.jsonl"]) == 2
+    assert main.main(["recommend", "--model", model, "--history", "deep.jsonl"]) == 2
     assert "deep.jsonl, line 1: this is no JSON" in capsys.readouterr().err
 
 
@@ -165,7 +165,7 @@ def test_bytes_of_other_systems_and_lines_within_texts(
     Path("c").write_bytes(b"\xef\xbb\xbfi2\r\ni3\r\nno such item\r\n")  # a token a line, which may have spaces
     said = []
     for name in ("h.csv", "h.jsonl"):
-        assert cli.main(["recommend", "--model", model, "--history", name, "--candidates", "c"]) == 0
+        assert main.main(["recommend", "--model", model, "--history", name, "--candidates", "c"]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1] and said[0].count('"a, b",') == 2
 
@@ -174,7 +174,7 @@ def test_users_without_a_known_item_are_told(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     Path("h.csv").write_text("user_id,item_id\na,i1\nb,zz\n")
-    assert cli.main(["recommend", "--model", model, "--history", "h.csv", "-k", "2"]) == 0
+    assert main.main(["recommend", "--model", model, "--history", "h.csv", "-k", "2"]) == 0
     assert capsys.readouterr().out.count("\n") == 3  # the header and two items for a
     assert "user b gets nothing: not one of its items is known" in caplog.text and "zz" in caplog.text
 
@@ -185,9 +185,9 @@ def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest
     """943 users whose scores equal `full_sort_predict`; onnxruntime gives 99 % of them the same ten."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    assert cli.run_script(["--epochs=1", "--show_progress=False", "--state=ERROR"]) == 0
+    assert main.run_script(["--epochs=1", "--show_progress=False", "--state=ERROR"]) == 0
     checkpoint = capsys.readouterr().out.split("checkpoint: ")[1].strip()
-    assert cli.main(["export", checkpoint, "--output", "m", "--onnx"]) == 0
+    assert main.main(["export", checkpoint, "--output", "m", "--onnx"]) == 0
     assert "items: 1682, 1682 with a title" in capsys.readouterr().out
     model = Recommender.load("m")
     assert model.served.rating_range == (1, 5) and "Comedy" in model.served.items.categories[model.item_id("1")]

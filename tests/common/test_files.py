@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.plain_files import add_epoch, read_epochs, whole, write_text
+from recbole_longinterest.common.files import add_epoch, read_epochs, whole, write_text
 
 
 def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path) -> None:

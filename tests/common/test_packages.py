@@ -7,7 +7,7 @@ import pytest
 import recbole.utils
 
 import recbole_longinterest  # noqa: F401 - registers
-from recbole_longinterest import packages
+from recbole_longinterest.common import packages
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "1.3.0", None])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from recbole.data.utils import create_dataset
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.model.levels import rating_levels_of
+from recbole_longinterest.nn.levels import rating_levels_of
+from recbole_longinterest.training import pipeline
 from tests.conftest import SMALL, synthetic_inter
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -60,14 +60,14 @@ def test_ratings_that_training_never_shows_are_missing_ones(small_config: Callab
         "\t".join([user, item, rating if float(time) in sorted(last[user])[-2:] else "", time])
         for user, item, rating, time in lines
     ]
-    run = quick_start.run(small_config(HEADER + "\n".join(rows) + "\n", **TRAIN))
+    run = pipeline.run(small_config(HEADER + "\n".join(rows) + "\n", **TRAIN))
     assert 0 <= run.test_result["ndcg@10"] <= 1
 
 
 def test_a_metric_without_its_k_is_refused_before_training(small_config: Callable[..., Any]) -> None:
     for metric in ("NDCG", "itemcoverage", "AUC"):
         with pytest.raises(ValueError, match=rf"valid_metric must be one of .*NDCG@10.*; got {metric}"):
-            quick_start.run(small_config(valid_metric=metric))
+            pipeline.run(small_config(valid_metric=metric))
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_column_that_cannot_be_read_switches_its_feature_off(
     config = small_config(inter, **settings, **TRAIN)
     feature = "behavior" if inter and "behavior" in inter else "rating"
     assert not getattr(create_dataset(config).features, feature)
-    assert quick_start.run(config).checkpoint
+    assert pipeline.run(config).checkpoint
 
 
 def test_a_threshold_with_missing_ratings(small_config: Callable[..., Any]) -> None:
     lines = synthetic_inter().splitlines()
     user, item, _, time = lines[5].split("\t")
     lines[5] = f"{user}\t{item}\t\t{time}"
-    assert quick_start.run(small_config("\n".join(lines) + "\n", threshold={"rating": 3}, **TRAIN)).checkpoint
+    assert pipeline.run(small_config("\n".join(lines) + "\n", threshold={"rating": 3}, **TRAIN)).checkpoint
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_behaviours_of_benchmark_files(tmp_path: Path, fake_encoder: Any, beside
         (folder / f"made.{part}.inter").write_text("\n".join(lines) + "\n")
     settings = {**SMALL, **TRAIN, "data_path": str(folder.parent), "benchmark_filename": ["train", "valid", "test"]}
     settings |= {"alias_of_item_id": ["item_id_list"], "load_col": None, "text_features": "off", "text_fields": None}
-    config = quick_start.make_config("LongInterest", "made", config_dict=settings)
+    config = pipeline.make_config("LongInterest", "made", config_dict=settings)
     assert create_dataset(config).features.behavior
-    run = quick_start.run(config)
+    run = pipeline.run(config)
     assert 0 <= run.test_result["ndcg@10"] <= 1
 
 

@@ -10,14 +10,14 @@ from recbole.config import Config
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import get_model, get_trainer
 
-from recbole_longinterest.data import evaluation
-from recbole_longinterest.data.evaluation import BoundedEvalDataLoader, plan_evaluation
+from recbole_longinterest.data import eval_loader
+from recbole_longinterest.data.eval_loader import BoundedEvalDataLoader, plan_evaluation
 from tests.conftest import synthetic_inter
 
 
 def test_plan_covers_every_row_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "EVENTS", 100)
-    monkeypatch.setattr(evaluation, "SCORES", 1000)
+    monkeypatch.setattr(eval_loader, "EVENTS", 100)
+    monkeypatch.setattr(eval_loader, "SCORES", 1000)
     length = torch.tensor([3, 9, 1, 40, 2, 2, 9000, 5, 5] + [1] * 30)
     plan = plan_evaluation(length, n_items=100, most_rows=64)
     assert sorted(torch.cat(plan).tolist()) == list(range(len(length)))
@@ -41,7 +41,7 @@ def test_results_equal_recboles_loader(small_config: Callable[..., Config], monk
     model = get_model("LongInterest")(config, train._dataset)
     trainer = get_trainer(config["MODEL_TYPE"], "LongInterest")(config, model)
     expected = trainer.evaluate(FullSortEvalDataLoader(config, test._dataset, None), load_best_model=False)
-    monkeypatch.setattr(evaluation, "EVENTS", 60)
+    monkeypatch.setattr(eval_loader, "EVENTS", 60)
     bounded = BoundedEvalDataLoader(config, test._dataset, None)
     assert len(bounded) > 5 and sorted(bounded.order.tolist()) == list(range(len(test._dataset)))
     assert trainer.evaluate(bounded, load_best_model=False) == expected
@@ -53,10 +53,10 @@ def test_processes_share_the_rows_within_the_bounds(
     config = small_config(synthetic_inter(events=30), eval_batch_size=8)
     _, _, test = recbole.data.utils.create_dataset(config).build()
     config["single_spec"] = False
-    monkeypatch.setattr(evaluation.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(eval_loader.dist, "get_world_size", lambda: 2)
     orders = []
     for rank in (0, 1):
-        monkeypatch.setattr(evaluation.dist, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(eval_loader.dist, "get_rank", lambda rank=rank: rank)
         loader = BoundedEvalDataLoader(config, test, None)
         orders.append(loader.order)
         batches = [len(batch[0]) for batch in loader]
@@ -65,14 +65,14 @@ def test_processes_share_the_rows_within_the_bounds(
 
 
 def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[..., Any]) -> None:
-    from recbole_longinterest import quick_start
+    from recbole_longinterest.training import pipeline
 
     long = small_config(synthetic_inter(events=30))
     settings = {"data_path": str(long["data_path"]).rsplit("/", 1)[0], "show_progress": False, "state": "ERROR"}
     settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     kinds = {}
     for lean in (True, False):
-        config = quick_start.make_config("GRU4Rec", "tiny", config_dict={**settings, "lean_sequences": lean})
+        config = pipeline.make_config("GRU4Rec", "tiny", config_dict={**settings, "lean_sequences": lean})
         loaders = recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
         kinds[lean] = type(loaders[2])
     assert kinds == {True: BoundedEvalDataLoader, False: FullSortEvalDataLoader}
@@ -80,14 +80,14 @@ def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[
 
 @pytest.mark.parametrize("model", ["GRU4Rec", "SASRec"])
 def test_causal_models_pad_to_the_batch_and_score_alike(model: str, small_config: Callable[..., Any]) -> None:
-    from recbole_longinterest import quick_start
+    from recbole_longinterest.training import pipeline
 
     long = small_config(synthetic_inter(events=30))
     settings = {"data_path": str(long["data_path"]).rsplit("/", 1)[0], "show_progress": False, "state": "ERROR"}
     settings |= {"exact_order": True, "MAX_ITEM_LIST_LENGTH": 40, "loss_type": "CE"}
     results, widths = [], []
     for one_pass in (False, True):
-        config = quick_start.make_config(model, "tiny", config_dict={**settings, "one_pass": one_pass})
+        config = pipeline.make_config(model, "tiny", config_dict={**settings, "one_pass": one_pass})
         train, _, test = recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
         torch.manual_seed(1)
         trainer = get_trainer(config["MODEL_TYPE"], model)(config, get_model(model)(config, train._dataset))

@@ -11,9 +11,9 @@ import recbole.data
 from recbole.config import Config
 from recbole.quick_start import load_data_and_model
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.data.dataset import LongInterestDataset
 from recbole_longinterest.data.item_vectors import ItemVectors
+from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
+from recbole_longinterest.training import pipeline
 from tests.conftest import FakeEncoder, synthetic_inter
 from tests.text.conftest import TITLES, encoder, save_bert
 
@@ -62,7 +62,7 @@ def test_awkward_titles_from_the_file_to_a_trained_model(
     whitened = (alone - matrix.mean.numpy()) @ matrix.projection.numpy()
     np.testing.assert_allclose(matrix.vectors[row].numpy(), whitened[0], atol=1e-3)
 
-    result = quick_start.run(config)
+    result = pipeline.run(config)
     assert all(math.isfinite(value) for value in result.test_result.values())
     assert result.checkpoint is not None and result.checkpoint.is_file()
 
@@ -176,7 +176,7 @@ def test_training_on_a_vector_file_and_a_saved_data_set(small_config: Callable[.
     again = recbole.data.create_dataset(config)
     assert isinstance(again.text_source, ItemVectors) and again is not first
     np.testing.assert_array_equal(first.text_source.matrix().vectors, again.text_source.matrix().vectors)
-    result = quick_start.run(config)
+    result = pipeline.run(config)
     assert all(math.isfinite(value) for value in result.test_result.values())
     (tmp_path / "v.npy").unlink()  # a checkpoint is complete
     _, model, *_ = load_data_and_model(model_file=str(result.checkpoint))
@@ -204,7 +204,7 @@ def test_vectors_that_recbole_loads(
     assert matrix.mean.shape == (6,)
     again = recbole.data.create_dataset(config)
     np.testing.assert_array_equal(again.text_source.matrix().vectors, matrix.vectors)
-    result = quick_start.run(config)
+    result = pipeline.run(config)
     assert all(math.isfinite(value) for value in result.test_result.values())
 
 

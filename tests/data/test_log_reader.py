@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from recbole.data.dataset import SequentialDataset
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.data import log_file
-from recbole_longinterest.data.flat import FlatSequentialDataset
-from recbole_longinterest.data.log_file import read_columns, read_header
+from recbole_longinterest.data import log_reader
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.data.log_reader import read_columns, read_header
+from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
 HEAD = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
@@ -30,7 +30,7 @@ AWKWARD = [
 def both(root: Path, **settings: Any) -> list[Any]:
     """RecBole's data set and the flat one of the same file, before they are split."""
     own = {"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}, "train_neg_sample_args": None}
-    config = quick_start.make_config(
+    config = pipeline.make_config(
         "GRU4Rec", "tiny", config_dict={"data_path": str(root), "state": "ERROR", **own, **settings}
     )
     return [SequentialDataset(config), FlatSequentialDataset(config)]
@@ -49,7 +49,7 @@ def both(root: Path, **settings: Any) -> list[Any]:
 def test_equals_recboles_reader(
     write_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, chunk: int, settings: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(log_file, "CHUNK", chunk)
+    monkeypatch.setattr(log_reader, "CHUNK", chunk)
     events = synthetic_inter(users=5).strip().split("\n")[1:]
     theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *AWKWARD, *events]) + "\n"), **settings)
     assert theirs.field2type == ours.field2type and theirs.field2seqlen == ours.field2seqlen

@@ -2,8 +2,8 @@
 
 import torch
 
-from recbole_longinterest.data.loader import BatchPlan
-from recbole_longinterest.data.sequences import TrainingWindows, plan_windows
+from recbole_longinterest.data.train_loader import BatchPlan
+from recbole_longinterest.data.windows import TrainingWindows, plan_windows
 
 
 def windows() -> TrainingWindows:

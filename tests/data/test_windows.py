@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_longinterest.data.sequences import POSITIONS, gather_windows, plan_batches, plan_windows
+from recbole_longinterest.data.windows import POSITIONS, gather_windows, plan_batches, plan_windows
 
 
 def test_gather_pads_with_zeros_at_the_end() -> None:

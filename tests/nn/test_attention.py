@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recbole_longinterest.model.running_attention import running_softmax_mean
+from recbole_longinterest.nn.attention import running_softmax_mean
 
 
 def by_definition(scores: Tensor, values: Tensor) -> Tensor:

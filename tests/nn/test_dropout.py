@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recbole_longinterest.model.dropout import Dropout
+from recbole_longinterest.nn.dropout import Dropout
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.3, 0.5, 0.95])

@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recbole_longinterest.model.layers import (
-    EventFusion,
-    InterestEncoder,
-    ItemEncoder,
-)
-from recbole_longinterest.model.running_attention import RunningAttention
+from recbole_longinterest.nn.attention import RunningAttention
+from recbole_longinterest.nn.layers import EventFusion, InterestEncoder, ItemEncoder
 
 
 def network(heads: int = 2, rnn_type: str = "LSTM", gated: bool = True) -> tuple[EventFusion, InterestEncoder]:

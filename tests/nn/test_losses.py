@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from benchmarks.catalogue import peak_bytes
-from recbole_longinterest.model import losses
-from recbole_longinterest.model.losses import chunked_cross_entropy, sampled_softmax
+from recbole_longinterest.nn import losses
+from recbole_longinterest.nn.losses import chunked_cross_entropy, sampled_softmax
 
 
 def example(targets: int = 37, items: int = 50, dim: int = 8, scale: float = 1.0) -> tuple[torch.Tensor, ...]:

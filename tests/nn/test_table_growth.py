@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from recbole_longinterest.growing import (
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.table_growth import (
     ID,
     TRAINED,
     VECTORS,
@@ -13,7 +14,6 @@ from recbole_longinterest.growing import (
     part_of_the_way,
     train_only,
 )
-from recbole_longinterest.model.network import InterestNetwork, Sources
 from tests.served import OPTIONS
 
 

@@ -10,9 +10,9 @@ from recbole.config import Config
 from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.model.long_interest import LongInterest, had_before
-from recbole_longinterest.model.losses import pairs_of
+from recbole_longinterest.nn.losses import pairs_of
+from recbole_longinterest.plugin.longinterest import LongInterest, had_before
+from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
 STILL = {"dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
@@ -80,7 +80,7 @@ def test_whether_users_repeat_is_learned(small_config: Callable[..., Config], ag
         items = rng.permutation(20)[:3].repeat(4) if again else rng.permutation(20)[:12]
         lines += [f"u{user}\ti{item}\t3\t{10**9 + user * 100 + place}" for place, item in enumerate(items)]
     config = small_config("\n".join([*lines, ""]), epochs=30, learning_rate=0.02, valid_metric="MRR@10")
-    model = quick_start.train(config, saved=False).trainer.model
+    model = pipeline.train(config, saved=False).trainer.model
     assert (model.repeat_logit() > 0.5) if again else (model.repeat_logit() < -2)
 
 
@@ -99,7 +99,7 @@ def test_predict_equals_its_column_of_full_sort(small_config: Callable[..., Conf
 def test_batch_equals_single_and_grouped_evaluation(
     small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recbole_longinterest.model import network
+    from recbole_longinterest.nn import network
 
     model, _, _, test = build(small_config(synthetic_inter(events=40)))
     model.eval()
@@ -245,7 +245,7 @@ def test_a_planted_rule_on_ratings_is_learned_only_with_ratings_on(small_config:
 
 
 def test_level_tables() -> None:
-    from recbole_longinterest.model.levels import rating_levels_of, rating_values, time_gap_levels_of
+    from recbole_longinterest.nn.levels import rating_levels_of, rating_values, time_gap_levels_of
 
     nan = float("nan")
     for scale in ([0.0, 1.0], [1.0, 2.0, 3.0, 4.0, 5.0], [0.5 * i for i in range(1, 11)], [0, 0.25, 0.5, 0.75, 1.0]):

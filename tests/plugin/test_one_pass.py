@@ -8,9 +8,9 @@ import recbole.data.utils
 import torch
 from recbole.utils import get_model, init_seed
 
-from recbole_longinterest.data.loader import OnePassDataLoader
-from recbole_longinterest.model.one_pass import OnePassLoss
-from tests.data.test_lean import model_config, sequential_models  # noqa: F401 - a fixture
+from recbole_longinterest.data.train_loader import OnePassDataLoader
+from recbole_longinterest.plugin.one_pass import OnePassLoss
+from tests.data.test_flat_dataset import model_config, sequential_models  # noqa: F401 - a fixture
 
 CAUSAL = ["GRU4Rec", "GRU4RecF", "GRU4RecKG", "SASRec", "SASRecF", "FDSA"]
 REFUSED = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from recbole.config import Config
 
-from recbole_longinterest import register
-from recbole_longinterest.data.dataset import LongInterestDataset
+from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
+from recbole_longinterest.plugin import register
 from tests.conftest import synthetic_inter, synthetic_item
 
 Python = Callable[..., CompletedProcess[str]]
@@ -109,9 +109,10 @@ def test_import_is_light(python: Python) -> None:
 
 def test_spawned_processes_know_the_model(python: Python, tmp_path: Path) -> None:
     (tmp_path / "child.py").write_text(
-        "import recbole_longinterest, recbole_longinterest.register\n"
+        "import recbole_longinterest, recbole_longinterest.plugin.register\n"
         "from recbole.utils import get_model\n"
-        "def name(i):\n    recbole_longinterest.register.register()\n    return get_model('LongInterest').__name__\n"
+        "def name(i):\n    recbole_longinterest.plugin.register.register()\n"
+        "    return get_model('LongInterest').__name__\n"
     )
     code = """
 import multiprocessing, child

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest import scripts
+from recbole_longinterest.plugin import scripts
 from tests.conftest import synthetic_inter
 
 RUN = """
@@ -158,7 +158,7 @@ def test_run_hyper(script: Callable[..., str], tool: str, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_every_spawned_process_knows_the_plugin(script: Callable[..., str]) -> None:
-    module = "recbole_longinterest.model.long_interest"
+    module = "recbole_longinterest.plugin.longinterest"
     assert f"FOUND (1, '{module}') (0, '{module}')" in script(SPAWN)
 
 
@@ -198,6 +198,6 @@ def test_ray_workers_get_the_plugin() -> None:
     ray.init(num_cpus=1, runtime_env={"env_vars": {"A": "b"}})
     hook, variables = given["runtime_env"]["worker_process_setup_hook"], given["runtime_env"]["env_vars"]
     assert (hook, variables) == (
-        "recbole_longinterest.scripts.plugin_in_spawned",
+        "recbole_longinterest.plugin.scripts.plugin_in_spawned",
         {"RAY_CHDIR_TO_TRIAL_DIR": "0", "A": "b"},
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest import cli
+from recbole_longinterest.cli import main
 
 
 @dataclass
@@ -46,7 +46,7 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         named = ["--name", name] if name else []
         words = [str(arg) for arg in args]
         before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
-        code = cli.main(["prepare", *words, *named, "--output", str(output), "--quiet"])
+        code = main.main(["prepare", *words, *named, "--output", str(output), "--quiet"])
         said = capsys.readouterr()
         assert may_fail or (code != 0) == fails, said.err
         assert "Traceback" not in said.err

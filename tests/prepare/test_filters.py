@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recbole_longinterest.data.prepare.events import Events
-from recbole_longinterest.data.prepare.filters import Filters, day
-from recbole_longinterest.data.prepare.times import NANO
+from recbole_longinterest.prepare.cleaning.times import NANO
+from recbole_longinterest.prepare.events import Events
+from recbole_longinterest.prepare.filters import Filters, day
 
 
 def log(rows: list[tuple], behaviors: bool = False) -> Events:

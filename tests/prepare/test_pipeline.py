@@ -10,14 +10,15 @@ import pytest
 import recbole
 import yaml
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.compare.variants import settings_of, variant_of
-from recbole_longinterest.data.prepare.movielens import YEAR
-from recbole_longinterest.resources import resource
+from recbole_longinterest.cli import main
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
+from recbole_longinterest.prepare.sources.movielens import YEAR
 from recbole_longinterest.text.reader import read_item_text
+from recbole_longinterest.training import pipeline
 from tests.conftest import real_data
-from tests.data.prepare import layouts
-from tests.data.prepare.test_steam import GAMES, REVIEWS
+from tests.prepare import layouts
+from tests.prepare.sources.test_steam import GAMES, REVIEWS
 
 LOG = ("--user", "u", "--item", "i", "--time", "t", "--behavior", "b", "--text", "name")
 
@@ -121,10 +122,10 @@ def test_every_model_reads_the_yaml_file_beside_the_data(shop: Any, caplog: pyte
         "target_behavior": "buy",
     }
     for model in ("LongInterest", "GRU4Rec", "BPR"):
-        config = quick_start.make_config(model, "shop", config_dict={"data_path": str(shop.output), "state": "ERROR"})
+        config = pipeline.make_config(model, "shop", config_dict={"data_path": str(shop.output), "state": "ERROR"})
         assert {key: config[key] for key in content} == content
         assert ("target_behavior and behavior_map are not read" in caplog.text) == (model == "BPR")
-    config = quick_start.make_config(
+    config = pipeline.make_config(
         "GRU4Rec", "shop", config_dict={"data_path": str(shop.output), "target_behavior": None, "state": "ERROR"}
     )
     assert config["target_behavior"] is None
@@ -138,7 +139,7 @@ def test_the_command_that_prepare_prints_runs(
     assert command == ["recbole-li", "run", "--dataset", "shop", "--data_path", str(shop.output)]
     settings = ["--model", model, "--epochs=1", "--train_batch_size=64", "--quiet"]
     settings += ["--text_dim=4"] * (model == "LongInterest")  # the fake encoder's vectors are short
-    assert cli.main([*command[1:], *settings]) == 0
+    assert main.main([*command[1:], *settings]) == 0
     assert f"{model} on shop" in capsys.readouterr().out
     assert bool(fake_encoder.encoded) == (model == "LongInterest")
 
@@ -150,7 +151,7 @@ def test_settings_of_recboles_own_files_are_not_those_of_prepared_ones(prepare: 
     assert resource("dataset_configs", "steam.yaml").is_file()
     given = {"data_path": str(done.output), "state": "ERROR"}
     for model in ("LongInterest", "GRU4Rec"):
-        config = quick_start.make_config(model, "steam", config_dict=given)
+        config = pipeline.make_config(model, "steam", config_dict=given)
         assert config["ITEM_ID_FIELD"] == "item_id" and config["text_fields"][0] == "title"
     settings, _ = settings_of(variant_of("GRU4Rec"), "steam", given)
     assert "ITEM_ID_FIELD" not in settings and settings["text_fields"][0] == "title"
@@ -159,6 +160,6 @@ def test_settings_of_recboles_own_files_are_not_those_of_prepared_ones(prepare: 
 def test_recboles_bundled_data_keep_their_own_settings(prepare: Callable, tmp_path: Path) -> None:
     done = prepare("movielens", layouts.ml_100k(tmp_path / "ml-100k"), name="ml-100k")
     given = {"data_path": str(done.output), "state": "ERROR"}
-    config = quick_start.make_config("LongInterest", "ml-100k", config_dict=given)
+    config = pipeline.make_config("LongInterest", "ml-100k", config_dict=given)
     assert config["text_fields"] == ["movie_title", "class", "release_year"]
     assert settings_of(variant_of("GRU4Rec"), "ml-100k", given)[0]["text_fields"][0] == "movie_title"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.prepare import layouts
+from tests.prepare import layouts
 
 COLUMNS = ("--user", "u", "--item", "i", "--time", "t", "--rating", "r")
 LOG = """u,i,t,r

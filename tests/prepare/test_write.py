@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_longinterest.data.prepare.write import MAX_NAME, check_name
-from tests.data.prepare import layouts
+from recbole_longinterest.prepare.write import MAX_NAME, check_name
+from tests.prepare import layouts
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_behaviours_of_any_name_make_a_yaml_file(prepare: Callable, tmp_path: Pa
 
 
 def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from recbole_longinterest import cli
+    from recbole_longinterest.cli import main
 
     folder = layouts.ml_csv(tmp_path / "ml")
-    assert cli.main(["prepare", "movielens", str(folder), "--output", str(tmp_path / "a b"), "--quiet"]) == 0
+    assert main.main(["prepare", "movielens", str(folder), "--output", str(tmp_path / "a b"), "--quiet"]) == 0
     assert capsys.readouterr().out.endswith(f"--data_path '{tmp_path}/a b'\n")

@@ -6,9 +6,9 @@ from time import perf_counter
 import pytest
 import torch
 
-from recbole_longinterest import exported
-from recbole_longinterest.exported import ExportError, quantize_rows, read_folder, write_folder
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.serving import model_folder
+from recbole_longinterest.serving.model_folder import ExportError, quantize_rows, read_folder, write_folder
+from recbole_longinterest.serving.recommender import Recommender
 from tests.served import DEFAULTS, random_served
 
 
@@ -33,7 +33,7 @@ def test_int8_tables_take_a_quarter_and_are_off_by_half_a_step(tmp_path: Path) -
     served = random_served()
     served.precision, served.fingerprint = "int8", "0" * 16
     write_folder(served, tmp_path / "small")
-    sizes = [(tmp_path / name / exported.WEIGHTS).stat().st_size for name in ("full", "small")]
+    sizes = [(tmp_path / name / model_folder.WEIGHTS).stat().st_size for name in ("full", "small")]
     assert sizes[1] < 0.4 * sizes[0]
     for name, value in read_folder(tmp_path / "small").weights.items():
         scale = quantize_rows(served.weights[name])[1] if value.dim() > 1 else 0

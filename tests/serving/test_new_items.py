@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.exported import read_folder, write_folder
-from recbole_longinterest.histories import Event
-from recbole_longinterest.new_items import read_items, with_items
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.cli import main
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.model_folder import read_folder, write_folder
+from recbole_longinterest.serving.new_items import read_items, with_items
+from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.text import encoder as encoder_module
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.export import export_checkpoint
 from tests.conftest import FakeEncoder
 from tests.served import random_model
 
@@ -30,7 +31,7 @@ def folder(
 ) -> Path:
     """An exported model of the small data set, whose encoder is the fake one."""
     monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
-    run = quick_start.run(small_config(epochs=2))
+    run = pipeline.run(small_config(epochs=2))
     assert run.checkpoint is not None
     export_checkpoint(run.checkpoint, tmp_path / "model")
     return tmp_path / "model"
@@ -197,13 +198,13 @@ def test_the_command_adds_to_the_folder_or_beside_it(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new_frame().to_csv(tmp_path / "items.csv", index=False)
-    assert cli.main(["add-items", str(folder), str(tmp_path / "items.csv"), "-o", str(tmp_path / "larger")]) == 0
+    assert main.main(["add-items", str(folder), str(tmp_path / "items.csv"), "-o", str(tmp_path / "larger")]) == 0
     assert "new items: 2" in capsys.readouterr().out
     assert Recommender.load(folder).item_id("n1") == 0
     model = Recommender.load(tmp_path / "larger")
     assert {"n1", "n2"} <= {item.item for item in model.recommend(HISTORY, 100).items}
     (tmp_path / "more.item").write_text('item_id:token\ttitle:token_seq\tclass:token_seq\nq\t"Quoted" by\tKind\n')
-    assert cli.main(["add-items", str(folder), str(tmp_path / "more.item")]) == 0
+    assert main.main(["add-items", str(folder), str(tmp_path / "more.item")]) == 0
     assert Recommender.load(folder).recommended(Recommender.load(folder).item_id("q"), 0.0).title == '"Quoted" by'
     capsys.readouterr()
     for words, error in (
@@ -212,7 +213,7 @@ def test_the_command_adds_to_the_folder_or_beside_it(
         ([str(tmp_path / "nothing"), str(tmp_path / "items.csv")], "is not there"),
         ([str(folder), str(tmp_path / "items.csv"), "--x=1"], "add-items has no argument --x=1"),
     ):
-        assert cli.main(["add-items", *words]) == 2
+        assert main.main(["add-items", *words]) == 2
         assert error in capsys.readouterr().err
 
 
@@ -222,9 +223,9 @@ def test_the_command_writes_the_onnx_files_again(
 ) -> None:
     pytest.importorskip("onnxruntime")
     checkpoint = str(next(Path("saved").glob("*.pth")))
-    assert cli.main(["export", checkpoint, "--output", str(tmp_path / "onnx"), "--onnx", *options]) == 0
+    assert main.main(["export", checkpoint, "--output", str(tmp_path / "onnx"), "--onnx", *options]) == 0
     new_frame().to_csv(tmp_path / "items.csv", index=False)
-    assert cli.main(["add-items", str(tmp_path / "onnx"), str(tmp_path / "items.csv")]) == 0
+    assert main.main(["add-items", str(tmp_path / "onnx"), str(tmp_path / "items.csv")]) == 0
     ours, theirs = (Recommender.load(tmp_path / "onnx", engine=engine).start() for engine in ("torch", "onnx"))
     for event in [*HISTORY, Event("n1", 4.0, time=2e9)]:
         ours.update(event)

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.event_table import SIDES, histories_of
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.exported import ITEMS, SETTINGS, WEIGHTS, ExportError
-from recbole_longinterest.histories import Event, EventReader
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.scorer import top_k
-from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.serving.event_tables import SIDES, histories_of
+from recbole_longinterest.serving.events import Event, EventReader
+from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS, ExportError
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.scorer import top_k
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.export import export_checkpoint
 from tests.conftest import synthetic_inter
 
 EVENTS = [Event("i1", 5, None, 100), Event("i2", 3, None, 200), Event("i3", None, None, 250)]
@@ -30,7 +30,7 @@ def make_export(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..
     """Train a small model on synthetic data and export it; keywords are settings."""
 
     def make(inter: str | None = None, **settings: Any) -> Path:
-        run = quick_start.run(small_config(inter, **settings))
+        run = pipeline.run(small_config(inter, **settings))
         export_checkpoint(run.checkpoint, tmp_path / "exported")
         (tmp_path / "checkpoint").write_text(str(run.checkpoint))
         return tmp_path / "exported"

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_longinterest import scorer
-from recbole_longinterest.histories import Event
-from recbole_longinterest.model.options import ModelOptions
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import HEADER, InterestState, recommend_states, states_of, update_states
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.serving import scorer
+from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import HEADER, InterestState, recommend_states, states_of, update_states
 from tests.served import DEFAULTS, N_ITEMS, OPTIONS, random_events, random_model
 
 
@@ -227,7 +227,7 @@ def test_a_model_of_a_window_has_no_state() -> None:
 
 
 def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest import scorer
+    from recbole_longinterest.serving import scorer
 
     model = random_model()
     histories = [model.read(random_events(number)) for number in (90, 10)]
@@ -238,7 +238,7 @@ def test_a_long_history_is_encoded_in_chunks_to_the_same_interest(monkeypatch: p
 
 
 def test_histories_of_unlike_lengths_are_encoded_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest import scorer
+    from recbole_longinterest.serving import scorer
 
     model = random_model()
     histories = [model.read(random_events(number, number)) for number in (3, 90, 5, 1, 40)]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.data.dataset import LongInterestDataset
+from recbole_longinterest.cli import main
+from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 from recbole_longinterest.text import cache
 from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.training import pipeline
 from tests.conftest import SMALL, synthetic_inter, synthetic_item
 from tests.text.conftest import save_bert
 
@@ -54,15 +55,15 @@ def shards(tmp_path: Path) -> list[Path]:
 def test_a_run_finds_what_was_encoded(
     arguments: list[str], encoded: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     out, err = capsys.readouterr()
     assert out.startswith("20 items with text (20 distinct): 0 were in the cache, 20 encoded in ")
     assert f"cache: {shards(tmp_path)[0].parent}" in out and "20/20" in err  # the progress bar
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert "20 were in the cache, 0 encoded" in capsys.readouterr().out and len(encoded) == TEXTS
 
     settings = {**SMALL, "data_path": str(tmp_path / "data"), "text_encoder": str(tmp_path / "bert"), "use_gpu": False}
-    data = LongInterestDataset(quick_start.make_config("LongInterest", "tiny", config_dict=settings))
+    data = LongInterestDataset(pipeline.make_config("LongInterest", "tiny", config_dict=settings))
     assert data.text_source is not None and data.text_source.matrix().has_text[1:].all()
     assert len(encoded) == TEXTS
 
@@ -71,7 +72,7 @@ def test_settings_from_a_file_and_no_progress_bar(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "my.yaml").write_text("show_progress: False\ntext_template: '{title} of {class}'\n")
-    assert cli.main([*arguments, "--config_files", str(tmp_path / "my.yaml")]) == 0
+    assert main.main([*arguments, "--config_files", str(tmp_path / "my.yaml")]) == 0
     out, err = capsys.readouterr()
     assert "20 encoded" in out and "Encoding texts" not in err
 
@@ -87,7 +88,7 @@ def test_templates_and_prompts_on_the_command_line(
         return find(self)
 
     monkeypatch.setattr(TextEncoder, "_load", load)
-    assert cli.main([*arguments, "--text_template={title} of {class}", "--text_prompt=passage: "]) == 0
+    assert main.main([*arguments, "--text_template={title} of {class}", "--text_prompt=passage: "]) == 0
     assert "Title number 3 of Kind 3" in encoded and set(prompts) == {"passage: "}
 
 
@@ -103,9 +104,9 @@ def test_ctrl_c_keeps_what_is_done(
             return counted(self, new)
 
         context.setattr(TextEncoder, "encode", interrupted)
-        assert cli.main(arguments) == 130
+        assert main.main(arguments) == 130
     assert "stopped; what is encoded is kept, and the same command goes on from there" in capsys.readouterr().err
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert "6 were in the cache, 14 encoded" in capsys.readouterr().out and len(encoded) == len(set(encoded)) == TEXTS
 
 
@@ -167,14 +168,14 @@ def test_signals_and_two_processes_at_once(
 
     other = start(arguments, seconds_a_shard=0)
     wait_for_parts(other, 1)
-    assert cli.main(arguments) == 0  # at the same time
+    assert main.main(arguments) == 0  # at the same time
     out, err = other.communicate(timeout=240)
     assert other.returncode == 0, err
     own = capsys.readouterr()
     for said, warned in ((out, err), own):
         assert "20 items with text (20 distinct)" in said and "Ignored" not in warned
     encoded.clear()
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert "20 were in the cache, 0 encoded" in capsys.readouterr().out and encoded == []
 
 
@@ -192,13 +193,13 @@ def test_a_damaged_file_loses_its_own_texts_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(cache, "TEXTS_A_SHARD", 4)
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     files = shards(tmp_path)
     assert len(files) == 5
     files[2].write_bytes(files[2].read_bytes()[:-7])
     encoded.clear()
     capsys.readouterr()
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert "16 were in the cache, 4 encoded" in capsys.readouterr().out and len(encoded) == 4
     assert f"Ignored the text cache file {files[2]} (damaged" in caplog.text
 
@@ -215,13 +216,13 @@ def test_a_full_disk_loses_nothing_and_says_so(
     first, second = synthetic_item(8), synthetic_item(TEXTS)
     item = tmp_path / "data" / "tiny" / "tiny.item"
     item.write_text(first)
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     kept = shards(tmp_path)
     item.write_text(second)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # no file larger than 100 bytes: a real OSError
     try:
-        assert cli.main(arguments) == 2
+        assert main.main(arguments) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = capsys.readouterr().err
@@ -229,7 +230,7 @@ def test_a_full_disk_loses_nothing_and_says_so(
     assert "Make room, or set RECBOLE_LI_CACHE to another folder; the same command then goes on." in message
     assert shards(tmp_path) == kept and not list((tmp_path / "cache").rglob("*.tmp"))
     encoded.clear()
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert "8 were in the cache, 12 encoded" in capsys.readouterr().out and len(encoded) == 12
 
 
@@ -252,6 +253,6 @@ def test_errors_are_one_line(
     arguments: list[str], more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     others = [word for word in arguments if not word.startswith("--text_fields") or not more[0].startswith("--text_f")]
-    assert cli.main([*others, *more]) == 2  # the last --encoder and --dataset count
+    assert main.main([*others, *more]) == 2  # the last --encoder and --dataset count
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1

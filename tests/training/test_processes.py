@@ -15,11 +15,12 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest import cli, processes, quick_start
-from recbole_longinterest.compat import command_line
-from recbole_longinterest.data.loader import BatchPlan
-from recbole_longinterest.data.sequences import plan_windows
-from recbole_longinterest.distributed import TIMEOUT, even_step
+from recbole_longinterest.cli import main
+from recbole_longinterest.data.train_loader import BatchPlan
+from recbole_longinterest.data.windows import plan_windows
+from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.runs.ranks import TIMEOUT, even_step
+from recbole_longinterest.training import pipeline, processes
 from tests.conftest import synthetic_inter, synthetic_item
 
 BPR = {"embedding_size": 8, "train_batch_size": 32, "epochs": 2, "metric_decimal_place": 12, "show_progress": False}
@@ -55,7 +56,7 @@ def evaluated(
     for number, kind in enumerate(kinds):
         group = {**place, "local_rank": rank, "port": place["port"] + number} if place else {}
         with command_line([]):
-            config = quick_start.make_config(model_name, dataset, config_dict={**kind, **group})
+            config = pipeline.make_config(model_name, dataset, config_dict={**kind, **group})
         init_seed(config["seed"], True)  # of the split
         train, _, test = data_preparation(config, create_dataset(config))
         model = get_model(model_name)(config, train._dataset).to(config["device"])
@@ -77,7 +78,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 def test_two_processes_give_the_metrics_of_one(data_path: str) -> None:
     with command_line([]):
-        trained = quick_start.run(quick_start.make_config("BPR", "tiny", config_dict={**BPR, "data_path": data_path}))
+        trained = pipeline.run(pipeline.make_config("BPR", "tiny", config_dict={**BPR, "data_path": data_path}))
     kinds = [{**BPR, **kind, "data_path": data_path} for kind in KINDS.values()]
     alone, ranks = by_one_and_by_two("BPR", "tiny", str(trained.checkpoint), kinds)
     for number, name in enumerate(KINDS):
@@ -102,13 +103,13 @@ def by_one_and_by_two(*what: Any) -> tuple[Any, dict[int, Any]]:
 def test_two_processes_learn_and_evaluate_as_one_on_ml_100k() -> None:
     settings = {"text_features": "off", "epochs": 3, "state": "ERROR", "show_progress": False, "gpu_id": ""}
     with command_line([]):
-        config = quick_start.make_config("LongInterest", "ml-100k", config_dict=settings)
+        config = pipeline.make_config("LongInterest", "ml-100k", config_dict=settings)
         two = processes.run(
-            quick_start.make_config("LongInterest", "ml-100k", config_dict={**settings, "nproc": 2}),
+            pipeline.make_config("LongInterest", "ml-100k", config_dict={**settings, "nproc": 2}),
             ("LongInterest", "ml-100k", [], settings),
             ["--nproc=2"],
         )
-    one = quick_start.run(config)
+    one = pipeline.run(config)
     assert two.best_valid_score == pytest.approx(one.best_valid_score, abs=0.015)  # three epochs: seeds differ by it
     kinds = [{**settings, "eval_batch_size": 256, "metric_decimal_place": 8}]  # 943 users: 472 and 471
     alone, ranks = by_one_and_by_two("LongInterest", "ml-100k", str(two.checkpoint), kinds)
@@ -141,7 +142,7 @@ def test_recboles_own_model_trains_in_one_pass_with_two(data_path: str, capsys: 
     settings = ["--one_pass=True", "--epochs=1", "--train_batch_size=32", "--show_progress=False", "--gpu_id="]
     columns = "--load_col={'inter': ['user_id', 'item_id', 'timestamp']}"
     arguments = ["run", "--model=GRU4Rec", "--dataset=tiny", f"--data_path={data_path}", columns, *settings]
-    assert cli.main([*arguments, "--nproc=2"]) == 0, capsys.readouterr().err
+    assert main.main([*arguments, "--nproc=2"]) == 0, capsys.readouterr().err
     assert "GRU4Rec on tiny" in capsys.readouterr().out
 
 
@@ -152,10 +153,10 @@ def test_recboles_own_model_trains_in_one_pass_with_two(data_path: str, capsys: 
 def test_the_command_trains_and_goes_on_with_two(data_path: str, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [f"--{name}={value}" for name, value in BPR.items()]
     arguments = ["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", *settings, "--nproc=2"]
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     checkpoint = capsys.readouterr().out.split("checkpoint: ")[1].strip()
     assert sorted(Path("saved").iterdir()) == [Path(checkpoint), Path(f"{checkpoint}.last")]
-    assert cli.main(["run", f"--resume={checkpoint}", "--epochs=2"]) == 0
+    assert main.main(["run", f"--resume={checkpoint}", "--epochs=2"]) == 0
     assert "BPR on tiny" in capsys.readouterr().out
 
 
@@ -166,7 +167,7 @@ def broken(rank: int, queue: Any, arguments: Any, settings: Any) -> None:
         time.sleep(600)
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    quick_start.make_config = lambda *args: fail(how)  # type: ignore[assignment]
+    pipeline.make_config = lambda *args: fail(how)  # type: ignore[assignment]
     processes._work(rank, queue, arguments, settings)
 
 
@@ -210,14 +211,14 @@ def test_the_command_says_it_in_one_sentence(
         raise error
 
     monkeypatch.setattr(processes, "run", run)
-    assert cli.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == code
+    assert main.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == code
     assert capsys.readouterr().err == f"recbole-li: error: {text}\n"
 
 
 def test_too_few_gpus(data_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "device", lambda name: name)
-    assert cli.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == 2
+    assert main.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == 2
     assert "nproc needs a GPU a process; got nproc=2 and gpu_id=0. Name more GPUs" in capsys.readouterr().err
 
 

@@ -1,1 +1,1 @@
-"""The comparison: the same data for every model, both protocols, seeds, slices, significance; `recbole-li compare`."""
+"""Models compared over the same data, seeds and protocols."""

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recbole_longinterest.compare import statistics
-from recbole_longinterest.compare.cells import FINISHED, RANKS, Cell, rows_file
-from recbole_longinterest.compare.driver import Outcome
-from recbole_longinterest.compare.protocol import metric_of
-from recbole_longinterest.compare.slices import slices_of
-from recbole_longinterest.compare.variants import OWN
+from recbole_longinterest.experiments.comparison import statistics
+from recbole_longinterest.experiments.comparison.cells import FINISHED, RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.driver import Outcome
+from recbole_longinterest.experiments.comparison.protocol import metric_of
+from recbole_longinterest.experiments.comparison.slices import slices_of
+from recbole_longinterest.experiments.comparison.variants import OWN
 
 SIGNIFICANT = 0.05
 POOLED = ("ml-", "MovieLens")  # data sets whose names have this in them are pooled, and what that is called
@@ -27,7 +27,7 @@ class Row:
 
     Attributes:
         name: of the row.
-        kind: see :class:`~recbole_longinterest.compare.variants.Variant`.
+        kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         source: where its settings come from.
         seeds: finished ones.
         results: ``result.json`` of each.
@@ -119,7 +119,7 @@ class Study:
 
     Attributes:
         rows: finished rows.
-        table: descriptions of the test rows, see :func:`~recbole_longinterest.compare.slices.describe_rows`.
+        table: descriptions of the test rows, see `slices.describe_rows`.
         failed: (name, seed, error) of cells that failed.
         missing: (name, seed) of cells that have not run.
     """

@@ -22,13 +22,14 @@ import pandas as pd
 import torch
 from recbole.utils import init_seed
 
-from recbole_longinterest import compat, quick_start
-from recbole_longinterest.compare import data, general, models, slices
-from recbole_longinterest.compare.manifest import manifest, peak_memory_mb
-from recbole_longinterest.compare.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
-from recbole_longinterest.compare.recorder import Recorder
-from recbole_longinterest.plain_files import add_epoch, forget_epochs, read_epochs, whole, write_text
-from recbole_longinterest.run_files import FREE, wanted_file
+from recbole_longinterest.common.files import add_epoch, forget_epochs, read_epochs, whole, write_text
+from recbole_longinterest.experiments.comparison import data, general, models, slices
+from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
+from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
+from recbole_longinterest.experiments.comparison.recorder import Recorder
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs.files import FREE, wanted_file
+from recbole_longinterest.training import pipeline
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
@@ -46,7 +47,7 @@ class Cell:
         settings: everything but the seed.
         change: a change of the data, or "".
         source: where the settings come from.
-        kind: see :class:`~recbole_longinterest.compare.variants.Variant`.
+        kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         output: folder of the comparison, absolute.
     """
 
@@ -78,8 +79,8 @@ class Cell:
         models.register()
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
-        with compat.command_line(()):
-            config = quick_start.make_config(self.model, self.dataset, (), settings)
+        with environment.command_line(()):
+            config = pipeline.make_config(self.model, self.dataset, (), settings)
         if pairs:
             general.as_sequential(config)
         chosen_by = str(config["valid_metric"])
@@ -198,7 +199,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         add_epoch(cell.folder, {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun})
 
-    trained = quick_start.train(config, dataset=dataset, on_epoch=on_epoch)
+    trained = pipeline.train(config, dataset=dataset, on_epoch=on_epoch)
     epochs = read_epochs(cell.folder)
     seconds = epochs[-1]["seconds"] if epochs else time.monotonic() - begun
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_longinterest import caches
+from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.data.item_texts import ItemTextMatrix
 from recbole_longinterest.data.log_rows import LogRows
-from recbole_longinterest.plain_files import file_hash
+from recbole_longinterest.plugin.runs import dataset_cache
 
 CHANGES = ("random text", "shuffled rating")
 CHANGE_SEED = 2020
@@ -64,7 +64,7 @@ def make_dataset(config: Any, change: str = "") -> Any:  # noqa: ANN401 - RecBol
     Raises:
         ValueError: for a change that the data does not allow.
     """
-    kind: Any = caches.dataset_class(config)
+    kind: Any = dataset_cache.dataset_class(config)
 
     class SameCatalogue(kind):
         """Item features cover the items of the log, all of them and no others."""

@@ -11,12 +11,21 @@ from typing import Any
 from recbole.config import Config
 from tqdm import tqdm
 
-from recbole_longinterest import caches, compat, quick_start
-from recbole_longinterest.compare import cells, data
-from recbole_longinterest.compare.cells import Cell
-from recbole_longinterest.compare.variants import ABLATIONS, ROWS, Variant, ablation, settings_of, variant_of
-from recbole_longinterest.plain_files import make_folder, read_epochs, write_text
-from recbole_longinterest.run_files import alone
+from recbole_longinterest.common.files import make_folder, read_epochs, write_text
+from recbole_longinterest.experiments.comparison import cells, data
+from recbole_longinterest.experiments.comparison.cells import Cell
+from recbole_longinterest.experiments.comparison.variants import (
+    ABLATIONS,
+    ROWS,
+    Variant,
+    ablation,
+    settings_of,
+    variant_of,
+)
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs import dataset_cache
+from recbole_longinterest.plugin.runs.files import alone
+from recbole_longinterest.training import pipeline
 
 PLAN = "compare.json"
 
@@ -106,10 +115,10 @@ def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple
         ValueError: for a file that is none.
     """
     for file in config_files:
-        quick_start._keys_of(Path(file))
+        pipeline._keys_of(Path(file))
     parser = Config.__new__(Config)
     parser.yaml_loader = parser._build_yaml_loader()
-    with compat.command_line(settings):
+    with environment.command_line(settings):
         named = parser._load_cmd_line()
     given = {**parser._load_config_files(list(config_files)), **named}
     given.setdefault("data_path", "dataset")
@@ -211,12 +220,17 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
         try:
             with cells.quiet():
                 config = cell.config()
-                known |= quick_start.known_keys(config)
+                known |= pipeline.known_keys(config)
                 read = repr((dataset, config["text_vectors"], config["load_col"]))
                 if read not in hashes:
                     hashes[read] = data.file_hashes(config)
                 settings[dataset, name] = dict(config.final_config_dict), hashes[read]
-                key = (dataset, repr((caches.dataset_class(config).__name__, sorted(caches.arguments(config).items()))))
+                key = (
+                    dataset,
+                    repr(
+                        (dataset_cache.dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))
+                    ),
+                )
                 if key in made and not cell.change:
                     continue
                 made.add(key)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from recbole_longinterest.compare import data
+from recbole_longinterest.experiments.comparison import data
 
 PACKAGES = ("recbole-longinterest", "recbole", "torch", "numpy", "pandas", "transformers")
 

@@ -15,11 +15,11 @@ from recbole.model.sequential_recommender.sasrec import SASRec
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recbole_longinterest.data.flat import FlatSequentialDataset
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.model.item_text import ItemText
-from recbole_longinterest.resources import resource
+from recbole_longinterest.nn.item_text import ItemText
 
 
 class PopularItems(SequentialRecommender):

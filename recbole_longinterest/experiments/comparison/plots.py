@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.compare.analysis import Block, Study
-from recbole_longinterest.compare.variants import OWN
-from recbole_longinterest.plain_files import whole
+from recbole_longinterest.common.files import whole
+from recbole_longinterest.experiments.comparison.analysis import Block, Study
+from recbole_longinterest.experiments.comparison.variants import OWN
 
 COLOURS = {"native": "#2a6f97", "seen-masked": "#c1121f"}
 LINES = ("#c1121f", "#2a6f97", "#5a9367", "#b5838d", "#8d6a9f", "#c98b2b", "#4d4d4d", "#3aa6b9")

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.compare.protocol import MASKED, NATIVE, Ranks, rank_targets
-from recbole_longinterest.data.sequences import gather_windows
+from recbole_longinterest.data.windows import gather_windows
+from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
 
 
 class Recorder:

@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recbole_longinterest.compare import plots
-from recbole_longinterest.compare.analysis import Block, Difference, Study, blocks_of, studies_of
-from recbole_longinterest.compare.document import Block as Part
-from recbole_longinterest.compare.document import Heading, Image, Points, Table, Text, latex, markdown, page
-from recbole_longinterest.compare.driver import Outcome
-from recbole_longinterest.compare.protocol import MASKED, NATIVE, PROTOCOLS
-from recbole_longinterest.compare.variants import OWN, PUBLISHED
-from recbole_longinterest.plain_files import whole, write_text
+from recbole_longinterest.common.files import whole, write_text
+from recbole_longinterest.experiments.comparison import plots
+from recbole_longinterest.experiments.comparison.analysis import Block, Difference, Study, blocks_of, studies_of
+from recbole_longinterest.experiments.comparison.driver import Outcome
+from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS
+from recbole_longinterest.experiments.comparison.variants import OWN, PUBLISHED
+from recbole_longinterest.experiments.documents import Block as Part
+from recbole_longinterest.experiments.documents import Heading, Image, Points, Table, Text, latex, markdown, page
 
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
 HOW = (

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.compare.models import sasrec_text_settings
-from recbole_longinterest.resources import prepared_settings, resource
-from recbole_longinterest.yaml_text import read_yaml
+from recbole_longinterest.common.resources import prepared_settings, resource
+from recbole_longinterest.common.yaml import read_yaml
+from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
 
 OWN = "LongInterest"
 WHOLE = 100_000  # events of a window that holds every history
@@ -24,7 +24,7 @@ class Variant:
         name: what it is called.
         model: RecBole's name of the model.
         settings: what it differs by from the model's settings; wins over everything else.
-        change: a change of the data, see :data:`~recbole_longinterest.compare.data.CHANGES`.
+        change: a change of the data, see :data:`~recbole_longinterest.experiments.comparison.data.CHANGES`.
         like: model whose tuned settings it has.
         kind: model, baseline (one of RecBole's, as it is), row (another row to compare with) or ablation.
     """

@@ -1,1 +1,1 @@
-"""Hyperparameter search with Ray Tune: the one room that imports ray."""
+"""Hyper-parameter search with Ray Tune."""

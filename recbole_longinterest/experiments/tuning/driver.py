@@ -17,14 +17,16 @@ import recbole.data.utils
 from ray import tune
 from recbole.config import Config
 
-from recbole_longinterest import compat, packages, quick_start
-from recbole_longinterest.plain_files import make_folder, write_text
-from recbole_longinterest.run_files import alone
-from recbole_longinterest.search import records
-from recbole_longinterest.search.session import memory_kills_one_trial, ray_session
-from recbole_longinterest.search.space import Space, read_space
-from recbole_longinterest.search.trial import BEST, Task, dataset_key, run_trial
-from recbole_longinterest.search.watch import Watch
+from recbole_longinterest.common import packages
+from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
+from recbole_longinterest.experiments.tuning.space import Space, read_space
+from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
+from recbole_longinterest.experiments.tuning.watch import Watch
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs.files import alone
+from recbole_longinterest.training import pipeline
 
 PLAN = "search.json"
 OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
@@ -141,9 +143,9 @@ def _config(plan: Plan, space: Space) -> Config:
     compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
     if not all(parameter.constant for parameter in compared):
         raise ValueError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
-    with compat.command_line(()):
+    with environment.command_line(()):
         same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
-        config = quick_start.make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
+        config = pipeline.make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
@@ -156,7 +158,7 @@ def _config(plan: Plan, space: Space) -> Config:
 
 def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
     """The settings of all trials; None where each is chosen after the ones before."""
-    known = quick_start.known_keys(config)
+    known = pipeline.known_keys(config)
     for name in ("checkpoint_dir", "resume"):
         if name in plan.fixed:
             raise ValueError(f"{name} is tune's own to set; leave it out.")
@@ -186,8 +188,8 @@ def _fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
 
 def _without_search(plan: Plan) -> Config:
     """The model's settings as they are where nothing is searched: its own, and those of every trial."""
-    with compat.command_line(()), _without_warnings():
-        return quick_start.make_config(plan.model, plan.dataset, (), plan.fixed)
+    with environment.command_line(()), _without_warnings():
+        return pipeline.make_config(plan.model, plan.dataset, (), plan.fixed)
 
 
 def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
@@ -357,7 +359,7 @@ def _test(trial: records.Trial) -> dict[str, float]:
     from recbole.utils import get_trainer
 
     assert trial.checkpoint is not None
-    with compat.command_line(()):
+    with environment.command_line(()):
         config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint))
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against

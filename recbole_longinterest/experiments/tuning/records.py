@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.plain_files import read_epochs, write_text
+from recbole_longinterest.common.files import read_epochs, write_text
 
 TRIALS = "trials"
 TRIAL, END = "trial.json", "end.json"

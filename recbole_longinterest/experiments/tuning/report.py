@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recbole_longinterest.plain_files import whole, write_text
-from recbole_longinterest.search.driver import Outcome
-from recbole_longinterest.search.records import ERROR, Trial
+from recbole_longinterest.common.files import whole, write_text
+from recbole_longinterest.experiments.tuning.driver import Outcome
+from recbole_longinterest.experiments.tuning.records import ERROR, Trial
 
 SHOWN = 10  # trials in the summary
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
-from recbole_longinterest.yaml_text import read_yaml
+from recbole_longinterest.common.yaml import read_yaml
 
 KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
 TRIES = 100  # draws for one setting that was not drawn before

@@ -12,11 +12,13 @@ import ray
 from ray import tune
 from recbole.config import Config
 
-from recbole_longinterest import caches, compat, quick_start
-from recbole_longinterest.checkpoints import CheckpointError
-from recbole_longinterest.plain_files import add_epoch, forget_epochs, read_epochs
-from recbole_longinterest.run_files import alone, wanted_file
-from recbole_longinterest.search import records
+from recbole_longinterest.common.files import add_epoch, forget_epochs, read_epochs
+from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs import dataset_cache
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
+from recbole_longinterest.plugin.runs.files import alone, wanted_file
+from recbole_longinterest.training import pipeline
 
 BEST = "best_valid_score"
 
@@ -42,13 +44,13 @@ class Task:
     def config(self, setting: dict[str, Any], folder: Path) -> Config:
         """RecBole's config of one trial, whose files go into its folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
-        with compat.command_line(()):  # a worker's arguments are Ray's
-            return quick_start.make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
+        with environment.command_line(()):  # a worker's arguments are Ray's
+            return pipeline.make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
 
 
 def dataset_key(config: Config) -> str:
     """Equal for two configs that make the same data set."""
-    return repr((caches.dataset_class(config).__name__, sorted(caches.arguments(config).items())))
+    return repr((dataset_cache.dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items())))
 
 
 def run_trial(given: dict[str, Any], task: Task) -> None:
@@ -107,7 +109,7 @@ def _train(config: Config, task: Task, folder: Path) -> None:
         add_epoch(folder, line)
         tune.report(_with_best(read_epochs(folder), config["valid_metric_bigger"]))
 
-    quick_start.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)
+    pipeline.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)
 
 
 def _with_best(epochs: Sequence[dict[str, float]], bigger: bool) -> dict[str, float]:

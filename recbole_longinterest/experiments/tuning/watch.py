@@ -6,7 +6,7 @@ from typing import Any
 from ray.tune import Callback
 from tqdm import tqdm
 
-from recbole_longinterest.search import records
+from recbole_longinterest.experiments.tuning import records
 
 
 class Watch(Callback):

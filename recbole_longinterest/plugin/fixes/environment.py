@@ -30,20 +30,10 @@ from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDatas
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
-from recbole_longinterest import (
-    caches,
-    checkpoints,
-    collector,
-    distributed,
-    model_code,
-    model_names,
-    resume,
-    run_logs,
-    trainer_checkpoints,
-    tuning,
-)
-from recbole_longinterest.imports import QUICK_START, after_import, rebind, with_globals
-from recbole_longinterest.plain_files import make_folder
+from recbole_longinterest.common.files import make_folder
+from recbole_longinterest.plugin.fixes import collector, hyper_tuning, model_names, models, trainers
+from recbole_longinterest.plugin.fixes.hooks import QUICK_START, after_import, rebind, with_globals
+from recbole_longinterest.plugin.runs import checkpoints, dataset_cache, logs, ranks, resume
 
 SINE = "recbole.model.sequential_recommender.sine"
 
@@ -310,11 +300,11 @@ def terminal_streams() -> None:
 def ray_objective() -> None:
     """``objective_function`` calls ``tune.report(**metrics)``, gone in Ray 2.7, with the test result (#1741, #1819).
 
-    See :mod:`recbole_longinterest.objective`.
+    See :mod:`recbole_longinterest.plugin.fixes.ray_objective`.
     """
 
     def install(module: ModuleType) -> None:
-        from recbole_longinterest.objective import objective_function
+        from recbole_longinterest.plugin.fixes.ray_objective import objective_function
 
         module.objective_function = objective_function  # type: ignore[attr-defined]
 
@@ -332,25 +322,25 @@ FIXES: dict[str, Callable[[], None]] = {
     "sparse_update": sparse_update,
     "visible_gpus": visible_gpus,
     "command_line_arguments": command_line_arguments,
-    "checkpoint_names": trainer_checkpoints.checkpoint_names,
+    "checkpoint_names": trainers.checkpoint_names,
     "shared_folders": shared_folders,
     "gradient_scaler": gradient_scaler,
     "anomaly_detection": anomaly_detection,
     "terminal_streams": terminal_streams,
     "ray_objective": ray_objective,
-    "exhaustive_search": tuning.exhaustive_search,
-    "tuning_packages": tuning.tuning_packages,
+    "exhaustive_search": hyper_tuning.exhaustive_search,
+    "tuning_packages": hyper_tuning.tuning_packages,
     "plain_configs": checkpoints.plain_configs,
-    "safe_checkpoints": trainer_checkpoints.safe_checkpoints,
+    "safe_checkpoints": trainers.safe_checkpoints,
     "resumable_training": resume.resumable_training,
-    "wandb_goes_on": run_logs.wandb_goes_on,
-    "safe_caches": caches.safe_caches,
-    "teacher_names": model_code.teacher_names,
-    "plain_embeddings": model_code.plain_embeddings,
-    "relation_vectors": model_code.relation_vectors,
-    "processes_without_gpu": distributed.processes_without_gpu,
-    "plugin_in_processes": distributed.plugin_in_processes,
+    "wandb_goes_on": logs.wandb_goes_on,
+    "safe_caches": dataset_cache.safe_caches,
+    "teacher_names": models.teacher_names,
+    "plain_embeddings": models.plain_embeddings,
+    "relation_vectors": models.relation_vectors,
+    "processes_without_gpu": ranks.processes_without_gpu,
+    "plugin_in_processes": ranks.plugin_in_processes,
     "lean_collector": collector.lean_collector,
-    "whole_evaluation": distributed.whole_evaluation,
+    "whole_evaluation": ranks.whole_evaluation,
 }
 """Name -> fix, in the order in which they are applied."""

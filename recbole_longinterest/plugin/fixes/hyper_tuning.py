@@ -8,8 +8,8 @@ import numpy as np
 import recbole.trainer.hyper_tuning
 from recbole.trainer.hyper_tuning import HyperTuning
 
-from recbole_longinterest import packages
-from recbole_longinterest.imports import with_globals
+from recbole_longinterest.common import packages
+from recbole_longinterest.plugin.fixes.hooks import with_globals
 
 
 def exhaustive_search() -> None:

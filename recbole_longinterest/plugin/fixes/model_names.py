@@ -8,8 +8,8 @@ from pathlib import Path
 import recbole.model
 import recbole.utils
 
-from recbole_longinterest import packages
-from recbole_longinterest.imports import QUICK_START, rebind
+from recbole_longinterest.common import packages
+from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
 
 MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_longinterest.imports import after_import, with_globals
+from recbole_longinterest.plugin.fixes.hooks import after_import, with_globals
 
 
 def teacher_names() -> None:

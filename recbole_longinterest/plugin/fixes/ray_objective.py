@@ -11,7 +11,7 @@ import recbole.utils
 from recbole.config import Config
 from recbole.utils import get_trainer, init_logger, init_seed
 
-from recbole_longinterest.epochs import fit_watched
+from recbole_longinterest.plugin.runs.watched_fit import fit_watched
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -1,4 +1,4 @@
-"""RecBole's own ways to a checkpoint file, all through :mod:`recbole_longinterest.checkpoints`."""
+"""RecBole's own ways to a checkpoint file, all through :mod:`recbole_longinterest.plugin.runs.checkpoints`."""
 
 import os
 import secrets
@@ -14,10 +14,16 @@ from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_longinterest import distributed, vocabulary
-from recbole_longinterest.checkpoints import LAST, load_checkpoint, load_weights, other_parameter, save_checkpoint
-from recbole_longinterest.imports import QUICK_START, rebind
-from recbole_longinterest.run_files import own_name
+from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
+from recbole_longinterest.plugin.runs import ranks, token_tables
+from recbole_longinterest.plugin.runs.checkpoints import (
+    LAST,
+    load_checkpoint,
+    load_weights,
+    other_parameter,
+    save_checkpoint,
+)
+from recbole_longinterest.plugin.runs.files import own_name
 
 
 def safe_checkpoints() -> None:
@@ -41,7 +47,7 @@ def safe_checkpoints() -> None:
         self.saved_model_file = str(resume_file).removesuffix(LAST)
         state = load_checkpoint(resume_file, self.device)
         # The rest, which Trainer.fit puts back; only the last epoch's file has it.
-        self.run_state = state.get("run") and {**state["run"], vocabulary.STATE: state.get(vocabulary.STATE)}
+        self.run_state = state.get("run") and {**state["run"], token_tables.STATE: state.get(token_tables.STATE)}
         self.start_epoch = state["epoch"] + 1
         self.cur_step = state["cur_step"]
         self.best_valid_score = state["best_valid_score"]
@@ -61,7 +67,7 @@ def safe_checkpoints() -> None:
         show_progress: bool = False,
     ) -> Any:  # noqa: ANN401
         if eval_data and load_best_model:
-            distributed.wait_for_all(self.config)  # rank 0 may still be writing
+            ranks.wait_for_all(self.config)  # rank 0 may still be writing
             path = model_file or self.saved_model_file
             load_weights(self.model, load_checkpoint(path, self.device), path)
             self.logger.info(f"Loading model structure and parameters from {path}")
@@ -103,10 +109,10 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
     def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
         original(self, config, model)
         suffix = secrets.token_hex(6)
-        own = distributed.from_first_rank(config, own_name(config)) if config["resume"] is True else None
+        own = ranks.from_first_rank(config, own_name(config)) if config["resume"] is True else None
         for attribute in attributes:
             file = Path(getattr(self, attribute))
-            stem = own or distributed.from_first_rank(config, f"{file.stem}-{suffix}")  # its second, too
+            stem = own or ranks.from_first_rank(config, f"{file.stem}-{suffix}")  # its second, too
             setattr(self, attribute, str(file.with_name(f"{stem}{file.suffix}")))
 
     owner.__init__ = __init__  # type: ignore[misc]
@@ -120,7 +126,7 @@ def trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
         "cur_step": trainer.cur_step,
         "best_valid_score": trainer.best_valid_score,
         "state_dict": trainer.model.state_dict(),
-        vocabulary.STATE: getattr(trainer, "vocabulary", None),
+        token_tables.STATE: getattr(trainer, "vocabulary", None),
         "other_parameter": other_parameter(trainer.model),
         "optimizer": trainer.optimizer.state_dict(),
     }
@@ -136,13 +142,13 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
         config, model, dataset, train_data, valid_data, test_data.
 
     Raises:
-        CheckpointError: as :func:`~recbole_longinterest.checkpoints.load_checkpoint` and ``load_weights``.
+        CheckpointError: as :func:`~recbole_longinterest.plugin.runs.checkpoints.load_checkpoint` and ``load_weights``.
         ValueError: if there is no model of the checkpoint's name.
     """
     state = load_checkpoint(model_file)
     config = state["config"]
     model_class = recbole.utils.get_model(str(config["model"]))  # first: the name becomes a folder of the log
-    distributed.leave_finished_group(config)
+    ranks.leave_finished_group(config)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     logger = getLogger()
@@ -150,7 +156,7 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
 
     dataset = recbole.data.utils.create_dataset(config)
     logger.info(dataset)
-    vocabulary.check_vocabulary(state, dataset, model_file)
+    token_tables.check_vocabulary(state, dataset, model_file)
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"], config["reproducibility"])

@@ -2,7 +2,7 @@
 
 A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter). Its Config is stored as a call of
 :func:`rebuild_config` with plain data, the only function that a file may name; it evaluates nothing. Other values are
-stored as :mod:`recbole_longinterest.plain` writes them.
+stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import torch
 from recbole.config.configurator import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
-from recbole_longinterest.plain import PlainError, from_plain, to_plain
+from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
 LISTED_TYPES = (type(None), bool, int, float, str)

@@ -22,10 +22,10 @@ from recbole.sampler import KGSampler
 from recbole.utils import ModelType, set_color
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_longinterest.checkpoints import CheckpointError, read_plain, write_plain
-from recbole_longinterest.imports import QUICK_START, rebind
-from recbole_longinterest.plain import PlainError, from_plain, to_plain
-from recbole_longinterest.plain_files import file_hash
+from recbole_longinterest.common.files import file_hash
+from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, read_plain, write_plain
+from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
 FORMAT = "recbole_longinterest cache 1"
 # RecBole compares dataset_arguments, seed and repeatable; these change a data set too.
@@ -53,7 +53,7 @@ def dataset_class(config: Config) -> type[Dataset]:
     own = getattr(recbole.data.dataset, f"{config['model']}Dataset", default)
     if kind != ModelType.SEQUENTIAL:
         return own
-    from recbole_longinterest.data.flat import flat_class, wants_flat_log
+    from recbole_longinterest.data.flat_dataset import flat_class, wants_flat_log
 
     return flat_class(own) if wants_flat_log(config) else own
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from recbole.config.configurator import Config
 
-from recbole_longinterest.checkpoints import LAST, CheckpointError
-from recbole_longinterest.plain import to_plain
+from recbole_longinterest.plugin.runs.checkpoints import LAST, CheckpointError
+from recbole_longinterest.plugin.runs.plain_values import to_plain
 
 # Settings that leave the course of a training as it is: they may be others when it goes on.
 FREE = {

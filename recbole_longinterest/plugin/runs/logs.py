@@ -10,9 +10,9 @@ from recbole.config.configurator import Config
 from recbole.utils.logger import RemoveColorFilter
 from recbole.utils.wandblogger import WandbLogger
 
-from recbole_longinterest import packages
-from recbole_longinterest.checkpoints import load_checkpoint
-from recbole_longinterest.run_files import wanted_file
+from recbole_longinterest.common import packages
+from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.files import wanted_file
 
 FORMAT = logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %b %Y %H:%M:%S")  # RecBole's
 

@@ -17,7 +17,7 @@ from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
-from recbole_longinterest.imports import QUICK_START, after_import
+from recbole_longinterest.plugin.fixes.hooks import QUICK_START, after_import
 
 # One rank may encode a catalogue's texts while the others wait. Of a rank that dies the others hear at once.
 TIMEOUT = timedelta(days=1)

@@ -19,13 +19,21 @@ import torch.distributed as dist
 from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
-from recbole_longinterest import distributed, run_logs, run_state, vocabulary
-from recbole_longinterest.averaging import average_of
-from recbole_longinterest.checkpoints import LAST, CheckpointError, load_checkpoint, remove_drafts, save_checkpoint
-from recbole_longinterest.imports import with_globals
-from recbole_longinterest.plain import to_plain
-from recbole_longinterest.run_files import FREE, alone, last_file
-from recbole_longinterest.trainer_checkpoints import trainer_state
+from recbole_longinterest.plugin.fixes.hooks import with_globals
+from recbole_longinterest.plugin.fixes.trainers import trainer_state
+from recbole_longinterest.plugin.runs import logs, token_tables
+from recbole_longinterest.plugin.runs import state as run_state
+from recbole_longinterest.plugin.runs.averaging import average_of
+from recbole_longinterest.plugin.runs.checkpoints import (
+    LAST,
+    CheckpointError,
+    load_checkpoint,
+    remove_drafts,
+    save_checkpoint,
+)
+from recbole_longinterest.plugin.runs.files import FREE, alone, last_file
+from recbole_longinterest.plugin.runs.plain_values import to_plain
+from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 
 PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
 
@@ -96,7 +104,7 @@ class _Session:
         self.trainer = trainer
         self.loaders = train_data, valid_data
         self.rows = len(train_data._dataset)
-        trainer.vocabulary = vocabulary.vocabulary(train_data._dataset)
+        trainer.vocabulary = token_tables.vocabulary(train_data._dataset)
         self.saved = saved
         self.attributes = run_state.model_attributes(trainer.model)
         self.epoch: int | None = None  # begun and not saved
@@ -134,7 +142,7 @@ class _Session:
 
     def _restore(self, state: dict[str, Any]) -> None:
         trainer = self.trainer
-        vocabulary.check_vocabulary(state, self.loaders[0]._dataset, self.last)
+        token_tables.check_vocabulary(state, self.loaders[0]._dataset, self.last)
         if state["rows"] != self.rows:
             raise CheckpointError(
                 f"{self.last} was trained on {state['rows']} rows and {trainer.config['dataset']} now gives "
@@ -161,7 +169,7 @@ class _Session:
             run_state.restore_loader_state(state["ranks"][rank]["loaders"], *self.loaders)
             run_state.restore_random_state(state["ranks"][rank]["random"])
             if rank == 0:  # whose place it is; the others' logs are their own
-                run_logs.go_on(trainer, state["logs"])
+                logs.go_on(trainer, state["logs"])
             trainer.best_valid_result = state["best_valid_result"]
             trainer.train_loss_dict = state["train_loss_dict"]
             trainer.saved_model_file = str(self.last.with_name(state["best_file"]))
@@ -194,7 +202,7 @@ class _Session:
         if epoch is None or not self.saved:
             return
         mine = {"random": run_state.random_state(), "loaders": run_state.loader_state(*self.loaders)}
-        ranks = distributed.from_all_ranks(trainer.config, mine)
+        ranks = from_all_ranks(trainer.config, mine)
         if trainer.config["local_rank"] != 0:
             return
         others, average = run_state.other_optimizers(trainer), average_of(trainer)
@@ -210,7 +218,7 @@ class _Session:
             "train_loss_dict": trainer.train_loss_dict,
             "best_file": Path(trainer.saved_model_file).name,
             "best_epoch": getattr(trainer, "best_epoch", None),
-            "logs": run_logs.places(trainer),
+            "logs": logs.places(trainer),
             "average": None if average is None else average.state(),
         }
         save_checkpoint({**trainer_state(trainer, epoch), "run": run}, self.last)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from recbole_longinterest.checkpoints import CheckpointError
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 
 STATE = "tokens"
 

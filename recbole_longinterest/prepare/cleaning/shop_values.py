@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.html_text import is_page_fragment, plain_text
-from recbole_longinterest.data.prepare.safe import MISSING_WORDS
+from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.cleaning.escaping import MISSING_WORDS
+from recbole_longinterest.prepare.cleaning.html_text import is_page_fragment, plain_text
 
 FRAGMENT = "titles that are pieces of a web page, dropped"
 BAD_PRICE = "prices that are no numbers, left empty"

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from recbole_longinterest.data.prepare.chunks import COLUMNS, Chunk, listed, string_array
-from recbole_longinterest.data.prepare.files import Reading, Source, blocks
+from recbole_longinterest.prepare.readers.chunks import COLUMNS, Chunk, listed, string_array
+from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
 
 SEPARATORS = (",", "\t", ";", "|")
 DOUBLE_COLON = "::"

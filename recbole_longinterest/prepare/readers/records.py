@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, string_array
-from recbole_longinterest.data.prepare.files import Reading, Source, blocks
-from recbole_longinterest.data.prepare.safe import SURROGATES
+from recbole_longinterest.prepare.cleaning.escaping import SURROGATES
+from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, string_array
+from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
 
 RECORDS = 50_000  # records a chunk
 ARRAY = re.compile(rb"\s*\[\s*\{")

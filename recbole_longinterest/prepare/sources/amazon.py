@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.data.prepare.catalogue import NUMBER, TEXT, Catalogue
-from recbole_longinterest.data.prepare.chunks import RECORD, Chunk, Tally, listed, string_array
-from recbole_longinterest.data.prepare.delimited import Layout, find_layout, read_delimited
-from recbole_longinterest.data.prepare.dialect import Advance, Dialect
-from recbole_longinterest.data.prepare.events import Roles
-from recbole_longinterest.data.prepare.files import Source, gather, plain_name
-from recbole_longinterest.data.prepare.goods import price_of, title_of, words_of
-from recbole_longinterest.data.prepare.records import parse_record, read_events, read_records, text_of
+from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
+from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
+from recbole_longinterest.prepare.events import Roles
+from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, Tally, listed, string_array
+from recbole_longinterest.prepare.readers.delimited import Layout, find_layout, read_delimited
+from recbole_longinterest.prepare.readers.files import Source, gather, plain_name
+from recbole_longinterest.prepare.readers.records import parse_record, read_events, read_records, text_of
+from recbole_longinterest.prepare.sources.base import Advance, Dialect
 
 ROLES = Roles("user", "item", "time", "rating")
 FIELDS = {"title": TEXT, "brand": TEXT, "categories": TEXT, "description": TEXT, "price": NUMBER}

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
-from recbole_longinterest.data.prepare.events import Roles
-from recbole_longinterest.data.prepare.files import Source
+from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.events import Roles
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
+from recbole_longinterest.prepare.readers.files import Source
 
 Advance = Callable[[int], object]
 

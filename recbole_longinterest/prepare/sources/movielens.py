@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from recbole_longinterest.data.prepare.catalogue import TEXT, TOKEN, Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
-from recbole_longinterest.data.prepare.delimited import DOUBLE_COLON, Layout, find_layout, first_line, read_delimited
-from recbole_longinterest.data.prepare.dialect import Advance, Dialect
-from recbole_longinterest.data.prepare.events import Roles
-from recbole_longinterest.data.prepare.files import Source, gather, plain_name
+from recbole_longinterest.prepare.catalogue import TEXT, TOKEN, Catalogue
+from recbole_longinterest.prepare.events import Roles
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
+from recbole_longinterest.prepare.readers.delimited import DOUBLE_COLON, Layout, find_layout, first_line, read_delimited
+from recbole_longinterest.prepare.readers.files import Source, gather, plain_name
+from recbole_longinterest.prepare.sources.base import Advance, Dialect
 
 MAX_TAGS = 10  # of an item, the most frequent
 YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-\u2013]\s*(?:\d{4})?)?\)\s*(?:\((?:V|TV)\)\s*)?$")  # (V): video, (TV)

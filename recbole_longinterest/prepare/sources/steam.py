@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.data.prepare.amazon import bad_record
-from recbole_longinterest.data.prepare.catalogue import NUMBER, TEXT, Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally
-from recbole_longinterest.data.prepare.dialect import Advance, Dialect
-from recbole_longinterest.data.prepare.events import Roles
-from recbole_longinterest.data.prepare.files import Source, gather
-from recbole_longinterest.data.prepare.goods import price_of, title_of, words_of
-from recbole_longinterest.data.prepare.records import Row, read_events, read_records, text_of
+from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
+from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
+from recbole_longinterest.prepare.events import Roles
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
+from recbole_longinterest.prepare.readers.files import Source, gather
+from recbole_longinterest.prepare.readers.records import Row, read_events, read_records, text_of
+from recbole_longinterest.prepare.sources.amazon import bad_record
+from recbole_longinterest.prepare.sources.base import Advance, Dialect
 
 ROLES = Roles("user", "item", "time")
 FIELDS = {"title": TEXT, "developer": TEXT, "genres": TEXT, "tags": TEXT, "price": NUMBER}

@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from recbole_longinterest.data.prepare.catalogue import TEXT, Catalogue
-from recbole_longinterest.data.prepare.chunks import Chunk, Tally, listed
-from recbole_longinterest.data.prepare.delimited import find_layout, read_delimited
-from recbole_longinterest.data.prepare.dialect import Advance, Dialect
-from recbole_longinterest.data.prepare.events import Roles, as_strings
-from recbole_longinterest.data.prepare.files import BLOCK, Reading, Source, gather, plain_name
-from recbole_longinterest.data.prepare.records import read_events, text_of
-from recbole_longinterest.data.prepare.safe import safe_text
+from recbole_longinterest.prepare.catalogue import TEXT, Catalogue
+from recbole_longinterest.prepare.cleaning.escaping import safe_text
+from recbole_longinterest.prepare.events import Roles, as_strings
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
+from recbole_longinterest.prepare.readers.delimited import find_layout, read_delimited
+from recbole_longinterest.prepare.readers.files import BLOCK, Reading, Source, gather, plain_name
+from recbole_longinterest.prepare.readers.records import read_events, text_of
+from recbole_longinterest.prepare.sources.base import Advance, Dialect
 
 PARQUET = (".parquet", ".pq")
 JSON = (".json", ".jsonl", ".ndjson")

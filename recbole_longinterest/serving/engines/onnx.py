@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recbole_longinterest.exported import ExportError
-from recbole_longinterest.model.levels import TIME_GAP_EDGES, rating_edges
-from recbole_longinterest.model.network import InterestNetwork
-from recbole_longinterest.model.running_attention import RunningAttention
-from recbole_longinterest.packages import require
+from recbole_longinterest.common.packages import require
+from recbole_longinterest.nn.attention import RunningAttention
+from recbole_longinterest.nn.levels import TIME_GAP_EDGES, rating_edges
+from recbole_longinterest.nn.network import InterestNetwork
+from recbole_longinterest.serving.model_folder import ExportError
 
 STEP, SCORES = "step.onnx", "scores.onnx"
 OPSET = 17
@@ -190,7 +190,7 @@ def _export(module: nn.Module, inputs: tuple[Tensor, ...], file: Path, names: li
 
 
 class OnnxEngine:
-    """The files of :func:`write_onnx` as the engine of a :class:`~recbole_longinterest.recommender.Recommender`.
+    """The files of :func:`write_onnx` as the engine of a `Recommender`.
 
     Args:
         folder: of the exported model.
@@ -228,12 +228,12 @@ class OnnxEngine:
         self._step_outputs = [output.name for output in self._step.get_outputs()]
 
     def step(self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        """As :meth:`recbole_longinterest.recommender.Recommender.raw_step`, in arrays."""
+        """As :meth:`recbole_longinterest.serving.recommender.Recommender.raw_step`, in arrays."""
         feed = {**values, "item": items, "recurrent": np.asarray(state[0]), "sums": np.asarray(state[1])}
         interest, *after = self._step.run(self._step_outputs, feed)
         return interest, after
 
     def scores_of(self, interest: Tensor) -> Tensor:
-        """As :meth:`recbole_longinterest.recommender.Recommender.scores_of`."""
+        """As :meth:`recbole_longinterest.serving.recommender.Recommender.scores_of`."""
         (scores,) = self._scores.run(None, {"interest": interest.numpy()})
         return torch.from_numpy(scores)

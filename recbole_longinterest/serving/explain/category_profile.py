@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recbole_longinterest.explain import MOST_EVENTS
-from recbole_longinterest.histories import History
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.explain.methods import MOST_EVENTS
 
 if TYPE_CHECKING:
-    from recbole_longinterest.recommender import Recommender
+    from recbole_longinterest.serving.recommender import Recommender
 
 FEWEST = 3  # items of a category that is looked at
 

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.histories import History
-from recbole_longinterest.packages import require
+from recbole_longinterest.common.packages import require
+from recbole_longinterest.serving.events import History
 
 if TYPE_CHECKING:
-    from recbole_longinterest.recommender import Recommender
+    from recbole_longinterest.serving.recommender import Recommender
 
 STEPS = 32  # of integrated gradients
 POSITIONS = 2**16  # positions of histories encoded at once

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recbole_longinterest.explain import Explanation
-from recbole_longinterest.histories import History
-from recbole_longinterest.recommendation import Recommendation
-from recbole_longinterest.taste import interest_over_time, taste_of
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.explain.category_profile import interest_over_time, taste_of
+from recbole_longinterest.serving.explain.methods import Explanation
+from recbole_longinterest.serving.results import Recommendation
 
 if TYPE_CHECKING:
-    from recbole_longinterest.recommender import Recommender
+    from recbole_longinterest.serving.recommender import Recommender
 
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b")
 SERIES, DRIVERS, WIDTH, HEIGHT = 5, 3, 860, 300

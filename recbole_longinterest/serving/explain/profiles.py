@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from recbole_longinterest.histories import History
-from recbole_longinterest.plain_files import whole
-from recbole_longinterest.recommendation import Recommended
-from recbole_longinterest.taste import taste_of
+from recbole_longinterest.common.files import whole
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.explain.category_profile import taste_of
+from recbole_longinterest.serving.results import Recommended
 
 if TYPE_CHECKING:
-    from recbole_longinterest.recommender import Recommender
+    from recbole_longinterest.serving.recommender import Recommender
 
 PARTS = (0.25, 0.5, 0.75, 1.0)  # of a history, after which tastes are compared
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
-from recbole_longinterest.data.log_file import read_columns, read_header, without_mark
-from recbole_longinterest.data.replay import Keys, event_keys, token_keys
-from recbole_longinterest.plain_files import file_hash
+from recbole_longinterest.data.log_reader import read_columns, read_header, without_mark
+from recbole_longinterest.training.update.replay import Keys, event_keys, token_keys
 
 
 class MergeError(ValueError):

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from recbole_longinterest.checkpoints import load_checkpoint
 from recbole_longinterest.data.item_texts import read_texts
-from recbole_longinterest.data.merging import hashes
-from recbole_longinterest.data.replay import KeyedDataset
-from recbole_longinterest.growing import VECTORS
-from recbole_longinterest.resume import PLACE
-from recbole_longinterest.vocabulary import check_vocabulary
+from recbole_longinterest.nn.table_growth import VECTORS
+from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.resume import PLACE
+from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
+from recbole_longinterest.training.update.merge import hashes
+from recbole_longinterest.training.update.replay import KeyedDataset
 
 SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets, in it or before
 

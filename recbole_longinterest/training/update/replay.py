@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recbole_longinterest.data.dataset import LongInterestDataset
+from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
 Keys = NDArray[np.uint64]
 LEAST = 2048  # old targets beside a few new ones, lest a step see these alone

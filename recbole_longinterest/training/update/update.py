@@ -1,9 +1,9 @@
 """From a checkpoint and new events to a new checkpoint, without training from the start; the old one is not touched.
 
 The new checkpoint's data are the old events and the new ones, merged into a folder beside it, so that everything that
-reads a trained checkpoint reads it. Tables grow by token (:mod:`recbole_longinterest.growing`); new events are trained
-on together with a sample of old ones (:mod:`recbole_longinterest.data.replay`). An update that was stopped goes on when
-it is asked for again, by the means of every training here (:mod:`recbole_longinterest.resume`).
+reads a trained checkpoint reads it. Tables grow by token (`nn.table_growth`); new events are trained
+on together with a sample of old ones (`replay`). An update that was stopped goes on when
+it is asked for again, by the means of every training here (`plugin.runs.resume`).
 """
 
 import copy
@@ -20,13 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_longinterest import __version__, quick_start
-from recbole_longinterest.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest import __version__
+from recbole_longinterest.common.files import file_hash, whole, write_text
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.data.merging import Merged, MergeError, merge
-from recbole_longinterest.data.replay import Keys, ReplayDataset
-from recbole_longinterest.growing import (
+from recbole_longinterest.nn.table_growth import (
     BEHAVIORS,
     HAS_TEXT,
     ID,
@@ -39,12 +37,15 @@ from recbole_longinterest.growing import (
     part_of_the_way,
     train_only,
 )
-from recbole_longinterest.plain_files import file_hash, whole, write_text
-from recbole_longinterest.run_files import alone
+from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest.plugin.runs.files import alone
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
-from recbole_longinterest.update_parent import SHOWN, Parent, UpdateError, texts_of, tokens_of
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.update.merge import Merged, MergeError, merge
+from recbole_longinterest.training.update.parent import SHOWN, Parent, UpdateError, texts_of, tokens_of
+from recbole_longinterest.training.update.replay import Keys, ReplayDataset
 
 # What decides the result, and what an update does unless told otherwise; None is as the training had it. New events are
 # few: in batches of a training's size they would be too few steps (README has what was measured).
@@ -112,8 +113,8 @@ def update_checkpoint(
         item: an ``.item`` file of new items and of items whose text changed.
         output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, a name that follows from parent, files
             and settings. ``<output>.data`` beside it holds the merged data; a training goes on from ``<output>.last``.
-        scope: what is trained, see :func:`~recbole_longinterest.growing.train_only`.
-        replay: old targets replayed for each new one, ``recbole_longinterest.data.replay.LEAST`` at least; 0 is none.
+        scope: what is trained, see :func:`~recbole_longinterest.nn.table_growth.train_only`.
+        replay: old targets replayed for each new one, ``replay.LEAST`` at least; 0 is none.
         without_text: take new items in without encoding their texts.
         data_path: folder above the data set's, if it is no longer where it was in training.
         settings: any of ``DEFAULTS`` and ``FREE``. With ``eval_step: 1`` the epoch is chosen by validation.
@@ -220,13 +221,13 @@ class _Update:
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
-        quick_start.check_values(config)
+        pipeline.check_values(config)
         merged = self._merge()
         data = ReplayDataset(config)
         data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
         self._check_features(data)
         began = time.monotonic()
-        trained = quick_start.train(config, dataset=data, start=lambda model: self._start(model, data))
+        trained = pipeline.train(config, dataset=data, start=lambda model: self._start(model, data))
         seconds = time.monotonic() - began
         counts = {
             "changed_texts": self.changed_texts,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest.compare.cells import Cell, run_cell
-from recbole_longinterest.compare.variants import settings_of, variant_of
+from recbole_longinterest.experiments.comparison.cells import Cell, run_cell
+from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 SMALL = {"epochs": 1, "state": "WARNING", "train_batch_size": 64, "embedding_size": 8, "hidden_size": 8}

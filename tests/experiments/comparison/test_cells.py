@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_longinterest import compat, quick_start
-from recbole_longinterest.compare import cells, slices
-from recbole_longinterest.compare.cells import FAILED, Cell, rows_file, run_cell
-from recbole_longinterest.compare.data import DataMismatch, Fingerprint, make_dataset
-from recbole_longinterest.plain_files import add_epoch, read_epochs
+from recbole_longinterest.common.files import add_epoch, read_epochs
+from recbole_longinterest.experiments.comparison import cells, slices
+from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows_file, run_cell
+from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
 
@@ -24,9 +25,9 @@ def test_native_figures_are_those_of_a_plain_run(cell: Callable[..., Cell], name
     own = cell(name, run=True, metric_decimal_place=12, topk=[3, 10], MAX_ITEM_LIST_LENGTH=5)
     result = own.result()
     assert result is not None and result["status"] == cells.FINISHED and result["tie_share"] == 0
-    with compat.command_line(()):
-        config = quick_start.make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
-    plain = quick_start.run(config)
+    with environment.command_line(()):
+        config = pipeline.make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
+    plain = pipeline.run(config)
     for metric, value in plain.test_result.items():
         assert result["metrics"]["native"][metric] == pytest.approx(value, abs=1e-11), metric
     assert result["validation"]["score"] == plain.best_valid_score

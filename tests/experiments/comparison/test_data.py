@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_longinterest.compare import data
-from recbole_longinterest.compare.cells import Cell
+from recbole_longinterest.experiments.comparison import data
+from recbole_longinterest.experiments.comparison.cells import Cell
 from tests.conftest import synthetic_inter
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_longinterest.compare import data
-from recbole_longinterest.compare.cells import Cell
-from recbole_longinterest.compare.models import LastItemMarkov, PopularItems, SASRecText
+from recbole_longinterest.experiments.comparison import data
+from recbole_longinterest.experiments.comparison.cells import Cell
+from recbole_longinterest.experiments.comparison.models import LastItemMarkov, PopularItems, SASRecText
 
 
 def build(cell: Cell) -> tuple[Any, Any, Any]:

@@ -9,8 +9,8 @@ import torch
 from recbole.evaluator import metrics as recbole_metrics
 from recbole.evaluator.collector import DataStruct
 
-from recbole_longinterest.collector import hits_of
-from recbole_longinterest.compare.protocol import METRICS, beyond_accuracy, metric_of, rank_targets
+from recbole_longinterest.experiments.comparison.protocol import METRICS, beyond_accuracy, metric_of, rank_targets
+from recbole_longinterest.plugin.fixes.collector import hits_of
 
 N = 30
 CONFIG: dict[str, Any] = {"topk": [1, 5, 10], "metric_decimal_place": 15, "tail_ratio": 0.2, "ITEM_ID_FIELD": "item_id"}

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_longinterest.compare import analysis
-from recbole_longinterest.compare.analysis import Study, blocks_of
-from recbole_longinterest.compare.cells import FAILED, Cell
-from recbole_longinterest.compare.document import Table, latex, markdown, page
-from recbole_longinterest.compare.driver import Outcome, Plan
-from recbole_longinterest.compare.report import write_report
+from recbole_longinterest.experiments.comparison import analysis
+from recbole_longinterest.experiments.comparison.analysis import Study, blocks_of
+from recbole_longinterest.experiments.comparison.cells import FAILED, Cell
+from recbole_longinterest.experiments.comparison.driver import Outcome, Plan
+from recbole_longinterest.experiments.comparison.report import write_report
+from recbole_longinterest.experiments.documents import Table, latex, markdown, page
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_longinterest.compare.statistics import bootstrap_means, holm, interval, p_value
+from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, holm, interval, p_value
 
 
 def test_the_bootstrap_has_the_standard_error_of_the_mean_and_pairs_the_models() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.compare import data, driver, variants
-from recbole_longinterest.compare.cells import Cell
-from recbole_longinterest.compare.driver import Plan, all_ablations, read_settings
-from recbole_longinterest.compat import command_line
-from recbole_longinterest.resources import resource
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.experiments.comparison import data, driver, variants
+from recbole_longinterest.experiments.comparison.cells import Cell
+from recbole_longinterest.experiments.comparison.driver import Plan, all_ablations, read_settings
+from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.training import pipeline
 from tests.conftest import FakeEncoder
 
 
@@ -44,8 +44,8 @@ def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
         assert head and f"recbole-li tune --model {model} --dataset {dataset} --trials {head[1]} " in text, file
         trials.setdefault(dataset, set()).add(head[1])
         with command_line([]):
-            config = quick_start.make_config(model, "ml-100k")
-        unknown = set(yaml.safe_load(text)) - quick_start.known_keys(config)
+            config = pipeline.make_config(model, "ml-100k")
+        unknown = set(yaml.safe_load(text)) - pipeline.known_keys(config)
         assert not unknown, file
     assert all(len(numbers) == 1 for numbers in trials.values())  # every model gets as many
 

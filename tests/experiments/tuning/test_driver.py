@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.search import records
+from recbole_longinterest.cli import main
+from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.training import pipeline
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., An
     """Plan of a search over GRU4Rec; the space is a text."""
 
     def make(space: str = "learning_rate: {loguniform: [0.001, 0.1]}\n", **changes: Any) -> Any:
-        from recbole_longinterest.search.driver import Plan
+        from recbole_longinterest.experiments.tuning.driver import Plan
 
         root = write_dataset("tiny", synthetic_inter(), synthetic_item())
         file = tmp_path / "space.yaml"
@@ -48,8 +49,8 @@ def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., An
 
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.search.driver import search
-    from recbole_longinterest.search.report import write_report
+    from recbole_longinterest.experiments.tuning.driver import search
+    from recbole_longinterest.experiments.tuning.report import write_report
 
     output = tmp_path / "out"
     space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 50]}\ndropout_prob: 0.1\n"
@@ -61,7 +62,7 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
     assert scores == sorted(scores, reverse=True)
 
     # The winner's file, run by itself, gives its figures to the last digit.
-    again = quick_start.run(quick_start.make_config(config_files=[output / "best.yaml"]))
+    again = pipeline.run(pipeline.make_config(config_files=[output / "best.yaml"]))
     assert again.best_valid_score == outcome.trials[0].score
     assert again.best_valid_result == {n: v for n, v in outcome.valid_result.items() if n in again.best_valid_result}
     assert again.test_result == outcome.test_result
@@ -89,8 +90,8 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
 
 @pytest.mark.usefixtures("one_ray")
 def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.search.driver import search
-    from recbole_longinterest.search.report import write_report
+    from recbole_longinterest.experiments.tuning.driver import search
+    from recbole_longinterest.experiments.tuning.report import write_report
 
     space = "n_heads: {choice: [2, 3]}\nlearning_rate: {choice: [0.01, 1.0e+30], when: {n_heads: 2}}\n"
     sas = plan(
@@ -109,7 +110,7 @@ def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any],
 
 @pytest.mark.usefixtures("one_ray")
 def test_optuna_learns_and_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.experiments.tuning.driver import search
 
     space = "learning_rate: {loguniform: [0.001, 0.1]}\nMAX_ITEM_LIST_LENGTH: {choice: [3, 6]}\n"
     first = search(plan(space, search="optuna", trials=2), tmp_path / "out", show_progress=False)
@@ -126,9 +127,9 @@ def test_data_and_texts_are_made_once(
 ) -> None:
     import ray
 
-    from recbole_longinterest.search import driver
-    from recbole_longinterest.search.space import read_space
-    from recbole_longinterest.search.trial import Task, dataset_key
+    from recbole_longinterest.experiments.tuning import driver
+    from recbole_longinterest.experiments.tuning.space import read_space
+    from recbole_longinterest.experiments.tuning.trial import Task, dataset_key
 
     fixed = {"text_fields": ["title"], "text_dim": 4}
     li = plan(
@@ -162,7 +163,7 @@ def test_data_and_texts_are_made_once(
 def test_a_plan_that_does_not_hold(
     plan: Callable[..., Any], tmp_path: Path, space: str, changes: dict[str, Any], message: str
 ) -> None:
-    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.experiments.tuning.driver import search
 
     with pytest.raises(ValueError, match=message):
         search(plan(space, **changes), tmp_path / "out")
@@ -170,7 +171,7 @@ def test_a_plan_that_does_not_hold(
 
 
 def test_an_output_that_is_a_file_is_one_sentence(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.experiments.tuning.driver import search
 
     (tmp_path / "out").write_text("kept")
     with pytest.raises(ValueError, match=r"The folder .*out cannot be made \(File exists\)"):
@@ -191,7 +192,7 @@ def arguments(plan: Any, output: Path, *more: str) -> list[str]:
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     """The command in a process of its own, with a Ray of its own."""
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
+    code += "from recbole_longinterest.cli.main import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -230,7 +231,7 @@ def test_a_search_that_was_stopped_twice_goes_on(plan: Callable[..., Any], tmp_p
         assert_goes_on(before, before := lines(output))
         assert sum(map(len, before.values())) < 3 * epochs
 
-    assert cli.main(arguments(long, output, "--resume")) == 0
+    assert main.main(arguments(long, output, "--resume")) == 0
     after = lines(output)
     assert len(after) == 3
     assert_goes_on(before, after)
@@ -248,7 +249,7 @@ def assert_goes_on(before: dict[str, list[int]], after: dict[str, list[int]]) ->
 @pytest.mark.usefixtures("one_ray")
 def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
-    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.experiments.tuning.driver import search
 
     output, epochs = tmp_path / "out", 60
     long = plan(trials=2, scheduler="none", fixed={"epochs": epochs, "stopping_step": 100})
@@ -359,8 +360,8 @@ def test_the_command_is_silent_about_ray_until_used() -> None:
 
 
 def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.run_files import alone
-    from recbole_longinterest.search.driver import search
+    from recbole_longinterest.experiments.tuning.driver import search
+    from recbole_longinterest.plugin.runs.files import alone
 
     output = (tmp_path / "out").resolve()
     with (
@@ -372,8 +373,8 @@ def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: P
 
 
 def test_equal_settings_at_one_time_wait_for_each_other(tmp_path: Path) -> None:
-    from recbole_longinterest.run_files import alone
-    from recbole_longinterest.search.trial import _alone
+    from recbole_longinterest.experiments.tuning.trial import _alone
+    from recbole_longinterest.plugin.runs.files import alone
 
     entered: list[float] = []
 
@@ -392,7 +393,7 @@ def test_equal_settings_at_one_time_wait_for_each_other(tmp_path: Path) -> None:
 
 
 def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.search.driver import _keep_plan, search
+    from recbole_longinterest.experiments.tuning.driver import _keep_plan, search
 
     for split in ({"LS": "test_only"}, {"RS": [0.8, 0, 0.2]}):
         given = plan(fixed={"eval_args": {"split": split, "order": "TO", "mode": "full"}})
@@ -412,8 +413,8 @@ def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callab
 
 
 def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:
-    from recbole_longinterest.search.driver import _config
-    from recbole_longinterest.search.space import read_space
+    from recbole_longinterest.experiments.tuning.driver import _config
+    from recbole_longinterest.experiments.tuning.space import read_space
 
     given = plan("valid_metric: Recall@10\nepochs: 7\nlearning_rate: {uniform: [0.1, 0.2]}\n")
     del given.fixed["valid_metric"], given.fixed["epochs"]

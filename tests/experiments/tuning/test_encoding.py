@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recbole_longinterest import cli
-from recbole_longinterest.search.session import ray
+from recbole_longinterest.cli import main
+from recbole_longinterest.experiments.tuning.session import ray
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from tests.conftest import synthetic_inter, synthetic_item
@@ -28,7 +28,7 @@ def test_ray_fills_the_same_cache_with_equal_vectors(
     folders = []
     for name, more in (("alone", []), ("ray", ["--ray"])):
         monkeypatch.setenv("RECBOLE_LI_CACHE", str(tmp_path / name))
-        assert cli.main([*command, *more]) == 0
+        assert main.main([*command, *more]) == 0
         assert "20 encoded" in capsys.readouterr().out
         folders.append({path.name for path in (tmp_path / name).iterdir()})
     assert folders[0] == folders[1]  # one encoder, one folder
@@ -45,5 +45,5 @@ def test_no_cluster_at_the_address(write_dataset: Callable[..., Path], capsys: p
     root = write_dataset("tiny", synthetic_inter(), synthetic_item())
     command = ["encode", "--dataset", "tiny", f"--data_path={root}", "--text_fields=['title']"]
     ray.shutdown()  # the Ray that tests share would be taken
-    assert cli.main([*command, "--ray", "--address", "nowhere"]) == 2
+    assert main.main([*command, "--ray", "--address", "nowhere"]) == 2
     assert "Ray cannot be had at nowhere" in capsys.readouterr().err

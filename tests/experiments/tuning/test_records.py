@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.plain_files import add_epoch
-from recbole_longinterest.search import records
+from recbole_longinterest.common.files import add_epoch
+from recbole_longinterest.experiments.tuning import records
 
 
 def trial(output: Path, number: int, scores: list[float], status: str = records.FINISHED) -> Path:

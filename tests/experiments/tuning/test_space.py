@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest.resources import resource
-from recbole_longinterest.search.space import Parameter, RandomSuggest, Space, read_space
+from recbole_longinterest.common.resources import resource
+from recbole_longinterest.experiments.tuning.space import Parameter, RandomSuggest, Space, read_space
 
 YAML = """
 learning_rate: {loguniform: [0.001, 0.1]}

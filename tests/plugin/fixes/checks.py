@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(PROJECT))
 
 from tests.conftest import synthetic_inter, synthetic_item  # noqa: E402
@@ -336,7 +336,7 @@ def processes_without_gpu() -> None:
 def plugin_in_processes() -> None:
     import recbole.quick_start.quick_start
 
-    assert recbole.quick_start.run_recboles.__module__ == "recbole_longinterest.distributed"
+    assert recbole.quick_start.run_recboles.__module__ == "recbole_longinterest.plugin.runs.ranks"
     assert recbole.quick_start.quick_start.run_recboles is recbole.quick_start.run_recboles
 
 
@@ -411,12 +411,12 @@ def bare_compat() -> Any:
     package = types.ModuleType("recbole_longinterest")
     package.__path__ = [str(PROJECT / "recbole_longinterest")]
     sys.modules["recbole_longinterest"] = package
-    from recbole_longinterest import compat
+    from recbole_longinterest.plugin.fixes import environment
 
-    return compat
+    return environment
 
 
-def attempt(compat: Any, check: Callable[[], None], left_out: str | None) -> str:
+def attempt(environment: Any, check: Callable[[], None], left_out: str | None) -> str:
     """How a check fails in a fork; empty if it passes."""
     with tempfile.TemporaryDirectory() as folder:
         outcome = Path(folder, "outcome")
@@ -426,7 +426,7 @@ def attempt(compat: Any, check: Callable[[], None], left_out: str | None) -> str
                 os.chdir(folder)
                 os.environ.pop("CUDA_VISIBLE_DEVICES", None)
                 sys.argv = [""]
-                for name, fix in compat.FIXES.items():
+                for name, fix in environment.FIXES.items():
                     if name != left_out:
                         fix()
                 check()
@@ -441,7 +441,7 @@ def attempt(compat: Any, check: Callable[[], None], left_out: str | None) -> str
 
 def main() -> None:
     """Write {check: [outcome with all fixes, outcome without its fix]}."""
-    compat = bare_compat()
+    environment = bare_compat()
     # Slow imports happen once, here, and not in every fork.
     import hyperopt  # noqa: F401
     import ray.tune  # noqa: F401
@@ -449,9 +449,10 @@ def main() -> None:
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
     outcomes = {
-        name: [attempt(compat, check, None), attempt(compat, check, name)] for name, (check, _, _) in CHECKS.items()
+        name: [attempt(environment, check, None), attempt(environment, check, name)]
+        for name, (check, _, _) in CHECKS.items()
     }
-    missing = sorted(set(compat.FIXES) - set(CHECKS))
+    missing = sorted(set(environment.FIXES) - set(CHECKS))
     Path(sys.argv[1]).write_text(json.dumps({"outcomes": outcomes, "missing": missing}))
 
 

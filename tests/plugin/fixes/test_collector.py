@@ -8,7 +8,7 @@ from recbole.evaluator import Collector
 from recbole.evaluator.collector import DataStruct
 
 import recbole_longinterest  # noqa: F401 - registers
-from recbole_longinterest.collector import hits_of
+from recbole_longinterest.plugin.fixes.collector import hits_of
 
 
 def recboles_result(scores: torch.Tensor, positive_u: torch.Tensor, positive_i: torch.Tensor, k: int) -> torch.Tensor:

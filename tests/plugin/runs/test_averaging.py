@@ -10,10 +10,11 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 from torch import nn
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.averaging import WeightAverage
-from recbole_longinterest.checkpoints import load_checkpoint
-from recbole_longinterest.compat import command_line
+from recbole_longinterest.cli import main
+from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.runs.averaging import WeightAverage
+from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
 SETTINGS: dict[str, Any] = {
@@ -65,7 +66,7 @@ def config(write_dataset: Callable[..., Path]) -> Callable[..., Any]:
 
     def make(**more: Any) -> Any:
         with command_line([]):
-            return quick_start.make_config("GRU4Rec", "tiny", config_dict={**SETTINGS, "data_path": str(root), **more})
+            return pipeline.make_config("GRU4Rec", "tiny", config_dict={**SETTINGS, "data_path": str(root), **more})
 
     return make
 
@@ -73,7 +74,7 @@ def config(write_dataset: Callable[..., Path]) -> Callable[..., Any]:
 def test_the_checkpoint_holds_the_average_and_training_is_not_changed_by_it(config: Callable[..., Any]) -> None:
     """By hand: the optimizer's weights after every step of a run without averaging."""
     settings = config(weight_averaging=0.8)
-    averaged = quick_start.run(settings)
+    averaged = pipeline.run(settings)
     plain = config()
     init_seed(plain["seed"], plain["reproducibility"])
     train_data, valid_data, _ = data_preparation(plain, create_dataset(plain))
@@ -100,7 +101,7 @@ def test_the_checkpoint_holds_the_average_and_training_is_not_changed_by_it(conf
 
 
 def test_longinterest_averages_by_its_own_default(small_config: Callable[..., Any]) -> None:
-    averaged, plain = (quick_start.run(small_config(epochs=2, **more)) for more in ({}, {"weight_averaging": 0}))
+    averaged, plain = (pipeline.run(small_config(epochs=2, **more)) for more in ({}, {"weight_averaging": 0}))
     with_average, without = (load_checkpoint(f"{run.checkpoint}.last") for run in (averaged, plain))
     assert without["run"]["average"] is None
     weights = with_average["run"]["average"]["weights"]
@@ -116,7 +117,7 @@ def test_longinterest_averages_by_its_own_default(small_config: Callable[..., An
     ],
 )
 def test_what_cannot_be(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--dataset=ml-100k", "--epochs=1", *arguments]) == 2
+    assert main.main(["run", "--dataset=ml-100k", "--epochs=1", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -125,4 +126,4 @@ def test_a_model_with_an_epoch_of_its_own(config: Callable[..., Any]) -> None:
     settings = config(weight_averaging=0.9)
     settings["model"] = "NCL"
     with pytest.raises(ValueError, match="NCL has an epoch of its own, without weight_averaging"):
-        quick_start.check_values(settings)
+        pipeline.check_values(settings)

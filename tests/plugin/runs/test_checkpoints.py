@@ -19,8 +19,10 @@ from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
 from recbole.utils import InputType, ModelType, get_model
 
-from recbole_longinterest import caches, compat
-from recbole_longinterest.checkpoints import (
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.runs import dataset_cache
+from recbole_longinterest.plugin.runs.checkpoints import (
     CheckpointError,
     load_checkpoint,
     load_weights,
@@ -28,11 +30,10 @@ from recbole_longinterest.checkpoints import (
     rebuild_config,
     save_checkpoint,
 )
-from recbole_longinterest.plain import PlainError
-from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from recbole_longinterest.plugin.runs.plain_values import PlainError
 from tests.conftest import synthetic_inter
 
-compat.apply()
+environment.apply()
 
 EVIL = "__import__('os').system('touch ran')"
 
@@ -69,7 +70,7 @@ def state_of(config: Config, **more: Any) -> dict[str, Any]:
 
 def fitted(config: Config) -> tuple[Any, Any]:
     """Trainer of a fitted model, and its test data."""
-    train, valid, test = caches.recbole.data.utils.data_preparation(config, caches.create_dataset(config))
+    train, valid, test = dataset_cache.recbole.data.utils.data_preparation(config, dataset_cache.create_dataset(config))
     trainer = Trainer(config, get_model(config["model"])(config, train._dataset))
     trainer.fit(train, valid, verbose=False)
     return trainer, test

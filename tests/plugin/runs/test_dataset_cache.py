@@ -18,11 +18,12 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import KGDataLoaderState
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_longinterest import caches, compat
-from recbole_longinterest.checkpoints import CheckpointError
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.runs import dataset_cache
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 from tests.conftest import synthetic_inter, synthetic_item
 
-compat.apply()
+environment.apply()
 
 
 class Evil:
@@ -145,7 +146,7 @@ def test_a_folder_of_the_same_name_is_another_data_set(config: Callable[..., Con
 def test_keys_of_a_plugin_count(
     config: Callable[..., Config], scratch: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caches, "dataset_arguments", [*dataset_arguments, "my_key"])
+    monkeypatch.setattr(dataset_cache, "dataset_arguments", [*dataset_arguments, "my_key"])
     for value in ("a", "a", "b"):
         recbole.data.create_dataset(config(save_dataset=True, my_key=value))
     assert len(scratch) == 2
@@ -170,7 +171,7 @@ def test_dataset_save_path(config: Callable[..., Config], scratch: list[str]) ->
 
 BAD_FILES: dict[str, Callable[[Path], object]] = {
     "pickle": lambda file: file.write_bytes(pickle.dumps(Evil())),
-    "torch file": lambda file: torch.save({"format": caches.FORMAT, "x": Evil()}, file),
+    "torch file": lambda file: torch.save({"format": dataset_cache.FORMAT, "x": Evil()}, file),
     "another format": lambda file: torch.save({"inter_feat": {}}, file),
     "text": lambda file: file.write_text("no data"),
 }
@@ -257,7 +258,7 @@ def test_saved_loaders_give_the_same_batches(
         (folder / "tiny.link").write_text("item_id:token\tentity_id:token\n" + links)
     first = recbole.data.data_preparation(make(model, **settings), recbole.data.create_dataset(make(model)))
     again = make(model, **settings)
-    second = caches.load_split_dataloaders(again)
+    second = dataset_cache.load_split_dataloaders(again)
     assert second is not None and Path(f"saved/tiny-for-{model}-dataloader.pth").is_file()
     for one, other in zip(first, second, strict=True):
         assert type(one) is type(other) and other._dataset.config is again
@@ -268,19 +269,19 @@ def test_saved_loaders_give_the_same_batches(
         expected = batches(one)
         np.random.seed(0)
         assert batches(other) == expected
-    assert caches.load_split_dataloaders(make(model, seed=7)) is None
+    assert dataset_cache.load_split_dataloaders(make(model, seed=7)) is None
     Path(f"saved/tiny-for-{model}-dataloader.pth").rename("elsewhere.pth")
-    assert caches.load_split_dataloaders(make(model)) is None
-    assert caches.load_split_dataloaders(make(model, dataloaders_save_path="elsewhere.pth")) is not None
+    assert dataset_cache.load_split_dataloaders(make(model)) is None
+    assert dataset_cache.load_split_dataloaders(make(model, dataloaders_save_path="elsewhere.pth")) is not None
 
 
 def test_the_flat_log_serves_sequential_models_in_exact_order(config: Callable[..., Config]) -> None:
-    from recbole_longinterest.data.flat import FlatSequentialDataset
+    from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 
-    assert caches.dataset_class(config(exact_order=True)) is FlatSequentialDataset
-    assert caches.dataset_class(config(exact_order=False)) is FlatSequentialDataset
-    assert caches.dataset_class(config()) is SequentialDataset
-    assert caches.dataset_class(config("BPR", exact_order=True)) is Dataset
+    assert dataset_cache.dataset_class(config(exact_order=True)) is FlatSequentialDataset
+    assert dataset_cache.dataset_class(config(exact_order=False)) is FlatSequentialDataset
+    assert dataset_cache.dataset_class(config()) is SequentialDataset
+    assert dataset_cache.dataset_class(config("BPR", exact_order=True)) is Dataset
 
 
 def test_a_long_interest_data_set_is_reused(small_config: Callable[..., Any], scratch: list[str]) -> None:

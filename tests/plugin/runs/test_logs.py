@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recbole_longinterest import cli, quick_start
-from recbole_longinterest.compat import command_line
+from recbole_longinterest.cli import main
+from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
 SMALL = {"embedding_size": 8, "train_batch_size": 32, "show_progress": False}
@@ -37,19 +38,19 @@ def data_path(write_dataset: Callable[..., Path]) -> str:
 
 
 @pytest.fixture
-def train(data_path: str) -> Callable[..., quick_start.Run]:
-    def run(**settings: Any) -> quick_start.Run:
+def train(data_path: str) -> Callable[..., pipeline.Run]:
+    def run(**settings: Any) -> pipeline.Run:
         logging.getLogger().handlers.clear()
         with command_line([]):
-            config = quick_start.make_config(
+            config = pipeline.make_config(
                 "BPR", "tiny", config_dict={**SMALL, "data_path": data_path, "state": "ERROR", **settings}
             )
-        return quick_start.run(config)
+        return pipeline.run(config)
 
     return run
 
 
-def test_tensorboard_goes_on_in_its_folder(train: Callable[..., quick_start.Run]) -> None:
+def test_tensorboard_goes_on_in_its_folder(train: Callable[..., pipeline.Run]) -> None:
     train(epochs=2, resume=True)
     [folder] = Path("log_tensorboard").iterdir()
     train(epochs=5, resume=True)
@@ -76,7 +77,7 @@ class FakeWandb(SimpleNamespace):
         self.steps.append((name, step_metric))
 
 
-def test_wandb_goes_on_in_its_run(train: Callable[..., quick_start.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_goes_on_in_its_run(train: Callable[..., pipeline.Run], monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = FakeWandb()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     settings = {"log_wandb": True, "wandb_project": "project", "resume": True, "eval_step": 2}
@@ -91,7 +92,7 @@ def test_wandb_goes_on_in_its_run(train: Callable[..., quick_start.Run], monkeyp
     assert ("valid/*", "valid_step") in wandb.steps
 
 
-def test_wandb_itself_offline(train: Callable[..., quick_start.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_itself_offline(train: Callable[..., pipeline.Run], monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -108,7 +109,7 @@ def test_wandb_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "wandb", None)
     settings = [f"--{name}={value}" for name, value in SMALL.items()]
     arguments = ["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", *settings, "--log_wandb=True"]
-    assert cli.main([*arguments, "--state=ERROR"]) == 2
+    assert main.main([*arguments, "--state=ERROR"]) == 2
     assert capsys.readouterr().err == (
         "recbole-li: error: log_wandb: True needs the package wandb, which is not installed: "
         "pip install 'recbole-longinterest[wandb]'\n"
@@ -119,7 +120,7 @@ def test_wandb_that_is_not_installed(
 def test_a_quiet_run_and_its_log_file(data_path: str, quiet: bool, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--embedding_size=8"]
     logging.getLogger().handlers.clear()
-    assert cli.main([*arguments, "--log_file=logs/batch.log", *["--quiet"] * quiet]) == 0
+    assert main.main([*arguments, "--log_file=logs/batch.log", *["--quiet"] * quiet]) == 0
     out, err = capfd.readouterr()
     assert out.startswith("BPR on tiny\nmetric") or not quiet
     assert ("epoch 0 training" not in err and "Train" not in err and err.strip() == "") is quiet
@@ -130,5 +131,5 @@ def test_a_quiet_run_and_its_log_file(data_path: str, quiet: bool, capfd: pytest
 def test_a_log_file_that_cannot_be(data_path: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--state=ERROR"]
     Path("file").touch()
-    assert cli.main([*arguments, "--log_file=file/batch.log"]) == 2
+    assert main.main([*arguments, "--log_file=file/batch.log"]) == 2
     assert "log_file must be a file that can be written;" in capsys.readouterr().err

@@ -16,10 +16,13 @@ from recbole.trainer import Trainer
 from recbole.trainer.trainer import DecisionTreeTrainer
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest import cli, quick_start, run_files, run_state
-from recbole_longinterest.checkpoints import CheckpointError, load_checkpoint, save_checkpoint, write_plain
-from recbole_longinterest.compat import command_line
-from recbole_longinterest.trainer_checkpoints import load_data_and_model
+from recbole_longinterest.cli import main
+from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.runs import files
+from recbole_longinterest.plugin.runs import state as run_state
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint, write_plain
+from recbole_longinterest.training import pipeline
 from tests.conftest import PROJECT, SMALL, FakeEncoder, synthetic_inter, synthetic_item
 
 EXACT = {"metric_decimal_place": 15, "show_progress": False, "state": "ERROR", "train_batch_size": 32, "epochs": 4}
@@ -45,7 +48,7 @@ def setting(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> Ca
 
     def make(model: str = "BPR", **more: Any) -> Any:
         with command_line([]):
-            return quick_start.make_config(
+            return pipeline.make_config(
                 model, "tiny", config_dict={**EXACT, **MODELS[model], "data_path": str(root), **more}
             )
 
@@ -69,10 +72,10 @@ def killed(config: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     dying_step.hooked = True  # type: ignore[attr-defined] - torch's own mark: what follows a step is called once
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(torch.optim.Adam, "step", dying_step)
-        quick_start.run(config)
+        pipeline.run(config)
 
 
-def assert_same(one: quick_start.Run, other: quick_start.Run) -> None:
+def assert_same(one: pipeline.Run, other: pipeline.Run) -> None:
     assert one.test_result == other.test_result and one.best_valid_result == other.best_valid_result
     for ending in ("", ".last"):
         states = [load_checkpoint(f"{run.checkpoint}{ending}") for run in (one, other)]
@@ -89,50 +92,50 @@ def assert_same(one: quick_start.Run, other: quick_start.Run) -> None:
 def test_a_killed_run_ends_as_the_unbroken_one(
     setting: Callable[..., Any], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unbroken = quick_start.run(setting(model))
+    unbroken = pipeline.run(setting(model))
     batches = len(data_preparation(setting(model), create_dataset(setting(model)))[0])
     batches *= 4 if model == "RecVAE" else 1  # passes of the encoder and the decoder in an epoch
     for batch in (1, batches + batches // 2, batches + 1):  # in the first epoch, inside the second, at the third
         killed(setting(model, resume=True, checkpoint_dir="kill"), batch, monkeypatch)
         torch.rand(1)
         np.random.rand()
-    resumed = quick_start.run(setting(model, resume=True, checkpoint_dir="kill"))
+    resumed = pipeline.run(setting(model, resume=True, checkpoint_dir="kill"))
     assert_same(unbroken, resumed)
     assert {file.suffix for file in Path("kill").iterdir()} == {".pth", ".last"}  # no lock and no draft
 
 
 def test_early_stopping_goes_on(setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     more = {"epochs": 30, "stopping_step": 2, "learning_rate": 0.05}
-    unbroken = quick_start.run(setting(**more))
+    unbroken = pipeline.run(setting(**more))
     last = load_checkpoint(f"{unbroken.checkpoint}.last")
     assert last["run"]["stopped"] and 3 <= last["epoch"] < 29
     batches = len(data_preparation(setting(), create_dataset(setting()))[0])
     killed(setting(resume=True, checkpoint_dir="kill", **more), batches * last["epoch"] + 1, monkeypatch)
-    assert_same(unbroken, quick_start.run(setting(resume=True, checkpoint_dir="kill", **more)))
+    assert_same(unbroken, pipeline.run(setting(resume=True, checkpoint_dir="kill", **more)))
 
 
 def test_a_finished_run_trains_no_more_and_a_longer_one_does(
     setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = quick_start.run(setting(epochs=2, resume=True))
+    short = pipeline.run(setting(epochs=2, resume=True))
     content = Path(short.checkpoint).read_bytes()
-    again = quick_start.run(setting(epochs=2, resume=True))
+    again = pipeline.run(setting(epochs=2, resume=True))
     assert again == short and Path(short.checkpoint).read_bytes() == content
-    longer = quick_start.run(setting(epochs=4, resume=True))
+    longer = pipeline.run(setting(epochs=4, resume=True))
     assert longer.checkpoint == short.checkpoint
-    assert_same(quick_start.run(setting(epochs=4)), longer)
+    assert_same(pipeline.run(setting(epochs=4)), longer)
     with pytest.raises(CheckpointError, match=r"\.last has 4 epochs behind it; epochs must be at least that, got 3\."):
-        quick_start.run(setting(epochs=3, resume=True))
+        pipeline.run(setting(epochs=3, resume=True))
 
 
 def test_killed_between_the_two_files(setting: Callable[..., Any]) -> None:
     config = setting(resume=True, epochs=1, learning_rate=0.05)
-    first = quick_start.run(config)
+    first = pipeline.run(config)
     early = Path(f"{first.checkpoint}.last").read_bytes()
-    two = quick_start.run(setting(resume=True, epochs=2, learning_rate=0.05))
+    two = pipeline.run(setting(resume=True, epochs=2, learning_rate=0.05))
     assert load_checkpoint(two.checkpoint)["epoch"] == 1
     Path(f"{first.checkpoint}.last").write_bytes(early)
-    again = quick_start.run(setting(resume=True, epochs=2, learning_rate=0.05))
+    again = pipeline.run(setting(resume=True, epochs=2, learning_rate=0.05))
     assert again == two and load_checkpoint(again.checkpoint)["epoch"] == 1
 
 
@@ -196,14 +199,16 @@ def test_sigkill_at_random_batches(write_dataset: Callable[..., Path], tmp_path:
 def test_the_command_goes_on_from_a_file_with_its_settings(
     setting: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    unbroken = quick_start.run(setting("GRU4Rec", epochs=3))
-    half = quick_start.run(setting("GRU4Rec", epochs=2))
-    assert cli.main(["run", f"--resume={half.checkpoint}", "--epochs=3"]) == 0
+    unbroken = pipeline.run(setting("GRU4Rec", epochs=3))
+    half = pipeline.run(setting("GRU4Rec", epochs=2))
+    assert main.main(["run", f"--resume={half.checkpoint}", "--epochs=3"]) == 0
     assert f"checkpoint: {half.checkpoint}" in capsys.readouterr().out
     for ending in ("", ".last"):
         one, other = (load_checkpoint(f"{run.checkpoint}{ending}") for run in (unbroken, half))
         assert one["epoch"] == other["epoch"] and one["best_valid_score"] == other["best_valid_score"]
-    assert cli.main(["run", "--resume", f"{half.checkpoint}.last", "--epochs=4", "--model=GRU4Rec", "--seed=2020"]) == 0
+    assert (
+        main.main(["run", "--resume", f"{half.checkpoint}.last", "--epochs=4", "--model=GRU4Rec", "--seed=2020"]) == 0
+    )
     assert load_checkpoint(f"{half.checkpoint}.last")["epoch"] == 3
 
 
@@ -220,8 +225,8 @@ def test_a_stopped_run_says_how_it_goes_on(
         return epoch(self, *args, **kwargs)
 
     monkeypatch.setattr(Trainer, "_train_epoch", stopped)
-    monkeypatch.setattr(quick_start, "make_config", lambda *_: config)
-    assert cli.main(["run"]) == 130
+    monkeypatch.setattr(pipeline, "make_config", lambda *_: config)
+    assert main.main(["run"]) == 130
     said = capsys.readouterr().err
     assert said.startswith("recbole-li: stopped; recbole-li run --resume ") and "Traceback" not in said
     file = Path(said.split("--resume ")[1].split(" goes on")[0])
@@ -241,74 +246,74 @@ def test_a_stopped_run_says_how_it_goes_on(
 def test_other_settings_are_an_error(
     setting: Callable[..., Any], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = quick_start.run(setting(epochs=2))
-    assert cli.main(["run", f"--resume={run.checkpoint}", *arguments]) == 2
+    run = pipeline.run(setting(epochs=2))
+    assert main.main(["run", f"--resume={run.checkpoint}", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
 def test_settings_of_the_file_are_not_run(setting: Callable[..., Any]) -> None:
-    run = quick_start.run(setting(epochs=1))
+    run = pipeline.run(setting(epochs=1))
     state = load_checkpoint(f"{run.checkpoint}.last")
     for table in (state["config"].final_config_dict, state["config"].external_config_dict):
         table["note"] = "__import__('os').system('touch ran')"
     save_checkpoint(state, "x.pth.last")
-    assert quick_start.make_config(config_dict={"resume": "x.pth"})["note"].startswith("__import__")
+    assert pipeline.make_config(config_dict={"resume": "x.pth"})["note"].startswith("__import__")
     assert not Path("ran").exists()
 
 
 def test_recbole_own_call_goes_on_too(setting: Callable[..., Any]) -> None:
     from recbole.quick_start import run_recbole
 
-    half = quick_start.run(setting("BPR", epochs=2))
+    half = pipeline.run(setting("BPR", epochs=2))
     settings = {**EXACT, **MODELS["BPR"], "data_path": setting()["data_path"].rsplit("/", 1)[0]}
     result = run_recbole("BPR", "tiny", config_dict={**settings, "resume": f"{half.checkpoint}"})
-    assert result["test_result"] == quick_start.run(setting("BPR")).test_result
+    assert result["test_result"] == pipeline.run(setting("BPR")).test_result
     with pytest.raises(CheckpointError, match="cannot go on with other settings: embedding_size is 16 and was 8"):
         run_recbole("BPR", "tiny", config_dict={**settings, "embedding_size": 16, "resume": f"{half.checkpoint}"})
 
 
 def test_names(setting: Callable[..., Any]) -> None:
-    same = {run_files.own_name(setting(epochs=epochs, resume=True, checkpoint_dir=f"{epochs}")) for epochs in (1, 2)}
+    same = {files.own_name(setting(epochs=epochs, resume=True, checkpoint_dir=f"{epochs}")) for epochs in (1, 2)}
     assert len(same) == 1 and same.pop().startswith("BPR-tiny-")
     others = [setting(seed=1), setting(embedding_size=4), setting("GRU4Rec"), setting()]
-    assert len({run_files.own_name(config) for config in others}) == 4
+    assert len({files.own_name(config) for config in others}) == 4
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
 def test_files_that_nothing_goes_on_from(setting: Callable[..., Any]) -> None:
-    run = quick_start.run(setting(epochs=1))
+    run = pipeline.run(setting(epochs=1))
     with pytest.raises(CheckpointError, match=r"There is no checkpoint file nowhere\.pth to go on from"):
-        quick_start.make_config(config_dict={"resume": "nowhere.pth"})
+        pipeline.make_config(config_dict={"resume": "nowhere.pth"})
     last = Path(f"{run.checkpoint}.last")
     state = load_checkpoint(last)
     whole = dict(state)
     state.pop("run")
     save_checkpoint(state, last)
     with pytest.raises(CheckpointError, match=r"\.last holds no state to go on from"):
-        quick_start.run(setting(epochs=2, resume=str(last)))
+        pipeline.run(setting(epochs=2, resume=str(last)))
     save_checkpoint({**whole, "run": {**whole["run"], "attributes": {".gone": 1}}}, last)
     with pytest.raises(CheckpointError, match=r"\.last was written by other code: BPR has no attribute gone"):
-        quick_start.run(setting(epochs=2, resume=str(last)))
+        pipeline.run(setting(epochs=2, resume=str(last)))
     last.unlink()
     with pytest.raises(CheckpointError, match=r"holds the weights of the best epoch only, and .*\.last"):
-        quick_start.make_config(config_dict={"resume": str(run.checkpoint)})
+        pipeline.make_config(config_dict={"resume": str(run.checkpoint)})
 
 
 def test_a_missing_best_file_is_named(setting: Callable[..., Any]) -> None:
-    run = quick_start.run(setting(epochs=1))
+    run = pipeline.run(setting(epochs=1))
     Path(run.checkpoint).unlink()
     with pytest.raises(CheckpointError, match=r"There is no checkpoint file .*\.pth\."):
-        quick_start.run(setting(epochs=2, resume=f"{run.checkpoint}.last"))
+        pipeline.run(setting(epochs=2, resume=f"{run.checkpoint}.last"))
 
 
 def test_changed_data_is_an_error(setting: Callable[..., Any], write_dataset: Callable[..., Path]) -> None:
-    run = quick_start.run(setting(epochs=1))
+    run = pipeline.run(setting(epochs=1))
     write_dataset("tiny", synthetic_inter() + "u0\ti0\t3\t2000000000\n")
     with pytest.raises(CheckpointError, match=r"was trained on \d+ rows and tiny now gives \d+: the data has changed"):
-        quick_start.run(setting(epochs=2, resume=str(run.checkpoint)))
+        pipeline.run(setting(epochs=2, resume=str(run.checkpoint)))
 
 
 def test_two_runs_never_share_a_file(setting: Callable[..., Any]) -> None:
@@ -320,17 +325,17 @@ def test_two_runs_never_share_a_file(setting: Callable[..., Any]) -> None:
     assert trainers[0].saved_model_file != trainers[1].saved_model_file
     config = setting(resume=True)
     with (
-        run_files.alone(Path("saved") / f"{run_files.own_name(config)}.pth"),
+        files.alone(Path("saved") / f"{files.own_name(config)}.pth"),
         pytest.raises(CheckpointError, match=r"Another process is training saved/BPR-tiny-\w+\.pth at the moment"),
     ):
-        quick_start.run(config)
+        pipeline.run(config)
 
 
 @pytest.mark.parametrize("full", ["checkpoint", "last"])
 def test_a_full_disk_loses_nothing(
     setting: Callable[..., Any], full: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = quick_start.run(setting(epochs=2))
+    run = pipeline.run(setting(epochs=2))
     files = [Path(run.checkpoint), Path(f"{run.checkpoint}.last")]
     before = [file.read_bytes() for file in files]
     save = torch.save
@@ -345,16 +350,16 @@ def test_a_full_disk_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", save_on_a_full_disk)
-        assert cli.main(["run", f"--resume={run.checkpoint}", "--epochs=30"]) == 2
+        assert main.main(["run", f"--resume={run.checkpoint}", "--epochs=30"]) == 2
     error = capsys.readouterr().err
     assert "could not be written (No space left on device); what was saved before is as it was." in error
     assert files[full == "last"].read_bytes() == before[full == "last"]
     assert len(list(Path("saved").iterdir())) == 2
-    assert cli.main(["run", f"--resume={run.checkpoint}", "--epochs=4"]) == 0
-    assert_same(quick_start.run(setting()), quick_start.Run(0, *run_results(run), checkpoint=run.checkpoint))
+    assert main.main(["run", f"--resume={run.checkpoint}", "--epochs=4"]) == 0
+    assert_same(pipeline.run(setting()), pipeline.Run(0, *run_results(run), checkpoint=run.checkpoint))
 
 
-def run_results(run: quick_start.Run) -> tuple[Any, Any]:
+def run_results(run: pipeline.Run) -> tuple[Any, Any]:
     """Results of a checkpoint's own last state."""
     state = load_checkpoint(f"{run.checkpoint}.last")
     config, model, _, _, _, test = load_data_and_model(run.checkpoint)
@@ -365,7 +370,7 @@ def run_results(run: quick_start.Run) -> tuple[Any, Any]:
 def test_a_killed_save_leaves_the_file_and_its_draft_goes(
     setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = quick_start.run(setting(epochs=1, resume=True))
+    run = pipeline.run(setting(epochs=1, resume=True))
     last = Path(f"{run.checkpoint}.last")
     before = last.read_bytes()
     child = os.fork()
@@ -375,7 +380,7 @@ def test_a_killed_save_leaves_the_file_and_its_draft_goes(
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 9
     assert last.read_bytes() == before and len(list(Path("saved").glob(".*.tmp"))) == 1
-    quick_start.run(setting(epochs=2, resume=True))
+    pipeline.run(setting(epochs=2, resume=True))
     assert not list(Path("saved").glob(".*.tmp"))
 
 

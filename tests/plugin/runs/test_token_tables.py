@@ -9,19 +9,19 @@ from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
 from recbole.utils import get_model
 
-from recbole_longinterest import quick_start
-from recbole_longinterest.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.trainer_checkpoints import load_data_and_model
-from recbole_longinterest.update import update_checkpoint
-from recbole_longinterest.vocabulary import STATE, check_vocabulary, vocabulary
+from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from recbole_longinterest.plugin.runs.token_tables import STATE, check_vocabulary, vocabulary
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.export import export_checkpoint
+from recbole_longinterest.training.update.update import update_checkpoint
 
 OTHER_ORDER = r"values of item_id are 20 as before, but others or in another order\. Give the right ones as --data_path"
 
 
 @pytest.fixture
-def run(small_config: Callable[..., Any]) -> quick_start.Run:
-    return quick_start.run(small_config(epochs=1, resume=True))
+def run(small_config: Callable[..., Any]) -> pipeline.Run:
+    return pipeline.run(small_config(epochs=1, resume=True))
 
 
 def turn(config: Any) -> Path:
@@ -32,7 +32,7 @@ def turn(config: Any) -> Path:
     return inter
 
 
-def test_data_whose_ids_are_others_are_refused(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+def test_data_whose_ids_are_others_are_refused(run: pipeline.Run, small_config: Callable[..., Any]) -> None:
     checkpoint = Path(run.checkpoint or "")
     load_data_and_model(checkpoint)
     longer = small_config(epochs=2, resume=True)  # which writes the data anew
@@ -44,12 +44,12 @@ def test_data_whose_ids_are_others_are_refused(run: quick_start.Run, small_confi
     with pytest.raises(CheckpointError, match=OTHER_ORDER):
         update_checkpoint(checkpoint, inter)
     with pytest.raises(CheckpointError, match=r"are not those that .* was trained on"):
-        quick_start.run(longer)
+        pipeline.run(longer)
     turn(longer)
     assert export_checkpoint(checkpoint, "model").items.tokens[1:]
 
 
-def test_a_model_served_does_not_mind_other_users(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+def test_a_model_served_does_not_mind_other_users(run: pipeline.Run, small_config: Callable[..., Any]) -> None:
     inter = Path(small_config()["data_path"], "tiny.inter")
     inter.write_text(inter.read_text().replace("u1\t", "someone\t"))
     export_checkpoint(Path(run.checkpoint or ""), "model")
@@ -57,7 +57,7 @@ def test_a_model_served_does_not_mind_other_users(run: quick_start.Run, small_co
         load_data_and_model(run.checkpoint)
 
 
-def test_a_number_that_changed_is_said_and_earlier_files_pass(run: quick_start.Run) -> None:
+def test_a_number_that_changed_is_said_and_earlier_files_pass(run: pipeline.Run) -> None:
     state = load_checkpoint(run.checkpoint)
     _, _, dataset, *_ = load_data_and_model(run.checkpoint)
     assert state[STATE] == vocabulary(dataset)
@@ -73,7 +73,7 @@ def test_a_number_that_changed_is_said_and_earlier_files_pass(run: quick_start.R
     load_data_and_model("earlier.pth")
 
 
-def test_recboles_own_way_to_resume_is_refused_too(run: quick_start.Run, small_config: Callable[..., Any]) -> None:
+def test_recboles_own_way_to_resume_is_refused_too(run: pipeline.Run, small_config: Callable[..., Any]) -> None:
     longer = small_config(epochs=3)
     turn(longer)
     train, valid, _ = data_preparation(longer, create_dataset(longer))

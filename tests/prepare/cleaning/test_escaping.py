@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
-from recbole_longinterest.data.log_file import read_columns
-from recbole_longinterest.data.prepare.safe import (
+from recbole_longinterest.data.log_reader import read_columns
+from recbole_longinterest.prepare.cleaning.escaping import (
     MAX_TEXT,
     MISSING_WORDS,
     cut_text,

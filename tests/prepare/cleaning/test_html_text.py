@@ -2,9 +2,9 @@
 
 import pytest
 
-from recbole_longinterest.data.prepare.catalogue import Catalogue
-from recbole_longinterest.data.prepare.goods import price_of, words_of
-from recbole_longinterest.data.prepare.html_text import is_page_fragment, plain_text
+from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.cleaning.html_text import is_page_fragment, plain_text
+from recbole_longinterest.prepare.cleaning.shop_values import price_of, words_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_longinterest.data.prepare.times import decimals_of, in_seconds, parse_times
+from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds, parse_times
 
 
 def parse(*values: str | None, time_format: str | None = None) -> tuple[list[str | None], dict[str, int]]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.data.prepare import files
-from tests.data.prepare import layouts
-from tests.data.prepare.test_amazon import META_2018, REVIEWS, review_2014, review_2018, review_2023
-from tests.data.prepare.test_steam import GAMES, unicode_dicts
-from tests.data.prepare.test_steam import REVIEWS as STEAM
+from recbole_longinterest.prepare.readers import files
+from tests.prepare import layouts
+from tests.prepare.sources.test_amazon import META_2018, REVIEWS, review_2014, review_2018, review_2023
+from tests.prepare.sources.test_steam import GAMES, unicode_dicts
+from tests.prepare.sources.test_steam import REVIEWS as STEAM
 
 N_DAMAGED = 220
 COLUMNS = ("--user", "u", "--item", "i", "--time", "t", "--rating", "r", "--text", "name")
@@ -202,7 +202,7 @@ def test_utf_16_is_named(prepare: Callable, tmp_path: Path) -> None:
 def test_a_disk_that_is_full_leaves_what_was_there(
     prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recbole_longinterest.data.prepare import write
+    from recbole_longinterest.prepare import write
 
     folder = layouts.ml_csv(tmp_path / "ml")
     prepare("movielens", folder)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recbole_longinterest.text.reader import read_item_text
-from tests.data.prepare import layouts
+from tests.prepare import layouts
 
 USERS = ("A1YJEY40YUW4SE", "A60XNB876KYML", "A3G6XNM240RMWA")
 ITEMS = ("B004756YJA", "7806397051", "B004ZT0SSG")

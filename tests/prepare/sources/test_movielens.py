@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.data.prepare.movielens import MAX_TAGS, YEAR
+from recbole_longinterest.prepare.sources.movielens import MAX_TAGS, YEAR
 from recbole_longinterest.text.reader import read_item_text
-from tests.data.prepare import layouts
+from tests.prepare import layouts
 
 Prepare = Callable[..., object]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.data.prepare import layouts
+from tests.prepare import layouts
 
 REVIEWS = [
     {

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from recbole_longinterest import cli
-from recbole_longinterest.data.prepare.table_files import field_name
+from recbole_longinterest.cli import main
+from recbole_longinterest.prepare.sources.tables import field_name
 from recbole_longinterest.text.reader import read_item_text
 
 ROWS = [
@@ -212,7 +212,7 @@ def test_a_dry_run_reports_and_writes_nothing(prepare: Callable, tmp_path: Path)
 @pytest.mark.parametrize(("option", "value"), [("--seed", "-1"), ("--min-rating", "nan"), ("--min-rating", "x")])
 def test_numbers_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["prepare", "csv", str(write(tmp_path / "log.csv")), *ARGUMENTS, option, value])
+        main.main(["prepare", "csv", str(write(tmp_path / "log.csv")), *ARGUMENTS, option, value])
     assert f"argument {option}: must be a" in capsys.readouterr().err
 
 

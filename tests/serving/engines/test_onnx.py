@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_longinterest.exported import read_folder, write_folder
-from recbole_longinterest.model.options import ModelOptions
-from recbole_longinterest.onnx_step import SCORES, STEP, write_onnx
-from recbole_longinterest.recommender import Recommender
-from recbole_longinterest.streaming import InterestState, recommend_states, update_states
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.serving.engines.onnx import SCORES, STEP, write_onnx
+from recbole_longinterest.serving.model_folder import read_folder, write_folder
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.state import InterestState, recommend_states, update_states
 from tests.served import OPTIONS, random_events, random_served
 
 pytest.importorskip("onnx")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_longinterest import explain, explain_page
-from recbole_longinterest.explain import METHODS, explain_history, score_of, scores_without
-from recbole_longinterest.packages import MissingPackage
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.common.packages import MissingPackage
+from recbole_longinterest.serving.explain import methods
+from recbole_longinterest.serving.explain.methods import METHODS, explain_history, score_of, scores_without
+from recbole_longinterest.serving.explain.page import courses, page_of
+from recbole_longinterest.serving.recommender import Recommender
 from tests.served import OPTIONS, ModelOptions, random_events, random_model
 
 
@@ -40,7 +41,7 @@ def test_removal_is_the_fall_of_the_score() -> None:
     model = random_model()
     events = random_events(8)
     history = model.read(events)
-    found, _ = explain.removal(model, history, 5)
+    found, _ = methods.removal(model, history, 5)
     for position in range(8):
         rest = model.read([event for i, event in enumerate(events) if i != position])
         assert float(found[position]) == pytest.approx(score_of(model, history, 5) - score_of(model, rest, 5), abs=1e-5)
@@ -52,9 +53,9 @@ def test_gradients_add_up_to_the_scores_change() -> None:
     model = random_model(spread=0.1)
     history = model.read(random_events(10))
     item = next(item for item in range(1, model.n_items) if item not in history.item_seq)
-    by_event, by_source = explain.gradients(model, history, item)
-    parts = {name: torch.zeros_like(part) for name, part in explain._parts(model, history).items()}
-    nothing = model.network.interest_encoder(explain._fused(model, parts))[:, -1]
+    by_event, by_source = methods.gradients(model, history, item)
+    parts = {name: torch.zeros_like(part) for name, part in methods._parts(model, history).items()}
+    nothing = model.network.interest_encoder(methods._fused(model, parts))[:, -1]
     base = float((nothing @ model.items[item]).sum())
     assert float(by_event.sum()) == pytest.approx(score_of(model, history, item) - base, abs=1e-3)
     assert sum(by_source.values()) == pytest.approx(float(by_event.sum()), abs=1e-4)
@@ -75,8 +76,8 @@ def test_shares_sum_to_one_and_attention_is_a_softmax(attention: bool) -> None:
 def test_attention_is_what_the_network_uses() -> None:
     model = random_model()
     history = model.read(random_events(20))
-    weights, _ = explain.attention(model, history, 5)
-    fused = explain._fused(model, explain._parts(model, history))
+    weights, _ = methods.attention(model, history, 5)
+    fused = methods._fused(model, methods._parts(model, history))
     states, _ = model.network.interest_encoder.rnn(fused)
     layer = model.network.interest_encoder.attention
     assert layer is not None
@@ -104,22 +105,22 @@ def test_the_page_shows_titles_as_text_and_stands_alone() -> None:
     model = random_model()
     events = random_events(30)
     found = model.recommend(events, 3, explain=True)
-    page = explain_page.page_of(model, "<me>", model.read(events), found)
+    page = page_of(model, "<me>", model.read(events), found)
     assert "&lt;me&gt;" in page and "<me>" not in page and "Title <" not in page
     for item in found.items:
         assert f"Title &lt;{item.item[1:]}&gt;" in page
     assert page.count("<polyline") == 3 and "http" not in page  # Comedy, Drama, War
-    values = [value for course in explain_page.courses(model, model.read(events), found) for value in course.values]
+    values = [value for course in courses(model, model.read(events), found) for value in course.values]
     assert f">{max(values):+.2f}</text>" in page and f">{min(values):+.2f}</text>" in page  # the chart's scale
     model.served.items.categories = [[] for _ in model.served.items.categories]
-    assert explain_page.page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
+    assert page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
 
 
 def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
     model = random_model()
     history = model.read(random_events(30))
     found = model.recommend(random_events(30), 3)
-    for course in explain_page.courses(model, history, found):
+    for course in courses(model, history, found):
         assert len(course.values) == 30
         rises = np.diff(course.values, prepend=0.0)
         assert course.drivers[0] == (int(rises.argmax()), pytest.approx(rises.max(), abs=1e-5))
@@ -135,8 +136,8 @@ def test_a_model_of_a_window_is_explained_by_the_events_that_it_reads(method: st
     assert why is not None
     assert [event.item for event in why.events] == [model.served.items.tokens[i] for i in history.item_seq[-4:]]
     last = model.served.items.titles[history.item_seq[-1]]
-    assert last.replace("<", "&lt;").replace(">", "&gt;") in explain_page.page_of(model, "u", history, found)
-    assert all(len(course.values) == 4 for course in explain_page.courses(model, history, found))
+    assert last.replace("<", "&lt;").replace(">", "&gt;") in page_of(model, "u", history, found)
+    assert all(len(course.values) == 4 for course in courses(model, history, found))
 
 
 def test_a_history_too_long_to_explain_is_refused() -> None:

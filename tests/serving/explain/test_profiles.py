@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_longinterest.profiles import card_of, profile_table, write_parquet
-from recbole_longinterest.taste import interest_over_time, taste_of
+from recbole_longinterest.serving.explain.category_profile import interest_over_time, taste_of
+from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
 from tests.served import random_events, random_model
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest.data.log_file import read_columns, read_header
-from recbole_longinterest.data.merging import MergeError, merge
+from recbole_longinterest.data.log_reader import read_columns, read_header
 from recbole_longinterest.text.reader import read_item_text
+from recbole_longinterest.training.update.merge import MergeError, merge
 
 OLD = "user_id:token\titem_id:token\ttimestamp:float\tbehavior:token\nu1\ti1\t1\tview\nu1\ti2\t2\tview"
 NEW = OLD.split("\n")[0] + "\nu1\ti3\t3\tview\nu1\ti3\t3\tbuy\nu1\ti2\t2\tbuy\n"

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_longinterest import cli, quick_start, update
-from recbole_longinterest.checkpoints import load_checkpoint
+from recbole_longinterest.cli import main
 from recbole_longinterest.data import item_texts
-from recbole_longinterest.data.replay import KeyedDataset
-from recbole_longinterest.export import export_checkpoint
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.text.folder import EncoderError
-from recbole_longinterest.update import PARENT_EVENTS, update_checkpoint
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.export import export_checkpoint
+from recbole_longinterest.training.update import update
+from recbole_longinterest.training.update.replay import KeyedDataset
+from recbole_longinterest.training.update.update import PARENT_EVENTS, update_checkpoint
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -38,7 +40,7 @@ def items_to(number: int, **changed: str) -> str:
 
 @pytest.fixture
 def parent(small_config: Callable[..., Any]) -> Path:
-    run = quick_start.run(small_config(epochs=2))
+    run = pipeline.run(small_config(epochs=2))
     assert run.checkpoint is not None
     return run.checkpoint.resolve()
 
@@ -109,8 +111,8 @@ def test_the_updated_checkpoint_works_wherever_a_trained_one_does(
         done.checkpoint.name,
     ]
     assert again.items == 30
-    resumed = quick_start.run(
-        quick_start.make_config(config_dict={"resume": str(again.checkpoint), "epochs": 7, "show_progress": False})
+    resumed = pipeline.run(
+        pipeline.make_config(config_dict={"resume": str(again.checkpoint), "epochs": 7, "show_progress": False})
     )
     assert resumed.checkpoint == again.checkpoint
     assert len(load_checkpoint(f"{again.checkpoint}.last")["config"]["lineage"]) == 2
@@ -136,7 +138,7 @@ def test_the_same_update_gives_the_same_file(parent: Path, inter: Path, item: Pa
 def test_an_update_that_was_stopped_goes_on(
     parent: Path, inter: Path, item: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
-    from recbole_longinterest.trainer import LongInterestTrainer
+    from recbole_longinterest.plugin.trainer import LongInterestTrainer
 
     whole = update_checkpoint(parent, inter, item, settings={"epochs": 4})
     wanted = whole.checkpoint.read_bytes()
@@ -245,7 +247,7 @@ def test_earlier_events_of_known_users_take_their_place_in_time(
     parent: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     early = write("e.inter", new_events(range(3), range(10), at=10**6))
-    assert cli.main(["update", str(parent), "--inter", str(early), "--output", str(parent.with_name("e.pth"))]) == 0
+    assert main.main(["update", str(parent), "--inter", str(early), "--output", str(parent.with_name("e.pth"))]) == 0
     assert "events earlier than their user's last: 12, put in their place in time" in capsys.readouterr().out
     from recbole.quick_start import load_data_and_model
 
@@ -263,7 +265,7 @@ def test_events_that_were_trained_on_count_once(
     old = synthetic_inter().splitlines()
     fresh = new_events(range(3), range(10)).splitlines()[1:]
     mixed = write("m.inter", "\n".join([HEADER.strip(), *old[1:11], *fresh, *fresh]) + "\n")
-    assert cli.main(["update", str(parent), "--inter", str(mixed)]) == 0
+    assert main.main(["update", str(parent), "--inter", str(mixed)]) == 0
     out = capsys.readouterr().out
     assert "new: 12 events" in out and "repeated events, counted once: 22" in out
     merged = next(parent.parent.glob("*.data/tiny/tiny.inter")).read_text().splitlines()
@@ -276,7 +278,7 @@ def test_what_training_has_shown_is_not_held_out_after_an_update(
     small_config: Callable[..., Any], write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", "mode": "full"}
-    run = quick_start.run(small_config(epochs=1, eval_args=split))
+    run = pipeline.run(small_config(epochs=1, eval_args=split))
     assert run.checkpoint is not None
     made: list[tuple[Any, ...]] = []
 
@@ -345,7 +347,7 @@ def test_a_wider_rating_scale_keeps_the_levels_of_training(parent: Path, write: 
 def test_ratings_that_change_what_normalised_ones_mean_are_refused(
     small_config: Callable[..., Any], write: Callable[[str, str], Path]
 ) -> None:
-    run = quick_start.run(small_config(normalize_field=["rating"]))
+    run = pipeline.run(small_config(normalize_field=["rating"]))
     assert run.checkpoint is not None
     with pytest.raises(ValueError, match=r"normalised by their range \(1.0, 5.0\), and .* \(1.0, 10.0\)"):
         update_checkpoint(run.checkpoint, write("r.inter", new_events(range(5), range(10), rating="10")))
@@ -356,7 +358,7 @@ def test_a_model_without_texts_and_one_with_behaviours(
 ) -> None:
     lines = synthetic_inter().splitlines()
     old = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\t{'ab'[n % 2]}" for n, line in enumerate(lines[1:]))])
-    run = quick_start.run(small_config(inter=old + "\n", text_features="off"))
+    run = pipeline.run(small_config(inter=old + "\n", text_features="off"))
     assert run.checkpoint is not None
     lines = new_events(range(20, 40), range(15, 25)).splitlines()
     new = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\t{'bc'[n % 2]}" for n, line in enumerate(lines[1:]))])
@@ -378,7 +380,7 @@ def test_behaviours_are_compared_by_the_names_of_the_training(
 ) -> None:
     lines = synthetic_inter().splitlines()
     old = "\n".join([f"{lines[0]}\tbehavior:token", *(f"{line}\tdetail" for line in lines[1:])])
-    run = quick_start.run(small_config(inter=old + "\n", epochs=1, behavior_map={"detail": "view"}))
+    run = pipeline.run(small_config(inter=old + "\n", epochs=1, behavior_map={"detail": "view"}))
     assert run.checkpoint is not None
     new = old.replace("detail", "view") + "\n" + new_events(range(3), range(10)).splitlines()[1] + "\tview\n"
     done = update_checkpoint(run.checkpoint, write("v.inter", new))
@@ -390,7 +392,7 @@ def test_a_column_of_behaviours_that_are_no_tokens_tells_no_events_apart(
 ) -> None:
     lines = synthetic_inter().splitlines()
     old = "\n".join([f"{lines[0]}\tbehavior:float", *(f"{line}\t1" for line in lines[1:])]) + "\n"
-    run = quick_start.run(small_config(inter=old, epochs=1, behavior_features="off"))
+    run = pipeline.run(small_config(inter=old, epochs=1, behavior_features="off"))
     new = inter.read_text().splitlines()
     more = "\n".join([f"{new[0]}\tbehavior:float", *(f"{line}\t2" for line in new[1:])]) + "\n"
     assert update_checkpoint(run.checkpoint or "", write("f.inter", more)).merged.events == len(new) - 1
@@ -404,7 +406,7 @@ def test_what_is_wrong_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refused(*words: Any) -> str:
-        assert cli.main(["update", *map(str, words)]) == 2
+        assert main.main(["update", *map(str, words)]) == 2
         return capsys.readouterr().err
 
     assert "There is no checkpoint file" in refused("none.pth", "--inter", inter)
@@ -438,8 +440,8 @@ def test_another_model_and_moved_or_changed_data(
     assert update_checkpoint(parent, inter, settings={"seed": 1}, data_path=tmp_path / "moved").items == 25
     (tmp_path / "moved").rename(tmp_path / "data")
     config = small_config()
-    other = quick_start.run(
-        quick_start.make_config(
+    other = pipeline.run(
+        pipeline.make_config(
             "GRU4Rec",
             "tiny",
             config_dict={
@@ -469,9 +471,9 @@ def test_the_data_of_another_checkpoint_are_not_removed(
 def test_a_wrong_setting_is_said_before_anything_is_merged(
     parent: Path, inter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["update", str(parent), "--inter", str(inter), "--epochs=-1"]) == 2
+    assert main.main(["update", str(parent), "--inter", str(inter), "--epochs=-1"]) == 2
     assert "epochs must be a whole number" in capsys.readouterr().err and not list(parent.parent.glob("*.data"))
-    assert cli.main(["update", str(parent), "--inter", str(inter), "--learning_rate=1e-4", "--epochs=1"]) == 0
+    assert main.main(["update", str(parent), "--inter", str(inter), "--learning_rate=1e-4", "--epochs=1"]) == 0
 
 
 def test_items_without_a_row_in_the_item_file_are_counted(parent: Path, inter: Path) -> None:

@@ -1,0 +1,1 @@
+"""What every room may use: files, settings texts, packages, errors. Imports nothing of the plugin."""

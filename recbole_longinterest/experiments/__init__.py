@@ -1,0 +1,1 @@
+"""Many runs: tuning and comparison."""

@@ -1,0 +1,1 @@
+"""Values of raw files: times, escapes, HTML, prices and titles of shops."""

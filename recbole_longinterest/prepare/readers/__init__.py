@@ -1,0 +1,1 @@
+"""Formats of files to chunks of rows."""

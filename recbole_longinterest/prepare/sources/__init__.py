@@ -1,0 +1,1 @@
+"""Sites and their published files: one module a site."""

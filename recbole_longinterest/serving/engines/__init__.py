@@ -1,0 +1,1 @@
+"""What computes a step and the scores: torch or onnxruntime."""

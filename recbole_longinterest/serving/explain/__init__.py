@@ -1,0 +1,1 @@
+"""Why an item was recommended: shares of events, categories, cards and pages."""

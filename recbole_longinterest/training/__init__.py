@@ -1,0 +1,1 @@
+"""One run: settings, training, several processes, export."""
