@@ -27,10 +27,10 @@ PART = 1_000_000
 RUN = """
 import sys
 from pathlib import Path
-from recbole_longinterest.cli import main
+from recbole_longinterest.cli.main import main
 peak = sys.argv.pop(1)
 code = main()
-from recbole_longinterest.compare.manifest import peak_memory_mb
+from recbole_longinterest.experiments.comparison.manifest import peak_memory_mb
 Path(peak).write_text(str(peak_memory_mb()))
 sys.exit(code)
 """

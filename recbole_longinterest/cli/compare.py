@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recbole_longinterest.cli.arguments import add_long_work, count
+from recbole_longinterest.common.errors import LongInterestError
 
 DESCRIPTION = (
     "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, significance. "
@@ -78,12 +79,12 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
         named=named,
     )
     if not plan.models or not plan.datasets:
-        raise ValueError("compare needs at least one model and one data set.")
+        raise LongInterestError("compare needs at least one model and one data set.")
     outcome = compare(plan, args.output, show_progress=not args.quiet)
     summary = write_report(outcome, args.output)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
     if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):
-        raise ValueError(f"None of the models could run on these data; the first: {ends[0]['error']}")
+        raise LongInterestError(f"None of the models could run on these data; the first: {ends[0]['error']}")
     return summary, outcome.interrupted
 
 

@@ -14,6 +14,7 @@ from recbole_longinterest.cli import compare as compare
 from recbole_longinterest.cli import prepare as prepare
 from recbole_longinterest.cli import serving, updates
 from recbole_longinterest.cli import tune as tune
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import encode, pipeline, processes
@@ -160,7 +161,7 @@ def _whole_or_stopped(
 def _check_settings(settings: Sequence[str]) -> None:
     for setting in settings:
         if not SETTING.fullmatch(setting):
-            raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+            raise LongInterestError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
 
 
 def _data_path(args: argparse.Namespace) -> list[str]:

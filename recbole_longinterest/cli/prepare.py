@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.cli.arguments import count
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.events import Roles
 from recbole_longinterest.prepare.filters import DUPLICATES, Filters, day
 from recbole_longinterest.prepare.pipeline import Options, prepare
@@ -76,7 +77,7 @@ def _steam(dialects: Parsers) -> None:
 def _make_steam(args: argparse.Namespace) -> Dialect:
     paths = [*([args.path] if args.path else []), *args.reviews]
     if not paths:
-        raise ValueError("prepare steam needs a folder, or --reviews FILE.")
+        raise LongInterestError("prepare steam needs a folder, or --reviews FILE.")
     return steam.steam(paths, args.games)
 
 
@@ -108,7 +109,7 @@ def _separator(given: str | None) -> str | None:
         return None
     separator = given.replace("\\t", "\t")
     if len(separator) != 1 and separator != "::":
-        raise ValueError(f"--separator must be one character, \\t or ::; got {given!r}.")
+        raise LongInterestError(f"--separator must be one character, \\t or ::; got {given!r}.")
     return separator
 
 
@@ -176,11 +177,13 @@ def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
         ValueError: one sentence.
     """
     if others:
-        raise ValueError(f"prepare has no argument {others[0]}; recbole-li prepare {args.dialect} --help lists them.")
+        raise LongInterestError(
+            f"prepare has no argument {others[0]}; recbole-li prepare {args.dialect} --help lists them."
+        )
     try:
         return _prepared(args)
     except OSError as error:  # of a path that this user may not look at, or whose name is too long
-        raise ValueError(f"{error}. Nothing is written.") from error
+        raise LongInterestError(f"{error}. Nothing is written.") from error
 
 
 def _prepared(args: argparse.Namespace) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.recommender import Recommender
@@ -40,7 +41,9 @@ def serve(args: argparse.Namespace, settings: list[str]) -> str:
         ValueError: one sentence for what is wrong.
     """
     if settings:
-        raise ValueError(f"recbole-li {args.command} has no argument {settings[0]}; see recbole-li {args.command} -h.")
+        raise LongInterestError(
+            f"recbole-li {args.command} has no argument {settings[0]}; see recbole-li {args.command} -h."
+        )
     return args.serve(args)
 
 
@@ -127,14 +130,14 @@ def _lines(path: str) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
         return [line.strip() for line in lines if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise LongInterestError(f"{path} cannot be read: {error}") from error
 
 
 def _written(path: str, content: str) -> str:
     try:
         write_text(Path(path), content)
     except OSError as error:
-        raise ValueError(f"{path} could not be written: {error}") from error
+        raise LongInterestError(f"{path} could not be written: {error}") from error
     return f"written: {path}\n"
 
 
@@ -158,7 +161,7 @@ def _explain(args: argparse.Namespace) -> str:
         {user: history}, args.topk, candidates is None, candidates, explain=True, method=args.method
     )[user]
     if found.problem:
-        raise ValueError(f"There is nothing to explain: {found.problem}.")
+        raise LongInterestError(f"There is nothing to explain: {found.problem}.")
     said = text_of(user, found)
     return said + _written(args.output, page_of(model, user, history, found)) if args.output else said
 
@@ -166,10 +169,10 @@ def _explain(args: argparse.Namespace) -> str:
 def _one_user(model: Recommender, path: str, wanted: str | None) -> tuple[str, History]:
     histories = model.read_table(_events(path, model))
     if wanted is None and len(histories) > 1:
-        raise ValueError(f"{path} has {len(histories):,} users; name one as --user.")
+        raise LongInterestError(f"{path} has {len(histories):,} users; name one as --user.")
     user = wanted if wanted is not None else next(iter(histories))
     if user not in histories:
-        raise ValueError(f"{path} has no user {user}; it has {len(histories):,}.")
+        raise LongInterestError(f"{path} has no user {user}; it has {len(histories):,}.")
     return user, histories[user]
 
 
@@ -184,7 +187,7 @@ def _profile(args: argparse.Namespace) -> str:
     from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
 
     if args.output is None and args.user is None:
-        raise ValueError("Give --output FILE.parquet, --user U, or both.")
+        raise LongInterestError("Give --output FILE.parquet, --user U, or both.")
     model = Recommender.load(args.model)
     histories = model.read_table(_events(args.history, model))
     said = card_of(model, histories, args.user).to_text() if args.user is not None else ""

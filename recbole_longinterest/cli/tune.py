@@ -9,6 +9,7 @@ from recbole.config import Config
 
 from recbole_longinterest.cli.arguments import add_long_work, count
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import encode, pipeline
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     given = {**config.file_config_dict, **config.cmd_config_dict}
     space = args.space or resource("properties", f"search/{config['model']}.yaml")
     if not space.is_file() and args.space is None:
-        raise ValueError(f"The plugin has no search space for {config['model']}; give one as --space FILE.")
+        raise LongInterestError(f"The plugin has no search space for {config['model']}; give one as --space FILE.")
     plan = Plan(
         model=config["model"],
         dataset=config["dataset"],
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     outcome = search(plan, args.output, args.resume, args.address, args.time_budget, show_progress=not args.quiet)
     summary = write_report(outcome, args.output)
     if outcome.trials and all(trial.status == records.ERROR for trial in outcome.trials):
-        raise ValueError(
+        raise LongInterestError(
             f"Not one of {len(outcome.trials)} trials succeeded; {args.output / 'summary.md'} has the reasons. "
             f"The first: {outcome.trials[0].reason}"
         )

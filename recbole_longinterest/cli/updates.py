@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.serving.model_folder import check_place, read_folder, write_folder
 
@@ -88,7 +89,7 @@ def _values(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not name.startswith("--") or not equals:
-            raise ValueError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+            raise LongInterestError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
         values[name[2:]] = read_yaml(value)
     return values
 
@@ -119,7 +120,7 @@ def _extend(args: argparse.Namespace, settings: list[str]) -> str:
     from recbole_longinterest.serving.new_items import read_items, with_items
 
     if settings:
-        raise ValueError(f"recbole-li add-items has no argument {settings[0]}; see recbole-li add-items -h.")
+        raise LongInterestError(f"recbole-li add-items has no argument {settings[0]}; see recbole-li add-items -h.")
     served = read_folder(args.folder)
     output = Path(args.output or args.folder).absolute()
     check_place(output)

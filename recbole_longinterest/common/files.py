@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from recbole_longinterest.common.errors import LongInterestError
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -34,7 +36,7 @@ def make_folder(path: str | os.PathLike[str]) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(
+        raise LongInterestError(
             f"The folder {Path(path).resolve()} cannot be made ({error.strerror}). Move what is in its way, or "
             "choose another folder."
         ) from error

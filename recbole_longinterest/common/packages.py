@@ -5,6 +5,8 @@ import importlib.util
 import re
 import sys
 
+from recbole_longinterest.common.errors import LongInterestError
+
 RECBOLE = "1.2.1"
 RAY = (2, 40)  # earliest for a search
 
@@ -24,7 +26,7 @@ INSTALL = {
 }
 
 
-class MissingPackage(ImportError, ValueError):
+class MissingPackage(ImportError, LongInterestError):
     """A package that is not installed, or in another version; a ValueError because a setting asks for it."""
 
 

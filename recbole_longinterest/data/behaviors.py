@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+
 DEFAULT_FIELD = "behavior"
 
 
-def behavior_field(config: Any) -> str:  # noqa: ANN401 - RecBole's Config
+def behavior_field(config: Settings) -> str:
     """Field of the behaviours; LongInterest's yaml names it, those of RecBole's models do not."""
     return config["BEHAVIOR_FIELD"] or DEFAULT_FIELD
 
 
-def read_behavior_map(config: Any) -> Mapping[str, str]:  # noqa: ANN401
+def read_behavior_map(config: Settings) -> Mapping[str, str]:
     """``behavior_map``: behaviour in the file -> name that takes its place; behaviours it does not name stay.
 
     Raises:
@@ -25,11 +28,13 @@ def read_behavior_map(config: Any) -> Mapping[str, str]:  # noqa: ANN401
     if names is None:
         return {}
     if not isinstance(names, dict) or not all(_is_name(name) for pair in names.items() for name in pair):
-        raise ValueError(f"behavior_map must map names to names, as {{detail: view, buy: purchase}}; got {names!r}.")
+        raise LongInterestError(
+            f"behavior_map must map names to names, as {{detail: view, buy: purchase}}; got {names!r}."
+        )
     return {str(name): str(other) for name, other in names.items()}
 
 
-def read_target_behaviors(config: Any) -> list[str]:  # noqa: ANN401
+def read_target_behaviors(config: Settings) -> list[str]:
     """``target_behavior``: the behaviour, or behaviours, whose events are targets; empty if all events are.
 
     Raises:
@@ -38,7 +43,7 @@ def read_target_behaviors(config: Any) -> list[str]:  # noqa: ANN401
     target = config["target_behavior"]
     names = [] if target is None else target if isinstance(target, list) else [target]
     if not all(map(_is_name, names)):
-        raise ValueError(f"target_behavior must be a behaviour, a list of some, or empty; got {target!r}.")
+        raise LongInterestError(f"target_behavior must be a behaviour, a list of some, or empty; got {target!r}.")
     return list(map(str, names))
 
 
@@ -47,7 +52,7 @@ def _is_name(value: object) -> bool:
     return bool(value) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
-def uses_behaviors(config: Any) -> bool:  # noqa: ANN401
+def uses_behaviors(config: Settings) -> bool:
     """Whether ``behavior_map`` or ``target_behavior`` is set, which the flat log alone knows."""
     return bool(read_behavior_map(config) or read_target_behaviors(config))
 
@@ -89,5 +94,5 @@ def ids_of_targets(names: list[str], known: Mapping[str, int], where: str) -> ND
     missing = [name for name in names if name not in known]
     if missing:
         have = ", ".join(str(name) for name in known if known[name])
-        raise ValueError(f"target_behavior: {', '.join(missing)} is no behaviour of {where}, which has: {have}.")
+        raise LongInterestError(f"target_behavior: {', '.join(missing)} is no behaviour of {where}, which has: {have}.")
     return np.array([known[name] for name in names], dtype=np.int64)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from recbole.data.dataloader import FullSortEvalDataLoader
 from torch import Tensor
 
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.planned_loader import deal_batches
 from recbole_longinterest.data.train_loader import trains_in_one_pass
@@ -59,7 +60,9 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         order: rows of the part in the order of evaluation, int64 [n_rows]; of several processes each has its own.
     """
 
-    def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
+    def __init__(
+        self, config: Settings, dataset: FlatSequentialDataset, sampler: object, shuffle: bool = False
+    ) -> None:
         self.shuffle = False
         self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
         self.sample_size = len(dataset)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.options import parse_switch
 
 
@@ -18,7 +19,7 @@ class Features:
     time: bool
 
 
-def resolve_features(config: Any, absent: dict[str, str]) -> Features:  # noqa: ANN401 - RecBole's Config
+def resolve_features(config: Settings, absent: dict[str, str]) -> Features:
     """Switch features off that the data cannot feed.
 
     A feature that is on by default and absent from the data switches itself off, and the log says so. One that the
@@ -50,9 +51,9 @@ def resolve_features(config: Any, absent: dict[str, str]) -> Features:  # noqa: 
                 switch = False
         on[name] = switch
     if wrong:
-        raise ValueError(" ".join(wrong))
+        raise LongInterestError(" ".join(wrong))
     if not on["id"] and not on["text"]:
-        raise ValueError(" ".join(["An item needs id_features or text_features, and both are off.", *off]))
+        raise LongInterestError(" ".join(["An item needs id_features or text_features, and both are off.", *off]))
     for line in off:
         getLogger().info(line)
     return Features(**on)

@@ -11,6 +11,8 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import (
     behavior_field,
     ids_of_targets,
@@ -49,7 +51,7 @@ class FlatSequentialDataset(SequentialDataset):
     pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH; causal ones need not
     history_dtype: torch.dtype | None = None  # of numbers; None is as RecBole loads them
 
-    def __init__(self, config: Any) -> None:  # noqa: ANN401 - RecBole is untyped
+    def __init__(self, config: Settings) -> None:
         self.history_limit = config["MAX_ITEM_LIST_LENGTH"]
         self.event_log: dict[str, Tensor] = {}
         self.exact_order = read_switch(config, "exact_order", self.default_exact_order)
@@ -72,7 +74,7 @@ class FlatSequentialDataset(SequentialDataset):
     # --- loading -----------------------------------------------------------------------------------------------------
 
     def _download(self) -> None:
-        raise ValueError(
+        raise LongInterestError(
             f"There is no data set folder {self.dataset_path}. Put {self.dataset_name}.inter there, or give the "
             "folder above it as data_path (ml-100k needs none: it is inside RecBole)."
         )
@@ -80,14 +82,14 @@ class FlatSequentialDataset(SequentialDataset):
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
         super()._load_inter_feat(token, dataset_path)
         if self.inter_feat is None:
-            raise ValueError(
+            raise LongInterestError(
                 "load_col names no columns of the events. Add them, as inter: "
                 f"[{self.uid_field}, {self.iid_field}, {self.time_field}]."
             )
         check_ids(self.inter_feat, self.field2type, self.uid_field, self.iid_field, f"{token}.inter")
         names, field = read_behavior_map(self.config), behavior_field(self.config)
         if uses_behaviors(self.config) and (self.benchmark_filename_list or field not in self.inter_feat):
-            raise ValueError(
+            raise LongInterestError(
                 f"behavior_map and target_behavior need the events' behaviours, and {field} is not among the columns "
                 f"loaded from {token}.inter. List it in load_col, or name the right one as BEHAVIOR_FIELD."
             )
@@ -149,7 +151,7 @@ class FlatSequentialDataset(SequentialDataset):
         if self.time_field in self.inter_feat:
             self._exact_time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64, copy=True)
             if np.isnan(self._exact_time).any():
-                raise ValueError(
+                raise LongInterestError(
                     f"{int(np.isnan(self._exact_time).sum())} of {len(self._exact_time)} interactions have no "
                     f"{self.time_field}, which orders the histories. Fill or remove them."
                 )
@@ -183,12 +185,12 @@ class FlatSequentialDataset(SequentialDataset):
         first = np.concatenate([[True], users[1:] != users[:-1]])
         rows = np.flatnonzero(~first & self._is_target(order))
         if len(rows) == 0 and not first.all():
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.dataset_name}: no event of target_behavior: {self.config['target_behavior']} has one before "
                 "it: there is nothing to predict."
             )
         if len(rows) == 0:
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.dataset_name}: no user has two events, so there is nothing to predict. "
                 "Check user_inter_num_interval, the filters and USER_ID_FIELD."
             )
@@ -359,7 +361,7 @@ class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
         return {self.neg_item_list_field: compact(self.neg_item_list)}
 
 
-def wants_flat_log(config: Any) -> bool:  # noqa: ANN401
+def wants_flat_log(config: Settings) -> bool:
     """Whether one of the settings that need the flat log is set.
 
     Args:
@@ -393,7 +395,7 @@ def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
             return flat
     if kind is SequentialDataset:
         return FlatSequentialDataset
-    raise ValueError(
+    raise LongInterestError(
         f"{kind.__name__} makes its rows in its own way and has no lean form. Unset lean_sequences, one_pass and "
         "exact_order."
     )

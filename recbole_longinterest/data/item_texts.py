@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.reader import read_item_text
@@ -79,7 +81,7 @@ class ItemTexts:
         self._matrix: ItemTextMatrix | None = None
 
     @classmethod
-    def from_config(cls, config: Any, texts: Sequence[str]) -> "ItemTexts":  # noqa: ANN401 - RecBole's Config
+    def from_config(cls, config: Settings, texts: Sequence[str]) -> "ItemTexts":
         """Texts with the encoder that the ``text_*`` options name."""
         return cls(texts, config["text_dim"], make_encoder(config), bool(config["show_progress"]))
 
@@ -105,7 +107,7 @@ class ItemTexts:
         return self._matrix
 
 
-def make_encoder(config: Any) -> TextEncoder:  # noqa: ANN401 - RecBole's Config
+def make_encoder(config: Settings) -> TextEncoder:
     """The encoder that the ``text_*`` options name."""
     return TextEncoder(
         config["text_encoder"],
@@ -118,7 +120,7 @@ def make_encoder(config: Any) -> TextEncoder:  # noqa: ANN401 - RecBole's Config
     )
 
 
-def why_no_text(config: Any, item_file: Path) -> str | None:  # noqa: ANN401 - RecBole's Config
+def why_no_text(config: Settings, item_file: Path) -> str | None:
     """Why the data cannot give item texts, or None if it can."""
     if config["text_vectors"]:
         return None
@@ -129,7 +131,7 @@ def why_no_text(config: Any, item_file: Path) -> str | None:  # noqa: ANN401 - R
     return None
 
 
-def read_texts(config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
     """Texts of all items of the ``.item`` file by token, as ``text_fields`` or ``text_template`` say.
 
     Raises:
@@ -147,7 +149,7 @@ def read_texts(config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401 
     )
 
 
-def load_item_texts(config: Any, item_file: Path, tokens: Sequence[str]) -> list[str]:  # noqa: ANN401
+def load_item_texts(config: Settings, item_file: Path, tokens: Sequence[str]) -> list[str]:
     """Read the texts of a catalogue, in the order of its internal ids.
 
     Args:
@@ -165,7 +167,7 @@ def load_item_texts(config: Any, item_file: Path, tokens: Sequence[str]) -> list
     texts = ["", *(by_token.get(str(token), "") for token in tokens[1:])]
     missing = texts[1:].count("")
     if missing == len(texts) - 1:
-        raise ValueError(
+        raise LongInterestError(
             f"Not one of the {missing} items has a text in {item_file} (text_fields: {config['text_fields']}, "
             f"text_template: {config['text_template']}). Check that its {config['ITEM_ID_FIELD']} column has the "
             "tokens of the .inter file, or set text_features: off."

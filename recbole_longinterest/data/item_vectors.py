@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.item_texts import ItemTextMatrix
 from recbole_longinterest.text.vectors import read_vectors
 
@@ -44,7 +46,7 @@ class ItemVectors:
     @classmethod
     def from_config(
         cls,
-        config: Any,  # noqa: ANN401 - RecBole's Config
+        config: Settings,
         tokens: Sequence[str],
         preloaded: dict[str, NDArray[np.floating]],
     ) -> "ItemVectors":
@@ -79,7 +81,7 @@ class ItemVectors:
             rows, vectors = self.rows()
             items = len(self.tokens) - 1
             if not len(rows):
-                raise ValueError(
+                raise LongInterestError(
                     f"Not one of the {items} items has a vector in {self.name} (text_vectors). Check that its item "
                     "tokens are those of the .inter file, or set text_features: off."
                 )
@@ -108,7 +110,7 @@ class ItemVectors:
         """RecBole fills a row of zeros for an item without a vector."""
         table = np.asarray(weights, dtype=np.float32).reshape(len(weights), -1)
         if len(table) != len(self.tokens):
-            raise ValueError(
+            raise LongInterestError(
                 f"text_vectors names the field {self.name} with {len(table) - 1} tokens, and there are "
                 f"{len(self.tokens) - 1} items. Set alias_of_item_id: [{self.name}]."
             )

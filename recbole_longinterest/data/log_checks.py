@@ -5,6 +5,8 @@ from typing import Any
 
 from recbole.utils import FeatureType
 
+from recbole_longinterest.common.errors import LongInterestError
+
 
 def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: str, file: str) -> None:  # noqa: ANN401
     """Users and items are there, as tokens, and there is an event.
@@ -21,14 +23,14 @@ def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: st
     """
     for field, key in ((user, "USER_ID_FIELD"), (item, "ITEM_ID_FIELD")):
         if field not in events:
-            raise ValueError(
+            raise LongInterestError(
                 f"{file} has no column {field}, or load_col leaves it out; read were {', '.join(events.columns)}. "
                 f"Name the right one as {key} and list it in load_col."
             )
         if kinds[field] != FeatureType.TOKEN:
-            raise ValueError(f"{field} of {file} holds {kinds[field].value}s. Write it as {field}:token.")
+            raise LongInterestError(f"{field} of {file} holds {kinds[field].value}s. Write it as {field}:token.")
     if len(events) == 0:
-        raise ValueError(f"{file} holds no interaction, only a header.")
+        raise LongInterestError(f"{file} holds no interaction, only a header.")
 
 
 def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: str) -> None:  # noqa: ANN401
@@ -38,12 +40,12 @@ def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: 
         ValueError: if not.
     """
     if time not in events:
-        raise ValueError(
+        raise LongInterestError(
             f"{name}.inter has no column {time}, which orders the histories. Name the right one as TIME_FIELD and list "
             "it in load_col."
         )
     if kinds[time] != FeatureType.FLOAT:
-        raise ValueError(
+        raise LongInterestError(
             f"{time} of {name} holds {kinds[time].value}s, and only numbers order the histories. Write it as "
             f"{time}:float."
         )
@@ -56,7 +58,7 @@ def check_histories(events: Any, field: str) -> None:  # noqa: ANN401
         ValueError: if not.
     """
     if field not in events:
-        raise ValueError(
+        raise LongInterestError(
             f"Benchmark files of a sequential model hold histories, and {field} is not among the columns that were "
             f"read: {', '.join(events.columns)}. List it in load_col, or leave benchmark_filename out."
         )
@@ -69,7 +71,7 @@ def check_parts(parts: Sequence[Any], name: str) -> None:
         ValueError: if there are others.
     """
     if len(parts) != 3:
-        raise ValueError(
+        raise LongInterestError(
             f"{name} needs three parts, to train, validate and test on; eval_args or benchmark_filename give "
             f"{len(parts)}. A share may be 0."
         )

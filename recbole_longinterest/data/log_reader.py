@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from recbole_longinterest.common.errors import LongInterestError
+
 KINDS = ("token", "token_seq", "float", "float_seq")  # RecBole's types of columns
 CHUNK = 500_000  # rows read at once
 BLOCK = 2**24  # bytes
@@ -31,17 +33,21 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
         with open(path, encoding=without_mark(encoding)) as file:  # noqa: PTH123 - RecBole's paths are strings
             head = file.readline().rstrip("\r\n")
     except (UnicodeDecodeError, LookupError) as error:
-        raise ValueError(f"{path} cannot be read in the encoding {encoding}: {error}. Name the right one.") from error
+        raise LongInterestError(
+            f"{path} cannot be read in the encoding {encoding}: {error}. Name the right one."
+        ) from error
     columns: list[tuple[str, str]] = []
     for column in head.split(separator):
         name, _, kind = column.partition(":")
         if not name or kind not in KINDS:
-            raise ValueError(
+            raise LongInterestError(
                 f"{path}: the first line must name each column as name:type with a type of {', '.join(KINDS)}; got "
                 f"{column!r}. Check it, and field_separator ({separator!r})."
             )
         if name in dict(columns):
-            raise ValueError(f"{path}: the first line names the column {name} more than once. Leave one of them.")
+            raise LongInterestError(
+                f"{path}: the first line names the column {name} more than once. Leave one of them."
+            )
         columns.append((name, kind))
     return columns
 
@@ -75,14 +81,14 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
     try:
         for chunk in _chunks(path, kinds, separator, encoding):
             if not isinstance(chunk.index, pd.RangeIndex):  # pandas takes what is too much for an index: all is shifted
-                raise ValueError("its rows have more values than its first line names. Name every column.")
+                raise LongInterestError("its rows have more values than its first line names. Name every column.")
             rows += len(chunk)
             for column, kind in kinds.items():
                 values = chunk[column]
                 parts[column].append(values.astype("category").values if kind == "str" else values.to_numpy())
     except ValueError as error:  # pandas' are of this kind, too
         why = _no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
-        raise ValueError(f"{path} cannot be read: {why}") from error
+        raise LongInterestError(f"{path} cannot be read: {why}") from error
     check_lines(path, rows, separator, encoding)
     join = {"str": union_categoricals, "float64": np.concatenate}
     return pd.DataFrame({column.rpartition(":")[0]: join[kind](parts[column]) for column, kind in kinds.items()})
@@ -128,7 +134,7 @@ def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> N
     with open(path, encoding=encoding) as file:  # noqa: PTH123 - a last line without an end, blank ones, UTF-16
         lines = sum(1 for line in file if line.strip(blanks)) - 1
     if rows != lines:
-        raise ValueError(
+        raise LongInterestError(
             f'{path}: {lines} lines are {rows} rows: a quote (") at the start of a value makes one value of all up to '
             "the next quote. Remove such quotes."
         )

@@ -9,6 +9,8 @@ import torch
 from recbole.utils import FeatureType
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.features import resolve_features
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
@@ -38,12 +40,16 @@ class LongInterestDataset(FlatSequentialDataset):
     default_exact_order = True
     pads_to_limit = False
 
-    def __init__(self, config: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings) -> None:
         limit = config["eval_history_length"]
         if limit is not None and not (isinstance(limit, int) and limit >= 1):
-            raise ValueError(f"eval_history_length must be empty (the whole history) or at least 1; got {limit!r}.")
+            raise LongInterestError(
+                f"eval_history_length must be empty (the whole history) or at least 1; got {limit!r}."
+            )
         if not config["BEHAVIOR_FIELD"]:
-            raise ValueError("BEHAVIOR_FIELD must name a column. To read no behaviours, set behavior_features: off.")
+            raise LongInterestError(
+                "BEHAVIOR_FIELD must name a column. To read no behaviours, set behavior_features: off."
+            )
         super().__init__(config)
         suffix = config["LIST_SUFFIX"]
         self.side_fields = {
@@ -72,7 +78,7 @@ class LongInterestDataset(FlatSequentialDataset):
         """Fields of the log that the model reads."""
         return [field for field in (self.item_seq_field, *self.side_fields.values()) if field in self.event_log]
 
-    def _absent_features(self, config: Any, item_file: Path) -> dict[str, str]:  # noqa: ANN401
+    def _absent_features(self, config: Settings, item_file: Path) -> dict[str, str]:
         absent = {}
         no_text = why_no_text(config, item_file)
         if no_text:
@@ -163,7 +169,9 @@ class LongInterestDataset(FlatSequentialDataset):
         levels = self.config["rating_levels"]
         if levels is not None:
             if not isinstance(levels, list) or not levels or not all(map(_is_number, levels)):
-                raise ValueError(f"rating_levels must be a list of numbers, or empty to find them; got {levels!r}.")
+                raise LongInterestError(
+                    f"rating_levels must be a list of numbers, or empty to find them; got {levels!r}."
+                )
             return torch.unique(torch.tensor(levels, dtype=torch.float32))  # in their order
         field = self.side_fields["rating"]
         if not isinstance(self.inter_feat, LogRows):

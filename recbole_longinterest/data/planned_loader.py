@@ -9,10 +9,14 @@ from recbole.data.transform import construct_transform
 from recbole.utils import ModelType
 from torch.utils.data import DataLoader, Dataset
 
+from recbole_longinterest.common.settings import Settings
+
 Planned = TypeVar("Planned")
 
 
-def deal_batches(loader: AbstractDataLoader, config: Any, dataset: Any, sampler: Any, plan: Iterable[Planned]) -> None:  # noqa: ANN401
+def deal_batches(
+    loader: AbstractDataLoader, config: Settings, dataset: Dataset, sampler: object, plan: Iterable[Planned]
+) -> None:
     """What RecBole's constructor does, for a loader whose ``collate_fn`` takes an entry of a plan.
 
     Args:

@@ -1,7 +1,7 @@
 """One-pass training batches: windows of the log with a target at every position."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple  # noqa: F401
 
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
@@ -9,6 +9,8 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import restore
 from recbole_longinterest.data.planned_loader import deal_batches
@@ -16,7 +18,7 @@ from recbole_longinterest.data.windows import TrainingWindows, gather_windows, p
 from recbole_longinterest.nn.options import read_switch
 
 
-def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: ANN401 - RecBole's Config
+def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
     """Whether a model trains on windows (cross entropy) or on RecBole's prefix rows (BPR, benchmark files).
 
     Args:
@@ -32,7 +34,7 @@ def trains_in_one_pass(config: Any, required: bool = False) -> bool:  # noqa: AN
     one_pass = read_switch(config, "one_pass", default=False)
     possible = config["loss_type"] == "CE" and not config["benchmark_filename"]
     if one_pass and required and not possible:
-        raise ValueError(
+        raise LongInterestError(
             "one_pass: True needs loss_type: CE and no benchmark_filename; got "
             f"loss_type: {config['loss_type']}, benchmark_filename: {config['benchmark_filename']}. "
             "Set one_pass: False."
@@ -128,10 +130,12 @@ class OnePassDataLoader(AbstractDataLoader):
         shuffle: deal the batches anew every epoch.
     """
 
-    def __init__(self, config: Any, dataset: FlatSequentialDataset, sampler: Any, shuffle: bool = False) -> None:  # noqa: ANN401
+    def __init__(
+        self, config: Settings, dataset: FlatSequentialDataset, sampler: object, shuffle: bool = False
+    ) -> None:
         width = config["MAX_ITEM_LIST_LENGTH"]
         if not isinstance(width, int) or width < 2:
-            raise ValueError(f"MAX_ITEM_LIST_LENGTH must be at least 2 to train in one pass; got {width!r}.")
+            raise LongInterestError(f"MAX_ITEM_LIST_LENGTH must be at least 2 to train in one pass; got {width!r}.")
         position = dataset.inter_feat.position.long()
         self.windows = plan_windows(dataset.inter_feat.history_start(), position, width)
         self._is_target = torch.zeros(len(dataset.event_log[dataset.item_seq_field]) + 1, dtype=torch.bool)

@@ -6,6 +6,8 @@ Shapes as in :mod:`recbole_longinterest.nn.layers`; ``V`` values a head, ``n`` b
 import torch
 from torch import Tensor, nn
 
+from recbole_longinterest.common.errors import LongInterestError
+
 BLOCK = 64  # positions a block of the running attention: memory is B * L * BLOCK, cost O(L * BLOCK)
 
 
@@ -28,7 +30,7 @@ class RunningAttention(nn.Module):
     def __init__(self, dim: int, hidden_size: int, heads: int = 1) -> None:
         super().__init__()
         if heads < 1 or hidden_size % heads:
-            raise ValueError(
+            raise LongInterestError(
                 f"attention_heads must divide hidden_size ({hidden_size}); got {heads}. "
                 "Choose a divisor, for example 1, 2 or 4."
             )

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from recbole_longinterest.common.errors import LongInterestError
+
 
 class TextMatrix(Protocol):
     """What a text source computes: see :class:`recbole_longinterest.data.item_texts.ItemTextMatrix`."""
@@ -57,7 +59,7 @@ class ItemText(nn.Module):
             return
         matrix = self._source.matrix()
         if matrix.vectors.shape != self.vectors.shape:
-            raise ValueError(
+            raise LongInterestError(
                 f"The text matrix must have shape {tuple(self.vectors.shape)} (items, text_dim); got "
                 f"{tuple(matrix.vectors.shape)}."
             )

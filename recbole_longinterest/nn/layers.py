@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.attention import RunningAttention
 from recbole_longinterest.nn.dropout import Dropout
 
@@ -32,7 +33,7 @@ class ItemEncoder(nn.Module):
     def __init__(self, n_items: int, dim: int, text_dim: int = 0, use_id: bool = True) -> None:
         super().__init__()
         if not use_id and text_dim == 0:
-            raise ValueError(
+            raise LongInterestError(
                 "An item needs at least one of id_features and text_features; both are off. Switch one of them on."
             )
         self.id_embedding = nn.Embedding(n_items, dim, padding_idx=0) if use_id else None
@@ -59,7 +60,9 @@ class ItemEncoder(nn.Module):
             parts["id"] = known if trained is None else known * trained.unsqueeze(-1)
         if self.text_projection is not None and self.no_text is not None:
             if text_vectors is None or has_text is None:
-                raise ValueError("ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed.")
+                raise LongInterestError(
+                    "ItemEncoder has a text part: text_vectors [N, text_dim] and has_text [N] are needed."
+                )
             parts["text"] = torch.where(has_text.unsqueeze(-1), self.text_projection(text_vectors), self.no_text)
         return parts
 

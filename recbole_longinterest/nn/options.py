@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
+from recbole_longinterest.common.settings import Settings
 
 WHERE = (
     "Set it in a config file, a dict or on the command line; "
@@ -26,7 +28,7 @@ def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config
     return {"on": True, "true": True, "off": False, "false": False}.get(str(value).strip().lower())
 
 
-def read_switch(config: Any, key: str, default: bool) -> bool:  # noqa: ANN401 - RecBole's Config
+def read_switch(config: Settings, key: str, default: bool) -> bool:
     """A setting that is True, False or unset.
 
     Args:
@@ -39,7 +41,7 @@ def read_switch(config: Any, key: str, default: bool) -> bool:  # noqa: ANN401 -
     """
     value = default if config[key] is None else parse_switch(config[key])
     if value is None:
-        raise ValueError(f"{key} must be True or False; got {config[key]!r}.")
+        raise LongInterestError(f"{key} must be True or False; got {config[key]!r}.")
     return value
 
 
@@ -98,7 +100,7 @@ class ModelOptions:
     text_dim: int
 
     @classmethod
-    def from_config(cls, config: Any) -> "ModelOptions":  # noqa: ANN401 - RecBole's Config or a dict
+    def from_config(cls, config: Settings) -> "ModelOptions":
         """Read and check all options at once.
 
         Args:
@@ -123,5 +125,5 @@ class ModelOptions:
         if not wrong and values["sampled_softmax"] and values["loss_type"] != "CE":
             wrong.append(f"sampled_softmax needs loss_type: CE; got {values['loss_type']}.")
         if wrong:
-            raise ValueError(" ".join([*wrong, WHERE]))
+            raise LongInterestError(" ".join([*wrong, WHERE]))
         return cls(**values)

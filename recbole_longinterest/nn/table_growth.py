@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork
 
 SCOPES = ("items", "head", "all")
@@ -143,7 +144,7 @@ def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[
         ValueError: for another scope, or one that leaves nothing to train.
     """
     if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
+        raise LongInterestError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
     trained = []
     for name, parameter in network.named_parameters():
         rows = name == ID and scope != "all"
@@ -154,7 +155,7 @@ def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[
         if wanted and rows:
             _only_rows(parameter, new_items)
     if not trained:
-        raise ValueError(
+        raise LongInterestError(
             f"scope {scope} leaves nothing to train: no item is new to the training, or id_features is off. "
             "Use scope head or all."
         )

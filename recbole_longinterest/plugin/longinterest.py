@@ -8,6 +8,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
 from torch import Tensor
 
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.losses import Repeats, chunked_cross_entropy, sampled_softmax
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
@@ -43,7 +44,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
 
     reads_windows = True  # calculate_loss takes one-pass batches as they are
 
-    def __init__(self, config: Any, dataset: Any) -> None:  # noqa: ANN401 - RecBole is untyped
+    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
         super().__init__(config, dataset)
         options = ModelOptions.from_config(config)
         features = dataset.features

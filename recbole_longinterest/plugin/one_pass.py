@@ -13,6 +13,8 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+
 PROBE_WINDOWS, PROBE_POSITIONS = 4, 8
 TOLERANCE = 1e-4  # relative; float32 sums in another order
 
@@ -57,7 +59,7 @@ class OnePassLoss:
             reason = " ".join(str(error).split()).rstrip(".")
             if isinstance(error, KeyError):
                 reason = f"it reads {reason}, which a window has not got"
-            raise ValueError(
+            raise LongInterestError(
                 f"{type(self.model).__name__} cannot train in one pass: {reason}. "
                 "Only a model whose output at a position depends on the events up to it, read by gather_indexes, can. "
                 "Set one_pass: False."
@@ -78,12 +80,12 @@ class OnePassLoss:
             others = self._outputs(Interaction({**window.interaction, self.model.ITEM_SEQ: changed}))
             for output, other in zip(outputs, others, strict=True):
                 if not torch.allclose(output[:, :position], other[:, :position], rtol=1e-4, atol=1e-6):
-                    raise ValueError(f"its output before position {position} changes with the event there")
+                    raise LongInterestError(f"its output before position {position} changes with the event there")
         width = min(self.model.max_seq_length, 2 * PROBE_POSITIONS)
         prefixes = self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field, width))
         expected, got = _total(prefixes), _total(self(window))
         if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
-            raise ValueError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
+            raise LongInterestError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
 
     def _outputs(self, window: Interaction) -> list[Tensor]:
         """What the model gathers from, [B, L, H] each."""
@@ -92,7 +94,7 @@ class OnePassLoss:
 
         def gather(output: Tensor, index: Tensor) -> Tensor:
             if output.shape[:2] != target_seq.shape:
-                raise ValueError(f"it gathers from {list(output.shape)}, not from [B, L, H]")
+                raise LongInterestError(f"it gathers from {list(output.shape)}, not from [B, L, H]")
             outputs.append(output)
             return output[:, -1]
 
@@ -100,7 +102,7 @@ class OnePassLoss:
         with _gathering(self.model, gather):
             self.model.calculate_loss(Interaction({**window.interaction, **last}))
         if not outputs:
-            raise ValueError("its loss does not read the last output by gather_indexes")
+            raise LongInterestError("its loss does not read the last output by gather_indexes")
         return outputs
 
 

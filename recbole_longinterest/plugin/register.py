@@ -19,6 +19,7 @@ from recbole.utils import ModelType
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_longinterest.common.resources import prepared_settings, resource
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data import eval_loader, longinterest_dataset, train_loader
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.plugin import longinterest
@@ -126,7 +127,7 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
 def _get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
     """RecBole's table of loaders is local to the function: add the one-pass loader."""
 
-    def get(config: Any, phase: str) -> type:  # noqa: ANN401
+    def get(config: Settings, phase: str) -> type:
         sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         if (
             phase == "train"

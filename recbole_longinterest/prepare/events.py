@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, MISSING_WORDS, safe_ids
 from recbole_longinterest.prepare.cleaning.times import NUMBER, parse_times
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
@@ -165,10 +166,12 @@ class Collector:
         self.tally.changed[ESCAPED] = len(self._escaped)
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
         if not self.tally.read:
-            raise ValueError("There is no row in these files, at most a line of names. Download or export them again.")
+            raise LongInterestError(
+                "There is no row in these files, at most a line of names. Download or export them again."
+            )
         if not len(numbers.get("time", ())):
             why = ", ".join(f"{number:,}: {reason}" for reason, number in self.tally.dropped.most_common())
-            raise ValueError(
+            raise LongInterestError(
                 f"Not one of {self.tally.read:,} rows can be used{': ' if why else ''}{why}. Check the named "
                 f"columns, the separator and --time-format. First: {'; '.join(self.tally.places.values())}."
             )

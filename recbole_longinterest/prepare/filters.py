@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.times import NANO, UNITS
 from recbole_longinterest.prepare.events import Events
 
@@ -88,7 +89,9 @@ class Filters:
         if self.min_rating is None:
             return None
         if log.rating is None:
-            raise ValueError("--min-rating needs ratings, and the data has none. Leave it out, or name --rating.")
+            raise LongInterestError(
+                "--min-rating needs ratings, and the data has none. Leave it out, or name --rating."
+            )
         return ~np.isnan(log.rating)
 
     def _high(self, log: Events) -> NDArray[np.bool_] | None:
@@ -133,7 +136,9 @@ def day(text: str, end: bool = False) -> int:
             return value * next((per for _, below, per in UNITS if value < below), 1) + end
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
-        raise ValueError(f"A date must be as 2020-01-31, 2020-01-31T12:00:00 or seconds; got {text!r}.") from error
+        raise LongInterestError(
+            f"A date must be as 2020-01-31, 2020-01-31T12:00:00 or seconds; got {text!r}."
+        ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     nanoseconds = int(moment.timestamp()) * NANO + moment.microsecond * 1000

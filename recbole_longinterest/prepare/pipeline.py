@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import BUNDLED
 from recbole_longinterest.prepare import plots
 from recbole_longinterest.prepare.catalogue import Catalogue
@@ -94,7 +95,7 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
                 _add_texts(catalogue, dialect, chunk, *collector.add(chunk))
     events = filters.apply(collector.events(), lambda reason, number: tally.dropped.update({reason: number}))
     if not len(events):
-        raise ValueError(f"No event is left: {', '.join(f'{n:,} {why}' for why, n in tally.dropped.items())}.")
+        raise LongInterestError(f"No event is left: {', '.join(f'{n:,} {why}' for why, n in tally.dropped.items())}.")
     _check_target(options.target_behavior, events)
 
     items = item_ids(events)
@@ -144,7 +145,7 @@ def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any,
 
 def _check_target(target: str | None, events: Events) -> None:
     if target is not None and target not in behavior_names(events):
-        raise ValueError(
+        raise LongInterestError(
             f"--target-behavior {target} is no behaviour of the events that are kept; they have: "
             f"{listed(behavior_names(events)) or 'none (name their column with --behavior)'}."
         )

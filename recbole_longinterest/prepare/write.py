@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import yaml
 from tqdm import tqdm
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
 from recbole_longinterest.prepare.events import Events
@@ -49,12 +50,12 @@ def check_name(name: str, given: bool) -> None:
     """
     fits = re.fullmatch(rf"[A-Za-z0-9._][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", name) and name.strip(".")
     if not fits or name == CONFIGS:
-        raise ValueError(
+        raise LongInterestError(
             f"A name has at most {MAX_NAME} letters, digits, dots, dashes and underscores, no dash first, and is not "
             f"{CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
         )
     if not given and name in reserved_names():
-        raise ValueError(
+        raise LongInterestError(
             f"{name} means data that RecBole bundles or downloads. Give another name, as --name my-{name}, or "
             f"--name {name} if this one is meant."
         )
@@ -135,7 +136,7 @@ def check_free(folder: Path, name: str) -> None:
     """
     for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", folder / CONFIGS / f"{name}.yaml"):
         if file.exists():
-            raise ValueError(f"{file} is there already. Give another --name, or --overwrite.")
+            raise LongInterestError(f"{file} is there already. Give another --name, or --overwrite.")
 
 
 @contextmanager
@@ -147,7 +148,9 @@ def _scratch(folder: Path, name: str) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
         yield scratch
     except OSError as error:
-        raise ValueError(f"{folder} cannot be written: {error}. Nothing of the new data set is left there.") from error
+        raise LongInterestError(
+            f"{folder} cannot be written: {error}. Nothing of the new data set is left there."
+        ) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)

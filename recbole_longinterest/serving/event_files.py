@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.log_reader import check_lines, without_mark
 from recbole_longinterest.serving.events import warn_of_unread
 from recbole_longinterest.serving.results import Recommendation
@@ -35,15 +36,15 @@ def read_events(
     """
     path = Path(path)
     if path.suffix not in KINDS:
-        raise ValueError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
+        raise LongInterestError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
     if not path.is_file():
-        raise ValueError(f"There is no file of events {path}.")
+        raise LongInterestError(f"There is no file of events {path}.")
     try:
         table = _read(path, separator, encoding)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if fields["item"] not in table:
-        raise ValueError(
+        raise LongInterestError(
             f"{path} has no column {fields['item']}; its columns are {', '.join(map(str, table.columns)) or 'none'}. "
             f"It may have {', '.join(fields.values())}."
         )
@@ -51,12 +52,12 @@ def read_events(
     table = table[[name for name in fields.values() if name in table]]
     missing = [name for name in (fields["user"], fields["item"]) if name in table and table[name].isna().any()]
     if missing:
-        raise ValueError(f"{path} has rows without {' or '.join(missing)}. Fill or remove them.")
+        raise LongInterestError(f"{path} has rows without {' or '.join(missing)}. Fill or remove them.")
     for kind in ("rating", "time"):
         if fields[kind] in table:
             table = table.assign(**{fields[kind]: _numbers(table[fields[kind]], path)})
     if not len(table):
-        raise ValueError(f"{path} holds no event.")
+        raise LongInterestError(f"{path} holds no event.")
     return table
 
 
@@ -69,9 +70,9 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: this is no JSON: {error}") from error
+                raise LongInterestError(f"{path}, line {number}: this is no JSON: {error}") from error
             if not isinstance(row, dict):
-                raise ValueError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
+                raise LongInterestError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
             rows.append({name: _text(value) for name, value in row.items()})
         return pd.DataFrame(rows)
     if path.suffix == ".csv":
@@ -79,7 +80,7 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     encoding = without_mark(encoding)
     table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding)
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index, and all is shifted
-        raise ValueError(f"{path}: its rows have more fields than its header has columns. Name every column.")
+        raise LongInterestError(f"{path}: its rows have more fields than its header has columns. Name every column.")
     if path.suffix == ".inter":
         check_lines(str(path), len(table), separator, encoding)
     return table.rename(
@@ -98,7 +99,7 @@ def _numbers(column: Any, path: Path) -> Any:  # noqa: ANN401
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = column[(numbers.isna() | numbers.isin([math.inf, -math.inf])) & column.notna()]
     if len(wrong):
-        raise ValueError(
+        raise LongInterestError(
             f"{path}: {column.name} must be a finite number; row {wrong.index[0] + 1} has {wrong.iloc[0]!r}."
         )
     return numbers.astype("float64")

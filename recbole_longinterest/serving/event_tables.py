@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.events import EventReader, History, warn_of_unread
 
 SIDES = ("rating", "behavior", "time")
@@ -23,22 +24,24 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
             and as :meth:`EventReader.read`.
     """
     if not hasattr(events, "columns"):
-        raise ValueError(
+        raise LongInterestError(
             f"A table of events must be a pandas DataFrame; got {type(events).__name__}. "
             "For lists and dicts of events there is recommend."
         )
     names = list(events.columns)
     if fields["item"] not in names:
-        raise ValueError(
+        raise LongInterestError(
             f"The table of events must have a column {fields['item']}; its columns are "
             f"{', '.join(map(str, names)) or 'none'}."
         )
     twice = [name for name in fields.values() if names.count(name) > 1]
     if twice:
-        raise ValueError(f"The table of events must have a column once; it has {', '.join(twice)} more than once.")
+        raise LongInterestError(
+            f"The table of events must have a column once; it has {', '.join(twice)} more than once."
+        )
     missing = [fields[kind] for kind in ("user", "item") if fields[kind] in names and events[fields[kind]].isna().any()]
     if missing:
-        raise ValueError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
+        raise LongInterestError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
     columns = {kind: _values(events[fields[kind]]) for kind in ("item", *SIDES) if fields[kind] in names}
     warn_of_unread(names, fields, "The table of events")
     groups = {"": slice(None)}

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+
 EXACT = 17  # letters of a float's text up to which it is the whole number that it was, and no neighbour of it
 
 
@@ -142,7 +144,7 @@ class EventReader:
         if timed.all():
             order = np.argsort(times, kind="stable")
         elif (np.diff(times[timed]) < 0).any():
-            raise ValueError(
+            raise LongInterestError(
                 "The times of a history run backwards while some of its events have none, so its order is not known. "
                 "Give every event a time, or none."
             )
@@ -179,7 +181,7 @@ class EventReader:
         token = token_of(raw, self._behavior_names)
         known = self.behavior_id.get(self.behavior_map.get(token, token))
         if known is None:
-            raise ValueError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
+            raise LongInterestError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
         return known
 
 
@@ -203,7 +205,7 @@ def as_events(history: Any) -> list[Any]:  # noqa: ANN401
         ValueError: for what is none: a token or event alone, whose letters or fields are no events, or a table.
     """
     if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
-        raise ValueError(
+        raise LongInterestError(
             f"A history must be a list of events, one event being a list of one; got {history!r:.100}. "
             "For a table of events there is recommend_batch."
         )
@@ -222,7 +224,7 @@ def as_event(event: Any) -> Event:  # noqa: ANN401
         return Event(str(event))
     if isinstance(event, Mapping) and "item" in event and set(event) <= set(Event.__slots__):
         return Event(**event)
-    raise ValueError(
+    raise LongInterestError(
         "An event must be an item token, an Event, or a dict with item and maybe rating, behavior, time; got "
         f"{event!r}."
     )
@@ -241,7 +243,7 @@ def number_of(value: Any, name: str) -> float:  # noqa: ANN401
     except (TypeError, ValueError):
         number = math.inf
     if math.isinf(number):
-        raise ValueError(f"The {name} of an event must be a number; got {value!r}.")
+        raise LongInterestError(f"The {name} of an event must be a number; got {value!r}.")
     return number
 
 
@@ -251,7 +253,7 @@ def _numbers(values: Sequence[Any] | None, name: str, number: int) -> NDArray[np
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         out = values.astype(np.float64)
         if np.isinf(out).any():
-            raise ValueError(f"The {name} of an event must be a number; got {out[np.isinf(out)][0]}.")
+            raise LongInterestError(f"The {name} of an event must be a number; got {out[np.isinf(out)][0]}.")
         return out
     return np.fromiter((number_of(value, name) for value in values), np.float64, number)
 

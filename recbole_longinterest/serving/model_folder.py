@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 
@@ -28,7 +29,7 @@ SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
 SCALE = ".scale"  # ending of the tensor that holds the row scales of an int8 table
 
 
-class ExportError(ValueError):
+class ExportError(LongInterestError):
     """A folder that is no exported model, or cannot be read or written."""
 
 
@@ -223,11 +224,13 @@ def read_folder(folder: str | Path) -> Served:
             raise ExportError(f"{folder / name} {state}. Export the checkpoint again.")
     try:
         if not isinstance(sizes, dict):
-            raise ValueError(f"bytes in {SETTINGS} must be sizes of files; got {sizes!r}")
+            raise LongInterestError(f"bytes in {SETTINGS} must be sizes of files; got {sizes!r}")
         items = _items(_json(folder / ITEMS))
         limit = settings["history_limit"]
         if limit is not None and (type(limit) is not int or limit < 1):
-            raise ValueError(f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}")
+            raise LongInterestError(
+                f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}"
+            )
         scale = settings["rating_range"]
         low, high = (0.0, 0.0) if scale is None else map(float, scale)
         weights, precision = load_file(folder / WEIGHTS), settings["precision"]
@@ -253,11 +256,11 @@ def _items(content: dict[str, Any]) -> Items:
     items = Items(**content)
     columns = (items.tokens, items.titles, items.categories)
     if not all(isinstance(column, list) and len(column) == len(items.tokens) for column in columns):
-        raise ValueError(f"tokens, titles and categories in {ITEMS} must be lists of one length")
+        raise LongInterestError(f"tokens, titles and categories in {ITEMS} must be lists of one length")
     texts = [*items.tokens, *items.titles]
     lists = all(isinstance(value, list) for value in items.categories)
     if not items.tokens or not lists or not all(isinstance(value, str) for value in texts):
-        raise ValueError(f"tokens and titles in {ITEMS} must be texts, and categories lists of texts")
+        raise LongInterestError(f"tokens and titles in {ITEMS} must be texts, and categories lists of texts")
     return items
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.table_growth import TRAINED, VECTORS, TextRows, grow_state, old_ids
 from recbole_longinterest.serving.events import token_of
 from recbole_longinterest.serving.model_folder import Items, Served
@@ -58,7 +59,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     """
     _check_boost(served, boost)
     if VECTORS not in served.weights:
-        raise ValueError(
+        raise LongInterestError(
             "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
             "text_features, or take the item in with its events: recbole-li update."
         )
@@ -115,49 +116,57 @@ def read_items(path: str | Path, served: Served) -> Any:  # noqa: ANN401 - a pan
 
     path, item_field, text = Path(path), served.fields["item"], served.about.get("text", {})
     if path.suffix not in (".csv", ".item"):
-        raise ValueError(f"A file of items must end in .csv or .item; got {path}.")
+        raise LongInterestError(f"A file of items must end in .csv or .item; got {path}.")
     if not path.is_file():
-        raise ValueError(f"There is no file of items {path}.")
+        raise LongInterestError(f"There is no file of items {path}.")
     if path.suffix == ".item":  # as it stands: titles may hold quotes
         form = text.get("field_separator") or "\t", text.get("encoding") or "utf-8"
         lines = [cells for _, cells in item_rows(path, *form)]
         names = [cell.partition(":")[0] for cell in lines[0]] if lines else []
         wrong = next((number for number, cells in enumerate(lines, 1) if len(cells) != len(names)), None)
         if wrong is not None:
-            raise ValueError(f"{path}, row {wrong}: {len(lines[wrong - 1])} columns where the header has {len(names)}.")
+            raise LongInterestError(
+                f"{path}, row {wrong}: {len(lines[wrong - 1])} columns where the header has {len(names)}."
+            )
         table = pd.DataFrame(lines[1:], columns=names)
     else:
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-            raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+            raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError(f"{path} has rows with more values than its header names.")
+        raise LongInterestError(f"{path} has rows with more values than its header names.")
     if item_field not in table:
-        raise ValueError(f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}.")
+        raise LongInterestError(
+            f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}."
+        )
     return table
 
 
 def _check_boost(served: Served, boost: float) -> None:
     if not 0 < boost < np.inf:
-        raise ValueError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
+        raise LongInterestError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
     if boost != 1 and "log_scale" in served.weights:
-        raise ValueError("boost is without effect in a model of cosine logits, which ignore length. Leave it out.")
+        raise LongInterestError(
+            "boost is without effect in a model of cosine logits, which ignore length. Leave it out."
+        )
 
 
 def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
     name = served.fields["item"]
     if name not in frame:
-        raise ValueError(f"The table of items must have a column {name}; it has {', '.join(map(str, frame.columns))}.")
+        raise LongInterestError(
+            f"The table of items must have a column {name}; it has {', '.join(map(str, frame.columns))}."
+        )
     if frame[name].isna().any() or (frame[name].astype(str) == "").any():
-        raise ValueError(f"The table of items has rows without {name}. Fill or remove them.")
+        raise LongInterestError(f"The table of items has rows without {name}. Fill or remove them.")
     known = set(served.items.tokens)
     tokens = [token_of(token, known) for token in frame[name]]
     if not tokens:
-        raise ValueError("The table of items holds no item.")
+        raise LongInterestError("The table of items holds no item.")
     if len(set(tokens)) < len(tokens):
         twice = next(token for token in tokens if tokens.count(token) > 1)
-        raise ValueError(f"The item {twice} stands in the table more than once. Leave one row of it.")
+        raise LongInterestError(f"The item {twice} stands in the table more than once. Leave one row of it.")
     return tokens
 
 
@@ -171,10 +180,10 @@ def _text(served: Served, row: dict[str, Any]) -> str:
     about = served.about.get("text") or {}
     fields, template = _text_columns(served)
     if not fields:
-        raise ValueError("This model's texts were ready vectors (text_vectors). Give the new items' as vectors.")
+        raise LongInterestError("This model's texts were ready vectors (text_vectors). Give the new items' as vectors.")
     missing = [field for field in fields if field not in row]
     if missing:
-        raise ValueError(
+        raise LongInterestError(
             f"The table of items has no column {', '.join(missing)}; texts are made of {', '.join(fields)}. Add it, "
             "with empty cells where there is nothing to say."
         )
@@ -197,7 +206,7 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
     empty = [token for token, text in zip(tokens, texts, strict=True) if not text]
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
-        raise ValueError(
+        raise LongInterestError(
             f"{len(empty)} items have no text and so nothing to be scored by: {', '.join(empty[:5])}{more}. "
             "Leave them out until they have one, or events."
         )
@@ -224,7 +233,7 @@ def _whitening(served: Served, vectors: Any, number: int) -> Any:  # noqa: ANN40
     table = np.asarray(vectors, dtype=np.float32)
     mean, projection = (served.weights[f"item_text.{name}"].numpy() for name in ("mean", "projection"))
     if table.shape != (number, len(mean)) or not np.isfinite(table).all():
-        raise ValueError(
+        raise LongInterestError(
             f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "
             f"gives them; got shape {table.shape}."
         )

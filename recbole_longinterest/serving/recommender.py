@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.event_tables import histories_of
 from recbole_longinterest.serving.events import History, as_events
 from recbole_longinterest.serving.model_folder import read_folder
@@ -71,7 +72,7 @@ class Recommender(Scorer):
         from recbole_longinterest.serving.new_items import with_items
 
         if self._onnx is not None:
-            raise ValueError(
+            raise LongInterestError(
                 "The onnx engine has a fixed table of items. Add them to the folder: recbole-li add-items."
             )
         added = with_items(self.served, frame, vectors, boost)
@@ -120,7 +121,7 @@ class Recommender(Scorer):
             return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, method)
         (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, method)
         if one.problem:
-            raise ValueError(f"There is nothing to recommend from: {one.problem}.")
+            raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
         return one
 
     def recommend_batch(
@@ -188,11 +189,11 @@ class Recommender(Scorer):
         if candidates is None:
             return None
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
-            raise ValueError(f"candidates must be a list of item tokens; got {candidates!r}.")
+            raise LongInterestError(f"candidates must be a list of item tokens; got {candidates!r}.")
         tokens = list(candidates)
         ids = sorted({self.item_id(token) for token in tokens} - {0})
         if not ids:
-            raise ValueError(f"Not one of the {len(tokens)} candidates is known to the model.")
+            raise LongInterestError(f"Not one of the {len(tokens)} candidates is known to the model.")
         skipped = [str(token) for token in tokens if not self.item_id(token)]
         if skipped:
             getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")

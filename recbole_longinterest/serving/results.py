@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recbole_longinterest.common.errors import LongInterestError
+
 if TYPE_CHECKING:
     from recbole_longinterest.serving.explain.methods import Explanation
 
@@ -61,7 +63,7 @@ def check_k(k: int) -> None:
         ValueError: if it is no whole number of at least 1.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k must be a whole number of at least 1; got {k!r}.")
+        raise LongInterestError(f"k must be a whole number of at least 1; got {k!r}.")
 
 
 def report_skipped(found: Mapping[Any, Recommendation]) -> None:

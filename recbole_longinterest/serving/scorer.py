@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.events import EventReader, History, token_of
 from recbole_longinterest.serving.model_folder import Served
@@ -40,7 +41,7 @@ class Scorer:
     def __init__(self, served: Served, engine: str = "torch") -> None:
         self._serve(served)
         if engine not in ("torch", "onnx"):
-            raise ValueError(f"engine must be torch or onnx; got {engine!r}.")
+            raise LongInterestError(f"engine must be torch or onnx; got {engine!r}.")
         self._onnx = None
         if engine == "onnx":
             from recbole_longinterest.serving.engines.onnx import OnnxEngine
@@ -102,7 +103,7 @@ class Scorer:
     def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
         """Item ids and level ids of the events that the model reads, [L] each."""
         if not len(history):
-            raise ValueError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
+            raise LongInterestError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
         history = self.windowed(history)
         return torch.from_numpy(history.item_seq), self.network.levels_of(history.values())
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.events import Event, History, as_event, number_of
 from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
@@ -66,7 +67,7 @@ class InterestState:
         """
         limit = recommender.served.history_limit
         if limit is not None:
-            raise ValueError(
+            raise LongInterestError(
                 f"This model reads the last {limit} events (eval_history_length), which a state cannot. "
                 "Use recommend, or export a model trained without eval_history_length."
             )
@@ -116,7 +117,7 @@ class InterestState:
             return None
         time = number_of(parsed.time, "time")
         if time < self.last_time:
-            raise ValueError(
+            raise LongInterestError(
                 f"Events must come in the order of their times: {parsed} is earlier than the user's last event "
                 f"at {self.last_time:.0f}. Make the state again from all events, in order."
             )
@@ -137,7 +138,7 @@ class InterestState:
         """
         (found,) = recommend_states([self], k, exclude_seen)
         if found.problem:
-            raise ValueError(f"There is nothing to recommend from: {found.problem}.")
+            raise LongInterestError(f"There is nothing to recommend from: {found.problem}.")
         return found
 
     # --- size and bytes ----------------------------------------------------------------------------------------------
@@ -185,12 +186,12 @@ def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> lis
         ValueError: as :meth:`InterestState.update`, or if there is not one event a state; no state is changed.
     """
     if len(states) != len(events):
-        raise ValueError(f"Every state needs one event; got {len(states)} states and {len(events)} events.")
+        raise LongInterestError(f"Every state needs one event; got {len(states)} states and {len(events)} events.")
     if not states:
         return []
     recommender = states[0].recommender
     if any(state.recommender is not recommender for state in states) or len(set(map(id, states))) < len(states):
-        raise ValueError("States that are updated together must be of one Recommender, each of them once.")
+        raise LongInterestError("States that are updated together must be of one Recommender, each of them once.")
     accepted = [state.accept(event) for state, event in zip(states, events, strict=True)]
     chosen = [state for state, found in zip(states, accepted, strict=True) if found is not None]
     if chosen:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
 
 if TYPE_CHECKING:
@@ -47,16 +48,16 @@ def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float
         ValueError: for bytes that are none, of another version, of another model, cut short or changed.
     """
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
-        raise ValueError("These bytes are no InterestState, or were cut short.")
+        raise LongInterestError("These bytes are no InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
     if version != VERSION:
-        raise ValueError(
+        raise LongInterestError(
             f"This InterestState has version {version}; this is the reader of version {VERSION}. "
             "Make it again from the user's events."
         )
     recommender = new.recommender
     if model.hex() != recommender.fingerprint:
-        raise ValueError(
+        raise LongInterestError(
             f"This InterestState belongs to the model {model.hex()}, and this is {recommender.fingerprint}. "
             "Make it again from the user's events."
         )
@@ -64,7 +65,7 @@ def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float
     wanted = [part.numel() * part.element_size() for part in like]
     fits = sizes[:-1] == wanted and len(data) == HEADER.size + sum(sizes) and not sizes[-1] % 4
     if not fits or zlib.crc32(data[CHECKED:]) != checksum:
-        raise ValueError("This InterestState was cut short or changed. Make it again from the user's events.")
+        raise LongInterestError("This InterestState was cut short or changed. Make it again from the user's events.")
     parts, at = [], HEADER.size
     for part, size in zip(like, wanted, strict=True):
         values = np.frombuffer(data, f"<f{part.element_size()}", part.numel(), at).copy()
@@ -72,5 +73,5 @@ def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float
         at += size
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > recommender.n_items:
-        raise ValueError("This InterestState was changed: it has items that its model has not.")
+        raise LongInterestError("This InterestState was changed: it has items that its model has not.")
     return EncoderState(*parts[:-1]), parts[-1], last_time, events, set(seen)

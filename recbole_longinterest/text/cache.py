@@ -24,6 +24,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from tqdm import tqdm
 
+from recbole_longinterest.common.errors import LongInterestError
+
 FORMAT = 1
 BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
 # A shard is written after so many texts or seconds: what a killed process loses at most.
@@ -48,7 +50,7 @@ class Encoder(Protocol):
         """Vectors [n, dim] of ``n`` texts."""
 
 
-class CacheError(ValueError):
+class CacheError(LongInterestError):
     """Vectors that cannot be kept where they must be."""
 
 
@@ -201,14 +203,14 @@ def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
     """
     data = path.read_bytes()
     if sha256(data).hexdigest() != path.stem:
-        raise ValueError("damaged: its content does not fit its name")
+        raise LongInterestError("damaged: its content does not fit its name")
     try:
         tensors = load(data)
         keys, vectors = tensors["keys"], tensors["vectors"]
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"not a shard: {error}") from error
+        raise LongInterestError(f"not a shard: {error}") from error
     if not (keys.dtype == np.uint8 and vectors.dtype == np.float32 and keys.shape == (len(vectors), 32)):
-        raise ValueError("not a shard: tensors of another shape or type")
+        raise LongInterestError("not a shard: tensors of another shape or type")
     return [row.tobytes() for row in keys], vectors
 
 

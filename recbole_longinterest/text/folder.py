@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
+
 # A plain folder does not say how its tokens are pooled. In these models a token sees only those before it, so that the
 # last one alone has read the whole text.
 DECODERS = (
@@ -37,7 +39,7 @@ MODULES = "modules.json"  # says that a folder is of sentence-transformers
 AFTER_POOLING = ("Dense", "Normalize", "Dropout")
 
 
-class EncoderError(ValueError):
+class EncoderError(LongInterestError):
     """A text encoder that cannot be had or does not encode."""
 
 
@@ -150,7 +152,7 @@ def read_json(path: Path, kind: type = dict, absent: Any = None) -> Any:  # noqa
     try:
         content = json.loads(path.read_text("utf-8"))
         if not isinstance(content, kind):
-            raise ValueError(f"a {kind.__name__} is expected")
+            raise LongInterestError(f"a {kind.__name__} is expected")
     except (OSError, ValueError) as error:
         raise EncoderError(f"{path} is damaged or absent: {one_line(error)}. Copy the model folder again.") from error
     return content

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from recbole_longinterest.common.errors import LongInterestError
+
 TYPES = ("token", "token_seq", "float", "float_seq")
 SENTENCE_ENDS = (".", "!", "?")
 
 
-class ItemFileError(ValueError):
+class ItemFileError(LongInterestError):
     """An ``.item`` file that cannot give texts."""
 
 

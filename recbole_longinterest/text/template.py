@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.text.reader import SENTENCE_ENDS
 
 # What stands between two columns: what closes the left one, what separates, and what opens the right one, such as
@@ -15,7 +16,7 @@ BETWEEN = re.compile(
 )
 
 
-class TemplateError(ValueError):
+class TemplateError(LongInterestError):
     """A template that names no column, or more than a column."""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.text.folder import one_line
 
 FORMS = (
@@ -13,7 +14,7 @@ FORMS = (
 )
 
 
-class VectorFileError(ValueError):
+class VectorFileError(LongInterestError):
     """A file that does not give vectors of items."""
 
 

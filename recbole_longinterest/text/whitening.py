@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
+
 CHUNK = 65_536  # rows turned into float64 at a time
 # Below these a component is rounding noise, which whitening would blow up to unit variance. The second is relative to
 # the vectors' own size: without it a catalogue of equal texts, all noise, would pass the first.
@@ -44,18 +46,18 @@ class Whitening:
         """
         count, dim = vectors.shape
         if text_dim < 1:
-            raise ValueError(
+            raise LongInterestError(
                 f"text_dim must be at least 1; got {text_dim}. Set it in a config file or on the command line."
             )
         if count == 0:
             return cls(np.zeros(dim), np.zeros((dim, text_dim)))
         if text_dim > dim:
-            raise ValueError(
+            raise LongInterestError(
                 f"text_dim must not exceed the {dim} dimensions of the text vectors; got {text_dim}. "
                 f"Set text_dim to at most {dim}, or choose a larger text_encoder."
             )
         if not np.isfinite(vectors).all():
-            raise ValueError("The text vectors hold NaN or infinity; choose another text_encoder.")
+            raise LongInterestError("The text vectors hold NaN or infinity; choose another text_encoder.")
         mean = vectors.mean(axis=0, dtype=np.float64)
         covariance = np.zeros((dim, dim))
         for chunk in _chunks(vectors):

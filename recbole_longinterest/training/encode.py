@@ -7,6 +7,7 @@ from time import monotonic
 
 from recbole.config import Config
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import make_encoder, read_texts, why_no_text
 from recbole_longinterest.text.cache import Encoder, Filled, fill_cache
 from recbole_longinterest.text.encoder import TextEncoder
@@ -40,11 +41,11 @@ def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda e
         ValueError: if the data set has no text to encode, or the encoder or the cache cannot be had.
     """
     if config["text_vectors"]:
-        raise ValueError(f"There is nothing to encode: text_vectors is {config['text_vectors']}. Unset it.")
+        raise LongInterestError(f"There is nothing to encode: text_vectors is {config['text_vectors']}. Unset it.")
     item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
     absent = why_no_text(config, item_file)
     if absent:
-        raise ValueError(f"There is nothing to encode: {absent} Give --text_fields=\"['title']\", or the file.")
+        raise LongInterestError(f"There is nothing to encode: {absent} Give --text_fields=\"['title']\", or the file.")
     started = monotonic()
     texts = list(read_texts(config, item_file).values())
     filled = fill_cache(texts, by(make_encoder(config)), show_progress=bool(config["show_progress"]))

@@ -11,6 +11,7 @@ import torch
 from recbole.utils import init_logger
 
 from recbole_longinterest import __version__
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.log_reader import read_header
 from recbole_longinterest.nn.options import ModelOptions
@@ -117,14 +118,14 @@ def export_checkpoint(
     return served
 
 
-def _text_kinds(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+def _text_kinds(config: Settings) -> dict[str, str]:
     """Types of the item file's columns, for the texts of items to come."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}
 
 
 def _read_items(
-    config: Any,  # noqa: ANN401 - RecBole's Config
+    config: Settings,
     tokens: Sequence[str],
     title_field: str | None,
     category_field: str | None,

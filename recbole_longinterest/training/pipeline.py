@@ -17,6 +17,7 @@ from recbole.config import Config
 from recbole.evaluator.register import metrics_dict
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed, set_color
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.plugin.register import DATA_KEYS, negatives_follow_loss_type, register
 from recbole_longinterest.plugin.runs import averaging, logs, resume
@@ -74,7 +75,7 @@ def make_config(
     """
     for kind, name in (("model", model), ("dataset", dataset)):
         if name is not None and (not name or Path(name).name != name):
-            raise ValueError(f"{kind} must be a name; got {name!r}.")
+            raise LongInterestError(f"{kind} must be a name; got {name!r}.")
     config_dict = dict(config_dict or {})
     named = set(config_dict)
     for file in config_files:
@@ -95,7 +96,7 @@ def make_config(
     check_values(config)
     folder = Path(config["data_path"])
     if not folder.is_dir():
-        raise ValueError(
+        raise LongInterestError(
             f"There is no data set folder {folder}. Put {config['dataset']}.inter there, or give the folder above it "
             "as --data_path (ml-100k needs none: it is inside RecBole)."
         )
@@ -111,7 +112,7 @@ def _new_config(
         with negatives_follow_loss_type():
             config = Config(model, dataset, files, config_dict)
     except KeyError as error:  # RecBole's KeyError prints its message in quotes
-        raise ValueError(str(error.args[0])) from error
+        raise LongInterestError(str(error.args[0])) from error
     _check_keys(config)
     return config
 
@@ -163,7 +164,7 @@ def train(
     logger.info(dataset)
     ranked = any(metric.lower() not in WITHOUT_K for metric in config["metrics"])
     if ranked and max(config["topk"]) > dataset.item_num:  # torch's top-k fails at the first evaluation
-        raise ValueError(
+        raise LongInterestError(
             f"topk must be at most {dataset.item_num} for the {dataset.item_num - 1} items of {config['dataset']}; "
             f"got {max(config['topk'])}. Give a smaller one, as --topk=[5], and a valid_metric that has it."
         )
@@ -215,13 +216,13 @@ def run(config: Config, saved: bool = True) -> Run:
 def _keys_of(file: Path) -> set[str]:
     """Keys of a config file, checked before RecBole reads it."""
     if not file.is_file():
-        raise ValueError(f"There is no config file {file}.")
+        raise LongInterestError(f"There is no config file {file}.")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not a yaml file: {' '.join(str(error).split())}") from error
+        raise LongInterestError(f"{file} is not a yaml file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{file} must hold `key: value` lines; it holds {type(content).__name__}.")
+        raise LongInterestError(f"{file} must hold `key: value` lines; it holds {type(content).__name__}.")
     return set(content)
 
 
@@ -249,7 +250,7 @@ def _check_keys(config: Config) -> None:
             hint = f" Did you mean {close[0]}?" if close else ""
             message = f"{config['model']} has no setting {key}.{hint}"
             if origin == "cmd_config_dict":
-                raise ValueError(message)
+                raise LongInterestError(message)
             getLogger().warning(message)
     if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(
         config
@@ -308,4 +309,4 @@ def check_values(config: Config) -> None:
             f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."
         )
     if wrong:
-        raise ValueError(" ".join(wrong))
+        raise LongInterestError(" ".join(wrong))

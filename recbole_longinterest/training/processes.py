@@ -12,6 +12,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from recbole.config.configurator import Config
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
 
@@ -19,7 +20,7 @@ AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
 TO_END = 10.0  # seconds for a process to end when it is told to
 
 
-class ProcessError(RuntimeError):
+class ProcessError(LongInterestError, RuntimeError):
     """A process of a run died of something that no setting explains."""
 
 
@@ -90,7 +91,7 @@ def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) ->
     killed = [rank for rank in failed if workers[rank].exitcode < 0]
     told = [content for kind, content in said if kind == "wrong"]
     if told:
-        raise ValueError(told[0])
+        raise LongInterestError(told[0])
     if killed:
         raise ProcessError(
             f"process {killed[0]} of {len(workers)} was killed (signal {-workers[killed[0]].exitcode}); if it was the "

@@ -319,7 +319,7 @@ def test_serving_needs_neither_recbole_nor_ray_nor_transformers(
 import sys
 for name in ("recbole", "ray", "transformers", "pandas"):
     sys.modules[name] = None  # an import of it fails
-from recbole_longinterest.recommender import Recommender
+from recbole_longinterest.serving.recommender import Recommender
 model = Recommender.load(sys.argv[1])
 state = model.start()
 state.update("i1")

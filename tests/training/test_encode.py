@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_what_is_done(
 
 SLOW = """
 import sys, time
-from recbole_longinterest import cli
+from recbole_longinterest.cli import main
 from recbole_longinterest.text import cache, encoder
 cache.BATCHES_A_PART, cache.SECONDS_A_SHARD = 1, float(sys.argv[1])
 encode = encoder.TextEncoder.encode
@@ -121,7 +121,7 @@ def slow(self, texts):
     time.sleep(0.2)
     return encode(self, texts)
 encoder.TextEncoder.encode = slow
-sys.exit(cli.main(sys.argv[2:]))
+sys.exit(main.main(sys.argv[2:]))
 """
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import statistics
 from recbole_longinterest.experiments.comparison.cells import FINISHED, RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.driver import Outcome
@@ -152,7 +153,9 @@ class Study:
         for each, _ in finished:
             table = pd.read_parquet(each.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
             if not table[["user", "history", "item"]].equals(self.table[["user", "history", "item"]]):
-                raise ValueError(f"The test rows of {each.folder} are not those of {self.dataset}; remove that folder.")
+                raise LongInterestError(
+                    f"The test rows of {each.folder} are not those of {self.dataset}; remove that folder."
+                )
             for protocol in ("native", "seen-masked", "among_cold"):
                 ranks.setdefault(protocol, []).append(table[protocol].to_numpy())
         return Row(

@@ -22,7 +22,9 @@ import pandas as pd
 import torch
 from recbole.utils import init_seed
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import add_epoch, forget_epochs, read_epochs, whole, write_text
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison import data, general, models, slices
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
@@ -85,23 +87,27 @@ class Cell:
             general.as_sequential(config)
         chosen_by = str(config["valid_metric"])
         if chosen_by.split("@")[0].lower() not in METRICS:
-            raise ValueError(f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10; got {chosen_by}.")
+            raise LongInterestError(f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10; got {chosen_by}.")
         if pairs and config["eval_args"]["mode"]["test"] != "full":
-            raise ValueError(
+            raise LongInterestError(
                 f"RecBole draws other candidates for {self.model}, a general model, than for sequential ones. Use full "
                 "ranking, or leave it out."
             )
         if pairs and config["target_behavior"]:
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.model}, a general model, has no history to read the other behaviours in; with target_behavior "
                 "it would learn from less than the others. Leave it out."
             )
         if config["eval_step"] < 1 or config["nproc"] not in (None, 1):
-            raise ValueError("A comparison chooses the epoch on the validation data in one process: eval_step, nproc.")
+            raise LongInterestError(
+                "A comparison chooses the epoch on the validation data in one process: eval_step, nproc."
+            )
         if "selected_features" in config and config["load_col"] is not None and "item" not in config["load_col"]:
             columns = self.settings.get("selected_features") or [data.feature_column(config)]
             if None in columns:
-                raise ValueError(f"{self.model} reads a feature of the items, and {self.dataset} has no .item column.")
+                raise LongInterestError(
+                    f"{self.model} reads a feature of the items, and {self.dataset} has no .item column."
+                )
             config["selected_features"] = columns
             config["load_col"] = {**config["load_col"], "item": [config["ITEM_ID_FIELD"], *columns]}
         return config
@@ -252,7 +258,7 @@ def _watch_build(dataset: Any, cell: Cell, expected: data.Fingerprint | None) ->
     return parts
 
 
-def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Any) -> dict[str, dict[str, float]]:  # noqa: ANN401
+def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[str, dict[str, float]]:
     """All metrics by protocol."""
     cold = ~ranks["among_cold"].isna().to_numpy()
     values: dict[str, dict[str, float]] = {}
@@ -271,14 +277,14 @@ def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Any) -> dict[str, 
     return values
 
 
-def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, config: Any) -> None:  # noqa: ANN401
+def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, config: Settings) -> None:  # noqa: ANN401
     """Without ties the ranks give what RecBole's evaluator gives."""
     if ranks["tied"].any():
         return
     allowed = 0.5 * 10 ** -config["metric_decimal_place"] + 1e-6
     for name, value in reported.items():
         if name.split("@")[0] in METRICS and not math.isclose(own[name], value, abs_tol=allowed):
-            raise ValueError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
+            raise LongInterestError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
 
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -> None:  # noqa: ANN401

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.item_texts import ItemTextMatrix
 from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.plugin.runs import dataset_cache
@@ -17,7 +19,7 @@ CHANGES = ("random text", "shuffled rating")
 CHANGE_SEED = 2020
 
 
-class DataMismatch(ValueError):
+class DataMismatch(LongInterestError):
     """A model was given other data than the models before it."""
 
 
@@ -54,7 +56,7 @@ class Fingerprint:
                 )
 
 
-def make_dataset(config: Any, change: str = "") -> Any:  # noqa: ANN401 - RecBole is untyped
+def make_dataset(config: Settings, change: str = "") -> Any:  # noqa: ANN401
     """The data set of a config, with the catalogue of the log, whatever item features a model loads.
 
     Args:
@@ -80,12 +82,12 @@ def make_dataset(config: Any, change: str = "") -> Any:  # noqa: ANN401 - RecBol
     dataset = SameCatalogue(config)
     if change == "random text":
         if getattr(dataset, "text_source", None) is None:
-            raise ValueError(f"{config['dataset']} has no texts to put random vectors in place of.")
+            raise LongInterestError(f"{config['dataset']} has no texts to put random vectors in place of.")
         dataset.text_source = RandomText(dataset.text_source)
     elif change == "shuffled rating":
         rating = config["RATING_FIELD"]
         if rating not in dataset.inter_feat:
-            raise ValueError(f"{config['dataset']} has no {rating} to shuffle.")
+            raise LongInterestError(f"{config['dataset']} has no {rating} to shuffle.")
         order = np.random.default_rng(CHANGE_SEED).permutation(len(dataset.inter_feat))
         dataset.inter_feat[rating] = dataset.inter_feat[rating].to_numpy()[order]
     return dataset
@@ -115,10 +117,10 @@ def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
         ValueError: for a split that RecBole read from files.
     """
     if not all(isinstance(part.inter_feat, LogRows) for part in parts):
-        raise ValueError("compare splits the log itself; unset benchmark_filename.")
+        raise LongInterestError("compare splits the log itself; unset benchmark_filename.")
     for part, name in zip(parts[1:], ("validation", "test"), strict=True):
         if not len(part):
-            raise ValueError(f"The split has no {name} row; check eval_args.")
+            raise LongInterestError(f"The split has no {name} row; check eval_args.")
     digest = sha256()
     for part in parts[1:]:
         rows = part.inter_feat
@@ -143,7 +145,7 @@ def users_of(part: Any) -> int:  # noqa: ANN401
     return int(part.inter_feat[part.uid_field].unique().numel())
 
 
-def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
+def file_hashes(config: Settings) -> dict[str, str]:
     """SHA-256 of the files that a config reads: atomic ones, and ready vectors."""
     kinds = dict.fromkeys(("inter", "item", *(config["load_col"] or ())))
     files = [Path(config["data_path"]) / f"{config['dataset']}.{kind}" for kind in kinds]
@@ -152,7 +154,7 @@ def file_hashes(config: Any) -> dict[str, str]:  # noqa: ANN401
     return {file.name: file_hash(file) for file in files if file.is_file()}
 
 
-def feature_column(config: Any) -> str | None:  # noqa: ANN401
+def feature_column(config: Settings) -> str | None:
     """The column of classes in a data set's .item file, for RecBole's models that read item features."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     if not file.is_file():

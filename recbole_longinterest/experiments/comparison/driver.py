@@ -11,6 +11,7 @@ from typing import Any
 from recbole.config import Config
 from tqdm import tqdm
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import make_folder, read_epochs, write_text
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cells import Cell
@@ -61,7 +62,7 @@ class Plan:
         known = {entry.name: entry for entry in ABLATIONS}
         unknown = [name for name in self.ablations if name not in known]
         if unknown:
-            raise ValueError(f"There is no ablation {unknown[0]!r}; there are: {', '.join(known)}.")
+            raise LongInterestError(f"There is no ablation {unknown[0]!r}; there are: {', '.join(known)}.")
         wanted = [(variant_of(name), self.seeds) for name in self.models]
         wanted += [(ablation(known[name]), self.seeds) for name in self.ablations]
         wanted += [(variant_of(name), self.seeds[:1]) for name in self.once]
@@ -127,7 +128,7 @@ def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple
             given[name] = str(Path(given[name]).resolve())
     own = [name for name in ("seed", "model", "dataset", "resume", "checkpoint_dir") if name in given]
     if own:
-        raise ValueError(f"{own[0]} is compare's own to set; leave it out.")
+        raise LongInterestError(f"{own[0]} is compare's own to set; leave it out.")
     return given, list(named)
 
 
@@ -238,7 +239,7 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
                 parts = whole.build()
                 found = data.fingerprint(whole, parts)
                 if config["eval_args"]["mode"]["test"] != "full" and found.rows[2] != data.users_of(parts[2]):
-                    raise ValueError(
+                    raise LongInterestError(
                         "Sampled candidates (uni100, pop100) need a split with one test row a user, as LS; got "
                         f"{found.rows[2]} rows of {data.users_of(parts[2])} users."
                     )
@@ -256,18 +257,18 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
         expected.setdefault(dataset, found)
     nothing = [dataset for dataset in plan.datasets if dataset not in expected]
     if nothing:
-        raise ValueError(errors[nothing[0]])
+        raise LongInterestError(errors[nothing[0]])
     for name in plan.given:
         if name not in known and not name.startswith("alias_of_"):
             message = f"None of the models has a setting {name}."
             if name in plan.named:
-                raise ValueError(message)
+                raise LongInterestError(message)
             getLogger().warning(message)  # a file may serve other commands, too
     for cell in todo:
         if (cell.dataset, cell.name) in settings and cell.dataset in expected:
             change = cell.differs(*settings[cell.dataset, cell.name], expected[cell.dataset])
             if change:
-                raise ValueError(
+                raise LongInterestError(
                     f"{cell.folder} holds a finished run that is not what it would be today: {change}. Remove that "
                     "folder, or give another --output."
                 )
@@ -306,7 +307,7 @@ def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: Any) -> None
             error=f"The process ended with code {process.exitcode} (-9: out of memory); see {cell.folder / 'log.txt'}.",
         )
     elif result["status"] == cells.MISMATCH:
-        raise ValueError(result["error"])
+        raise LongInterestError(result["error"])
     elif result["status"] == cells.FAILED:
         bar.write(f"{cell.dataset}, {cell.name}, seed {cell.seed} failed: {result['error']}")
 
@@ -320,7 +321,7 @@ def _check_candidates(todo: Sequence[Cell]) -> None:
             continue
         name, candidates = first.setdefault((cell.dataset, cell.seed), (cell.name, result["candidates"]))
         if candidates != result["candidates"]:
-            raise ValueError(
+            raise LongInterestError(
                 f"{cell.name} was ranked among other candidates than {name} on {cell.dataset}, seed {cell.seed}. "
                 f"Use full ranking, or leave {cell.name} out."
             )

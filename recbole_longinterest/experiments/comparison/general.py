@@ -8,6 +8,9 @@ from typing import Any
 
 from recbole.utils import ModelType, get_model
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+
 KINDS = (ModelType.GENERAL, ModelType.TRADITIONAL)
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 
@@ -20,14 +23,14 @@ def is_general(model: str) -> bool:
     """
     kind = get_model(model).type
     if kind not in (*KINDS, ModelType.SEQUENTIAL):
-        raise ValueError(
+        raise LongInterestError(
             f"{model} reads more than who had what when ({kind.name.lower()}); compare runs RecBole's sequential and "
             "general models. Leave it out."
         )
     return kind in KINDS
 
 
-def as_sequential(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
+def as_sequential(config: Settings) -> None:
     """Let RecBole load, split and evaluate for this model as for a sequential one.
 
     Its negatives stay its own. A model that is computed and not trained gets its one epoch, as by RecBole's trainer.

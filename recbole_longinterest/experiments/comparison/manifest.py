@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.config import Config
 
 from recbole_longinterest.experiments.comparison import data
 
 PACKAGES = ("recbole-longinterest", "recbole", "torch", "numpy", "pandas", "transformers")
 
 
-def manifest(config: Any) -> dict[str, Any]:  # noqa: ANN401
+def manifest(config: Config) -> dict[str, Any]:
     """What a result was made with: settings, versions, commit, inputs."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:

@@ -15,7 +15,9 @@ from recbole.model.sequential_recommender.sasrec import SASRec
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
@@ -34,7 +36,7 @@ class PopularItems(SequentialRecommender):
 
     reads_windows = True  # one pass, the fastest way over nothing to learn
 
-    def __init__(self, config: Any, dataset: FlatSequentialDataset) -> None:  # noqa: ANN401 - RecBole is untyped
+    def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
         super().__init__(config, dataset)
         self.register_buffer("count", dataset.training_events().double())
         self.nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainer wants something to train
@@ -61,7 +63,7 @@ class LastItemMarkov(PopularItems):
         times: how often, [F].
     """
 
-    def __init__(self, config: Any, dataset: FlatSequentialDataset) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
         super().__init__(config, dataset)
         items = dataset.event_log[dataset.item_seq_field]
         position = dataset.inter_feat.position.long()
@@ -121,10 +123,10 @@ class TextItemEmbedding(nn.Module):
 class SASRecText(SASRec):
     """RecBole's SASRec over the text vectors that LongInterest reads."""
 
-    def __init__(self, config: Any, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
         super().__init__(config, dataset)
         if dataset.text_source is None:
-            raise ValueError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")
+            raise LongInterestError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")
         text = ItemText(self.n_items, config["text_dim"], dataset.text_source)
         self.item_embedding = TextItemEmbedding(
             self.n_items, self.hidden_size, text, config["text_dim"], self.initializer_range
@@ -134,7 +136,7 @@ class SASRecText(SASRec):
 class SASRecTextDataset(FlatSequentialDataset):
     """The flat log with the items' texts, for SASRecText."""
 
-    def __init__(self, config: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings) -> None:
         super().__init__(config)
         item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
         self.no_text = why_no_text(config, item_file)

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+
 NATIVE, MASKED = "native", "seen-masked"
 PROTOCOLS = (NATIVE, MASKED)
 METRICS = ("ndcg", "recall", "mrr", "hit", "precision")
@@ -54,7 +56,7 @@ def rank_targets(
     ranked = torch.ones_like(own) if candidates is None else candidates | own
     ranked[:, 0] = False
     if not torch.isfinite(scores[ranked]).all():
-        raise ValueError(
+        raise LongInterestError(
             f"{int((~torch.isfinite(scores[ranked])).sum())} scores are not finite; such a model cannot be ranked."
         )
     seen = torch.zeros_like(own).scatter_(1, history, True) & ~own

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
 
@@ -51,7 +52,7 @@ class Recorder:
         finally:
             del trainer._full_sort_batch_eval, trainer._neg_sample_batch_eval
         if self._seen != len(self.rows):
-            raise ValueError(f"{self._seen} of {len(self.rows)} test rows were evaluated.")
+            raise LongInterestError(f"{self._seen} of {len(self.rows)} test rows were evaluated.")
         if self._digest.digest() != sha256().digest():
             self.candidates = self._digest.hexdigest()
 
@@ -75,7 +76,7 @@ class Recorder:
         rows = self.rows[self._seen : self._seen + len(scores)]
         target = rows[self.test.iid_field]
         if len(positive_u) != len(scores) or not torch.equal(target, positive_i.cpu()):
-            raise ValueError(
+            raise LongInterestError(
                 "Every row must have one target: sampled candidates need a split with one test row a user (LS)."
             )
         start = rows.history_start()

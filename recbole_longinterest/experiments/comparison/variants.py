@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
@@ -89,7 +90,7 @@ def variant_of(name: str) -> Variant:
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")
     if not window.isdecimal() or int(window) < 2:
-        raise ValueError(f"{name} must be a model and its window, as GRU4Rec@200, with at least 2 events.")
+        raise LongInterestError(f"{name} must be a model and its window, as GRU4Rec@200, with at least 2 events.")
     settings = _window(int(window)) if model == OWN else {"MAX_ITEM_LIST_LENGTH": int(window)}
     return Variant(name, model, settings, kind="row")
 

@@ -18,6 +18,7 @@ from ray import tune
 from recbole.config import Config
 
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
@@ -142,17 +143,17 @@ def search(
 def _config(plan: Plan, space: Space) -> Config:
     compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
     if not all(parameter.constant for parameter in compared):
-        raise ValueError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
+        raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
     with environment.command_line(()):
         same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
         config = pipeline.make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
-        raise ValueError("A trial is one process; leave nproc out and give --max-concurrent.")
+        raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
-        raise ValueError("A search compares validation results; eval_step must be at least 1.")
+        raise LongInterestError("A search compares validation results; eval_step must be at least 1.")
     for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
         if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
-            raise ValueError(f"A search compares validation results, and the split {kind}: {parts} has none.")
+            raise LongInterestError(f"A search compares validation results, and the split {kind}: {parts} has none.")
     return config
 
 
@@ -161,17 +162,21 @@ def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] 
     known = pipeline.known_keys(config)
     for name in ("checkpoint_dir", "resume"):
         if name in plan.fixed:
-            raise ValueError(f"{name} is tune's own to set; leave it out.")
+            raise LongInterestError(f"{name} is tune's own to set; leave it out.")
     if not plan.cpus and not plan.gpus:
-        raise ValueError("A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0.")
+        raise LongInterestError(
+            "A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0."
+        )
     for parameter in space.parameters:
         if parameter.name in OWN:
-            raise ValueError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
+            raise LongInterestError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
         unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
         if unknown:
-            raise ValueError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
+            raise LongInterestError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
         if parameter.name in plan.fixed:
-            raise ValueError(f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}.")
+            raise LongInterestError(
+                f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}."
+            )
     fixed = _fixed_by_name(plan, space, config)
     if plan.search == "optuna":
         packages.require("optuna", "--search optuna")
@@ -198,11 +203,11 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
     begun = any((output / records.TRIALS).glob(f"*/{records.TRIAL}"))
     if not resume or (file.is_file() and not begun):
         if begun:
-            raise ValueError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
+            raise LongInterestError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
         write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():
-        raise ValueError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
+        raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
     before = json.loads(file.read_text(encoding="utf-8"))
     free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
@@ -212,7 +217,7 @@ def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         if name == "fixed":
             name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))
             now, then = now.get(name), then.get(name)
-        raise ValueError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
+        raise LongInterestError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
     records.forget_failures(output)
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
+
 # Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
 for _name, _value in (
     ("RAY_USAGE_STATS_ENABLED", "0"),
@@ -41,7 +43,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ValueError(f"Ray cannot be had at {address or 'this machine'}: {' '.join(str(error).split())}") from error
+        raise LongInterestError(
+            f"Ray cannot be had at {address or 'this machine'}: {' '.join(str(error).split())}"
+        ) from error
     try:
         yield
     finally:

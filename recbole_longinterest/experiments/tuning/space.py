@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.yaml import read_yaml
 
 KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
@@ -79,18 +80,18 @@ class Parameter:
     def __post_init__(self) -> None:
         if self.kind == "choice":
             if not self.values:
-                raise ValueError(f"{self.name}: choice needs a list of at least one value.")
+                raise LongInterestError(f"{self.name}: choice needs a list of at least one value.")
             return
         if len(self.values) != KINDS[self.kind] or not all(_is_number(value) for value in self.values):
             want = "low, high and step" if self.kind == "quniform" else "low and high"
-            raise ValueError(f"{self.name}: {self.kind} needs {want}; got {list(self.values)}.")
+            raise LongInterestError(f"{self.name}: {self.kind} needs {want}; got {list(self.values)}.")
         low, high = self.values[:2]
         if not low < high:
-            raise ValueError(f"{self.name}: {self.kind} needs low < high; got {low} and {high}.")
+            raise LongInterestError(f"{self.name}: {self.kind} needs low < high; got {low} and {high}.")
         if self.kind == "loguniform" and low <= 0:
-            raise ValueError(f"{self.name}: loguniform needs low > 0; got {low}.")
+            raise LongInterestError(f"{self.name}: loguniform needs low > 0; got {low}.")
         if self.kind == "quniform" and self.values[2] <= 0:
-            raise ValueError(f"{self.name}: quniform needs a step > 0; got {self.values[2]}.")
+            raise LongInterestError(f"{self.name}: quniform needs a step > 0; got {self.values[2]}.")
 
     @property
     def constant(self) -> bool:
@@ -126,7 +127,9 @@ class Parameter:
         if self.kind == "choice":
             return list(self.values)
         if self.kind != "quniform":
-            raise ValueError(f"{self.name}: a grid has no {self.kind}; give choice or quniform, or --search random.")
+            raise LongInterestError(
+                f"{self.name}: a grid has no {self.kind}; give choice or quniform, or --search random."
+            )
         low, high, step = self.values
         return [_whole(low + step * k, self.values) for k in range(math.floor((high - low) / step + 1e-9) + 1)]
 
@@ -217,21 +220,21 @@ def read_space(path: Path) -> Space:
         ValueError: one sentence that names the file and what is wrong in it.
     """
     if not path.is_file():
-        raise ValueError(f"There is no file {path} with the search space.")
+        raise LongInterestError(f"There is no file {path} with the search space.")
     try:
         text = path.read_text(encoding="utf-8")
         read = _from_yaml if path.suffix in (".yaml", ".yml") else _from_lines
         parameters = read(text)
         _check_order(parameters)
     except (ValueError, SyntaxError, yaml.YAMLError) as error:  # UnicodeDecodeError is a ValueError
-        raise ValueError(f"{path} is not a search space: {' '.join(str(error).split())}") from error
+        raise LongInterestError(f"{path} is not a search space: {' '.join(str(error).split())}") from error
     return Space(tuple(parameters))
 
 
 def _from_yaml(text: str) -> list[Parameter]:
     content = read_yaml(text)
     if not isinstance(content, dict) or not content:
-        raise ValueError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
+        raise LongInterestError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
     return [_from_entry(str(name), entry) for name, entry in content.items()]
 
 
@@ -241,10 +244,12 @@ def _from_entry(name: str, entry: Any) -> Parameter:  # noqa: ANN401
     rest = dict(entry) if isinstance(entry, dict) else {}
     when = rest.pop("when", {})
     if len(rest) != 1 or not isinstance(when, dict):
-        raise ValueError(f"{name} must be one of {', '.join(KINDS)} with a list, and `when: {{key: value}}` if wanted.")
+        raise LongInterestError(
+            f"{name} must be one of {', '.join(KINDS)} with a list, and `when: {{key: value}}` if wanted."
+        )
     kind, values = next(iter(rest.items()))
     if kind not in KINDS or not isinstance(values, list):
-        raise ValueError(f"{name} must be one of {', '.join(KINDS)} with a list; got {kind}: {values!r}.")
+        raise LongInterestError(f"{name} must be one of {', '.join(KINDS)} with a list; got {kind}: {values!r}.")
     return Parameter(name, kind, tuple(values), when)
 
 
@@ -255,27 +260,29 @@ def _from_lines(text: str) -> list[Parameter]:
         if not words:
             continue
         if len(words) != 3 or words[1] not in KINDS:
-            raise ValueError(f"line {number} must be a name, one of {', '.join(KINDS)}, and values; got {line!r}.")
+            raise LongInterestError(
+                f"line {number} must be a name, one of {', '.join(KINDS)}, and values; got {line!r}."
+            )
         name, kind, written = words
         values = ast.literal_eval(written if kind == "choice" else f"[{written}]")
         if not isinstance(values, (list, tuple)):
-            raise ValueError(f"line {number}: {name} must be a choice of a list, as ['a', 'b']; got {written}.")
+            raise LongInterestError(f"line {number}: {name} must be a choice of a list, as ['a', 'b']; got {written}.")
         if kind == "loguniform" and all(_is_number(value) for value in values):
             values = [math.exp(value) for value in values]
         parameters.append(Parameter(name, kind, tuple(values)))
     if not parameters:
-        raise ValueError("it is empty.")
+        raise LongInterestError("it is empty.")
     return parameters
 
 
 def _check_order(parameters: Sequence[Parameter]) -> None:
     later = {parameter.name for parameter in parameters}
     if len(later) < len(parameters):
-        raise ValueError("a setting stands in it twice.")
+        raise LongInterestError("a setting stands in it twice.")
     for parameter in parameters:
         wrong = sorted(later & set(parameter.when))
         if wrong:
-            raise ValueError(f"{parameter.name} depends on {wrong[0]}, which must stand above it.")
+            raise LongInterestError(f"{parameter.name} depends on {wrong[0]}, which must stand above it.")
         later.discard(parameter.name)
 
 

@@ -30,6 +30,7 @@ from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDatas
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import make_folder
 from recbole_longinterest.plugin.fixes import collector, hyper_tuning, model_names, models, trainers
 from recbole_longinterest.plugin.fixes.hooks import QUICK_START, after_import, rebind, with_globals
@@ -41,7 +42,7 @@ _applied: set[str] = set()
 _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", default=None)
 
 
-class CommandLineError(SyntaxError, ValueError):
+class CommandLineError(SyntaxError, LongInterestError):
     """A wrong command line; a SyntaxError because RecBole raises one."""
 
 

@@ -9,6 +9,7 @@ import recbole.model
 import recbole.utils
 
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
 
 MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
@@ -41,7 +42,7 @@ def model_names() -> None:
                     raise
         close = [right] if right else [known[n] for n in difflib.get_close_matches(model_name.lower(), known, n=3)]
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
+        raise LongInterestError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
 
     rebind(
         "get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1]

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.fixes.hooks import after_import, with_globals
 
 
@@ -25,7 +27,7 @@ def teacher_names() -> None:
 
         def named(teacher: str) -> type:
             if teacher not in networks:
-                raise ValueError(f"teacher must be one of {', '.join(networks)}; got {teacher!r}.")
+                raise LongInterestError(f"teacher must be one of {', '.join(networks)}; got {teacher!r}.")
             return networks[teacher]
 
         module.eval = named  # type: ignore[attr-defined]
@@ -43,7 +45,9 @@ def plain_embeddings() -> None:
         try:
             return np.load(path)  # never with allow_pickle
         except ValueError as error:
-            raise ValueError(f"{path} is not an array of numbers saved with numpy.save; write it again.") from error
+            raise LongInterestError(
+                f"{path} is not an array of numbers saved with numpy.save; write it again."
+            ) from error
 
     def install(module: ModuleType) -> None:
         model = module.LDiffRec
@@ -58,7 +62,7 @@ def relation_vectors() -> None:
     def install(module: ModuleType) -> None:
         original = module.KSR.__init__
 
-        def __init__(self: torch.nn.Module, config: Any, dataset: Any) -> None:  # noqa: ANN401
+        def __init__(self: torch.nn.Module, config: Settings, dataset: Any) -> None:  # noqa: ANN401
             original(self, config, dataset)
             self.relation_Matrix = self.relation_Matrix.float()
 

@@ -13,6 +13,9 @@ import torch
 from recbole.trainer.trainer import Trainer
 from torch import Tensor, nn
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+
 SETTING = "weight_averaging"
 
 
@@ -64,7 +67,7 @@ class WeightAverage:
                 other.copy_(kept)
 
 
-def read_decay(config: Any) -> float:  # noqa: ANN401 - RecBole's Config
+def read_decay(config: Settings) -> float:
     """``weight_averaging``; 0 is none.
 
     Raises:
@@ -72,7 +75,7 @@ def read_decay(config: Any) -> float:  # noqa: ANN401 - RecBole's Config
     """
     decay = config[SETTING]
     if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1):
-        raise ValueError(f"{SETTING} must be a number of at least 0 and below 1; got {decay!r}.")
+        raise LongInterestError(f"{SETTING} must be a number of at least 0 and below 1; got {decay!r}.")
     return decay or 0.0
 
 

@@ -23,6 +23,7 @@ import torch
 from recbole.config.configurator import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
@@ -31,7 +32,7 @@ LAST = ".last"
 """Ending of the file of a run's last epoch: it stands beside the best epoch's and has its name and this."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(LongInterestError):
     """A file that cannot be loaded, or is not safe to."""
 
 

@@ -11,6 +11,7 @@ from recbole.utils.logger import RemoveColorFilter
 from recbole.utils.wandblogger import WandbLogger
 
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.files import wanted_file
 
@@ -42,7 +43,7 @@ def set_up(config: Config) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = logging.FileHandler(path, encoding="utf-8")
         except OSError as error:
-            raise ValueError(
+            raise LongInterestError(
                 f"log_file must be a file that can be written; {path} cannot: {error.strerror}."
             ) from error
         file.setFormatter(FORMAT)

@@ -18,6 +18,8 @@ from recbole.data.interaction import Interaction
 from recbole.utils import EvaluatorType, FeatureSource, FeatureType, InputType, KGDataLoaderState, ModelType
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
+
 ENUMS: dict[str, type[Enum]] = {
     kind.__name__: kind for kind in (ModelType, InputType, EvaluatorType, FeatureType, FeatureSource, KGDataLoaderState)
 }
@@ -25,7 +27,7 @@ SPARSE_FORMATS = ("coo", "csr", "csc", "lil", "dok")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
-class PlainError(ValueError):
+class PlainError(LongInterestError):
     """A value that has no plain form, or plain data that no value has."""
 
 

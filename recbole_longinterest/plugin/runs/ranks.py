@@ -17,6 +17,7 @@ from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes.hooks import QUICK_START, after_import
 
 # One rank may encode a catalogue's texts while the others wait. Of a rank that dies the others hear at once.
@@ -81,7 +82,7 @@ def processes_without_gpu() -> None:
         init_device(self)  # as for a single process: it makes the GPUs visible before torch looks for them
         gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
         if gpu and len(names) < settings["nproc"]:
-            raise ValueError(
+            raise LongInterestError(
                 f"nproc needs a GPU a process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
             )
         dist.init_process_group(
@@ -132,7 +133,7 @@ def run_recboles(rank: int, *args: Any) -> None:  # noqa: ANN401
 
     *places, kwargs = args
     if not isinstance(kwargs, MutableMapping):
-        raise ValueError(f"The last argument of run_recboles should be a dict, but got {type(kwargs)}")
+        raise LongInterestError(f"The last argument of run_recboles should be a dict, but got {type(kwargs)}")
     kwargs["config_dict"] = {**(kwargs.get("config_dict") or {}), "local_rank": rank}
     try:
         run_recbole(*places[:3], **kwargs)

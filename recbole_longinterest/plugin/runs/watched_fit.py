@@ -6,6 +6,8 @@ from typing import Any
 
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 
+from recbole_longinterest.common.errors import LongInterestError
+
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -40,7 +42,7 @@ def fit_watched(
     def valid_epoch(*args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         score, metrics = evaluate_epoch(*args, **kwargs)
         if not math.isfinite(score):
-            raise ValueError(f"The validation score is {score}.")
+            raise LongInterestError(f"The validation score is {score}.")
         latest.clear()
         latest.update({name: float(value) for name, value in metrics.items()})  # GAUC is numpy's
         return score, metrics

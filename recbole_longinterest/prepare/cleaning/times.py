@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
+
 NANO = 10**9
 # A number's magnitude says its unit: seconds reach 10^11 in the year 5138, milliseconds were below it before 1973.
 UNITS = (("seconds", 10**11, NANO), ("milliseconds", 10**14, 10**6), ("microseconds", 10**17, 10**3))
@@ -138,7 +140,7 @@ def _of_dates(
     try:
         dates = pd.to_datetime(texts, format=time_format or "ISO8601", utc=True, errors="coerce")
     except ValueError as error:
-        raise ValueError(f"--time-format {time_format} is none that datetime.strptime knows: {error}") from error
+        raise LongInterestError(f"--time-format {time_format} is none that datetime.strptime knows: {error}") from error
     missing = dates.isna().to_numpy()
     forms[FORMATTED if time_format else ISO] += int((~missing).sum())
     plain = dates.dt.tz_localize(None)

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
+
 COLUMNS = "wrong number of columns"
 RECORD = "not a record"  # a line of a JSON file
 MAX_LISTED, MAX_SHOWN = 20, 60  # names that a message lists, and characters of each
@@ -96,7 +98,7 @@ class Tally:
         self.read += chunk.n_rows + sum(chunk.bad.values())
         if self.strict and firsts:
             line, reason = min(firsts)
-            raise ValueError(
+            raise LongInterestError(
                 f"{chunk.source}, line {line}: {reason}. Mend it, or leave --strict out: then such rows are counted."
             )
         return stays

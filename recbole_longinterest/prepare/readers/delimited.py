@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.readers.chunks import COLUMNS, Chunk, listed, string_array
 from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
 
@@ -70,7 +71,7 @@ def find_layout(
     """
     line = first_line(source, encoding)
     if not line:
-        raise ValueError(f"{source} is empty.")
+        raise LongInterestError(f"{source} is empty.")
     if separator is None:
         doubled = DOUBLE_COLON in line and not any(other in line for other in ",\t")
         separator = DOUBLE_COLON if doubled else max(SEPARATORS, key=line.count)
@@ -78,7 +79,9 @@ def find_layout(
     names = [cell.strip() for cell in cells] if header else [str(at) for at in range(1, len(cells) + 1)]
     twice = sorted(name for name, number in Counter(names).items() if number > 1)
     if twice:
-        raise ValueError(f"{source}: two columns are named {listed(twice)}. Rename one of them, or say --no-header.")
+        raise LongInterestError(
+            f"{source}: two columns are named {listed(twice)}. Rename one of them, or say --no-header."
+        )
     return Layout(separator, tuple(names), header, quoted and separator != DOUBLE_COLON, encoding)
 
 
@@ -111,7 +114,7 @@ def read_delimited(
     """
     missing = [name for name in wanted if name not in layout.names]
     if missing:
-        raise ValueError(
+        raise LongInterestError(
             f"{source} has no column {', '.join(missing)}; its columns are: {listed(layout.names)}. "
             "Check the names, and what stands between the columns."
         )
@@ -160,7 +163,7 @@ def _parse(source: Source, layout: Layout, wanted: Sequence[str], block: bytes, 
             ),
         )
     except pa.ArrowException as error:
-        raise ValueError(
+        raise LongInterestError(
             f"{source}, in the lines from {start} on: {' '.join(ascii(str(error))[1:-1].split())}. Check separator "
             "and quotes."
         ) from error
@@ -247,4 +250,6 @@ def _encoded(source: Source, block: bytes, encoding: str | None) -> bytes:
     try:
         return block.decode(encoding).encode("utf-8")
     except (UnicodeError, LookupError) as error:
-        raise ValueError(f"{source} is not in the encoding {encoding}: {error}. Leave --encoding out.") from error
+        raise LongInterestError(
+            f"{source} is not in the encoding {encoding}: {error}. Leave --encoding out."
+        ) from error

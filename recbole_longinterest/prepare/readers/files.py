@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from recbole_longinterest.common.errors import LongInterestError
+
 BLOCK = 8 * 2**20  # bytes read at once
 MAX_LINE = 64 * 2**20  # bytes of one line; more is no row of a table
 MAX_RATIO = 200  # unpacked bytes a packed one: tables are packed 3 to 30 times
@@ -79,13 +81,13 @@ def gather(paths: Sequence[str | Path]) -> list[Source]:
             inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
             found += [Source(file) for file in inside]
         elif not path.is_file():
-            raise ValueError(f"There is no file or folder {path}.")
+            raise LongInterestError(f"There is no file or folder {path}.")
         elif path.suffix.lower() == ".zip":
             found += _members(path)
         else:
             found.append(Source(path))
     if not found:
-        raise ValueError(f"There is no file in {', '.join(map(str, paths))}.")
+        raise LongInterestError(f"There is no file in {', '.join(map(str, paths))}.")
     return found
 
 
@@ -98,7 +100,7 @@ def _members(path: Path) -> list[Source]:
         with zipfile.ZipFile(path) as archive:
             names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
     except UNREADABLE as error:
-        raise ValueError(f"{path} is not a zip file that can be read: {error}. Download it again.") from error
+        raise LongInterestError(f"{path} is not a zip file that can be read: {error}. Download it again.") from error
     return [Source(path, name) for name in names if not _hidden(Path(name))]
 
 
@@ -151,7 +153,7 @@ class Reading:
             stored = int(self._raw.tell() * self._share)
         self._read += len(data)
         if self._packed and self._read > RATIO_COUNTS_FROM and self._read > MAX_RATIO * max(stored, 1):
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.source} unpacks to more than {MAX_RATIO} times its size, as no table does; it is not read on."
             )
         self._advance(stored - self._told)
@@ -170,11 +172,11 @@ class _Readable:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (NotImplementedError, RuntimeError)) and self.source.member is not None:
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.source} cannot be read: {error}. Unpack the zip by other means and give its folder."
             ) from error
         if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # which says enough itself
-            raise ValueError(
+            raise LongInterestError(
                 f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "
                 "get it again."
             ) from error
@@ -198,11 +200,11 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
         data = reading.read(BLOCK)
         if not rest and line == 1:
             if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise ValueError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
+                raise LongInterestError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
             data = data.removeprefix(b"\xef\xbb\xbf")
             kind = next((kind for magic, kind in PACKED.items() if data.startswith(magic)), None)
             if kind is not None:
-                raise ValueError(f"{reading.source} is {kind}. Unpack or rename it, or save it as CSV.")
+                raise LongInterestError(f"{reading.source} is {kind}. Unpack or rename it, or save it as CSV.")
             old_mac = b"\r" in data and b"\n" not in data  # lines that end in a carriage return alone
         if not data:
             break
@@ -212,7 +214,7 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
         cut = rest.rfind(b"\n") + 1
         if not cut:
             if len(rest) > MAX_LINE:
-                raise ValueError(
+                raise LongInterestError(
                     f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is no "
                     "table, or a value in it was never closed."
                 )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import SURROGATES
 from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, string_array
 from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
@@ -34,7 +35,7 @@ def read_records(
     with Reading(source, advance) as reading:
         for start, block in blocks(reading):
             if start == 1 and ARRAY.match(block):
-                raise ValueError(f"{source} is one JSON array. Write a record a line, as jq -c '.[]' does.")
+                raise LongInterestError(f"{source} is one JSON array. Write a record a line, as jq -c '.[]' does.")
             for at, line in enumerate(block.split(b"\n")):
                 if line.strip():
                     yield start + at, parse_record(line)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
 from recbole_longinterest.prepare.events import Roles
@@ -85,14 +86,14 @@ def _csv_columns(source: Source, encoding: str | None) -> tuple[Layout, dict[str
     if any(name is not None for name in columns.values()):
         missing = [keys[0] for role, keys in KEYS.items() if columns[role] is None]
         if missing:
-            raise ValueError(
+            raise LongInterestError(
                 f"{source} has no column {', '.join(missing)}; its columns are: {listed(layout.names)}. "
                 "Use prepare csv for a file of another form."
             )
         return layout, {role: str(name) for role, name in columns.items()}
     first_values, layout = layout.names, find_layout(source, encoding, header=False)
     if len(layout.names) != len(KEYS):
-        raise ValueError(
+        raise LongInterestError(
             f"{source} is neither a CSV file of 2023 (user_id, parent_asin, rating, timestamp) nor one of ratings "
             f"without a header (user, item, rating, time); it starts with: {listed(first_values)}. "
             "Use prepare csv for a file of another form."

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import TEXT, TOKEN, Catalogue
 from recbole_longinterest.prepare.events import Roles
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
@@ -94,11 +95,13 @@ def _find(path: Path) -> dict[str, Source]:
         elif role != "ratings":
             these = [source for source in these if _folder(source) == _folder(found["ratings"])]
         if len(these) > 1:
-            raise ValueError(f"{path} has several files of {role}: {', '.join(map(str, these))}. Name one of them.")
+            raise LongInterestError(
+                f"{path} has several files of {role}: {', '.join(map(str, these))}. Name one of them."
+            )
         if these:
             found[role] = these[0]
         elif role == "ratings":
-            raise ValueError(
+            raise LongInterestError(
                 f"{path} has no file of MovieLens ratings, named {', '.join(names)}. Give the zip, its folder, "
                 "or use prepare csv for a file of another name."
             )
@@ -131,7 +134,7 @@ def _columns(source: Source, layout: Layout, role: str) -> list[str]:
     for column in PLAIN[role]:
         match = next((names[name] for name in (column, *COLUMNS[column]) if name in names), None)
         if match is None:
-            raise ValueError(
+            raise LongInterestError(
                 f"{source} has no column {COLUMNS[column][0]}; its columns are: {listed(layout.names)}. "
                 "Use prepare csv for a file of another form."
             )

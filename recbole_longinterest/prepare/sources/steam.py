@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
 from recbole_longinterest.prepare.events import Roles
@@ -41,7 +42,7 @@ def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> Dialect:
     if not games and len(everything) > 1:
         sources = [source for source in sources if "review" in source.name]
     if not sources:
-        raise ValueError(
+        raise LongInterestError(
             f"{', '.join(map(str, reviews))} has no file of reviews. Name it: --reviews steam_reviews.json.gz"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.escaping import safe_text
 from recbole_longinterest.prepare.events import Roles, as_strings
@@ -61,12 +62,12 @@ def table(
     form = form or Form()
     if len(roles.columns) < sum(column is not None for column in vars(roles).values()):
         named = " ".join(f"--{role} {column}" for role, column in vars(roles).items() if column is not None)
-        raise ValueError(f"{named}: one column cannot be two things. Name another.")
+        raise LongInterestError(f"{named}: one column cannot be two things. Name another.")
     if items and not text:
-        raise ValueError("--items needs --text, the columns that describe an item.")
+        raise LongInterestError("--items needs --text, the columns that describe an item.")
     fields = {column: field_name(column) for column in text}
     if len(set(fields.values())) < len(text) or set(fields.values()) & TAKEN:
-        raise ValueError(
+        raise LongInterestError(
             f"--text {','.join(text)}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
         )
     sources, passed = _tables(paths)
@@ -120,7 +121,9 @@ def _tables(paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
             known = source.suffix in (DELIMITED + PARQUET + JSON if named else IN_FOLDERS)
             (tables if named or known else others).append(source)
     if not tables:
-        raise ValueError(f"There is no table in {', '.join(map(str, paths))}; tables end in {', '.join(IN_FOLDERS)}.")
+        raise LongInterestError(
+            f"There is no table in {', '.join(map(str, paths))}; tables end in {', '.join(IN_FOLDERS)}."
+        )
     return tables, others
 
 
@@ -165,7 +168,7 @@ def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iter
         yield chunk
     if n_rows and missing:
         absent = [name for name in columns if name in missing]
-        raise ValueError(f"{source}: no record has {', '.join(absent)}; they have: {listed(sorted(seen))}.")
+        raise LongInterestError(f"{source}: no record has {', '.join(absent)}; they have: {listed(sorted(seen))}.")
 
 
 def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
@@ -182,7 +185,9 @@ def _as_text(column: Any, source: Source, name: str) -> Any:  # noqa: ANN401 - p
     try:
         return column.cast(pa.large_string())
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{source}: the column {name} holds bytes that are no UTF-8. Save it as strings.") from error
+        raise LongInterestError(
+            f"{source}: the column {name} holds bytes that are no UTF-8. Save it as strings."
+        ) from error
 
 
 def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
@@ -195,10 +200,12 @@ def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> I
         names = file.schema_arrow.names
         missing = [name for name in columns if name not in names]
         if missing:
-            raise ValueError(f"{source} has no column {', '.join(missing)}; its columns are: {listed(names)}.")
+            raise LongInterestError(f"{source} has no column {', '.join(missing)}; its columns are: {listed(names)}.")
         nested = [name for name in columns if pa.types.is_nested(file.schema_arrow.field(name).type)]
         if nested:
-            raise ValueError(f"{source}: the column {', '.join(nested)} holds lists or records, not single values.")
+            raise LongInterestError(
+                f"{source}: the column {', '.join(nested)} holds lists or records, not single values."
+            )
         total, start = max(file.metadata.num_rows, 1), 1
         for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=list(columns)):
             values = {name: _as_text(batch.column(name), source, name) for name in columns}
@@ -206,4 +213,4 @@ def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> I
             start += batch.num_rows
             advance(source.size() * batch.num_rows // total)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error
+        raise LongInterestError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error

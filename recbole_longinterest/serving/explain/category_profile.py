@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.methods import MOST_EVENTS
 
@@ -60,7 +61,7 @@ def interest_over_time(recommender: "Recommender", history: History) -> Tensor:
     """
     item_seq, levels = recommender.window(history)
     if len(item_seq) > MOST_EVENTS:
-        raise ValueError(
+        raise LongInterestError(
             f"Interest over time is shown for up to {MOST_EVENTS:,} events; this history has {len(item_seq):,}."
         )
     batch = {name: value.unsqueeze(0) for name, value in levels.items()}

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require
 from recbole_longinterest.serving.events import History
 
@@ -77,10 +78,10 @@ def explain_history(recommender: "Recommender", history: History, item: int, met
         ValueError: for another method, one whose package is not installed, or a history too long to take apart.
     """
     if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+        raise LongInterestError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     history = recommender.windowed(history)
     if len(history) > MOST_EVENTS:
-        raise ValueError(
+        raise LongInterestError(
             f"A history of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
             "Give the last ones alone, or recommend without an explanation."
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import whole
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import taste_of
@@ -88,7 +89,7 @@ def write_parquet(table: Any, path: str | Path) -> None:  # noqa: ANN401 - a pan
         with whole(Path(path)) as draft:
             table.to_parquet(draft, index=False)
     except OSError as error:
-        raise ValueError(f"{path} could not be written: {error}") from error
+        raise LongInterestError(f"{path} could not be written: {error}") from error
 
 
 def card_of(recommender: "Recommender", histories: Mapping[Any, History], user: Any, number: int = 5) -> Card:  # noqa: ANN401
@@ -104,10 +105,10 @@ def card_of(recommender: "Recommender", histories: Mapping[Any, History], user: 
         ValueError: for a user that is not there, or has no known item.
     """
     if user not in histories:
-        raise ValueError(f"There is no user {user} in the history; it has {len(histories):,}.")
+        raise LongInterestError(f"There is no user {user} in the history; it has {len(histories):,}.")
     history = histories[user]
     if not len(history):
-        raise ValueError(f"User {user} has no event with an item that the model knows.")
+        raise LongInterestError(f"User {user} has no event with an item that the model knows.")
     until = [history.keep(slice(0, max(1, round(len(history) * part)))) for part in PARTS]
     interest = recommender.interest(until)
     taste = taste_of(recommender, interest)
@@ -144,5 +145,5 @@ def _nearest(
 def _known(histories: Mapping[Any, History]) -> Sequence[Any]:
     users = [user for user, history in histories.items() if len(history)]
     if not users:
-        raise ValueError("Not one user has an event with an item that the model knows.")
+        raise LongInterestError("Not one user has an event with an item that the model knows.")
     return users

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
 from recbole_longinterest.data.log_reader import read_columns, read_header, without_mark
 from recbole_longinterest.training.update.replay import Keys, event_keys, token_keys
 
 
-class MergeError(ValueError):
+class MergeError(LongInterestError):
     """New files that do not go with the old ones."""
 
 
@@ -53,7 +55,7 @@ class Merged:
         return asdict(self)
 
 
-def merge(config: Any, inter: Path, item: Path | None, folder: Path) -> Merged:  # noqa: ANN401 - RecBole's Config
+def merge(config: Settings, inter: Path, item: Path | None, folder: Path) -> Merged:
     """Write a data set folder with the old events and items and the new ones.
 
     Old lines stay as they are and come first, so that equal times keep their order; a new row of a known item stands in
@@ -102,7 +104,7 @@ def hashes(folder: Path, name: str) -> dict[str, str]:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) -> set[str]:  # noqa: ANN401
+def _merge_events(config: Settings, old: Path, new: Path, out: Path, done: Merged) -> set[str]:
     """Write the events; returns tokens of the new items."""
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     if len(separator) != 1:
@@ -152,7 +154,7 @@ def _merge_events(config: Any, old: Path, new: Path, out: Path, done: Merged) ->
     return new_items
 
 
-def _columns_read(config: Any, header: dict[str, str]) -> list[str]:  # noqa: ANN401
+def _columns_read(config: Settings, header: dict[str, str]) -> list[str]:
     """Columns of the events that the training read, as RecBole chooses them."""
     wanted, unwanted = ((config[key] or {}).get("inter") for key in ("load_col", "unload_col"))
     chosen = list(header) if wanted in (None, "*") else list(wanted)
@@ -201,7 +203,7 @@ def _keys(events: Any, user: str, item: str, time: str, behavior: str | None = N
 # --- items -----------------------------------------------------------------------------------------------------------
 
 
-def _merge_items(config: Any, old: Path, new: Path | None, out: Path, done: Merged) -> set[str]:  # noqa: ANN401
+def _merge_items(config: Settings, old: Path, new: Path | None, out: Path, done: Merged) -> set[str]:
     """Write the items, if there are any; returns the tokens that have a row."""
     separator, encoding, name = config["field_separator"], config["encoding"] or "utf-8", config["ITEM_ID_FIELD"]
     if not old.is_file():

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recbole.config import Config
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.nn.table_growth import VECTORS
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
@@ -16,7 +18,7 @@ from recbole_longinterest.training.update.replay import KeyedDataset
 SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets, in it or before
 
 
-class UpdateError(ValueError):
+class UpdateError(LongInterestError):
     """An update that cannot be made."""
 
 
@@ -62,12 +64,12 @@ def tokens_of(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's D
     return [str(token) for token in data.field2id_token[field]]
 
 
-def texts_of(config: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Config
+def texts_of(config: Config) -> dict[str, str]:
     """Text of each item that has one in the files of a data set, by token."""
     return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
 
 
-def _on_one_process(config: Any) -> None:  # noqa: ANN401 - RecBole's Config
+def _on_one_process(config: Config) -> None:
     """On this machine, in this process, whatever the checkpoint says."""
     for name in (*PLACE, "nproc", "world_size", "offset", "group_offset"):
         config.final_config_dict.pop(name, None)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
 Keys = NDArray[np.uint64]
@@ -99,7 +100,7 @@ class ReplayDataset(KeyedDataset):
         self.old_targets = len(kept) - self.new_targets
         self.training_count = train.training_events()
         if not len(kept):
-            raise ValueError(
+            raise LongInterestError(
                 "There is nothing to train on: no new event is a training target (they are first ones, or held out) "
                 "and replay is 0. Give --replay 1."
             )
@@ -110,7 +111,7 @@ class ReplayDataset(KeyedDataset):
             if shown.any():
                 part.inter_feat = part.inter_feat[np.flatnonzero(~shown)]
         if self.config["eval_step"] and not len(held_out[0]):
-            raise ValueError(
+            raise LongInterestError(
                 "There is nothing to choose an epoch by: no validation row is left that the training has not seen. "
                 "Leave eval_step out."
             )
@@ -148,7 +149,9 @@ def choose_rows(
         ValueError: for a ``replay`` below 0.
     """
     if not replay >= 0:
-        raise ValueError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
+        raise LongInterestError(
+            f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}."
+        )
     old = np.flatnonzero(~new)
     stretch = (position[old] - history[old]) // window
     # A history holds more events than stretches, so that the sum names a window.

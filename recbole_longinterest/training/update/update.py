@@ -22,6 +22,7 @@ from torch import Tensor
 
 from recbole_longinterest import __version__
 from recbole_longinterest.common.files import file_hash, whole, write_text
+from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.nn.table_growth import (
@@ -141,7 +142,7 @@ def update_checkpoint(
 
 
 def _settings(
-    config: Any,  # noqa: ANN401 - RecBole's Config
+    config: Settings,
     scope: str,
     replay: float,
     without_text: bool,

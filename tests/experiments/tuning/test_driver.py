@@ -192,7 +192,7 @@ def arguments(plan: Any, output: Path, *more: str) -> list[str]:
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     """The command in a process of its own, with a Ray of its own."""
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from recbole_longinterest.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code += "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -270,12 +270,12 @@ def test_a_worker_that_dies_is_run_again(plan: Callable[..., Any], tmp_path: Pat
 GREEDY = """
 import sys, time
 import numpy
-from recbole_longinterest import cli
-from recbole_longinterest.search import driver
+from recbole_longinterest.cli import main
+from recbole_longinterest.experiments.tuning import driver
 
 
 def greedy(given, task):
-    from recbole_longinterest.search.trial import run_trial
+    from recbole_longinterest.experiments.tuning.trial import run_trial
 
     held = []
     for _ in range(24 if given["setting"]["hidden_size"] == 16 else 0):
@@ -286,7 +286,7 @@ def greedy(given, task):
 
 
 driver.run_trial = greedy
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(main.main(sys.argv[1:]))
 """
 
 
@@ -313,7 +313,7 @@ TWO_NODES = """
 import json, os, sys, threading, time
 from pathlib import Path
 from recbole_longinterest.search import records
-from recbole_longinterest.search.driver import Plan, search
+from recbole_longinterest.experiments.tuning.driver import Plan, search
 from ray.cluster_utils import Cluster
 import ray
 
@@ -355,7 +355,7 @@ def test_two_nodes_and_one_dies(plan: Callable[..., Any], tmp_path: Path, python
 
 
 def test_the_command_is_silent_about_ray_until_used() -> None:
-    code = "import sys; from recbole_longinterest import cli; sys.exit('ray' in sys.modules)"
+    code = "import sys; from recbole_longinterest.cli import main; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0
 
 

@@ -144,8 +144,8 @@ import json, os, signal, sys
 sys.path.insert(0, {project!r})
 import torch
 import recbole_longinterest
-from recbole_longinterest import quick_start
-from tests.test_resume import MODELS, EXACT
+from recbole_longinterest.training import pipeline
+from tests.plugin.runs.test_resume import MODELS, EXACT
 from tests.conftest import FakeEncoder
 from recbole_longinterest.data import item_texts
 item_texts.TextEncoder = lambda *args, **kwargs: FakeEncoder()
@@ -165,7 +165,7 @@ def training(batch, **more):
         dying_step.hooked = True
         torch.optim.Adam.step = dying_step
         settings = {{**EXACT, **MODELS[model], "data_path": "data", **more}}
-        result = quick_start.run(quick_start.make_config(model, "tiny", config_dict=settings))
+        result = pipeline.run(pipeline.make_config(model, "tiny", config_dict=settings))
         print(model, json.dumps([result.test_result, result.best_valid_result]), flush=True)
         os._exit(0)
     return os.waitpid(child, 0)[1]
