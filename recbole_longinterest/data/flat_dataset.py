@@ -11,6 +11,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from torch import Tensor
 
+from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import (
@@ -23,7 +24,7 @@ from recbole_longinterest.data.behaviors import (
     uses_behaviors,
 )
 from recbole_longinterest.data.log_checks import check_histories, check_ids, check_parts, check_times
-from recbole_longinterest.data.log_reader import read_columns, read_header
+from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order

@@ -7,55 +7,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from recbole_longinterest.common.atomic_files import check_lines
 from recbole_longinterest.common.errors import LongInterestError
 
-KINDS = ("token", "token_seq", "float", "float_seq")  # RecBole's types of columns
 CHUNK = 500_000  # rows read at once
-BLOCK = 2**24  # bytes
-
-
-def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[str, str]]:
-    """Names and types of a file's columns.
-
-    Args:
-        path: an atomic file.
-        separator: between columns.
-        encoding: of the file.
-
-    Returns:
-        (name, type) of each column.
-
-    Raises:
-        ValueError: for a column that is not ``name:type`` with one of RecBole's types, or stands there twice, and for a
-            file of another encoding.
-    """
-    try:
-        with open(path, encoding=without_mark(encoding)) as file:  # noqa: PTH123 - RecBole's paths are strings
-            head = file.readline().rstrip("\r\n")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise LongInterestError(
-            f"{path} cannot be read in the encoding {encoding}: {error}. Name the right one."
-        ) from error
-    columns: list[tuple[str, str]] = []
-    for column in head.split(separator):
-        name, _, kind = column.partition(":")
-        if not name or kind not in KINDS:
-            raise LongInterestError(
-                f"{path}: the first line must name each column as name:type with a type of {', '.join(KINDS)}; got "
-                f"{column!r}. Check it, and field_separator ({separator!r})."
-            )
-        if name in dict(columns):
-            raise LongInterestError(
-                f"{path}: the first line names the column {name} more than once. Leave one of them."
-            )
-        columns.append((name, kind))
-    return columns
-
-
-def without_mark(encoding: str | None) -> str:
-    """The encoding by which a file is read with or without a byte-order mark."""
-    encoding = encoding or "utf-8"
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
@@ -119,22 +74,3 @@ def _no_number(path: str, kinds: dict[str, str], separator: str, encoding: str |
     except ValueError:
         return None
     return None
-
-
-def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> None:
-    """Every line but the first and blank ones is a row: a quote at the start of a value takes in what follows it.
-
-    Raises:
-        ValueError: if there are other rows than lines.
-    """
-    blanks = " \t\r\n".replace(separator, "")
-    with open(path, "rb") as file:  # noqa: PTH123
-        if rows == sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b"")) - 1:
-            return
-    with open(path, encoding=encoding) as file:  # noqa: PTH123 - a last line without an end, blank ones, UTF-16
-        lines = sum(1 for line in file if line.strip(blanks)) - 1
-    if rows != lines:
-        raise LongInterestError(
-            f'{path}: {lines} lines are {rows} rows: a quote (") at the start of a value makes one value of all up to '
-            "the next quote. Remove such quotes."
-        )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_longinterest.common.atomic_files import check_lines, without_mark
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.data.log_reader import check_lines, without_mark
 from recbole_longinterest.serving.events import warn_of_unread
 from recbole_longinterest.serving.results import Recommendation
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.table_growth import TRAINED, VECTORS, TextRows, grow_state, old_ids
 from recbole_longinterest.serving.events import token_of
 from recbole_longinterest.serving.model_folder import Items, Served
-from recbole_longinterest.text.reader import item_rows, text_of
+from recbole_longinterest.text.reader import text_of
 from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening
 

@@ -1,16 +1,11 @@
 """Item texts from a RecBole ``.item`` file, read as they stand: no quoting, no missing-value words, no RecBole."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.atomic_files import COLUMN_TYPES, ItemFileError, item_rows
 
-TYPES = ("token", "token_seq", "float", "float_seq")
 SENTENCE_ENDS = (".", "!", "?")
-
-
-class ItemFileError(LongInterestError):
-    """An ``.item`` file that cannot give texts."""
 
 
 def read_item_text(
@@ -86,30 +81,13 @@ def text_of(
     return (join or _sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])
 
 
-def item_rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number (from 1) and cells of every line that is not blank."""
-    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-        encoding = "utf-8-sig"  # the same, and takes off the mark that Windows writes at the start
-    try:
-        # newline="\n": a line ends there only, not at the other characters that str.splitlines breaks at
-        with path.open(encoding=encoding, newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n").split(field_separator)
-    except (UnicodeError, LookupError) as error:
-        raise ItemFileError(
-            f"{path} cannot be read in the encoding {encoding.removesuffix('-sig')}: {error}. "
-            "Set the key encoding to the file's own, for instance encoding: latin-1."
-        ) from error
-
-
 def _column(path: Path, cell: str) -> tuple[str, str]:
     """Name and type of a column from its ``name:type``."""
     name, _, kind = cell.strip().rpartition(":")
-    if not name or kind not in TYPES:
+    if not name or kind not in COLUMN_TYPES:
         raise ItemFileError(
-            f"{path}: the header must be name:type for each column, with a type of {', '.join(TYPES)}; got {cell!r}. "
-            "Mend the header, or set field_separator to what stands between the columns."
+            f"{path}: the header must be name:type for each column, with a type of {', '.join(COLUMN_TYPES)}; "
+            f"got {cell!r}. Mend the header, or set field_separator to what stands between the columns."
         )
     return name, kind
 

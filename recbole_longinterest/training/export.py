@@ -11,9 +11,9 @@ import torch
 from recbole.utils import init_logger
 
 from recbole_longinterest import __version__
+from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map
-from recbole_longinterest.data.log_reader import read_header
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary

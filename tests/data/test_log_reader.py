@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from recbole.data.dataset import SequentialDataset
 
+from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.data import log_reader
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
-from recbole_longinterest.data.log_reader import read_columns, read_header
+from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_longinterest.text.reader import ItemFileError, read_item_text
+from recbole_longinterest.common.atomic_files import ItemFileError
+from recbole_longinterest.text.reader import read_item_text
 from tests.conftest import real_data
 from tests.text.conftest import TITLES
 

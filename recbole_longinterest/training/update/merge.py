@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_longinterest.common.atomic_files import read_header, without_mark
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
-from recbole_longinterest.data.log_reader import read_columns, read_header, without_mark
+from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.training.update.replay import Keys, event_keys, token_keys
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest.data.log_reader import read_columns, read_header
+from recbole_longinterest.common.atomic_files import read_header
+from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.training.update.merge import MergeError, merge
 
