@@ -62,14 +62,14 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
     from recbole.utils import get_model, get_trainer, init_seed
 
     from recbole_longinterest.plugin.fixes import environment
-    from recbole_longinterest.training import pipeline
+    from recbole_longinterest.training.settings import make_config
 
     settings: dict[str, object] = {"seed": seed, "show_progress": False, "state": "ERROR"}
     settings |= {"checkpoint_dir": str(output / "saved"), "resume": True}
     if data_path:
         settings["data_path"] = data_path
     with environment.command_line(()):  # this script's own arguments are none of RecBole's
-        config = pipeline.make_config("LongInterest", name, config_dict=settings)
+        config = make_config("LongInterest", name, config_dict=settings)
     init_seed(seed, True)
     dataset = recbole.data.utils.create_dataset(config)
     train, *held_out = recbole.data.utils.data_preparation(config, dataset)

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 
 EVERYTHING = {"split": {"RS": [1.0, 0.0, 0.0]}, "group_by": "user", "order": "TO", "mode": "full"}
 """No event is held out: a model is judged by events that come later."""
@@ -117,7 +118,7 @@ def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> 
         "show_progress": False,
         "state": "WARNING",
     }
-    config = pipeline.make_config("LongInterest", name, config_dict=given)
+    config = make_config("LongInterest", name, config_dict=given)
     from recbole_longinterest.plugin.runs.files import own_name
 
     checkpoint = work / f"{own_name(config)}.pth"

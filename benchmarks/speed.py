@@ -115,7 +115,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
     from recbole.utils import get_model, get_trainer, init_seed
 
     from recbole_longinterest.plugin.fixes import environment
-    from recbole_longinterest.training import pipeline
+    from recbole_longinterest.training.settings import make_config
 
     settings: dict[str, Any] = {"show_progress": False, "state": "ERROR", "MAX_ITEM_LIST_LENGTH": case["window"]}
     if case["data"] != "ml-100k":
@@ -127,7 +127,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
     if case["way"] == "prepared":
         settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
     with environment.command_line(()):  # this script's own arguments are none of RecBole's
-        config = pipeline.make_config(case["model"], case["data"], config_dict=settings)
+        config = make_config(case["model"], case["data"], config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
 
     import recbole.data.utils

@@ -48,11 +48,12 @@ def one_process(model: str) -> float:
 
     from recbole_longinterest.plugin.fixes import environment
     from recbole_longinterest.training import pipeline
+    from recbole_longinterest.training.settings import make_config
 
     with tempfile.TemporaryDirectory() as folder:
         settings = {"epochs": EPOCHS, "stopping_step": 100, "checkpoint_dir": folder, **SILENT}
         with environment.command_line(()):
-            config = pipeline.make_config(model, "ml-100k", config_dict=settings)
+            config = make_config(model, "ml-100k", config_dict=settings)
         dataset = recbole.data.utils.create_dataset(config)
         if hasattr(dataset, "text_source"):
             dataset.text_source.matrix()

@@ -138,10 +138,10 @@ def small_config(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) 
     """Config of a small LongInterest on a small synthetic data set; keywords override."""
 
     def make(inter: str | None = None, item: str | None = None, **settings: Any) -> Any:
-        from recbole_longinterest.training import pipeline
+        from recbole_longinterest.training.settings import make_config
 
         root = write_dataset("tiny", inter or synthetic_inter(), synthetic_item() if item is None else item)
-        return pipeline.make_config("LongInterest", "tiny", config_dict={**SMALL, "data_path": str(root), **settings})
+        return make_config("LongInterest", "tiny", config_dict={**SMALL, "data_path": str(root), **settings})
 
     return make
 

@@ -18,6 +18,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import encode, pipeline, processes
+from recbole_longinterest.training.settings import make_config
 
 RUN_DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 RUN_EPILOG = (
@@ -107,7 +108,7 @@ def _run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         if args.log_file:
             given["log_file"] = str(Path(args.log_file).resolve())
         arguments = args.model, args.dataset, args.config_files.split(), given
-        config = pipeline.make_config(*arguments)
+        config = make_config(*arguments)
         result = processes.run(config, arguments, settings) if processes.several(config) else pipeline.run(config)
     return _report(config["model"], config["dataset"], result)
 
@@ -221,7 +222,7 @@ def _encode(args: argparse.Namespace, settings: Sequence[str]) -> str:
     chosen = {"text_encoder": args.encoder} if args.encoder else {}
     _check_settings(settings)
     with environment.command_line(settings):
-        config = pipeline.make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+        config = make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
     done = tune.encode_with_ray(config, args.address) if args.ray else encode.encode_items(config)
     new = done.filled.distinct - done.filled.known
     return (

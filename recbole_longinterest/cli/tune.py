@@ -12,7 +12,8 @@ from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.plugin.fixes import environment
-from recbole_longinterest.training import encode, pipeline
+from recbole_longinterest.training import encode
+from recbole_longinterest.training.settings import make_config
 
 DESCRIPTION = (
     "Search the settings of a model with Ray Tune. Trials are compared on the validation data, every epoch; "
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> tuple[str, bool]:
     from recbole_longinterest.experiments.tuning.report import write_report
 
     with environment.command_line(settings):
-        config = pipeline.make_config(args.model, args.dataset, args.config_files.split(), {"show_progress": False})
+        config = make_config(args.model, args.dataset, args.config_files.split(), {"show_progress": False})
     given = {**config.file_config_dict, **config.cmd_config_dict}
     space = args.space or resource("properties", f"search/{config['model']}.yaml")
     if not space.is_file() and args.space is None:

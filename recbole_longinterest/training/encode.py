@@ -34,7 +34,7 @@ def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda e
     The vectors are written on the way: an interrupted call keeps them, and another goes on from there.
 
     Args:
-        config: from :func:`~recbole_longinterest.training.pipeline.make_config`, for LongInterest.
+        config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
         by: gives what does an encoder's work.
 
     Raises:

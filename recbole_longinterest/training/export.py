@@ -10,9 +10,9 @@ import recbole.data.utils
 import torch
 from recbole.utils import init_logger
 
-from recbole_longinterest import __version__
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint

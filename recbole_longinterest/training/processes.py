@@ -15,6 +15,7 @@ from recbole.config.configurator import Config
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 
 AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
 TO_END = 10.0  # seconds for a process to end when it is told to
@@ -33,7 +34,7 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pi
     """Train and evaluate with ``nproc`` processes of this machine.
 
     Args:
-        config: of the run, as :func:`~recbole_longinterest.training.pipeline.make_config` gives it to a single process.
+        config: of the run, as :func:`~recbole_longinterest.training.settings.make_config` gives it to a single process.
         arguments: what ``make_config`` got: model, dataset, config_files and config_dict.
         settings: what the command line got, `--key=value` each.
 
@@ -125,7 +126,7 @@ def _work(rank: int, queue: Any, arguments: tuple[Any, ...], settings: Sequence[
     settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
     try:
         with environment.command_line(settings):
-            config = pipeline.make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
+            config = make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
             result = pipeline.run(config)
         if rank == 0:
             queue.put(("result", result))

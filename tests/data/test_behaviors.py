@@ -12,7 +12,7 @@ import recbole.data.utils
 import torch
 
 from recbole_longinterest.data.behaviors import read_behavior_map, read_target_behaviors, renamed
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL, synthetic_item
 
 BEHAVIORS = ("view", "detail", "cart", "purchase")
@@ -42,7 +42,7 @@ def make(write_dataset: Callable[..., Path], fake_encoder: Any) -> Callable[...,
     def of(model: str, table: pd.DataFrame | None = None, **settings: Any) -> Any:
         root = write_dataset("tiny", as_file(log() if table is None else table), synthetic_item())
         own = SMALL if model == "LongInterest" else {"state": "WARNING", "train_batch_size": 64}
-        config = pipeline.make_config(
+        config = make_config(
             model,
             "tiny",
             config_dict={

@@ -11,6 +11,7 @@ from recbole.data.utils import create_dataset
 
 from recbole_longinterest.nn.levels import rating_levels_of
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL, synthetic_inter
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -133,7 +134,7 @@ def test_behaviours_of_benchmark_files(tmp_path: Path, fake_encoder: Any, beside
         (folder / f"made.{part}.inter").write_text("\n".join(lines) + "\n")
     settings = {**SMALL, **TRAIN, "data_path": str(folder.parent), "benchmark_filename": ["train", "valid", "test"]}
     settings |= {"alias_of_item_id": ["item_id_list"], "load_col": None, "text_features": "off", "text_fields": None}
-    config = pipeline.make_config("LongInterest", "made", config_dict=settings)
+    config = make_config("LongInterest", "made", config_dict=settings)
     assert create_dataset(config).features.behavior
     run = pipeline.run(config)
     assert 0 <= run.test_result["ndcg@10"] <= 1

@@ -65,14 +65,14 @@ def test_processes_share_the_rows_within_the_bounds(
 
 
 def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[..., Any]) -> None:
-    from recbole_longinterest.training import pipeline
+    from recbole_longinterest.training.settings import make_config
 
     long = small_config(synthetic_inter(events=30))
     settings = {"data_path": str(long["data_path"]).rsplit("/", 1)[0], "show_progress": False, "state": "ERROR"}
     settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     kinds = {}
     for lean in (True, False):
-        config = pipeline.make_config("GRU4Rec", "tiny", config_dict={**settings, "lean_sequences": lean})
+        config = make_config("GRU4Rec", "tiny", config_dict={**settings, "lean_sequences": lean})
         loaders = recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
         kinds[lean] = type(loaders[2])
     assert kinds == {True: BoundedEvalDataLoader, False: FullSortEvalDataLoader}
@@ -80,14 +80,14 @@ def test_recboles_models_on_the_flat_log_are_bounded_too(small_config: Callable[
 
 @pytest.mark.parametrize("model", ["GRU4Rec", "SASRec"])
 def test_causal_models_pad_to_the_batch_and_score_alike(model: str, small_config: Callable[..., Any]) -> None:
-    from recbole_longinterest.training import pipeline
+    from recbole_longinterest.training.settings import make_config
 
     long = small_config(synthetic_inter(events=30))
     settings = {"data_path": str(long["data_path"]).rsplit("/", 1)[0], "show_progress": False, "state": "ERROR"}
     settings |= {"exact_order": True, "MAX_ITEM_LIST_LENGTH": 40, "loss_type": "CE"}
     results, widths = [], []
     for one_pass in (False, True):
-        config = pipeline.make_config(model, "tiny", config_dict={**settings, "one_pass": one_pass})
+        config = make_config(model, "tiny", config_dict={**settings, "one_pass": one_pass})
         train, _, test = recbole.data.utils.data_preparation(config, recbole.data.utils.create_dataset(config))
         torch.manual_seed(1)
         trainer = get_trainer(config["MODEL_TYPE"], model)(config, get_model(model)(config, train._dataset))

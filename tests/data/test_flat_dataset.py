@@ -15,7 +15,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset, flat_class
 from recbole_longinterest.data.log_rows import LogRows
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter, synthetic_item
 
 INTER = ["user_id", "item_id", "rating", "timestamp"]
@@ -77,7 +77,7 @@ def model_config(write_dataset: Callable[..., Path]) -> Callable[..., Any]:
         if own.get("loss_type") == "BPR":
             own |= BPR
         small = {"MAX_ITEM_LIST_LENGTH": 8, "epochs": 1, "show_progress": False, "state": "ERROR", "eval_step": 1}
-        return pipeline.make_config(
+        return make_config(
             model, "tiny", config_dict={**small, "data_path": str(root), "normalize_all": True, **own, **settings}
         )
 

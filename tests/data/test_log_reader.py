@@ -12,7 +12,7 @@ from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.data import log_reader
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_reader import read_columns
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
 
 HEAD = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
@@ -31,9 +31,7 @@ AWKWARD = [
 def both(root: Path, **settings: Any) -> list[Any]:
     """RecBole's data set and the flat one of the same file, before they are split."""
     own = {"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}, "train_neg_sample_args": None}
-    config = pipeline.make_config(
-        "GRU4Rec", "tiny", config_dict={"data_path": str(root), "state": "ERROR", **own, **settings}
-    )
+    config = make_config("GRU4Rec", "tiny", config_dict={"data_path": str(root), "state": "ERROR", **own, **settings})
     return [SequentialDataset(config), FlatSequentialDataset(config)]
 
 

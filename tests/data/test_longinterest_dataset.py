@@ -15,7 +15,7 @@ from recbole.data.utils import create_dataset, data_preparation
 import recbole_longinterest  # noqa: F401 - registers
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL, real_data, synthetic_inter, synthetic_item
 
 ML_100K = {"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}, "train_neg_sample_args": None}
@@ -102,7 +102,7 @@ def test_text_row_is_that_items_after_remapping_and_filtering(small_config: Call
 
 def test_ml_latest_small_keeps_its_catalogue() -> None:
     root = real_data("ml-latest-small")
-    config = pipeline.make_config("LongInterest", "ml-latest-small", config_dict={"data_path": str(root)})
+    config = make_config("LongInterest", "ml-latest-small", config_dict={"data_path": str(root)})
     data = create_dataset(config)
     assert (data.item_num, len(data.inter_feat)) == (9725, 100836)
     titles = pd.read_csv(
@@ -204,10 +204,10 @@ def test_no_item_file_switches_text_off_or_is_an_error_when_asked_for(
     caplog.set_level("INFO")
     root = write_dataset("noitem", synthetic_inter())
     settings = {**SMALL, "data_path": str(root)}
-    data = create_dataset(pipeline.make_config("LongInterest", "noitem", config_dict=settings))
+    data = create_dataset(make_config("LongInterest", "noitem", config_dict=settings))
     assert isinstance(data, LongInterestDataset)
     assert not data.features.text and "text_features is off: there is no item file" in caplog.text
-    asked = pipeline.make_config("LongInterest", "noitem", config_dict={**settings, "text_features": "on"})
+    asked = make_config("LongInterest", "noitem", config_dict={**settings, "text_features": "on"})
     with pytest.raises(ValueError, match="text_features is on, but there is no item file"):
         create_dataset(asked)
 
@@ -226,7 +226,7 @@ def test_missing_folder_is_an_error_before_any_network(tmp_path: Path, monkeypat
     with pytest.raises(ValueError, match=r"There is no data set folder .*ml-1m"):
         create_dataset(config)
     with pytest.raises(ValueError, match=r"There is no data set folder .*ml-1m"):
-        pipeline.make_config("GRU4Rec", "ml-1m", config_dict={"data_path": str(tmp_path)})
+        make_config("GRU4Rec", "ml-1m", config_dict={"data_path": str(tmp_path)})
 
 
 def test_loaders_are_windows_for_cross_entropy_and_prefixes_otherwise(small_config: Callable[..., Config]) -> None:

@@ -133,7 +133,8 @@ def test_trains_on_cached_text_without_ray_and_transformers(
         "show_progress": False, "state": "ERROR"}}"""
     train = f"""
 from recbole_longinterest.training import pipeline
-result = pipeline.run(pipeline.make_config("LongInterest", "tiny", config_dict={settings}))
+from recbole_longinterest.training.settings import make_config
+result = pipeline.run(make_config("LongInterest", "tiny", config_dict={settings}))
 print(result.test_result["ndcg@10"])
 """
     # The real encoder's identity is known without loading it, so a first run with it fills the cache.

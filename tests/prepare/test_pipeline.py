@@ -15,7 +15,7 @@ from recbole_longinterest.common.resources import resource
 from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
 from recbole_longinterest.prepare.sources.movielens import YEAR
 from recbole_longinterest.text.reader import read_item_text
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import real_data
 from tests.prepare import layouts
 from tests.prepare.sources.test_steam import GAMES, REVIEWS
@@ -122,10 +122,10 @@ def test_every_model_reads_the_yaml_file_beside_the_data(shop: Any, caplog: pyte
         "target_behavior": "buy",
     }
     for model in ("LongInterest", "GRU4Rec", "BPR"):
-        config = pipeline.make_config(model, "shop", config_dict={"data_path": str(shop.output), "state": "ERROR"})
+        config = make_config(model, "shop", config_dict={"data_path": str(shop.output), "state": "ERROR"})
         assert {key: config[key] for key in content} == content
         assert ("target_behavior and behavior_map are not read" in caplog.text) == (model == "BPR")
-    config = pipeline.make_config(
+    config = make_config(
         "GRU4Rec", "shop", config_dict={"data_path": str(shop.output), "target_behavior": None, "state": "ERROR"}
     )
     assert config["target_behavior"] is None
@@ -151,7 +151,7 @@ def test_settings_of_recboles_own_files_are_not_those_of_prepared_ones(prepare: 
     assert resource("dataset_configs", "steam.yaml").is_file()
     given = {"data_path": str(done.output), "state": "ERROR"}
     for model in ("LongInterest", "GRU4Rec"):
-        config = pipeline.make_config(model, "steam", config_dict=given)
+        config = make_config(model, "steam", config_dict=given)
         assert config["ITEM_ID_FIELD"] == "item_id" and config["text_fields"][0] == "title"
     settings, _ = settings_of(variant_of("GRU4Rec"), "steam", given)
     assert "ITEM_ID_FIELD" not in settings and settings["text_fields"][0] == "title"
@@ -160,6 +160,6 @@ def test_settings_of_recboles_own_files_are_not_those_of_prepared_ones(prepare: 
 def test_recboles_bundled_data_keep_their_own_settings(prepare: Callable, tmp_path: Path) -> None:
     done = prepare("movielens", layouts.ml_100k(tmp_path / "ml-100k"), name="ml-100k")
     given = {"data_path": str(done.output), "state": "ERROR"}
-    config = pipeline.make_config("LongInterest", "ml-100k", config_dict=given)
+    config = make_config("LongInterest", "ml-100k", config_dict=given)
     assert config["text_fields"] == ["movie_title", "class", "release_year"]
     assert settings_of(variant_of("GRU4Rec"), "ml-100k", given)[0]["text_fields"][0] == "movie_title"

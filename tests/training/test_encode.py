@@ -16,7 +16,7 @@ from recbole_longinterest.cli import main
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 from recbole_longinterest.text import cache
 from recbole_longinterest.text.encoder import TextEncoder
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL, synthetic_inter, synthetic_item
 from tests.text.conftest import save_bert
 
@@ -63,7 +63,7 @@ def test_a_run_finds_what_was_encoded(
     assert "20 were in the cache, 0 encoded" in capsys.readouterr().out and len(encoded) == TEXTS
 
     settings = {**SMALL, "data_path": str(tmp_path / "data"), "text_encoder": str(tmp_path / "bert"), "use_gpu": False}
-    data = LongInterestDataset(pipeline.make_config("LongInterest", "tiny", config_dict=settings))
+    data = LongInterestDataset(make_config("LongInterest", "tiny", config_dict=settings))
     assert data.text_source is not None and data.text_source.matrix().has_text[1:].all()
     assert len(encoded) == TEXTS
 

@@ -21,6 +21,7 @@ from recbole_longinterest.data.windows import plan_windows
 from recbole_longinterest.plugin.fixes.environment import command_line
 from recbole_longinterest.plugin.runs.ranks import TIMEOUT, even_step
 from recbole_longinterest.training import pipeline, processes
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter, synthetic_item
 
 BPR = {"embedding_size": 8, "train_batch_size": 32, "epochs": 2, "metric_decimal_place": 12, "show_progress": False}
@@ -56,7 +57,7 @@ def evaluated(
     for number, kind in enumerate(kinds):
         group = {**place, "local_rank": rank, "port": place["port"] + number} if place else {}
         with command_line([]):
-            config = pipeline.make_config(model_name, dataset, config_dict={**kind, **group})
+            config = make_config(model_name, dataset, config_dict={**kind, **group})
         init_seed(config["seed"], True)  # of the split
         train, _, test = data_preparation(config, create_dataset(config))
         model = get_model(model_name)(config, train._dataset).to(config["device"])
@@ -78,7 +79,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 def test_two_processes_give_the_metrics_of_one(data_path: str) -> None:
     with command_line([]):
-        trained = pipeline.run(pipeline.make_config("BPR", "tiny", config_dict={**BPR, "data_path": data_path}))
+        trained = pipeline.run(make_config("BPR", "tiny", config_dict={**BPR, "data_path": data_path}))
     kinds = [{**BPR, **kind, "data_path": data_path} for kind in KINDS.values()]
     alone, ranks = by_one_and_by_two("BPR", "tiny", str(trained.checkpoint), kinds)
     for number, name in enumerate(KINDS):
@@ -103,9 +104,9 @@ def by_one_and_by_two(*what: Any) -> tuple[Any, dict[int, Any]]:
 def test_two_processes_learn_and_evaluate_as_one_on_ml_100k() -> None:
     settings = {"text_features": "off", "epochs": 3, "state": "ERROR", "show_progress": False, "gpu_id": ""}
     with command_line([]):
-        config = pipeline.make_config("LongInterest", "ml-100k", config_dict=settings)
+        config = make_config("LongInterest", "ml-100k", config_dict=settings)
         two = processes.run(
-            pipeline.make_config("LongInterest", "ml-100k", config_dict={**settings, "nproc": 2}),
+            make_config("LongInterest", "ml-100k", config_dict={**settings, "nproc": 2}),
             ("LongInterest", "ml-100k", [], settings),
             ["--nproc=2"],
         )
@@ -167,7 +168,7 @@ def broken(rank: int, queue: Any, arguments: Any, settings: Any) -> None:
         time.sleep(600)
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    pipeline.make_config = lambda *args: fail(how)  # type: ignore[assignment]
+    processes.make_config = lambda *args: fail(how)  # type: ignore[assignment]
     processes._work(rank, queue, arguments, settings)
 
 

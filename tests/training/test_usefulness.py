@@ -7,7 +7,7 @@ import torch
 from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_permuted_text_rows_lower_validation_ndcg_on_every_seed(tmp_path: Path) 
     drops = []
     for seed in range(5):
         settings = {"seed": seed, "epochs": 3, "show_progress": False, "state": "ERROR"}
-        config = pipeline.make_config("LongInterest", "ml-100k", config_dict=settings)
+        config = make_config("LongInterest", "ml-100k", config_dict=settings)
         init_seed(seed, True)
         train, valid, _ = data_preparation(config, create_dataset(config))
         model = get_model("LongInterest")(config, train._dataset)

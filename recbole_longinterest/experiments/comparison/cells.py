@@ -32,6 +32,7 @@ from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs.files import FREE, wanted_file
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
@@ -82,7 +83,7 @@ class Cell:
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
         with environment.command_line(()):
-            config = pipeline.make_config(self.model, self.dataset, (), settings)
+            config = make_config(self.model, self.dataset, (), settings)
         if pairs:
             general.as_sequential(config)
         chosen_by = str(config["valid_metric"])

@@ -26,7 +26,7 @@ from recbole_longinterest.experiments.comparison.variants import (
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.files import alone
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import keys_of_file, known_keys
 
 PLAN = "compare.json"
 
@@ -116,7 +116,7 @@ def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple
         ValueError: for a file that is none.
     """
     for file in config_files:
-        pipeline._keys_of(Path(file))
+        keys_of_file(Path(file))
     parser = Config.__new__(Config)
     parser.yaml_loader = parser._build_yaml_loader()
     with environment.command_line(settings):
@@ -221,7 +221,7 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
         try:
             with cells.quiet():
                 config = cell.config()
-                known |= pipeline.known_keys(config)
+                known |= known_keys(config)
                 read = repr((dataset, config["text_vectors"], config["load_col"]))
                 if read not in hashes:
                     hashes[read] = data.file_hashes(config)

@@ -27,7 +27,7 @@ from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_ke
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs.files import alone
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import known_keys, make_config
 
 PLAN = "search.json"
 OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
@@ -146,7 +146,7 @@ def _config(plan: Plan, space: Space) -> Config:
         raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
     with environment.command_line(()):
         same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
-        config = pipeline.make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
+        config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
     if config["eval_step"] < 1:
@@ -159,7 +159,7 @@ def _config(plan: Plan, space: Space) -> Config:
 
 def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
     """The settings of all trials; None where each is chosen after the ones before."""
-    known = pipeline.known_keys(config)
+    known = known_keys(config)
     for name in ("checkpoint_dir", "resume"):
         if name in plan.fixed:
             raise LongInterestError(f"{name} is tune's own to set; leave it out.")
@@ -194,7 +194,7 @@ def _fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
 def _without_search(plan: Plan) -> Config:
     """The model's settings as they are where nothing is searched: its own, and those of every trial."""
     with environment.command_line(()), _without_warnings():
-        return pipeline.make_config(plan.model, plan.dataset, (), plan.fixed)
+        return make_config(plan.model, plan.dataset, (), plan.fixed)
 
 
 def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:

@@ -19,6 +19,7 @@ from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 from recbole_longinterest.plugin.runs.files import alone, wanted_file
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 
 BEST = "best_valid_score"
 
@@ -45,7 +46,7 @@ class Task:
         """RecBole's config of one trial, whose files go into its folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
         with environment.command_line(()):  # a worker's arguments are Ray's
-            return pipeline.make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
+            return make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
 
 
 def dataset_key(config: Config) -> str:

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_longinterest import __version__
 from recbole_longinterest.common.files import file_hash, whole, write_text
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.nn.table_growth import (
@@ -44,6 +44,7 @@ from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import check_values
 from recbole_longinterest.training.update.merge import Merged, MergeError, merge
 from recbole_longinterest.training.update.parent import SHOWN, Parent, UpdateError, texts_of, tokens_of
 from recbole_longinterest.training.update.replay import Keys, ReplayDataset
@@ -222,7 +223,7 @@ class _Update:
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
         if self.settings["scope"] != "all":
             config["weight_decay"] = 0.0  # it would move what is not trained
-        pipeline.check_values(config)
+        check_values(config)
         merged = self._merge()
         data = ReplayDataset(config)
         data.known, data.replay = self.parent.trained_keys, self.settings["replay"]

@@ -13,6 +13,7 @@ from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
 
 
@@ -26,7 +27,7 @@ def test_native_figures_are_those_of_a_plain_run(cell: Callable[..., Cell], name
     result = own.result()
     assert result is not None and result["status"] == cells.FINISHED and result["tie_share"] == 0
     with environment.command_line(()):
-        config = pipeline.make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
+        config = make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
     plain = pipeline.run(config)
     for metric, value in plain.test_result.items():
         assert result["metrics"]["native"][metric] == pytest.approx(value, abs=1e-11), metric

@@ -13,7 +13,7 @@ from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cells import Cell
 from recbole_longinterest.experiments.comparison.driver import Plan, all_ablations, read_settings
 from recbole_longinterest.plugin.fixes.environment import command_line
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import known_keys, make_config
 from tests.conftest import FakeEncoder
 
 
@@ -44,8 +44,8 @@ def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
         assert head and f"recbole-li tune --model {model} --dataset {dataset} --trials {head[1]} " in text, file
         trials.setdefault(dataset, set()).add(head[1])
         with command_line([]):
-            config = pipeline.make_config(model, "ml-100k")
-        unknown = set(yaml.safe_load(text)) - pipeline.known_keys(config)
+            config = make_config(model, "ml-100k")
+        unknown = set(yaml.safe_load(text)) - known_keys(config)
         assert not unknown, file
     assert all(len(numbers) == 1 for numbers in trials.values())  # every model gets as many
 

@@ -19,6 +19,7 @@ import pytest
 from recbole_longinterest.cli import main
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
     assert scores == sorted(scores, reverse=True)
 
     # The winner's file, run by itself, gives its figures to the last digit.
-    again = pipeline.run(pipeline.make_config(config_files=[output / "best.yaml"]))
+    again = pipeline.run(make_config(config_files=[output / "best.yaml"]))
     assert again.best_valid_score == outcome.trials[0].score
     assert again.best_valid_result == {n: v for n, v in outcome.valid_result.items() if n in again.best_valid_result}
     assert again.test_result == outcome.test_result

@@ -15,6 +15,7 @@ from recbole_longinterest.plugin.fixes.environment import command_line
 from recbole_longinterest.plugin.runs.averaging import WeightAverage
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import check_values, make_config
 from tests.conftest import synthetic_inter
 
 SETTINGS: dict[str, Any] = {
@@ -66,7 +67,7 @@ def config(write_dataset: Callable[..., Path]) -> Callable[..., Any]:
 
     def make(**more: Any) -> Any:
         with command_line([]):
-            return pipeline.make_config("GRU4Rec", "tiny", config_dict={**SETTINGS, "data_path": str(root), **more})
+            return make_config("GRU4Rec", "tiny", config_dict={**SETTINGS, "data_path": str(root), **more})
 
     return make
 
@@ -126,4 +127,4 @@ def test_a_model_with_an_epoch_of_its_own(config: Callable[..., Any]) -> None:
     settings = config(weight_averaging=0.9)
     settings["model"] = "NCL"
     with pytest.raises(ValueError, match="NCL has an epoch of its own, without weight_averaging"):
-        pipeline.check_values(settings)
+        check_values(settings)

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from recbole_longinterest.cli import main
 from recbole_longinterest.plugin.fixes.environment import command_line
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
 
 SMALL = {"embedding_size": 8, "train_batch_size": 32, "show_progress": False}
@@ -42,7 +43,7 @@ def train(data_path: str) -> Callable[..., pipeline.Run]:
     def run(**settings: Any) -> pipeline.Run:
         logging.getLogger().handlers.clear()
         with command_line([]):
-            config = pipeline.make_config(
+            config = make_config(
                 "BPR", "tiny", config_dict={**SMALL, "data_path": data_path, "state": "ERROR", **settings}
             )
         return pipeline.run(config)

@@ -23,6 +23,7 @@ from recbole_longinterest.plugin.runs import files
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint, write_plain
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import PROJECT, SMALL, FakeEncoder, synthetic_inter, synthetic_item
 
 EXACT = {"metric_decimal_place": 15, "show_progress": False, "state": "ERROR", "train_batch_size": 32, "epochs": 4}
@@ -48,9 +49,7 @@ def setting(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> Ca
 
     def make(model: str = "BPR", **more: Any) -> Any:
         with command_line([]):
-            return pipeline.make_config(
-                model, "tiny", config_dict={**EXACT, **MODELS[model], "data_path": str(root), **more}
-            )
+            return make_config(model, "tiny", config_dict={**EXACT, **MODELS[model], "data_path": str(root), **more})
 
     return make
 
@@ -145,6 +144,7 @@ sys.path.insert(0, {project!r})
 import torch
 import recbole_longinterest
 from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import make_config
 from tests.plugin.runs.test_resume import MODELS, EXACT
 from tests.conftest import FakeEncoder
 from recbole_longinterest.data import item_texts
@@ -165,7 +165,7 @@ def training(batch, **more):
         dying_step.hooked = True
         torch.optim.Adam.step = dying_step
         settings = {{**EXACT, **MODELS[model], "data_path": "data", **more}}
-        result = pipeline.run(pipeline.make_config(model, "tiny", config_dict=settings))
+        result = pipeline.run(make_config(model, "tiny", config_dict=settings))
         print(model, json.dumps([result.test_result, result.best_valid_result]), flush=True)
         os._exit(0)
     return os.waitpid(child, 0)[1]
@@ -258,7 +258,7 @@ def test_settings_of_the_file_are_not_run(setting: Callable[..., Any]) -> None:
     for table in (state["config"].final_config_dict, state["config"].external_config_dict):
         table["note"] = "__import__('os').system('touch ran')"
     save_checkpoint(state, "x.pth.last")
-    assert pipeline.make_config(config_dict={"resume": "x.pth"})["note"].startswith("__import__")
+    assert make_config(config_dict={"resume": "x.pth"})["note"].startswith("__import__")
     assert not Path("ran").exists()
 
 
@@ -286,7 +286,7 @@ def test_names(setting: Callable[..., Any]) -> None:
 def test_files_that_nothing_goes_on_from(setting: Callable[..., Any]) -> None:
     run = pipeline.run(setting(epochs=1))
     with pytest.raises(CheckpointError, match=r"There is no checkpoint file nowhere\.pth to go on from"):
-        pipeline.make_config(config_dict={"resume": "nowhere.pth"})
+        make_config(config_dict={"resume": "nowhere.pth"})
     last = Path(f"{run.checkpoint}.last")
     state = load_checkpoint(last)
     whole = dict(state)
@@ -299,7 +299,7 @@ def test_files_that_nothing_goes_on_from(setting: Callable[..., Any]) -> None:
         pipeline.run(setting(epochs=2, resume=str(last)))
     last.unlink()
     with pytest.raises(CheckpointError, match=r"holds the weights of the best epoch only, and .*\.last"):
-        pipeline.make_config(config_dict={"resume": str(run.checkpoint)})
+        make_config(config_dict={"resume": str(run.checkpoint)})
 
 
 def test_a_missing_best_file_is_named(setting: Callable[..., Any]) -> None:

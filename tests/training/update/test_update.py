@@ -15,6 +15,7 @@ from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.export import export_checkpoint
+from recbole_longinterest.training.settings import make_config
 from recbole_longinterest.training.update import update
 from recbole_longinterest.training.update.replay import KeyedDataset
 from recbole_longinterest.training.update.update import PARENT_EVENTS, update_checkpoint
@@ -112,7 +113,7 @@ def test_the_updated_checkpoint_works_wherever_a_trained_one_does(
     ]
     assert again.items == 30
     resumed = pipeline.run(
-        pipeline.make_config(config_dict={"resume": str(again.checkpoint), "epochs": 7, "show_progress": False})
+        make_config(config_dict={"resume": str(again.checkpoint), "epochs": 7, "show_progress": False})
     )
     assert resumed.checkpoint == again.checkpoint
     assert len(load_checkpoint(f"{again.checkpoint}.last")["config"]["lineage"]) == 2
@@ -441,7 +442,7 @@ def test_another_model_and_moved_or_changed_data(
     (tmp_path / "moved").rename(tmp_path / "data")
     config = small_config()
     other = pipeline.run(
-        pipeline.make_config(
+        make_config(
             "GRU4Rec",
             "tiny",
             config_dict={

@@ -1,0 +1,224 @@
+"""The settings of a run: RecBole's config, with files, keys and values checked before anything is trained."""
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from recbole.config import Config
+from recbole.evaluator.register import metrics_dict
+from recbole.utils import ModelType
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.behaviors import uses_behaviors
+from recbole_longinterest.plugin.register import DATA_KEYS, negatives_follow_loss_type, register
+from recbole_longinterest.plugin.runs import averaging, resume
+
+register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py
+
+# Keys that RecBole reads and no yaml of it names.
+UNNAMED_KEYS = {
+    *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
+    *("resume", "quiet", "log_file", "num_threads"),
+    *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
+}
+WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics that no topk belongs to
+
+# Settings, their types and lowest values.
+NUMBERS: tuple[tuple[str, Any, int], ...] = (
+    ("epochs", int, 0),
+    ("train_batch_size", int, 1),
+    ("eval_batch_size", int, 1),
+    ("eval_step", int, 0),
+    ("stopping_step", int, 0),
+    ("MAX_ITEM_LIST_LENGTH", int, 1),
+    ("seed", int, 0),
+    ("nproc", int, 1),
+    ("num_threads", int, 1),
+    ("learning_rate", (int, float), 0),
+    ("weight_decay", (int, float), 0),
+    ("tail_ratio", (int, float), 0),
+)
+OPTIONAL = ("nproc", "num_threads", "tail_ratio")  # numbers that may be unset
+
+
+def make_config(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_files: Sequence[str | Path] = (),
+    config_dict: Mapping[str, object] | None = None,
+) -> Config:
+    """Make RecBole's config and check it: files, keys, values and the data set folder.
+
+    Settings of the command line win over ``config_dict``, as in RecBole, if the program is a script of the user's.
+
+    Args:
+        model: name of any RecBole model. If it is None, the files or ``config_dict`` name it; the default is
+            LongInterest.
+        dataset: name of the data set. If it is None, the files or ``config_dict`` name it; the default is ml-100k.
+        config_files: yaml files; later ones win.
+        config_dict: values that win over the files'. If ``resume`` is a checkpoint file, all settings of its run come
+            with it. Others may repeat them, give more epochs, or change settings that do not affect training.
+
+    Returns:
+        The config. ``train_neg_sample_args`` follows ``loss_type`` unless set.
+
+    Raises:
+        LongInterestError: for a file, key, value, model or data set that cannot be used.
+    """
+    for kind, name in (("model", model), ("dataset", dataset)):
+        if name is not None and (not name or Path(name).name != name):
+            raise LongInterestError(f"{kind} must be a name; got {name!r}.")
+    given = dict(config_dict or {})
+    named = set(given)
+    for file in config_files:
+        named |= keys_of_file(Path(file))
+    files = [str(file) for file in config_files]
+    resumed = given.get("resume")
+    if resumed not in (None, True, False):
+        given.pop("resume")
+        config = resume.config_of_run(
+            str(resumed),
+            lambda config: {
+                **{"model": model, "dataset": dataset},
+                **config._load_config_files(files),
+                **config._convert_config_dict(given),
+                **config._load_cmd_line(),
+            },
+        )
+    else:
+        config = _new_config(model, dataset, files, given, named)
+    check_values(config)
+    folder = Path(config["data_path"])
+    if not folder.is_dir():
+        raise LongInterestError(
+            f"There is no data set folder {folder}. Put {config['dataset']}.inter there, or give the folder above it "
+            "as --data_path (ml-100k needs none: it is inside RecBole)."
+        )
+    return config
+
+
+def _new_config(
+    model: str | None, dataset: str | None, files: list[str], given: dict[str, object], named: set[str]
+) -> Config:
+    model = model or (None if "model" in named else "LongInterest")
+    dataset = dataset or (None if "dataset" in named else "ml-100k")
+    try:
+        with negatives_follow_loss_type():
+            config = Config(model, dataset, files, given)
+    except KeyError as error:  # RecBole's KeyError prints its message in quotes
+        raise LongInterestError(str(error.args[0])) from error
+    _check_keys(config)
+    return config
+
+
+def keys_of_file(file: Path) -> set[str]:
+    """Keys of a config file, read before RecBole reads it.
+
+    Raises:
+        LongInterestError: if the file is missing or is not a yaml file of ``key: value`` lines.
+    """
+    if not file.is_file():
+        raise LongInterestError(f"There is no config file {file}.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LongInterestError(f"{file} is not a yaml file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise LongInterestError(f"{file} must hold `key: value` lines; it holds {type(content).__name__}.")
+    return set(content)
+
+
+def known_keys(config: Config) -> set[str]:
+    """Every setting that a config's model and data may have."""
+    known = set().union(*config.parameters.values())
+    if not config.model_class.__module__.startswith("recbole_longinterest."):
+        known -= set(DATA_KEYS)  # of LongInterest's data set
+    known |= config.internal_config_dict.keys() | UNNAMED_KEYS | {averaging.SETTING}
+    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
+        known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
+    source = inspect.getsource(sys.modules[config.model_class.__module__])
+    known.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))  # keys of a model whose yaml leaves them out
+    return known
+
+
+def _check_keys(config: Config) -> None:
+    """Refuse a misspelt key of the command line; warn of one in a file, which may serve several models."""
+    known = known_keys(config)
+    for origin in ("cmd_config_dict", "file_config_dict", "variable_config_dict"):
+        for key in getattr(config, origin):
+            if key in known or key.startswith("alias_of_"):
+                continue
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            message = f"{config['model']} has no setting {key}.{hint}"
+            if origin == "cmd_config_dict":
+                raise LongInterestError(message)
+            getLogger().warning(message)
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(config):  # a prepared data set's yaml sets them
+        getLogger().warning(
+            f"{config['model']} is no sequential model: to it events of all behaviours are alike, and target_behavior "
+            "and behavior_map are not read."
+        )
+
+
+def check_values(config: Config) -> None:
+    """Check values on which RecBole fails late, or not at all.
+
+    Raises:
+        LongInterestError: says all that is wrong.
+    """
+    wrong = [*_wrong_numbers(config), *_wrong_averaging(config), *_wrong_gpus(config), *_wrong_metric(config)]
+    if wrong:
+        raise LongInterestError(" ".join(wrong))
+
+
+def _wrong_numbers(config: Config) -> list[str]:
+    wrong = []
+    for key, kind, low in NUMBERS:
+        value = config[key]
+        if value is None and key in OPTIONAL:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind) or value < low:
+            what = "a whole number" if kind is int else "a number"
+            wrong.append(f"{key} must be {what} of at least {low}; got {value!r}.")
+    return wrong
+
+
+def _wrong_averaging(config: Config) -> list[str]:
+    try:
+        decay = averaging.read_decay(config)
+    except ValueError as error:
+        return [str(error)]
+    if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
+        return [f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out."]
+    return []
+
+
+def _wrong_gpus(config: Config) -> list[str]:
+    gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
+    if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
+        return [
+            f"nproc needs a GPU a process; got nproc={config['nproc']} and gpu_id={config['gpu_id']}. Name more GPUs, "
+            "as --gpu_id=0,1, or none, as --gpu_id=, to train on the CPU."
+        ]
+    return []
+
+
+def _wrong_metric(config: Config) -> list[str]:
+    offered = [
+        name
+        for metric in config["metrics"]
+        for name in ([metric] if metric.lower() in WITHOUT_K else [f"{metric}@{k}" for k in config["topk"]])
+    ]
+    metric = str(config["valid_metric"]).lower()
+    known = "@" in metric or metric in metrics_dict  # else it is one of the user's own
+    if known and metric not in map(str.lower, offered):
+        return [f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."]
+    return []
