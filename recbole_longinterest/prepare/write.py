@@ -18,6 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import put_in_place, sync
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
 from recbole_longinterest.prepare.events import Events
@@ -102,12 +103,13 @@ def write_data_set(
         for at, write in enumerate(targets.values()):
             with (scratch / str(at)).open("wb") as file:
                 write(file)
+            sync(scratch / str(at))  # a full disk is met before one file has its place
         for target in targets:  # whatever is in the way is met before one file has its place
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 raise IsADirectoryError(f"{target} is a folder")
         for at, target in enumerate(targets):
-            (scratch / str(at)).replace(target)
+            put_in_place(scratch / str(at), target)
         _drop_stale(folder / name, name, targets)
     return list(targets)
 
@@ -141,7 +143,11 @@ def check_free(folder: Path, name: str) -> None:
 
 @contextmanager
 def _scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A folder for unfinished files on the disk of the finished ones; gone in the end, whatever happens."""
+    """A folder for unfinished files on the disk of the finished ones, removed at the end whatever happens.
+
+    :func:`recbole_longinterest.common.files.atomic_file` puts a draft beside each file. These files go to folders that
+    are made only when all of them are written, so that a failure leaves no empty folder.
+    """
     scratch = None
     try:
         folder.mkdir(parents=True, exist_ok=True)

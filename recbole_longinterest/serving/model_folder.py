@@ -6,8 +6,6 @@ beside them. Nothing in it is a pickle, and it is read without RecBole, ray or t
 
 import contextlib
 import json
-import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -20,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import atomic_folder
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 
@@ -123,30 +122,25 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | Non
     Raises:
         ExportError: if there is something else, in the folder too, or the disk is full or refuses.
     """
-    folder = folder.absolute()  # "." has no name to put a draft beside
+    folder = folder.absolute()  # an error names the whole path
     check_place(folder)
-    mark = secrets.token_hex(6)
-    draft = folder.with_name(f".{folder.name}.{mark}.tmp")
     try:
-        draft.mkdir(parents=True)
-        save_file(_packed(served), draft / WEIGHTS)
-        (draft / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
-        (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
-        if more is not None:
-            more(draft)
-        settings = {
-            "format": FORMAT,
-            "version": VERSION,
-            "options": asdict(served.options),
-            **{name: getattr(served, name) for name in SETTING_NAMES},
-            "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
-        }
-        (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
-        replace_folder(draft, folder, mark)
+        with atomic_folder(folder) as draft:
+            save_file(_packed(served), draft / WEIGHTS)
+            (draft / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+            (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
+            if more is not None:
+                more(draft)
+            settings = {
+                "format": FORMAT,
+                "version": VERSION,
+                "options": asdict(served.options),
+                **{name: getattr(served, name) for name in SETTING_NAMES},
+                "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
+            }
+            (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def check_place(folder: Path) -> None:
@@ -165,21 +159,6 @@ def check_place(folder: Path) -> None:
 
 
 SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision", "fingerprint")
-
-
-def replace_folder(draft: Path, folder: Path, mark: str) -> None:
-    """Put a finished draft in a folder's place."""
-    if not folder.exists():
-        draft.rename(folder)
-        return
-    old = folder.with_name(f".{folder.name}.{mark}.old")
-    folder.rename(old)
-    try:
-        draft.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_export(folder: Path) -> bool:

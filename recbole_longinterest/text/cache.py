@@ -8,9 +8,7 @@ processes that write at the same time never meet.
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from logging import getLogger
@@ -25,6 +23,7 @@ from safetensors.numpy import load, save
 from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import write_bytes
 
 FORMAT = 1
 BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
@@ -223,8 +222,8 @@ def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: b
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "encoder.json").is_file():
-            _replace(folder / "encoder.json", about.encode())
-        _replace(folder / f"{sha256(data).hexdigest()}.safetensors", data)
+            write_bytes(folder / "encoder.json", about.encode())
+        write_bytes(folder / f"{sha256(data).hexdigest()}.safetensors", data)
     except OSError as error:
         if must_keep:
             raise CacheError(
@@ -237,18 +236,3 @@ def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: b
         )
         return False
     return True
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file in one step: a reader sees the old one, the new one or none, never a part."""
-    draft = path.with_name(f".{secrets.token_hex(6)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # some file systems tell only here that they are full
-        draft.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise

@@ -50,7 +50,7 @@ def test_rows_of_items_keep_quotes_and_say_their_line(tmp_path: Path) -> None:
     file.write_text('\ufeffitem_id:token\ttitle:token\n\n1\t"Null\u2028x\r\n', encoding="utf-8", newline="")
     assert list(item_rows(file, "\t", "utf-8")) == [(1, ["item_id:token", "title:token"]), (3, ["1", '"Null\u2028x'])]
     file.write_bytes("1\té\n".encode("latin-1"))
-    with pytest.raises(ItemFileError, match="cannot be read in the encoding utf-8: .* encoding: latin-1"):
+    with pytest.raises(ItemFileError, match=r"cannot be read in the encoding utf-8: .* encoding: latin-1"):
         list(item_rows(file, "\t", "utf-8"))
 
 

@@ -1,29 +1,97 @@
-"""Files stand whole or not at all, and a training's epochs are read back whatever became of it."""
+"""Files and folders are written whole or not at all, and drafts go."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.common.files import add_epoch, read_epochs, whole, write_text
-
-
-def test_an_epoch_run_again_counts_once_and_a_cut_line_not_at_all(tmp_path: Path) -> None:
-    assert read_epochs(tmp_path) == []
-    for number, score in ((1, 0.1), (2, 0.2), (2, 0.25)):
-        add_epoch(tmp_path, {"epoch": number, "valid_score": score})
-    with (tmp_path / "epochs.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "val')
-    assert [epoch["valid_score"] for epoch in read_epochs(tmp_path)] == [0.1, 0.25]
-    add_epoch(tmp_path, {"epoch": 3, "valid_score": 0.3})  # run again, it does not join the cut line
-    assert [epoch["valid_score"] for epoch in read_epochs(tmp_path)] == [0.1, 0.25, 0.3]
+from recbole_longinterest.common.files import (
+    atomic_file,
+    atomic_folder,
+    make_folder,
+    remove_drafts,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_that_could_not_be_written_is_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_text(file, "old")
-    with pytest.raises(OSError, match="full"), whole(file) as draft:
+    with pytest.raises(OSError, match="full"), atomic_file(file) as draft:
         draft.write_text("half")
         raise OSError("full")
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
     write_text(file, "new \u00e9")
     assert file.read_text(encoding="utf-8") == "new \u00e9"
+    write_bytes(file, b"\xff")
+    assert file.read_bytes() == b"\xff" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_could_not_be_written_is_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "model"
+    with atomic_folder(folder) as draft:
+        (draft / "inside").mkdir()
+        (draft / "inside" / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder) as draft:
+        (draft / "b").write_text("half")
+        raise KeyboardInterrupt
+    assert [file.name for file in folder.rglob("*")] == ["inside", "a"]
+    with atomic_folder(folder) as draft:
+        (draft / "b").write_text("new")
+    assert [file.name for file in folder.rglob("*")] == ["b"] and list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_full_disk_that_only_the_sync_reports_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "a", "old")
+
+    def fsync(handle: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        write_text(tmp_path / "a", "new")
+    with pytest.raises(OSError, match="No space"), atomic_folder(tmp_path / "b") as draft:
+        (draft / "c").write_text("new")
+    assert (tmp_path / "a").read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_content_reaches_the_disk_before_the_rename_and_the_folder_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, bool]] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        name = Path(f"/proc/self/fd/{handle}").readlink().name
+        seen.append((name, (tmp_path / "a").exists()))
+        real(handle)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc to see which file a handle is of")
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a", "x")
+    (draft, before), (folder, after) = seen
+    assert draft.startswith(".a.") and not before and folder == tmp_path.name and after
+
+
+def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with atomic_file(tmp_path / "[a]") as draft, atomic_folder(tmp_path / "[b]") as folder:
+            draft.write_text("half")
+            (folder / "c").write_text("half")
+            os.kill(os.getpid(), 9)
+    assert os.waitpid(child, 0)[1] == 9 and len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".other.0.tmp").touch()
+    remove_drafts(tmp_path / "[a]")
+    remove_drafts(tmp_path / "[b]")
+    assert [file.name for file in tmp_path.iterdir()] == [".other.0.tmp"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(ValueError, match=r"The folder .*/a/b cannot be made \(Not a directory\)\. Move what is in"):
+        make_folder(tmp_path / "a" / "b")

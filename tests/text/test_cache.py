@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_stranger_among_the_shards_is_ignored(
     (shard,) = shards(tmp_path)
     data = save(tensors)
     # Named after its content like a shard of ours, and after ours in the order of names.
-    cache._replace(shard.parent / f"{cache.sha256(data).hexdigest()}.safetensors", data)
+    (shard.parent / f"{cache.sha256(data).hexdigest()}.safetensors").write_bytes(data)
     encode_cached(TITLES, FakeEncoder(), tmp_path)
     assert message in caplog.text
 
@@ -227,14 +228,14 @@ def parts_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def full_then_free(monkeypatch: pytest.MonkeyPatch, calls: Sequence[int]) -> None:
-    """Let the given calls of os.fsync, where file systems tell it, find no room; encoder.json is call 0."""
+    """Let the given calls of os.fsync for a file, where file systems tell it, find no room; encoder.json is call 0."""
     numbers = iter(range(10**6))
 
     def fsync(handle: int) -> None:
-        if next(numbers) in calls:
+        if stat.S_ISREG(os.fstat(handle).st_mode) and next(numbers) in calls:
             raise OSError("No space left on device")
 
-    monkeypatch.setattr(cache.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
 
 
 def test_writers_at_the_same_time(tmp_path: Path) -> None:

@@ -23,12 +23,13 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import add_epoch, forget_epochs, read_epochs, whole, write_text
+from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison import data, general, models, slices
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.experiments.comparison.recorder import Recorder
+from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs.files import FREE, wanted_file
 from recbole_longinterest.training import pipeline
@@ -219,7 +220,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     metrics = _metrics(ranks, recorder, config)
     _check_reported(reported, metrics[NATIVE], ranks, config)
 
-    with whole(cell.folder / RANKS) as draft:
+    with atomic_file(cell.folder / RANKS) as draft:
         ranks.to_parquet(draft, index=False)
     print_of = data.fingerprint(dataset, parts)
     _describe_once(cell, print_of, train, test)
@@ -293,7 +294,7 @@ def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -
     file = rows_file(cell.output, cell.dataset, asdict(found))
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as draft:
+        with atomic_file(file) as draft:
             slices.describe_rows(train, test).to_parquet(draft, index=False)
 
 

@@ -12,7 +12,7 @@ from recbole.config import Config
 from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import make_folder, read_epochs, write_text
+from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cells import Cell
 from recbole_longinterest.experiments.comparison.variants import (
@@ -23,6 +23,7 @@ from recbole_longinterest.experiments.comparison.variants import (
     settings_of,
     variant_of,
 )
+from recbole_longinterest.experiments.epochs import read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.files import alone

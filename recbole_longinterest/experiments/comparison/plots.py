@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.common.files import whole
+from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.experiments.comparison.analysis import Block, Study
 from recbole_longinterest.experiments.comparison.variants import OWN
 
@@ -123,5 +123,5 @@ def _figure(width: float, height: float, columns: int | None = None) -> tuple[An
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
-    with whole(path) as draft:
+    with atomic_file(path) as draft:
         figure.savefig(draft, dpi=120, format="png")

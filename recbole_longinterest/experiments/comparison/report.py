@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recbole_longinterest.common.files import whole, write_text
+from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.comparison import plots
 from recbole_longinterest.experiments.comparison.analysis import Block, Difference, Study, blocks_of, studies_of
 from recbole_longinterest.experiments.comparison.driver import Outcome
@@ -282,7 +282,7 @@ def _write_per_user(studies: Sequence[Study], path: Path) -> None:
         return
     datasets, models = sorted({study.dataset for study, _, _ in runs}), sorted({row.name for _, row, _ in runs})
     levels = sorted({str(level) for study, _, _ in runs for level in study.table["popularity"].unique()})
-    with whole(path) as draft, contextlib.ExitStack() as open_files:
+    with atomic_file(path) as draft, contextlib.ExitStack() as open_files:
         writer = None
         for study, row, place in runs:
             number = len(study.table)

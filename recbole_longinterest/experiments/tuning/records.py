@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.common.files import read_epochs, write_text
+from recbole_longinterest.common.files import write_text
+from recbole_longinterest.experiments.epochs import read_epochs
 
 TRIALS = "trials"
 TRIAL, END = "trial.json", "end.json"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recbole_longinterest.common.files import whole, write_text
+from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.tuning.driver import Outcome
 from recbole_longinterest.experiments.tuning.records import ERROR, Trial
 
@@ -32,7 +32,7 @@ def write_report(outcome: Outcome, output: Path) -> str:
     best = outcome.trials[0] if outcome.trials and outcome.valid_result else None
     if best is not None and best.checkpoint is not None:
         write_text(output / "best.yaml", best_yaml(outcome, best))
-        with whole(output / "best.pth") as draft:
+        with atomic_file(output / "best.pth") as draft:
             shutil.copyfile(best.checkpoint, draft)
         plot_progress(outcome, output / "progress.png")
         plot_settings(outcome, output / "settings.png")
@@ -204,7 +204,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
-    with whole(path) as draft:
+    with atomic_file(path) as draft:
         figure.savefig(draft, dpi=120, format="png")
 
 

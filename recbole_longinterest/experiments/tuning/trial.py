@@ -12,7 +12,7 @@ import ray
 from ray import tune
 from recbole.config import Config
 
-from recbole_longinterest.common.files import add_epoch, forget_epochs, read_epochs
+from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache

@@ -5,14 +5,11 @@ A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter
 stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
 """
 
-import contextlib
 import copy
-import glob
 import os
 import pickle
 import pickletools
 import re
-import secrets
 import warnings
 import zipfile
 from pathlib import Path
@@ -24,6 +21,7 @@ from recbole.config.configurator import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
@@ -156,32 +154,19 @@ def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
         CheckpointError: if the disk is full or refuses.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        with atomic_file(path) as draft, draft.open("wb") as file:
             torch.save(content, file, pickle_protocol=2)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError of its own
         cause = error if isinstance(error, OSError) else error.__context__
-        if isinstance(error, (OSError, RuntimeError)) and isinstance(cause, OSError):
+        if isinstance(cause, OSError):
             raise CheckpointError(
                 f"{path} could not be written ({cause.strerror or cause}); what was saved before is as it was. "
                 "Make room, or give another checkpoint_dir."
             ) from error
         raise
-
-
-def remove_drafts(path: str | os.PathLike[str]) -> None:
-    """Remove what a killed :func:`write_plain` of this file left behind; nobody else may be writing it."""
-    path = Path(path)
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        draft.unlink(missing_ok=True)
 
 
 def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu") -> Any:  # noqa: ANN401

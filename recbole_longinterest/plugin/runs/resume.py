@@ -19,6 +19,7 @@ import torch.distributed as dist
 from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
+from recbole_longinterest.common.files import remove_drafts
 from recbole_longinterest.plugin.fixes.hooks import with_globals
 from recbole_longinterest.plugin.fixes.trainers import trainer_state
 from recbole_longinterest.plugin.runs import logs, token_tables
@@ -28,7 +29,6 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     LAST,
     CheckpointError,
     load_checkpoint,
-    remove_drafts,
     save_checkpoint,
 )
 from recbole_longinterest.plugin.runs.files import FREE, alone, last_file

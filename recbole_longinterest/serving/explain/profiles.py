@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import whole
+from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import taste_of
 from recbole_longinterest.serving.results import Recommended
@@ -86,7 +86,7 @@ def write_parquet(table: Any, path: str | Path) -> None:  # noqa: ANN401 - a pan
         ValueError: if the file cannot be written.
     """
     try:
-        with whole(Path(path)) as draft:
+        with atomic_file(Path(path)) as draft:
             table.to_parquet(draft, index=False)
     except OSError as error:
         raise LongInterestError(f"{path} could not be written: {error}") from error

@@ -1,6 +1,5 @@
 """Atomic files of old and of new events and items to one data set folder, line by line, old lines as they are."""
 
-import contextlib
 import glob
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import pandas as pd
 
 from recbole_longinterest.common.atomic_files import read_header, without_mark
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import file_hash
+from recbole_longinterest.common.files import atomic_folder, file_hash, remove_drafts
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
 from recbole_longinterest.data.log_reader import read_columns
@@ -75,24 +74,19 @@ def merge(config: Settings, inter: Path, item: Path | None, folder: Path) -> Mer
         MergeError: one sentence for a file that is absent, of another form, without a column, or without a new event.
     """
     name, old = str(config["dataset"]), Path(config["data_path"])
-    draft = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_drafts(folder)
     try:
-        draft.mkdir(parents=True)
-        done, rest = Merged(), {f"{name}.inter", f"{name}.item"}
-        new_items = _merge_events(config, old / f"{name}.inter", inter, draft / f"{name}.inter", done)
-        known = _merge_items(config, old / f"{name}.item", item, draft / f"{name}.item", done)
-        done.without_text = len(new_items - known)
-        for other in sorted(old.glob(f"{glob.escape(name)}.*")):
-            if other.is_file() and other.name not in rest:
-                shutil.copyfile(other, draft / other.name)
-        done.sha256 = hashes(draft, name)
-        draft.rename(folder)
+        with atomic_folder(folder) as draft:
+            done, rest = Merged(), {f"{name}.inter", f"{name}.item"}
+            new_items = _merge_events(config, old / f"{name}.inter", inter, draft / f"{name}.inter", done)
+            known = _merge_items(config, old / f"{name}.item", item, draft / f"{name}.item", done)
+            done.without_text = len(new_items - known)
+            for other in sorted(old.glob(f"{glob.escape(name)}.*")):
+                if other.is_file() and other.name not in rest:
+                    shutil.copyfile(other, draft / other.name)
+            done.sha256 = hashes(draft, name)
     except OSError as error:
         raise MergeError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(draft, ignore_errors=True)
     return done
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_longinterest.common.files import file_hash, whole, write_text
+from recbole_longinterest.common.files import atomic_file, file_hash, write_text
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
@@ -371,7 +371,7 @@ class _Update:
         for group in last["optimizer"]["param_groups"]:  # from here on as the parent's training
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
         last["run"].update(rows=rows, stopped=False, best_file=self.output.name)
-        with whole(self.folder / SHOWN) as draft, draft.open("wb") as file:
+        with atomic_file(self.folder / SHOWN) as draft, draft.open("wb") as file:
             np.save(file, shown, allow_pickle=False)
         save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
         save_checkpoint({**best, "config": config}, self.output)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_longinterest.common.files import add_epoch, read_epochs
 from recbole_longinterest.experiments.comparison import cells, slices
 from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows_file, run_cell
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.experiments.epochs import add_epoch, read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config

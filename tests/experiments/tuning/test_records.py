@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_longinterest.common.files import add_epoch
+from recbole_longinterest.experiments.epochs import add_epoch
 from recbole_longinterest.experiments.tuning import records
 
 
