@@ -12,6 +12,7 @@ from recbole.config import Config
 from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cells import Cell
@@ -26,7 +27,6 @@ from recbole_longinterest.experiments.comparison.variants import (
 from recbole_longinterest.experiments.epochs import read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
-from recbole_longinterest.plugin.runs.files import alone
 from recbole_longinterest.training.settings import keys_of_file, known_keys
 
 PLAN = "compare.json"
@@ -149,7 +149,7 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     """
     output = output.resolve()
     make_folder(output)
-    with alone(output / PLAN, "comparing in", "give another --output"):
+    with lock_files(output / PLAN, "comparing in", "give another --output"):
         return _compare(plan, output, show_progress)
 
 

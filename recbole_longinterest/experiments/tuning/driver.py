@@ -19,6 +19,7 @@ from recbole.config import Config
 
 from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
@@ -26,7 +27,6 @@ from recbole_longinterest.experiments.tuning.space import Space, read_space
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes import environment
-from recbole_longinterest.plugin.runs.files import alone
 from recbole_longinterest.training.settings import known_keys, make_config
 
 PLAN = "search.json"
@@ -116,7 +116,7 @@ def search(
     config = _config(plan, space)
     settings = _settings(plan, space, config)
     make_folder(output)
-    with alone(output / PLAN, "searching in", "give another --output"):
+    with lock_files(output / PLAN, "searching in", "give another --output"):
         _keep_plan(plan, output, resume)
         fixed = _fixed(plan, config)
         try:

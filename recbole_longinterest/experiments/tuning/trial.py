@@ -12,12 +12,12 @@ import ray
 from ray import tune
 from recbole.config import Config
 
+from recbole_longinterest.common.file_lock import FileLockError, lock_files
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
-from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
-from recbole_longinterest.plugin.runs.files import alone, wanted_file
+from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 
@@ -66,7 +66,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
     """
     setting = given["setting"]
     folder = records.folder_of(task.output, setting)
-    with _alone(folder):
+    with _locked(folder):
         records.begin(folder, setting, ray.get_runtime_context().get_node_id())
         config = task.config(setting, folder)
         unfinished = records.read_end(folder)[0] == records.UNFINISHED
@@ -87,13 +87,13 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Wait for another trial of the same setting, which a search of choices alone may draw twice at one time."""
     while True:
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(alone(folder / records.TRIAL))
-            except CheckpointError:
+                held.enter_context(lock_files(folder / records.TRIAL))
+            except FileLockError:
                 time.sleep(1)
                 continue
             yield

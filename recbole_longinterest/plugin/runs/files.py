@@ -1,8 +1,6 @@
-"""The files of a training run: what they are called, which one is wanted, and who may write them."""
+"""The files of a training run: what they are called, and which one is wanted."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -57,46 +55,3 @@ def wanted_file(config: Config) -> Path | None:
         path = Path(config["checkpoint_dir"], f"{own_name(config)}.pth{LAST}")
         return path if path.is_file() else None
     return last_file(wanted) if wanted else None
-
-
-@contextlib.contextmanager
-def alone(
-    path: Path, doing: str = "training", way_out: str = "start a run of its own without resume"
-) -> Iterator[None]:
-    """Hold a run's files against another process; the system lets go when this one dies.
-
-    Args:
-        path: of them; its folder is made.
-        doing: what is done to it, for the error.
-        way_out: beside waiting.
-
-    Raises:
-        CheckpointError: if another process holds them.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        file = lock.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise CheckpointError(
-                f"Another process is {doing} {path} at the moment. Wait for it, or {way_out}."
-            ) from None
-        except OSError:  # a file system without locks
-            break
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                break
-        file.close()  # its owner removed it in between
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from recbole.config.configurator import Config
 from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
+from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import remove_drafts
 from recbole_longinterest.plugin.fixes.hooks import with_globals
 from recbole_longinterest.plugin.fixes.trainers import trainer_state
@@ -31,7 +32,7 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from recbole_longinterest.plugin.runs.files import FREE, alone, last_file
+from recbole_longinterest.plugin.runs.files import FREE, last_file
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 
@@ -233,7 +234,7 @@ def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
         given = signature.bind(self, train_data, *args, **kwargs).arguments
         session = _Session(self, train_data, given.get("valid_data"), given.get("saved", True))
         first = self.config["single_spec"] or dist.get_rank() == 0
-        with alone(session.best) if session.saved and first else contextlib.nullcontext():
+        with lock_files(session.best) if session.saved and first else contextlib.nullcontext():
             if session.saved and first:
                 remove_drafts(session.best)
                 remove_drafts(session.last)

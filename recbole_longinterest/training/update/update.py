@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_file, file_hash, write_text
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
@@ -39,7 +40,6 @@ from recbole_longinterest.nn.table_growth import (
     train_only,
 )
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
-from recbole_longinterest.plugin.runs.files import alone
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
@@ -136,7 +136,7 @@ def update_checkpoint(
     output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{_key(record)}.pth")).absolute()
     if output == checkpoint.absolute():
         raise UpdateError(f"An update does not write over its parent {checkpoint}. Give another --output.")
-    with alone(output, "updating to", "give another --output"):
+    with lock_files(output, "updating to", "give another --output"):
         if output.is_file():
             return _found(output, record, time.monotonic() - started)
         return _Update(parent, record, inter, item, output, free).run(started)

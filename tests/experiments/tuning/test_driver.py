@@ -361,12 +361,12 @@ def test_the_command_is_silent_about_ray_until_used() -> None:
 
 
 def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.common.file_lock import lock_files
     from recbole_longinterest.experiments.tuning.driver import search
-    from recbole_longinterest.plugin.runs.files import alone
 
     output = (tmp_path / "out").resolve()
     with (
-        alone(output / "search.json"),
+        lock_files(output / "search.json"),
         pytest.raises(ValueError, match=r"Another process is searching in .*search\.json .* give another --output"),
     ):
         search(plan(), output)
@@ -374,16 +374,16 @@ def test_a_search_has_its_folder_to_itself(plan: Callable[..., Any], tmp_path: P
 
 
 def test_equal_settings_at_one_time_wait_for_each_other(tmp_path: Path) -> None:
-    from recbole_longinterest.experiments.tuning.trial import _alone
-    from recbole_longinterest.plugin.runs.files import alone
+    from recbole_longinterest.common.file_lock import lock_files
+    from recbole_longinterest.experiments.tuning.trial import _locked
 
     entered: list[float] = []
 
     def second() -> None:
-        with _alone(tmp_path):
+        with _locked(tmp_path):
             entered.append(time.monotonic())
 
-    with alone(tmp_path / records.TRIAL):
+    with lock_files(tmp_path / records.TRIAL):
         twin = threading.Thread(target=second)
         twin.start()
         time.sleep(0.3)

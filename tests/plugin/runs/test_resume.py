@@ -17,6 +17,7 @@ from recbole.trainer.trainer import DecisionTreeTrainer
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_longinterest.cli import main
+from recbole_longinterest.common.file_lock import FileLockError, lock_files
 from recbole_longinterest.plugin.fixes.environment import command_line
 from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
 from recbole_longinterest.plugin.runs import files
@@ -325,8 +326,8 @@ def test_two_runs_never_share_a_file(setting: Callable[..., Any]) -> None:
     assert trainers[0].saved_model_file != trainers[1].saved_model_file
     config = setting(resume=True)
     with (
-        files.alone(Path("saved") / f"{files.own_name(config)}.pth"),
-        pytest.raises(CheckpointError, match=r"Another process is training saved/BPR-tiny-\w+\.pth at the moment"),
+        lock_files(Path("saved") / f"{files.own_name(config)}.pth"),
+        pytest.raises(FileLockError, match=r"Another process is training saved/BPR-tiny-\w+\.pth at the moment"),
     ):
         pipeline.run(config)
 
