@@ -12,16 +12,9 @@ from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork
+from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, HAS_TEXT, HEAD, ID_EMBEDDING, TEXT_VECTORS, TRAINED
 
 SCOPES = ("items", "head", "all")
-ID, VECTORS, HAS_TEXT, TRAINED = (
-    "item_encoder.id_embedding.weight",
-    "item_text.vectors",
-    "item_text.has_text",
-    "trained",
-)
-BEHAVIORS = "fusion.levels.behavior.weight"
-HEAD = ("interest_encoder.query.", "interest_encoder.block.", "log_scale", "repeat_bias")
 
 
 @dataclass(frozen=True)
@@ -81,22 +74,22 @@ def grow_state(
         The new state; nothing of ``state`` is changed.
     """
     grown = {name: value.clone() for name, value in state.items()}
-    has_text = VECTORS in grown
+    has_text = TEXT_VECTORS in grown
     grown[TRAINED] = grow_rows(grown[TRAINED], items, torch.tensor(False))
-    if ID in grown:
-        table = grown[ID]
+    if ID_EMBEDDING in grown:
+        table = grown[ID_EMBEDDING]
         if has_text:  # what stands in rows that never counted is noise of the start
             table = table * grow_trained(state[TRAINED], len(table))
         zero = torch.zeros(table.shape[1])
-        grown[ID] = grow_rows(table, items, zero if has_text or filling is None else filling)
+        grown[ID_EMBEDDING] = grow_rows(table, items, zero if has_text or filling is None else filling)
     if has_text:
-        grown[VECTORS] = grow_rows(grown[VECTORS], items, torch.zeros(()))
+        grown[TEXT_VECTORS] = grow_rows(grown[TEXT_VECTORS], items, torch.zeros(()))
         grown[HAS_TEXT] = grow_rows(grown[HAS_TEXT], items, torch.tensor(False))
         if texts is not None:
-            grown[VECTORS][texts.ids] = texts.vectors.to(grown[VECTORS].dtype)
+            grown[TEXT_VECTORS][texts.ids] = texts.vectors.to(grown[TEXT_VECTORS].dtype)
             grown[HAS_TEXT][texts.ids] = True
-    if behaviors is not None and BEHAVIORS in grown:
-        grown[BEHAVIORS] = grow_rows(grown[BEHAVIORS], behaviors, grown[BEHAVIORS][0])
+    if behaviors is not None and BEHAVIOR_LEVELS in grown:
+        grown[BEHAVIOR_LEVELS] = grow_rows(grown[BEHAVIOR_LEVELS], behaviors, grown[BEHAVIOR_LEVELS][0])
     return grown
 
 
@@ -123,8 +116,8 @@ def part_of_the_way(
         Of the parameters in ``start``.
     """
     weights = {name: torch.lerp(weight, trained[name].to(weight), share) for name, weight in start.items()}
-    if ID in weights:
-        weights[ID][new_items] = trained[ID][new_items].to(weights[ID])
+    if ID_EMBEDDING in weights:
+        weights[ID_EMBEDDING][new_items] = trained[ID_EMBEDDING][new_items].to(weights[ID_EMBEDDING])
     return weights
 
 
@@ -147,7 +140,7 @@ def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[
         raise LongInterestError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
     trained = []
     for name, parameter in network.named_parameters():
-        rows = name == ID and scope != "all"
+        rows = name == ID_EMBEDDING and scope != "all"
         wanted = scope == "all" or (rows and bool(new_items.any())) or (scope == "head" and name.startswith(HEAD))
         parameter.requires_grad_(wanted)
         if wanted:

@@ -4,16 +4,8 @@ import pytest
 import torch
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
-from recbole_longinterest.nn.table_growth import (
-    ID,
-    TRAINED,
-    VECTORS,
-    TextRows,
-    grow_state,
-    old_ids,
-    part_of_the_way,
-    train_only,
-)
+from recbole_longinterest.nn.state_keys import ID_EMBEDDING, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids, part_of_the_way, train_only
 from tests.served import OPTIONS
 
 
@@ -35,7 +27,7 @@ def grown(text: bool = True) -> tuple[InterestNetwork, InterestNetwork, torch.Te
     small, large = network(4, text), network(6, text, seed=1)
     place = old_ids(["[PAD]", "a", "b", "c"], ["[PAD]", "x", "c", "a", "y", "b"])
     texts = TextRows(torch.tensor([1]), torch.full((1, OPTIONS.text_dim), 0.5)) if text else None
-    large.load_state_dict(grow_state(small.state_dict(), place, texts, filling=large.state_dict()[ID]))
+    large.load_state_dict(grow_state(small.state_dict(), place, texts, filling=large.state_dict()[ID_EMBEDDING]))
     return small, large, place
 
 
@@ -56,14 +48,14 @@ def test_a_new_item_is_its_text_and_one_without_text_the_learned_vector() -> Non
     assert torch.allclose(large.item_vectors()[1], encoder.text_projection(torch.full((OPTIONS.text_dim,), 0.5)))
     assert torch.equal(large.item_vectors()[4], encoder.no_text)
     assert large.trained.tolist() == [False, False, True, False, False, True]
-    assert (large.state_dict()[ID][3] == 0).all()  # item a's row was noise of the start: it never counted
+    assert (large.state_dict()[ID_EMBEDDING][3] == 0).all()  # item a's row was noise of the start: it never counted
 
 
 def test_without_texts_a_new_item_starts_as_any_item_does() -> None:
     small, large, _ = grown(text=False)
-    assert VECTORS not in large.state_dict()
-    assert torch.equal(large.state_dict()[ID][1], network(6, False, seed=1).state_dict()[ID][1])
-    assert torch.equal(large.state_dict()[ID][3], small.state_dict()[ID][1])
+    assert TEXT_VECTORS not in large.state_dict()
+    assert torch.equal(large.state_dict()[ID_EMBEDDING][1], network(6, False, seed=1).state_dict()[ID_EMBEDDING][1])
+    assert torch.equal(large.state_dict()[ID_EMBEDDING][3], small.state_dict()[ID_EMBEDDING][1])
 
 
 @pytest.mark.parametrize("scope", ["items", "head", "all"])
@@ -84,12 +76,12 @@ def test_only_the_scope_moves(scope: str) -> None:
         loss.backward()
         optimizer.step()
     moved = {name for name, value in large.state_dict().items() if not torch.equal(value, before[name])}
-    rows = (large.state_dict()[ID] != before[ID]).any(dim=1)
+    rows = (large.state_dict()[ID_EMBEDDING] != before[ID_EMBEDDING]).any(dim=1)
     if scope == "all":
         assert len(moved) > 8 and rows[2] and rows[5]
     else:
         head = {"interest_encoder.query.weight", "interest_encoder.query.bias", "repeat_bias"}
-        assert moved == {ID} | (head if scope == "head" else set()) == set(names)
+        assert moved == {ID_EMBEDDING} | (head if scope == "head" else set()) == set(names)
         assert rows.tolist() == new.tolist()
 
 
@@ -116,8 +108,8 @@ def test_part_of_the_way_but_for_new_items() -> None:
     assert made.keys() == start.keys()
     for name, weight in made.items():
         expected = 0.75 * start[name] + 0.25 * trained[name]
-        if name == ID:
-            assert torch.equal(weight[3], trained[ID][3])
+        if name == ID_EMBEDDING:
+            assert torch.equal(weight[3], trained[ID_EMBEDDING][3])
             weight, expected = weight[~new], expected[~new]
         torch.testing.assert_close(weight, expected)
     whole = part_of_the_way(start, trained, 1.0, new)

@@ -8,7 +8,7 @@ from recbole.config import Config
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import read_texts
-from recbole_longinterest.nn.table_growth import VECTORS
+from recbole_longinterest.nn.state_keys import TEXT_VECTORS
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.resume import PLACE
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
@@ -56,7 +56,7 @@ class Parent:
 
     def texts(self) -> dict[str, str]:
         """Text of each item that has one, by token."""
-        return texts_of(self.config) if VECTORS in self.weights and not self.config["text_vectors"] else {}
+        return texts_of(self.config) if TEXT_VECTORS in self.weights and not self.config["text_vectors"] else {}
 
 
 def tokens_of(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's Dataset

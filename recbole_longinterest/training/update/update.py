@@ -26,19 +26,8 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.nn.table_growth import (
-    BEHAVIORS,
-    HAS_TEXT,
-    ID,
-    SCOPES,
-    TRAINED,
-    VECTORS,
-    TextRows,
-    grow_state,
-    old_ids,
-    part_of_the_way,
-    train_only,
-)
+from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, HAS_TEXT, ID_EMBEDDING, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.table_growth import SCOPES, TextRows, grow_state, old_ids, part_of_the_way, train_only
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
@@ -304,15 +293,15 @@ class _Update:
         self._check_range(data)
         tokens = tokens_of(data, data.iid_field)
         items = old_ids(self.parent.tokens, tokens)
-        texts = self._texts(data, tokens, items) if VECTORS in self.parent.weights else None
+        texts = self._texts(data, tokens, items) if TEXT_VECTORS in self.parent.weights else None
         behaviors = None
-        if BEHAVIORS in self.parent.weights:
+        if BEHAVIOR_LEVELS in self.parent.weights:
             field = self.parent.config["BEHAVIOR_FIELD"]
             behaviors = old_ids(tokens_of(self.parent.data, field), tokens_of(data, field))
-        filling = model.state_dict().get(ID)
+        filling = model.state_dict().get(ID_EMBEDDING)
         old = {name: value.cpu() for name, value in self.parent.weights.items()}
         state = grow_state(old, items, texts, behaviors, None if filling is None else filling.cpu())
-        shown = data.training_count > 0 if VECTORS in state else torch.arange(len(tokens)) > 0
+        shown = data.training_count > 0 if TEXT_VECTORS in state else torch.arange(len(tokens)) > 0
         new_items = shown & ~state[TRAINED]
         state[TRAINED] = state[TRAINED] | shown
         model.load_state_dict(state)
