@@ -24,7 +24,7 @@ from recbole.model.sequential_recommender import GRU4Rec, SASRec
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
-from recbole_longinterest.serving.engines.onnx import write_onnx
+from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.model_folder import Items, Served, read_folder, write_folder
 from recbole_longinterest.serving.recommender import Recommender
@@ -92,9 +92,17 @@ def make_models(n_items: int, engines: list[str], scratch: Path) -> dict[str, An
     network = InterestNetwork()
     network.build(OPTIONS, Sources(n_items + 1, True, False, torch.arange(1.0, 6), 0, True))
     tokens = ["[PAD]", *map(str, range(1, n_items + 1))]
-    served = Served(OPTIONS, network.state_dict(), Items(tokens, tokens, [[] for _ in tokens]), [], None, None, FIELDS)
+    served = Served(
+        options=OPTIONS,
+        weights=network.state_dict(),
+        items=Items(tokens, tokens, [[] for _ in tokens]),
+        behaviors=[],
+        rating_range=None,
+        history_limit=None,
+        fields=FIELDS,
+    )
     folder = scratch / "model"
-    write_folder(served, folder, lambda draft: write_onnx(served.network(), draft) if "onnx" in engines else None)
+    write_folder(served, folder, writer_of([engine_of(name) for name in engines], served))
     models: dict[str, Any] = {f"LongInterest, {engine}": Recommender(read_folder(folder), engine) for engine in engines}
     models["SASRec"] = SASRec({**RECBOLE, **SASREC}, Catalogue(n_items)).eval()
     models["GRU4Rec"] = GRU4Rec({**RECBOLE, **GRU4REC}, Catalogue(n_items)).eval()

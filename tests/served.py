@@ -31,7 +31,15 @@ def random_served(
     categories = [["Comedy"] if i % 3 == 0 else ["Drama", "War"] for i in range(n_items)]
     items = Items(tokens, ["", *(f"Title <{i}>" for i in range(n_items))], [[], *categories])
     fields = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
-    return Served(options, network.state_dict(), items, ["[PAD]", *KINDS], None, None, fields)
+    return Served(
+        options=options,
+        weights=network.state_dict(),
+        items=items,
+        behaviors=["[PAD]", *KINDS],
+        rating_range=None,
+        history_limit=None,
+        fields=fields,
+    )
 
 
 def random_model(

@@ -157,9 +157,9 @@ def _explain(args: argparse.Namespace) -> str:
     model = Recommender.load(args.model)
     user, history = _one_user(model, args.history, args.user)
     candidates = None if args.item is None else [args.item]
-    found = model.recommend_histories(
-        {user: history}, args.topk, candidates is None, candidates, explain=True, method=args.method
-    )[user]
+    found = model.recommend_histories({user: history}, args.topk, candidates is None, candidates, explain=args.method)[
+        user
+    ]
     if found.problem:
         raise LongInterestError(f"There is nothing to explain: {found.problem}.")
     said = text_of(user, found)

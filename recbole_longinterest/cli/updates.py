@@ -1,7 +1,6 @@
 """The commands `update` and `add-items`: they parse, and say what to print."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +116,7 @@ def _add_items(commands: Any) -> None:  # noqa: ANN401
 
 
 def _extend(args: argparse.Namespace, settings: list[str]) -> str:
+    from recbole_longinterest.serving.engines import engines_in, writer_of
     from recbole_longinterest.serving.new_items import read_items, with_items
 
     if settings:
@@ -125,12 +125,7 @@ def _extend(args: argparse.Namespace, settings: list[str]) -> str:
     output = Path(args.output or args.folder).absolute()
     check_place(output)
     added = with_items(served, read_items(args.items, served), boost=args.boost)
-    more = None
-    if (Path(args.folder) / "step.onnx").is_file():
-        from recbole_longinterest.serving.engines.onnx import write_onnx
-
-        more = partial(write_onnx, added.served.network(), int8=added.served.precision == "int8")
-    write_folder(added.served, output, more)
+    write_folder(added.served, output, writer_of(engines_in(Path(args.folder)), added.served))
     return (
         f"new items: {len(added.new):,}\n"
         f"known items with another text: {len(added.changed):,}\n"

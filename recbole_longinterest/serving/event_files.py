@@ -88,14 +88,14 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     )
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401 - of JSON
-    """A value as text; None for none, which Python writes as NaN, too."""
+def _text(value: object) -> str | None:
+    """A value of JSON as text; None for null and NaN."""
     if value is None or value != value:
         return None
     return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written anywhere
 
 
-def _numbers(column: Any, path: Path) -> Any:  # noqa: ANN401
+def _numbers(column: pd.Series, path: Path) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = column[(numbers.isna() | numbers.isin([math.inf, -math.inf])) & column.notna()]
     if len(wrong):

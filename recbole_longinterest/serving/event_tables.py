@@ -1,27 +1,31 @@
 """A table of events, with a column for users, to their histories."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.events import EventReader, History, warn_of_unread
 
+if TYPE_CHECKING:
+    import pandas as pd  # the caller has it already if it has a table
+
 SIDES = ("rating", "behavior", "time")
 
 
-def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) -> dict[Any, History]:  # noqa: ANN401
-    """Histories by user, users in the order of their first event; one user, an empty text, without a column of users.
+def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: EventReader) -> dict[Any, History]:
+    """Histories by user, users in the order of their first event; without a column of users, all are user ``""``.
 
     Args:
-        events: a pandas DataFrame; columns that are not among the fields are not looked at.
+        events: columns that are not among the fields are not read.
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
         reader: of the model.
 
     Raises:
-        ValueError: for what is no table, or has no item column, a column twice, or rows without a user or an item;
-            and as :meth:`EventReader.read`.
+        LongInterestError: for anything but a table, a table without an item column or with a column twice, and rows
+            without a user or an item; and as :meth:`EventReader.read`.
     """
     if not hasattr(events, "columns"):
         raise LongInterestError(
@@ -55,8 +59,8 @@ def histories_of(events: Any, fields: Mapping[str, str], reader: EventReader) ->
     }
 
 
-def _values(column: Any) -> Any:  # noqa: ANN401
-    """A column as numbers of numpy, or as objects with None where there is none: pandas' NA has no truth value."""
+def _values(column: "pd.Series") -> NDArray[Any]:
+    """A column as numbers, or as objects with None for missing ones, because pandas' NA has no truth value."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
         return column.to_numpy()
     return column.astype(object).where(column.notna(), None).to_numpy()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import Any
+from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,12 @@ class Event:
     rating: float | None = None
     behavior: str | None = None
     time: float | None = None
+
+
+EventLike: TypeAlias = Event | Mapping[str, Any] | str | int
+"""An event, a dict of its fields, or its item's token."""
+Column: TypeAlias = Sequence[Any] | NDArray[Any]
+"""Values of several events."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,10 @@ class EventReader:
 
     def read_columns(
         self,
-        items: Sequence[Any],
-        rating: Sequence[Any] | None = None,
-        behavior: Sequence[Any] | None = None,
-        time: Sequence[Any] | None = None,
+        items: Column,
+        rating: Column | None = None,
+        behavior: Column | None = None,
+        time: Column | None = None,
     ) -> History:
         """Read a history given column by column; see :meth:`read`."""
         number = len(items)
@@ -165,12 +171,12 @@ class EventReader:
         with np.errstate(over="ignore"):  # what is beyond the scale counts as its end
             return raw.astype(np.float32)
 
-    def _behaviors(self, raw: Sequence[Any] | None, number: int) -> NDArray[np.int64]:
+    def _behaviors(self, raw: Column | None, number: int) -> NDArray[np.int64]:
         if raw is None or not self.behavior_id:
             return np.zeros(number, dtype=np.int64)
         return np.fromiter((self.behavior(value) for value in raw), np.int64, number)
 
-    def behavior(self, raw: Any) -> int:  # noqa: ANN401
+    def behavior(self, raw: object) -> int:
         """Id of a behaviour type, 0 for none.
 
         Raises:
@@ -185,7 +191,7 @@ class EventReader:
         return known
 
 
-def token_of(value: Any, known: Collection[str]) -> str:  # noqa: ANN401
+def token_of(value: object, known: Collection[str]) -> str:
     """A token; of a whole number that was made a float, as pandas does beside a missing one, the whole number's.
 
     Args:
@@ -198,7 +204,7 @@ def token_of(value: Any, known: Collection[str]) -> str:  # noqa: ANN401
     return token
 
 
-def as_events(history: Any) -> list[Any]:  # noqa: ANN401
+def as_events(history: object) -> list[Any]:
     """The events of a history, not looked at yet.
 
     Raises:
@@ -212,7 +218,7 @@ def as_events(history: Any) -> list[Any]:  # noqa: ANN401
     return list(history)
 
 
-def as_event(event: Any) -> Event:  # noqa: ANN401
+def as_event(event: object) -> Event:
     """An event from a token, a dict or an event.
 
     Raises:
@@ -230,7 +236,7 @@ def as_event(event: Any) -> Event:  # noqa: ANN401
     )
 
 
-def number_of(value: Any, name: str) -> float:  # noqa: ANN401
+def number_of(value: SupportsFloat | str | None, name: str) -> float:
     """A rating or a time, NaN for none.
 
     Raises:
@@ -247,7 +253,7 @@ def number_of(value: Any, name: str) -> float:  # noqa: ANN401
     return number
 
 
-def _numbers(values: Sequence[Any] | None, name: str, number: int) -> NDArray[np.float64]:
+def _numbers(values: Column | None, name: str, number: int) -> NDArray[np.float64]:
     if values is None:
         return np.full(number, np.nan)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":

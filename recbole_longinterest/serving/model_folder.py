@@ -1,7 +1,7 @@
 """The sole owner of the exported folder: a network, its items and its settings, as safetensors and JSON.
 
-A folder holds ``settings.json``, ``items.json`` and ``model.safetensors``; ``step.onnx`` and ``scores.onnx`` may stand
-beside them. Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
+A folder holds ``settings.json``, ``items.json``, ``model.safetensors`` and the files of engines such as ``step.onnx``.
+Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
 """
 
 import contextlib
@@ -21,15 +21,16 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_folder
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.state_keys import ID_EMBEDDING, RATING_VALUES, TEXT_VECTORS, TIME_LEVELS
+from recbole_longinterest.serving.int8 import packed, unpacked
 
 FORMAT = "recbole-longinterest export"
 VERSION = 1
 SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
-SCALE = ".scale"  # ending of the tensor that holds the row scales of an int8 table
 
 
 class ExportError(LongInterestError):
-    """A folder that is no exported model, or cannot be read or written."""
+    """A folder that is not an exported model, or cannot be read or written."""
 
 
 @dataclass
@@ -38,8 +39,8 @@ class Items:
 
     Attributes:
         tokens: raw item tokens.
-        titles: a title for each, "" for none.
-        categories: categories of each, none for most data sets without such a column.
+        titles: title of each item, "" if it has none.
+        categories: categories of each item; empty lists for a data set without such a column.
     """
 
     tokens: list[str]
@@ -47,22 +48,22 @@ class Items:
     categories: list[list[str]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Served:
-    """All that serving needs.
+    """Everything that serving needs.
 
     Attributes:
         options: of the network.
         weights: its state, in float32.
         items: the catalogue.
-        behaviors: raw tokens of the behaviour types by id; empty if none are read.
-        rating_range: lowest and highest rating by which the training normalised, None if it did not.
-        history_limit: events of a history that are read, None for all.
+        behaviors: raw tokens of the behaviour types by id; empty if the network reads none.
+        rating_range: lowest and highest rating of the training's normalisation; None without normalisation.
+        history_limit: number of last events that are read; None for all.
         fields: RecBole's names of the columns user, item, rating, behavior, time.
-        about: where it comes from (data set, text encoder and the like), for people and for encoding new items.
-        precision: ``"fp32"`` or ``"int8"``: of the tables in the file.
-        folder: where it was read from.
-        fingerprint: hash of weights and catalogue: states of one model are refused by another.
+        about: origin (data set, text encoder and so on), for people and for encoding new items.
+        precision: of the tables in the file, ``"fp32"`` or ``"int8"``.
+        folder: where it was read from; None for a model in memory.
+        fingerprint: hash of weights and catalogue; a state of another model is refused by it.
     """
 
     options: ModelOptions
@@ -94,14 +95,14 @@ class Served:
         """
         network = InterestNetwork()
         sources = Sources(
-            len(self.items.tokens),
-            "item_encoder.id_embedding.weight" in self.weights,
-            "item_text.vectors" in self.weights,
-            self.weights.get("rating_values"),
-            len(self.behaviors),
-            "fusion.levels.time.weight" in self.weights,
+            n_items=len(self.items.tokens),
+            id=ID_EMBEDDING in self.weights,
+            text=TEXT_VECTORS in self.weights,
+            rating_values=self.weights.get(RATING_VALUES),
+            behaviors=len(self.behaviors),
+            time=TIME_LEVELS in self.weights,
         )
-        with torch.random.fork_rng(devices=[]):  # the random start, which is replaced at once, costs the caller nothing
+        with torch.random.fork_rng(devices=[]):  # the random weights, replaced at once, leave the caller's seed alone
             network.build(self.options, sources)
         try:
             network.load_state_dict(self.weights, assign=True)
@@ -111,23 +112,23 @@ class Served:
         return network.eval().requires_grad_(False)
 
 
-def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | None = None) -> None:
-    """Write a folder: whole, or what was there stays as it was.
+def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | None = None) -> None:
+    """Write a folder atomically: if it fails, an earlier export at this place does not change.
 
     Args:
         served: the model.
-        folder: made; an earlier export at this place is replaced, anything else is left alone.
-        more: writes further files into the folder before it is put in its place.
+        folder: to make; an earlier export at this place is replaced.
+        more: writes further files into the draft of the folder.
 
     Raises:
-        ExportError: if there is something else, in the folder too, or the disk is full or refuses.
+        ExportError: if something else than an export is in the way, or the disk cannot be written.
     """
     folder = folder.absolute()  # an error names the whole path
     check_place(folder)
     try:
         with atomic_folder(folder) as draft:
-            save_file(_packed(served), draft / WEIGHTS)
-            (draft / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+            save_file(packed(served.weights, int8=served.precision != "fp32"), draft / WEIGHTS)
+            (draft / WEIGHTS).chmod(0o644)  # safetensors makes a file that only its owner can read
             (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
             if more is not None:
                 more(draft)
@@ -144,10 +145,10 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], Any] | Non
 
 
 def check_place(folder: Path) -> None:
-    """Refuse what :func:`write_folder` would not replace.
+    """Check that :func:`write_folder` may write to a place.
 
     Raises:
-        ExportError: for anything but an exported model or an empty folder, and for a model with other files in it.
+        ExportError: for anything but an exported model or an empty folder, and for an export with foreign files in it.
     """
     if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
@@ -169,7 +170,7 @@ def is_export(folder: Path) -> bool:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """What stands in a folder beside the files that :func:`write_folder` put there."""
+    """Files in an export that :func:`write_folder` did not write."""
     if not is_export(folder):
         return []
     written = _json(folder / SETTINGS).get("bytes")
@@ -181,7 +182,7 @@ def read_folder(folder: str | Path) -> Served:
     """Read a folder.
 
     Raises:
-        ExportError: one sentence for a folder that is missing, no export, of another version, cut short or broken.
+        ExportError: for a folder that is missing, broken, of another version, or not an export.
     """
     folder = Path(folder)
     if not (folder / SETTINGS).is_file():
@@ -212,19 +213,18 @@ def read_folder(folder: str | Path) -> Served:
             )
         scale = settings["rating_range"]
         low, high = (0.0, 0.0) if scale is None else map(float, scale)
-        weights, precision = load_file(folder / WEIGHTS), settings["precision"]
         served = Served(
-            ModelOptions.from_config(_Unset(settings["options"])),
-            _unpacked(weights),
-            items,
-            list(settings["behaviors"]),
-            None if scale is None else (low, high),
-            limit,
-            dict(settings["fields"]),
-            dict(settings["about"]),
-            precision,
-            folder,
-            bytes.fromhex(settings["fingerprint"]).hex(),
+            options=ModelOptions.from_config(_Unset(settings["options"])),
+            weights=unpacked(load_file(folder / WEIGHTS)),
+            items=items,
+            behaviors=list(settings["behaviors"]),
+            rating_range=None if scale is None else (low, high),
+            history_limit=limit,
+            fields=dict(settings["fields"]),
+            about=dict(settings["about"]),
+            precision=settings["precision"],
+            folder=folder,
+            fingerprint=bytes.fromhex(settings["fingerprint"]).hex(),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error
@@ -244,7 +244,7 @@ def _items(content: dict[str, Any]) -> Items:
 
 
 class _Unset(dict[str, Any]):
-    """Options of a file; one that it does not have is None, which no option may be."""
+    """Options of a file; a missing one is None, which :class:`ModelOptions` refuses."""
 
     def __missing__(self, key: str) -> None:
         return None
@@ -258,46 +258,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ExportError(f"{path} is broken: it holds {type(content).__name__}. Export the checkpoint again.")
     return content
-
-
-# --- int8 ------------------------------------------------------------------------------------------------------------
-
-
-def _packed(served: Served) -> dict[str, Tensor]:
-    """Tensors as the file holds them: matrices as int8 with a scale a row, if the precision says so."""
-    if served.precision == "fp32":
-        return {name: value.contiguous() for name, value in served.weights.items()}
-    packed = {}
-    for name, value in served.weights.items():
-        if value.dim() < 2 or not value.is_floating_point() or name in KEPT:
-            packed[name] = value.contiguous()
-            continue
-        packed[name], packed[name + SCALE] = quantize_rows(value)
-    return packed
-
-
-KEPT = ("item_text.projection",)  # encodes items to come; no part of a step
-
-
-def _unpacked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    out = {}
-    for name, value in weights.items():
-        if name.endswith(SCALE):
-            continue
-        scale = weights.get(name + SCALE)
-        out[name] = value if scale is None else value.float() * scale
-    return out
-
-
-def quantize_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric int8 with a scale a row: ``matrix ~ int8 * scale``, off by half a scale at most.
-
-    Args:
-        matrix: [n, d].
-
-    Returns:
-        int8 [n, d], and float32 scales [n, 1]; a row of zeros has scale 1.
-    """
-    top = matrix.abs().amax(dim=-1, keepdim=True)
-    scale = torch.where(top > 0, top / 127, 1.0).float()
-    return (matrix / scale).round().to(torch.int8), scale

@@ -7,19 +7,24 @@ has not seen by the text alone. So nothing is trained here, and no state of a us
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.nn.table_growth import TRAINED, VECTORS, TextRows, grow_state, old_ids
+from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT_MEAN, TEXT_PROJECTION, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.events import token_of
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.text.reader import text_of
 from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening
+
+if TYPE_CHECKING:
+    import pandas as pd  # at run time only where a file is read
 
 HALF_ROUNDING = 0.1  # of whitened vectors, of spread 1, that two machines give in half precision
 
@@ -39,7 +44,7 @@ class Added:
     changed: list[str]
 
 
-def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1.0) -> Added:  # noqa: ANN401
+def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
     """A model that knows further items, and scores all others as before.
 
     Args:
@@ -59,7 +64,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
             encoder that cannot be had, and a boost that is not above 0 or without effect.
     """
     _check_boost(served, boost)
-    if VECTORS not in served.weights:
+    if TEXT_VECTORS not in served.weights:
         raise LongInterestError(
             "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
             "text_features, or take the item in with its events: recbole-li update."
@@ -71,7 +76,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
         texts = [_text(served, row) for row in rows]
         _check_texts(tokens, texts)
         vectors = _encode(served, texts)
-    whitened = torch.from_numpy(_whitening(served, vectors, len(tokens)))
+    whitened = torch.from_numpy(_whitened(served, vectors, len(tokens)))
 
     old = list(served.items.tokens)
     place = {token: number for number, token in enumerate(old)}
@@ -81,7 +86,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     all_tokens = [*old, *new]
     place.update({token: number for number, token in enumerate(new, start=len(old))})
     ids = torch.tensor([place[token] for token in tokens], dtype=torch.int64)
-    before = served.weights[VECTORS]
+    before = served.weights[TEXT_VECTORS]
     exact = (served.about.get("text") or {}).get("text_precision") in (None, "fp32")
     rounding = 1e-4 if exact else HALF_ROUNDING
     changed = []
@@ -103,7 +108,7 @@ def with_items(served: Served, frame: Any, vectors: Any = None, boost: float = 1
     return Added(replace(served, weights=weights, items=items, fingerprint="", folder=None), new, changed)
 
 
-def read_items(path: str | Path, served: Served) -> Any:  # noqa: ANN401 - a pandas DataFrame
+def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
     """A table of items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
 
     Args:
@@ -113,7 +118,7 @@ def read_items(path: str | Path, served: Served) -> Any:  # noqa: ANN401 - a pan
     Raises:
         ValueError: for a file that is absent, of another kind, broken, or without the column of items.
     """
-    import pandas as pd
+    import pandas as pd  # late: serving without tables starts faster, and does not need it
 
     path, item_field, text = Path(path), served.fields["item"], served.about.get("text", {})
     if path.suffix not in (".csv", ".item"):
@@ -147,13 +152,13 @@ def read_items(path: str | Path, served: Served) -> Any:  # noqa: ANN401 - a pan
 def _check_boost(served: Served, boost: float) -> None:
     if not 0 < boost < np.inf:
         raise LongInterestError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
-    if boost != 1 and "log_scale" in served.weights:
+    if boost != 1 and LOG_SCALE in served.weights:
         raise LongInterestError(
             "boost is without effect in a model of cosine logits, which ignore length. Leave it out."
         )
 
 
-def _tokens(served: Served, frame: Any) -> list[str]:  # noqa: ANN401
+def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
     name = served.fields["item"]
     if name not in frame:
         raise LongInterestError(
@@ -194,13 +199,14 @@ def _text(served: Served, row: dict[str, Any]) -> str:
     return text_of(values, separators, template.fill if template else None)
 
 
-def _joined(value: Any, separator: str) -> str:  # noqa: ANN401
+def _joined(value: object, separator: str) -> str:
     if isinstance(value, (list, tuple, np.ndarray)):
         return separator.join(map(str, value))
     if value is None or value != value:  # NaN is not itself
         return ""
-    whole = isinstance(value, float) and value.is_integer()  # pandas makes floats of numbers beside a missing one
-    return str(int(value) if whole else value)
+    if isinstance(value, float) and value.is_integer():  # pandas makes floats of numbers beside a missing one
+        return str(int(value))
+    return str(value)
 
 
 def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
@@ -213,7 +219,8 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
         )
 
 
-def _encode(served: Served, texts: Sequence[str]) -> Any:  # noqa: ANN401
+def _encode(served: Served, texts: Sequence[str]) -> NDArray[np.float32]:
+    # Late: most processes that serve encode nothing.
     from recbole_longinterest.text.cache import encode_cached
     from recbole_longinterest.text.encoder import TextEncoder
 
@@ -230,9 +237,9 @@ def _encode(served: Served, texts: Sequence[str]) -> Any:  # noqa: ANN401
     return vectors
 
 
-def _whitening(served: Served, vectors: Any, number: int) -> Any:  # noqa: ANN401
+def _whitened(served: Served, vectors: ArrayLike, number: int) -> NDArray[np.float32]:
     table = np.asarray(vectors, dtype=np.float32)
-    mean, projection = (served.weights[f"item_text.{name}"].numpy() for name in ("mean", "projection"))
+    mean, projection = (served.weights[name].numpy() for name in (TEXT_MEAN, TEXT_PROJECTION))
     if table.shape != (number, len(mean)) or not np.isfinite(table).all():
         raise LongInterestError(
             f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "

@@ -1,32 +1,36 @@
-"""Recommendations for people that the training never saw, from an exported folder: no data set, no ray, no encoder."""
+"""Recommendations for users that the training never saw, from an exported folder: no data set, no ray, no encoder."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.serving.engines import Engine, engine_of
 from recbole_longinterest.serving.event_tables import histories_of
-from recbole_longinterest.serving.events import History, as_events
-from recbole_longinterest.serving.model_folder import read_folder
+from recbole_longinterest.serving.events import EventLike, History, as_events
+from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD, explain_history
+from recbole_longinterest.serving.model_folder import Served, read_folder
+from recbole_longinterest.serving.new_items import Added, with_items
 from recbole_longinterest.serving.results import (
     ALL_SEEN,
     NONE_KNOWN,
     Recommendation,
-    Recommended,
     check_k,
     report_skipped,
     shortened,
 )
-from recbole_longinterest.serving.scorer import Scorer, as_tensor, top_k
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.state import InterestState
 
 if TYPE_CHECKING:
-    from recbole_longinterest.serving.explain.methods import Explanation
-    from recbole_longinterest.serving.new_items import Added
-    from recbole_longinterest.serving.state import InterestState
+    import pandas as pd  # at run time only where a table is made
+
+User = TypeVar("User")
 
 
 class Recommender(Scorer):
@@ -36,27 +40,35 @@ class Recommender(Scorer):
         >>> model = Recommender.load("exported")
         >>> model.recommend([Event("50", rating=5, time=880_000_000), Event("181", rating=4, time=880_000_060)], k=5)
 
-    See :class:`~recbole_longinterest.serving.scorer.Scorer` for its arguments and attributes.
+    Args:
+        served: content of an exported folder.
+        engine: name of a registered engine, or its class; see :mod:`recbole_longinterest.serving.engines`.
+
+    See :class:`~recbole_longinterest.serving.scorer.Scorer` for the attributes.
     """
 
+    def __init__(self, served: Served, engine: str | type[Engine] = "torch") -> None:
+        super().__init__(served, engine_of(engine) if isinstance(engine, str) else engine)
+
     @classmethod
-    def load(cls, folder: str | Path, engine: str = "torch") -> "Recommender":
+    def load(cls, folder: str | Path, engine: str | type[Engine] = "torch") -> "Recommender":
         """Read a folder that ``recbole-li export`` wrote.
 
         Args:
             folder: the folder.
-            engine: ``"torch"`` or ``"onnx"``.
+            engine: name of a registered engine; ``"torch"`` and ``"onnx"`` are built in.
 
         Raises:
-            ExportError: (a ValueError) one sentence for a folder that is missing, none, of another version or broken.
-            ValueError: for another engine, or one that is not installed.
+            ExportError: for a folder that is missing, broken, of another version, or not an export.
+            LongInterestError: for an unknown engine, or one whose package is not installed.
         """
-        return cls(read_folder(folder), engine)
+        chosen = engine_of(engine) if isinstance(engine, str) else engine  # before the folder is read
+        return cls(read_folder(folder), chosen)
 
-    def add_items(self, frame: Any, vectors: Any = None, boost: float = 1.0) -> "Added":  # noqa: ANN401 - a DataFrame
-        """Take new items in by their texts: they can be recommended at once, and other scores stay as they are.
+    def add_items(self, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
+        """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.
 
-        States that are in memory go on; those kept as bytes belong to the model without the items.
+        States in memory stay valid; states kept as bytes belong to the model without the items.
 
         Args:
             frame: a row an item: token, and the columns of the text; see `new_items.with_items`.
@@ -64,73 +76,143 @@ class Recommender(Scorer):
             boost: factor of new items' text vectors; above 1 they are recommended more often among all items.
 
         Returns:
-            Which items are new, and which have another text now.
+            The new items, and the items whose text changed.
 
         Raises:
-            ValueError: as ``with_items``, and for the onnx engine, whose table of items is fixed.
+            LongInterestError: as ``with_items``, and for an engine whose table of items is fixed.
         """
-        from recbole_longinterest.serving.new_items import with_items
-
-        if self._onnx is not None:
+        engine = type(self.engine)
+        if not engine.can_grow:
             raise LongInterestError(
-                "The onnx engine has a fixed table of items. Add them to the folder: recbole-li add-items."
+                f"{engine.__name__} has a fixed table of items. Add the items to the folder with recbole-li add-items, "
+                "and load it again."
             )
         added = with_items(self.served, frame, vectors, boost)
-        self._serve(added.served)
+        self._serve(added.served, engine)
         return added
 
-    def read(self, history: Iterable[Any]) -> History:
-        """A history of raw events as the network reads it; see :meth:`EventReader.read`."""
+    def read(self, history: Iterable[EventLike]) -> History:
+        """Read a history of raw events; see :meth:`EventReader.read`."""
         return self.reader.read(history)
+
+    @overload
+    def recommend(
+        self,
+        history: Mapping[User, Sequence[EventLike]],
+        k: int = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str | int] | None = ...,
+        explain: bool | str = ...,
+    ) -> dict[User, Recommendation]: ...
+
+    @overload
+    def recommend(
+        self,
+        history: Sequence[list[EventLike]],
+        k: int = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str | int] | None = ...,
+        explain: bool | str = ...,
+    ) -> list[Recommendation]: ...
+
+    @overload
+    def recommend(
+        self,
+        history: Sequence[EventLike],
+        k: int = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str | int] | None = ...,
+        explain: bool | str = ...,
+    ) -> Recommendation: ...
 
     def recommend(
         self,
-        history: Any,  # noqa: ANN401 - one history or several
+        history: Mapping[User, Sequence[EventLike]] | Sequence[list[EventLike]] | Sequence[EventLike],
         k: int = 10,
         exclude_seen: bool = True,
-        candidates: Iterable[Any] | None = None,
-        explain: bool = False,
-    ) -> Any:  # noqa: ANN401
-        """Recommend to one user or to several.
+        candidates: Iterable[str | int] | None = None,
+        explain: bool | str = False,
+    ) -> Recommendation | dict[User, Recommendation] | list[Recommendation]:
+        """Recommend to one user.
 
         Args:
-            history: the events of one user (tokens, `Event` objects or dicts;
-                put in the order of their times), or of several: a dict from user to events, or a list of lists.
-                Items that the model does not know are skipped and reported.
-            k: number of items; where fewer can be recommended, all of them.
+            history: the user's events: tokens, `Event` objects or dicts. They are sorted by time. Unknown items are
+                skipped and reported. A dict from user to events, or a list of lists of events, goes to
+                :meth:`recommend_many`.
+            k: number of items; fewer if fewer can be recommended.
             exclude_seen: leave out the items of the history.
-            candidates: tokens that alone may be recommended; unknown ones are skipped and logged.
-            explain: say of each item what brought it about; see :mod:`recbole_longinterest.serving.explain.methods`.
-
-        Returns:
-            A :class:`Recommendation`; of several users a dict or list of them, in which a user without a known item
-            has none, and a ``problem``.
+            candidates: tokens of the only items that may be recommended; unknown ones are skipped and logged.
+            explain: name of a method that explains each item, or True for the default one; see
+                :mod:`recbole_longinterest.serving.explain.methods`.
 
         Raises:
-            ValueError: one sentence for a history that is empty, or holds unknown items alone or something else than
-                events, a ``k`` below 1, or candidates of which not one is known.
+            LongInterestError: for a history that is empty, has only unknown items, or holds something else than
+                events; for a ``k`` below 1, and for candidates that are all unknown.
         """
-        allowed = self._allowed(candidates)
-        method = "removal" if explain else None
         if isinstance(history, Mapping) and "item" not in history:
-            users = list(history)
-            found = self._recommend([self.read(history[user]) for user in users], k, exclude_seen, allowed, method)
-            return dict(zip(users, found, strict=True))
+            return self.recommend_many(history, k, exclude_seen, candidates, explain)
         events = as_events(history)
         if events and all(isinstance(part, list) for part in events):
-            return self._recommend([self.read(part) for part in events], k, exclude_seen, allowed, method)
-        (one,) = self._recommend([self.read(events)], k, exclude_seen, allowed, method)
+            return self.recommend_many(events, k, exclude_seen, candidates, explain)
+        (one,) = self._recommend([self.read(events)], k, exclude_seen, candidates, explain)
         if one.problem:
             raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
         return one
 
-    def recommend_batch(
+    @overload
+    def recommend_many(
         self,
-        events: Any,  # noqa: ANN401 - a pandas DataFrame
+        histories: Mapping[User, Sequence[EventLike]],
+        k: int = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str | int] | None = ...,
+        explain: bool | str = ...,
+    ) -> dict[User, Recommendation]: ...
+
+    @overload
+    def recommend_many(
+        self,
+        histories: Sequence[Sequence[EventLike]],
+        k: int = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str | int] | None = ...,
+        explain: bool | str = ...,
+    ) -> list[Recommendation]: ...
+
+    def recommend_many(
+        self,
+        histories: Mapping[User, Sequence[EventLike]] | Sequence[Sequence[EventLike]],
         k: int = 10,
         exclude_seen: bool = True,
-        candidates: Iterable[Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+        candidates: Iterable[str | int] | None = None,
+        explain: bool | str = False,
+    ) -> dict[User, Recommendation] | list[Recommendation]:
+        """Recommend to several users.
+
+        Args:
+            histories: a dict from user to events, or a list of histories; each as in :meth:`recommend`.
+            k: as in :meth:`recommend`.
+            exclude_seen: likewise.
+            candidates: likewise.
+            explain: likewise.
+
+        Returns:
+            A dict or a list like ``histories``. A user without a known item gets no items, and a ``problem``.
+
+        Raises:
+            LongInterestError: as :meth:`recommend`, but not for histories without a known item.
+        """
+        parts = list(histories.values() if isinstance(histories, Mapping) else histories)
+        found = self._recommend([self.read(part) for part in parts], k, exclude_seen, candidates, explain)
+        return dict(zip(histories, found, strict=True)) if isinstance(histories, Mapping) else found
+
+    def recommend_batch(
+        self,
+        events: "pd.DataFrame",
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Iterable[str | int] | None = None,
+    ) -> "pd.DataFrame":
         """Recommend to the users of a table of events.
 
         Args:
@@ -141,13 +223,13 @@ class Recommender(Scorer):
             candidates: likewise.
 
         Returns:
-            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``. Skipped items and users without one that
-            is known are logged.
+            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``. Skipped items and users without a known
+            item are logged.
 
         Raises:
-            ValueError: as :meth:`recommend`, and for a table without the item column.
+            LongInterestError: as :meth:`recommend_many`, and for a table without the item column.
         """
-        import pandas as pd
+        import pandas as pd  # late: serving without tables starts faster, and does not need it
 
         names = self.served.fields
         found = self.recommend_histories(self.read_table(events), k, exclude_seen, candidates)
@@ -160,32 +242,25 @@ class Recommender(Scorer):
 
     def recommend_histories(
         self,
-        histories: Mapping[Any, History],
+        histories: Mapping[User, History],
         k: int = 10,
         exclude_seen: bool = True,
-        candidates: Iterable[Any] | None = None,
-        explain: bool = False,
-        method: str = "removal",
-    ) -> dict[Any, Recommendation]:
-        """Recommend to users whose histories were read already; see :meth:`recommend`.
-
-        ``method`` is that of :func:`recbole_longinterest.serving.explain.methods.explain_history`.
-        """
-        chosen = method if explain else None
-        found = self._recommend(list(histories.values()), k, exclude_seen, self._allowed(candidates), chosen)
+        candidates: Iterable[str | int] | None = None,
+        explain: bool | str = False,
+    ) -> dict[User, Recommendation]:
+        """Recommend to users whose histories were read already; see :meth:`recommend_many`."""
+        found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain)
         return dict(zip(histories, found, strict=True))
 
-    def read_table(self, events: Any) -> dict[Any, History]:  # noqa: ANN401
+    def read_table(self, events: "pd.DataFrame") -> dict[str, History]:
         """Histories by user of a table of events, users in the order of their first event."""
         return histories_of(events, self.served.fields, self.reader)
 
-    def start(self) -> "InterestState":
-        """The state of a new user, which takes events one by one; see :mod:`recbole_longinterest.serving.state`."""
-        from recbole_longinterest.serving.state import InterestState
-
+    def start(self) -> InterestState:
+        """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`."""
         return InterestState.new(self)
 
-    def _allowed(self, candidates: Iterable[Any] | None) -> Tensor | None:
+    def _allowed(self, candidates: Iterable[str | int] | None) -> Tensor | None:
         if candidates is None:
             return None
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
@@ -200,9 +275,16 @@ class Recommender(Scorer):
         return torch.tensor(ids)
 
     def _recommend(
-        self, histories: list[History], k: int, exclude_seen: bool, allowed: Tensor | None, method: str | None
+        self,
+        histories: list[History],
+        k: int,
+        exclude_seen: bool,
+        candidates: Iterable[str | int] | None,
+        explain: bool | str,
     ) -> list[Recommendation]:
         check_k(k)
+        allowed = self._allowed(candidates)
+        method = DEFAULT_METHOD if explain is True else explain
         out = [
             Recommendation([], len(history), history.unknown, None if len(history) else _why_nothing(history))
             for history in histories
@@ -214,53 +296,13 @@ class Recommender(Scorer):
             interest = self.interest([histories[row] for row in part])
             seen = [(histories[row] if exclude_seen else self.windowed(histories[row])).item_seq for row in part]
             for row, items in zip(part, self.best(interest, k, seen, allowed, exclude_seen), strict=True):
-                why = self._explain(histories[row], items, method) if method else [None] * len(items)
+                history = histories[row]
+                why = [explain_history(self, history, item, method) if method else None for item, _ in items]
                 chosen = [
                     self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
                 ]
-                problem = None if chosen else ALL_SEEN
-                out[row] = Recommendation(chosen, len(histories[row]), histories[row].unknown, problem)
+                out[row] = Recommendation(chosen, len(history), history.unknown, None if chosen else ALL_SEEN)
         return out
-
-    def best(
-        self,
-        interest: Tensor,
-        k: int,
-        seen: Sequence[Collection[int]],
-        allowed: Tensor | None = None,
-        exclude_seen: bool = True,
-    ) -> list[list[tuple[int, float]]]:
-        """The ``k`` best items by internal id, with their scores.
-
-        Args:
-            interest: [B, D].
-            k: at least 1.
-            seen: internal ids of the items that each user has had.
-            allowed: internal ids that alone are ranked, all if None.
-            exclude_seen: leave the seen items out.
-        """
-        scores = self.scores_of(interest, () if exclude_seen else seen)
-        for row, had in enumerate(seen if exclude_seen else ()):
-            scores[row, as_tensor(had)] = -torch.inf
-        ids = None
-        if allowed is not None:
-            scores, ids = scores[:, allowed], allowed
-        values, places = top_k(scores, min(k + 1, scores.shape[1]))  # one more, for the padding
-        if ids is not None:
-            places = ids[places]
-        return [
-            [(item, score) for item, score in zip(row, values, strict=True) if item and score > -torch.inf][:k]
-            for row, values in zip(places.tolist(), values.tolist(), strict=True)
-        ]
-
-    def recommended(self, item: int, score: float, why: "Explanation | None" = None) -> Recommended:
-        """An item by internal id as people read it."""
-        return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
-
-    def _explain(self, history: History, items: list[tuple[int, float]], method: str) -> list[Any]:
-        from recbole_longinterest.serving.explain.methods import explain_history
-
-        return [explain_history(self, history, item, method) for item, _ in items]
 
 
 def _why_nothing(history: History) -> str:

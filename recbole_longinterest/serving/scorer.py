@@ -1,7 +1,6 @@
-"""From histories to interest vectors and scores of all items, by a served model."""
+"""From histories to interest vectors, scores of all items, and the best ones, by a served model."""
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,44 +10,39 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.serving.engines import Engine, TorchEngine
 from recbole_longinterest.serving.events import EventReader, History, token_of
 from recbole_longinterest.serving.model_folder import Served
-from recbole_longinterest.serving.results import NONE_KNOWN
+from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
 BLOCK = 64  # items whose highest score is looked at first
 SCORES = 2**24  # scores held at once, 64 MB
-LONG = 2**15  # events beyond which a history is encoded in chunks: what it takes does not grow with it
+LONG = 2**15  # events beyond which a history is encoded in chunks, in bounded memory
 
 
 class Scorer:
-    """A served model over histories and states, in internal ids; ``Recommender`` is one with people's words over it.
+    """A served model that takes and gives internal ids; ``Recommender`` adds raw tokens and tables.
 
     Args:
-        served: an exported folder's content.
-        engine: what computes the steps of states and the scores: ``"torch"``, or ``"onnx"`` for a folder exported with
-            ``--onnx``, several times as fast for one event.
+        served: content of an exported folder.
+        engine: class of the engine that computes the steps of states and the scores.
 
     Attributes:
         served: the same.
         network: in evaluation mode.
         items: vectors of all items, [N, D].
+        engine: of this model.
+        fingerprint: of the model; states of another one are refused.
         sides: side features that the network reads.
         reader: turns raw events into what the network reads.
     """
 
-    def __init__(self, served: Served, engine: str = "torch") -> None:
-        self._serve(served)
-        if engine not in ("torch", "onnx"):
-            raise LongInterestError(f"engine must be torch or onnx; got {engine!r}.")
-        self._onnx = None
-        if engine == "onnx":
-            from recbole_longinterest.serving.engines.onnx import OnnxEngine
+    def __init__(self, served: Served, engine: type[Engine] = TorchEngine) -> None:
+        self._serve(served, engine)
 
-            self._onnx = OnnxEngine(served.folder or Path())
-
-    def _serve(self, served: Served) -> None:
+    def _serve(self, served: Served, engine: type[Engine]) -> None:
         self.served = served
         self.network = served.network()
         self.fingerprint = served.fingerprint
@@ -58,10 +52,9 @@ class Scorer:
         )
         with torch.no_grad():
             self.items = self.network.item_vectors()
-            interest = torch.zeros(1, self.items.shape[1])
-            self._compared = self.network.comparable(interest, self.items)[1]
             repeat = self.network.repeat_logit()
             self._repeat = None if repeat is None else float(repeat)
+        self.engine = engine.load(served, self.network, self.items)
 
     @property
     def n_items(self) -> int:
@@ -73,7 +66,7 @@ class Scorer:
         """Users whose scores of all items are held at once."""
         return max(1, SCORES // (self.n_items + 1))
 
-    def item_id(self, token: Any) -> int:  # noqa: ANN401
+    def item_id(self, token: object) -> int:
         """Internal id of an item, 0 if the model does not know it."""
         return self.reader.item_id.get(token_of(token, self.reader.item_id), 0)
 
@@ -116,50 +109,63 @@ class Scorer:
         return interest[0]
 
     def step(
-        self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: EncoderState
+        self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: EncoderState
     ) -> tuple[Tensor, EncoderState]:
-        """Take one event of each of some users in.
-
-        Args:
-            items: internal ids, [B].
-            values: side values, [B] each; see :meth:`InterestNetwork.levels_of`.
-            state: of the users before the event.
-
-        Returns:
-            Interest vectors, [B, D], and the state after the event.
-        """
-        interest, after = self.raw_step(items, values, state)
+        """Take in one event of each of some users: :meth:`Engine.step`, in tensors whatever the engine."""
+        interest, after = self.engine.step(items, values, state)
         return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
-
-    def raw_step(self, items: NDArray[np.int64], values: dict[str, NDArray[Any]], state: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        """:meth:`step` in what the engine computes with, tensors or arrays: an event alone has no time to convert."""
-        if self._onnx is not None:
-            return self._onnx.step(items, values, state)
-        with torch.inference_mode():
-            sides = {name: torch.from_numpy(value).unsqueeze(1) for name, value in values.items()}
-            item_seq = torch.from_numpy(items).unsqueeze(1)
-            return self.network.extend(item_seq, self.network.levels_of(sides), self.items, EncoderState(*state))
 
     def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = ()) -> Tensor:
         """Scores of all items by internal id.
 
         Args:
             interest: [B, D].
-            seen: internal ids of the items that each user has had, which makes them the scores of
-                ``full_sort_predict``; without, no item counts as had before.
+            seen: internal ids of the items that each user has had; with them the scores are those of
+                ``full_sort_predict``. Without, every item counts as new to the user.
 
         Returns:
             [B, N].
         """
-        if self._onnx is not None:
-            scores = self._onnx.scores_of(interest)
-        else:
-            with torch.no_grad():
-                scores = self.network.comparable(interest, self.items[:1])[0] @ self._compared.T
+        scores = self.engine.scores_of(interest)
         if self._repeat is not None:
             for row, ids in enumerate(seen):
                 scores[row, as_tensor(ids)] += self._repeat
         return scores
+
+    def best(
+        self,
+        interest: Tensor,
+        k: int,
+        seen: Sequence[Collection[int]],
+        allowed: Tensor | None = None,
+        exclude_seen: bool = True,
+    ) -> list[list[tuple[int, float]]]:
+        """The ``k`` best items by internal id, with their scores.
+
+        Args:
+            interest: [B, D].
+            k: at least 1.
+            seen: internal ids of the items that each user has had.
+            allowed: internal ids of the only items to rank; None ranks all.
+            exclude_seen: leave the seen items out.
+        """
+        scores = self.scores_of(interest, () if exclude_seen else seen)
+        for row, had in enumerate(seen if exclude_seen else ()):
+            scores[row, as_tensor(had)] = -torch.inf
+        ids = None
+        if allowed is not None:
+            scores, ids = scores[:, allowed], allowed
+        values, places = top_k(scores, min(k + 1, scores.shape[1]))  # one more, for the padding
+        if ids is not None:
+            places = ids[places]
+        return [
+            [(item, score) for item, score in zip(row, values, strict=True) if item and score > -torch.inf][:k]
+            for row, values in zip(places.tolist(), values.tolist(), strict=True)
+        ]
+
+    def recommended(self, item: int, score: float, why: Explanation | None = None) -> Recommended:
+        """An item by internal id, with its token and title."""
+        return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
 
 
 def as_tensor(ids: Collection[int]) -> Tensor:

@@ -1,12 +1,12 @@
 """A user's interest as events come: constant time and memory an event, equal to the batch over the same events.
 
-What a user's past is to the network is the recurrent state and, for each attention head, a running maximum, a
-denominator and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention`).
+The network keeps of a user's past the recurrent state and, for each attention head, a running maximum, a denominator
+and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention`).
 """
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +15,17 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
-from recbole_longinterest.serving.events import Event, History, as_event, number_of
+from recbole_longinterest.serving.engines import Array
+from recbole_longinterest.serving.events import Event, EventLike, History, as_event, number_of
 from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
-from recbole_longinterest.serving.state_codec import HEADER, pack, unpack
-
-if TYPE_CHECKING:
-    from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.state_codec import HEADER, StateContent, pack, unpack
 
 SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
 
 
 class InterestState:
-    """One user, after some events.
+    """One user, after some events; made by :meth:`Recommender.start`.
 
     Example:
         >>> state = recommender.start()
@@ -35,44 +34,46 @@ class InterestState:
         >>> kept = state.to_bytes()
 
     Attributes:
-        events: events taken in.
+        scorer: the model.
+        events: number of events taken in.
         last_time: time of the last event, NaN if it had none.
         seen: internal ids of the items of the events.
     """
 
-    __slots__ = ("_encoder", "_interest", "events", "last_time", "recommender", "seen")
+    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen")
 
     def __init__(
         self,
-        recommender: "Recommender",
-        encoder: EncoderState,
-        interest: Tensor,
+        scorer: Scorer,
+        encoder: Sequence[Array],
+        interest: Array,
         last_time: float = math.nan,
         events: int = 0,
         seen: set[int] | None = None,
     ) -> None:
-        self.recommender = recommender
-        self._encoder: Any = encoder  # of a batch of one, as the engine has it
-        self._interest: Any = interest
+        self.scorer = scorer
+        self._encoder = encoder  # of a batch of one, in the engine's own kind of arrays
+        self._interest = interest
         self.last_time = last_time
         self.events = events
         self.seen = seen if seen is not None else set()
 
     @classmethod
-    def new(cls, recommender: "Recommender") -> "InterestState":
+    def new(cls, scorer: Scorer) -> "InterestState":
         """A user without events.
 
         Raises:
-            ValueError: for a model that reads a window: what leaves it cannot be taken out of a state.
+            LongInterestError: for a model that reads a window, because events that leave the window cannot be taken
+                out of a state.
         """
-        limit = recommender.served.history_limit
+        limit = scorer.served.history_limit
         if limit is not None:
             raise LongInterestError(
                 f"This model reads the last {limit} events (eval_history_length), which a state cannot. "
                 "Use recommend, or export a model trained without eval_history_length."
             )
-        interest = torch.zeros(1, recommender.items.shape[1])
-        return cls(recommender, recommender.network.interest_encoder.start(1), interest)
+        interest = torch.zeros(1, scorer.items.shape[1])
+        return cls(scorer, scorer.network.interest_encoder.start(1), interest)
 
     @property
     def interest(self) -> Tensor:
@@ -81,38 +82,42 @@ class InterestState:
 
     @property
     def encoder(self) -> EncoderState:
-        """What the network keeps of the events."""
+        """The network's own state after the events."""
         return EncoderState(*map(torch.as_tensor, self._encoder))
 
-    def update(self, event: Any) -> bool:  # noqa: ANN401
-        """Take one event in.
+    def update(self, event: EventLike) -> bool:
+        """Take in one event.
 
         Args:
             event: an :class:`~recbole_longinterest.serving.events.Event`, a dict of its fields, or an item token.
 
         Returns:
-            Whether it was taken; an unknown item is skipped.
+            Whether it was taken in; an event on an unknown item is skipped.
 
         Raises:
-            ValueError: for what is no event, or one before the last, if that had a time; the state stays as it was.
+            LongInterestError: for anything but an event, or an event earlier than the last one, if that had a time;
+                the state does not change.
         """
         accepted = self.accept(event)
         if accepted is None:
             return False
         parsed, item, time = accepted
         values = _values([self], [parsed], [time])
-        interest, encoder = self.recommender.raw_step(np.array([item]), values, self._encoder)
+        interest, encoder = self.scorer.engine.step(np.array([item]), values, self._encoder)
         self.follow(item, time, interest, encoder)
         return True
 
-    def accept(self, event: Any) -> tuple[Event, int, float] | None:  # noqa: ANN401
-        """The event, its item's internal id and its time (NaN for none); None for an unknown item.
+    def accept(self, event: EventLike) -> tuple[Event, int, float] | None:
+        """Check an event.
+
+        Returns:
+            The event, its item's internal id, and its time, NaN if it has none; None for an unknown item.
 
         Raises:
-            ValueError: as :meth:`update`.
+            LongInterestError: as :meth:`update`.
         """
         parsed = as_event(event)
-        item = self.recommender.item_id(parsed.item)
+        item = self.scorer.item_id(parsed.item)
         if not item:
             return None
         time = number_of(parsed.time, "time")
@@ -123,8 +128,8 @@ class InterestState:
             )
         return parsed, item, time
 
-    def follow(self, item: int, time: float, interest: Any, encoder: Any) -> None:  # noqa: ANN401
-        """Be what the network's step made of an event."""
+    def follow(self, item: int, time: float, interest: Array, encoder: Sequence[Array]) -> None:
+        """Store the result of the engine's step for an event."""
         self._interest, self._encoder = interest, encoder
         self.last_time = time
         self.events += 1
@@ -134,7 +139,7 @@ class InterestState:
         """The ``k`` best items now.
 
         Raises:
-            ValueError: if there was no event yet, or ``k`` is below 1.
+            LongInterestError: if there was no event yet, or ``k`` is below 1.
         """
         (found,) = recommend_states([self], k, exclude_seen)
         if found.problem:
@@ -145,7 +150,7 @@ class InterestState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of :meth:`to_bytes` without the seen items, whatever the number of events."""
+        """Length of :meth:`to_bytes` without the seen items; it does not depend on the number of events."""
         return HEADER.size + sum(part.numel() * part.element_size() for part in (*self.encoder, self.interest))
 
     @property
@@ -157,47 +162,54 @@ class InterestState:
         """The state as versioned bytes, no pickle, little-endian.
 
         Args:
-            seen: with the seen items; without them, they are recommended as items that the user has not had.
+            seen: keep the seen items. Without them, the read state recommends them like items that the user has not
+                had.
         """
-        return pack(self, seen)
+        content = StateContent(
+            (*self.encoder, self.interest), self.last_time, self.events, self.seen if seen else set()
+        )
+        return pack(content, self.scorer.fingerprint)
 
     @classmethod
-    def from_bytes(cls, recommender: "Recommender", data: bytes) -> "InterestState":
-        """The state of :meth:`to_bytes`.
+    def from_bytes(cls, scorer: Scorer, data: bytes) -> "InterestState":
+        """Read a state that :meth:`to_bytes` wrote.
 
         Raises:
-            ValueError: for bytes that are none, of another version, of another model, cut short or changed.
+            LongInterestError: for other bytes, or bytes of another version, of another model, cut short or changed.
         """
-        encoder, interest, last_time, events, seen = unpack(cls.new(recommender), data)
-        return cls(recommender, encoder, interest, last_time, events, seen)
+        new = cls.new(scorer)
+        content = unpack(data, (*new.encoder, new.interest), scorer.fingerprint, scorer.n_items)
+        *encoder, interest = content.parts
+        return cls(scorer, encoder, interest, content.last_time, content.events, content.seen)
 
 
-def update_states(states: Sequence[InterestState], events: Sequence[Any]) -> list[bool]:
-    """Take one event in for each of many users, in one step of the network.
+def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) -> list[bool]:
+    """Take in one event for each of many users, in one step of the engine.
 
     Args:
         states: of one model, each of them once.
-        events: one for each.
+        events: one for each state.
 
     Returns:
-        For each whether it was taken; an unknown item is skipped.
+        For each state whether the event was taken in; an event on an unknown item is skipped.
 
     Raises:
-        ValueError: as :meth:`InterestState.update`, or if there is not one event a state; no state is changed.
+        LongInterestError: as :meth:`InterestState.update`, or if the numbers of states and events differ; no state
+            changes.
     """
     if len(states) != len(events):
         raise LongInterestError(f"Every state needs one event; got {len(states)} states and {len(events)} events.")
     if not states:
         return []
-    recommender = states[0].recommender
-    if any(state.recommender is not recommender for state in states) or len(set(map(id, states))) < len(states):
+    scorer = states[0].scorer
+    if any(state.scorer is not scorer for state in states) or len(set(map(id, states))) < len(states):
         raise LongInterestError("States that are updated together must be of one Recommender, each of them once.")
     accepted = [state.accept(event) for state, event in zip(states, events, strict=True)]
     chosen = [state for state, found in zip(states, accepted, strict=True) if found is not None]
     if chosen:
         parsed, ids, times = zip(*(found for found in accepted if found is not None), strict=True)
         carried = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
-        interest, encoder = recommender.step(np.array(ids), _values(chosen, parsed, times), carried)
+        interest, encoder = scorer.step(np.array(ids), _values(chosen, parsed, times), carried)
         # Copies: a view would keep the state of the whole batch for as long as one of its users has no other event.
         apart = ([row.clone() for row in part.split(1)] for part in (interest, *encoder))
         for state, item, time, vector, recurrent, sums in zip(chosen, ids, times, *apart, strict=True):
@@ -209,27 +221,27 @@ def _values(
     states: Sequence[InterestState], events: Sequence[Event], times: Sequence[float]
 ) -> dict[str, NDArray[Any]]:
     """Side values of one event a user, [B] each."""
-    recommender, values = states[0].recommender, {}
-    for name in recommender.sides:
+    scorer, values = states[0].scorer, {}
+    for name in scorer.sides:
         if name == "rating":
             raw = np.array([number_of(event.rating, "rating") for event in events])
-            values[name] = recommender.reader.ratings(raw)
+            values[name] = scorer.reader.ratings(raw)
         elif name == "behavior":
-            values[name] = np.array([recommender.reader.behavior(event.behavior) for event in events])
+            values[name] = np.array([scorer.reader.behavior(event.behavior) for event in events])
         else:  # NaN before the first
             gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
             values[name] = np.array(gaps, dtype=np.float32)
     return values
 
 
-def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[InterestState]:
-    """States of many users after all events of their histories, taken in side by side.
+def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestState]:
+    """States of many users after all events of their histories, which are taken in side by side.
 
     Args:
-        recommender: the model.
-        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; one may be empty.
+        scorer: the model.
+        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; a history may be empty.
     """
-    states = [InterestState.new(recommender) for _ in histories]
+    states = [InterestState.new(scorer) for _ in histories]
     order = sorted((i for i, history in enumerate(histories) if len(history)), key=lambda i: -len(histories[i]))
     if not order:
         return states
@@ -243,8 +255,8 @@ def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[
         while len(histories[order[active - 1]]) <= step:
             active -= 1
         items = np.array([histories[i].item_seq[step] for i in order[:active]])
-        sides = {name: np.array([value[name][step] for value in values[:active]]) for name in recommender.sides}
-        now, after = recommender.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
+        sides = {name: np.array([value[name][step] for value in values[:active]]) for name in scorer.sides}
+        now, after = scorer.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
         interest = torch.cat([now, interest[active:]])
         encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
     for place, i in enumerate(order):
@@ -257,7 +269,7 @@ def states_of(recommender: "Recommender", histories: Sequence[History]) -> list[
 
 
 def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
-    """Recommend to many users at once; one without an event gets nothing, and a ``problem``.
+    """Recommend to many users at once; a user without events gets no items, and a ``problem``.
 
     Args:
         states: of one model.
@@ -265,27 +277,27 @@ def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen:
         exclude_seen: leave out the items of a user's events.
 
     Raises:
-        ValueError: if ``k`` is below 1.
+        LongInterestError: if ``k`` is below 1.
     """
     check_k(k)
     out = [Recommendation([], 0, [], f"there was no event, or {NONE_KNOWN}") for _ in states]
     rows = [row for row, state in enumerate(states) if state.events]
     if not rows:
         return out
-    recommender = states[0].recommender
-    step = recommender.scored_at_once
+    scorer = states[0].scorer
+    step = scorer.scored_at_once
     for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
         interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
         if exclude_seen:
-            found = recommender.best(interest, k + SPARE, ())
+            found = scorer.best(interest, k + SPARE, ())
         else:
-            found = recommender.best(interest, k, [states[row].seen for row in part], exclude_seen=False)
+            found = scorer.best(interest, k, [states[row].seen for row in part], exclude_seen=False)
         for row, items in zip(part, found, strict=True):
             state = states[row]
             if exclude_seen:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
-                    (items,) = recommender.best(state.interest, k, [state.seen])
-            chosen = [recommender.recommended(*item) for item in items[:k]]
+                    (items,) = scorer.best(state.interest, k, [state.seen])
+            chosen = [scorer.recommended(*item) for item in items[:k]]
             out[row] = Recommendation(chosen, state.events, problem=None if chosen else ALL_SEEN)
     return out

@@ -2,50 +2,68 @@
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.nn.layers import EncoderState
-
-if TYPE_CHECKING:
-    from recbole_longinterest.serving.state import InterestState
 
 MAGIC = b"RLIS"
 VERSION = 2
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
-CHECKED = struct.calcsize("<4sH8sI")  # where what the checksum is of begins
+CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
 
 
-def pack(state: "InterestState", seen: bool = True) -> bytes:
-    """See :meth:`InterestState.to_bytes`."""
-    parts = [part.contiguous().numpy() for part in (*state.encoder, state.interest)]
-    ids = np.array(sorted(state.seen) if seen else [], dtype="<u4")
+@dataclass(frozen=True)
+class StateContent:
+    """What the bytes of a state hold.
+
+    Attributes:
+        parts: the encoder's recurrent state and attention sums, and the interest vector; floating-point tensors.
+        last_time: time of the last event, NaN if it had none.
+        events: number of events.
+        seen: internal ids of the items of the events.
+    """
+
+    parts: Sequence[Tensor]
+    last_time: float
+    events: int
+    seen: set[int]
+
+
+def pack(content: StateContent, fingerprint: str) -> bytes:
+    """Write a state as bytes.
+
+    Args:
+        content: of the state.
+        fingerprint: of its model.
+    """
+    parts = [part.contiguous().numpy() for part in content.parts]
+    ids = np.array(sorted(content.seen), dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
-    model = bytes.fromhex(state.recommender.fingerprint)
+    model = bytes.fromhex(fingerprint)
 
     def whole(checksum: int) -> bytes:
-        head = HEADER.pack(MAGIC, VERSION, model, checksum, state.last_time, state.events, *map(len, raw))
+        head = HEADER.pack(MAGIC, VERSION, model, checksum, content.last_time, content.events, *map(len, raw))
         return head + b"".join(raw)
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
 
 
-def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float, int, set[int]]:  # noqa: ANN401
-    """What :meth:`InterestState.from_bytes` makes a state of.
+def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) -> StateContent:
+    """Read the bytes of a state.
 
     Args:
-        new: a state without events of the model that the bytes should belong to.
-        data: of :func:`pack`.
-
-    Returns:
-        What the network keeps, the interest, the last time, the number of events, the seen items.
+        data: from :func:`pack`.
+        like: tensors with the shapes and dtypes of the parts, in their order; their values are not read.
+        fingerprint: of the model that the state should belong to.
+        n_items: number of its items.
 
     Raises:
-        ValueError: for bytes that are none, of another version, of another model, cut short or changed.
+        LongInterestError: for other bytes, or bytes of another version, of another model, cut short or changed.
     """
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
         raise LongInterestError("These bytes are no InterestState, or were cut short.")
@@ -55,13 +73,11 @@ def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float
             f"This InterestState has version {version}; this is the reader of version {VERSION}. "
             "Make it again from the user's events."
         )
-    recommender = new.recommender
-    if model.hex() != recommender.fingerprint:
+    if model.hex() != fingerprint:
         raise LongInterestError(
-            f"This InterestState belongs to the model {model.hex()}, and this is {recommender.fingerprint}. "
+            f"This InterestState belongs to the model {model.hex()}, and this is {fingerprint}. "
             "Make it again from the user's events."
         )
-    like = (*new.encoder, new.interest)
     wanted = [part.numel() * part.element_size() for part in like]
     fits = sizes[:-1] == wanted and len(data) == HEADER.size + sum(sizes) and not sizes[-1] % 4
     if not fits or zlib.crc32(data[CHECKED:]) != checksum:
@@ -72,6 +88,6 @@ def unpack(new: "InterestState", data: Any) -> tuple[EncoderState, Tensor, float
         parts.append(torch.from_numpy(values).view(part.shape))
         at += size
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
-    if seen and max(seen) > recommender.n_items:
-        raise LongInterestError("This InterestState was changed: it has items that its model has not.")
-    return EncoderState(*parts[:-1]), parts[-1], last_time, events, set(seen)
+    if seen and max(seen) > n_items:
+        raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
+    return StateContent(parts, last_time, events, set(seen))

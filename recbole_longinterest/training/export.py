@@ -1,7 +1,6 @@
 """From a checkpoint of a training to an exported folder: the one step of serving that reads RecBole's data set."""
 
 from collections.abc import Sequence
-from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,20 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, RATING_VALUES
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
-from recbole_longinterest.serving.engines.onnx import write_onnx
+from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, check_place, write_folder
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
 
-# What a text of a new item has to be made and encoded by.
+# Settings from which the text of a new item is made and encoded.
 TEXT_SETTINGS = (
     *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
     *("text_prompt", "text_precision", "field_separator", "seq_separator", "encoding"),
 )
-BEHAVIOR_LEVELS = "fusion.levels.behavior.weight"
 FIELDS = {
     "user": "USER_ID_FIELD",
     "item": "ITEM_ID_FIELD",
@@ -47,24 +46,27 @@ def export_checkpoint(
     category_field: str | None = None,
     int8: bool = False,
     onnx: bool = False,
+    engines: Sequence[str] = (),
 ) -> Served:
     """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
     Args:
         checkpoint: of a LongInterest training.
-        folder: to be made; an earlier export there is replaced.
+        folder: to make; an earlier export there is replaced.
         data_path: folder above the data set's, if it is no longer where it was in training.
         title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
         category_field: column with the categories; the text's first ``token_seq`` column after the title if None.
         int8: keep matrices as int8 with a scale a row.
-        onnx: add what the onnx engine reads, in int8 too if ``int8`` is set.
+        onnx: short for ``engines=["onnx"]``.
+        engines: names of engines whose files are added, in int8 too if ``int8`` is set.
 
     Returns:
-        What was written.
+        The model that was written.
 
     Raises:
-        ValueError: one sentence for a checkpoint, data set, column or folder that does not do.
+        LongInterestError: for a checkpoint, data set, column, engine or folder that cannot be used.
     """
+    chosen = [engine_of(name) for name in dict.fromkeys([*engines, *(["onnx"] if onnx else [])])]
     state = load_checkpoint(checkpoint)
     config = state["config"]
     if config["model"] != "LongInterest":
@@ -76,14 +78,14 @@ def export_checkpoint(
         config["data_path"] = str(Path(data_path) / config["dataset"])
     folder = Path(folder).absolute()
     check_place(folder)
-    config["state"] = "ERROR"  # of the data set's log; the command says what it did
+    config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, dataset.behavior_tokens_field))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     behaviors: Sequence[Any] = ()
     if dataset.rating_range is not None or BEHAVIOR_LEVELS in weights:
-        dataset.build()  # which scales by the training part, and forgets behaviours that it has not got
+        dataset.build()  # scales ratings by the training part, and finds behaviours that it does not have
     if BEHAVIOR_LEVELS in weights:
         behaviors = dataset.field2id_token[dataset.behavior_tokens_field]
         level = weights[BEHAVIOR_LEVELS].clone()
@@ -92,14 +94,14 @@ def export_checkpoint(
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(
-        ModelOptions.from_config(config),
-        weights,
-        Items(tokens, titles, categories),
-        [str(behavior) for behavior in behaviors],
-        dataset.rating_range if "rating_values" in weights else None,
-        config["eval_history_length"],
-        {name: config[key] for name, key in FIELDS.items()},
-        {
+        options=ModelOptions.from_config(config),
+        weights=weights,
+        items=Items(tokens, titles, categories),
+        behaviors=[str(behavior) for behavior in behaviors],
+        rating_range=dataset.rating_range if RATING_VALUES in weights else None,
+        history_limit=config["eval_history_length"],
+        fields={name: config[key] for name, key in FIELDS.items()},
+        about={
             "dataset": config["dataset"],
             "made_by": f"recbole-longinterest {__version__}",
             "torch": str(torch.__version__),
@@ -112,9 +114,9 @@ def export_checkpoint(
             "lineage": config["lineage"] or [],
             "behavior_map": dict(read_behavior_map(config)),
         },
-        "int8" if int8 else "fp32",
+        precision="int8" if int8 else "fp32",
     )
-    write_folder(served, folder, partial(write_onnx, served.network(), int8=int8) if onnx else None)
+    write_folder(served, folder, writer_of(chosen, served))
     return served
 
 

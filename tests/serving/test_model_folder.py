@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recbole_longinterest.serving import model_folder
-from recbole_longinterest.serving.model_folder import ExportError, quantize_rows, read_folder, write_folder
+from recbole_longinterest.serving.int8 import quantize_rows
+from recbole_longinterest.serving.model_folder import ExportError, read_folder, write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from tests.served import DEFAULTS, random_served
 

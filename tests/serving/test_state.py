@@ -111,7 +111,7 @@ def test_a_state_of_items_that_the_model_has_not_is_refused() -> None:
     state = model.start()
     state.update("i1")
     state.seen.add(model.n_items + 1)
-    with pytest.raises(ValueError, match="has items that its model has not"):
+    with pytest.raises(ValueError, match="has items that its model does not have"):
         InterestState.from_bytes(model, state.to_bytes())
 
 

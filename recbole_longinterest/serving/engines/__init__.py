@@ -1,1 +1,38 @@
-"""What computes a step and the scores: torch or onnxruntime."""
+"""Serving engines: what computes the step of a state and the scores of all items.
+
+``torch`` and ``onnx`` are built in. Another engine is a subclass of :class:`Engine` that is registered under a name:
+
+    from recbole_longinterest.serving.engines import Engine, register_engine
+
+    register_engine("mine", MyEngine)
+    Recommender.load("model", engine="mine")
+
+An installed package makes its engine known to the commands as well by an entry point of the group
+``recbole_longinterest.engines`` whose name is the engine's and whose value is the class.
+"""
+
+from recbole_longinterest.serving.engines.base import Array, Engine
+from recbole_longinterest.serving.engines.onnx import OnnxEngine
+from recbole_longinterest.serving.engines.registry import (
+    engine_names,
+    engine_of,
+    engines_in,
+    register_engine,
+    writer_of,
+)
+from recbole_longinterest.serving.engines.torch import TorchEngine
+
+register_engine("torch", TorchEngine)
+register_engine("onnx", OnnxEngine)
+
+__all__ = [
+    "Array",
+    "Engine",
+    "OnnxEngine",
+    "TorchEngine",
+    "engine_names",
+    "engine_of",
+    "engines_in",
+    "register_engine",
+    "writer_of",
+]

@@ -1,7 +1,6 @@
 """What an interest vector means in categories: by how much their items score above the average item."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,9 +8,7 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.methods import MOST_EVENTS
-
-if TYPE_CHECKING:
-    from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.scorer import Scorer
 
 FEWEST = 3  # items of a category that is looked at
 
@@ -34,35 +31,35 @@ class Taste:
 
 
 @torch.no_grad()
-def taste_of(recommender: "Recommender", interest: Tensor) -> Taste:
+def taste_of(scorer: Scorer, interest: Tensor) -> Taste:
     """Tastes that interest vectors stand for.
 
     Args:
-        recommender: the model; without categories there are no tastes.
+        scorer: the model; without categories there are no tastes.
         interest: [T, D].
     """
     members: dict[str, list[int]] = {}
-    for item, names in enumerate(recommender.served.items.categories):
+    for item, names in enumerate(scorer.served.items.categories):
         for name in names:
             members.setdefault(name, []).append(item)
     members = {name: items for name, items in members.items() if len(items) >= FEWEST}
-    interest, items = recommender.network.comparable(interest, recommender.items)
+    interest, items = scorer.network.comparable(interest, scorer.items)
     centre = items[1:].mean(dim=0)  # scores are linear in the item vectors, so means of vectors do
     means = [items[ids].mean(dim=0) - centre for ids in members.values()]
     return Taste(list(members), interest @ torch.stack(means).T if means else torch.zeros(len(interest), 0))
 
 
 @torch.no_grad()
-def interest_over_time(recommender: "Recommender", history: History) -> Tensor:
+def interest_over_time(scorer: Scorer, history: History) -> Tensor:
     """Interest after each event that the model reads, [L, D].
 
     Raises:
         ValueError: for an empty history, or one too long to look at event by event.
     """
-    item_seq, levels = recommender.window(history)
+    item_seq, levels = scorer.window(history)
     if len(item_seq) > MOST_EVENTS:
         raise LongInterestError(
             f"Interest over time is shown for up to {MOST_EVENTS:,} events; this history has {len(item_seq):,}."
         )
     batch = {name: value.unsqueeze(0) for name, value in levels.items()}
-    return recommender.network(item_seq.unsqueeze(0), batch, recommender.items)[0]
+    return scorer.network(item_seq.unsqueeze(0), batch, scorer.items)[0]

@@ -8,8 +8,6 @@ extra: the parts of all events grow from nothing to what they are, so the shares
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,57 +17,20 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require
 from recbole_longinterest.serving.events import History
-
-if TYPE_CHECKING:
-    from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import EventShare, Explanation
+from recbole_longinterest.serving.scorer import Scorer
 
 STEPS = 32  # of integrated gradients
+DEFAULT_METHOD = "removal"
 POSITIONS = 2**16  # positions of histories encoded at once
 MOST_EVENTS = 5000  # that are read and explained; the work grows with their square
 
 
-@dataclass(frozen=True)
-class EventShare:
-    """One event's part in a recommendation.
-
-    Attributes:
-        item: raw token.
-        title: "" for none.
-        share: part of the score's sum of absolute changes; negative for an event that speaks against the item.
-        attention: the weight that the model's attention gives it, 0 to 1; 0 without attention.
-    """
-
-    item: str
-    title: str
-    share: float
-    attention: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why an item was recommended.
-
-    Attributes:
-        method: that made the shares.
-        events: that the model reads, in their order; the absolute values of their shares sum to 1.
-        sources: share of ``id``, ``text``, ``rating``, ``behavior``, ``time``, as far as the model reads them:
-            by how much the score falls without it, or by gradients.
-    """
-
-    method: str
-    events: list[EventShare]
-    sources: dict[str, float]
-
-    def leading(self, number: int) -> list[EventShare]:
-        """The events that speak most for the item."""
-        return sorted(self.events, key=lambda event: -event.share)[:number]
-
-
-def explain_history(recommender: "Recommender", history: History, item: int, method: str = "removal") -> Explanation:
+def explain_history(scorer: Scorer, history: History, item: int, method: str = DEFAULT_METHOD) -> Explanation:
     """Explain the score of one item for one user.
 
     Args:
-        recommender: the model.
+        scorer: the model.
         history: at least one event.
         item: internal id.
         method: ``"removal"``, ``"gradients"`` or ``"attention"``.
@@ -79,15 +40,15 @@ def explain_history(recommender: "Recommender", history: History, item: int, met
     """
     if method not in METHODS:
         raise LongInterestError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
-    history = recommender.windowed(history)
+    history = scorer.windowed(history)
     if len(history) > MOST_EVENTS:
         raise LongInterestError(
             f"A history of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
             "Give the last ones alone, or recommend without an explanation."
         )
-    events, sources = METHODS[method](recommender, history, item)
-    weights = attention(recommender, history, item)[0].tolist()
-    items = recommender.served.items
+    events, sources = METHODS[method](scorer, history, item)
+    weights = attention(scorer, history, item)[0].tolist()
+    items = scorer.served.items
     return Explanation(
         method,
         [
@@ -104,40 +65,40 @@ def _shares(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def attention(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
     """Attention after the last event, the mean over the heads, [L]; sources as :func:`removal` finds them."""
-    network = recommender.network
+    network = scorer.network
     if network.interest_encoder.attention is None:
-        return torch.zeros(len(history)), _sources_by_removal(recommender, history, item)
-    fused = _fused(recommender, _parts(recommender, history))
+        return torch.zeros(len(history)), _sources_by_removal(scorer, history, item)
+    fused = _fused(scorer, _parts(scorer, history))
     states, _ = network.interest_encoder.rnn(fused)
     scores, _ = network.interest_encoder.attention.scored(fused, states)  # [1, L, K]
-    return scores[0].softmax(dim=0).mean(dim=1), _sources_by_removal(recommender, history, item)
+    return scores[0].softmax(dim=0).mean(dim=1), _sources_by_removal(scorer, history, item)
 
 
 @torch.no_grad()
-def removal(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+def removal(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
     """By how much the score falls without each event, [L], and without each source in all events."""
     number = len(history)
     if number == 1:
-        return torch.ones(1), _sources_by_removal(recommender, history, item)
+        return torch.ones(1), _sources_by_removal(scorer, history, item)
     keep = ~torch.eye(number, dtype=torch.bool).numpy()
     without = []
     for begin in range(0, number, step := max(1, POSITIONS // number)):
-        without.append(scores_without(recommender, history, item, keep[begin : begin + step]))
-    return score_of(recommender, history, item) - torch.cat(without), _sources_by_removal(recommender, history, item)
+        without.append(scores_without(scorer, history, item, keep[begin : begin + step]))
+    return score_of(scorer, history, item) - torch.cat(without), _sources_by_removal(scorer, history, item)
 
 
-def gradients(recommender: "Recommender", history: History, item: int) -> tuple[Tensor, dict[str, float]]:
+def gradients(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
     """Integrated gradients of the score along the parts of the events, by event, [L], and by source."""
     require("captum", "Explaining by gradients")
     from captum.attr import IntegratedGradients
 
-    parts = _parts(recommender, history)
+    parts = _parts(scorer, history)
     names = list(parts)
 
     def score(*given: Tensor) -> Tensor:
-        return _score_of_parts(recommender, dict(zip(names, given, strict=True)), item)
+        return _score_of_parts(scorer, dict(zip(names, given, strict=True)), item)
 
     with torch.enable_grad():
         found = IntegratedGradients(score).attribute(
@@ -149,23 +110,23 @@ def gradients(recommender: "Recommender", history: History, item: int) -> tuple[
     return torch.stack(list(by_source.values())).sum(dim=0), {n: float(part.sum()) for n, part in by_source.items()}
 
 
-METHODS: dict[str, Callable[["Recommender", History, int], tuple[Tensor, dict[str, float]]]] = {
+METHODS: dict[str, Callable[[Scorer, History, int], tuple[Tensor, dict[str, float]]]] = {
     "removal": removal,
     "gradients": gradients,
     "attention": attention,
 }
 
 
-def score_of(recommender: "Recommender", history: History, item: int) -> float:
+def score_of(scorer: Scorer, history: History, item: int) -> float:
     """Score of an item, as :meth:`Recommender.recommend` gives it."""
-    return float(recommender.scores_of(recommender.interest([history]), [history.item_seq])[0, item])
+    return float(scorer.scores_of(scorer.interest([history]), [history.item_seq])[0, item])
 
 
-def scores_without(recommender: "Recommender", history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
+def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
     """Score of an item after some of the events alone, time gaps as they are then.
 
     Args:
-        recommender: the model.
+        scorer: the model.
         history: of L events.
         item: internal id.
         keep: which events stay, at least one in a row, bool [B, L].
@@ -174,40 +135,40 @@ def scores_without(recommender: "Recommender", history: History, item: int, keep
         Scores, [B].
     """
     kept = [history.keep(row.nonzero()[0]) for row in keep]
-    scores = _score(recommender, recommender.interest(kept), item)
-    bias = recommender.network.repeat_logit()
+    scores = _score(scorer, scorer.interest(kept), item)
+    bias = scorer.network.repeat_logit()
     return scores if bias is None else scores + bias * torch.tensor([item in part.item_seq for part in kept])
 
 
-def _sources_by_removal(recommender: "Recommender", history: History, item: int) -> dict[str, float]:
+def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str, float]:
     """By how much the score falls if a source's part is nothing in all events."""
-    parts = _parts(recommender, history)
+    parts = _parts(scorer, history)
     without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
-    whole, *left = (float(_score_of_parts(recommender, given, item)) for given in (parts, *without))
+    whole, *left = (float(_score_of_parts(scorer, given, item)) for given in (parts, *without))
     return {name: whole - score for name, score in zip(parts, left, strict=True)}
 
 
-def _parts(recommender: "Recommender", history: History) -> dict[str, Tensor]:
+def _parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
     """What the events are made of, by source, [1, L, D] each."""
-    network = recommender.network
-    item_seq, levels = recommender.window(history)
+    network = scorer.network
+    item_seq, levels = scorer.window(history)
     parts = {name: table[item_seq].unsqueeze(0) for name, table in network.item_parts().items()}
     sides = network.fusion.embed(levels)
     return {**parts, **{name: part.unsqueeze(0) for name, part in sides.items()}}
 
 
-def _score_of_parts(recommender: "Recommender", parts: dict[str, Tensor], item: int) -> Tensor:
+def _score_of_parts(scorer: Scorer, parts: dict[str, Tensor], item: int) -> Tensor:
     """Score of an item after events of these parts, without ``repeat_bias``, [B]."""
-    interest = recommender.network.interest_encoder(_fused(recommender, parts))[:, -1]
-    return _score(recommender, interest, item)
+    interest = scorer.network.interest_encoder(_fused(scorer, parts))[:, -1]
+    return _score(scorer, interest, item)
 
 
-def _fused(recommender: "Recommender", parts: dict[str, Tensor]) -> Tensor:
-    sides = {name: parts[name] for name in recommender.sides}
+def _fused(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:
+    sides = {name: parts[name] for name in scorer.sides}
     items = [part for name, part in parts.items() if name not in sides]
-    return recommender.network.fusion.fuse(torch.stack(items).sum(dim=0), sides)
+    return scorer.network.fusion.fuse(torch.stack(items).sum(dim=0), sides)
 
 
-def _score(recommender: "Recommender", interest: Tensor, item: int) -> Tensor:
-    interest, items = recommender.network.comparable(interest, recommender.items[item : item + 1])
+def _score(scorer: Scorer, interest: Tensor, item: int) -> Tensor:
+    interest, items = scorer.network.comparable(interest, scorer.items[item : item + 1])
     return (interest * items).sum(dim=-1)

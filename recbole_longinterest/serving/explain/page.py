@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import interest_over_time, taste_of
-from recbole_longinterest.serving.explain.methods import Explanation
-from recbole_longinterest.serving.results import Recommendation
-
-if TYPE_CHECKING:
-    from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import Explanation, Recommendation
+from recbole_longinterest.serving.scorer import Scorer
 
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b")
 SERIES, DRIVERS, WIDTH, HEIGHT = 5, 3, 860, 300
@@ -35,17 +31,17 @@ class Course:
     drivers: list[tuple[int, float]]
 
 
-def courses(recommender: "Recommender", history: History, found: Recommendation) -> list[Course]:
+def courses(scorer: Scorer, history: History, found: Recommendation) -> list[Course]:
     """The leading tastes of a user over time: categories, or the items recommended first where there are none."""
-    interest = interest_over_time(recommender, history)
-    taste = taste_of(recommender, interest)
+    interest = interest_over_time(scorer, history)
+    taste = taste_of(scorer, interest)
     if taste.names:
         chosen = taste.leading(SERIES)
         names, values = [taste.names[i] for i in chosen], taste.values[:, chosen]
     else:
-        ids = [recommender.item_id(item.item) for item in found.items[:SERIES]]
+        ids = [scorer.item_id(item.item) for item in found.items[:SERIES]]
         names = [item.title or item.item for item in found.items[:SERIES]]
-        compared, items = recommender.network.comparable(interest, recommender.items[ids])
+        compared, items = scorer.network.comparable(interest, scorer.items[ids])
         values = compared @ items.T
     rises = values.diff(dim=0, prepend=torch.zeros_like(values[:1]))
     out = []
@@ -56,7 +52,7 @@ def courses(recommender: "Recommender", history: History, found: Recommendation)
     return out
 
 
-def text_of(user: Any, found: Recommendation, events: int = 5) -> str:  # noqa: ANN401
+def text_of(user: object, found: Recommendation, events: int = 5) -> str:
     """An explanation for the terminal."""
     lines = [f"user {user}, {found.events} events"]
     for rank, item in enumerate(found.items, start=1):
@@ -70,10 +66,10 @@ def text_of(user: Any, found: Recommendation, events: int = 5) -> str:  # noqa: 
     return "\n".join(lines) + "\n"
 
 
-def page_of(recommender: "Recommender", user: Any, history: History, found: Recommendation) -> str:  # noqa: ANN401
+def page_of(scorer: Scorer, user: object, history: History, found: Recommendation) -> str:
     """The page: a chart of the interest over time with the titles that drive it, and each item's reasons."""
-    history = recommender.windowed(history)
-    titles = [_title(recommender, int(i)) for i in history.item_seq]
+    history = scorer.windowed(history)
+    titles = [_title(scorer, int(i)) for i in history.item_seq]
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         f"<title>Interest of {escape(str(user))}</title>",
@@ -83,7 +79,7 @@ def page_of(recommender: "Recommender", user: Any, history: History, found: Reco
         "<h2>Over time</h2>",
         "<p>After each event, first to last: by how much a category's items score above the average item; without "
         "categories, the scores of the items recommended now. Dots: the events after which a line rose most.</p>",
-        _chart(courses(recommender, history, found), titles),
+        _chart(courses(scorer, history, found), titles),
         "<h2>Why these items</h2>",
         "<p>Share of each past event in the score, and of each source. Negative: it speaks against the item.</p>",
     ]
@@ -94,8 +90,8 @@ def page_of(recommender: "Recommender", user: Any, history: History, found: Reco
     return "\n".join(parts) + "\n</html>\n"
 
 
-def _title(recommender: "Recommender", item: int) -> str:
-    return recommender.served.items.titles[item] or recommender.served.items.tokens[item]
+def _title(scorer: Scorer, item: int) -> str:
+    return scorer.served.items.titles[item] or scorer.served.items.tokens[item]
 
 
 def _span(history: History) -> str:

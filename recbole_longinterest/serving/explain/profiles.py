@@ -13,9 +13,10 @@ from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import taste_of
 from recbole_longinterest.serving.results import Recommended
+from recbole_longinterest.serving.scorer import Scorer
 
 if TYPE_CHECKING:
-    from recbole_longinterest.serving.recommender import Recommender
+    import pandas as pd
 
 PARTS = (0.25, 0.5, 0.75, 1.0)  # of a history, after which tastes are compared
 
@@ -27,21 +28,21 @@ class Card:
     Attributes:
         user: as in the file.
         events: events that were read.
-        categories: the leading ones, and the taste for each after a quarter, a half, three quarters and all events.
-        titles: what is recommended first.
+        categories: the leading ones, each with its score after a quarter, a half, three quarters and all events.
+        titles: the items recommended first.
         loved: titles of the history that score highest now.
         nearest: other users by cosine of the interest vectors, nearest first.
     """
 
-    user: Any
+    user: object
     events: int
     categories: list[tuple[str, list[float]]]
     titles: list[Recommended]
     loved: list[str]
-    nearest: list[tuple[Any, float]]
+    nearest: list[tuple[object, float]]
 
     def to_text(self) -> str:
-        """For the terminal."""
+        """The card as text for the terminal."""
         lines = [f"user {self.user}, {self.events} events"]
         if self.categories:
             lines.append(
@@ -57,33 +58,33 @@ class Card:
         return "\n".join(lines) + "\n"
 
 
-def profile_table(recommender: "Recommender", histories: Mapping[Any, History]) -> Any:  # noqa: ANN401
+def profile_table(scorer: Scorer, histories: Mapping[Any, History]) -> "pd.DataFrame":
     """Users and their interest vectors.
 
     Args:
-        recommender: the model.
+        scorer: the model.
         histories: by user; those without a known item are left out.
 
     Returns:
         A DataFrame: user, ``events``, ``interest`` (a list of D numbers).
 
     Raises:
-        ValueError: if no history has a known item.
+        LongInterestError: if no history has a known item.
     """
-    import pandas as pd
+    import pandas as pd  # late: with the other explanations it is not needed
 
     users = _known(histories)
-    interest = recommender.interest([histories[user] for user in users]).numpy()
+    interest = scorer.interest([histories[user] for user in users]).numpy()
     events = [len(histories[user]) for user in users]
-    name = recommender.served.fields["user"]
+    name = scorer.served.fields["user"]
     return pd.DataFrame({name: [str(user) for user in users], "events": events, "interest": list(interest)})
 
 
-def write_parquet(table: Any, path: str | Path) -> None:  # noqa: ANN401 - a pandas DataFrame
-    """Write a table: whole, or the file stays as it was.
+def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:
+    """Write a table atomically.
 
     Raises:
-        ValueError: if the file cannot be written.
+        LongInterestError: if the file cannot be written.
     """
     try:
         with atomic_file(Path(path)) as draft:
@@ -92,17 +93,17 @@ def write_parquet(table: Any, path: str | Path) -> None:  # noqa: ANN401 - a pan
         raise LongInterestError(f"{path} could not be written: {error}") from error
 
 
-def card_of(recommender: "Recommender", histories: Mapping[Any, History], user: Any, number: int = 5) -> Card:  # noqa: ANN401
+def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, number: int = 5) -> Card:
     """The card of one user.
 
     Args:
-        recommender: the model.
-        histories: by user; the others are looked at for the nearest.
+        scorer: the model.
+        histories: by user; the nearest users are chosen from the others.
         user: a key of ``histories``.
         number: entries of each list.
 
     Raises:
-        ValueError: for a user that is not there, or has no known item.
+        LongInterestError: for an unknown user, or one without a known item.
     """
     if user not in histories:
         raise LongInterestError(f"There is no user {user} in the history; it has {len(histories):,}.")
@@ -110,33 +111,33 @@ def card_of(recommender: "Recommender", histories: Mapping[Any, History], user: 
     if not len(history):
         raise LongInterestError(f"User {user} has no event with an item that the model knows.")
     until = [history.keep(slice(0, max(1, round(len(history) * part)))) for part in PARTS]
-    interest = recommender.interest(until)
-    taste = taste_of(recommender, interest)
-    ((*titles,),) = recommender.best(interest[-1:], number, [history.item_seq])
-    scores = recommender.scores_of(interest[-1:])[0]
+    interest = scorer.interest(until)
+    taste = taste_of(scorer, interest)
+    ((*titles,),) = scorer.best(interest[-1:], number, [history.item_seq])
+    scores = scorer.scores_of(interest[-1:])[0]
     own = sorted({int(item) for item in history.item_seq}, key=lambda item: -float(scores[item]))[:number]
-    items = recommender.served.items
+    items = scorer.served.items
     return Card(
         user,
         len(history),
         [(taste.names[i], taste.values[:, i].tolist()) for i in taste.leading(number)],
-        [recommender.recommended(*item) for item in titles],
+        [scorer.recommended(*item) for item in titles],
         [items.titles[item] or items.tokens[item] for item in own],
-        _nearest(recommender, histories, user, interest[-1], number),
+        _nearest(scorer, histories, user, interest[-1], number),
     )
 
 
 def _nearest(
-    recommender: "Recommender",
+    scorer: Scorer,
     histories: Mapping[Any, History],
-    user: Any,  # noqa: ANN401
+    user: object,
     interest: torch.Tensor,
     number: int,
-) -> list[tuple[Any, float]]:
+) -> list[tuple[object, float]]:
     others = [other for other in _known(histories) if other != user]
     if not others:
         return []
-    vectors = recommender.interest([histories[other] for other in others])
+    vectors = scorer.interest([histories[other] for other in others])
     cosine = functional.cosine_similarity(vectors, interest.unsqueeze(0))
     top = cosine.topk(min(number, len(others)))
     return [(others[i], value) for value, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)]

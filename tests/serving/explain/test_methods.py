@@ -131,7 +131,7 @@ def test_a_model_of_a_window_is_explained_by_the_events_that_it_reads(method: st
     model = random_model()
     model.served.history_limit = 4
     history = model.read(random_events(10))
-    found = model.recommend_histories({"u": history}, 2, explain=True, method=method)["u"]
+    found = model.recommend_histories({"u": history}, 2, explain=method)["u"]
     why = found.items[0].why
     assert why is not None
     assert [event.item for event in why.events] == [model.served.items.tokens[i] for i in history.item_seq[-4:]]
