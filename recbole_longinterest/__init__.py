@@ -1,27 +1,92 @@
-"""LongInterest for RecBole: importing this package registers the model and mends RecBole for today's stack.
+"""LongInterest for RecBole: importing this package registers the model and patches RecBole for today's stack.
 
 import recbole_longinterest
 from recbole.quick_start import run_recbole
 
 run_recbole(model="LongInterest", dataset="ml-100k")
 
-A process that only serves an exported model may set ``RECBOLE_LI_REGISTER=off`` in its environment: then RecBole is not
-imported, and need not be installed.
+The names below are imported when they are first used, so that a process that only serves a model imports no RecBole.
 """
 
+import importlib
 import os
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-try:
-    __version__ = version("recbole-longinterest")
-except PackageNotFoundError:  # a copied source tree that was never installed
-    __version__ = "0+unknown"
+if TYPE_CHECKING:
+    from recbole_longinterest.common.errors import LongInterestError
+    from recbole_longinterest.common.version import __version__
+    from recbole_longinterest.experiments.comparison.compare import compare
+    from recbole_longinterest.experiments.tuning.tune import tune
+    from recbole_longinterest.plugin.register import register
+    from recbole_longinterest.serving.events import Event
+    from recbole_longinterest.serving.recommender import Recommender
+    from recbole_longinterest.serving.results import Explanation, Recommendation
+    from recbole_longinterest.serving.state import InterestState
+    from recbole_longinterest.training.encode import encode_items
+    from recbole_longinterest.training.export import export_checkpoint
+    from recbole_longinterest.training.pipeline import run, train
+    from recbole_longinterest.training.settings import make_config
+    from recbole_longinterest.training.update.update import update_checkpoint
+
+# The same names, with the module of each.
+_MODULES = {
+    "Event": "serving.events",
+    "Explanation": "serving.results",
+    "InterestState": "serving.state",
+    "LongInterestError": "common.errors",
+    "Recommendation": "serving.results",
+    "Recommender": "serving.recommender",
+    "__version__": "common.version",
+    "compare": "experiments.comparison.compare",
+    "encode_items": "training.encode",
+    "export_checkpoint": "training.export",
+    "make_config": "training.settings",
+    "register": "plugin.register",
+    "run": "training.pipeline",
+    "train": "training.pipeline",
+    "tune": "experiments.tuning.tune",
+    "update_checkpoint": "training.update.update",
+}
+
+__all__ = [
+    "Event",
+    "Explanation",
+    "InterestState",
+    "LongInterestError",
+    "Recommendation",
+    "Recommender",
+    "__version__",
+    "compare",
+    "encode_items",
+    "export_checkpoint",
+    "make_config",
+    "register",
+    "run",
+    "train",
+    "tune",
+    "update_checkpoint",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, and what the module holds already."""
+    return sorted({*globals(), *__all__})
+
 
 if os.environ.get("RECBOLE_LI_REGISTER", "on").lower() not in ("off", "0", "false"):
     from recbole_longinterest.common.packages import check_recbole
 
     check_recbole()
 
-    from recbole_longinterest.plugin import register
+    from recbole_longinterest.plugin.register import register as _register
 
-    register.register()
+    _register()

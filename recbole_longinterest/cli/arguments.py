@@ -1,19 +1,106 @@
-"""Arguments that several commands have, and values that argparse has no type for."""
+"""What the commands share: their sub-parser, their arguments, and checks of values that argparse has no type for."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+from recbole_longinterest.common.errors import LongInterestError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    description: str | None = None,
+    epilog: str | None = None,
+    stopped: str = "stopped.",
+) -> argparse.ArgumentParser:
+    """Add a command to the parser of `recbole-li`.
+
+    Args:
+        commands: from ``ArgumentParser.add_subparsers``.
+        name: what the user types.
+        summary: one line for ``recbole-li --help``.
+        description: first lines of the command's own help; the summary as a sentence if None.
+        epilog: last lines of it.
+        stopped: printed after Ctrl-C.
+
+    Returns:
+        The command's parser.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(stopped=stopped)
+    return parser
+
+
+def add_config_files(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config_files`` and ``--data_path``: where settings and data come from."""
+    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
 def add_long_work(parser: argparse.ArgumentParser) -> None:
     """Add what a search and a comparison share: where results go, where data and settings come from."""
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the data sets'")
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    add_config_files(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
 
 
+def settings_of(args: argparse.Namespace, settings: Sequence[str]) -> list[str]:
+    """All settings of a command line, ``--key=value`` each.
+
+    Args:
+        args: parsed arguments; ``data_path`` is a setting that may follow after a space, too.
+        settings: arguments that the parser did not know.
+
+    Raises:
+        LongInterestError: for an argument of another form.
+    """
+    check_settings(settings)
+    return [*settings, *([f"--data_path={args.data_path}"] if args.data_path else [])]
+
+
+def check_settings(settings: Sequence[str]) -> None:
+    """Refuse arguments that are not ``--key=value``.
+
+    Raises:
+        LongInterestError: names the first of them.
+    """
+    for setting in settings:
+        name, equals, _ = setting.removeprefix("--").partition("=")
+        if not (setting.startswith("--") and equals and name.isidentifier()):
+            raise LongInterestError(f"{setting} is not a setting; write --key=value, without spaces around '='.")
+
+
+def refuse_settings(command: str, settings: Sequence[str]) -> None:
+    """Refuse arguments that a command does not know, if it has no settings.
+
+    Raises:
+        LongInterestError: names the first of them.
+    """
+    if settings:
+        raise LongInterestError(f"recbole-li {command} has no argument {settings[0]}; see recbole-li {command} -h.")
+
+
 def count(text: str) -> int:
-    """A whole number of at least 1."""
+    """Read a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
     return int(text)
+
+
+def amount(text: str) -> float:
+    """Read a number of at least 0; a whole one stays whole."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more; got {text}")
+    return int(number) if number == int(number) else number

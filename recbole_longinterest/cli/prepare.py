@@ -1,44 +1,40 @@
-"""`recbole-li prepare`: its arguments, and what it says."""
+"""The command `recbole-li prepare`: RecBole's atomic files from raw files."""
 
 import argparse
 import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from recbole_longinterest.cli.arguments import count
+from recbole_longinterest.cli.arguments import Commands, add_command, count
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.events import Roles
-from recbole_longinterest.prepare.filters import DUPLICATES, Filters, day
-from recbole_longinterest.prepare.pipeline import Options, prepare
-from recbole_longinterest.prepare.report import as_text
-from recbole_longinterest.prepare.sources import amazon, movielens, steam, tables
-from recbole_longinterest.prepare.sources.base import Dialect
+from recbole_longinterest.prepare.duplicates import DUPLICATES
 
-Parsers = Any  # what argparse calls a sub-parsers action, without a public name
+if TYPE_CHECKING:
+    from recbole_longinterest.prepare.sources.base import Dialect
 
 
-def add_arguments(commands: Parsers) -> None:
-    """Add the command to a parser.
-
-    Args:
-        commands: from ``ArgumentParser.add_subparsers``.
-    """
-    parser = commands.add_parser(
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(
+        commands,
         "prepare",
-        help="turn raw files into a data set",
-        description="Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped.",
+        "turn raw files into a data set",
+        "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped.",
+        stopped="stopped; nothing is written.",
     )
-    dialects = parser.add_subparsers(required=True, metavar="FILES", dest="dialect")
-    _movielens(dialects)
-    _amazon(dialects)
-    _steam(dialects)
-    _csv(dialects)
+    sources = parser.add_subparsers(required=True, metavar="FILES", dest="dialect")
+    _movielens(sources)
+    _amazon(sources)
+    _steam(sources)
+    _csv(sources)
 
 
-def _add(dialects: Parsers, name: str, make: Callable[[argparse.Namespace], Dialect], summary: str) -> Any:  # noqa: ANN401
-    parser = dialects.add_parser(
+def _add(
+    sources: Commands, name: str, make: "Callable[[argparse.Namespace], Dialect]", summary: str
+) -> argparse.ArgumentParser:
+    parser = sources.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
     )
     parser.set_defaults(make_dialect=make)
@@ -46,43 +42,57 @@ def _add(dialects: Parsers, name: str, make: Callable[[argparse.Namespace], Dial
     return parser
 
 
-def _movielens(dialects: Parsers) -> None:
+def _movielens(sources: Commands) -> None:
     parser = _add(
-        dialects,
+        sources,
         "movielens",
-        lambda args: movielens.movielens(args.path, args.encoding),
+        _make_movielens,
         "MovieLens 100k to 32m, latest and latest-small",
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="the zip, its folder, or the ratings file in it")
 
 
-def _amazon(dialects: Parsers) -> None:
+def _make_movielens(args: argparse.Namespace) -> "Dialect":
+    from recbole_longinterest.prepare.sources.movielens import movielens  # saves start-up time: pyarrow
+
+    return movielens(args.path, args.encoding)
+
+
+def _amazon(sources: Commands) -> None:
     parser = _add(
-        dialects,
+        sources,
         "amazon",
-        lambda args: amazon.amazon(args.reviews, args.meta, args.encoding),
+        _make_amazon,
         "Amazon reviews of 2014, 2018 and 2023",
     )
     parser.add_argument("--reviews", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings")
     parser.add_argument("--meta", type=Path, nargs="+", default=[], metavar="FILE", help="product data, for texts")
 
 
-def _steam(dialects: Parsers) -> None:
-    parser = _add(dialects, "steam", _make_steam, "Steam reviews and games")
+def _make_amazon(args: argparse.Namespace) -> "Dialect":
+    from recbole_longinterest.prepare.sources.amazon import amazon  # saves start-up time: pyarrow
+
+    return amazon(args.reviews, args.meta, args.encoding)
+
+
+def _steam(sources: Commands) -> None:
+    parser = _add(sources, "steam", _make_steam, "Steam reviews and games")
     parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="folder with the files of reviews and games")
     parser.add_argument("--reviews", type=Path, nargs="+", default=[], metavar="FILE", help="reviews")
     parser.add_argument("--games", "--meta", type=Path, nargs="+", default=[], metavar="FILE", help="games, for texts")
 
 
-def _make_steam(args: argparse.Namespace) -> Dialect:
+def _make_steam(args: argparse.Namespace) -> "Dialect":
+    from recbole_longinterest.prepare.sources.steam import steam  # saves start-up time: pyarrow
+
     paths = [*([args.path] if args.path else []), *args.reviews]
     if not paths:
         raise LongInterestError("prepare steam needs a folder, or --reviews FILE.")
-    return steam.steam(paths, args.games)
+    return steam(paths, args.games)
 
 
-def _csv(dialects: Parsers) -> None:
-    parser = _add(dialects, "csv", _make_csv, "CSV, TSV, Parquet or JSON lines, with columns that you name")
+def _csv(sources: Commands) -> None:
+    parser = _add(sources, "csv", _make_csv, "CSV, TSV, Parquet or JSON lines, with columns that you name")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders of events")
     for role in ("user", "item", "time"):
         parser.add_argument(f"--{role}", required=True, metavar="COLUMN", help=f"column of the {role}s")
@@ -97,7 +107,11 @@ def _csv(dialects: Parsers) -> None:
     parser.add_argument("--no-quotes", action="store_true", help="double quotes mean nothing")
 
 
-def _make_csv(args: argparse.Namespace) -> Dialect:
+def _make_csv(args: argparse.Namespace) -> "Dialect":
+    # saves start-up time: these import pyarrow
+    from recbole_longinterest.prepare.events import Roles
+    from recbole_longinterest.prepare.sources import tables
+
     form = tables.Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
     roles = Roles(args.user, args.item, args.time, args.rating, args.behavior)
     text = [name.strip() for name in args.text.split(",") if name.strip()]
@@ -163,22 +177,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
-    """Prepare as the arguments say.
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Prepare a data set.
 
     Args:
-        args: of :func:`add_arguments`' parser.
-        others: arguments that it did not know.
+        args: of :func:`add_arguments`.
+        settings: none.
 
     Returns:
-        The report, and what to do next.
-
-    Raises:
-        ValueError: one sentence.
+        The report, and the next command.
     """
-    if others:
+    if settings:
         raise LongInterestError(
-            f"prepare has no argument {others[0]}; recbole-li prepare {args.dialect} --help lists them."
+            f"prepare has no argument {settings[0]}; recbole-li prepare {args.dialect} --help lists them."
         )
     try:
         return _prepared(args)
@@ -187,6 +198,11 @@ def run(args: argparse.Namespace, others: Sequence[str] = ()) -> str:
 
 
 def _prepared(args: argparse.Namespace) -> str:
+    # saves start-up time: these import pandas and pyarrow
+    from recbole_longinterest.prepare.filters import Filters, day
+    from recbole_longinterest.prepare.pipeline import Options, prepare
+    from recbole_longinterest.prepare.report import as_text
+
     dialect = args.make_dialect(args)
     filters = Filters(
         duplicates=args.duplicates or dialect.duplicates,

@@ -12,13 +12,6 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.times import NANO, UNITS
 from recbole_longinterest.prepare.events import Events
 
-DUPLICATES = {
-    "keep": "none is dropped",
-    "exact": "of events with the same user, item, time and behaviour the first in the files is kept",
-    "first": "of events with the same user, item and behaviour the earliest is kept, of ties the first in the files",
-    "last": "of events with the same user, item and behaviour the latest is kept, of ties the first in the files",
-}
-
 
 @dataclass(frozen=True)
 class Filters:

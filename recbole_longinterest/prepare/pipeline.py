@@ -14,8 +14,9 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import BUNDLED
 from recbole_longinterest.prepare import plots
 from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.duplicates import DUPLICATES
 from recbole_longinterest.prepare.events import Collector, Events
-from recbole_longinterest.prepare.filters import DUPLICATES, Filters
+from recbole_longinterest.prepare.filters import Filters
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.files import open_bar
 from recbole_longinterest.prepare.report import counts_of, describe

@@ -24,6 +24,8 @@ TO_END = 10.0  # seconds for a process to end when it is told to
 class ProcessError(LongInterestError, RuntimeError):
     """A process of a run died of something that no setting explains."""
 
+    exit_code = 1
+
 
 def several(config: Config) -> bool:
     """Whether a config asks for more than this process."""

@@ -8,6 +8,7 @@ import pytest
 
 import recbole_longinterest
 from recbole_longinterest.cli import main
+from recbole_longinterest.training import pipeline
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
 
@@ -56,7 +57,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         seen.update(config.final_config_dict)
         raise ValueError("seen")
 
-    monkeypatch.setattr(main.pipeline, "run", stop)
+    monkeypatch.setattr(pipeline, "run", stop)
     (tmp_path / "a.yaml").write_text("hidden_size: 32\nembedding_size: 24\n")
     (tmp_path / "b.yaml").write_text("embedding_size: 16\nmodel: LongInterest\n")
     files = f"--config_files={tmp_path / 'a.yaml'} {tmp_path / 'b.yaml'}"

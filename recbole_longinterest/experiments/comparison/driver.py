@@ -2,7 +2,7 @@
 
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
@@ -103,12 +103,14 @@ def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
     return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.model not in missing]
 
 
-def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def read_settings(
+    config_files: Sequence[str], settings: Mapping[str, object] | Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     """Settings of every run, by RecBole's own parsing.
 
     Args:
         config_files: yaml files, later ones win.
-        settings: `--key=value` each; they win over the files.
+        settings: a mapping, or `--key=value` each; they win over the files.
 
     Returns:
         The settings, paths in them absolute, and the names of those from ``settings``.
@@ -120,8 +122,11 @@ def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple
         keys_of_file(Path(file))
     parser = Config.__new__(Config)
     parser.yaml_loader = parser._build_yaml_loader()
-    with environment.command_line(settings):
-        named = parser._load_cmd_line()
+    if isinstance(settings, Mapping):
+        named = parser._convert_config_dict(dict(settings))
+    else:
+        with environment.command_line(settings):
+            named = parser._load_cmd_line()
     given = {**parser._load_config_files(list(config_files)), **named}
     given.setdefault("data_path", "dataset")
     for name in ("data_path", "text_encoder", "text_vectors"):
@@ -133,7 +138,7 @@ def read_settings(config_files: Sequence[str], settings: Sequence[str]) -> tuple
     return given, list(named)
 
 
-def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
+def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     """Run the cells of a plan that are not finished.
 
     Args:
@@ -150,10 +155,10 @@ def compare(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     output = output.resolve()
     make_folder(output)
     with lock_files(output / PLAN, "comparing in", "give another --output"):
-        return _compare(plan, output, show_progress)
+        return _run_plan(plan, output, show_progress)
 
 
-def _compare(plan: Plan, output: Path, show_progress: bool) -> Outcome:
+def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     todo, same = _without_twins(
         [_cell(plan, dataset, variant, seed, output) for dataset, variant, seed in _order(plan)]

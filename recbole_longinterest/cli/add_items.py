@@ -1,0 +1,58 @@
+"""The command `recbole-li add-items`: new items in an exported model, by their texts."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(
+        commands,
+        "add-items",
+        "add new items to an exported model by their texts",
+        "Encode the texts of new items, so that an exported model recommends them at once.",
+        stopped="stopped; the same command goes on from there.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder made by recbole-li export")
+    parser.add_argument("items", metavar="FILE", help="items.csv, or RecBole's .item: token and the text's columns")
+    parser.add_argument(
+        "--output", "-o", metavar="DIR", help="write there and leave DIR as it is (default: change DIR)"
+    )
+    parser.add_argument(
+        "--boost",
+        type=float,
+        default=1.0,
+        metavar="B",
+        help="factor of the new items' text vectors; above 1 they are recommended more often (default: 1)",
+    )
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Add items to a model folder.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: none.
+
+    Returns:
+        How many items are new or changed.
+    """
+    refuse_settings("add-items", settings)
+    # saves start-up time: these import torch and pandas
+    from recbole_longinterest.serving.engines import engines_in, writer_of
+    from recbole_longinterest.serving.model_folder import check_place, read_folder, write_folder
+    from recbole_longinterest.serving.new_items import read_items, with_items
+
+    served = read_folder(args.folder)
+    output = Path(args.output or args.folder).absolute()
+    check_place(output)
+    added = with_items(served, read_items(args.items, served), boost=args.boost)
+    write_folder(added.served, output, writer_of(engines_in(Path(args.folder)), added.served))
+    return (
+        f"new items: {len(added.new):,}\n"
+        f"known items with another text: {len(added.changed):,}\n"
+        f"model: {output}, {len(added.served.items.tokens) - 1:,} items\n"
+    )

@@ -1,0 +1,61 @@
+"""The command `recbole-li encode`: fill the text cache ahead of a run."""
+
+import argparse
+from collections.abc import Sequence
+
+from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, settings_of
+from recbole_longinterest.common.packages import require_ray
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(
+        commands,
+        "encode",
+        "encode the items' texts ahead of a run",
+        "Encode the texts of a data set's .item file into the cache, where every later run finds them. "
+        "Ctrl-C keeps what is done; the same command goes on from there.",
+        "Every other setting is given as --key=value, as with run.",
+        stopped="stopped; what is encoded is kept, and the same command goes on from there.",
+    )
+    parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
+    parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
+    parser.add_argument("--ray", action="store_true", help="encode with all cores and GPUs of a Ray cluster")
+    parser.add_argument("--address", metavar="RAY", help="that cluster, as 'auto' or host:port (default: a local Ray)")
+    add_config_files(parser)
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Fill the text cache.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: further arguments, ``--key=value`` each.
+
+    Returns:
+        How many texts were encoded, and where they are.
+    """
+    settings = settings_of(args, settings)
+    # saves start-up time: these import torch and RecBole
+    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.training.encode import encode_items
+    from recbole_longinterest.training.settings import make_config
+
+    chosen = {"text_encoder": args.encoder} if args.encoder else {}
+    with environment.command_line(settings):
+        config = make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+    if args.ray:
+        require_ray("recbole-li encode --ray")
+        from recbole_longinterest.experiments.tuning.session import ray_session  # saves start-up time: ray
+
+        with ray_session(args.address):
+            from recbole_longinterest.experiments.tuning.encoding import ClusterEncoder
+
+            done = encode_items(config, ClusterEncoder)
+    else:
+        done = encode_items(config)
+    new = done.filled.distinct - done.filled.known
+    return (
+        f"{done.items} items with text ({done.filled.distinct} distinct): {done.filled.known} were in the cache, "
+        f"{new} encoded in {done.seconds:.1f} s.\ncache: {done.filled.folder}\n"
+    )

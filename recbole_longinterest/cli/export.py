@@ -1,0 +1,50 @@
+"""The command `recbole-li export`: a model folder from a checkpoint."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(commands, "export", "make a self-contained model folder of a checkpoint")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file of a LongInterest training")
+    parser.add_argument("--output", "-o", required=True, metavar="DIR", help="folder to make or to replace")
+    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's, if it has moved")
+    parser.add_argument("--title_field", help="column of the .item file with titles (default: first of the text's)")
+    parser.add_argument("--category_field", help="column with categories (default: the text's next token_seq column)")
+    parser.add_argument("--int8", action="store_true", help="keep tables and weights as int8 with a scale a row")
+    parser.add_argument("--onnx", action="store_true", help="add the streaming step and the item table as ONNX")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Export a checkpoint.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: none.
+
+    Returns:
+        What was written, and the next command.
+    """
+    refuse_settings("export", settings)
+    from recbole_longinterest.training.export import export_checkpoint  # saves start-up time: torch, RecBole
+
+    served = export_checkpoint(
+        args.checkpoint,
+        args.output,
+        data_path=args.data_path,
+        title_field=args.title_field,
+        category_field=args.category_field,
+        int8=args.int8,
+        onnx=args.onnx,
+    )
+    size = sum(file.stat().st_size for file in Path(args.output).iterdir())
+    titles = sum(map(bool, served.items.titles))
+    return (
+        f"model: {args.output} ({size / 1e6:.1f} MB, {served.precision})\n"
+        f"items: {len(served.items.tokens) - 1}, {titles} with a title\n"
+        f"recommend: recbole-li recommend --model {args.output} --history FILE --topk 10\n"
+    )

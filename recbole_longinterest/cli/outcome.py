@@ -1,0 +1,66 @@
+"""What a command prints when it ends, and its exit code: one line for an error that the user can act on."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from logging import getLogger
+from pathlib import Path
+
+
+class StoppedEarly(KeyboardInterrupt):
+    """Ctrl-C in a command that still has results to print.
+
+    Attributes:
+        summary: the results so far.
+    """
+
+    def __init__(self, summary: str) -> None:
+        super().__init__()
+        self.summary = summary
+
+
+def finish(work: Callable[[], str], stopped: str) -> int:
+    """Do the work of a command and print what it returns.
+
+    Args:
+        work: the command; returns what is to be printed.
+        stopped: printed after Ctrl-C, unless the work says more.
+
+    Returns:
+        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died; 130 after Ctrl-C.
+    """
+    try:
+        said = work()
+    except (ValueError, NotImplementedError) as error:  # RecBole raises the latter for a setting that it does not know
+        _log_traceback()
+        _print_error(str(error))
+        return getattr(error, "exit_code", 2)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        _log_traceback()
+        named = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{named}{error.strerror or error}")
+        return 2
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, StoppedEarly):
+            sys.stdout.write(interrupt.summary)
+        sys.stderr.write(f"recbole-li: {str(interrupt) or stopped}\n")
+        return 130
+    except Exception as error:  # RecBole's, for a setting or data that it does not check
+        _log_traceback()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())
+        _print_error(
+            f"{type(error).__name__}: {said} (in {Path(place.filename).name}, line {place.lineno}; "
+            "--state=DEBUG shows more)"
+        )
+        return 2
+    sys.stdout.write(said)
+    return 0
+
+
+def _print_error(message: str) -> None:
+    sys.stderr.write(f"recbole-li: error: {message}\n")
+
+
+def _log_traceback() -> None:
+    getLogger().debug("where it happened", exc_info=True)  # shown by --state=DEBUG

@@ -1,0 +1,43 @@
+"""The command `recbole-li profile`: interest vectors of users, or the card of one."""
+
+import argparse
+from collections.abc import Sequence
+
+from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+from recbole_longinterest.cli.histories import add_model_and_history, read_events
+from recbole_longinterest.common.errors import LongInterestError
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(commands, "profile", "write users' interest vectors, or show the card of one")
+    add_model_and_history(parser)
+    parser.add_argument("--output", "-o", metavar="FILE.parquet", help="write the interest vectors of all users there")
+    parser.add_argument("--user", metavar="U", help="print this user's card: tastes, their drift, nearest users")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Write interest vectors, and show a user's card.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: none.
+
+    Returns:
+        The card, and what was written.
+    """
+    refuse_settings("profile", settings)
+    if args.output is None and args.user is None:
+        raise LongInterestError("Give --output FILE.parquet, --user U, or both.")
+    # saves start-up time: these import torch and pandas
+    from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
+    from recbole_longinterest.serving.recommender import Recommender
+
+    model = Recommender.load(args.model)
+    histories = model.read_table(read_events(args.history, model))
+    said = card_of(model, histories, args.user).to_text() if args.user is not None else ""
+    if args.output:
+        table = profile_table(model, histories)
+        write_parquet(table, args.output)
+        said += f"written: {args.output}, {len(table):,} users\n"
+    return said

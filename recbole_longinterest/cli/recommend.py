@@ -1,0 +1,58 @@
+"""The command `recbole-li recommend`: recommendations for the users of a file of events."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+from recbole_longinterest.cli.histories import add_model_and_history, read_events, write
+from recbole_longinterest.common.errors import LongInterestError
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(commands, "recommend", "recommend items to the users of a file of events")
+    add_model_and_history(parser)
+    parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items a user (default: 10)")
+    parser.add_argument("--output", "-o", metavar="FILE", help="write there in place of the terminal")
+    parser.add_argument("--format", choices=("csv", "jsonl"), help="default: by the ending of --output, else csv")
+    parser.add_argument("--include_seen", action="store_true", help="recommend items of the history too")
+    parser.add_argument("--candidates", metavar="FILE", help="recommend these items alone: a token a line")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Recommend items.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: none.
+
+    Returns:
+        The recommendations, or where they were written.
+    """
+    refuse_settings("recommend", settings)
+    # saves start-up time: these import torch and pandas
+    from recbole_longinterest.serving.event_files import to_csv, to_json_lines
+    from recbole_longinterest.serving.recommender import Recommender
+    from recbole_longinterest.serving.results import report_skipped
+
+    model = Recommender.load(args.model)
+    events = read_events(args.history, model)
+    candidates = _lines(args.candidates) if args.candidates else None
+    kind = args.format or ("jsonl" if args.output and args.output.endswith(".jsonl") else "csv")
+    options = {"k": args.topk, "exclude_seen": not args.include_seen, "candidates": candidates}
+    if kind == "csv":
+        text = to_csv(model.recommend_batch(events, **options))
+    else:
+        found = model.recommend_histories(model.read_table(events), **options)
+        report_skipped(found)
+        text = to_json_lines(found)
+    return write(args.output, text) if args.output else text
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LongInterestError(f"{path} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,75 @@
+"""Compare models with seeds, from Python or as `recbole-li compare`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.experiments.comparison.cells import FINISHED
+from recbole_longinterest.experiments.comparison.driver import Outcome, Plan, all_ablations, read_settings, run_plan
+from recbole_longinterest.experiments.comparison.report import write_report
+
+
+def compare(
+    models: Sequence[str] = ("LongInterest", "GRU4Rec", "SASRec"),
+    datasets: Sequence[str] = ("ml-100k",),
+    *,
+    output: str | Path,
+    seeds: Sequence[int] = range(2020, 2025),
+    once: Sequence[str] = (),
+    ablations: Sequence[str] | Literal["all"] = (),
+    config_files: Sequence[str | Path] = (),
+    settings: Mapping[str, object] | Sequence[str] = (),
+    show_progress: bool = True,
+) -> Outcome:
+    """Compare models on the same rows of the same data sets, with seeds, and write a report.
+
+    Runs that are finished in ``output`` are not run again.
+
+    Example:
+        >>> outcome = compare(["LongInterest", "SASRec"], output="comparison", settings={"epochs": 20})
+        >>> [(cell.name, cell.seed, cell.result()) for cell in outcome.cells]
+
+    Args:
+        models: RecBole's sequential and general models, ``MODEL@WINDOW``, and the rows that README names, such as
+            ``"Pop"`` or ``"SASRec+text"``.
+        datasets: names of data sets.
+        output: folder of all results: ``summary.md``, ``summary.html``, ``results.csv``, ``table.tex`` and plots.
+        seeds: seeds of every model.
+        once: further models, which run with the first seed alone.
+        ablations: ablations of LongInterest, or ``"all"`` of them, with the rows that keep a win honest.
+        config_files: yaml files with settings of every run; later ones win.
+        settings: settings of every run that win over the files': a mapping, or ``--key=value`` each as on a command
+            line. At least one model must have each of them.
+        show_progress: show a progress bar.
+
+    Returns:
+        All runs. After Ctrl-C it is marked as interrupted.
+
+    Raises:
+        LongInterestError: for models, settings or a folder that cannot be used, if the models would read different
+            data, and if every model failed.
+    """
+    output = Path(output)
+    given, named = read_settings([str(file) for file in config_files], settings)
+    rows = list(models)
+    if ablations == "all":
+        ablations, further = all_ablations(rows)
+        rows += [name for name in further if name not in rows]
+    plan = Plan(
+        models=rows,
+        datasets=list(datasets),
+        seeds=list(seeds),
+        once=list(once),
+        ablations=list(ablations),
+        given=given,
+        named=named,
+    )
+    if not plan.models or not plan.datasets:
+        raise LongInterestError("compare needs at least one model and one data set.")
+    outcome = run_plan(plan, output, show_progress=show_progress)
+    write_report(outcome, output)
+    ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
+    if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):
+        raise LongInterestError(f"None of the models could run on these data; the first: {ends[0]['error']}")
+    return outcome

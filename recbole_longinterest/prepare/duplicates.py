@@ -1,0 +1,8 @@
+"""The rules for repeated events; the command line reads them too, so this imports nothing."""
+
+DUPLICATES = {
+    "keep": "none is dropped",
+    "exact": "of events with the same user, item, time and behaviour the first in the files is kept",
+    "first": "of events with the same user, item and behaviour the earliest is kept, of ties the first in the files",
+    "last": "of events with the same user, item and behaviour the latest is kept, of ties the first in the files",
+}
