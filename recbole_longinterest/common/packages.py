@@ -1,5 +1,6 @@
-"""Packages that a feature needs: RecBole in the version that is mended here, and what some models import late."""
+"""Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import re
@@ -31,13 +32,13 @@ class MissingPackage(ImportError, LongInterestError):
 
 
 def check_recbole() -> None:
-    """Refuse another RecBole than the one that this package replaces parts of.
+    """Refuse a RecBole of another version than the one that the patches are for.
 
     Raises:
         MissingPackage: says what to install.
     """
     try:
-        import recbole
+        recbole = importlib.import_module("recbole")  # by its name: only the version is read
     except ModuleNotFoundError as error:
         if error.name != "recbole":
             raise
