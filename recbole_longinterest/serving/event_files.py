@@ -23,16 +23,16 @@ def read_events(
 
     Args:
         path: ``.csv`` with a header, ``.jsonl`` with an event a line, or RecBole's ``.inter``.
-        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item's must be there.
-        separator: of ``.inter``, the training's.
-        encoding: of ``.inter``, likewise.
+        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item column is needed.
+        separator: of ``.inter`` files, the training's.
+        encoding: of ``.inter`` files, the training's.
 
     Returns:
         Tokens as text and numbers as float64; other columns are left out.
 
     Raises:
-        ValueError: one sentence for a file that is missing, of another kind, broken, without the item column, or with
-            a rating or time that is no number.
+        LongInterestError: for a file that is missing, broken, of another kind or without the item column, and for a
+            rating or time that is not a number.
     """
     path = Path(path)
     if path.suffix not in KINDS:
@@ -79,7 +79,7 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         separator, encoding = ",", "utf-8"
     encoding = without_mark(encoding)
     table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding)
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index, and all is shifted
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, and shifts the columns
         raise LongInterestError(f"{path}: its rows have more fields than its header has columns. Name every column.")
     if path.suffix == ".inter":
         check_lines(str(path), len(table), separator, encoding)
@@ -111,7 +111,7 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def to_json_lines(found: Mapping[Any, Recommendation]) -> str:
-    """Recommendations as JSON, a user a line, with what was skipped."""
+    """Recommendations as JSON lines, a user a line, with the skipped items."""
     lines = []
     for user, recommendation in found.items():
         content = recommendation.to_dict()

@@ -1,4 +1,4 @@
-"""Histories as people have them (raw tokens, ratings, behaviours, times) to what the network reads."""
+"""From raw events (tokens, ratings, behaviours, times) to the histories that the network reads."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 
-EXACT = 17  # letters of a float's text up to which it is the whole number that it was, and no neighbour of it
+EXACT = 17  # longest text of a float that is exactly the whole number it was made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Event:
 
     Attributes:
         item: raw item token.
-        rating: in the data's own scale; None for none.
-        behavior: raw token of the behaviour type; None for none.
-        time: in the data's own unit, seconds as a rule; None for none.
+        rating: in the data's own scale; None if missing.
+        behavior: raw token of the behaviour type; None if missing.
+        time: in the data's own unit, usually seconds; None if missing.
     """
 
     item: str
@@ -45,11 +45,11 @@ class History:
 
     Attributes:
         item_seq: internal item ids, int64 [L].
-        rating: as in training, NaN for none, float32 [L].
-        behavior: ids, 0 for none, int64 [L].
-        time: NaN for none, float64 [L].
-        unknown: tokens of items that the model does not know and that were left out.
-        before: time of the event before the first one, where a window begins there; NaN for none.
+        rating: in the training's scale, NaN if missing, float32 [L].
+        behavior: ids, 0 if missing, int64 [L].
+        time: NaN if missing, float64 [L].
+        unknown: tokens of the items that the model does not know; these events were left out.
+        before: time of the event before the first one if the history is a window of a longer one; else NaN.
     """
 
     item_seq: NDArray[np.int64]
@@ -64,12 +64,12 @@ class History:
         return len(self.item_seq)
 
     def gaps(self) -> NDArray[np.float32]:
-        """Time since the event before, NaN for the first one and where a time is missing, [L]."""
-        with np.errstate(over="ignore"):  # a gap beyond float32 is the longest there is
+        """Time since the event before, NaN for the first event and for missing times, [L]."""
+        with np.errstate(over="ignore"):  # a gap beyond float32 counts as the longest
             return np.diff(self.time, prepend=self.before if len(self) else []).astype(np.float32)
 
     def keep(self, positions: NDArray[Any] | slice) -> "History":
-        """The history with these of its events alone."""
+        """The history with only these events."""
         return History(
             self.item_seq[positions],
             self.rating[positions],
@@ -80,13 +80,13 @@ class History:
         )
 
     def last(self, number: int) -> "History":
-        """The last events, which know when the one before them was."""
+        """The last events, with the time of the event before them."""
         if len(self) <= number:
             return self
         return replace(self.keep(slice(-number, None)), before=float(self.time[-number - 1]))
 
     def values(self) -> dict[str, Tensor]:
-        """What :meth:`InterestNetwork.levels_of` reads, [L] each."""
+        """Side values for :meth:`InterestNetwork.levels_of`, [L] each."""
         parts = {"rating": self.rating, "behavior": self.behavior, "time": self.gaps()}
         return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in parts.items()}
 
@@ -97,8 +97,8 @@ class EventReader:
     Args:
         tokens: item tokens by internal id, the padding first.
         behaviors: tokens of behaviour types by id, the padding first; empty if the model reads none.
-        rating_range: by which the ratings of the training were normalised, None if they were not.
-        behavior_map: the training's other names of behaviours.
+        rating_range: lowest and highest rating of the training's normalisation; None without normalisation.
+        behavior_map: the training's map from raw behaviours to behaviour types.
     """
 
     def __init__(
@@ -114,16 +114,16 @@ class EventReader:
         self.behavior_map = behavior_map or {}
         self._behavior_names = self.behavior_id.keys() | self.behavior_map.keys()
 
-    def read(self, events: Iterable[Any]) -> History:
+    def read(self, events: Iterable[EventLike]) -> History:
         """Read a history.
 
         Args:
-            events: item tokens, :class:`Event` objects, or dicts with an Event's fields. They are put in the order of
-                their times (equal times stay as given); without times they are taken as given, oldest first.
+            events: item tokens, :class:`Event` objects, or dicts with an Event's fields. They are sorted by time, equal
+                times in the given order. Without times they are taken in the given order, oldest first.
 
         Raises:
-            ValueError: one sentence for an event that is none, a rating or time that is no number, an unknown
-                behaviour, or times that run backwards while some are missing.
+            LongInterestError: for anything but events, a rating or time that is not a number, an unknown behaviour, or
+                times that run backwards while some are missing.
         """
         parsed = [as_event(event) for event in as_events(events)]
         columns: dict[str, list[Any]] = {"rating": [], "behavior": [], "time": []}
@@ -164,11 +164,11 @@ class EventReader:
         return history.keep(order[ids[order] > 0])
 
     def ratings(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Ratings as the network was trained on them."""
+        """Ratings in the scale of the training."""
         if self.rating_range is not None:
             low, high = self.rating_range
             raw = (raw - low) / (high - low) if high > low else raw * 0 + 1
-        with np.errstate(over="ignore"):  # what is beyond the scale counts as its end
+        with np.errstate(over="ignore"):  # a rating beyond the scale counts as its end
             return raw.astype(np.float32)
 
     def _behaviors(self, raw: Column | None, number: int) -> NDArray[np.int64]:
@@ -177,10 +177,10 @@ class EventReader:
         return np.fromiter((self.behavior(value) for value in raw), np.int64, number)
 
     def behavior(self, raw: object) -> int:
-        """Id of a behaviour type, 0 for none.
+        """Id of a behaviour type, 0 if missing.
 
         Raises:
-            ValueError: if the model does not know it.
+            LongInterestError: if the model does not know it.
         """
         if raw is None or raw == "" or raw != raw or not self.behavior_id:
             return 0
@@ -192,11 +192,11 @@ class EventReader:
 
 
 def token_of(value: object, known: Collection[str]) -> str:
-    """A token; of a whole number that was made a float, as pandas does beside a missing one, the whole number's.
+    """The token of an item or a behaviour; ``50`` for ``50.0``, which pandas makes of 50 beside missing values.
 
     Args:
-        value: an item or a behaviour as it is given: 50, "50", 50.0, and "50.0" as a float is written to a file.
-        known: tokens; one that is among them stays as it is.
+        value: an item or a behaviour: 50, "50", 50.0 or "50.0".
+        known: tokens of the model; a value among them is not changed.
     """
     token = str(value)
     if token not in known and token.endswith(".0") and len(token) <= EXACT and token[:-2] in known:
@@ -205,10 +205,10 @@ def token_of(value: object, known: Collection[str]) -> str:
 
 
 def as_events(history: object) -> list[Any]:
-    """The events of a history, not looked at yet.
+    """The events of a history, not checked yet.
 
     Raises:
-        ValueError: for what is none: a token or event alone, whose letters or fields are no events, or a table.
+        LongInterestError: for a single token or event, a table, or anything else that is not a list of events.
     """
     if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
         raise LongInterestError(
@@ -222,7 +222,7 @@ def as_event(event: object) -> Event:
     """An event from a token, a dict or an event.
 
     Raises:
-        ValueError: for anything else.
+        LongInterestError: for anything else.
     """
     if isinstance(event, Event):
         return event
@@ -237,10 +237,10 @@ def as_event(event: object) -> Event:
 
 
 def number_of(value: SupportsFloat | str | None, name: str) -> float:
-    """A rating or a time, NaN for none.
+    """A rating or a time, NaN if missing.
 
     Raises:
-        ValueError: if it is no finite number.
+        LongInterestError: if it is not a finite number.
     """
     if value is None or value == "":
         return math.nan
@@ -265,7 +265,7 @@ def _numbers(values: Column | None, name: str, number: int) -> NDArray[np.float6
 
 
 def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) -> None:
-    """Say which columns are not read where there is none of a field's name: it may have another.
+    """Warn of unread columns if a field has no column: the column may have another name.
 
     Args:
         names: of the columns.

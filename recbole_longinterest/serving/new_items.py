@@ -1,7 +1,7 @@
-"""New items in a served model at once: their text in the training's space is enough to score them.
+"""Add new items to a served model without training: their texts are enough to score them.
 
-The network scores an item by its ID embedding and its projected text (:class:`ItemEncoder`), and an item that training
-has not seen by the text alone. So nothing is trained here, and no state of a user changes.
+The network scores an item by its ID embedding and its projected text (:class:`ItemEncoder`), and an item that was not
+trained by its text only. So nothing is trained here, and no user's state changes.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from recbole_longinterest.text.whitening import Whitening
 if TYPE_CHECKING:
     import pandas as pd  # at run time only where a file is read
 
-HALF_ROUNDING = 0.1  # of whitened vectors, of spread 1, that two machines give in half precision
+HALF_ROUNDING = 0.1  # largest difference of whitened vectors (spread 1) between two machines in half precision
 
 
 @dataclass(frozen=True)
 class Added:
-    """What :func:`with_items` did.
+    """Result of :func:`with_items`.
 
     Attributes:
         served: the model with the items.
-        new: tokens of the items that it did not know.
-        changed: tokens of items that it knew and whose text is another now.
+        new: tokens of the items that the model did not know.
+        changed: tokens of the known items whose text changed.
     """
 
     served: Served
@@ -49,25 +49,24 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
 
     Args:
         served: the model.
-        frame: a pandas DataFrame with a row an item: its token in the column that the training named so (``item_id``),
-            and the columns of its text (titles, categories, ...). A list of texts stands for a sequence. An item that
-            the model knows gets the text that is given now.
-        vectors: the items' vectors as the encoder of the training gives them, [n, encoder_dim], in place of encoding.
-        boost: factor of the text vectors of items that were not trained, above 0. What has been trained scores higher,
-            by its ID embedding; a factor above 1 lifts new items among all, and leaves their order among themselves.
+        frame: a row an item: its token in the training's item column (``item_id``), and the columns of its text
+            (titles, categories, ...). A sequence may be a list of texts. A known item gets the given text.
+        vectors: the items' vectors by the training's encoder, [n, encoder_dim], in place of encoding.
+        boost: factor of the text vectors of items that were not trained, above 0. Trained items score higher by their
+            ID embeddings; a factor above 1 raises new items, and does not change their order among themselves.
 
     Returns:
-        The model and which items are new.
+        The model, and which items are new or changed.
 
     Raises:
-        ValueError: one sentence for a model without texts, a missing column, an item twice or without a text, an
-            encoder that cannot be had, and a boost that is not above 0 or without effect.
+        LongInterestError: for a model without texts, a missing column, an item twice or without a text, an encoder
+            that cannot be loaded, and a boost that is not above 0 or has no effect.
     """
     _check_boost(served, boost)
     if TEXT_VECTORS not in served.weights:
         raise LongInterestError(
-            "This model reads no texts, so an item that it was not trained on has nothing to be scored by. Train with "
-            "text_features, or take the item in with its events: recbole-li update."
+            "This model reads no texts, so it cannot score an item that it was not trained on. Train with "
+            "text_features, or add the item with its events: recbole-li update."
         )
     frame = frame.astype(object).where(frame.notna(), None)  # pandas' NA has no truth value
     tokens = _tokens(served, frame)
@@ -112,11 +111,11 @@ def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
     """A table of items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
 
     Args:
-        path: the file; an ``.item`` with the separator and in the encoding of the training's.
+        path: the file; an ``.item`` file has the training's separator and encoding.
         served: the model.
 
     Raises:
-        ValueError: for a file that is absent, of another kind, broken, or without the column of items.
+        LongInterestError: for a file that is missing, broken, of another kind, or without the item column.
     """
     import pandas as pd  # late: serving without tables starts faster, and does not need it
 
@@ -125,7 +124,7 @@ def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
         raise LongInterestError(f"A file of items must end in .csv or .item; got {path}.")
     if not path.is_file():
         raise LongInterestError(f"There is no file of items {path}.")
-    if path.suffix == ".item":  # as it stands: titles may hold quotes
+    if path.suffix == ".item":  # not by pandas: titles may hold quotes
         form = text.get("field_separator") or "\t", text.get("encoding") or "utf-8"
         lines = [cells for _, cells in item_rows(path, *form)]
         names = [cell.partition(":")[0] for cell in lines[0]] if lines else []
@@ -153,9 +152,7 @@ def _check_boost(served: Served, boost: float) -> None:
     if not 0 < boost < np.inf:
         raise LongInterestError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
     if boost != 1 and LOG_SCALE in served.weights:
-        raise LongInterestError(
-            "boost is without effect in a model of cosine logits, which ignore length. Leave it out."
-        )
+        raise LongInterestError("boost has no effect in a model of cosine logits, which ignore length. Leave it out.")
 
 
 def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
@@ -172,7 +169,7 @@ def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
         raise LongInterestError("The table of items holds no item.")
     if len(set(tokens)) < len(tokens):
         twice = next(token for token in tokens if tokens.count(token) > 1)
-        raise LongInterestError(f"The item {twice} stands in the table more than once. Leave one row of it.")
+        raise LongInterestError(f"The item {twice} is in the table more than once. Keep one row of it.")
     return tokens
 
 
@@ -191,7 +188,7 @@ def _text(served: Served, row: dict[str, Any]) -> str:
     if missing:
         raise LongInterestError(
             f"The table of items has no column {', '.join(missing)}; texts are made of {', '.join(fields)}. Add it, "
-            "with empty cells where there is nothing to say."
+            "with empty cells for missing texts."
         )
     kinds, separator = about.get("kinds") or {}, about.get("seq_separator") or " "
     separators = [separator if str(kinds.get(field, "")).endswith("_seq") else "" for field in fields]
@@ -214,7 +211,7 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         raise LongInterestError(
-            f"{len(empty)} items have no text and so nothing to be scored by: {', '.join(empty[:5])}{more}. "
+            f"{len(empty)} items have no text, so they cannot be scored: {', '.join(empty[:5])}{more}. "
             "Leave them out until they have one, or events."
         )
 

@@ -1,13 +1,10 @@
 """Recommendations for users that the training never saw, from an exported folder: no data set, no ray, no encoder."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.engines import Engine, engine_of
@@ -22,7 +19,6 @@ from recbole_longinterest.serving.results import (
     Recommendation,
     check_k,
     report_skipped,
-    shortened,
 )
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.state import InterestState
@@ -260,20 +256,6 @@ class Recommender(Scorer):
         """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`."""
         return InterestState.new(self)
 
-    def _allowed(self, candidates: Iterable[str | int] | None) -> Tensor | None:
-        if candidates is None:
-            return None
-        if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
-            raise LongInterestError(f"candidates must be a list of item tokens; got {candidates!r}.")
-        tokens = list(candidates)
-        ids = sorted({self.item_id(token) for token in tokens} - {0})
-        if not ids:
-            raise LongInterestError(f"Not one of the {len(tokens)} candidates is known to the model.")
-        skipped = [str(token) for token in tokens if not self.item_id(token)]
-        if skipped:
-            getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")
-        return torch.tensor(ids)
-
     def _recommend(
         self,
         histories: list[History],
@@ -283,7 +265,7 @@ class Recommender(Scorer):
         explain: bool | str,
     ) -> list[Recommendation]:
         check_k(k)
-        allowed = self._allowed(candidates)
+        allowed = None if candidates is None else self.candidate_ids(candidates)
         method = DEFAULT_METHOD if explain is True else explain
         out = [
             Recommendation([], len(history), history.unknown, None if len(history) else _why_nothing(history))

@@ -1,6 +1,7 @@
 """From histories to interest vectors, scores of all items, and the best ones, by a served model."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.engines import Engine, TorchEngine
 from recbole_longinterest.serving.events import EventReader, History, token_of
 from recbole_longinterest.serving.model_folder import Served
-from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended
+from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
@@ -70,16 +71,33 @@ class Scorer:
         """Internal id of an item, 0 if the model does not know it."""
         return self.reader.item_id.get(token_of(token, self.reader.item_id), 0)
 
+    def candidate_ids(self, candidates: Iterable[object]) -> Tensor:
+        """Internal ids of candidates, in ascending order, int64 [n]; unknown items are logged.
+
+        Raises:
+            LongInterestError: for anything but a list of tokens, or if no candidate is known.
+        """
+        if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
+            raise LongInterestError(f"candidates must be a list of item tokens; got {candidates!r}.")
+        tokens = list(candidates)
+        ids = sorted({self.item_id(token) for token in tokens} - {0})
+        if not ids:
+            raise LongInterestError(f"Not one of the {len(tokens)} candidates is known to the model.")
+        skipped = [str(token) for token in tokens if not self.item_id(token)]
+        if skipped:
+            getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")
+        return torch.tensor(ids)
+
     @torch.no_grad()
     def interest(self, histories: Sequence[History]) -> Tensor:
-        """Interest vectors after the last event of histories that have one, [B, D]."""
+        """Interest vectors after the last event of histories that are not empty, [B, D]."""
         out = torch.zeros(len(histories), self.items.shape[1])
         read = [self.window(history) for history in histories]
         order = sorted(range(len(read)), key=lambda row: len(read[row][0]))
         while order and len(read[order[-1]][0]) > LONG:
             row = order.pop()
             out[row] = self._encode_in_chunks(*read[row])
-        while order:  # histories of like lengths together: one long one does not pad all others
+        while order:  # in groups of similar length, so that a long history does not pad all others
             rows = order[-max(1, POSITIONS // len(read[order[-1]][0])) :]
             del order[-len(rows) :]
             item_seq = _padded([read[row][0] for row in rows])
@@ -89,7 +107,7 @@ class Scorer:
         return out
 
     def windowed(self, history: History) -> History:
-        """The events that the model reads, all unless it was trained with a window; what was before is forgotten."""
+        """The events that the model reads: the last ones for a model trained with a window, else all."""
         limit = self.served.history_limit
         return history if limit is None else history.last(limit)
 

@@ -15,12 +15,13 @@ import torch
 from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
 from recbole_longinterest.serving.event_tables import SIDES, histories_of
 from recbole_longinterest.serving.events import Event, EventReader
-from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS, ExportError
+from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS, ExportError, write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.scorer import top_k
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.export import export_checkpoint
 from tests.conftest import synthetic_inter
+from tests.served import random_served
 
 EVENTS = [Event("i1", 5, None, 100), Event("i2", 3, None, 200), Event("i3", None, None, 250)]
 
@@ -142,8 +143,27 @@ def test_many_users_get_what_each_gets_alone(model: Recommender) -> None:
         alone = model.recommend(histories[user], k=4)
         assert [item.item for item in found[user].items] == [item.item for item in alone.items]
     assert found["d"].problem and found["d"].unknown == ["nothing known"] and "empty" in found["e"].problem
+    assert model.recommend_many(histories, k=4) == found
     as_list = model.recommend(list(histories.values()), k=4)
-    assert [part.items for part in as_list] == [part.items for part in found.values()]
+    assert as_list == model.recommend_many(list(histories.values()), k=4) == list(found.values())
+
+
+def test_recommend_many_takes_any_user_and_any_sequence(model: Recommender) -> None:
+    alone = model.recommend(["i1"], 3)
+    assert model.recommend_many({"item": ["i1"], 7: ("i1",)}, 3) == {"item": alone, 7: alone}
+    assert model.recommend_many([("i1",), ["i1"]], 3) == [alone, alone]
+    assert model.recommend_many([], 3) == [] and model.recommend_many({}, 3) == {}
+    with pytest.raises(ValueError, match="must be a list of events, one event being a list of one; got 'i1'"):
+        model.recommend_many(["i1", "i2"])
+
+
+def test_explain_is_a_method_or_true_for_the_default_one(model: Recommender) -> None:
+    for explain, method in ((True, "removal"), ("removal", "removal"), ("attention", "attention")):
+        why = model.recommend(EVENTS, 1, explain=explain).items[0].why
+        assert why is not None and why.method == method
+    assert model.recommend(EVENTS, 1).items[0].why is None
+    with pytest.raises(ValueError, match="method must be one of removal, gradients, attention; got 'lime'"):
+        model.recommend(EVENTS, 1, explain="lime")
 
 
 def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogCaptureFixture) -> None:
@@ -311,21 +331,41 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         Recommender.load(broken(lambda copy: settings(copy, options={**content["options"], "hidden_size": 16})))
 
 
-def test_serving_needs_neither_recbole_nor_ray_nor_transformers(
-    make_export: Callable[..., Path], python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+HEAVY = ("recbole", "ray", "transformers", "pandas", "pyarrow", "scipy", "onnx", "onnxruntime", "jinja2", "matplotlib")
+
+
+def test_serving_needs_torch_numpy_and_safetensors_only(
+    tmp_path: Path, python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A model is loaded and recommends, from a list and from a state, where nothing heavy can be imported."""
     monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")
-    code = """
+    write_folder(random_served(), tmp_path / "m")
+    code = f"""
 import sys
-for name in ("recbole", "ray", "transformers", "pandas"):
+for name in {HEAVY!r}:
     sys.modules[name] = None  # an import of it fails
 from recbole_longinterest.serving.recommender import Recommender
 model = Recommender.load(sys.argv[1])
 state = model.start()
 state.update("i1")
 print(len(state.recommend(5).items), state.recommend(5).items == model.recommend(["i1"], 5).items)
+print(bool(model.recommend(["i1"], 5, explain=True).items[0].why), "torch.onnx" in sys.modules)
 """
-    assert python(code, str(make_export())).stdout == "5 True\n"
+    assert python(code, str(tmp_path / "m")).stdout == "5 True\nTrue False\n"
+
+
+def test_nothing_heavy_is_imported_to_load_a_model(
+    tmp_path: Path, python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")
+    write_folder(random_served(), tmp_path / "m")
+    code = f"""
+import sys
+from recbole_longinterest.serving.recommender import Recommender
+Recommender.load(sys.argv[1])
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    assert python(code, str(tmp_path / "m")).stdout == "[]\n"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What an interest vector means in categories: by how much their items score above the average item."""
+"""An interest vector in categories: by how much a category's items score above the average item."""
 
 from dataclasses import dataclass
 
@@ -10,32 +10,32 @@ from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.methods import MOST_EVENTS
 from recbole_longinterest.serving.scorer import Scorer
 
-FEWEST = 3  # items of a category that is looked at
+FEWEST = 3  # items; smaller categories are left out
 
 
 @dataclass(frozen=True)
-class Taste:
-    """Tastes for categories.
+class CategoryProfile:
+    """What interest vectors say of each category.
 
     Attributes:
         names: of the categories.
-        values: mean score of a category's items less the mean score of all items, [T, C].
+        values: mean score of a category's items minus the mean score of all items, [T, C] for T interest vectors.
     """
 
     names: list[str]
     values: Tensor
 
     def leading(self, number: int) -> list[int]:
-        """The categories that are liked most at the end, best first."""
+        """Numbers of the categories with the highest values at the last interest vector, highest first."""
         return self.values[-1].argsort(descending=True)[:number].tolist()
 
 
 @torch.no_grad()
-def taste_of(scorer: Scorer, interest: Tensor) -> Taste:
-    """Tastes that interest vectors stand for.
+def category_profile_of(scorer: Scorer, interest: Tensor) -> CategoryProfile:
+    """Compute the category profile of interest vectors.
 
     Args:
-        scorer: the model; without categories there are no tastes.
+        scorer: the model; for a data set without categories the profile is empty.
         interest: [T, D].
     """
     members: dict[str, list[int]] = {}
@@ -46,7 +46,7 @@ def taste_of(scorer: Scorer, interest: Tensor) -> Taste:
     interest, items = scorer.network.comparable(interest, scorer.items)
     centre = items[1:].mean(dim=0)  # scores are linear in the item vectors, so means of vectors do
     means = [items[ids].mean(dim=0) - centre for ids in members.values()]
-    return Taste(list(members), interest @ torch.stack(means).T if means else torch.zeros(len(interest), 0))
+    return CategoryProfile(list(members), interest @ torch.stack(means).T if means else torch.zeros(len(interest), 0))
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def interest_over_time(scorer: Scorer, history: History) -> Tensor:
     """Interest after each event that the model reads, [L, D].
 
     Raises:
-        ValueError: for an empty history, or one too long to look at event by event.
+        LongInterestError: for an empty history, or one of more than ``MOST_EVENTS`` events.
     """
     item_seq, levels = scorer.window(history)
     if len(item_seq) > MOST_EVENTS:

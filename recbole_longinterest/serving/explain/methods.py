@@ -1,10 +1,10 @@
-"""What brought a recommendation about: the share of every past event, and of every source of an event.
+"""Why an item was recommended: the share of every past event, and of every source of an event.
 
-Three methods name the events. *Removal* takes each event out in turn and says by how much the score falls; it needs as
-many forward passes as there are events. *Gradients* are integrated gradients (Sundararajan et al. 2017) by captum, an
-extra: the parts of all events grow from nothing to what they are, so the shares sum up to the score's change.
-*Attention* is what the model's own attention gives each event, the same for every recommended item.
-`benchmarks/deletion.py` tests which of them names the events that matter; removal and gradients do, attention does not.
+Three methods give the shares. *Removal* takes each event out in turn and measures by how much the score falls; it needs
+as many forward passes as there are events. *Gradients* are integrated gradients (Sundararajan et al. 2017) by the extra
+captum: the parts of all events grow from zero to their values, so the shares sum to the score's change.
+*Attention* is the model's own attention to each event, the same for every recommended item.
+`benchmarks/deletion.py` tests which method finds the events that matter: removal and gradients do, attention does not.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from recbole_longinterest.serving.scorer import Scorer
 STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
 POSITIONS = 2**16  # positions of histories encoded at once
-MOST_EVENTS = 5000  # that are read and explained; the work grows with their square
+MOST_EVENTS = 5000  # that can be explained; the work grows with their square
 
 
 def explain_history(scorer: Scorer, history: History, item: int, method: str = DEFAULT_METHOD) -> Explanation:
@@ -36,7 +36,8 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
         method: ``"removal"``, ``"gradients"`` or ``"attention"``.
 
     Raises:
-        ValueError: for another method, one whose package is not installed, or a history too long to take apart.
+        LongInterestError: for an unknown method, one whose package is not installed, or a history of more than
+            ``MOST_EVENTS`` events.
     """
     if method not in METHODS:
         raise LongInterestError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
@@ -44,7 +45,7 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
     if len(history) > MOST_EVENTS:
         raise LongInterestError(
             f"A history of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
-            "Give the last ones alone, or recommend without an explanation."
+            "Give only the last events, or recommend without an explanation."
         )
     events, sources = METHODS[method](scorer, history, item)
     weights = attention(scorer, history, item)[0].tolist()
@@ -78,7 +79,7 @@ def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
 
 @torch.no_grad()
 def removal(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
-    """By how much the score falls without each event, [L], and without each source in all events."""
+    """Fall of the score without each event, [L], and without each source in all events."""
     number = len(history)
     if number == 1:
         return torch.ones(1), _sources_by_removal(scorer, history, item)
@@ -123,7 +124,7 @@ def score_of(scorer: Scorer, history: History, item: int) -> float:
 
 
 def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
-    """Score of an item after some of the events alone, time gaps as they are then.
+    """Score of an item after only some of the events, with the time gaps between those.
 
     Args:
         scorer: the model.
@@ -141,7 +142,7 @@ def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np
 
 
 def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str, float]:
-    """By how much the score falls if a source's part is nothing in all events."""
+    """Fall of the score if a source's part is zero in all events."""
     parts = _parts(scorer, history)
     without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
     whole, *left = (float(_score_of_parts(scorer, given, item)) for given in (parts, *without))
@@ -149,7 +150,7 @@ def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str
 
 
 def _parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
-    """What the events are made of, by source, [1, L, D] each."""
+    """The parts of the events by source, [1, L, D] each."""
     network = scorer.network
     item_seq, levels = scorer.window(history)
     parts = {name: table[item_seq].unsqueeze(0) for name, table in network.item_parts().items()}

@@ -8,7 +8,7 @@ from html import escape
 import torch
 
 from recbole_longinterest.serving.events import History
-from recbole_longinterest.serving.explain.category_profile import interest_over_time, taste_of
+from recbole_longinterest.serving.explain.category_profile import category_profile_of, interest_over_time
 from recbole_longinterest.serving.results import Explanation, Recommendation
 from recbole_longinterest.serving.scorer import Scorer
 
@@ -18,12 +18,12 @@ SERIES, DRIVERS, WIDTH, HEIGHT = 5, 3, 860, 300
 
 @dataclass(frozen=True)
 class Course:
-    """How one taste went.
+    """How the interest in one category, or the score of one item, changed over time.
 
     Attributes:
         name: of a category, or title of an item.
         values: after each event.
-        drivers: event numbers after which it rose most, largest first, with the rise.
+        drivers: numbers of the events after which it rose most, and the rise, largest first.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Course:
 
 
 def courses(scorer: Scorer, history: History, found: Recommendation) -> list[Course]:
-    """The leading tastes of a user over time: categories, or the items recommended first where there are none."""
+    """The user's leading categories over time; for a data set without categories, the items recommended first."""
     interest = interest_over_time(scorer, history)
-    taste = taste_of(scorer, interest)
-    if taste.names:
-        chosen = taste.leading(SERIES)
-        names, values = [taste.names[i] for i in chosen], taste.values[:, chosen]
+    profile = category_profile_of(scorer, interest)
+    if profile.names:
+        chosen = profile.leading(SERIES)
+        names, values = [profile.names[i] for i in chosen], profile.values[:, chosen]
     else:
         ids = [scorer.item_id(item.item) for item in found.items[:SERIES]]
         names = [item.title or item.item for item in found.items[:SERIES]]

@@ -1,4 +1,4 @@
-"""Interest vectors of users as a table, and one user as a readable card."""
+"""Interest vectors of users as a table, and a card that describes one user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from torch.nn import functional
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.serving.events import History
-from recbole_longinterest.serving.explain.category_profile import taste_of
+from recbole_longinterest.serving.explain.category_profile import category_profile_of
 from recbole_longinterest.serving.results import Recommended
 from recbole_longinterest.serving.scorer import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = (0.25, 0.5, 0.75, 1.0)  # of a history, after which tastes are compared
+PARTS = (0.25, 0.5, 0.75, 1.0)  # of a history, after which category profiles are compared
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, numb
         raise LongInterestError(f"User {user} has no event with an item that the model knows.")
     until = [history.keep(slice(0, max(1, round(len(history) * part)))) for part in PARTS]
     interest = scorer.interest(until)
-    taste = taste_of(scorer, interest)
+    profile = category_profile_of(scorer, interest)
     ((*titles,),) = scorer.best(interest[-1:], number, [history.item_seq])
     scores = scorer.scores_of(interest[-1:])[0]
     own = sorted({int(item) for item in history.item_seq}, key=lambda item: -float(scores[item]))[:number]
@@ -120,7 +120,7 @@ def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, numb
     return Card(
         user,
         len(history),
-        [(taste.names[i], taste.values[:, i].tolist()) for i in taste.leading(number)],
+        [(profile.names[i], profile.values[:, i].tolist()) for i in profile.leading(number)],
         [scorer.recommended(*item) for item in titles],
         [items.titles[item] or items.tokens[item] for item in own],
         _nearest(scorer, histories, user, interest[-1], number),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_longinterest.serving.explain.category_profile import interest_over_time, taste_of
+from recbole_longinterest.serving.explain.category_profile import category_profile_of, interest_over_time
 from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
 from tests.served import random_events, random_model
 
@@ -27,24 +27,24 @@ def test_the_table_has_every_users_interest_vector(tmp_path: Path) -> None:
         profile_table(model, {"nobody": histories["nobody"]})
 
 
-def test_taste_is_the_mean_score_above_the_average_item() -> None:
+def test_a_category_profile_is_the_mean_score_above_the_average_item() -> None:
     model = random_model()
     interest = interest_over_time(model, model.read(random_events(6)))
-    taste = taste_of(model, interest)
+    profile = category_profile_of(model, interest)
     scores = model.scores_of(interest)
     comedy = [i for i, names in enumerate(model.served.items.categories) if names == ["Comedy"]]
     expected = scores[:, comedy].mean(dim=1) - scores[:, 1:].mean(dim=1)
-    torch.testing.assert_close(taste.values[:, taste.names.index("Comedy")], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(profile.values[:, profile.names.index("Comedy")], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_card_has_tastes_their_drift_and_the_nearest_users() -> None:
+def test_a_card_has_categories_their_drift_and_the_nearest_users() -> None:
     model = random_model()
     events = random_events(40)
     histories = {"me": model.read(events), "twin": model.read(events), "other": model.read(random_events(9, 3))}
     card = card_of(model, histories, "me")
     assert [name for name, _ in card.nearest] == ["twin", "other"] and card.nearest[0][1] == pytest.approx(1, abs=1e-5)
     assert {name for name, _ in card.categories} == {"Comedy", "Drama", "War"}
-    halves = taste_of(model, model.interest([histories["me"].keep(slice(0, 20))]))
+    halves = category_profile_of(model, model.interest([histories["me"].keep(slice(0, 20))]))
     name, drift = card.categories[0]
     assert drift[1] == pytest.approx(float(halves.values[0, halves.names.index(name)]), abs=1e-5)
     assert [item.item for item in card.titles] == [item.item for item in model.recommend(events, 5).items]
