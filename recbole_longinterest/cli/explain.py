@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.explain.page import page_of, text_of
     from recbole_longinterest.serving.recommender import Recommender
 
-    model = Recommender.load(args.model)
+    model = Recommender.load(args.model, args.engine)
     user, history = one_user(model, args.history, args.user)
     candidates = None if args.item is None else [args.item]
     histories = {user: history}

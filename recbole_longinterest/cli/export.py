@@ -16,7 +16,10 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--title_field", help="column of the .item file with titles (default: first of the text's)")
     parser.add_argument("--category_field", help="column with categories (default: the text's next token_seq column)")
     parser.add_argument("--int8", action="store_true", help="keep tables and weights as int8 with a scale a row")
-    parser.add_argument("--onnx", action="store_true", help="add the streaming step and the item table as ONNX")
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="NAME", help="add the files of this engine; may be repeated"
+    )
+    parser.add_argument("--onnx", action="store_true", help="short for --engine onnx: the step and the items as ONNX")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -40,6 +43,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         category_field=args.category_field,
         int8=args.int8,
         onnx=args.onnx,
+        engines=args.engine,
     )
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
     titles = sum(map(bool, served.items.titles))

@@ -1,4 +1,4 @@
-"""What `recommend`, `explain` and `profile` share: an exported model and a file of events."""
+"""What `recommend`, `explain` and `profile` share: an exported model, its engine, and a file of events."""
 
 import argparse
 from pathlib import Path
@@ -23,6 +23,7 @@ def add_model_and_history(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="events with the columns of the training (user_id, item_id, rating, timestamp): .csv, .jsonl or .inter",
     )
+    parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
 
 
 def read_events(path: str, model: "Recommender") -> "pd.DataFrame":

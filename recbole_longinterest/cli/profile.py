@@ -13,7 +13,7 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(commands, "profile", "write users' interest vectors, or show the card of one")
     add_model_and_history(parser)
     parser.add_argument("--output", "-o", metavar="FILE.parquet", help="write the interest vectors of all users there")
-    parser.add_argument("--user", metavar="U", help="print this user's card: tastes, their drift, nearest users")
+    parser.add_argument("--user", metavar="U", help="print this user's card: categories, their drift, nearest users")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.explain.profiles import card_of, profile_table, write_parquet
     from recbole_longinterest.serving.recommender import Recommender
 
-    model = Recommender.load(args.model)
+    model = Recommender.load(args.model, args.engine)
     histories = model.read_table(read_events(args.history, model))
     said = card_of(model, histories, args.user).to_text() if args.user is not None else ""
     if args.output:

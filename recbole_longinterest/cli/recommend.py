@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.recommender import Recommender
     from recbole_longinterest.serving.results import report_skipped
 
-    model = Recommender.load(args.model)
+    model = Recommender.load(args.model, args.engine)
     events = read_events(args.history, model)
     candidates = _lines(args.candidates) if args.candidates else None
     kind = args.format or ("jsonl" if args.output and args.output.endswith(".jsonl") else "csv")

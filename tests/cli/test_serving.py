@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import recbole
 import torch
 
 from recbole_longinterest.cli import main
+from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.event_files import read_events
 from recbole_longinterest.serving.model_folder import write_folder
 from recbole_longinterest.serving.recommender import Recommender
@@ -70,6 +72,20 @@ def test_candidates_and_seen_items(
     assert {row["item_id"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))} == {"i1", "i2", "i3"}
 
 
+def test_every_command_takes_an_engine(tmp_path: Path, history: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    served = random_served()
+    write_folder(served, tmp_path / "m", writer_of([engine_of("onnx")], served))
+    common = ["--model", str(tmp_path / "m"), "--history", history]
+    for command in (["recommend", "-k", "3"], ["explain", "--user", "u1", "-k", "1"], ["profile", "--user", "u1"]):
+        said = []
+        for engine in ("torch", "onnx"):
+            assert main.main([*command, *common, "--engine", engine]) == 0
+            said.append(re.split(r"[-+]?\d+\.\d+", capsys.readouterr().out))  # without scores, which are rounded
+        assert said[0] == said[1] and len(said[0]) > 3
+
+
 def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     common = ["--model", model, "--history", history, "--user", "u1"]
@@ -110,6 +126,12 @@ def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: p
         (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--method", "x"], "method must be one of"),
         (["profile", "--model", "m", "--history", "h.csv"], "Give --output FILE.parquet, --user U, or both"),
         (["export", "none.pth", "--output", "m2"], "There is no checkpoint file none.pth"),
+        (["export", "none.pth", "--output", "m2", "--engine", "jax"], "engine must be one of"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--engine", "jax"], "engine must be one of"),
+        (
+            ["recommend", "--model", "m", "--history", "h.csv", "--engine", "onnx"],
+            "m has no step.onnx and no scores.onnx",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
