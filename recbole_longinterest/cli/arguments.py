@@ -17,6 +17,7 @@ def add_command(
     description: str | None = None,
     epilog: str | None = None,
     stopped: str = "stopped.",
+    add_help: bool = True,
 ) -> argparse.ArgumentParser:
     """Add a command to the parser of `recbole-li`.
 
@@ -27,6 +28,7 @@ def add_command(
         description: first lines of the command's own help; the summary as a sentence if None.
         epilog: last lines of it.
         stopped: printed after Ctrl-C.
+        add_help: False if the command adds its own ``--help``.
 
     Returns:
         The command's parser.
@@ -37,6 +39,7 @@ def add_command(
         description=description or f"{summary[0].upper()}{summary[1:]}.",
         epilog=epilog,
         allow_abbrev=False,
+        add_help=add_help,
     )
     parser.set_defaults(stopped=stopped)
     return parser

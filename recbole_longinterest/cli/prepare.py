@@ -3,7 +3,7 @@
 import argparse
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,119 +12,69 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.duplicates import DUPLICATES
 
 if TYPE_CHECKING:
-    from recbole_longinterest.prepare.sources.base import Dialect
+    from recbole_longinterest.prepare.sources.base import RawSource
+
+DESCRIPTION = "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped."
 
 
 def add_arguments(commands: Commands) -> None:
-    """Add the command to the parser of `recbole-li`."""
+    """Add the command to the parser of `recbole-li`; its sources are looked up only if it is the command that runs."""
     parser = add_command(
         commands,
         "prepare",
         "turn raw files into a data set",
-        "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped.",
+        DESCRIPTION,
         stopped="stopped; nothing is written.",
+        add_help=False,
     )
-    sources = parser.add_subparsers(required=True, metavar="FILES", dest="dialect")
-    _movielens(sources)
-    _amazon(sources)
-    _steam(sources)
-    _csv(sources)
+    parser.add_argument("-h", "--help", action=_ShowSources)
+    parser.add_argument("source", metavar="FILES", help="what the raw files are, see below")
+    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="where they are, and what to do")
 
 
-def _add(
-    sources: Commands, name: str, make: "Callable[[argparse.Namespace], Dialect]", summary: str
-) -> argparse.ArgumentParser:
-    parser = sources.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+class _ShowSources(argparse.Action):
+    """``prepare --help``, which finds the sources of installed packages only when it is asked for: that takes 0.1 s."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="show this help message and exit")
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
+
+        sources = known_sources()
+        width = max(map(len, sources))
+        lines = [f"  {name:{width}}  {source.summary}" for name, source in sources.items()]
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = "\n".join(["FILES is one of:", *lines, "", "prepare FILES --help lists the arguments."])
+        parser.print_help()
+        parser.exit()
+
+
+def _parse(name: str, words: Sequence[str]) -> "tuple[RawSource, argparse.Namespace]":
+    """The source of a name, and the arguments behind it."""
+    from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
+
+    sources = known_sources()
+    if name not in sources:
+        raise LongInterestError(f"prepare must be told what the files are, one of {', '.join(sources)}; got {name!r}.")
+    source = sources[name]
+    parser = argparse.ArgumentParser(
+        prog=f"recbole-li prepare {name}",
+        description=f"{source.summary[0].upper()}{source.summary[1:]}.",
+        allow_abbrev=False,
     )
-    parser.set_defaults(make_dialect=make)
     _add_common(parser)
-    return parser
-
-
-def _movielens(sources: Commands) -> None:
-    parser = _add(
-        sources,
-        "movielens",
-        _make_movielens,
-        "MovieLens 100k to 32m, latest and latest-small",
-    )
-    parser.add_argument("path", type=Path, metavar="PATH", help="the zip, its folder, or the ratings file in it")
-
-
-def _make_movielens(args: argparse.Namespace) -> "Dialect":
-    from recbole_longinterest.prepare.sources.movielens import movielens  # saves start-up time: pyarrow
-
-    return movielens(args.path, args.encoding)
-
-
-def _amazon(sources: Commands) -> None:
-    parser = _add(
-        sources,
-        "amazon",
-        _make_amazon,
-        "Amazon reviews of 2014, 2018 and 2023",
-    )
-    parser.add_argument("--reviews", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings")
-    parser.add_argument("--meta", type=Path, nargs="+", default=[], metavar="FILE", help="product data, for texts")
-
-
-def _make_amazon(args: argparse.Namespace) -> "Dialect":
-    from recbole_longinterest.prepare.sources.amazon import amazon  # saves start-up time: pyarrow
-
-    return amazon(args.reviews, args.meta, args.encoding)
-
-
-def _steam(sources: Commands) -> None:
-    parser = _add(sources, "steam", _make_steam, "Steam reviews and games")
-    parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="folder with the files of reviews and games")
-    parser.add_argument("--reviews", type=Path, nargs="+", default=[], metavar="FILE", help="reviews")
-    parser.add_argument("--games", "--meta", type=Path, nargs="+", default=[], metavar="FILE", help="games, for texts")
-
-
-def _make_steam(args: argparse.Namespace) -> "Dialect":
-    from recbole_longinterest.prepare.sources.steam import steam  # saves start-up time: pyarrow
-
-    paths = [*([args.path] if args.path else []), *args.reviews]
-    if not paths:
-        raise LongInterestError("prepare steam needs a folder, or --reviews FILE.")
-    return steam(paths, args.games)
-
-
-def _csv(sources: Commands) -> None:
-    parser = _add(sources, "csv", _make_csv, "CSV, TSV, Parquet or JSON lines, with columns that you name")
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders of events")
-    for role in ("user", "item", "time"):
-        parser.add_argument(f"--{role}", required=True, metavar="COLUMN", help=f"column of the {role}s")
-    parser.add_argument("--rating", metavar="COLUMN", help="column of the ratings")
-    parser.add_argument("--behavior", metavar="COLUMN", help="column of what the user did: click, cart, purchase")
-    parser.add_argument("--text", default="", metavar="A,B", help="columns of the items' texts")
-    parser.add_argument(
-        "--items", type=Path, nargs="+", default=[], metavar="FILE", help="files that hold these columns"
-    )
-    parser.add_argument("--separator", metavar="TEXT", help="between values; found from the first line unless given")
-    parser.add_argument("--no-header", action="store_true", help="the first line is a row; columns are 1, 2, 3 ...")
-    parser.add_argument("--no-quotes", action="store_true", help="double quotes mean nothing")
-
-
-def _make_csv(args: argparse.Namespace) -> "Dialect":
-    # saves start-up time: these import pyarrow
-    from recbole_longinterest.prepare.events import Roles
-    from recbole_longinterest.prepare.sources import tables
-
-    form = tables.Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
-    roles = Roles(args.user, args.item, args.time, args.rating, args.behavior)
-    text = [name.strip() for name in args.text.split(",") if name.strip()]
-    return tables.table(args.paths, roles, text, args.items, form)
-
-
-def _separator(given: str | None) -> str | None:
-    if given is None:
-        return None
-    separator = given.replace("\\t", "\t")
-    if len(separator) != 1 and separator != "::":
-        raise LongInterestError(f"--separator must be one character, \\t or ::; got {given!r}.")
-    return separator
+    source.add_arguments(parser)
+    args, others = parser.parse_known_args(words)
+    if others:
+        raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
+    return source, args
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -182,30 +132,30 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     Args:
         args: of :func:`add_arguments`.
-        settings: none.
+        settings: arguments in front of FILES that the parser does not know.
 
     Returns:
         The report, and the next command.
+
+    Raises:
+        ValueError: one sentence.
     """
-    if settings:
-        raise LongInterestError(
-            f"prepare has no argument {settings[0]}; recbole-li prepare {args.dialect} --help lists them."
-        )
+    source, given = _parse(args.source, [*args.rest, *settings])
     try:
-        return _prepared(args)
+        return _prepared(source, given)
     except OSError as error:  # of a path that this user may not look at, or whose name is too long
         raise LongInterestError(f"{error}. Nothing is written.") from error
 
 
-def _prepared(args: argparse.Namespace) -> str:
+def _prepared(source: "RawSource", args: argparse.Namespace) -> str:
     # saves start-up time: these import pandas and pyarrow
     from recbole_longinterest.prepare.filters import Filters, day
     from recbole_longinterest.prepare.pipeline import Options, prepare
     from recbole_longinterest.prepare.report import as_text
 
-    dialect = args.make_dialect(args)
+    data = source.open(args)
     filters = Filters(
-        duplicates=args.duplicates or dialect.duplicates,
+        duplicates=args.duplicates or data.duplicates,
         min_rating=args.min_rating,
         since=None if args.since is None else day(args.since),
         until=None if args.until is None else day(args.until, end=True),
@@ -224,7 +174,7 @@ def _prepared(args: argparse.Namespace) -> str:
         target_behavior=args.target_behavior,
         progress=not args.quiet,
     )
-    done = prepare(dialect, filters, options)
+    done = prepare(data, filters, options)
     said = as_text(done.report) + "".join(f"{note}\n" for note in done.report["notes"])
     if args.dry_run:
         return f"{said}Dry run: nothing is written.\n"

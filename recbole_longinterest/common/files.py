@@ -7,7 +7,6 @@ that is killed meanwhile leaves the old content and a draft, whose name is ``.<n
 import contextlib
 import glob
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256
@@ -86,7 +85,7 @@ def put_in_place(draft: Path, path: Path) -> None:
     """
     sync(draft)
     if draft.is_dir() and path.exists():  # a folder that is not empty cannot be renamed over
-        old = path.with_name(f".{path.name}.{secrets.token_hex(6)}.old")
+        old = path.with_name(f".{path.name}.{os.urandom(6).hex()}.old")
         path.rename(old)
         try:
             draft.rename(path)
@@ -127,7 +126,7 @@ def _sync_one(path: Path) -> None:
 
 
 def _draft_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

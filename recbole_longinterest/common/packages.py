@@ -1,7 +1,5 @@
 """Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late."""
 
-import importlib
-import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -75,10 +73,12 @@ def require_ray(what: str) -> None:
     Raises:
         MissingPackage: says how to have today's.
     """
+    from importlib.metadata import version  # 0.1 s, which start-up need not pay
+
     require("ray", what)
-    version = importlib.metadata.version("ray")
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < RAY:
+    installed = version("ray")
+    if tuple(map(int, re.findall(r"\d+", installed)[:2])) < RAY:
         raise MissingPackage(
-            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {version} is installed: install with uv and "
+            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {installed} is installed: install with uv and "
             "the wheel's overrides.txt (README, Install)."
         )

@@ -14,6 +14,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, MISSING_WORDS, safe_ids
 from recbole_longinterest.prepare.cleaning.times import NUMBER, parse_times
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
+from recbole_longinterest.prepare.sources.base import Roles
 
 NO_USER, NO_ITEM = "no user id", "no item id"
 LONG_ID = f"id longer than {MAX_ID:,} characters"
@@ -26,22 +27,6 @@ BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
 JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
 RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
 ESCAPED = "ids with characters that a file cannot hold, written as %XX"
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Columns of the chunks that hold what an event is made of; None where there is none."""
-
-    user: str
-    item: str
-    time: str
-    rating: str | None = None
-    behavior: str | None = None
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that there are."""
-        return list(dict.fromkeys(name for name in vars(self).values() if name is not None))
 
 
 @dataclass(frozen=True)

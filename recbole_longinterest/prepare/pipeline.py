@@ -1,4 +1,4 @@
-"""From a dialect's files to a data set that RecBole loads: read, filter, describe the items, report, write."""
+"""From raw files to a data set that RecBole loads: read, filter, describe the items, report, write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from recbole_longinterest.prepare.filters import Filters
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.files import open_bar
 from recbole_longinterest.prepare.report import counts_of, describe
-from recbole_longinterest.prepare.sources.base import Dialect
+from recbole_longinterest.prepare.sources.base import RawData
 from recbole_longinterest.prepare.write import check_free, check_name, item_ids, write_data_set
 
 BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
@@ -32,7 +32,7 @@ class Options:
 
     Attributes:
         output: folder above the data set's.
-        name: of the data set; None for the dialect's.
+        name: of the data set; None for the files' own.
         dry_run: write nothing.
         strict: stop at the first bad row.
         overwrite: replace a data set of this name.
@@ -68,11 +68,11 @@ class Prepared:
     files: list[Path]
 
 
-def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
+def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     """Make a data set.
 
     Args:
-        dialect: the files.
+        data: the files.
         filters: which events are kept.
         options: all else.
 
@@ -82,18 +82,18 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
     Raises:
         ValueError: one sentence for anything that cannot be read, kept or written; then nothing is written.
     """
-    name = dialect.name if options.name is None else options.name
+    name = data.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
     if not options.dry_run and not options.overwrite:
         check_free(options.output, name)
 
     tally = Tally(options.strict)
-    catalogue = Catalogue(dialect.kinds)
-    collector = Collector(dialect.roles, tally, options.time_format)
-    with open_bar(dialect.sources, "events", options.progress) as bar:
-        for source in dialect.sources:
-            for chunk in dialect.chunks(source, bar.update):
-                _add_texts(catalogue, dialect, chunk, *collector.add(chunk))
+    catalogue = Catalogue(data.kinds)
+    collector = Collector(data.roles, tally, options.time_format)
+    with open_bar(data.files, "events", options.progress) as bar:
+        for source in data.files:
+            for chunk in data.chunks(source, bar.update):
+                _add_texts(catalogue, data, chunk, *collector.add(chunk))
     events = filters.apply(collector.events(), lambda reason, number: tally.dropped.update({reason: number}))
     if not len(events):
         raise LongInterestError(f"No event is left: {', '.join(f'{n:,} {why}' for why, n in tally.dropped.items())}.")
@@ -101,16 +101,16 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
 
     items = item_ids(events)
     item_tally = Tally(options.strict)
-    if dialect.item_sources:
+    if data.item_files:
         catalogue.wanted = set(items)
-        with open_bar(dialect.item_sources, "items", options.progress) as bar:
-            dialect.describe(catalogue, item_tally, bar.update)
+        with open_bar(data.item_files, "items", options.progress) as bar:
+            data.describe(catalogue, item_tally, bar.update)
     coverage = catalogue.coverage(items)
     report = {
         "name": name,
-        "source": dialect.label,
-        "files": [str(source) for source in (*dialect.sources, *dialect.item_sources)],
-        "notes": [*dialect.notes, *([BUNDLED_NOTE] if name == BUNDLED else [])],
+        "source": data.label,
+        "files": [str(source) for source in (*data.files, *data.item_files)],
+        "notes": [*data.notes, *([BUNDLED_NOTE] if name == BUNDLED else [])],
         "filters": {key: value for key, value in vars(filters).items() if value is not None},
         "duplicates": DUPLICATES[filters.duplicates],
         "rows": {**counts_of(tally), "kept": len(events)},
@@ -122,15 +122,15 @@ def prepare(dialect: Dialect, filters: Filters, options: Options) -> Prepared:
     }
     if options.dry_run:
         return Prepared(name, report, [])
-    config = config_text(dialect, events, coverage, options)
+    config = config_text(data, events, coverage, options)
     pictures = plots.draw(events) if options.plots else {}
     files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures)
     return Prepared(name, report, files)
 
 
-def _add_texts(catalogue: Catalogue, dialect: Dialect, chunk: Chunk, items: Any, stays: Any) -> None:  # noqa: ANN401
+def _add_texts(catalogue: Catalogue, data: RawData, chunk: Chunk, items: Any, stays: Any) -> None:  # noqa: ANN401
     """Texts that stand in the rows of events: of every item the first that is not empty."""
-    for name in dialect.text_columns:
+    for name in data.text_columns:
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
         known, ids = catalogue.values[name], items.dictionary.to_pylist()
         new = pa.array([item not in known for item in ids], pa.bool_())
@@ -160,10 +160,10 @@ def behavior_names(events: Events) -> list[str]:
     return names
 
 
-def config_text(dialect: Dialect, events: Events, coverage: Mapping[str, float], options: Options) -> str:
+def config_text(data: RawData, events: Events, coverage: Mapping[str, float], options: Options) -> str:
     """The yaml file beside the data: data keys only, because it is merged over every model's yaml."""
-    fields = [name for name in dialect.text_fields if coverage.get(name)]
-    lines = [f"# {options.name or dialect.name}, made by recbole-li prepare. Data keys only; read for every model.\n"]
+    fields = [name for name in data.text_fields if coverage.get(name)]
+    lines = [f"# {options.name or data.name}, made by recbole-li prepare. Data keys only; read for every model.\n"]
     if fields:
         lines.append(f"text_fields: {_flow(fields)}\n")
     if events.behavior is not None:

@@ -7,9 +7,6 @@ of more than 131,072 characters is an error. The plugin's reader of item texts k
 import re
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 MISSING_WORDS = frozenset(
     (
         *(
@@ -66,6 +63,9 @@ def safe_ids(raw: Any) -> tuple[Any, list[str]]:  # noqa: ANN401 - pyarrow is un
     Returns:
         The array, and those that were changed.
     """
+    import pyarrow as pa  # not needed by a source's arguments
+    import pyarrow.compute as pc
+
     words = pc.is_in(raw, value_set=pa.array(sorted(MISSING_WORDS), raw.type))
     at = pc.indices_nonzero(pc.or_(words, pc.match_substring_regex(raw, MAYBE_UNSAFE))).to_pylist()
     if not at:

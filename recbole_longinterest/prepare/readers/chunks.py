@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 COLUMNS = "wrong number of columns"
 RECORD = "not a record"  # a line of a JSON file
@@ -64,9 +64,9 @@ class Tally:
     def check(
         self,
         chunk: Chunk,
-        refused: Mapping[str, NDArray[np.bool_]],
-        emptied: Mapping[str, NDArray[np.bool_]] | None = None,
-    ) -> NDArray[np.bool_]:
+        refused: "Mapping[str, NDArray[np.bool_]]",
+        emptied: "Mapping[str, NDArray[np.bool_]] | None" = None,
+    ) -> "NDArray[np.bool_]":
         """Count a chunk's rows and those to be dropped, each by the first reason that holds.
 
         Args:
@@ -80,6 +80,8 @@ class Tally:
         Raises:
             ValueError: if strict and there is a bad row, with its file and line.
         """
+        import numpy as np  # not needed by a source's arguments
+
         stays = np.ones(chunk.n_rows, dtype=bool)
         firsts: list[tuple[int, str]] = []
         for reason, number in chunk.bad.items():
@@ -113,6 +115,8 @@ class Tally:
 
 def string_array(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - pyarrow is untyped
     """Strings, as a pyarrow array; None is missing."""
+    import pyarrow as pa  # not needed by a source's arguments
+
     return pa.array(values, pa.large_string())
 
 

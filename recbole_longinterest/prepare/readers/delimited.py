@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.readers.chunks import COLUMNS, Chunk, listed, string_array
-from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
+from recbole_longinterest.prepare.readers.files import RawFile, Reading, blocks
 
 SEPARATORS = (",", "\t", ";", "|")
 DOUBLE_COLON = "::"
@@ -40,7 +37,7 @@ class Layout:
     encoding: str | None = None
 
 
-def first_line(source: Source, encoding: str | None = None) -> str:
+def first_line(source: RawFile, encoding: str | None = None) -> str:
     """The first line of a file that is not blank; "" if there is none."""
     with Reading(source) as reading:
         for _, block in blocks(reading):
@@ -51,7 +48,7 @@ def first_line(source: Source, encoding: str | None = None) -> str:
 
 
 def find_layout(
-    source: Source,
+    source: RawFile,
     encoding: str | None = None,
     quoted: bool = True,
     header: bool = True,
@@ -96,7 +93,7 @@ def split_line(line: str, separator: str, quoted: bool) -> list[str]:
 
 
 def read_delimited(
-    source: Source, layout: Layout, wanted: Sequence[str], advance: Callable[[int], object] = lambda stored: None
+    source: RawFile, layout: Layout, wanted: Sequence[str], advance: Callable[[int], object] = lambda stored: None
 ) -> Iterator[Chunk]:
     """Columns of a file.
 
@@ -133,7 +130,10 @@ def read_delimited(
                 yield _parse(source, layout, wanted, block, start)
 
 
-def _parse(source: Source, layout: Layout, wanted: Sequence[str], block: bytes, start: int) -> Chunk:
+def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int) -> Chunk:
+    import pyarrow as pa  # not needed by a source's arguments
+    import pyarrow.csv
+
     block, recoded = _as_utf8(block, layout.separator)
     text, separator = block, layout.separator
     if separator == DOUBLE_COLON:
@@ -216,6 +216,8 @@ def _record_lines(block: bytes, layout: Layout, start: int, valid: bool) -> Iter
 
 def _as_utf8(block: bytes, separator: str) -> tuple[bytes, int]:
     """A block whose values are all UTF-8, and how many were not."""
+    import pyarrow as pa  # not needed by a source's arguments
+
     try:
         pa.array([block], pa.large_binary()).cast(pa.large_string())
         return block, 0
@@ -243,7 +245,7 @@ def _decoded(value: bytes) -> tuple[str, bool]:
             return value.decode("latin-1"), True
 
 
-def _encoded(source: Source, block: bytes, encoding: str | None) -> bytes:
+def _encoded(source: RawFile, block: bytes, encoding: str | None) -> bytes:
     """A block in UTF-8."""
     if encoding is None:
         return block

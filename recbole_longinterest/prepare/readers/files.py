@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 BLOCK = 8 * 2**20  # bytes read at once
 MAX_LINE = 64 * 2**20  # bytes of one line; more is no row of a table
@@ -33,7 +34,7 @@ UNREADABLE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImp
 
 
 @dataclass(frozen=True)
-class Source:
+class RawFile:
     """One input file.
 
     Attributes:
@@ -66,7 +67,7 @@ class Source:
             return archive.getinfo(self.member).compress_size
 
 
-def gather(paths: Sequence[str | Path]) -> list[Source]:
+def gather(paths: Sequence[str | Path]) -> list[RawFile]:
     """All files below some files, folders and zips, in the order given, those of a folder sorted by name.
 
     Args:
@@ -75,17 +76,17 @@ def gather(paths: Sequence[str | Path]) -> list[Source]:
     Raises:
         ValueError: for a path that does not exist, a zip that is none, or nothing found.
     """
-    found: list[Source] = []
+    found: list[RawFile] = []
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
-            found += [Source(file) for file in inside]
+            found += [RawFile(file) for file in inside]
         elif not path.is_file():
             raise LongInterestError(f"There is no file or folder {path}.")
         elif path.suffix.lower() == ".zip":
             found += _members(path)
         else:
-            found.append(Source(path))
+            found.append(RawFile(path))
     if not found:
         raise LongInterestError(f"There is no file in {', '.join(map(str, paths))}.")
     return found
@@ -95,13 +96,13 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
-def _members(path: Path) -> list[Source]:
+def _members(path: Path) -> list[RawFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
     except UNREADABLE as error:
         raise LongInterestError(f"{path} is not a zip file that can be read: {error}. Download it again.") from error
-    return [Source(path, name) for name in names if not _hidden(Path(name))]
+    return [RawFile(path, name) for name in names if not _hidden(Path(name))]
 
 
 class Reading:
@@ -112,7 +113,7 @@ class Reading:
         advance: told the number of stored bytes that were read since it was told last.
     """
 
-    def __init__(self, source: Source, advance: Callable[[int], object] = lambda stored: None) -> None:
+    def __init__(self, source: RawFile, advance: Callable[[int], object] = lambda stored: None) -> None:
         self.source = source
         self._advance = advance
         self._read = self._told = 0
@@ -164,7 +165,7 @@ class Reading:
 class _Readable:
     """Turns the errors of damaged files into one sentence."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: RawFile) -> None:
         self.source = source
 
     def __enter__(self) -> None:
@@ -245,7 +246,7 @@ def _outside_quotes(data: bytes, cut: int) -> int:
     return 0
 
 
-def open_bar(sources: Sequence[Source], what: str, shown: bool) -> tqdm:
+def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> "tqdm":
     """A progress bar over the stored bytes of some files.
 
     Args:
@@ -253,7 +254,9 @@ def open_bar(sources: Sequence[Source], what: str, shown: bool) -> tqdm:
         what: the bar's name.
         shown: False gives one that shows nothing.
     """
-    return tqdm(total=sum(map(Source.size, sources)), desc=what, unit="B", unit_scale=True, disable=not shown)
+    from tqdm import tqdm  # not needed by a source's arguments
+
+    return tqdm(total=sum(map(RawFile.size, sources)), desc=what, unit="B", unit_scale=True, disable=not shown)
 
 
 def plain_name(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import SURROGATES
 from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, string_array
-from recbole_longinterest.prepare.readers.files import Reading, Source, blocks
+from recbole_longinterest.prepare.readers.files import RawFile, Reading, blocks
 
 RECORDS = 50_000  # records a chunk
 ARRAY = re.compile(rb"\s*\[\s*\{")
@@ -18,7 +18,7 @@ Row = Mapping[str, str | None]
 
 
 def read_records(
-    source: Source, advance: Callable[[int], object] = lambda stored: None
+    source: RawFile, advance: Callable[[int], object] = lambda stored: None
 ) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """The records of a file, one a line.
 
@@ -58,7 +58,7 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
 
 
 def read_events(
-    source: Source,
+    source: RawFile,
     columns: Sequence[str],
     rows_of: Callable[[dict[str, Any]], Sequence[Row]],
     advance: Callable[[int], object] = lambda stored: None,
@@ -91,7 +91,7 @@ def read_events(
         yield _chunk(source, columns, rows, lines, bad)
 
 
-def _chunk(source: Source, columns: Sequence[str], rows: list[Row], lines: list[int], bad: list[int]) -> Chunk:
+def _chunk(source: RawFile, columns: Sequence[str], rows: list[Row], lines: list[int], bad: list[int]) -> Chunk:
     return Chunk(
         str(source),
         {name: string_array([row.get(name) for row in rows]) for name in columns},
@@ -101,6 +101,11 @@ def _chunk(source: Source, columns: Sequence[str], rows: list[Row], lines: list[
         first_bad=lambda: bad[0],
         words_missing=False,
     )
+
+
+def bad_record(source: RawFile, line: int) -> Chunk:
+    """A chunk of no rows, which tells a tally of a line that is no record."""
+    return Chunk(str(source), {"none": string_array([])}, 0, lambda row: line, {RECORD: 1}, lambda: line)
 
 
 def text_of(value: Any) -> str | None:  # noqa: ANN401 - a value of a record

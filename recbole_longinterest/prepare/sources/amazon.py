@@ -1,5 +1,6 @@
 """Amazon reviews of 2014 (JSON, and Python dicts), 2018 (JSON lines) and 2023 (JSON lines, CSV splits), gz or not."""
 
+import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,12 +9,11 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
-from recbole_longinterest.prepare.events import Roles
-from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, Tally, listed, string_array
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.delimited import Layout, find_layout, read_delimited
-from recbole_longinterest.prepare.readers.files import Source, gather, plain_name
-from recbole_longinterest.prepare.readers.records import parse_record, read_events, read_records, text_of
-from recbole_longinterest.prepare.sources.base import Advance, Dialect
+from recbole_longinterest.prepare.readers.files import RawFile, gather, plain_name
+from recbole_longinterest.prepare.readers.records import bad_record, parse_record, read_events, read_records, text_of
+from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 ROLES = Roles("user", "item", "time", "rating")
 FIELDS = {"title": TEXT, "brand": TEXT, "categories": TEXT, "description": TEXT, "price": NUMBER}
@@ -31,8 +31,8 @@ ASIN = re.compile(r"B[0-9A-Z]{9}|\d{9}[\dX]")
 SAMPLE = 1_000  # rows that tell which column holds the items
 
 
-def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | None = None) -> Dialect:
-    """The dialect of Amazon's files.
+def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | None = None) -> RawData:
+    """Find the files of Amazon's files.
 
     Args:
         reviews: files or folders of reviews or ratings.
@@ -42,28 +42,28 @@ def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | N
     Raises:
         ValueError: for a path that does not exist, or a CSV file of another form.
     """
-    sources, item_sources = gather(reviews), gather(meta) if meta else []
+    sources, item_files = gather(reviews), gather(meta) if meta else []
     names = {source: _csv_columns(source, encoding) for source in sources if source.suffix == ".csv"}
 
-    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+    def chunks(source: RawFile, advance: Advance) -> Iterator[Chunk]:
         if source not in names:
             return read_events(source, ROLES.columns, lambda record: [_review(record)], advance)
         layout, columns = names[source]
         return _renamed(read_delimited(source, layout, list(columns.values()), advance), columns)
 
     def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
-        for source in item_sources:
+        for source in item_files:
             _describe(source, catalogue, tally, advance)
 
-    return Dialect(
+    return RawData(
         label="Amazon reviews",
         name=plain_name(reviews[0]),
         roles=ROLES,
-        sources=sources,
+        files=sources,
         chunks=chunks,
         duplicates="last",
         kinds=FIELDS if meta else {},
-        item_sources=item_sources,
+        item_files=item_files,
         describe=describe,
         text_fields=TEXT_FIELDS if meta else (),
     )
@@ -79,7 +79,7 @@ def _review(record: Mapping[str, Any]) -> dict[str, str | None]:
     return row
 
 
-def _csv_columns(source: Source, encoding: str | None) -> tuple[Layout, dict[str, str]]:
+def _csv_columns(source: RawFile, encoding: str | None) -> tuple[Layout, dict[str, str]]:
     """Layout of a CSV file, and its column of each role."""
     layout = find_layout(source, encoding)
     columns = {role: next((key for key in keys if key in layout.names), None) for role, keys in KEYS.items()}
@@ -104,7 +104,7 @@ def _csv_columns(source: Source, encoding: str | None) -> tuple[Layout, dict[str
     return layout, {"user": first, "item": second, "rating": rating, "time": time}
 
 
-def _first_holds_items(source: Source, layout: Layout) -> bool:
+def _first_holds_items(source: RawFile, layout: Layout) -> bool:
     chunk = next(read_delimited(source, layout, layout.names[:2]), None)
     if chunk is None:
         return False
@@ -118,7 +118,7 @@ def _renamed(chunks: Iterator[Chunk], columns: Mapping[str, str]) -> Iterator[Ch
         yield Chunk(**{**vars(chunk), "columns": {role: chunk.columns[name] for role, name in columns.items()}})
 
 
-def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
     for line, record in read_records(source, advance):
         if record is None:
             tally.check(bad_record(source, line), {})
@@ -152,6 +152,16 @@ def _details(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
-def bad_record(source: Source, line: int) -> Chunk:
-    """What a tally is told of a line that is no record."""
-    return Chunk(str(source), {"none": string_array([])}, 0, lambda row: line, {RECORD: 1}, lambda: line)
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reviews", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings")
+    parser.add_argument("--meta", type=Path, nargs="+", default=[], metavar="FILE", help="product data, for texts")
+
+
+def _open(args: argparse.Namespace) -> RawData:
+    return amazon(args.reviews, args.meta, args.encoding)
+
+
+SOURCE = RawSource("amazon", "Amazon reviews of 2014, 2018 and 2023", _add_arguments, _open)

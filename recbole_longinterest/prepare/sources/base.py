@@ -1,15 +1,31 @@
-"""What the prepare command needs to know of a site's files; one module for each dialect makes it."""
+"""What a source of raw data says of itself, and of the files that it has found."""
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from recbole_longinterest.prepare.catalogue import Catalogue
-from recbole_longinterest.prepare.events import Roles
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
-from recbole_longinterest.prepare.readers.files import Source
+from recbole_longinterest.prepare.readers.files import RawFile
 
 Advance = Callable[[int], object]
+"""Is called with the number of stored bytes that were read, for the progress bar."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns of the chunks that hold the parts of an event; None for a part that the files do not have."""
+
+    user: str
+    item: str
+    time: str
+    rating: str | None = None
+    behavior: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are there, each once."""
+        return list(dict.fromkeys(name for name in vars(self).values() if name is not None))
 
 
 def _describes_nothing(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
@@ -17,18 +33,18 @@ def _describes_nothing(catalogue: Catalogue, tally: Tally, advance: Advance) -> 
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """Some files, and how they are read.
+class RawData:
+    """Raw files that were found, and how they are read.
 
     Attributes:
         label: what the files are, for the report.
         name: of the data set unless the user gives one.
         roles: columns of the chunks that hold user, item, time, rating, behaviour.
-        sources: files of events.
-        chunks: reads one of them; its second argument is told of stored bytes that were read.
-        duplicates: the rule unless the user gives one, a key of ``filters.DUPLICATES``.
-        kinds: fields of the items -> type in the atomic file.
-        item_sources: files of items.
+        files: files of events.
+        chunks: reads one of them. Its second argument is an :data:`Advance`.
+        duplicates: the rule unless the user gives one, a key of ``duplicates.DUPLICATES``.
+        kinds: fields of the items -> type in the atomic file (``catalogue.TEXT``, ``TOKEN`` or ``NUMBER``).
+        item_files: files of items.
         describe: reads them into a catalogue.
         text_columns: columns of the chunks that are fields of the item.
         text_fields: fields that make an item's text, in order.
@@ -38,12 +54,30 @@ class Dialect:
     label: str
     name: str
     roles: Roles
-    sources: list[Source]
-    chunks: Callable[[Source, Advance], Iterator[Chunk]]
+    files: list[RawFile]
+    chunks: Callable[[RawFile, Advance], Iterator[Chunk]]
     duplicates: str
     kinds: Mapping[str, str] = field(default_factory=dict)
-    item_sources: list[Source] = field(default_factory=list)
-    describe: Callable[[Catalogue, Tally, Advance], Any] = _describes_nothing
+    item_files: list[RawFile] = field(default_factory=list)
+    describe: Callable[[Catalogue, Tally, Advance], object] = _describes_nothing
     text_columns: tuple[str, ...] = ()
     text_fields: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """A kind of raw files: ``recbole-li prepare NAME ...``.
+
+    Attributes:
+        name: the word on the command line: small letters, digits and dashes.
+        summary: one line for ``--help``, without a full stop.
+        add_arguments: adds the source's own arguments to the parser, which has those of every source already, such as
+            ``--name``, ``--output`` and ``--encoding``.
+        open: finds the files that the arguments name. It raises a ``ValueError`` with one sentence if it cannot.
+    """
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    open: Callable[[argparse.Namespace], RawData]

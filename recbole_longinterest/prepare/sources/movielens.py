@@ -1,5 +1,6 @@
 """MovieLens: 100k (u.data), 1m and 10m (``::``), 20m to 32m and latest (CSV); a zip, a folder or a ratings file."""
 
+import argparse
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,11 +8,10 @@ from pathlib import Path
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import TEXT, TOKEN, Catalogue
-from recbole_longinterest.prepare.events import Roles
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.delimited import DOUBLE_COLON, Layout, find_layout, first_line, read_delimited
-from recbole_longinterest.prepare.readers.files import Source, gather, plain_name
-from recbole_longinterest.prepare.sources.base import Advance, Dialect
+from recbole_longinterest.prepare.readers.files import RawFile, gather, plain_name
+from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 MAX_TAGS = 10  # of an item, the most frequent
 YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-\u2013]\s*(?:\d{4})?)?\)\s*(?:\((?:V|TV)\)\s*)?$")  # (V): video, (TV)
@@ -37,8 +37,8 @@ FILES = {
 }
 
 
-def movielens(path: Path, encoding: str | None = None) -> Dialect:
-    """The dialect of a MovieLens data set.
+def movielens(path: Path, encoding: str | None = None) -> RawData:
+    """Find the files of a MovieLens data set.
 
     Args:
         path: its zip, its folder, or its ratings file; movies and tags stand beside that.
@@ -58,7 +58,7 @@ def movielens(path: Path, encoding: str | None = None) -> Dialect:
     if "tags" in found:
         kinds["tags"] = TEXT
 
-    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+    def chunks(source: RawFile, advance: Advance) -> Iterator[Chunk]:
         return read_delimited(source, layouts["ratings"], columns["ratings"], advance)
 
     def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
@@ -67,25 +67,25 @@ def movielens(path: Path, encoding: str | None = None) -> Dialect:
         if "tags" in found:
             _describe_tags(found["tags"], layouts["tags"], columns["tags"], catalogue, tally, advance)
 
-    return Dialect(
+    return RawData(
         label=f"MovieLens ({ratings})",
         name=plain_name(ratings.path if ratings.member else ratings.path.parent),
         roles=Roles(user, movie, timestamp, rating),
-        sources=[ratings],
+        files=[ratings],
         chunks=chunks,
         duplicates="exact",
         kinds=kinds,
-        item_sources=[found[role] for role in ("movies", "tags") if role in found],
+        item_files=[found[role] for role in ("movies", "tags") if role in found],
         describe=describe,
         text_fields=tuple(kinds),
     )
 
 
-def _find(path: Path) -> dict[str, Source]:
+def _find(path: Path) -> dict[str, RawFile]:
     """The files by role."""
     ratings_file = path.is_file() and path.suffix.lower() != ".zip"
     everything = gather([path.parent if ratings_file else path])
-    found: dict[str, Source] = {}
+    found: dict[str, RawFile] = {}
     for role, names in FILES.items():
         these = [source for source in everything if source.name in names]
         if role == "ratings" and ratings_file:
@@ -108,11 +108,11 @@ def _find(path: Path) -> dict[str, Source]:
     return found
 
 
-def _folder(source: Source) -> str:
+def _folder(source: RawFile) -> str:
     return f"{source.path}!{Path(source.member).parent}" if source.member else str(source.path.parent)
 
 
-def _layout(source: Source, role: str, encoding: str | None) -> Layout:
+def _layout(source: RawFile, role: str, encoding: str | None) -> Layout:
     if source.name == "u.item":
         return Layout("|", ITEM_100K, header=False, quoted=False, encoding=encoding)
     if source.suffix == ".csv":
@@ -125,7 +125,7 @@ def _layout(source: Source, role: str, encoding: str | None) -> Layout:
     return Layout(separator, PLAIN[role], header=False, quoted=False, encoding=encoding)
 
 
-def _columns(source: Source, layout: Layout, role: str) -> list[str]:
+def _columns(source: RawFile, layout: Layout, role: str) -> list[str]:
     """The layout's names of a role's columns."""
     if source.name == "u.item":
         return list(ITEM_100K)
@@ -143,7 +143,7 @@ def _columns(source: Source, layout: Layout, role: str) -> list[str]:
 
 
 def _describe_movies(
-    source: Source, layout: Layout, columns: Sequence[str], catalogue: Catalogue, tally: Tally, advance: Advance
+    source: RawFile, layout: Layout, columns: Sequence[str], catalogue: Catalogue, tally: Tally, advance: Advance
 ) -> None:
     for chunk in read_delimited(source, layout, columns, advance):
         tally.check(chunk, {})
@@ -167,7 +167,7 @@ def _describe_movies(
 
 
 def _describe_tags(
-    source: Source, layout: Layout, columns: Sequence[str], catalogue: Catalogue, tally: Tally, advance: Advance
+    source: RawFile, layout: Layout, columns: Sequence[str], catalogue: Catalogue, tally: Tally, advance: Advance
 ) -> None:
     """The most frequent tags of every movie, upper and lower case being one."""
     tags: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -184,3 +184,17 @@ def _describe_tags(
             best = sorted(counts, key=lambda tag: (-counts[tag], tag))[:MAX_TAGS]
             catalogue.fill("tags", item, " ".join(best))
     catalogue.known |= known
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="PATH", help="the zip, its folder, or the ratings file in it")
+
+
+def _open(args: argparse.Namespace) -> RawData:
+    return movielens(args.path, args.encoding)
+
+
+SOURCE = RawSource("movielens", "MovieLens 100k to 32m, latest and latest-small", _add_arguments, _open)

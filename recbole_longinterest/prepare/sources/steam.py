@@ -1,5 +1,6 @@
 """Steam: steam_reviews.json.gz and steam_games.json.gz, files of Python dicts, or lists of a user's reviews."""
 
+import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -9,12 +10,10 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
-from recbole_longinterest.prepare.events import Roles
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
-from recbole_longinterest.prepare.readers.files import Source, gather
-from recbole_longinterest.prepare.readers.records import Row, read_events, read_records, text_of
-from recbole_longinterest.prepare.sources.amazon import bad_record
-from recbole_longinterest.prepare.sources.base import Advance, Dialect
+from recbole_longinterest.prepare.readers.files import RawFile, gather
+from recbole_longinterest.prepare.readers.records import Row, bad_record, read_events, read_records, text_of
+from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 ROLES = Roles("user", "item", "time")
 FIELDS = {"title": TEXT, "developer": TEXT, "genres": TEXT, "tags": TEXT, "price": NUMBER}
@@ -26,8 +25,8 @@ POSTED = re.compile(r"Posted (\w+ \d{1,2}, \d{4})\.?")  # Posted November 5, 201
 GAMES = ("games", "meta")  # words in the name of a file of games
 
 
-def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> Dialect:
-    """The dialect of the Steam files.
+def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> RawData:
+    """Find the files of the Steam files.
 
     Args:
         reviews: files of reviews; or a folder or zip that holds games too, which are told by their name.
@@ -37,8 +36,8 @@ def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> Dialect:
         ValueError: for a path that does not exist, and if there is no file of reviews.
     """
     everything = gather(reviews)
-    item_sources = gather(games) if games else [source for source in everything if _of_games(source)]
-    sources = [source for source in everything if source not in item_sources]
+    item_files = gather(games) if games else [source for source in everything if _of_games(source)]
+    sources = [source for source in everything if source not in item_files]
     if not games and len(everything) > 1:
         sources = [source for source in sources if "review" in source.name]
     if not sources:
@@ -46,28 +45,28 @@ def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> Dialect:
             f"{', '.join(map(str, reviews))} has no file of reviews. Name it: --reviews steam_reviews.json.gz"
         )
 
-    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+    def chunks(source: RawFile, advance: Advance) -> Iterator[Chunk]:
         return read_events(source, ROLES.columns, _reviews, advance)
 
     def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
-        for source in item_sources:
+        for source in item_files:
             _describe(source, catalogue, tally, advance)
 
-    return Dialect(
+    return RawData(
         label="Steam reviews",
         name="steam",
         roles=ROLES,
-        sources=sources,
+        files=sources,
         chunks=chunks,
         duplicates="last",
-        kinds=FIELDS if item_sources else {},
-        item_sources=item_sources,
+        kinds=FIELDS if item_files else {},
+        item_files=item_files,
         describe=describe,
-        text_fields=TEXT_FIELDS if item_sources else (),
+        text_fields=TEXT_FIELDS if item_files else (),
     )
 
 
-def _of_games(source: Source) -> bool:
+def _of_games(source: RawFile) -> bool:
     return any(word in source.name for word in GAMES) and "review" not in source.name
 
 
@@ -91,7 +90,7 @@ def _posted(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
         return text_of(value)
 
 
-def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
+def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
     for line, record in read_records(source, advance):
         if record is None:
             tally.check(bad_record(source, line), {})
@@ -109,3 +108,22 @@ def _describe(source: Source, catalogue: Catalogue, tally: Tally, advance: Advan
                     "price": price_of(record.get("price"), catalogue, FREE),
                 },
             )
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="folder with the files of reviews and games")
+    parser.add_argument("--reviews", type=Path, nargs="+", default=[], metavar="FILE", help="reviews")
+    parser.add_argument("--games", "--meta", type=Path, nargs="+", default=[], metavar="FILE", help="games, for texts")
+
+
+def _open(args: argparse.Namespace) -> RawData:
+    paths = [*([args.path] if args.path else []), *args.reviews]
+    if not paths:
+        raise LongInterestError("prepare steam needs a folder, or --reviews FILE.")
+    return steam(paths, args.games)
+
+
+SOURCE = RawSource("steam", "Steam reviews and games", _add_arguments, _open)

@@ -1,23 +1,20 @@
 """Tables of any site: CSV, TSV, Parquet and JSON lines, with the columns that the user names."""
 
+import argparse
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import TEXT, Catalogue
 from recbole_longinterest.prepare.cleaning.escaping import safe_text
-from recbole_longinterest.prepare.events import Roles, as_strings
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.delimited import find_layout, read_delimited
-from recbole_longinterest.prepare.readers.files import BLOCK, Reading, Source, gather, plain_name
+from recbole_longinterest.prepare.readers.files import BLOCK, RawFile, Reading, gather, plain_name
 from recbole_longinterest.prepare.readers.records import read_events, text_of
-from recbole_longinterest.prepare.sources.base import Advance, Dialect
+from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 PARQUET = (".parquet", ".pq")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -46,8 +43,8 @@ class Form:
 
 def table(
     paths: Sequence[Path], roles: Roles, text: Sequence[str] = (), items: Sequence[Path] = (), form: Form | None = None
-) -> Dialect:
-    """The dialect of files whose columns the user names.
+) -> RawData:
+    """Find the files of files whose columns the user names.
 
     Args:
         paths: files or folders of events, all with the same columns.
@@ -71,16 +68,18 @@ def table(
             f"--text {','.join(text)}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
         )
     sources, passed = _tables(paths)
-    item_sources, passed_items = _tables(items) if items else ([], [])
+    item_files, passed_items = _tables(items) if items else ([], [])
     in_events = [] if items else list(text)
 
-    def chunks(source: Source, advance: Advance) -> Iterator[Chunk]:
+    def chunks(source: RawFile, advance: Advance) -> Iterator[Chunk]:
         for chunk in read_table(source, [*roles.columns, *in_events], form, advance):
             columns = {**chunk.columns, **{fields[name]: chunk.columns[name] for name in in_events}}
             yield replace(chunk, columns=columns)
 
     def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
-        for source in item_sources:
+        from recbole_longinterest.prepare.events import as_strings  # pyarrow, not needed by the arguments
+
+        for source in item_files:
             for chunk in read_table(source, [roles.item, *text], form, advance):
                 tally.check(chunk, {})
                 ids, *texts = (as_strings(chunk.columns[name]).to_pylist() for name in (roles.item, *text))
@@ -90,15 +89,15 @@ def table(
                         catalogue.describe(item, dict(zip(fields.values(), (v or "" for v in values), strict=True)))
 
     skipped = [f"passed over: {source}" for source in (*passed, *passed_items)]
-    return Dialect(
+    return RawData(
         label="tables",
         name=plain_name(paths[0]),
         roles=roles,
-        sources=sources,
+        files=sources,
         chunks=chunks,
         duplicates="exact",
         kinds={name: TEXT for name in fields.values()},
-        item_sources=item_sources,
+        item_files=item_files,
         describe=describe,
         text_columns=tuple(fields[name] for name in in_events),
         text_fields=tuple(fields.values()),
@@ -111,10 +110,10 @@ def field_name(column: str) -> str:
     return "_".join(safe_text(column.partition(":")[0].replace('"', "")).split()) or "text"
 
 
-def _tables(paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
+def _tables(paths: Sequence[Path]) -> tuple[list[RawFile], list[RawFile]]:
     """The tables among some files and folders, and the files of folders that are none."""
-    tables: list[Source] = []
-    others: list[Source] = []
+    tables: list[RawFile] = []
+    others: list[RawFile] = []
     for path in paths:
         named = Path(path).is_file() and Path(path).suffix.lower() != ".zip"
         for source in gather([path]):
@@ -127,7 +126,7 @@ def _tables(paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
     return tables, others
 
 
-def read_table(source: Source, columns: Sequence[str], form: Form, advance: Advance) -> Iterator[Chunk]:
+def read_table(source: RawFile, columns: Sequence[str], form: Form, advance: Advance) -> Iterator[Chunk]:
     """Columns of a table of any format.
 
     Args:
@@ -151,7 +150,7 @@ def read_table(source: Source, columns: Sequence[str], form: Form, advance: Adva
 MOST_NAMES = 100  # of the records, for the message
 
 
-def _read_json(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
+def _read_json(source: RawFile, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
     """JSON lines; a column that not one record has is missing."""
     missing, seen = set(columns), set[str]()
 
@@ -178,8 +177,10 @@ def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
     return text_of(value)
 
 
-def _as_text(column: Any, source: Source, name: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
-    """A column of bytes as strings; another as it is."""
+def _as_text(column: Any, source: RawFile, name: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
+    """A column of bytes as strings; another unchanged."""
+    import pyarrow as pa  # not needed by the arguments
+
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         return column
     try:
@@ -190,7 +191,10 @@ def _as_text(column: Any, source: Source, name: str) -> Any:  # noqa: ANN401 - p
         ) from error
 
 
-def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
+def _read_parquet(source: RawFile, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
+    import pyarrow as pa  # not needed by the arguments
+    import pyarrow.parquet
+
     try:
         if source.member is None:
             file = pa.parquet.ParquetFile(source.path)
@@ -214,3 +218,40 @@ def _read_parquet(source: Source, columns: Sequence[str], advance: Advance) -> I
             advance(source.size() * batch.num_rows // total)
     except (pa.ArrowException, OSError) as error:
         raise LongInterestError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders of events")
+    for role in ("user", "item", "time"):
+        parser.add_argument(f"--{role}", required=True, metavar="COLUMN", help=f"column of the {role}s")
+    parser.add_argument("--rating", metavar="COLUMN", help="column of the ratings")
+    parser.add_argument("--behavior", metavar="COLUMN", help="column of what the user did: click, cart, purchase")
+    parser.add_argument("--text", default="", metavar="A,B", help="columns of the items' texts")
+    parser.add_argument(
+        "--items", type=Path, nargs="+", default=[], metavar="FILE", help="files that hold these columns"
+    )
+    parser.add_argument("--separator", metavar="TEXT", help="between values; found from the first line unless given")
+    parser.add_argument("--no-header", action="store_true", help="the first line is a row; columns are 1, 2, 3 ...")
+    parser.add_argument("--no-quotes", action="store_true", help="double quotes mean nothing")
+
+
+def _open(args: argparse.Namespace) -> RawData:
+    form = Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
+    roles = Roles(args.user, args.item, args.time, args.rating, args.behavior)
+    text = [name.strip() for name in args.text.split(",") if name.strip()]
+    return table(args.paths, roles, text, args.items, form)
+
+
+def _separator(given: str | None) -> str | None:
+    if given is None:
+        return None
+    separator = given.replace("\\t", "\t")
+    if len(separator) != 1 and separator != "::":
+        raise LongInterestError(f"--separator must be one character, \\t or ::; got {given!r}.")
+    return separator
+
+
+SOURCE = RawSource("csv", "CSV, TSV, Parquet or JSON lines, with columns that you name", _add_arguments, _open)
