@@ -32,6 +32,8 @@ def test_wheel_holds_the_yaml_files_and_runs(wheel: Path, tmp_path: Path) -> Non
     assert shipped == {
         path.name for folder in ("properties", "dataset_configs") for path in (PROJECT / folder).rglob("*.yaml")
     }
+    templates = {path.name for path in (site / "recbole_longinterest").rglob("*.html.j2")}
+    assert templates == {"report.html.j2", "interest.html.j2"}
     run = subprocess.run(
         [
             *(

@@ -79,6 +79,6 @@ def require_ray(what: str) -> None:
     installed = version("ray")
     if tuple(map(int, re.findall(r"\d+", installed)[:2])) < RAY:
         raise MissingPackage(
-            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {installed} is installed: install with uv and "
-            "the wheel's overrides.txt (README, Install)."
+            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {installed} is installed: install with uv "
+            "and the wheel's overrides.txt (README, Install)."
         )

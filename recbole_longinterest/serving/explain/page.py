@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from html import escape
 
 import torch
 
+from recbole_longinterest.common.html_pages import render_page
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import category_profile_of, interest_over_time
-from recbole_longinterest.serving.results import Explanation, Recommendation
+from recbole_longinterest.serving.results import EventShare, Explanation, Recommendation
 from recbole_longinterest.serving.scorer import Scorer
 
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b")
-SERIES, DRIVERS, WIDTH, HEIGHT = 5, 3, 860, 300
+SERIES, DRIVERS, WIDTH, HEIGHT, BAR = 5, 3, 860, 300, 160
 
 
 @dataclass(frozen=True)
@@ -69,25 +69,15 @@ def text_of(user: object, found: Recommendation, events: int = 5) -> str:
 def page_of(scorer: Scorer, user: object, history: History, found: Recommendation) -> str:
     """The page: a chart of the interest over time with the titles that drive it, and each item's reasons."""
     history = scorer.windowed(history)
-    titles = [_title(scorer, int(i)) for i in history.item_seq]
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'>",
-        f"<title>Interest of {escape(str(user))}</title>",
-        "<style>body{font:15px/1.5 sans-serif;max-width:900px;margin:2em auto;color:#222}td{padding:0 .8em 0 0}"
-        ".bar{display:inline-block;height:.7em;background:#1b6ca8}.neg{background:#c8553d}</style>",
-        f"<h1>Interest of {escape(str(user))}</h1><p>{found.events} events{_span(history)}.</p>",
-        "<h2>Over time</h2>",
-        "<p>After each event, first to last: by how much a category's items score above the average item; without "
-        "categories, the scores of the items recommended now. Dots: the events after which a line rose most.</p>",
-        _chart(courses(scorer, history, found), titles),
-        "<h2>Why these items</h2>",
-        "<p>Share of each past event in the score, and of each source. Negative: it speaks against the item.</p>",
-    ]
-    for item in found.items:
-        parts.append(f"<h3>{escape(item.title or item.item)} <small>{item.score:.3f}</small></h3>")
-        if isinstance(item.why, Explanation):
-            parts.append(_table(item.why))
-    return "\n".join(parts) + "\n</html>\n"
+    values = {
+        "user": user,
+        "events": found.events,
+        "span": _span(history),
+        "chart": _chart(courses(scorer, history, found)),
+        "titles": [_title(scorer, int(item)) for item in history.item_seq],
+        "items": [(item, None if item.why is None else _strongest(item.why)) for item in found.items],
+    }
+    return render_page("recbole_longinterest.serving.explain", "interest.html.j2", values)
 
 
 def _title(scorer: Scorer, item: int) -> str:
@@ -102,7 +92,28 @@ def _span(history: History) -> str:
     return f", {first} to {last}"
 
 
-def _chart(lines: Sequence[Course], titles: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class _Line:
+    """A course as it is drawn: a point (x, y) for each event."""
+
+    name: str
+    colour: str
+    points: list[tuple[float, float]]
+    last: float
+    drivers: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """The chart; ``scale`` is the highest and the lowest value, each with its height."""
+
+    width: int
+    height: int
+    scale: list[tuple[float, float]]
+    lines: list[_Line]
+
+
+def _chart(lines: Sequence[Course]) -> _Chart:
     values = [value for line in lines for value in line.values]
     low, high = min(values), max(values)
     number = len(lines[0].values)
@@ -111,35 +122,15 @@ def _chart(lines: Sequence[Course], titles: Sequence[str]) -> str:
         x = WIDTH * (event + 0.5) / number
         return round(x, 1), round(HEIGHT - 18 - (HEIGHT - 36) * (value - low) / ((high - low) or 1), 1)
 
-    svg = [f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='100%' role='img'>"]
-    for value in (high, low):  # the scale
-        y = place(0, value)[1]
-        svg.append(f"<line x1='0' x2='{WIDTH}' y1='{y}' y2='{y}' stroke='#ddd'/>")
-        svg.append(f"<text x='{WIDTH}' y='{y - 3}' text-anchor='end' font-size='12' fill='#777'>{value:+.2f}</text>")
-    legend = []
-    for line, colour in zip(lines, COLOURS, strict=False):
-        points = " ".join(f"{x},{y}" for x, y in (place(*point) for point in enumerate(line.values)))
-        svg.append(f"<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='1.5'/>")
-        drivers = []
-        for event, rise in line.drivers:
-            x, y = place(event, line.values[event])
-            label = f"{titles[event]} ({rise:+.2f})"
-            drivers.append(escape(label))
-            svg.append(f"<circle cx='{x}' cy='{y}' r='4' fill='{colour}'><title>{escape(label)}</title></circle>")
-        legend.append(
-            f"<li><b style='color:{colour}'>{escape(line.name)}</b>, now {line.values[-1]:+.2f}; driven by "
-            f"{'; '.join(drivers) or 'nothing'}</li>"
-        )
-    return "\n".join([*svg, "</svg>", "<ul>", *legend, "</ul>"])
+    drawn = [
+        _Line(line.name, colour, [place(*point) for point in enumerate(line.values)], line.values[-1], line.drivers)
+        for line, colour in zip(lines, COLOURS, strict=False)
+    ]
+    return _Chart(WIDTH, HEIGHT, [(value, place(0, value)[1]) for value in (high, low)], drawn)
 
 
-def _table(why: Explanation, number: int = 8) -> str:
+def _strongest(why: Explanation, number: int = 8) -> list[tuple[EventShare, float]]:
+    """The events of the largest shares, each with the width of its bar."""
     strongest = sorted(why.events, key=lambda event: -abs(event.share))[:number]
     widest = max((abs(event.share) for event in strongest), default=1.0) or 1.0
-    rows = [
-        f"<tr><td>{escape(event.title or event.item)}</td><td>{event.share:+.1%}</td><td><span class='bar"
-        f"{' neg' if event.share < 0 else ''}' style='width:{160 * abs(event.share) / widest:.0f}px'></span></td></tr>"
-        for event in strongest
-    ]
-    sources = ", ".join(f"{escape(name)} {share:+.0%}" for name, share in why.sources.items())
-    return f"<table>{''.join(rows)}</table><p>Sources: {sources} (by {escape(why.method)})</p>"
+    return [(event, BAR * abs(event.share) / widest) for event in strongest]
