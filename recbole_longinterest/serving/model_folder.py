@@ -1,4 +1,4 @@
-"""The sole owner of the exported folder: a network, its items and its settings, as safetensors and JSON.
+"""The format of an exported folder: a network, its items and its settings, as safetensors and JSON.
 
 A folder holds ``settings.json``, ``items.json``, ``model.safetensors`` and the files of engines such as ``step.onnx``.
 Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
@@ -151,11 +151,11 @@ def check_place(folder: Path) -> None:
         ExportError: for anything but an exported model or an empty folder, and for an export with foreign files in it.
     """
     if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} is there already and is no exported model. Give another --output.")
+        raise ExportError(f"{folder} exists and is not an exported model. Give another --output.")
     if foreign := _foreign(folder):
         raise ExportError(
-            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which is none of its "
-            "files. Move that away, or give another --output."
+            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which the "
+            "export did not write. Move that away, or give another --output."
         )
 
 

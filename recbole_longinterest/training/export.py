@@ -1,4 +1,4 @@
-"""From a checkpoint of a training to an exported folder: the one step of serving that reads RecBole's data set."""
+"""Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -71,7 +71,7 @@ def export_checkpoint(
     config = state["config"]
     if config["model"] != "LongInterest":
         raise ExportError(
-            f"{checkpoint} is a checkpoint of {config['model']}; LongInterest alone can be exported. "
+            f"{checkpoint} is a checkpoint of {config['model']}; only LongInterest can be exported. "
             "Train one: recbole-li run --model LongInterest"
         )
     if data_path is not None:
@@ -121,7 +121,7 @@ def export_checkpoint(
 
 
 def _text_kinds(config: Settings) -> dict[str, str]:
-    """Types of the item file's columns, for the texts of items to come."""
+    """Types of the item file's columns, for the texts of new items."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}
 
@@ -132,7 +132,7 @@ def _read_items(
     title_field: str | None,
     category_field: str | None,
 ) -> tuple[list[str], list[list[str]], dict[str, str | None]]:
-    """Titles and categories by internal id, empty where the data has none, and the columns that they are from."""
+    """Titles and categories by internal id, empty if missing, and the names of their columns."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     named, _ = columns_of(config["text_fields"], config["text_template"])

@@ -54,7 +54,7 @@ def test_another_export_is_replaced_and_anything_else_left_alone(tmp_path: Path)
     (tmp_path / "photos" / "a.jpg").write_text("")
     (tmp_path / "file").write_text("")
     for name in ("photos", "file"):
-        with pytest.raises(ExportError, match="is there already and is no exported model"):
+        with pytest.raises(ExportError, match="exists and is not an exported model"):
             write_folder(random_served(), tmp_path / name)
     assert (tmp_path / "photos" / "a.jpg").is_file()
 
@@ -62,7 +62,7 @@ def test_another_export_is_replaced_and_anything_else_left_alone(tmp_path: Path)
 def test_what_somebody_put_into_an_export_is_not_lost(tmp_path: Path) -> None:
     write_folder(random_served(), tmp_path / "m")
     (tmp_path / "m" / "notes.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"holds 'notes\.txt', which is none of its files\. Move that away"):
+    with pytest.raises(ExportError, match=r"holds 'notes\.txt', which the export did not write\. Move that away"):
         write_folder(random_served(seed=1), tmp_path / "m")
     assert (tmp_path / "m" / "notes.txt").read_text() == "mine"
 

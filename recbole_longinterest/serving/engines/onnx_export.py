@@ -22,10 +22,10 @@ STATE = ("recurrent", "sums")
 
 
 class _Step(nn.Module):
-    """One event of each user: what :meth:`InterestNetwork.extend` gives for one position, in half of its nodes.
+    """One event of each user: :meth:`InterestNetwork.extend` for one position, in half of its nodes.
 
-    For an event alone a node costs more than its numbers. So the tables are projected beforehand where the fusion is
-    linear, and layers and attention are written for one position.
+    For a single event, the number of nodes costs more than the arithmetic. So a linear fusion's tables are projected
+    at export, and layers and attention are written for one position.
     """
 
     def __init__(self, network: InterestNetwork) -> None:
@@ -101,7 +101,7 @@ def _one_step(rnn: nn.LSTM | nn.GRU, event: Tensor, carried: Tensor) -> tuple[Te
 def _attend(
     attention: RunningAttention, width: int, fused: Tensor, states: Tensor, sums: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What :meth:`RunningAttention.extend` gives for one event; ``width`` is ``V``."""
+    """:meth:`RunningAttention.extend` for one event; ``width`` is ``V``."""
     scores = attention.score(torch.cat([fused, states], dim=1)).to(sums.dtype).unsqueeze(-1)  # [B, K, 1]
     values = states.reshape(-1, attention.heads, width).to(sums.dtype)  # [B, K, V]
     before, denominator, numerator = sums.split([1, 1, width], dim=-1)
