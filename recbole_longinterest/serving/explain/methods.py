@@ -71,7 +71,7 @@ def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
     network = scorer.network
     if network.interest_encoder.attention is None:
         return torch.zeros(len(history)), _sources_by_removal(scorer, history, item)
-    fused = _fused(scorer, _parts(scorer, history))
+    fused = fuse_parts(scorer, event_parts(scorer, history))
     states, _ = network.interest_encoder.rnn(fused)
     scores, _ = network.interest_encoder.attention.scored(fused, states)  # [1, L, K]
     return scores[0].softmax(dim=0).mean(dim=1), _sources_by_removal(scorer, history, item)
@@ -95,7 +95,7 @@ def gradients(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
     require("captum", "Explaining by gradients")
     from captum.attr import IntegratedGradients
 
-    parts = _parts(scorer, history)
+    parts = event_parts(scorer, history)
     names = list(parts)
 
     def score(*given: Tensor) -> Tensor:
@@ -143,13 +143,13 @@ def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np
 
 def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str, float]:
     """Fall of the score if a source's part is zero in all events."""
-    parts = _parts(scorer, history)
+    parts = event_parts(scorer, history)
     without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
     whole, *left = (float(_score_of_parts(scorer, given, item)) for given in (parts, *without))
     return {name: whole - score for name, score in zip(parts, left, strict=True)}
 
 
-def _parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
+def event_parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
     """The parts of the events by source, [1, L, D] each."""
     network = scorer.network
     item_seq, levels = scorer.window(history)
@@ -160,11 +160,12 @@ def _parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
 
 def _score_of_parts(scorer: Scorer, parts: dict[str, Tensor], item: int) -> Tensor:
     """Score of an item after events of these parts, without ``repeat_bias``, [B]."""
-    interest = scorer.network.interest_encoder(_fused(scorer, parts))[:, -1]
+    interest = scorer.network.interest_encoder(fuse_parts(scorer, parts))[:, -1]
     return _score(scorer, interest, item)
 
 
-def _fused(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:
+def fuse_parts(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:
+    """The fused events of :func:`event_parts`, [1, L, D]."""
     sides = {name: parts[name] for name in scorer.sides}
     items = [part for name, part in parts.items() if name not in sides]
     return scorer.network.fusion.fuse(torch.stack(items).sum(dim=0), sides)

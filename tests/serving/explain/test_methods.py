@@ -54,8 +54,8 @@ def test_gradients_add_up_to_the_scores_change() -> None:
     history = model.read(random_events(10))
     item = next(item for item in range(1, model.n_items) if item not in history.item_seq)
     by_event, by_source = methods.gradients(model, history, item)
-    parts = {name: torch.zeros_like(part) for name, part in methods._parts(model, history).items()}
-    nothing = model.network.interest_encoder(methods._fused(model, parts))[:, -1]
+    parts = {name: torch.zeros_like(part) for name, part in methods.event_parts(model, history).items()}
+    nothing = model.network.interest_encoder(methods.fuse_parts(model, parts))[:, -1]
     base = float((nothing @ model.items[item]).sum())
     assert float(by_event.sum()) == pytest.approx(score_of(model, history, item) - base, abs=1e-3)
     assert sum(by_source.values()) == pytest.approx(float(by_event.sum()), abs=1e-4)
@@ -77,7 +77,7 @@ def test_attention_is_what_the_network_uses() -> None:
     model = random_model()
     history = model.read(random_events(20))
     weights, _ = methods.attention(model, history, 5)
-    fused = methods._fused(model, methods._parts(model, history))
+    fused = methods.fuse_parts(model, methods.event_parts(model, history))
     states, _ = model.network.interest_encoder.rnn(fused)
     layer = model.network.interest_encoder.attention
     assert layer is not None
