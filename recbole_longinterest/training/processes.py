@@ -1,12 +1,14 @@
-"""`recbole-li run --nproc=N`: one run by several processes, which end together; if one fails, with one sentence."""
+"""`recbole-li run --nproc=N`: one run by several processes. If one fails, all end, with a one-line error."""
 
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging import getLogger
 from multiprocessing.connection import wait
-from typing import Any
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from typing import Any, TypeAlias
 
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -16,6 +18,10 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
+
+Arguments: TypeAlias = tuple[str | None, str | None, Sequence[str], Mapping[str, object]]  # of make_config
+Message: TypeAlias = tuple[str, Any]  # ("result", Run), ("done", rank), ("wrong", text) or ("broken", text)
+Queue: TypeAlias = "SimpleQueue[Message]"
 
 AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
 TO_END = 10.0  # seconds for a process to end when it is told to
@@ -32,7 +38,7 @@ def several(config: Config) -> bool:
     return int(config["nproc"] or 1) > 1 or int(config["world_size"] or 1) > 1
 
 
-def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pipeline.Run:
+def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeline.Run:
     """Train and evaluate with ``nproc`` processes of this machine.
 
     Args:
@@ -44,8 +50,8 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pi
         The results of the first process, the same as every other's.
 
     Raises:
-        ValueError: what a process says to be wrong.
-        ProcessError: one sentence for a process that failed otherwise or was killed.
+        LongInterestError: for a wrong setting that a process found.
+        ProcessError: for a process that failed otherwise or was killed.
     """
     nproc = int(config["nproc"] or 1)
     world_size = int(config["world_size"] or -1)  # -1, as RecBole's script has it, is this machine alone
@@ -65,7 +71,7 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pi
         nprocs=nproc,
         join=False,
     ).processes
-    said: list[tuple[str, Any]] = []
+    said: list[Message] = []
     try:
         while any(worker.is_alive() for worker in workers):
             wait([worker.sentinel for worker in workers if worker.is_alive()], timeout=1.0)
@@ -82,7 +88,7 @@ def run(config: Config, arguments: Sequence[Any], settings: Sequence[str]) -> pi
                 worker.kill()
 
 
-def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) -> pipeline.Run:  # noqa: ANN401
+def _outcome(workers: Sequence[BaseProcess], queue: Queue, said: list[Message]) -> pipeline.Run:
     """The result, or the error of the process that failed first; the others fail because it is gone."""
     if _failed(workers, said):
         time.sleep(AFTER_A_FAILURE)
@@ -91,26 +97,27 @@ def _outcome(workers: Sequence[Any], queue: Any, said: list[tuple[str, Any]]) ->
     results = [content for kind, content in said if kind == "result"]
     if not failed and results:
         return results[0]
-    killed = [rank for rank in failed if workers[rank].exitcode < 0]
+    signals = {rank: -(workers[rank].exitcode or 0) for rank in failed}
+    killed = [rank for rank in failed if signals[rank] > 0]
     told = [content for kind, content in said if kind == "wrong"]
     if told:
         raise LongInterestError(told[0])
     if killed:
         raise ProcessError(
-            f"process {killed[0]} of {len(workers)} was killed (signal {-workers[killed[0]].exitcode}); if it was the "
+            f"process {killed[0]} of {len(workers)} was killed (signal {signals[killed[0]]}); if it was the "
             "system, for want of memory, fewer processes or smaller batches need less."
         )
     broken = [content for kind, content in said if kind == "broken"]
     raise ProcessError(broken[0] if broken else f"process {failed[0] if failed else 0} ended without a word.")
 
 
-def _failed(workers: Sequence[Any], said: Sequence[tuple[str, Any]]) -> list[int]:
+def _failed(workers: Sequence[BaseProcess], said: Sequence[Message]) -> list[int]:
     """Processes that ended with an error before their work was done: gloo's threads may abort one that only goes."""
     done = {content for kind, content in said if kind == "done"}
     return [rank for rank, worker in enumerate(workers) if worker.exitcode and rank not in done]
 
 
-def _drain(queue: Any, said: list[tuple[str, Any]]) -> None:  # noqa: ANN401
+def _drain(queue: Queue, said: list[Message]) -> None:
     while not queue.empty():
         said.append(queue.get())
 
@@ -121,7 +128,7 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def _work(rank: int, queue: Any, arguments: tuple[Any, ...], settings: Sequence[str]) -> None:  # noqa: ANN401
+def _work(rank: int, queue: Queue, arguments: Arguments, settings: Sequence[str]) -> None:
     """What each process does. It says why it fails before it goes, so that the first word is the cause."""
     model, dataset, config_files, config_dict = arguments
     # RecBole's parser takes the last word; where the processes are is not the user's line's to say.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -175,7 +175,7 @@ def _check_columns(
         raise MergeError(f"{new} {wrong}; the training read {wanted}. Write its columns so.")
 
 
-def _events(path: Path, header: dict[str, str], names: Sequence[str], separator: str, encoding: str) -> Any:  # noqa: ANN401
+def _events(path: Path, header: dict[str, str], names: Sequence[str], separator: str, encoding: str) -> pd.DataFrame:
     absent = [name for name in names if name not in header]
     if absent:
         raise MergeError(f"{path} has no column {', '.join(absent)}; its columns are {', '.join(header)}.")
@@ -186,7 +186,7 @@ def _events(path: Path, header: dict[str, str], names: Sequence[str], separator:
         raise MergeError(str(error)) from error
 
 
-def _keys(events: Any, user: str, item: str, time: str, behavior: str | None = None) -> Keys:  # noqa: ANN401
+def _keys(events: pd.DataFrame, user: str, item: str, time: str, behavior: str | None = None) -> Keys:
     def of(name: str) -> Keys:  # a token once, whatever the number of events
         codes, tokens = pd.factorize(events[name].astype(object).fillna(""))
         return token_keys(tokens)[codes] if len(tokens) else np.zeros(0, dtype=np.uint64)
@@ -275,7 +275,7 @@ def _in_columns(
         yield [cells[place[name]] if name in place else "" for name in header]
 
 
-def _copy_whole(old: Path, file: Any, encoding: str) -> str:  # noqa: ANN401
+def _copy_whole(old: Path, file: BinaryIO, encoding: str) -> str:
     """The old file, ending in a line's end; returns the encoding of what follows."""
     with old.open("rb") as source:
         further = _further(encoding, source.read(4))

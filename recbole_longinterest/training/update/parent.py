@@ -1,10 +1,10 @@
 """What an update starts from: a checkpoint with the data that it was trained on."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from recbole.config import Config
+from recbole.data.dataset import Dataset
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import read_texts
@@ -59,7 +59,7 @@ class Parent:
         return texts_of(self.config) if TEXT_VECTORS in self.weights and not self.config["text_vectors"] else {}
 
 
-def tokens_of(data: Any, field: str) -> list[str]:  # noqa: ANN401 - RecBole's Dataset
+def tokens_of(data: Dataset, field: str) -> list[str]:
     """Raw token of each internal id of a field."""
     return [str(token) for token in data.field2id_token[field]]
 

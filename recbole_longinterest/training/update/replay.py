@@ -4,6 +4,7 @@ Replaying some of the past while learning the new is experience replay (Rolnick 
 Continual Learning"; of exemplars in recommendation: Mi et al. 2020, "ADER"). Here what is replayed are windows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors:
     return pd.util.hash_array(mixed)
 
 
-def token_keys(tokens: Any) -> Keys:  # noqa: ANN401 - array or list of texts
+def token_keys(tokens: Sequence[str] | NDArray[np.object_]) -> Keys:
     """A number for every token, uint64 [n]."""
     return pd.util.hash_array(np.asarray(tokens, dtype=object), categorize=False)
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from recbole.config import Config
 from torch import Tensor
 
 from recbole_longinterest.common.file_lock import lock_files
@@ -28,6 +30,7 @@ from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, HAS_TEXT, ID_EMBEDDING, TEXT_VECTORS, TRAINED
 from recbole_longinterest.nn.table_growth import SCOPES, TextRows, grow_state, old_ids, part_of_the_way, train_only
+from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
@@ -259,7 +262,7 @@ class _Update:
     def _data(self) -> Path:
         return self.folder / str(self.parent.config["dataset"])
 
-    def _config(self, parent: Any) -> Any:  # noqa: ANN401 - RecBole's Config
+    def _config(self, parent: Config) -> Config:
         """The parent's config over the merged data."""
         config = copy.deepcopy(parent)
         levels = self.parent.weights.get("rating_values")
@@ -288,7 +291,7 @@ class _Update:
                 f"{data.rating_range}: every old rating would mean another. Leave those events out, or train anew."
             )
 
-    def _start(self, model: Any, data: ReplayDataset) -> None:  # noqa: ANN401 - LongInterest
+    def _start(self, model: LongInterest, data: ReplayDataset) -> None:
         """Give the model the parent's weights, grown, and freeze what is not trained."""
         self._check_range(data)
         tokens = tokens_of(data, data.iid_field)
@@ -338,7 +341,7 @@ class _Update:
         encoder.unload()
         return self._whitened(rows, vectors)
 
-    def _whitened(self, rows: list[int], vectors: Any) -> TextRows:  # noqa: ANN401
+    def _whitened(self, rows: list[int], vectors: NDArray[np.floating]) -> TextRows:
         mean, projection = (self.parent.weights[f"item_text.{name}"].cpu().numpy() for name in ("mean", "projection"))
         if vectors.shape[1] != len(mean):
             raise UpdateError(
