@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recbole_longinterest.experiments.comparison.compare import compare
     from recbole_longinterest.experiments.tuning.tune import tune
     from recbole_longinterest.plugin.register import register
+    from recbole_longinterest.prepare.prepare_data import prepare_data
     from recbole_longinterest.serving.events import Event
     from recbole_longinterest.serving.recommender import Recommender
     from recbole_longinterest.serving.results import Explanation, Recommendation
@@ -41,6 +42,7 @@ _MODULES = {
     "encode_items": "training.encode",
     "export_checkpoint": "training.export",
     "make_config": "training.settings",
+    "prepare_data": "prepare.prepare_data",
     "register": "plugin.register",
     "run": "training.pipeline",
     "train": "training.pipeline",
@@ -60,6 +62,7 @@ __all__ = [
     "encode_items",
     "export_checkpoint",
     "make_config",
+    "prepare_data",
     "register",
     "run",
     "train",

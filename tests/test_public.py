@@ -10,7 +10,7 @@ import recbole_longinterest
 
 FUNCTIONS = [
     *("make_config", "run", "train", "export_checkpoint", "update_checkpoint", "encode_items", "tune"),
-    *("compare", "register"),
+    *("prepare_data", "compare", "register"),
 ]
 CLASSES = ["Recommender", "Event", "InterestState", "Recommendation", "Explanation", "LongInterestError"]
 

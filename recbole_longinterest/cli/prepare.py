@@ -5,14 +5,11 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from recbole_longinterest.cli.arguments import Commands, add_command, count
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.duplicates import DUPLICATES
-
-if TYPE_CHECKING:
-    from recbole_longinterest.prepare.sources.base import RawSource
 
 DESCRIPTION = "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped."
 
@@ -56,8 +53,8 @@ class _ShowSources(argparse.Action):
         parser.exit()
 
 
-def _parse(name: str, words: Sequence[str]) -> "tuple[RawSource, argparse.Namespace]":
-    """The source of a name, and the arguments behind it."""
+def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The name of a source, and the arguments behind it."""
     from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
 
     sources = known_sources()
@@ -74,7 +71,7 @@ def _parse(name: str, words: Sequence[str]) -> "tuple[RawSource, argparse.Namesp
     args, others = parser.parse_known_args(words)
     if others:
         raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
-    return source, args
+    return name, vars(args)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -136,47 +133,18 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     Returns:
         The report, and the next command.
-
-    Raises:
-        ValueError: one sentence.
     """
-    source, given = _parse(args.source, [*args.rest, *settings])
-    try:
-        return _prepared(source, given)
-    except OSError as error:  # of a path that this user may not look at, or whose name is too long
-        raise LongInterestError(f"{error}. Nothing is written.") from error
-
-
-def _prepared(source: "RawSource", args: argparse.Namespace) -> str:
+    name, given = _parse(args.source, [*args.rest, *settings])
     # saves start-up time: these import pandas and pyarrow
-    from recbole_longinterest.prepare.filters import Filters, day
-    from recbole_longinterest.prepare.pipeline import Options, prepare
+    from recbole_longinterest.prepare.prepare_data import prepare_data
     from recbole_longinterest.prepare.report import as_text
 
-    data = source.open(args)
-    filters = Filters(
-        duplicates=args.duplicates or data.duplicates,
-        min_rating=args.min_rating,
-        since=None if args.since is None else day(args.since),
-        until=None if args.until is None else day(args.until, end=True),
-        users=args.users,
-        seed=args.seed,
-        core=args.core,
-    )
-    options = Options(
-        output=args.output,
-        name=args.name,
-        dry_run=args.dry_run,
-        strict=args.strict,
-        overwrite=args.overwrite,
-        plots=args.plots,
-        time_format=args.time_format,
-        target_behavior=args.target_behavior,
-        progress=not args.quiet,
-    )
-    done = prepare(data, filters, options)
+    try:
+        done = prepare_data(name, show_progress=not given.pop("quiet"), **given)
+    except OSError as error:  # of a path that this user may not look at, or whose name is too long
+        raise LongInterestError(f"{error}. Nothing is written.") from error
     said = as_text(done.report) + "".join(f"{note}\n" for note in done.report["notes"])
-    if args.dry_run:
+    if given["dry_run"]:
         return f"{said}Dry run: nothing is written.\n"
     written = "".join(f"{file}\n" for file in done.files)
-    return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {shlex.quote(str(args.output))}\n"
+    return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {shlex.quote(str(given['output']))}\n"

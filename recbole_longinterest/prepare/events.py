@@ -14,7 +14,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, MISSING_WORDS, safe_ids
 from recbole_longinterest.prepare.cleaning.times import NUMBER, parse_times
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
-from recbole_longinterest.prepare.sources.base import Roles
+from recbole_longinterest.prepare.roles import Roles
 
 NO_USER, NO_ITEM = "no user id", "no item id"
 LONG_ID = f"id longer than {MAX_ID:,} characters"

@@ -1,10 +1,10 @@
 """Texts and prices out of the records of shops: Amazon's products, Steam's games."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.escaping import MISSING_WORDS
 from recbole_longinterest.prepare.cleaning.html_text import is_page_fragment, plain_text
 
@@ -26,24 +26,24 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _strings(part)
 
 
-def title_of(values: Iterable[Any], catalogue: Catalogue) -> str:
+def title_of(values: Iterable[Any], changed: Counter[str]) -> str:
     """The first of some values that is a title; pieces of a web page are counted and passed over."""
     for value in values:
         if not isinstance(value, str) or not value.strip():
             continue
         if is_page_fragment(value):
-            catalogue.changed[FRAGMENT] += 1
+            changed[FRAGMENT] += 1
             continue
         return plain_text(value)
     return ""
 
 
-def price_of(value: Any, catalogue: Catalogue, free: frozenset[str] = frozenset()) -> str:  # noqa: ANN401
+def price_of(value: Any, changed: Counter[str], free: frozenset[str] = frozenset()) -> str:  # noqa: ANN401
     """A price as digits, of a range the lower end; "" if there is none.
 
     Args:
         value: of the record.
-        catalogue: counts the values that are no prices.
+        changed: counts the values that are no prices.
         free: words that mean 0, in lower case.
     """
     if value is None or isinstance(value, bool) or (isinstance(value, str) and value in MISSING_WORDS):
@@ -57,5 +57,5 @@ def price_of(value: Any, catalogue: Catalogue, free: frozenset[str] = frozenset(
         match = PRICE.fullmatch(value)
         if match:
             return match.group(1).replace(",", "")
-    catalogue.changed[BAD_PRICE] += 1
+    changed[BAD_PRICE] += 1
     return ""

@@ -135,11 +135,11 @@ def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Adva
         catalogue.describe(
             item,
             {
-                "title": title_of([record.get("title")], catalogue),
+                "title": title_of([record.get("title")], catalogue.changed),
                 "brand": next((words for value in brands if (words := words_of(value))), ""),
                 "categories": words_of(categories),
                 "description": next((words for key in DESCRIPTIONS if (words := words_of(record.get(key)))), ""),
-                "price": price_of(record.get("price"), catalogue),
+                "price": price_of(record.get("price"), catalogue.changed),
             },
         )
 

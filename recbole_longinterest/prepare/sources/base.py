@@ -7,25 +7,12 @@ from dataclasses import dataclass, field
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 from recbole_longinterest.prepare.readers.files import RawFile
+from recbole_longinterest.prepare.roles import Roles
+
+__all__ = ["Advance", "RawData", "RawSource", "Roles"]
 
 Advance = Callable[[int], object]
 """Is called with the number of stored bytes that were read, for the progress bar."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Columns of the chunks that hold the parts of an event; None for a part that the files do not have."""
-
-    user: str
-    item: str
-    time: str
-    rating: str | None = None
-    behavior: str | None = None
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that are there, each once."""
-        return list(dict.fromkeys(name for name in vars(self).values() if name is not None))
 
 
 def _describes_nothing(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
@@ -74,7 +61,8 @@ class RawSource:
         summary: one line for ``--help``, without a full stop.
         add_arguments: adds the source's own arguments to the parser, which has those of every source already, such as
             ``--name``, ``--output`` and ``--encoding``.
-        open: finds the files that the arguments name. It raises a ``ValueError`` with one sentence if it cannot.
+        open: finds the files that the arguments name: the source's own, and ``encoding``. It raises a
+            ``LongInterestError`` if it cannot.
     """
 
     name: str

@@ -101,11 +101,11 @@ def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Adva
             catalogue.describe(
                 item,
                 {
-                    "title": title_of([record.get("title"), record.get("app_name")], catalogue),
+                    "title": title_of([record.get("title"), record.get("app_name")], catalogue.changed),
                     "developer": words_of(record.get("developer")) or words_of(record.get("publisher")),
                     "genres": words_of(record.get("genres")),
                     "tags": words_of(record.get("tags")),
-                    "price": price_of(record.get("price"), catalogue, FREE),
+                    "price": price_of(record.get("price"), catalogue.changed, FREE),
                 },
             )
 
