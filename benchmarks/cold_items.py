@@ -92,7 +92,7 @@ def baselines(
         for category in categories[number]:
             popular[category] += events[token]
     by_category = torch.tensor([float(sum(popular[word] for word in words)) for words in categories])
-    texts = torch.nn.functional.normalize(model.served.weights["item_text.vectors"], dim=1)
+    texts = torch.nn.functional.normalize(model.served.weights["item_sources.text.vectors"], dim=1)
     generator = torch.Generator().manual_seed(0)
     names = ("random", "popularity of categories", "nearest text to the last", f"nearest text to the last {RECENT}")
     found = {name: ({}, {}) for name in names}

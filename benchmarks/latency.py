@@ -24,12 +24,17 @@ from recbole.model.sequential_recommender import GRU4Rec, SASRec
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.model_folder import Items, Served, read_folder, write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState, recommend_states, update_states
 
+SPECS = [
+    SourceSpec("rating", "rating", "rating", settings={"values": [1.0, 2.0, 3.0, 4.0, 5.0], "range": None}),
+    SourceSpec("time", "time", "timestamp"),
+]
 OPTIONS = ModelOptions(  # the defaults; by name, so that an option to come does not take the place of another
     **{"embedding_size": 64, "hidden_size": 128, "num_layers": 1, "rnn_type": "LSTM", "dropout_prob": 0.3},
     **{"hidden_dropout_prob": 0.3, "initializer_range": 0.02, "fusion": "linear", "attention": True},
@@ -90,14 +95,13 @@ def main() -> None:
 def make_models(n_items: int, engines: list[str], scratch: Path) -> dict[str, Any]:
     """LongInterest by each engine, SASRec and GRU4Rec, over a catalogue of this size."""
     network = InterestNetwork()
-    network.build(OPTIONS, Sources(n_items + 1, True, False, torch.arange(1.0, 6), 0, True))
+    network.build(OPTIONS, Sources(n_items + 1, events=SPECS))
     tokens = ["[PAD]", *map(str, range(1, n_items + 1))]
     served = Served(
         options=OPTIONS,
         weights=network.state_dict(),
         items=Items(tokens, tokens, [[] for _ in tokens]),
-        behaviors=[],
-        rating_range=None,
+        sources=SPECS,
         history_limit=None,
         fields=FIELDS,
     )

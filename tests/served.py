@@ -7,6 +7,7 @@ import torch
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.serving.recommender import Recommender
@@ -15,6 +16,11 @@ N_ITEMS = 300
 OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
 DEFAULTS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
 KINDS = ("view", "cart", "buy")
+SPECS = [
+    SourceSpec("rating", "rating", "rating", settings={"values": [1.0, 2.0, 3.0, 4.0, 5.0], "range": None}),
+    SourceSpec("behavior", "behavior", "behavior", settings={"tokens": ["[PAD]", *KINDS], "map": {}}),
+    SourceSpec("time", "time", "timestamp"),
+]
 
 
 def random_served(
@@ -22,7 +28,7 @@ def random_served(
 ) -> Served:
     """Random weights, large enough that attention is far from even; every third item is a "Comedy"."""
     network = InterestNetwork()
-    network.build(options, Sources(n_items + 1, True, False, torch.arange(1.0, 6), len(KINDS) + 1, True))
+    network.build(options, Sources(n_items + 1, events=SPECS))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -35,8 +41,7 @@ def random_served(
         options=options,
         weights=network.state_dict(),
         items=items,
-        behaviors=["[PAD]", *KINDS],
-        rating_range=None,
+        sources=SPECS,
         history_limit=None,
         fields=fields,
     )

@@ -1,43 +1,64 @@
-"""Which feature sources a run has: what the options ask for, and what the data holds."""
+"""Which sources of items and events a run has: what the settings ask for, and what the data hold."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from logging import getLogger
+from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.options import parse_switch
 
+SWITCHES = ("id", "text", "rating", "behavior", "time")  # each has a key <name>_features
+
 
 @dataclass(frozen=True)
 class Features:
-    """The feature sources that are on."""
+    """The sources that are on.
+
+    Attributes:
+        id: whether items have an embedding of their own.
+        items: sources of item vectors, in their order.
+        events: sources of event features, in their order.
+    """
 
     id: bool
-    text: bool
-    rating: bool
-    behavior: bool
-    time: bool
+    items: tuple[str, ...]
+    events: tuple[str, ...]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a source is on."""
+        return name in self.items or name in self.events or (name == "id" and self.id)
+
+    def to_cache(self) -> dict[str, Any]:
+        """The plain data that a data set cache keeps."""
+        return asdict(self)
 
 
-def resolve_features(config: Settings, absent: dict[str, str]) -> Features:
-    """Switch features off that the data cannot feed.
+def resolve_features(
+    config: Settings, absent: Mapping[str, str], items: Sequence[str] = (), events: Sequence[str] = ()
+) -> Features:
+    """Switch sources off that the data cannot feed.
 
-    A feature that is on by default and absent from the data switches itself off, and the log says so. One that the
+    A source that is on by default and absent from the data switches itself off, and the log says so. One that the
     user asked for by name (in a file, a dict or on the command line) and that is absent is an error.
 
     Args:
         config: RecBole's config; its ``external_config_dict`` holds what the user set.
-        absent: feature -> why the data cannot feed it, one sentence.
+        absent: source -> why the data cannot feed it, one sentence.
+        items: further sources of item vectors, all asked for by name.
+        events: further sources of events, all asked for by name.
 
     Returns:
         What is on.
 
     Raises:
-        ValueError: for a switch that is neither on nor off, or a feature asked for that is absent; all in one message.
+        LongInterestError: for a switch that is neither on nor off, or a source asked for that is absent; all in one
+            message.
     """
     asked = getattr(config, "external_config_dict", {})
     on, wrong, off = {}, [], []
-    for name in Features.__dataclass_fields__:
+    for name in SWITCHES:
         key = f"{name}_features"
         switch = parse_switch(config[key])
         if switch is None:
@@ -50,10 +71,13 @@ def resolve_features(config: Settings, absent: dict[str, str]) -> Features:
                 off.append(f"{key} is off: {absent[name]}")
                 switch = False
         on[name] = switch
+    wrong += [f"{name} cannot be read: {absent[name]}" for name in (*items, *events) if name in absent]
     if wrong:
         raise LongInterestError(" ".join(wrong))
-    if not on["id"] and not on["text"]:
+    text = ("text",) if on["text"] else ()
+    if not on["id"] and not text and not items:
         raise LongInterestError(" ".join(["An item needs id_features or text_features, and both are off.", *off]))
     for line in off:
         getLogger().info(line)
-    return Features(**on)
+    built_in = tuple(name for name in ("rating", "behavior", "time") if on[name])
+    return Features(on["id"], (*text, *items), (*built_in, *events))

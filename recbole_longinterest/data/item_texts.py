@@ -1,64 +1,18 @@
 """Texts of the catalogue in the order of the items' internal ids, and the text matrix made from them on demand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.item_sources import whitened
+from recbole_longinterest.nn.sources import ItemMatrix
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
-from recbole_longinterest.text.whitening import Whitening
-
-
-@dataclass(frozen=True)
-class ItemTextMatrix:
-    """Whitened text vectors aligned with item ids, and the whitening that made them.
-
-    Attributes:
-        vectors: [N, text_dim]; zero for the padding and for items without text.
-        has_text: bool [N].
-        mean: [encoder_dim].
-        projection: [encoder_dim, text_dim].
-    """
-
-    vectors: Tensor
-    has_text: Tensor
-    mean: Tensor
-    projection: Tensor
-
-    @classmethod
-    def from_rows(
-        cls, n_items: int, rows: Sequence[int], encoded: NDArray[np.floating], text_dim: int
-    ) -> "ItemTextMatrix":
-        """Whiten the vectors of some items and align them with the ids.
-
-        Args:
-            n_items: items with the padding, N.
-            rows: internal ids of the items that have a vector.
-            encoded: their vectors, [len(rows), encoder_dim].
-            text_dim: columns to keep.
-        """
-        whitening = Whitening.fit(encoded, text_dim)
-        vectors = torch.zeros(n_items, text_dim)
-        has_text = torch.zeros(n_items, dtype=torch.bool)
-        vectors[rows] = torch.as_tensor(whitening.transform(encoded))
-        has_text[rows] = True
-        return cls(
-            vectors,
-            has_text,
-            torch.as_tensor(whitening.mean, dtype=torch.float32),
-            torch.as_tensor(whitening.projection, dtype=torch.float32),
-        )
 
 
 class ItemTexts:
@@ -78,12 +32,17 @@ class ItemTexts:
         self.text_dim = text_dim
         self.encoder = encoder
         self.show_progress = show_progress
-        self._matrix: ItemTextMatrix | None = None
+        self._matrix: ItemMatrix | None = None
 
     @classmethod
     def from_config(cls, config: Settings, texts: Sequence[str]) -> "ItemTexts":
         """Texts with the encoder that the ``text_*`` options name."""
         return cls(texts, config["text_dim"], make_encoder(config), bool(config["show_progress"]))
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.text_dim
 
     def to_cache(self) -> list[str]:
         """What a data set cache keeps: the texts alone."""
@@ -93,7 +52,7 @@ class ItemTexts:
         """Share instead of copy: the texts never change and the matrix is made once."""
         return self
 
-    def matrix(self) -> ItemTextMatrix:
+    def matrix(self) -> ItemMatrix:
         """Encode the distinct texts (or read them from the cache), whiten, align to item ids.
 
         Returns:
@@ -103,7 +62,7 @@ class ItemTexts:
             rows = [i for i, text in enumerate(self.texts) if text]
             encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
             self.encoder.unload()  # its memory is the training's from here on
-            self._matrix = ItemTextMatrix.from_rows(len(self.texts), rows, encoded, self.text_dim)
+            self._matrix = whitened(len(self.texts), rows, encoded, self.text_dim)
         return self._matrix
 
 

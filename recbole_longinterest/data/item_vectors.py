@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.data.item_texts import ItemTextMatrix
+from recbole_longinterest.data.item_sources import whitened
+from recbole_longinterest.nn.sources import ItemMatrix
 from recbole_longinterest.text.vectors import read_vectors
 
 
@@ -41,7 +42,7 @@ class ItemVectors:
         self.name = name
         self.item_field = item_field
         self.preloaded = preloaded
-        self._matrix: ItemTextMatrix | None = None
+        self._matrix: ItemMatrix | None = None
 
     @classmethod
     def from_config(
@@ -60,6 +61,11 @@ class ItemVectors:
         name = str(config["text_vectors"])
         return cls(tokens, config["text_dim"], name, config["ITEM_ID_FIELD"], preloaded.get(name))
 
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.text_dim
+
     def to_cache(self) -> list[str]:
         """What a data set cache keeps: the tokens; the vectors are read again."""
         return self.tokens
@@ -68,7 +74,7 @@ class ItemVectors:
         """Share instead of copy: nothing changes and the matrix is made once."""
         return self
 
-    def matrix(self) -> ItemTextMatrix:
+    def matrix(self) -> ItemMatrix:
         """Read the vectors, whiten, align to item ids.
 
         Returns:
@@ -90,7 +96,7 @@ class ItemVectors:
                 f"{len(rows)} of {items} items have a vector in {self.name}"
                 + (f"; the other {missing} have no text and share a learned vector." if missing else ".")
             )
-            self._matrix = ItemTextMatrix.from_rows(len(self.tokens), rows, vectors, self.text_dim)
+            self._matrix = whitened(len(self.tokens), rows, vectors, self.text_dim)
         return self._matrix
 
     def rows(self) -> tuple[list[int], NDArray[np.float32]]:

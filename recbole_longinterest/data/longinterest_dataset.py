@@ -1,8 +1,8 @@
-"""The data set LongInterest reads: the flat log with text rows, missing ratings, time gaps and whole histories."""
+"""The data set LongInterest reads: the flat log with text rows, missing numbers, time gaps and whole histories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,31 +11,33 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.data.features import resolve_features
+from recbole_longinterest.data.behaviors import read_behavior_map
+from recbole_longinterest.data.features import Features, resolve_features
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.data.item_sources import ITEM_SOURCES, read_item_sources
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.data.log_rows import LogRows, compact
 from recbole_longinterest.data.normalizing import seen_in_training
-from recbole_longinterest.nn.levels import rating_values
+from recbole_longinterest.data.source_fields import BUILT_IN, SourceField, kind_of, source_fields
+from recbole_longinterest.data.user_columns import read_user_column, user_column_types, user_file
+from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
 
 
 class LongInterestDataset(FlatSequentialDataset):
-    """What LongInterest reads: the flat log with missing ratings kept, time gaps, and one text row per item id.
+    """What LongInterest reads: the flat log with missing numbers kept, time gaps, users' columns and items' texts.
 
-    Texts are read outside RecBole's item features, which would change the catalogue and drop interactions.
+    Texts and users' columns are read without RecBole's features, which would change the catalogue and drop events.
     Evaluation rows hold the whole history unless ``eval_history_length`` sets a window.
 
     Attributes:
-        features: which feature sources are on.
-        side_fields: side feature -> field of a batch that carries it.
+        features: which sources are on.
+        side_fields: source of events -> field of a batch that carries its numbers.
         text_source: the items' texts, encoded when the model first needs them.
-        rating_range: lowest and highest rating by which ratings are normalised, None where they are not: of the file,
-            and in exact order of the training part once :meth:`build` has made it.
+        number_ranges: column -> lowest and highest number by which it is normalised; of the file, and in exact order of
+            the training part once :meth:`build` has made it.
+        unseen_tokens: source -> ids of tokens that training never shows; known once :meth:`build` has made the parts.
     """
-
-    rating_range: tuple[float, float] | None = None
-    unseen_behaviors = torch.empty(0, dtype=torch.int64)
 
     default_exact_order = True
     pads_to_limit = False
@@ -50,23 +52,27 @@ class LongInterestDataset(FlatSequentialDataset):
             raise LongInterestError(
                 "BEHAVIOR_FIELD must name a column. To read no behaviours, set behavior_features: off."
             )
+        self.number_ranges: dict[str, tuple[float, float]] = {}
+        self.unseen_tokens: dict[str, list[int]] = {}
+        self._user_tokens: dict[str, list[str]] = {}
+        self._missing: dict[str, Any] = {}  # column of numbers -> which interactions have none
+        self.side_fields = {name: field.field for name, field in source_fields(config).items()}
         super().__init__(config)
-        suffix = config["LIST_SUFFIX"]
-        self.side_fields = {
-            "rating": config["RATING_FIELD"] + suffix,
-            "behavior": config["BEHAVIOR_FIELD"] + suffix,
-            "time": f"time_gap{suffix}",
-        }
+        self._missing = {}
         item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
-        self.features = resolve_features(config, self._absent_features(config, item_file))
+        more = [name for name in self._fields if name not in BUILT_IN]
+        absent = self._absent_features(config, item_file)
+        self.features = resolve_features(config, absent, list(read_item_sources(config)), more)
         self.text_source: ItemTexts | ItemVectors | None = None
-        if self.features.text:
+        if "text" in self.features:
             tokens = self.field2id_token[self.iid_field]
             plain = tokens if config["text_vectors"] else load_item_texts(config, item_file, tokens)
             self.text_source = self.restore_cached("text_source", plain)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
         """Make an attribute again that a data set cache holds as plain data."""
+        if name == "features":
+            return Features(plain["id"], tuple(plain["items"]), tuple(plain["events"]))
         if name != "text_source":
             return super().restore_cached(name, plain)
         if self.config["text_vectors"]:
@@ -74,69 +80,142 @@ class LongInterestDataset(FlatSequentialDataset):
         return ItemTexts.from_config(self.config, plain)
 
     @property
+    def _fields(self) -> dict[str, SourceField]:
+        return source_fields(self.config)
+
+    @property
+    def item_matrices(self) -> dict[str, MatrixSource]:
+        """What makes the vectors of the items, by source, in the order of ``features.items``."""
+        made: dict[str, MatrixSource] = {}
+        settings = read_item_sources(self.config)
+        for name in self.features.items:
+            if name == "text":
+                made[name] = cast("MatrixSource", self.text_source)
+            else:
+                tokens = [str(token) for token in self.field2id_token[self.iid_field]]
+                made[name] = ITEM_SOURCES.get(name)(self.config, settings[name], tokens)
+        return made
+
+    @property
     def history_fields(self) -> Sequence[str]:
         """Fields of the log that the model reads."""
         return [field for field in (self.item_seq_field, *self.side_fields.values()) if field in self.event_log]
+
+    @property
+    def rating_range(self) -> tuple[float, float] | None:
+        """Lowest and highest rating by which ratings are normalised, None where they are not."""
+        return self.number_ranges.get(self.config["RATING_FIELD"])
+
+    # --- what the data have ------------------------------------------------------------------------------------------
 
     def _absent_features(self, config: Settings, item_file: Path) -> dict[str, str]:
         absent = {}
         no_text = why_no_text(config, item_file)
         if no_text:
             absent["text"] = no_text
-        lists = "_list fields of the benchmark files" if self.benchmark_filename_list else "columns loaded from .inter"
-        for name, key in (("rating", "RATING_FIELD"), ("behavior", "BEHAVIOR_FIELD"), ("time", "TIME_FIELD")):
-            column = self.side_fields[name] if self.benchmark_filename_list else config[key]
-            unused = (config["unused_col"] or {}).get("inter") or ()
-            if column not in self.inter_feat:
-                absent[name] = f"{column} is not among the {lists}."
-            elif column in unused or self.side_fields[name] in unused:
-                absent[name] = f"{column} is in unused_col."
-            elif column in (config["numerical_features"] or ()):
-                absent[name] = f"{column} is in numerical_features, which has its own form."
-            elif name == "behavior" and self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
-                absent[name] = f"{column} is a column of {self.field2type[column].value}, and behaviours are tokens."
-            elif name == "rating" and self.field2type[column] not in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
-                absent[name] = f"{column} is a column of {self.field2type[column].value}, and ratings are numbers."
+        users = user_column_types(config)
+        for name, field in self._fields.items():
+            reason = self._why_not_of_user(field, users) if field.of == "user" else self._why_not_of_event(field)
+            if reason:
+                absent[name] = reason
         return absent
 
+    def _why_not_of_event(self, field: SourceField) -> str | None:
+        """Why a column of the events cannot be read; None if it can."""
+        built_in, lists = field.name in BUILT_IN, bool(self.benchmark_filename_list)
+        if lists and not built_in:
+            return f"benchmark_filename is set, and {field.column} is read from .inter alone."
+        column = field.field if lists else field.column
+        unused = (self.config["unused_col"] or {}).get("inter") or ()
+        if column not in self.inter_feat:
+            where = "_list fields of the benchmark files" if lists else "columns loaded from .inter"
+            return f"{column} is not among the {where}."
+        if column in unused or field.field in unused:
+            return f"{column} is in unused_col."
+        if column in (self.config["numerical_features"] or ()):
+            return f"{column} is in numerical_features, which has its own form."
+        if field.name == "time":
+            return None
+        of_type = self.field2type[column].value
+        if built_in and lists:
+            of_type = of_type.removesuffix("_seq")
+        return _why_not_of_type(field, of_type, column)
+
+    def _why_not_of_user(self, field: SourceField, types: Mapping[str, str]) -> str | None:
+        """Why a column of the users cannot be read; None if it can."""
+        if self.benchmark_filename_list:
+            return f"benchmark_filename is set, and {field.column} is read for the users of .inter alone."
+        if not types:
+            return f"there is no file {user_file(self.config)}."
+        if field.column not in types or self.uid_field not in types:
+            return f"{user_file(self.config)} has no column {field.column}; it has {', '.join(types)}."
+        return _why_not_of_type(field, types[field.column], field.column)
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def _number_columns(self) -> list[str]:
+        """Columns of the events whose numbers are sources."""
+        return [
+            field.column
+            for field in self._fields.values()
+            if field.of == "event"
+            and field.name != "time"
+            and field.column in self.inter_feat
+            and self.field2type[field.column] == FeatureType.FLOAT
+        ]
+
     def _fill_nan(self) -> None:
-        rating = self.config["RATING_FIELD"]
-        missing = self.inter_feat[rating].isna() if rating in self.inter_feat else None
+        missing = {column: self.inter_feat[column].isna() for column in self._number_columns()}
         super()._fill_nan()
-        self._missing_rating = None
-        if missing is not None and self.field2type[rating] == FeatureType.FLOAT and missing.any():
-            self._missing_rating = missing.to_numpy()
-            self.logger.warning(
-                f"{int(missing.sum())} of {len(missing)} interactions have no {rating}; "
-                "they are kept and get the level 'missing'."
-            )
+        for column, gone in missing.items():
+            if gone.any():
+                self._missing[column] = gone.to_numpy()
+                self.logger.warning(
+                    f"{int(gone.sum())} of {len(gone)} interactions have no {column}; "
+                    "they are kept and get the level 'missing'."
+                )
 
     def _normalize(self) -> None:
-        rating = self.config["RATING_FIELD"]
         named = self.config["normalize_field"] or []
-        if rating in self.inter_feat and (self.config["normalize_all"] or rating in named):
-            column = self.inter_feat[rating]
-            if self.field2type[rating] == FeatureType.FLOAT:
-                self.rating_range = float(column.min()), float(column.max())
+        for column in self._number_columns():
+            if self.config["normalize_all"] or column in named:
+                values = self.inter_feat[column]
+                self.number_ranges[column] = float(values.min()), float(values.max())
         super()._normalize()
 
     def _discretization(self) -> None:
         super()._discretization()
-        rating = self.config["RATING_FIELD"]
-        lists = rating in (self.config["numerical_features"] or ())  # what RecBole has made of it
-        if self._missing_rating is not None and rating in self.inter_feat and not lists:  # normalising cannot take NaN
-            self.inter_feat.loc[self._missing_rating, rating] = np.nan
+        lists = self.config["numerical_features"] or ()  # what RecBole has made of them
+        for column, gone in self._missing.items():
+            if column in self.inter_feat and column not in lists:
+                self.inter_feat.loc[gone, column] = np.nan  # which normalising cannot take
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
         gap = np.maximum(np.diff(self._exact_time, prepend=0.0), 0)  # in RecBole's order, near times may be reversed
         gap[first] = -1.0  # no event before
         return {self.side_fields["time"]: torch.from_numpy(gap.astype(np.float32))}
 
+    def data_augmentation(self) -> None:
+        """Make the log, see :class:`FlatSequentialDataset`, with the users' columns as columns of their events."""
+        super().data_augmentation()
+        types = user_column_types(self.config)
+        users = self.inter_feat.interaction.log[self.uid_field].long()
+        for name, field in self._fields.items():
+            if field.of != "user" or self._why_not_of_user(field, types):
+                continue  # what is absent is an error, raised with all others
+            column = read_user_column(self.config, field.column, self.field2id_token[self.uid_field])
+            self.event_log[field.field] = compact(column.values)[users]
+            self._user_tokens[name] = column.tokens
+
+    # --- splits ------------------------------------------------------------------------------------------------------
+
     def build(self) -> list["LongInterestDataset"]:
         """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
         train, *held_out = parts = super().build()
-        self.rating_range = self.normalized_ranges.get(self.config["RATING_FIELD"], self.rating_range)
-        self._forget_unseen_behaviors(parts)
+        self._forget_unseen_tokens(parts)
+        for part in (self, *parts):
+            part.number_ranges = {**self.number_ranges, **self.normalized_ranges}
+            part.unseen_tokens = self.unseen_tokens
         for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]
             if self.config["eval_args"]["mode"][phase] != "full" and isinstance(part.inter_feat, LogRows):
@@ -145,39 +224,102 @@ class LongInterestDataset(FlatSequentialDataset):
                 part.pads_to_limit = True
         return [train, *held_out]
 
-    @property
-    def behavior_tokens_field(self) -> str:
-        """Field whose tokens the behaviours' ids stand for: benchmark files may have one of the histories' alone."""
-        return self.side_fields["behavior"] if self.benchmark_filename_list else str(self.config["BEHAVIOR_FIELD"])
+    def tokens_of(self, name: str) -> list[str]:
+        """Tokens of a source by id, the padding first; empty for a source of numbers."""
+        field = self._fields[name]
+        if field.of == "user":
+            return self._user_tokens[name]
+        # Benchmark files may have behaviours of the histories alone.
+        column = field.field if self.benchmark_filename_list else field.column
+        if name == "time" or self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
+            return []
+        return [str(token) for token in self.field2id_token[column]]
 
-    def _forget_unseen_behaviors(self, parts: Sequence["LongInterestDataset"]) -> None:
-        """Behaviours that training never shows get the unknown level, 0, not an embedding that nothing has trained."""
-        field, train = self.side_fields["behavior"], parts[0]
-        if not self.features.behavior or not isinstance(train.inter_feat, LogRows):
+    def token_fields(self) -> list[str]:
+        """Columns of ``.inter``, or fields of benchmark files, whose tokens the sources' levels stand for."""
+        fields = [self._fields[name] for name in self.features.events if self._fields[name].of == "event"]
+        columns = [field.field if self.benchmark_filename_list else field.column for field in fields]
+        return [column for column in columns if column in self.field2id_token]
+
+    def _forget_unseen_tokens(self, parts: Sequence["LongInterestDataset"]) -> None:
+        """Tokens that training never shows get the level "missing", not an embedding that nothing has trained."""
+        train = parts[0]
+        if not isinstance(train.inter_feat, LogRows):
             return
-        behaviors = train.event_log[field].long()
-        seen = torch.zeros(self.num(self.behavior_tokens_field), dtype=torch.bool)
-        seen[behaviors[seen_in_training(train.inter_feat, len(behaviors), with_targets=False)]] = True
-        self.unseen_behaviors = (~seen).nonzero().flatten()
-        if not seen[behaviors].all():
-            known = torch.where(seen[behaviors], behaviors, 0).to(train.event_log[field].dtype)
-            for part in parts:
-                part.event_log = {**part.event_log, field: known}
+        for name in self.features.events:
+            tokens, field = self.tokens_of(name), self.side_fields[name]
+            if not tokens:
+                continue
+            ids = train.event_log[field].long()
+            shown = seen_in_training(train.inter_feat, len(ids), with_targets=False)
+            seen = torch.zeros(len(tokens), dtype=torch.bool)
+            seen[ids[shown].flatten()] = True
+            self.unseen_tokens[name] = [i for i in (~seen).nonzero().flatten().tolist() if i]
+            if not seen[ids].all():
+                known = torch.where(seen[ids], ids, 0).to(train.event_log[field].dtype)
+                for part in parts:
+                    part.event_log = {**part.event_log, field: known}
+
+    # --- what a model is built from ----------------------------------------------------------------------------------
+
+    def event_sources(self) -> list[SourceSpec]:
+        """The sources of events, with what they learn from the training part; to be asked of that part."""
+        types = user_column_types(self.config)
+        specs = []
+        for name in self.features.events:
+            field = self._fields[name]
+            of_type = types[field.column] if field.of == "user" else "float"
+            if field.of == "event" and field.column in self.field2type:
+                of_type = self.field2type[field.column].value
+            kind = kind_of(field, of_type)
+            settings = EVENT_SOURCES.get(kind).fit(self._training_column(name))
+            specs.append(SourceSpec(name, kind, field.column, field.of, settings))
+        return specs
+
+    def _training_column(self, name: str) -> Column:
+        """What the training part shows of a source."""
+        field = self._fields[name]
+        values = torch.empty(0)
+        if name != "time":
+            values = (
+                self.event_log[field.field][
+                    seen_in_training(self.inter_feat, len(self.event_log[field.field]), with_targets=False)
+                ]
+                if isinstance(self.inter_feat, LogRows)
+                else self.inter_feat[field.field].flatten()
+            )
+        return Column(
+            values,
+            self.tokens_of(name),
+            self.unseen_tokens.get(name, ()),
+            self.number_ranges.get(field.column) if field.of == "event" and name != "time" else None,
+            self._options_of(name),
+        )
+
+    def _options_of(self, name: str) -> dict[str, Any]:
+        """Settings of the user for a source."""
+        if name == "behavior":
+            return {"map": dict(read_behavior_map(self.config))}
+        key = "rating_levels" if name == "rating" else f"source_levels.{name}"
+        levels = self.config["rating_levels"] if name == "rating" else (self.config["source_levels"] or {}).get(name)
+        if levels is not None and (not isinstance(levels, list) or not levels or not all(map(_is_number, levels))):
+            raise LongInterestError(f"{key} must be a list of numbers, or empty to find them; got {levels!r}.")
+        return {"levels": levels}
 
     def training_rating_values(self) -> Tensor:
         """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""
-        levels = self.config["rating_levels"]
-        if levels is not None:
-            if not isinstance(levels, list) or not levels or not all(map(_is_number, levels)):
-                raise LongInterestError(
-                    f"rating_levels must be a list of numbers, or empty to find them; got {levels!r}."
-                )
-            return torch.unique(torch.tensor(levels, dtype=torch.float32))  # in their order
-        field = self.side_fields["rating"]
-        if not isinstance(self.inter_feat, LogRows):
-            return rating_values(self.inter_feat[field].flatten())
-        ratings = self.event_log[field]
-        return rating_values(ratings[seen_in_training(self.inter_feat, len(ratings), with_targets=False)])
+        return torch.tensor(Rating.fit(self._training_column("rating"))["values"], dtype=torch.float32)
+
+
+def _why_not_of_type(field: SourceField, of_type: str, column: str) -> str | None:
+    """Why a source cannot read a column of a type; None if it can."""
+    kind = kind_of(field, of_type)
+    if kind and of_type in EVENT_SOURCES.get(kind).column_kinds:
+        return None
+    words = {"behavior": ", and behaviours are tokens", "rating": ", and ratings are numbers"}.get(
+        field.name, f", and a source of kind {kind} cannot read it" if kind else ", and no source can read it"
+    )
+    return f"{column} is a column of {of_type}{words}."
 
 
 def _is_number(value: object) -> bool:

@@ -15,11 +15,12 @@ from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import restore
 from recbole_longinterest.data.planned_loader import deal_batches
 from recbole_longinterest.data.windows import TrainingWindows, gather_windows, plan_batches, plan_windows
+from recbole_longinterest.nn.losses import LOSSES
 from recbole_longinterest.nn.options import read_switch
 
 
 def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
-    """Whether a model trains on windows (cross entropy) or on RecBole's prefix rows (BPR, benchmark files).
+    """Whether a model trains on windows (as its loss says) or on RecBole's prefix rows (BPR, benchmark files).
 
     Args:
         config: RecBole's config.
@@ -32,7 +33,8 @@ def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
         ValueError: if ``one_pass`` is neither True nor False, or required where it cannot be.
     """
     one_pass = read_switch(config, "one_pass", default=False)
-    possible = config["loss_type"] == "CE" and not config["benchmark_filename"]
+    loss = config["loss_type"]
+    possible = loss in LOSSES and LOSSES.get(loss).windows and not config["benchmark_filename"]
     if one_pass and required and not possible:
         raise LongInterestError(
             "one_pass: True needs loss_type: CE and no benchmark_filename; got "

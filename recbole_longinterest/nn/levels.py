@@ -25,6 +25,24 @@ def rating_values(ratings: Tensor) -> Tensor:
     return distinct
 
 
+def number_values(numbers: Tensor) -> Tensor:
+    """The levels of a column of numbers.
+
+    Args:
+        numbers: seen in training, [n]; NaN is missing.
+
+    Returns:
+        Distinct values in ascending order; of more than 32, those at 32 evenly spaced ranks of ``numbers``, so that
+        all levels have about as many events. float32.
+    """
+    known = numbers[~numbers.isnan()].float()
+    distinct = torch.unique(known)
+    if len(distinct) <= MAX_RATING_LEVELS:
+        return distinct
+    at = torch.linspace(0, len(known) - 1, MAX_RATING_LEVELS).round().long()
+    return torch.unique(known.sort().values[at])
+
+
 def rating_edges(values: Tensor) -> Tensor:
     """Where the levels of a rating scale begin, [n]: a rating's level is the number of edges below it.
 

@@ -3,17 +3,19 @@
 Shapes as in :mod:`recbole_longinterest.nn.layers`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.dropout import Dropout
-from recbole_longinterest.nn.item_text import ItemText, TextSource
-from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder, ItemEncoder
-from recbole_longinterest.nn.levels import TIME_GAP_LEVELS, rating_levels_of, time_gap_levels_of
+from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
 
 EVAL_POSITIONS = 2**16  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
 TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
@@ -27,20 +29,15 @@ class Sources:
     Attributes:
         n_items: items with the padding.
         id: whether items have an embedding of their own.
-        text: whether items have a text.
-        rating_values: levels of the ratings, see :func:`~recbole_longinterest.nn.levels.rating_values`; None for
-            a network that reads no ratings.
-        behaviors: number of behaviour types with the padding, 0 for a network that reads none.
-        time: whether time gaps are read.
+        items: sources of item vectors, and the width of each.
+        events: sources of event features.
         trained: which items have an ID embedding that says something, bool [n_items]; None is all but the padding.
     """
 
     n_items: int
-    id: bool
-    text: bool
-    rating_values: Tensor | None
-    behaviors: int
-    time: bool
+    id: bool = True
+    items: Mapping[str, int] = field(default_factory=dict)
+    events: Sequence[SourceSpec] = ()
     trained: Tensor | None = None
 
 
@@ -50,33 +47,35 @@ class InterestNetwork(nn.Module):
     ``LongInterest`` is this with RecBole's contract over it; a served model is this alone.
     """
 
-    rating_values: Tensor
     trained: Tensor
 
-    def build(self, options: ModelOptions, sources: Sources, text_source: TextSource | None = None) -> None:
+    def build(
+        self, options: ModelOptions, sources: Sources, matrices: Mapping[str, MatrixSource] | None = None
+    ) -> None:
         """Make the layers, with weights as before the first training step.
 
         Args:
             options: sizes and kinds of the layers.
             sources: what events and items have.
-            text_source: fills the items' text vectors when they are first needed; a checkpoint fills them too.
+            matrices: fill the sources of item vectors when they are first needed; a checkpoint fills them too.
+
+        Raises:
+            LongInterestError: if items have neither an embedding nor a source.
         """
-        text_dim = options.text_dim if sources.text else 0
-        self.item_text = ItemText(sources.n_items, text_dim, text_source) if sources.text else None
-        self.item_encoder = ItemEncoder(sources.n_items, options.embedding_size, text_dim, sources.id)
-        n_levels = {}
-        if sources.rating_values is not None:
-            self.register_buffer("rating_values", torch.as_tensor(sources.rating_values))
-            n_levels["rating"] = len(self.rating_values) + 1
-        if sources.behaviors:
-            n_levels["behavior"] = sources.behaviors
-        if sources.time:
-            n_levels["time"] = TIME_GAP_LEVELS
+        if not sources.id and not sources.items:
+            raise LongInterestError(
+                "An item needs at least one of id_features and text_features; both are off. Switch one of them on."
+            )
+        size, filled = options.embedding_size, matrices or {}
+        self.id_embedding = nn.Embedding(sources.n_items, size, padding_idx=0) if sources.id else None
+        self.item_sources = nn.ModuleDict(
+            {name: ItemSource(sources.n_items, width, size, filled.get(name)) for name, width in sources.items.items()}
+        )
         all_items = torch.arange(sources.n_items) > 0
         self.register_buffer("trained", all_items if sources.trained is None else sources.trained)  # [n_items]
-        self.fusion = EventFusion(options.embedding_size, n_levels, options.fusion == "gated")
+        self.fusion = EventFusion(size, sources.events, options.fusion == "gated")
         self.interest_encoder = InterestEncoder(
-            options.embedding_size,
+            size,
             options.hidden_size,
             options.num_layers,
             options.rnn_type,
@@ -91,9 +90,9 @@ class InterestNetwork(nn.Module):
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
-        """Embeddings and text projection start small, whatever the catalogue's size; the rest as torch has it.
+        """Embeddings and projections of items start small, whatever the catalogue's size; the rest as torch has it.
 
-        Side features start at zero, all levels alike: an event is its item until the data tells its levels apart.
+        Sources of events start at zero, all levels alike: an event is its item until the data tells its levels apart.
         """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -102,49 +101,57 @@ class InterestNetwork(nn.Module):
                     nn.init.zeros_(module.weight[module.padding_idx])
         for weight in self.fusion.levels.parameters():
             nn.init.zeros_(weight)
-        if self.item_encoder.text_projection is not None:
-            nn.init.normal_(self.item_encoder.text_projection.weight, std=scale)
+        for source in self.sources.values():
+            nn.init.normal_(source.project.weight, std=scale)
 
     def prepare(self) -> None:
-        """Encode the items' texts now instead of at the first batch (once; a reloaded model has them already)."""
-        if self.item_text is not None:
-            self.item_text.fill()
+        """Make the items' vectors now instead of at the first batch (once; a reloaded model has them already)."""
+        for source in self.sources.values():
+            source.fill()
+
+    @property
+    def sources(self) -> dict[str, ItemSource]:
+        """The sources of item vectors by name, in their order."""
+        return cast("dict[str, ItemSource]", dict(self.item_sources.items()))
 
     def item_vectors(self) -> Tensor:
         """Vectors of all items, row 0 being the padding, [N, D]."""
         first, *others = self.item_parts().values()
-        return first + others[0] if others else first
+        for other in others:
+            first = first + other
+        return first
 
     def item_parts(self) -> dict[str, Tensor]:
-        """What the item vectors are the sum of, [N, D] each: ``id``, ``text`` or both; see :class:`ItemEncoder`."""
-        if self.item_text is None:
-            return self.item_encoder()
-        self.item_text.fill()
-        return self.item_encoder(self.item_text.vectors, self.item_text.has_text, self.trained)
+        """The parts whose sum the item vectors are, [N, D] each: ``id``, and one for each source.
 
-    def levels_of(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Level ids of the side features that the network reads, 0 being "missing".
+        The ID embedding of an item without a training event counts as zero, where a source says what the item is.
+        """
+        parts: dict[str, Tensor] = {}
+        if self.id_embedding is not None:
+            known = self.id_embedding.weight
+            parts["id"] = known * self.trained.unsqueeze(-1) if self.item_sources else known
+        for name, source in self.sources.items():
+            parts[name] = source()
+        return parts
+
+    def levels_of(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Level ids of each source, 0 being "missing".
 
         Args:
-            values: any of ``rating`` (as in training, NaN for none), ``behavior`` (ids) and ``time`` (units since the
-                event before, negative for none), of one shape; what the network does not read is passed over.
+            values: numbers of each source as a batch holds them, [..., ] of one shape (sequences have one dimension
+                more); others are passed over.
 
         Returns:
             int64 ids in that shape.
         """
-        make = {
-            "rating": lambda value: rating_levels_of(value, self.rating_values),
-            "behavior": lambda value: value,
-            "time": time_gap_levels_of,
-        }
-        return {name: make[name](values[name]) for name in self.fusion.levels}
+        return {name: source.levels(values[name]) for name, source in self.fusion.sources.items()}
 
     def forward(self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor) -> Tensor:
         """Interest of the user after every event of a history.
 
         Args:
             item_seq: item ids, padded at the end, int64 [B, L].
-            levels: level ids of the side features, int64 [B, L] each; see :meth:`levels_of`.
+            levels: level ids of each source, int64 [B, L, ...]; see :meth:`levels_of`.
             item_vectors: from :meth:`item_vectors`, [N, D].
 
         Returns:

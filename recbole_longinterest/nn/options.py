@@ -1,12 +1,15 @@
 """The model's options, read from a config once, checked together, and handed on as plain values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.registry import Registry
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.nn.cells import CELLS
+from recbole_longinterest.nn.losses import LOSSES
 
 WHERE = (
     "Set it in a config file, a dict or on the command line; "
@@ -53,26 +56,26 @@ def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
     return parse
 
 
-def _one_of(*names: str) -> Callable[[Any], str | None]:
+def _one_of(names: Iterable[str]) -> Callable[[Any], str | None]:
     return lambda value: next((name for name in names if str(value).lower() == name.lower()), None)
 
 
-# key -> (what it must be, parser that returns None for anything else)
-RULES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+# key -> (what it must be, or the registry of its names; parser that returns None for anything else)
+RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "embedding_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
     "hidden_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
     "num_layers": ("a whole number of at least 1", _number(int, 1, 64)),
-    "rnn_type": ("one of LSTM, GRU", _one_of("LSTM", "GRU")),
+    "rnn_type": (CELLS, _one_of(CELLS)),
     "dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "hidden_dropout_prob": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "initializer_range": ("a number from 0 to 1", _number(float, 0, 1)),
-    "fusion": ("one of linear, gated", _one_of("linear", "gated")),
+    "fusion": ("one of linear, gated", _one_of(("linear", "gated"))),
     "attention": ("on or off", parse_switch),
     "attention_heads": ("a whole number of at least 1", _number(int, 1, 1024)),
     "residual": ("on or off", parse_switch),
-    "logits": ("one of dot, cosine", _one_of("dot", "cosine")),
+    "logits": ("one of dot, cosine", _one_of(("dot", "cosine"))),
     "repeat_bias": ("on or off", parse_switch),
-    "loss_type": ("one of CE, BPR", _one_of("CE", "BPR")),
+    "loss_type": (LOSSES, _one_of(LOSSES)),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
 }
@@ -117,13 +120,16 @@ class ModelOptions:
             constraint, parse = RULES[field.name]
             values[field.name] = parse(config[field.name])
             if values[field.name] is None:
-                wrong.append(f"{field.name} must be {constraint}; got {config[field.name]!r}.")
+                allowed = constraint if isinstance(constraint, str) else f"one of {', '.join(constraint)}"
+                wrong.append(f"{field.name} must be {allowed}; got {config[field.name]!r}.")
         if not wrong and values["attention"] and values["hidden_size"] % values["attention_heads"]:
             wrong.append(
                 f"attention_heads must divide hidden_size ({values['hidden_size']}); got {values['attention_heads']}."
             )
-        if not wrong and values["sampled_softmax"] and values["loss_type"] != "CE":
+        if not wrong and values["sampled_softmax"] and values["loss_type"] not in ("CE", "sampled_softmax"):
             wrong.append(f"sampled_softmax needs loss_type: CE; got {values['loss_type']}.")
+        if not wrong and values["loss_type"] == "sampled_softmax" and not values["sampled_softmax"]:
+            wrong.append("loss_type: sampled_softmax needs sampled_softmax, the number of items drawn; got 0.")
         if wrong:
             raise LongInterestError(" ".join([*wrong, WHERE]))
         return cls(**values)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork
-from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, HAS_TEXT, HEAD, ID_EMBEDDING, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.state_keys import HEAD, ID, TEXT, TRAINED, item_key, item_sources_in, table_key
 
 SCOPES = ("items", "head", "all")
 
@@ -55,41 +55,44 @@ def grow_state(
     state: Mapping[str, Tensor],
     items: Tensor,
     texts: TextRows | None = None,
-    behaviors: Tensor | None = None,
+    tokens: Mapping[str, Tensor] | None = None,
     filling: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """A network's state for a larger catalogue, in which every item that it knew is scored as before.
 
     A new item starts with the ID embedding zero, which is how an item without a training event counts: by its text
-    alone. A behaviour that the network did not know starts as the unknown one.
+    alone. A behaviour, or another token of an event, that the network did not know starts as the unknown one.
 
     Args:
         state: of a network.
         items: id in ``state`` of each item of the new catalogue, -1 for a new one, the padding first, int64 [N].
         texts: text vectors of new items, and of items whose text changed.
-        behaviors: likewise the id of each behaviour type; None leaves them.
+        tokens: likewise the id of each token of a source of events, by the source's name; None leaves them.
         filling: ID embeddings that new items start with where there is no text to score them by, [N, D].
 
     Returns:
         The new state; nothing of ``state`` is changed.
     """
     grown = {name: value.clone() for name, value in state.items()}
-    has_text = TEXT_VECTORS in grown
+    sources = item_sources_in(grown)
     grown[TRAINED] = grow_rows(grown[TRAINED], items, torch.tensor(False))
-    if ID_EMBEDDING in grown:
-        table = grown[ID_EMBEDDING]
-        if has_text:  # what stands in rows that never counted is noise of the start
+    if ID in grown:
+        table = grown[ID]
+        if sources:  # what stands in rows that never counted is noise of the start
             table = table * grow_trained(state[TRAINED], len(table))
         zero = torch.zeros(table.shape[1])
-        grown[ID_EMBEDDING] = grow_rows(table, items, zero if has_text or filling is None else filling)
-    if has_text:
-        grown[TEXT_VECTORS] = grow_rows(grown[TEXT_VECTORS], items, torch.zeros(()))
-        grown[HAS_TEXT] = grow_rows(grown[HAS_TEXT], items, torch.tensor(False))
-        if texts is not None:
-            grown[TEXT_VECTORS][texts.ids] = texts.vectors.to(grown[TEXT_VECTORS].dtype)
-            grown[HAS_TEXT][texts.ids] = True
-    if behaviors is not None and BEHAVIOR_LEVELS in grown:
-        grown[BEHAVIOR_LEVELS] = grow_rows(grown[BEHAVIOR_LEVELS], behaviors, grown[BEHAVIOR_LEVELS][0])
+        grown[ID] = grow_rows(table, items, zero if sources or filling is None else filling)
+    for source in sources:
+        vectors, present = item_key(source, "vectors"), item_key(source, "present")
+        grown[vectors] = grow_rows(grown[vectors], items, torch.zeros(()))
+        grown[present] = grow_rows(grown[present], items, torch.tensor(False))
+    if texts is not None and TEXT in sources:
+        vectors = item_key(TEXT, "vectors")
+        grown[vectors][texts.ids] = texts.vectors.to(grown[vectors].dtype)
+        grown[item_key(TEXT, "present")][texts.ids] = True
+    for name, place in (tokens or {}).items():
+        table = grown[table_key(name)]
+        grown[table_key(name)] = grow_rows(table, place, table[0])
     return grown
 
 
@@ -116,8 +119,8 @@ def part_of_the_way(
         Of the parameters in ``start``.
     """
     weights = {name: torch.lerp(weight, trained[name].to(weight), share) for name, weight in start.items()}
-    if ID_EMBEDDING in weights:
-        weights[ID_EMBEDDING][new_items] = trained[ID_EMBEDDING][new_items].to(weights[ID_EMBEDDING])
+    if ID in weights:
+        weights[ID][new_items] = trained[ID][new_items].to(weights[ID])
     return weights
 
 
@@ -140,7 +143,7 @@ def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[
         raise LongInterestError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
     trained = []
     for name, parameter in network.named_parameters():
-        rows = name == ID_EMBEDDING and scope != "all"
+        rows = name == ID and scope != "all"
         wanted = scope == "all" or (rows and bool(new_items.any())) or (scope == "head" and name.startswith(HEAD))
         parameter.requires_grad_(wanted)
         if wanted:

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import torch
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
-from recbole.model.loss import BPRLoss
 from torch import Tensor
 
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.nn.losses import Repeats, chunked_cross_entropy, sampled_softmax
+from recbole_longinterest.nn.losses import LossBatch, make_loss
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 
@@ -47,28 +45,23 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
         super().__init__(config, dataset)
         options = ModelOptions.from_config(config)
-        features = dataset.features
-        self.loss_type = options.loss_type
-        self.fields = dataset.side_fields  # side feature -> field of the batch that carries it
+        self.loss = make_loss(options)
+        self.fields = dataset.side_fields  # source of events -> field of the batch that carries its numbers
         self.TARGET_SEQ = dataset.target_list_field
-
+        matrices = dataset.item_matrices
         sources = Sources(
             self.n_items,
-            features.id,
-            features.text,
-            torch.as_tensor(dataset.training_rating_values()) if features.rating else None,
-            dataset.num(dataset.behavior_tokens_field) if features.behavior else 0,
-            features.time,
-            dataset.training_events() > 0 if features.text else None,
+            dataset.features.id,
+            {name: matrix.width for name, matrix in matrices.items()},
+            dataset.event_sources(),
+            dataset.training_events() > 0 if matrices else None,
         )
-        self.build(options, sources, dataset.text_source)
+        self.build(options, sources, matrices)
         # Every process makes the buffers from the same data: DistributedDataParallel need not send them at every step.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
-        self.bpr_loss = BPRLoss()
-        self.sampled_softmax = options.sampled_softmax
 
     def side_levels(self, interaction: Interaction) -> dict[str, Tensor]:
-        """Level ids of the history's side features, int64 [B, L] each, 0 being "missing"."""
+        """Level ids of the history's sources, int64 [B, L, ...], 0 being "missing"."""
         return self.levels_of({name: interaction[self.fields[name]] for name in self.fusion.levels})
 
     def last_interest(self, interaction: Interaction, item_vectors: Tensor) -> Tensor:
@@ -77,7 +70,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         return self.interest_after(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN], levels, item_vectors)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Mean loss over the batch's targets: cross entropy, or BPR (Rendle et al. 2009)."""
+        """Mean loss over the batch's targets, as ``loss_type`` says."""
         items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
             target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
@@ -87,28 +80,16 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         else:
             counted = None
             interest, target = self.last_interest(interaction, items), interaction[self.POS_ITEM_ID]
+        losing = interaction[self.NEG_ITEM_ID] if self.loss.negatives else None
         interest, items = self.comparable(interest, items)
-        if self.loss_type == "BPR":
-            losing = interaction[self.NEG_ITEM_ID]
-            margin = self._scores(interest, items, target, item_seq) - self._scores(interest, items, losing, item_seq)
-            return self.bpr_loss(margin, torch.zeros((), device=interest.device))
-        bias = self.repeat_logit()
-        if self.sampled_softmax:
-            repeats = None if bias is None else Repeats(*had_before(item_seq, counted), bias)
-            return sampled_softmax(interest, items, target, self.trained, self.sampled_softmax, repeats)
-        place = self.trained.cumsum(dim=0).masked_fill(~self.trained, 0)  # of each item among the candidates, from 1
-        repeats = None
-        if bias is not None:
-            had, begin, number = had_before(place[item_seq], counted)  # what is no candidate counts as padding
-            repeats = Repeats(had - 1, begin, number, bias)
-        candidates = items[1:] if self.trained[1:].all() else items[self.trained]
-        return chunked_cross_entropy(interest, candidates, place[target] - 1, repeats)
+        return self.loss(
+            LossBatch(interest, items, target, losing, item_seq, counted, self.trained, self.repeat_logit())
+        )
 
     def _scores(self, interest: Tensor, items: Tensor, item: Tensor, item_seq: Tensor) -> Tensor:
         """Score of one item for each row, [B]."""
-        scores = (interest * items[item]).sum(dim=-1)
-        bias = self.repeat_logit()
-        return scores if bias is None else scores + bias * (item_seq == item.unsqueeze(1)).any(dim=1)
+        batch = LossBatch(interest, items, item, None, item_seq, None, self.trained, self.repeat_logit())
+        return batch.scores(item)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""
@@ -121,25 +102,3 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         items = self.item_vectors()
         interest, items = self.comparable(self.last_interest(interaction, items), items)
         return self.add_repeats(interest @ items.T, interaction[self.ITEM_SEQ])
-
-
-def had_before(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The items that stand in the history of each target, once each.
-
-    Args:
-        item_seq: histories padded with 0, int64 [B, L].
-        counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
-
-    Returns:
-        Items in the order in which they first stand, history after history, int64 [E]; where those of each target begin
-        among them, and how many they are, int64 [T].
-    """
-    ordered, order = item_seq.sort(dim=1, stable=True)
-    new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is none
-    first = torch.zeros_like(new).scatter(1, order, new)  # where each item stands first
-    items, until = item_seq[first], first.cumsum(dim=1)  # row by row; how many there are up to each position
-    begin = until[:, -1].cumsum(dim=0) - until[:, -1]  # of each row in ``items``
-    if counted is None:
-        return items, begin, until[:, -1]
-    row, position = counted.nonzero(as_tuple=True)
-    return items, begin[row], until[row, position]

@@ -22,6 +22,8 @@ from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data import eval_loader, longinterest_dataset, train_loader
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.data.source_fields import columns_of
+from recbole_longinterest.nn.losses import LOSSES
 from recbole_longinterest.plugin import longinterest
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
@@ -50,6 +52,10 @@ DATA_KEYS = (
     "rating_levels",
     "behavior_features",
     "time_features",
+    "event_features",
+    "user_features",
+    "source_levels",
+    "item_sources",
     "eval_history_length",
 )
 
@@ -104,7 +110,10 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
             # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
             own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
-            internal["load_col"] = {"inter": [own.get(name, name) for name in internal["load_col"]["inter"]]}
+            columns = [own.get(name, name) for name in internal["load_col"]["inter"]]
+            wanted = {**internal, **external}.get("event_features")
+            more = columns_of({"event_features": wanted}, "event_features")
+            internal["load_col"] = {"inter": list(dict.fromkeys((*columns, *more)))}
             ours = resource("dataset_configs", f"{dataset}.yaml")
             if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
                 self._update_internal_config_dict(ours)
@@ -118,7 +127,7 @@ def _load_internal_config_dict(original: Callable[..., None]) -> Callable[..., N
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
-            if loss_type == "CE":
+            if loss_type == "CE" or (model == MODEL and loss_type in LOSSES and not LOSSES.get(loss_type).negatives):
                 internal["train_neg_sample_args"] = None
 
     return load

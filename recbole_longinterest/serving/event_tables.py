@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.serving.events import EventReader, History, warn_of_unread
+from recbole_longinterest.serving.events import OWN, EventReader, History, warn_of_unread
 
 if TYPE_CHECKING:
     import pandas as pd  # the caller has it already if it has a table
-
-SIDES = ("rating", "behavior", "time")
 
 
 def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: EventReader) -> dict[Any, History]:
@@ -46,15 +44,15 @@ def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: Even
     missing = [fields[kind] for kind in ("user", "item") if fields[kind] in names and events[fields[kind]].isna().any()]
     if missing:
         raise LongInterestError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
-    columns = {kind: _values(events[fields[kind]]) for kind in ("item", *SIDES) if fields[kind] in names}
-    warn_of_unread(names, fields, "The table of events")
+    read = {**{name: fields[name] for name in OWN}, **reader.columns()}
+    items = _values(events[fields["item"]])
+    columns = {name: _values(events[column]) for name, column in read.items() if column in names}
+    warn_of_unread(names, {**fields, **reader.columns()}, "The table of events")
     groups = {"": slice(None)}
     if fields["user"] in names:
         groups = events.groupby(fields["user"], sort=False, observed=True).indices
     return {
-        user: reader.read_columns(
-            columns["item"][rows], *(columns[name][rows] if name in columns else None for name in SIDES)
-        )
+        user: reader.read_columns(items[rows], {name: column[rows] for name, column in columns.items()})
         for user, rows in groups.items()
     }
 

@@ -1,10 +1,10 @@
-"""From raw events (tokens, ratings, behaviours, times) to the histories that the network reads."""
+"""Histories as users give them (raw tokens, ratings, behaviours, times, other features) to what the network reads."""
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from logging import getLogger
-from typing import Any, SupportsFloat, TypeAlias
+from math import nan
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.tokens import token_of
+from recbole_longinterest.nn.sources import EventSource
+from recbole_longinterest.nn.sources.numbers import numbers_of
 
-EXACT = 17  # longest text of a float that is exactly the whole number it was made from
+OWN = ("rating", "behavior", "time")  # sources that are fields of an Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,24 @@ class Event:
         item: raw item token.
         rating: in the data's own scale; None if missing.
         behavior: raw token of the behaviour type; None if missing.
-        time: in the data's own unit, usually seconds; None if missing.
+        time: in the data's own unit, seconds as a rule; None if missing.
+        features: further values by name of source: ``event_features`` by the name of their column, ``user_features`` by
+            the name of their column after ``user_``. What the model does not read is passed over.
     """
 
     item: str
     rating: float | None = None
     behavior: str | None = None
     time: float | None = None
+    features: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def value(self, source: str) -> Any:  # noqa: ANN401 - a number, a token, or a list of tokens
+        """The raw value of a source, None if missing."""
+        return getattr(self, source) if source in OWN else self.features.get(source)
 
 
 EventLike: TypeAlias = Event | Mapping[str, Any] | str | int
-"""An event, a dict of its fields, or its item's token."""
+"""An event, a dict of its fields and features, or its item's token."""
 Column: TypeAlias = Sequence[Any] | NDArray[Any]
 """Values of several events."""
 
@@ -45,39 +55,31 @@ class History:
 
     Attributes:
         item_seq: internal item ids, int64 [L].
-        rating: in the training's scale, NaN if missing, float32 [L].
-        behavior: ids, 0 if missing, int64 [L].
+        sides: numbers of each source as a batch holds them, [L] or [L, S]; but for ``time``.
         time: NaN if missing, float64 [L].
         unknown: tokens of the items that the model does not know; these events were left out.
         before: time of the event before the first one if the history is a window of a longer one; else NaN.
     """
 
     item_seq: NDArray[np.int64]
-    rating: NDArray[np.float32]
-    behavior: NDArray[np.int64]
+    sides: Mapping[str, NDArray[Any]]
     time: NDArray[np.float64]
     unknown: list[str]
-    before: float = math.nan
+    before: float = nan
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.item_seq)
 
     def gaps(self) -> NDArray[np.float32]:
-        """Time since the event before, NaN for the first event and for missing times, [L]."""
-        with np.errstate(over="ignore"):  # a gap beyond float32 counts as the longest
+        """Time since the event before, NaN for the first one and where a time is missing, [L]."""
+        with np.errstate(over="ignore"):  # a gap beyond float32 is the longest there is
             return np.diff(self.time, prepend=self.before if len(self) else []).astype(np.float32)
 
     def keep(self, positions: NDArray[Any] | slice) -> "History":
         """The history with only these events."""
-        return History(
-            self.item_seq[positions],
-            self.rating[positions],
-            self.behavior[positions],
-            self.time[positions],
-            self.unknown,
-            self.before,
-        )
+        sides = {name: value[positions] for name, value in self.sides.items()}
+        return replace(self, item_seq=self.item_seq[positions], sides=sides, time=self.time[positions])
 
     def last(self, number: int) -> "History":
         """The last events, with the time of the event before them."""
@@ -85,10 +87,13 @@ class History:
             return self
         return replace(self.keep(slice(-number, None)), before=float(self.time[-number - 1]))
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Numbers of each source, the time gaps among them."""
+        return {**self.sides, "time": self.gaps()}
+
     def values(self) -> dict[str, Tensor]:
-        """Side values for :meth:`InterestNetwork.levels_of`, [L] each."""
-        parts = {"rating": self.rating, "behavior": self.behavior, "time": self.gaps()}
-        return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in parts.items()}
+        """What :meth:`InterestNetwork.levels_of` reads, [L] or [L, S] each."""
+        return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in self.arrays().items()}
 
 
 class EventReader:
@@ -96,55 +101,73 @@ class EventReader:
 
     Args:
         tokens: item tokens by internal id, the padding first.
-        behaviors: tokens of behaviour types by id, the padding first; empty if the model reads none.
-        rating_range: lowest and highest rating of the training's normalisation; None without normalisation.
-        behavior_map: the training's map from raw behaviours to behaviour types.
+        sources: the model's sources of events by name.
     """
 
-    def __init__(
-        self,
-        tokens: Sequence[str],
-        behaviors: Sequence[str],
-        rating_range: tuple[float, float] | None,
-        behavior_map: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, tokens: Sequence[str], sources: Mapping[str, EventSource]) -> None:
         self.item_id = {token: i for i, token in enumerate(tokens) if i}
-        self.behavior_id = {token: i for i, token in enumerate(behaviors) if i}
-        self.rating_range = rating_range
-        self.behavior_map = behavior_map or {}
-        self._behavior_names = self.behavior_id.keys() | self.behavior_map.keys()
+        self.sources = {name: source for name, source in sources.items() if name != "time"}
+        self.features = tuple(name for name in self.sources if name not in OWN)
+        self._of_users = {name: source.spec.column for name, source in sources.items() if source.spec.of == "user"}
 
-    def read(self, events: Iterable[EventLike]) -> History:
+    def columns(self) -> dict[str, str]:
+        """Column of a table for each source that is not a field of an event of its own."""
+        return {name: self.sources[name].spec.column for name in self.features}
+
+    def event(self, event: object, user: Mapping[str, Any] | None = None) -> Event:
+        """An event with the features of its user, see :func:`as_event`.
+
+        Args:
+            event: anything that stands for an event.
+            user: values of ``user_features`` by the name of their column.
+        """
+        parsed = as_event(event, self.features)
+        return parsed if user is None else replace(parsed, features={**self.of_user(user), **parsed.features})
+
+    def of_user(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        """Features of a user by source.
+
+        Raises:
+            LongInterestError: for something else than a dict, or a name that the model does not read.
+        """
+        unread = [name for name in user if name not in self._of_users.values()] if isinstance(user, Mapping) else [user]
+        if unread:
+            raise LongInterestError(
+                "user must be a dict whose keys are among the model's user_features "
+                f"({', '.join(self._of_users.values()) or 'it has none'}); got {unread[0]!r}."
+            )
+        return {name: user[column] for name, column in self._of_users.items() if column in user}
+
+    def read(self, events: Iterable[Any], user: Mapping[str, Any] | None = None) -> History:
         """Read a history.
 
         Args:
-            events: item tokens, :class:`Event` objects, or dicts with an Event's fields. They are sorted by time, equal
-                times in the given order. Without times they are taken in the given order, oldest first.
+            events: item tokens, :class:`Event` objects, or dicts with an Event's fields and features. They are sorted
+                by time (equal times stay as given); without times they are taken as given, oldest first.
+            user: values of ``user_features`` by the name of their column.
 
         Raises:
-            LongInterestError: for anything but events, a rating or time that is not a number, an unknown behaviour, or
-                times that run backwards while some are missing.
+            LongInterestError: for something else than an event, a rating or time that is not a number, an unknown
+                behaviour, or times that run backwards while some are missing.
         """
-        parsed = [as_event(event) for event in as_events(events)]
-        columns: dict[str, list[Any]] = {"rating": [], "behavior": [], "time": []}
-        for event in parsed:
-            columns["rating"].append(event.rating)
-            columns["behavior"].append(event.behavior)
-            columns["time"].append(event.time)
-        return self.read_columns([event.item for event in parsed], **columns)
+        parsed = [self.event(event, user) for event in as_events(events)]
+        columns = {name: [event.value(name) for event in parsed] for name in (*OWN, *self.features)}
+        return self.read_columns([event.item for event in parsed], columns)
 
-    def read_columns(
-        self,
-        items: Column,
-        rating: Column | None = None,
-        behavior: Column | None = None,
-        time: Column | None = None,
-    ) -> History:
-        """Read a history given column by column; see :meth:`read`."""
+    def read_columns(self, items: Column, columns: Mapping[str, Column]) -> History:
+        """Read a history given column by column; see :meth:`read`.
+
+        Args:
+            items: tokens, [L].
+            columns: raw values by source, [L] each; a source without a column has no values.
+        """
         number = len(items)
+        no_number = np.full(number, np.nan)
         tokens = [token_of(item, self.item_id) for item in items]
         ids = np.fromiter((self.item_id.get(token, 0) for token in tokens), np.int64, number)
-        times = _numbers(time, "time", number)
+        times = numbers_of(columns.get("time", no_number), "time")
+        if "rating" not in self.sources:
+            numbers_of(columns.get("rating", no_number), "rating")  # a rating that is not one is an error all the same
         order = np.arange(number)
         timed = ~np.isnan(times)
         if timed.all():
@@ -154,61 +177,19 @@ class EventReader:
                 "The times of a history run backwards while some of its events have none, so its order is not known. "
                 "Give every event a time, or none."
             )
-        history = History(
-            ids,
-            self.ratings(_numbers(rating, "rating", number)),
-            self._behaviors(behavior, number),
-            times,
-            [token for token, known in zip(tokens, ids, strict=True) if not known],
-        )
-        return history.keep(order[ids[order] > 0])
-
-    def ratings(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Ratings in the scale of the training."""
-        if self.rating_range is not None:
-            low, high = self.rating_range
-            raw = (raw - low) / (high - low) if high > low else raw * 0 + 1
-        with np.errstate(over="ignore"):  # a rating beyond the scale counts as its end
-            return raw.astype(np.float32)
-
-    def _behaviors(self, raw: Column | None, number: int) -> NDArray[np.int64]:
-        if raw is None or not self.behavior_id:
-            return np.zeros(number, dtype=np.int64)
-        return np.fromiter((self.behavior(value) for value in raw), np.int64, number)
-
-    def behavior(self, raw: object) -> int:
-        """Id of a behaviour type, 0 if missing.
-
-        Raises:
-            LongInterestError: if the model does not know it.
-        """
-        if raw is None or raw == "" or raw != raw or not self.behavior_id:
-            return 0
-        token = token_of(raw, self._behavior_names)
-        known = self.behavior_id.get(self.behavior_map.get(token, token))
-        if known is None:
-            raise LongInterestError(f"behavior must be one of {', '.join(self.behavior_id)}; got {raw!r}.")
-        return known
-
-
-def token_of(value: object, known: Collection[str]) -> str:
-    """The token of an item or a behaviour; ``50`` for ``50.0``, which pandas makes of 50 beside missing values.
-
-    Args:
-        value: an item or a behaviour: 50, "50", 50.0 or "50.0".
-        known: tokens of the model; a value among them is not changed.
-    """
-    token = str(value)
-    if token not in known and token.endswith(".0") and len(token) <= EXACT and token[:-2] in known:
-        return token[:-2]
-    return token
+        sides = {
+            name: source.read_all(columns[name]) if name in columns else np.repeat(source.read_all([None]), number, 0)
+            for name, source in self.sources.items()
+        }
+        unknown = [token for token, known in zip(tokens, ids, strict=True) if not known]
+        return History(ids, sides, times, unknown).keep(order[ids[order] > 0])
 
 
 def as_events(history: object) -> list[Any]:
-    """The events of a history, not checked yet.
+    """The events of a history, not looked at yet.
 
     Raises:
-        LongInterestError: for a single token or event, a table, or anything else that is not a list of events.
+        ValueError: for what is none: a token or event alone, whose letters or fields are no events, or a table.
     """
     if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
         raise LongInterestError(
@@ -218,8 +199,12 @@ def as_events(history: object) -> list[Any]:
     return list(history)
 
 
-def as_event(event: object) -> Event:
+def as_event(event: object, features: Collection[str] = ()) -> Event:
     """An event from a token, a dict or an event.
+
+    Args:
+        event: any of these.
+        features: further names that a dict may have.
 
     Raises:
         LongInterestError: for anything else.
@@ -228,44 +213,18 @@ def as_event(event: object) -> Event:
         return event
     if isinstance(event, (str, int, np.integer)) and not isinstance(event, bool):
         return Event(str(event))
-    if isinstance(event, Mapping) and "item" in event and set(event) <= set(Event.__slots__):
-        return Event(**event)
+    if isinstance(event, Mapping) and "item" in event and set(event) <= {*Event.__slots__, *features}:
+        own = {name: value for name, value in event.items() if name in Event.__slots__}
+        more = {name: value for name, value in event.items() if name not in Event.__slots__}
+        return Event(**{**own, "features": {**own.get("features", {}), **more}}) if more else Event(**own)
     raise LongInterestError(
-        "An event must be an item token, an Event, or a dict with item and maybe rating, behavior, time; got "
-        f"{event!r}."
+        f"An event must be an item token, an Event, or a dict with item and maybe "
+        f"{', '.join((*OWN, *features))}; got {event!r}."
     )
 
 
-def number_of(value: SupportsFloat | str | None, name: str) -> float:
-    """A rating or a time, NaN if missing.
-
-    Raises:
-        LongInterestError: if it is not a finite number.
-    """
-    if value is None or value == "":
-        return math.nan
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.inf
-    if math.isinf(number):
-        raise LongInterestError(f"The {name} of an event must be a number; got {value!r}.")
-    return number
-
-
-def _numbers(values: Column | None, name: str, number: int) -> NDArray[np.float64]:
-    if values is None:
-        return np.full(number, np.nan)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
-        out = values.astype(np.float64)
-        if np.isinf(out).any():
-            raise LongInterestError(f"The {name} of an event must be a number; got {out[np.isinf(out)][0]}.")
-        return out
-    return np.fromiter((number_of(value, name) for value in values), np.float64, number)
-
-
 def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) -> None:
-    """Warn of unread columns if a field has no column: the column may have another name.
+    """Say which columns are not read where there is none of a field's name: it may have another.
 
     Args:
         names: of the columns.

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recbole_longinterest.nn.state_keys import TEXT_PROJECTION
-
 SCALE = ".scale"  # ending of the name of the tensor with the row scales of an int8 table
-KEPT = (TEXT_PROJECTION,)  # in full precision: it encodes new items, and no step reads it
+KEPT = (".whitening", "item_text.projection")  # in full precision: encodes new items, and no step reads it
 
 
 def packed(weights: Mapping[str, Tensor], int8: bool) -> dict[str, Tensor]:
@@ -22,7 +20,7 @@ def packed(weights: Mapping[str, Tensor], int8: bool) -> dict[str, Tensor]:
         return {name: value.contiguous() for name, value in weights.items()}
     out = {}
     for name, value in weights.items():
-        if value.dim() < 2 or not value.is_floating_point() or name in KEPT:
+        if value.dim() < 2 or not value.is_floating_point() or name.endswith(KEPT):
             out[name] = value.contiguous()
             continue
         out[name], out[name + SCALE] = quantize_rows(value)

@@ -6,7 +6,7 @@ Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,11 +21,13 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_folder
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
-from recbole_longinterest.nn.state_keys import ID_EMBEDDING, RATING_VALUES, TEXT_VECTORS, TIME_LEVELS
+from recbole_longinterest.nn.sources import SourceSpec
+from recbole_longinterest.nn.state_keys import ID, NEW_KEYS, item_key, item_sources_in, renamed, table_key, values_key
 from recbole_longinterest.serving.int8 import packed, unpacked
 
 FORMAT = "recbole-longinterest export"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)  # version 1 had ratings, behaviours and times as the only sources of events
 SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
 
 
@@ -56,8 +58,7 @@ class Served:
         options: of the network.
         weights: its state, in float32.
         items: the catalogue.
-        behaviors: raw tokens of the behaviour types by id; empty if the network reads none.
-        rating_range: lowest and highest rating of the training's normalisation; None without normalisation.
+        sources: of events, in the network's order.
         history_limit: number of last events that are read; None for all.
         fields: RecBole's names of the columns user, item, rating, behavior, time.
         about: origin (data set, text encoder and so on), for people and for encoding new items.
@@ -69,8 +70,7 @@ class Served:
     options: ModelOptions
     weights: dict[str, Tensor]
     items: Items
-    behaviors: list[str]
-    rating_range: tuple[float, float] | None
+    sources: list[SourceSpec]
     history_limit: int | None
     fields: dict[str, str]
     about: dict[str, Any] = field(default_factory=dict)
@@ -82,9 +82,10 @@ class Served:
         if self.fingerprint:
             return
         digest = sha256("\n".join([self.precision, *self.items.tokens]).encode())
-        for name in sorted(self.weights):
+        named = {NEW_KEYS.get(name, name): value for name, value in self.weights.items()}
+        for name in sorted(named):  # by the first names, so that states of before belong to the model still
             digest.update(name.encode())
-            digest.update(self.weights[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+            digest.update(named[name].contiguous().view(-1).view(torch.uint8).numpy().data)
         self.fingerprint = digest.hexdigest()[:16]
 
     def network(self) -> InterestNetwork:
@@ -96,14 +97,15 @@ class Served:
         network = InterestNetwork()
         sources = Sources(
             n_items=len(self.items.tokens),
-            id=ID_EMBEDDING in self.weights,
-            text=TEXT_VECTORS in self.weights,
-            rating_values=self.weights.get(RATING_VALUES),
-            behaviors=len(self.behaviors),
-            time=TIME_LEVELS in self.weights,
+            id=ID in self.weights,
+            items={name: self.weights[item_key(name, "vectors")].shape[1] for name in item_sources_in(self.weights)},
+            events=self.sources,
         )
         with torch.random.fork_rng(devices=[]):  # the random weights, replaced at once, leave the caller's seed alone
-            network.build(self.options, sources)
+            try:
+                network.build(self.options, sources)
+            except (KeyError, TypeError) as error:
+                raise ExportError(f"The sources in {self.folder} are broken: {error!r}.") from error
         try:
             network.load_state_dict(self.weights, assign=True)
         except RuntimeError as error:
@@ -136,6 +138,7 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | 
                 "format": FORMAT,
                 "version": VERSION,
                 "options": asdict(served.options),
+                "sources": [asdict(spec) for spec in served.sources],
                 **{name: getattr(served, name) for name in SETTING_NAMES},
                 "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
             }
@@ -159,7 +162,7 @@ def check_place(folder: Path) -> None:
         )
 
 
-SETTING_NAMES = ("behaviors", "rating_range", "history_limit", "fields", "about", "precision", "fingerprint")
+SETTING_NAMES = ("history_limit", "fields", "about", "precision", "fingerprint")
 
 
 def is_export(folder: Path) -> bool:
@@ -191,10 +194,10 @@ def read_folder(folder: str | Path) -> Served:
     settings = _json(folder / SETTINGS)
     if settings.get("format") != FORMAT:
         raise ExportError(f"The model folder {folder} is no exported model: its settings.json is of something else.")
-    if settings.get("version") != VERSION:
+    if settings.get("version") not in READABLE:
         raise ExportError(
-            f"The model folder {folder} has version {settings.get('version')}, and this is the reader of version "
-            f"{VERSION}. Export the checkpoint again, or install the recbole-longinterest that wrote it."
+            f"The model folder {folder} has version {settings.get('version')}, and versions up to {VERSION} "
+            "are read. Export the checkpoint again, or install the recbole-longinterest that wrote it."
         )
     sizes = settings.get("bytes")
     for name, size in sizes.items() if isinstance(sizes, dict) else ():
@@ -211,14 +214,12 @@ def read_folder(folder: str | Path) -> Served:
             raise LongInterestError(
                 f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}"
             )
-        scale = settings["rating_range"]
-        low, high = (0.0, 0.0) if scale is None else map(float, scale)
+        weights = renamed(unpacked(load_file(folder / WEIGHTS)))
         served = Served(
             options=ModelOptions.from_config(_Unset(settings["options"])),
-            weights=unpacked(load_file(folder / WEIGHTS)),
+            weights=weights,
             items=items,
-            behaviors=list(settings["behaviors"]),
-            rating_range=None if scale is None else (low, high),
+            sources=_sources(settings, weights),
             history_limit=limit,
             fields=dict(settings["fields"]),
             about=dict(settings["about"]),
@@ -229,6 +230,27 @@ def read_folder(folder: str | Path) -> Served:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error
     return served
+
+
+def _sources(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[SourceSpec]:
+    """The sources of events that the settings of a folder name."""
+    if settings["version"] == VERSION:
+        specs = [SourceSpec(**spec) for spec in settings["sources"]]
+        if not all(isinstance(spec.settings, dict) and isinstance(spec.name, str) for spec in specs):
+            raise LongInterestError(f"sources in {SETTINGS} must have names and settings")
+        return specs
+    made: list[tuple[str, dict[str, Any]]] = []
+    fields = settings["fields"]
+    if values_key("rating") in weights:
+        scale, values = settings["rating_range"], weights[values_key("rating")]
+        span = None if scale is None else [float(bound) for bound in scale]
+        made.append(("rating", {"values": values.tolist(), "range": span}))
+    if settings["behaviors"]:
+        names = settings["about"].get("behavior_map") or {}
+        made.append(("behavior", {"tokens": list(settings["behaviors"]), "map": names}))
+    if table_key("time") in weights:
+        made.append(("time", {}))
+    return [SourceSpec(name, name, fields[name], settings=learned) for name, learned in made]
 
 
 def _items(content: dict[str, Any]) -> Items:

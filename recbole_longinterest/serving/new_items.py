@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT_MEAN, TEXT_PROJECTION, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.events import token_of
 from recbole_longinterest.serving.model_folder import Items, Served
@@ -63,7 +63,7 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
             that cannot be loaded, and a boost that is not above 0 or has no effect.
     """
     _check_boost(served, boost)
-    if TEXT_VECTORS not in served.weights:
+    if item_key(TEXT, "vectors") not in served.weights:
         raise LongInterestError(
             "This model reads no texts, so it cannot score an item that it was not trained on. Train with "
             "text_features, or add the item with its events: recbole-li update."
@@ -85,7 +85,7 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
     all_tokens = [*old, *new]
     place.update({token: number for number, token in enumerate(new, start=len(old))})
     ids = torch.tensor([place[token] for token in tokens], dtype=torch.int64)
-    before = served.weights[TEXT_VECTORS]
+    before = served.weights[item_key(TEXT, "vectors")]
     exact = (served.about.get("text") or {}).get("text_precision") in (None, "fp32")
     rounding = 1e-4 if exact else HALF_ROUNDING
     changed = []
@@ -236,7 +236,7 @@ def _encode(served: Served, texts: Sequence[str]) -> NDArray[np.float32]:
 
 def _whitened(served: Served, vectors: ArrayLike, number: int) -> NDArray[np.float32]:
     table = np.asarray(vectors, dtype=np.float32)
-    mean, projection = (served.weights[name].numpy() for name in (TEXT_MEAN, TEXT_PROJECTION))
+    mean, projection = (served.weights[name].numpy() for name in (item_key(TEXT, "mean"), item_key(TEXT, "whitening")))
     if table.shape != (number, len(mean)) or not np.isfinite(table).all():
         raise LongInterestError(
             f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "

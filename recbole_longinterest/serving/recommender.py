@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from numpy.typing import ArrayLike
 
@@ -87,9 +87,9 @@ class Recommender(Scorer):
         self._serve(added.served, engine)
         return added
 
-    def read(self, history: Iterable[EventLike]) -> History:
+    def read(self, history: Iterable[EventLike], user: Mapping[str, Any] | None = None) -> History:
         """Read a history of raw events; see :meth:`EventReader.read`."""
-        return self.reader.read(history)
+        return self.reader.read(history, user)
 
     @overload
     def recommend(
@@ -119,6 +119,7 @@ class Recommender(Scorer):
         exclude_seen: bool = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
+        user: Mapping[str, Any] | None = ...,
     ) -> Recommendation: ...
 
     def recommend(
@@ -128,6 +129,7 @@ class Recommender(Scorer):
         exclude_seen: bool = True,
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
+        user: Mapping[str, Any] | None = None,
     ) -> Recommendation | dict[User, Recommendation] | list[Recommendation]:
         """Recommend to one user.
 
@@ -140,6 +142,7 @@ class Recommender(Scorer):
             candidates: tokens of the only items that may be recommended; unknown ones are skipped and logged.
             explain: name of a method that explains each item, or True for the default one; see
                 :mod:`recbole_longinterest.serving.explain.methods`.
+            user: the user's values of ``user_features``, by the name of their column.
 
         Raises:
             LongInterestError: for a history that is empty, has only unknown items, or holds something else than
@@ -150,7 +153,7 @@ class Recommender(Scorer):
         events = as_events(history)
         if events and all(isinstance(part, list) for part in events):
             return self.recommend_many(events, k, exclude_seen, candidates, explain)
-        (one,) = self._recommend([self.read(events)], k, exclude_seen, candidates, explain)
+        (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain)
         if one.problem:
             raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
         return one
@@ -163,6 +166,7 @@ class Recommender(Scorer):
         exclude_seen: bool = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
+        users: Mapping[User, Mapping[str, Any]] | None = ...,
     ) -> dict[User, Recommendation]: ...
 
     @overload
@@ -173,6 +177,7 @@ class Recommender(Scorer):
         exclude_seen: bool = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
+        users: Sequence[Mapping[str, Any] | None] | None = ...,
     ) -> list[Recommendation]: ...
 
     def recommend_many(
@@ -182,6 +187,7 @@ class Recommender(Scorer):
         exclude_seen: bool = True,
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
+        users: Mapping[User, Mapping[str, Any]] | Sequence[Mapping[str, Any] | None] | None = None,
     ) -> dict[User, Recommendation] | list[Recommendation]:
         """Recommend to several users.
 
@@ -191,6 +197,7 @@ class Recommender(Scorer):
             exclude_seen: likewise.
             candidates: likewise.
             explain: likewise.
+            users: values of ``user_features`` of each user, a dict or a list like ``histories``.
 
         Returns:
             A dict or a list like ``histories``. A user without a known item gets no items, and a ``problem``.
@@ -198,8 +205,13 @@ class Recommender(Scorer):
         Raises:
             LongInterestError: as :meth:`recommend`, but not for histories without a known item.
         """
-        parts = list(histories.values() if isinstance(histories, Mapping) else histories)
-        found = self._recommend([self.read(part) for part in parts], k, exclude_seen, candidates, explain)
+        if isinstance(histories, Mapping):
+            of_users = users if isinstance(users, Mapping) else {}
+            read = [self.read(part, of_users.get(user)) for user, part in histories.items()]
+        else:
+            rows = [None] * len(histories) if users is None else list(cast("Sequence[Mapping[str, Any]]", users))
+            read = [self.read(part, user) for part, user in zip(histories, rows, strict=True)]
+        found = self._recommend(read, k, exclude_seen, candidates, explain)
         return dict(zip(histories, found, strict=True)) if isinstance(histories, Mapping) else found
 
     def recommend_batch(
@@ -252,9 +264,13 @@ class Recommender(Scorer):
         """Histories by user of a table of events, users in the order of their first event."""
         return histories_of(events, self.served.fields, self.reader)
 
-    def start(self) -> InterestState:
-        """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`."""
-        return InterestState.new(self)
+    def start(self, user: Mapping[str, Any] | None = None) -> InterestState:
+        """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`.
+
+        Args:
+            user: the user's values of ``user_features``, by the name of their column.
+        """
+        return InterestState.new(self, user)
 
     def _recommend(
         self,

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.engines import Engine, TorchEngine
-from recbole_longinterest.serving.events import EventReader, History, token_of
+from recbole_longinterest.serving.events import EventReader, History
 from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
 
@@ -36,7 +37,7 @@ class Scorer:
         items: vectors of all items, [N, D].
         engine: of this model.
         fingerprint: of the model; states of another one are refused.
-        sides: side features that the network reads.
+        sides: names of the sources of events that the network reads.
         reader: turns raw events into what the network reads.
     """
 
@@ -48,9 +49,7 @@ class Scorer:
         self.network = served.network()
         self.fingerprint = served.fingerprint
         self.sides = tuple(self.network.fusion.levels)
-        self.reader = EventReader(
-            served.items.tokens, served.behaviors, served.rating_range, served.about.get("behavior_map")
-        )
+        self.reader = EventReader(served.items.tokens, self.network.fusion.sources)
         with torch.no_grad():
             self.items = self.network.item_vectors()
             repeat = self.network.repeat_logit()
@@ -215,4 +214,18 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Histories side by side, padded with 0: [L] or [L, S] each to [B, L] or [B, L, S]."""
+    if rows[0].dim() > 1:
+        width = max(row.shape[1] for row in rows)
+        rows = [torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+
+
+def stacked(rows: Sequence[Any]) -> NDArray[Any]:
+    """Values of one event of each user, numbers or lists of ids, to [B] or [B, S] padded with 0."""
+    if np.ndim(rows[0]) == 0:
+        return np.array(rows)
+    out = np.zeros((len(rows), max(map(len, rows))), dtype=rows[0].dtype)
+    for row, values in zip(out, rows, strict=True):
+        row[: len(values)] = values
+    return out

@@ -5,7 +5,7 @@ and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.nn.sources.numbers import number_of
 from recbole_longinterest.serving.engines import Array
-from recbole_longinterest.serving.events import Event, EventLike, History, as_event, number_of
+from recbole_longinterest.serving.events import Event, EventLike, History
 from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
-from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.scorer import Scorer, stacked
 from recbole_longinterest.serving.state_codec import HEADER, StateContent, pack, unpack
 
 SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
@@ -38,9 +39,10 @@ class InterestState:
         events: number of events taken in.
         last_time: time of the last event, NaN if it had none.
         seen: internal ids of the items of the events.
+        user: values of ``user_features`` by the name of their column; None for none.
     """
 
-    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen")
+    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen", "user")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class InterestState:
         last_time: float = math.nan,
         events: int = 0,
         seen: set[int] | None = None,
+        user: Mapping[str, Any] | None = None,
     ) -> None:
         self.scorer = scorer
         self._encoder = encoder  # of a batch of one, in the engine's own kind of arrays
@@ -57,10 +60,15 @@ class InterestState:
         self.last_time = last_time
         self.events = events
         self.seen = seen if seen is not None else set()
+        self.user = user
 
     @classmethod
-    def new(cls, scorer: Scorer) -> "InterestState":
+    def new(cls, scorer: Scorer, user: Mapping[str, Any] | None = None) -> "InterestState":
         """A user without events.
+
+        Args:
+            scorer: the model.
+            user: values of ``user_features`` by the name of their column.
 
         Raises:
             LongInterestError: for a model that reads a window, because events that leave the window cannot be taken
@@ -73,7 +81,9 @@ class InterestState:
                 "Use recommend, or export a model trained without eval_history_length."
             )
         interest = torch.zeros(1, scorer.items.shape[1])
-        return cls(scorer, scorer.network.interest_encoder.start(1), interest)
+        if user is not None:
+            scorer.reader.of_user(user)  # checked once, here
+        return cls(scorer, scorer.network.interest_encoder.start(1), interest, user=user)
 
     @property
     def interest(self) -> Tensor:
@@ -116,7 +126,7 @@ class InterestState:
         Raises:
             LongInterestError: as :meth:`update`.
         """
-        parsed = as_event(event)
+        parsed = self.scorer.reader.event(event, self.user)
         item = self.scorer.item_id(parsed.item)
         if not item:
             return None
@@ -166,7 +176,7 @@ class InterestState:
                 had.
         """
         content = StateContent(
-            (*self.encoder, self.interest), self.last_time, self.events, self.seen if seen else set()
+            (*self.encoder, self.interest), self.last_time, self.events, self.seen if seen else set(), self.user
         )
         return pack(content, self.scorer.fingerprint)
 
@@ -180,7 +190,7 @@ class InterestState:
         new = cls.new(scorer)
         content = unpack(data, (*new.encoder, new.interest), scorer.fingerprint, scorer.n_items)
         *encoder, interest = content.parts
-        return cls(scorer, encoder, interest, content.last_time, content.events, content.seen)
+        return cls(scorer, encoder, interest, content.last_time, content.events, content.seen, content.user)
 
 
 def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) -> list[bool]:
@@ -222,15 +232,11 @@ def _values(
 ) -> dict[str, NDArray[Any]]:
     """Side values of one event a user, [B] each."""
     scorer, values = states[0].scorer, {}
-    for name in scorer.sides:
-        if name == "rating":
-            raw = np.array([number_of(event.rating, "rating") for event in events])
-            values[name] = scorer.reader.ratings(raw)
-        elif name == "behavior":
-            values[name] = np.array([scorer.reader.behavior(event.behavior) for event in events])
-        else:  # NaN before the first
-            gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
-            values[name] = np.array(gaps, dtype=np.float32)
+    for name, source in scorer.reader.sources.items():
+        values[name] = source.read_all([event.value(name) for event in events])
+    if "time" in scorer.sides:  # NaN before the first
+        gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
+        values["time"] = np.array(gaps, dtype=np.float32)
     return values
 
 
@@ -247,15 +253,13 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         return states
     encoder = EncoderState(*(torch.cat(parts) for parts in zip(*(states[i].encoder for i in order), strict=True)))
     interest = torch.cat([states[i].interest for i in order])
-    values: list[dict[str, Any]] = [
-        dict(rating=h.rating, behavior=h.behavior, time=h.gaps()) for h in (histories[i] for i in order)
-    ]
+    values = [histories[i].arrays() for i in order]
     active = len(order)
     for step in range(len(histories[order[0]])):
         while len(histories[order[active - 1]]) <= step:
             active -= 1
         items = np.array([histories[i].item_seq[step] for i in order[:active]])
-        sides = {name: np.array([value[name][step] for value in values[:active]]) for name in scorer.sides}
+        sides = {name: stacked([value[name][step] for value in values[:active]]) for name in scorer.sides}
         now, after = scorer.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
         interest = torch.cat([now, interest[active:]])
         encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))

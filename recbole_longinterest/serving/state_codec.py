@@ -1,9 +1,11 @@
 """A user's state as bytes and back: versioned, with a checksum, no pickle, little-endian."""
 
+import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 
 MAGIC = b"RLIS"
-VERSION = 2
+VERSION, WITH_USER = 2, 3  # a state with features of its user ends in them, as JSON
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
 
@@ -26,12 +28,14 @@ class StateContent:
         last_time: time of the last event, NaN if it had none.
         events: number of events.
         seen: internal ids of the items of the events.
+        user: values of ``user_features``, None for none; numbers, texts and lists of them.
     """
 
     parts: Sequence[Tensor]
     last_time: float
     events: int
     seen: set[int]
+    user: Mapping[str, Any] | None = None
 
 
 def pack(content: StateContent, fingerprint: str) -> bytes:
@@ -44,11 +48,12 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
     parts = [part.contiguous().numpy() for part in content.parts]
     ids = np.array(sorted(content.seen), dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
-    model = bytes.fromhex(fingerprint)
+    model, version = bytes.fromhex(fingerprint), VERSION if content.user is None else WITH_USER
+    user = b"" if content.user is None else json.dumps(dict(content.user)).encode()
 
     def whole(checksum: int) -> bytes:
-        head = HEADER.pack(MAGIC, VERSION, model, checksum, content.last_time, content.events, *map(len, raw))
-        return head + b"".join(raw)
+        head = HEADER.pack(MAGIC, version, model, checksum, content.last_time, content.events, *map(len, raw))
+        return head + b"".join(raw) + user
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
 
@@ -68,9 +73,9 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
         raise LongInterestError("These bytes are no InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
-    if version != VERSION:
+    if version not in (VERSION, WITH_USER):
         raise LongInterestError(
-            f"This InterestState has version {version}; this is the reader of version {VERSION}. "
+            f"This InterestState has version {version}; this is the reader of versions {VERSION} and {WITH_USER}. "
             "Make it again from the user's events."
         )
     if model.hex() != fingerprint:
@@ -79,7 +84,8 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
             "Make it again from the user's events."
         )
     wanted = [part.numel() * part.element_size() for part in like]
-    fits = sizes[:-1] == wanted and len(data) == HEADER.size + sum(sizes) and not sizes[-1] % 4
+    end = HEADER.size + sum(sizes)
+    fits = sizes[:-1] == wanted and not sizes[-1] % 4 and (len(data) == end if version == VERSION else len(data) > end)
     if not fits or zlib.crc32(data[CHECKED:]) != checksum:
         raise LongInterestError("This InterestState was cut short or changed. Make it again from the user's events.")
     parts, at = [], HEADER.size
@@ -90,4 +96,5 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > n_items:
         raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
-    return StateContent(parts, last_time, events, set(seen))
+    user = None if version == VERSION else json.loads(data[end:])
+    return StateContent(parts, last_time, events, set(seen), user)

@@ -1,20 +1,21 @@
 """Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
-from typing import Any
 
 import recbole.data.utils
 import torch
 from recbole.utils import init_logger
+from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
-from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.nn.options import ModelOptions
-from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, RATING_VALUES
+from recbole_longinterest.nn.sources import SourceSpec
+from recbole_longinterest.nn.state_keys import table_key, values_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.engines import engine_of, writer_of
@@ -81,24 +82,16 @@ def export_checkpoint(
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
-    check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, dataset.behavior_tokens_field))
+    check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
-    behaviors: Sequence[Any] = ()
-    if dataset.rating_range is not None or BEHAVIOR_LEVELS in weights:
-        dataset.build()  # scales ratings by the training part, and finds behaviours that it does not have
-    if BEHAVIOR_LEVELS in weights:
-        behaviors = dataset.field2id_token[dataset.behavior_tokens_field]
-        level = weights[BEHAVIOR_LEVELS].clone()
-        level[dataset.unseen_behaviors] = level[0].clone()
-        weights[BEHAVIOR_LEVELS] = level
+    sources = [_with_weights(spec, weights) for spec in dataset.build()[0].event_sources()]
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(
         options=ModelOptions.from_config(config),
         weights=weights,
         items=Items(tokens, titles, categories),
-        behaviors=[str(behavior) for behavior in behaviors],
-        rating_range=dataset.rating_range if RATING_VALUES in weights else None,
+        sources=sources,
         history_limit=config["eval_history_length"],
         fields={name: config[key] for name, key in FIELDS.items()},
         about={
@@ -112,12 +105,21 @@ def export_checkpoint(
             },
             "shown": shown,
             "lineage": config["lineage"] or [],
-            "behavior_map": dict(read_behavior_map(config)),
         },
         precision="int8" if int8 else "fp32",
     )
     write_folder(served, folder, writer_of(chosen, served))
     return served
+
+
+def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
+    """A source as the checkpoint has it; in ``weights``, tokens that training never showed become "missing"."""
+    values, table = weights.get(values_key(spec.name)), table_key(spec.name)
+    if spec.settings.get("unseen"):
+        level = weights[table].clone()
+        level[list(spec.settings["unseen"])] = level[0].clone()
+        weights[table] = level
+    return spec if values is None else replace(spec, settings={**spec.settings, "values": values.tolist()})
 
 
 def _text_kinds(config: Settings) -> dict[str, str]:

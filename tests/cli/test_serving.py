@@ -212,7 +212,10 @@ def test_ml_100k_from_training_to_every_test_user(tmp_path: Path, capsys: pytest
     assert main.main(["export", checkpoint, "--output", "m", "--onnx"]) == 0
     assert "items: 1682, 1682 with a title" in capsys.readouterr().out
     model = Recommender.load("m")
-    assert model.served.rating_range == (1, 5) and "Comedy" in model.served.items.categories[model.item_id("1")]
+    assert (
+        model.served.sources[0].settings["range"] == [1, 5]
+        and "Comedy" in model.served.items.categories[model.item_id("1")]
+    )
     assert assert_scores_of_the_checkpoint(Path(checkpoint), model) == 943
 
     data = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"

@@ -206,7 +206,7 @@ def test_ratings_that_are_tokens_are_none(make: Callable[..., Any], monkeypatch:
     file = as_file(log()).replace("rating:float", "rating:token", 1)
     monkeypatch.setattr(sys.modules[__name__], "as_file", lambda _: file)
     train, *_ = make("LongInterest")
-    assert not train._dataset.features.rating
+    assert "rating" not in train._dataset.features
     with pytest.raises(ValueError, match=r"rating is a column of token, and ratings are numbers"):
         make("LongInterest", rating_features="on")
 

@@ -55,11 +55,11 @@ def test_awkward_titles_from_the_file_to_a_trained_model(
     assert data.text_source is not None and not isinstance(data.text_source, ItemVectors)
     assert data.text_source.texts == ["", *(expected[token] for token in tokens[1:])]
     matrix = data.text_source.matrix()
-    assert matrix.has_text.tolist() == [bool(text) for text in data.text_source.texts]
-    assert (matrix.vectors[~matrix.has_text] == 0).all() and matrix.vectors.isfinite().all()
+    assert matrix.present.tolist() == [bool(text) for text in data.text_source.texts]
+    assert (matrix.vectors[~matrix.present] == 0).all() and matrix.vectors.isfinite().all()
     alone = encoder(bert).encode([expected["i0"]])
     row = int(np.flatnonzero(tokens == "i0")[0])
-    whitened = (alone - matrix.mean.numpy()) @ matrix.projection.numpy()
+    whitened = (alone - matrix.mean.numpy()) @ matrix.whitening.numpy()
     np.testing.assert_allclose(matrix.vectors[row].numpy(), whitened[0], atol=1e-3)
 
     result = pipeline.run(config)
@@ -152,20 +152,20 @@ def test_a_vector_file_is_whitened_and_aligned_and_what_it_leaves_out_is_counted
     config = small_config(item="", text_vectors=str(tmp_path / "v.npy"), text_fields=None)  # no .item file is needed
     caplog.set_level("INFO")
     data = LongInterestDataset(config)
-    assert isinstance(data.text_source, ItemVectors) and data.features.text
+    assert isinstance(data.text_source, ItemVectors) and "text" in data.features
     matrix = data.text_source.matrix()
     assert (
         "16 of 20 items have a vector in" in caplog.text and "other 4 have no text and share a learned" in caplog.text
     )
     assert matrix is data.text_source.matrix() and fake_encoder.encoded == []
     tokens = data.field2id_token["item_id"]
-    assert matrix.has_text.tolist() == [token in vectors for token in tokens]
-    rows = matrix.vectors[matrix.has_text].numpy()
+    assert matrix.present.tolist() == [token in vectors for token in tokens]
+    rows = matrix.vectors[matrix.present].numpy()
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.cov(rows.T, bias=True), np.eye(4), atol=1e-4)
     first = np.load(tmp_path / "v.npy")[0]  # of two of one item the first in the file counts
     row = int(np.flatnonzero(tokens == "i0")[0])
-    expected = (first - matrix.mean.numpy()) @ matrix.projection.numpy()
+    expected = (first - matrix.mean.numpy()) @ matrix.whitening.numpy()
     np.testing.assert_allclose(matrix.vectors[row].numpy(), expected, atol=1e-4)
 
 
@@ -180,7 +180,7 @@ def test_training_on_a_vector_file_and_a_saved_data_set(small_config: Callable[.
     assert all(math.isfinite(value) for value in result.test_result.values())
     (tmp_path / "v.npy").unlink()  # a checkpoint is complete
     _, model, *_ = load_data_and_model(model_file=str(result.checkpoint))
-    np.testing.assert_array_equal(model.item_text.vectors.cpu(), first.text_source.matrix().vectors)
+    np.testing.assert_array_equal(model.item_sources["text"].vectors.cpu(), first.text_source.matrix().vectors)
 
 
 def test_vectors_that_recbole_loads(
@@ -200,7 +200,7 @@ def test_vectors_that_recbole_loads(
     config = small_config(text_vectors="iid", save_dataset=True, **preload)
     data = recbole.data.create_dataset(config)
     matrix = data.text_source.matrix()
-    assert matrix.has_text.tolist() == [token in known for token in data.field2id_token["item_id"]]
+    assert matrix.present.tolist() == [token in known for token in data.field2id_token["item_id"]]
     assert matrix.mean.shape == (6,)
     again = recbole.data.create_dataset(config)
     np.testing.assert_array_equal(again.text_source.matrix().vectors, matrix.vectors)

@@ -97,7 +97,7 @@ def test_text_row_is_that_items_after_remapping_and_filtering(small_config: Call
         assert data.text_source.texts[item] == f"Title number {number}. Kind {number % 4}"
     matrix = data.text_source.matrix()
     assert matrix.vectors.shape == (data.item_num, 4)
-    assert not matrix.has_text[0] and matrix.has_text[1:].all() and (matrix.vectors[0] == 0).all()
+    assert not matrix.present[0] and matrix.present[1:].all() and (matrix.vectors[0] == 0).all()
 
 
 def test_ml_latest_small_keeps_its_catalogue() -> None:
@@ -119,8 +119,8 @@ def test_item_without_text_is_zero_and_counted(small_config: Callable[..., Confi
     data = create_dataset(small_config(item=item))
     row = data.token2id("item_id", "i3")
     matrix = data.text_source.matrix()
-    assert not matrix.has_text[row] and (matrix.vectors[row] == 0).all()
-    assert int(matrix.has_text.sum()) == data.item_num - 2
+    assert not matrix.present[row] and (matrix.vectors[row] == 0).all()
+    assert int(matrix.present.sum()) == data.item_num - 2
 
 
 def test_missing_ratings_stay_missing(small_config: Callable[..., Config], caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +206,7 @@ def test_no_item_file_switches_text_off_or_is_an_error_when_asked_for(
     settings = {**SMALL, "data_path": str(root)}
     data = create_dataset(make_config("LongInterest", "noitem", config_dict=settings))
     assert isinstance(data, LongInterestDataset)
-    assert not data.features.text and "text_features is off: there is no item file" in caplog.text
+    assert "text" not in data.features and "text_features is off: there is no item file" in caplog.text
     asked = make_config("LongInterest", "noitem", config_dict={**settings, "text_features": "on"})
     with pytest.raises(ValueError, match="text_features is on, but there is no item file"):
         create_dataset(asked)

@@ -5,13 +5,34 @@ import torch
 from torch import Tensor, nn
 
 from recbole_longinterest.nn.attention import RunningAttention
-from recbole_longinterest.nn.layers import EventFusion, InterestEncoder, ItemEncoder
+from recbole_longinterest.nn.layers import EventFusion, InterestEncoder
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.sources import ItemMatrix, ItemSource, SourceSpec
+from tests.served import OPTIONS
+
+SPECS = [
+    SourceSpec("rating", "rating", "rating", settings={"values": [1.0, 2.0, 3.0]}),
+    SourceSpec("time", "time", "timestamp"),
+]
+
+
+class Matrix:
+    """Random vectors for every second item."""
+
+    width = 3
+
+    def __init__(self, n_items: int) -> None:
+        present = torch.arange(n_items) % 2 == 1
+        self.made = ItemMatrix(torch.randn(n_items, 3), present, torch.zeros(5), torch.zeros(5, 3))
+
+    def matrix(self) -> ItemMatrix:
+        return self.made
 
 
 def network(heads: int = 2, rnn_type: str = "LSTM", gated: bool = True) -> tuple[EventFusion, InterestEncoder]:
     torch.manual_seed(1)
     return (
-        EventFusion(6, {"rating": 4, "time": 5}, gated),
+        EventFusion(6, SPECS, gated),
         InterestEncoder(6, 8, 2, rnn_type, heads, dropout=0.0, residual=heads == 2),
     )
 
@@ -52,31 +73,29 @@ def test_extra_padding_changes_nothing() -> None:
 @pytest.mark.parametrize("gated", [False, True])
 def test_every_parameter_gets_a_gradient(gated: bool) -> None:
     fusion, encoder = network(gated=gated)
-    item_encoder = ItemEncoder(10, 6, text_dim=3)
-    vectors = sum(item_encoder(torch.randn(10, 3), torch.arange(10) % 2 == 0).values())
+    ids, source = nn.Embedding(10, 6, padding_idx=0), ItemSource(10, 3, 6, Matrix(10))
+    vectors = ids.weight + source()
     _, levels = random_history()
     interest = encoder(fusion(vectors[torch.randint(1, 10, (3, 70))], levels))
     (interest @ vectors.T).square().mean().backward()
-    for module in (fusion, encoder, item_encoder):
+    for module in (fusion, encoder, ids, source):
         for name, parameter in module.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_item_without_text_gets_the_learned_vector() -> None:
-    encoder = ItemEncoder(4, 6, text_dim=3)
-    nn.init.normal_(encoder.no_text)
-    has_text = torch.tensor([False, True, False, True])
-    vectors = sum(encoder(torch.randn(4, 3), has_text).values())
-    assert encoder.id_embedding is not None
-    torch.testing.assert_close(vectors[2] - encoder.id_embedding.weight[2], encoder.no_text)
-    assert not torch.allclose(vectors[1] - encoder.id_embedding.weight[1], encoder.no_text)
+def test_an_item_without_a_vector_gets_the_learned_one() -> None:
+    source = ItemSource(4, 3, 6, Matrix(4))
+    nn.init.normal_(source.absent)
+    vectors = source()
+    torch.testing.assert_close(vectors[2], source.absent)
+    assert not torch.allclose(vectors[1], source.absent)
 
 
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one of id_features and text_features"):
-        ItemEncoder(4, 6, text_dim=0, use_id=False)
+        InterestNetwork().build(OPTIONS, Sources(4, id=False))
     with pytest.raises(ValueError, match=r"attention_heads must divide hidden_size \(8\); got 3"):
         RunningAttention(6, 8, heads=3)
-    with pytest.raises(ValueError, match="text_vectors"):
-        ItemEncoder(4, 6, text_dim=3)()
+    with pytest.raises(ValueError, match=r"must have shape \(4, 2\) \(items, columns\); got \(4, 3\)"):
+        ItemSource(4, 2, 6, Matrix(4)).fill()

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from benchmarks.catalogue import peak_bytes
 from recbole_longinterest.nn import losses
-from recbole_longinterest.nn.losses import chunked_cross_entropy, sampled_softmax
+from recbole_longinterest.nn.losses import chunked_cross_entropy, cross_entropy, sampled_softmax
 
 
 def example(targets: int = 37, items: int = 50, dim: int = 8, scale: float = 1.0) -> tuple[torch.Tensor, ...]:
@@ -21,8 +21,8 @@ def example(targets: int = 37, items: int = 50, dim: int = 8, scale: float = 1.0
 @pytest.mark.parametrize("chunk", [1, 60, 500, 2**21])  # less than a row, one, some, all
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_loss_and_gradients_equal_torchs(monkeypatch: pytest.MonkeyPatch, chunk: int, scale: float) -> None:
-    monkeypatch.setattr(losses, "CHUNK", chunk)
-    monkeypatch.setattr(losses, "ROWS", 1)
+    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    monkeypatch.setattr(cross_entropy, "ROWS", 1)
     interest, items, target = example(scale=scale)
     loss = chunked_cross_entropy(interest, items, target)
     grads = torch.autograd.grad(loss * 3, (interest, items))
@@ -35,8 +35,8 @@ def test_loss_and_gradients_equal_torchs(monkeypatch: pytest.MonkeyPatch, chunk:
 
 @pytest.mark.parametrize("chunk", [60, 2**21])
 def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(losses, "CHUNK", chunk)
-    monkeypatch.setattr(losses, "ROWS", 1)
+    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    monkeypatch.setattr(cross_entropy, "ROWS", 1)
     interest, items, target = example()
     bias = torch.tensor(-1.5, requires_grad=True)
     had = torch.rand(len(interest), len(items), generator=torch.Generator().manual_seed(2)) < 0.2
@@ -57,8 +57,8 @@ def test_what_is_added_to_repeated_items(monkeypatch: pytest.MonkeyPatch, chunk:
 
 
 def test_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "CHUNK", 30)
-    monkeypatch.setattr(losses, "ROWS", 1)
+    monkeypatch.setattr(cross_entropy, "CHUNK", 30)
+    monkeypatch.setattr(cross_entropy, "ROWS", 1)
     interest, items, target = (tensor.detach() for tensor in example(targets=7, items=11, dim=3))
     inputs = (interest.double().requires_grad_(), items.double().requires_grad_())
     assert torch.autograd.gradcheck(lambda a, b: chunked_cross_entropy(a, b, target), inputs)

@@ -4,22 +4,29 @@ import pytest
 import torch
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
-from recbole_longinterest.nn.state_keys import ID_EMBEDDING, TEXT_VECTORS, TRAINED
-from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids, part_of_the_way, train_only
-from tests.served import OPTIONS
+from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key
+from recbole_longinterest.nn.table_growth import (
+    TextRows,
+    grow_state,
+    old_ids,
+    part_of_the_way,
+    train_only,
+)
+from tests.served import OPTIONS, SPECS
 
 
 def network(n_items: int, text: bool = True, seed: int = 0) -> InterestNetwork:
     net = InterestNetwork()
     trained = torch.arange(n_items) > 1 if text else None  # item 1 was never trained on
-    net.build(OPTIONS, Sources(n_items, True, text, torch.arange(1.0, 6), 3, True, trained))
+    texts = {TEXT: OPTIONS.text_dim} if text else {}
+    net.build(OPTIONS, Sources(n_items, items=texts, events=SPECS, trained=trained))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.normal_(std=0.3, generator=generator)
-    if net.item_text is not None:
-        net.item_text.vectors = torch.randn(n_items, OPTIONS.text_dim, generator=generator)
-        net.item_text.has_text = torch.arange(n_items) > 0
+    if net.item_sources:
+        net.item_sources["text"].vectors = torch.randn(n_items, OPTIONS.text_dim, generator=generator)
+        net.item_sources["text"].present = torch.arange(n_items) > 0
     return net.eval()
 
 
@@ -27,7 +34,7 @@ def grown(text: bool = True) -> tuple[InterestNetwork, InterestNetwork, torch.Te
     small, large = network(4, text), network(6, text, seed=1)
     place = old_ids(["[PAD]", "a", "b", "c"], ["[PAD]", "x", "c", "a", "y", "b"])
     texts = TextRows(torch.tensor([1]), torch.full((1, OPTIONS.text_dim), 0.5)) if text else None
-    large.load_state_dict(grow_state(small.state_dict(), place, texts, filling=large.state_dict()[ID_EMBEDDING]))
+    large.load_state_dict(grow_state(small.state_dict(), place, texts, filling=large.state_dict()[ID]))
     return small, large, place
 
 
@@ -44,18 +51,18 @@ def test_every_old_item_is_scored_as_before_wherever_its_row_is_now() -> None:
 
 def test_a_new_item_is_its_text_and_one_without_text_the_learned_vector() -> None:
     _, large, _ = grown()
-    encoder = large.item_encoder
-    assert torch.allclose(large.item_vectors()[1], encoder.text_projection(torch.full((OPTIONS.text_dim,), 0.5)))
-    assert torch.equal(large.item_vectors()[4], encoder.no_text)
+    source = large.sources[TEXT]
+    assert torch.allclose(large.item_vectors()[1], source.project(torch.full((OPTIONS.text_dim,), 0.5)))
+    assert torch.equal(large.item_vectors()[4], source.absent)
     assert large.trained.tolist() == [False, False, True, False, False, True]
-    assert (large.state_dict()[ID_EMBEDDING][3] == 0).all()  # item a's row was noise of the start: it never counted
+    assert (large.state_dict()[ID][3] == 0).all()  # item a's row was noise of the start: it never counted
 
 
 def test_without_texts_a_new_item_starts_as_any_item_does() -> None:
     small, large, _ = grown(text=False)
-    assert TEXT_VECTORS not in large.state_dict()
-    assert torch.equal(large.state_dict()[ID_EMBEDDING][1], network(6, False, seed=1).state_dict()[ID_EMBEDDING][1])
-    assert torch.equal(large.state_dict()[ID_EMBEDDING][3], small.state_dict()[ID_EMBEDDING][1])
+    assert item_key(TEXT, "vectors") not in large.state_dict()
+    assert torch.equal(large.state_dict()[ID][1], network(6, False, seed=1).state_dict()[ID][1])
+    assert torch.equal(large.state_dict()[ID][3], small.state_dict()[ID][1])
 
 
 @pytest.mark.parametrize("scope", ["items", "head", "all"])
@@ -76,12 +83,12 @@ def test_only_the_scope_moves(scope: str) -> None:
         loss.backward()
         optimizer.step()
     moved = {name for name, value in large.state_dict().items() if not torch.equal(value, before[name])}
-    rows = (large.state_dict()[ID_EMBEDDING] != before[ID_EMBEDDING]).any(dim=1)
+    rows = (large.state_dict()[ID] != before[ID]).any(dim=1)
     if scope == "all":
         assert len(moved) > 8 and rows[2] and rows[5]
     else:
         head = {"interest_encoder.query.weight", "interest_encoder.query.bias", "repeat_bias"}
-        assert moved == {ID_EMBEDDING} | (head if scope == "head" else set()) == set(names)
+        assert moved == {ID} | (head if scope == "head" else set()) == set(names)
         assert rows.tolist() == new.tolist()
 
 
@@ -108,8 +115,8 @@ def test_part_of_the_way_but_for_new_items() -> None:
     assert made.keys() == start.keys()
     for name, weight in made.items():
         expected = 0.75 * start[name] + 0.25 * trained[name]
-        if name == ID_EMBEDDING:
-            assert torch.equal(weight[3], trained[ID_EMBEDDING][3])
+        if name == ID:
+            assert torch.equal(weight[3], trained[ID][3])
             weight, expected = weight[~new], expected[~new]
         torch.testing.assert_close(weight, expected)
     whole = part_of_the_way(start, trained, 1.0, new)

@@ -10,8 +10,8 @@ from recbole.config import Config
 from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.nn.losses import pairs_of
-from recbole_longinterest.plugin.longinterest import LongInterest, had_before
+from recbole_longinterest.nn.losses.repeats import had_before, pairs_of
+from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.training import pipeline
 from tests.conftest import synthetic_inter
 
@@ -168,8 +168,8 @@ def test_scores_follow_changes_of_the_whole_history(small_config: Callable[..., 
 @pytest.mark.parametrize("key", ["id", "text", "rating", "time"])
 def test_a_feature_that_is_off_is_not_in_the_model(small_config: Callable[..., Config], key: str) -> None:
     parts = {
-        "id": "item_encoder.id_embedding",
-        "text": "item_text",
+        "id": "id_embedding",
+        "text": "item_sources.text",
         "rating": "fusion.levels.rating",
         "time": "fusion.levels.time",
     }
@@ -182,7 +182,7 @@ def test_every_parameter_gets_a_gradient(small_config: Callable[..., Config]) ->
     model, train, _, _ = build(small_config(fusion="gated", logits="cosine", attention_heads=2, residual=True))
     model.calculate_loss(next(iter(train))).backward()
     for name, parameter in model.named_parameters():
-        if name == "item_encoder.no_text":  # every item has a text here
+        if name == "item_sources.text.absent":  # every item has a text here
             continue
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -191,7 +191,7 @@ def test_side_features_start_alike_and_items_do_not(small_config: Callable[..., 
     model, _, _, _ = build(small_config())
     model._init_item_weights(0.02)
     assert all((levels.weight == 0).all() for levels in model.fusion.levels.values())
-    assert model.item_encoder.id_embedding.weight[1:].std().item() == pytest.approx(0.02, rel=0.3)
+    assert model.id_embedding.weight[1:].std().item() == pytest.approx(0.02, rel=0.3)
 
 
 def test_wrong_options_are_told_all_at_once(small_config: Callable[..., Config]) -> None:
@@ -277,9 +277,11 @@ def test_cold_items_are_scored_by_their_text_alone(small_config: Callable[..., C
     cold = torch.as_tensor([str(token).startswith("new") for token in train._dataset.field2id_token["item_id"]])
     assert cold.sum() == 2 and torch.equal(~model.trained[1:], cold[1:]) and not model.trained[0]
     items, seen = model.item_vectors(), model.trained
-    texts = model.item_encoder.text_projection(model.item_text.vectors)  # of all: fewer rows may differ in the last bit
+    texts = model.item_sources["text"].project(
+        model.item_sources["text"].vectors
+    )  # of all: fewer rows may differ in the last bit
     assert torch.equal(items[cold], texts[cold])
-    assert torch.equal(items[seen], (model.item_encoder.id_embedding.weight + texts)[seen])
+    assert torch.equal(items[seen], (model.id_embedding.weight + texts)[seen])
     batch = next(iter(test))[0]
     scores = model.full_sort_predict(batch)
     assert torch.isfinite(scores[:, 1:]).all() and (scores[:, cold] != 0).any()  # ranked, and in its own place
@@ -291,9 +293,9 @@ def test_cold_items_are_no_candidates_in_training(small_config: Callable[..., Co
     loss = model.calculate_loss(batch)
     loss.backward()
     cold = ~model.trained
-    assert not model.item_encoder.id_embedding.weight.grad[cold].any()
+    assert not model.id_embedding.weight.grad[cold].any()
     with torch.no_grad():
-        model.item_text.vectors[cold] += 100  # nothing in the loss knows
+        model.item_sources["text"].vectors[cold] += 100  # nothing in the loss knows
         assert torch.equal(model.calculate_loss(batch), loss)
 
         items = model.item_vectors()  # and the loss is the cross entropy over the others
@@ -314,4 +316,4 @@ def test_a_checkpoint_keeps_which_items_are_cold(small_config: Callable[..., Con
 
 def test_without_texts_cold_items_are_trained_as_any_other(small_config: Callable[..., Config]) -> None:
     model = build(small_config(cold_log(), text_features="off"))[0]
-    assert model.trained[1:].all() and torch.equal(model.item_vectors(), model.item_encoder.id_embedding.weight)
+    assert model.trained[1:].all() and torch.equal(model.item_vectors(), model.id_embedding.weight)

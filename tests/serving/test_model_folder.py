@@ -88,11 +88,14 @@ def test_a_failed_write_leaves_the_old_export(tmp_path: Path, monkeypatch: pytes
 
 def test_12_000_items_are_loaded_within_two_seconds(tmp_path: Path) -> None:
     served = random_served(DEFAULTS, 12_000)
-    served.weights["item_text.vectors"] = torch.randn(12_001, 64)
-    served.weights["item_text.has_text"] = torch.ones(12_001, dtype=torch.bool)
-    served.weights["item_text.mean"], served.weights["item_text.projection"] = torch.zeros(384), torch.zeros(384, 64)
-    served.weights["item_encoder.text_projection.weight"] = torch.randn(64, 64)
-    served.weights["item_encoder.no_text"] = torch.zeros(64)
+    served.weights["item_sources.text.vectors"] = torch.randn(12_001, 64)
+    served.weights["item_sources.text.present"] = torch.ones(12_001, dtype=torch.bool)
+    served.weights["item_sources.text.mean"], served.weights["item_sources.text.whitening"] = (
+        torch.zeros(384),
+        torch.zeros(384, 64),
+    )
+    served.weights["item_sources.text.project.weight"] = torch.randn(64, 64)
+    served.weights["item_sources.text.absent"] = torch.zeros(64)
     write_folder(served, tmp_path / "m")
     started = perf_counter()
     model = Recommender.load(tmp_path / "m")

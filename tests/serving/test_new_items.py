@@ -61,7 +61,7 @@ def test_an_item_with_a_known_items_text_lies_where_its_text_does(folder: Path) 
     """n1 has the text of i3: the same text vector, made by the projection that was saved."""
     model = Recommender.load(folder)
     model.add_items(new_frame())
-    vectors = model.served.weights["item_text.vectors"]
+    vectors = model.served.weights["item_sources.text.vectors"]
     assert torch.allclose(vectors[model.item_id("n1")], vectors[model.item_id("i3")], atol=1e-5)
     assert not torch.allclose(vectors[model.item_id("n2")], vectors[model.item_id("i3")], atol=1e-2)
     assert not model.network.trained[model.item_id("n1")]
@@ -73,7 +73,9 @@ def test_numbers_and_missing_values_as_pandas_has_them(folder: Path) -> None:
     given = pd.DataFrame(
         {"item_id": [50, 51], "title": [1995.0, "Other"], "class": pd.array(["Kind 3", None], dtype="string")}
     )
-    one, other = (with_items(model.served, table).served.weights["item_text.vectors"] for table in (asked, given))
+    one, other = (
+        with_items(model.served, table).served.weights["item_sources.text.vectors"] for table in (asked, given)
+    )
     assert torch.equal(one, other)
     known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})
     assert with_items(model.served, known).changed == []
@@ -82,7 +84,10 @@ def test_numbers_and_missing_values_as_pandas_has_them(folder: Path) -> None:
 def test_half_precision_of_another_machine_changes_no_text(folder: Path) -> None:
     model = Recommender.load(folder)
     known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})
-    weights = {**model.served.weights, "item_text.vectors": model.served.weights["item_text.vectors"] + 0.02}
+    weights = {
+        **model.served.weights,
+        "item_sources.text.vectors": model.served.weights["item_sources.text.vectors"] + 0.02,
+    }
     for precision, changed in (("fp32", ["i3"]), ("bf16", [])):
         about = {**model.served.about, "text": {**model.served.about["text"], "text_precision": precision}}
         assert with_items(replace(model.served, weights=weights, about=about), known).changed == changed
@@ -123,13 +128,13 @@ def test_states_go_on(folder: Path) -> None:
 
 def test_a_known_item_gets_the_text_that_is_given_now(folder: Path) -> None:
     model = Recommender.load(folder)
-    old = model.served.weights["item_text.vectors"].clone()
+    old = model.served.weights["item_sources.text.vectors"].clone()
     frame = pd.DataFrame(
         {"item_id": ["i4", "i5"], "title": ["Quite another", "Title number 5"], "class": ["x", "Kind 1"]}
     )
     added = model.add_items(frame)
     assert added.new == [] and added.changed == ["i4"]
-    moved = (model.served.weights["item_text.vectors"] - old).abs().amax(dim=1) > 1e-4
+    moved = (model.served.weights["item_sources.text.vectors"] - old).abs().amax(dim=1) > 1e-4
     assert moved.nonzero().flatten().tolist() == [model.item_id("i4")]
     assert model.served.items.titles[model.item_id("i4")] == "Quite another"
 

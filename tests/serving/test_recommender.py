@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
+from recbole_longinterest.nn.sources import Behavior, SourceSpec
 from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
-from recbole_longinterest.serving.event_tables import SIDES, histories_of
-from recbole_longinterest.serving.events import Event, EventReader
+from recbole_longinterest.serving.event_tables import histories_of
+from recbole_longinterest.serving.events import OWN, Event, EventReader
 from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS, ExportError, write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.scorer import top_k
@@ -88,7 +89,7 @@ def test_ratings_are_scaled_by_the_range_of_the_training_part(make_export: Calla
     last = table.assign(time=table["timestamp:float"].astype(float)).groupby("user_id:token")["time"].idxmax()
     table.loc[last, "rating:float"] = "9"  # test targets, which training never shows
     model = Recommender.load(make_export(table.to_csv(sep="\t", index=False), normalize_all=True))
-    assert model.served.rating_range is not None and model.served.rating_range[1] < 9
+    assert model.served.sources[0].settings["range"][1] < 9
     assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
 
 
@@ -222,12 +223,13 @@ def test_events_are_put_in_the_order_of_their_times(model: Recommender) -> None:
 
 
 def test_whole_numbers_that_pandas_made_floats_are_whole_numbers() -> None:
-    reader = EventReader(["[PAD]", "50", "7.0", "9007199254740992"], ["[PAD]", "1"], None)
+    source = Behavior(SourceSpec("behavior", "behavior", "behavior", settings={"tokens": ["[PAD]", "1"]}), dim=2)
+    reader = EventReader(["[PAD]", "50", "7.0", "9007199254740992"], {"behavior": source})
     read = reader.read_columns([50.0, 7.0, 2.5, np.inf, 2.0**53], behavior=[1.0, None, "1", 1, np.float32(1)])
     assert read.item_seq.tolist() == [1, 2] and read.unknown == ["2.5", "inf", "9007199254740992.0"]
-    assert read.behavior.tolist() == [1, 0]
+    assert read.sides["behavior"].tolist() == [1, 0]
     column = pd.DataFrame({"item_id": pd.array([50, None], dtype="Float64")}).dropna()
-    fields = {"user": "user_id", "item": "item_id", **dict.fromkeys(SIDES, "")}
+    fields = {"user": "user_id", "item": "item_id", **dict.fromkeys(OWN, "")}
     (history,) = histories_of(column, fields, reader).values()
     assert history.item_seq.tolist() == [1]
     assert reader.read([{"item": 50.0}, "50.0", "x.0"]).item_seq.tolist() == [1, 1]  # as CSV has it, too
@@ -308,14 +310,14 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
     for change, message in (
         (lambda copy: shutil.rmtree(copy), "is not there. Make one: recbole-li export"),
         (lambda copy: (copy / SETTINGS).unlink(), "has no settings.json"),
-        (lambda copy: settings(copy, version=2), "has version 2, and this is the reader of version 1"),
+        (lambda copy: settings(copy, version=3), "has version 3, and versions up to 2 are read"),
         (lambda copy: settings(copy, format="x"), "is of something else"),
         (cut(SETTINGS), "is broken or was cut short"),
         (cut(WEIGHTS), "was cut short or changed: 50 bytes in place of"),
         (lambda copy: (copy / ITEMS).unlink(), "items.json is missing"),
         (lambda copy: settings(copy, bytes=None), "bytes in settings.json must be sizes of files; got None"),
         (lambda copy: settings(copy, history_limit="x"), "history_limit in settings.json must be null or a whole"),
-        (lambda copy: settings(copy, rating_range=[]), "is broken: .*Export the checkpoint again"),
+        (lambda copy: settings(copy, sources=[{}]), "is broken: .*Export the checkpoint again"),
         (lambda copy: settings(copy, fingerprint="x"), "is broken: .*Export the checkpoint again"),
         (lambda copy: items(copy, titles=["a"]), "in items.json must be lists of one length"),
         (lambda copy: items(copy, tokens=None), "in items.json must be lists of one length"),

@@ -64,7 +64,7 @@ def test_a_run_finds_what_was_encoded(
 
     settings = {**SMALL, "data_path": str(tmp_path / "data"), "text_encoder": str(tmp_path / "bert"), "use_gpu": False}
     data = LongInterestDataset(make_config("LongInterest", "tiny", config_dict=settings))
-    assert data.text_source is not None and data.text_source.matrix().has_text[1:].all()
+    assert data.text_source is not None and data.text_source.matrix().present[1:].all()
     assert len(encoded) == TEXTS
 
 

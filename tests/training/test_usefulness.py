@@ -25,6 +25,6 @@ def test_permuted_text_rows_lower_validation_ndcg_on_every_seed(tmp_path: Path) 
         trainer.fit(train, saved=False, verbose=False)
         before = trainer.evaluate(valid, load_best_model=False)["ndcg@10"]
         rows = 1 + torch.randperm(model.n_items - 1, generator=torch.Generator().manual_seed(seed))
-        model.item_text.vectors[1:] = model.item_text.vectors[rows].clone()
+        model.item_sources["text"].vectors[1:] = model.item_sources["text"].vectors[rows].clone()
         drops.append(before - trainer.evaluate(valid, load_best_model=False)["ndcg@10"])
     assert min(drops) > 0, drops

@@ -11,8 +11,8 @@ import torch
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.data.item_texts import ItemTextMatrix
 from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.nn.sources import ItemMatrix
 from recbole_longinterest.plugin.runs import dataset_cache
 
 CHANGES = ("random text", "shuffled rating")
@@ -102,12 +102,17 @@ class RandomText:
     def __deepcopy__(self, memo: dict[int, Any]) -> "RandomText":
         return self
 
-    def matrix(self) -> ItemTextMatrix:
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self._source.width
+
+    def matrix(self) -> ItemMatrix:
         """The matrix of the source, with other vectors."""
         real = self._source.matrix()
         drawn = torch.randn(real.vectors.shape, generator=torch.Generator().manual_seed(CHANGE_SEED))
-        vectors = drawn * real.vectors[real.has_text].std() * real.has_text.unsqueeze(1)
-        return ItemTextMatrix(vectors, real.has_text, real.mean, real.projection)
+        vectors = drawn * real.vectors[real.present].std() * real.present.unsqueeze(1)
+        return ItemMatrix(vectors, real.present, real.mean, real.whitening)
 
 
 def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401

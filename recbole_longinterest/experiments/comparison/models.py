@@ -21,7 +21,7 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.nn.item_text import ItemText
+from recbole_longinterest.nn.sources import ItemTable
 
 
 class PopularItems(SequentialRecommender):
@@ -101,7 +101,7 @@ class TextItemEmbedding(nn.Module):
         scale: standard deviation of embedding and projection at the start.
     """
 
-    def __init__(self, n_items: int, size: int, text: ItemText, text_dim: int, scale: float) -> None:
+    def __init__(self, n_items: int, size: int, text: ItemTable, text_dim: int, scale: float) -> None:
         super().__init__()
         self.item = nn.Embedding(n_items, size, padding_idx=0)
         self.text = text
@@ -127,7 +127,7 @@ class SASRecText(SASRec):
         super().__init__(config, dataset)
         if dataset.text_source is None:
             raise LongInterestError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")
-        text = ItemText(self.n_items, config["text_dim"], dataset.text_source)
+        text = ItemTable(self.n_items, config["text_dim"], dataset.text_source)
         self.item_embedding = TextItemEmbedding(
             self.n_items, self.hidden_size, text, config["text_dim"], self.initializer_range
         )

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recbole_longinterest.common.packages import require
 from recbole_longinterest.nn.attention import RunningAttention
-from recbole_longinterest.nn.levels import TIME_GAP_EDGES, rating_edges
 from recbole_longinterest.nn.network import InterestNetwork
 from recbole_longinterest.serving.model_folder import ExportError
 
@@ -31,71 +29,34 @@ class _Step(nn.Module):
     def __init__(self, network: InterestNetwork) -> None:
         super().__init__()
         self.network = network
-        self.names = list(network.fusion.levels)
+        self.sources = network.fusion.sources
         self.tables = nn.ParameterDict()
         fusion, items = network.fusion, network.item_vectors()
-        self.edges = {"time": TIME_GAP_EDGES}
-        if "rating" in self.names:
-            self.edges["rating"] = rating_edges(network.rating_values)
         linear = fusion.gate is None
         self.tables["item"] = fusion.item(items) if linear else items
         if linear and fusion.context is not None:
-            for name, table in fusion.levels.items():
-                self.tables[name] = fusion.context(table.weight)
+            for name, source in self.sources.items():
+                self.tables[f"of {name}"] = fusion.context(source.weight)
 
     def forward(self, item: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        levels = {name: self._level(name, value) for name, value in zip(self.names, rest, strict=False)}  # [B] each
+        given = zip(self.sources.items(), rest, strict=False)
+        levels = {name: source.step_levels(value) for (name, source), value in given}  # [B] or [B, S] each
         fused = self._fused(item, levels)
         encoder = self.network.interest_encoder
-        states, recurrent = _one_step(encoder.rnn, fused, rest[-2])
+        states, recurrent = encoder.rnn.step(fused, rest[-2])
         attended, sums = None, rest[-1]
         if encoder.attention is not None:
-            width = encoder.rnn.hidden_size // encoder.attention.heads
+            width = encoder.hidden_size // encoder.attention.heads
             attended, sums = _attend(encoder.attention, width, fused, states, sums)
         return encoder.interest_of(fused, states, attended), recurrent, sums
-
-    def _level(self, name: str, value: Tensor) -> Tensor:
-        """As :meth:`InterestNetwork.levels_of`: how many edges the value has reached; NaN reaches none."""
-        if name == "behavior":
-            return value
-        value, edges = value.unsqueeze(1), self.edges[name]
-        return (value > edges if name == "rating" else value >= edges).sum(dim=1)
 
     def _fused(self, item: Tensor, levels: dict[str, Tensor]) -> Tensor:
         event = self.tables["item"][item]  # [B, D]
         if self.network.fusion.gate is not None:
             return self.network.fusion(event, levels)
-        for name in self.names:
-            event = event + self.tables[name][levels[name]]
+        for name, source in self.sources.items():
+            event = event + source.lookup(self.tables[f"of {name}"], levels[name])
         return self.network.fusion.norm(event)
-
-
-def _one_step(rnn: nn.LSTM | nn.GRU, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of all layers: [B, D] and the recurrent state, [B, parts, H], to [B, H] and the state after."""
-    parts = len(rnn.all_weights) * (2 if isinstance(rnn, nn.LSTM) else 1)  # a number: a shape is three nodes
-    before = carried.reshape(-1, parts * rnn.hidden_size).split(rnn.hidden_size, dim=1)
-    layers, hidden_after, cell_after = rnn.num_layers, [], []
-    for layer in range(layers):
-        ours, theirs, our_bias, their_bias = rnn.all_weights[layer]
-        hidden = before[layer]
-        if isinstance(rnn, nn.LSTM):
-            width = rnn.hidden_size
-            kept = [slice(0, 2 * width), slice(3 * width, 4 * width), slice(2 * width, 3 * width)]  # i, f, o, then g
-            weight = torch.cat([torch.cat([ours[part], theirs[part]], dim=1) for part in kept])
-            bias = torch.cat([our_bias[part] + their_bias[part] for part in kept])
-            gates = functional.linear(torch.cat([event, hidden], dim=1), weight, bias)
-            opened, offered = gates.split([3 * width, width], dim=1)
-            put, keep, show = opened.sigmoid().split(width, dim=1)
-            cell = keep * before[layers + layer] + put * offered.tanh()
-            event = show * cell.tanh()
-            cell_after.append(cell)
-        else:
-            ours_reset, ours_keep, ours_new = functional.linear(event, ours, our_bias).chunk(3, dim=1)
-            reset, keep, new = functional.linear(hidden, theirs, their_bias).chunk(3, dim=1)
-            new = (ours_new + (ours_reset + reset).sigmoid() * new).tanh()
-            event = new + (ours_keep + keep).sigmoid() * (hidden - new)
-        hidden_after.append(event)
-    return event, torch.cat([*hidden_after, *cell_after], dim=1).reshape(-1, parts, rnn.hidden_size)
 
 
 def _attend(
@@ -139,15 +100,11 @@ def write_onnx(network: InterestNetwork, step_file: Path, scores_file: Path, int
     """
     require("onnx", "An ONNX export")
     step = _Step(network)
-    example = {
-        "rating": torch.zeros(2),
-        "behavior": torch.zeros(2, dtype=torch.int64),
-        "time": torch.zeros(2),
-    }
-    inputs = (torch.ones(2, dtype=torch.int64), *(example[name] for name in step.names))
+    examples = [source.example() for source in step.sources.values()]
+    inputs = (torch.ones(2, dtype=torch.int64), *examples)
     inputs += tuple(network.interest_encoder.start(2))
     outputs = ["interest", *(f"{name}_out" for name in STATE)]
-    _export(step, inputs, step_file, ["item", *step.names, *STATE], outputs)
+    _export(step, inputs, step_file, ["item", *step.sources, *STATE], outputs)
     interest = torch.zeros(2, network.fusion.item.in_features)
     _export(_Scores(network), (interest,), scores_file, ["interest"], ["scores"])
     if int8:
@@ -162,6 +119,9 @@ def write_onnx(network: InterestNetwork, step_file: Path, scores_file: Path, int
 
 def _export(module: nn.Module, inputs: tuple[Tensor, ...], file: Path, names: list[str], outputs: list[str]) -> None:
     axes = {name: {0: "users"} for name in [*names, *outputs]}
+    for name, example in zip(names, inputs, strict=True):
+        if name not in STATE and example.dim() > 1:
+            axes[name][1] = f"tokens of {name}"
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of a batch size that its own LSTM takes as given
         try:

@@ -72,7 +72,7 @@ def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
     if network.interest_encoder.attention is None:
         return torch.zeros(len(history)), _sources_by_removal(scorer, history, item)
     fused = fuse_parts(scorer, event_parts(scorer, history))
-    states, _ = network.interest_encoder.rnn(fused)
+    states = network.interest_encoder.rnn(fused)
     scores, _ = network.interest_encoder.attention.scored(fused, states)  # [1, L, K]
     return scores[0].softmax(dim=0).mean(dim=1), _sources_by_removal(scorer, history, item)
 

@@ -8,7 +8,7 @@ from recbole.data.dataset import Dataset
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import read_texts
-from recbole_longinterest.nn.state_keys import TEXT_VECTORS
+from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.resume import PLACE
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
@@ -48,15 +48,17 @@ class Parent:
         _on_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
-        check_vocabulary(state, self.data, path, (self.data.iid_field, config["BEHAVIOR_FIELD"]))
-        self.trained_keys = self.data.build()[0].trained_keys()
+        check_vocabulary(state, self.data, path, (self.data.iid_field, *self.data.token_fields()))
+        train = self.data.build()[0]
+        self.trained_keys, self.sources = train.trained_keys(), train.event_sources()
         before = folder.parent / SHOWN
         if lineage and before.is_file():  # a split by ratios may hold out by now what an earlier training has shown
             self.trained_keys = np.union1d(self.trained_keys, np.load(before, allow_pickle=False))
 
     def texts(self) -> dict[str, str]:
         """Text of each item that has one, by token."""
-        return texts_of(self.config) if TEXT_VECTORS in self.weights and not self.config["text_vectors"] else {}
+        has_texts = item_key(TEXT, "vectors") in self.weights and not self.config["text_vectors"]
+        return texts_of(self.config) if has_texts else {}
 
 
 def tokens_of(data: Dataset, field: str) -> list[str]:

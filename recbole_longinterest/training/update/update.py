@@ -10,7 +10,7 @@ import copy
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,8 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.nn.state_keys import BEHAVIOR_LEVELS, HAS_TEXT, ID_EMBEDDING, TEXT_VECTORS, TRAINED
+from recbole_longinterest.nn.sources import SourceSpec
+from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key, values_key
 from recbole_longinterest.nn.table_growth import SCOPES, TextRows, grow_state, old_ids, part_of_the_way, train_only
 from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
@@ -265,10 +266,12 @@ class _Update:
     def _config(self, parent: Config) -> Config:
         """The parent's config over the merged data."""
         config = copy.deepcopy(parent)
-        levels = self.parent.weights.get("rating_values")
+        values = {spec.name: self.parent.weights.get(values_key(spec.name)) for spec in self.parent.sources}
+        levels = {name: value.tolist() for name, value in values.items() if value is not None}
         config.final_config_dict.update(
             data_path=str(self._data),
-            rating_levels=None if levels is None else levels.tolist(),
+            rating_levels=levels.pop("rating", None),
+            source_levels=levels or None,
             resume=False,
             save_dataset=False,
             dataset_save_path=None,
@@ -282,29 +285,32 @@ class _Update:
         if data.features != old.features:
             raise UpdateError(f"The merged data give the features {data.features}, and the model has {old.features}.")
 
-    def _check_range(self, data: ReplayDataset) -> None:
-        """The range of the training part, which the split has made known."""
-        old = self.parent.data
-        if data.rating_range != old.rating_range:
-            raise UpdateError(
-                f"Ratings were normalised by their range {old.rating_range}, and with the new events it is "
-                f"{data.rating_range}: every old rating would mean another. Leave those events out, or train anew."
-            )
+    def _check_ranges(self, now: Sequence[SourceSpec]) -> None:
+        """Numbers must be normalised as the parent's were; the split of the merged data has made the ranges known."""
+        old = {spec.name: spec.settings.get("range") for spec in self.parent.sources}
+        for spec in now:
+            before, after = old.get(spec.name), spec.settings.get("range")
+            if before != after:
+                what = "Ratings" if spec.name == "rating" else f"Values of {spec.name}"
+                raise UpdateError(
+                    f"{what} were normalised by their range {before}, and with the new events it is {after}: every old "
+                    "value would mean another. Leave those events out, or train anew."
+                )
 
     def _start(self, model: LongInterest, data: ReplayDataset) -> None:
         """Give the model the parent's weights, grown, and freeze what is not trained."""
-        self._check_range(data)
+        now = [source.spec for source in model.fusion.sources.values()]
+        self._check_ranges(now)
         tokens = tokens_of(data, data.iid_field)
         items = old_ids(self.parent.tokens, tokens)
-        texts = self._texts(data, tokens, items) if TEXT_VECTORS in self.parent.weights else None
-        behaviors = None
-        if BEHAVIOR_LEVELS in self.parent.weights:
-            field = self.parent.config["BEHAVIOR_FIELD"]
-            behaviors = old_ids(tokens_of(self.parent.data, field), tokens_of(data, field))
-        filling = model.state_dict().get(ID_EMBEDDING)
+        vectors = item_key(TEXT, "vectors")
+        texts = self._texts(data, tokens, items) if vectors in self.parent.weights else None
+        before = {spec.name: spec.settings.get("tokens", []) for spec in self.parent.sources}
+        grown = {spec.name: old_ids(before[spec.name], spec.settings["tokens"]) for spec in now if before[spec.name]}
+        filling = model.state_dict().get(ID)
         old = {name: value.cpu() for name, value in self.parent.weights.items()}
-        state = grow_state(old, items, texts, behaviors, None if filling is None else filling.cpu())
-        shown = data.training_count > 0 if TEXT_VECTORS in state else torch.arange(len(tokens)) > 0
+        state = grow_state(old, items, texts, grown, None if filling is None else filling.cpu())
+        shown = data.training_count > 0 if vectors in state else torch.arange(len(tokens)) > 0
         new_items = shown & ~state[TRAINED]
         state[TRAINED] = state[TRAINED] | shown
         model.load_state_dict(state)
@@ -313,7 +319,9 @@ class _Update:
 
     def _texts(self, data: ReplayDataset, tokens: list[str], items: Tensor) -> TextRows | None:
         """Vectors of texts that are new or changed, in the space of the parent's."""
-        had = (items >= 0) & self.parent.weights[HAS_TEXT].cpu()[items.clamp(min=0)]  # which have a text already
+        had = (items >= 0) & self.parent.weights[item_key(TEXT, "present")].cpu()[
+            items.clamp(min=0)
+        ]  # which have a text already
         if isinstance(data.text_source, ItemVectors):
             rows, vectors = data.text_source.rows()
             chosen = [place for place, row in enumerate(rows) if not had[row]]
@@ -342,7 +350,8 @@ class _Update:
         return self._whitened(rows, vectors)
 
     def _whitened(self, rows: list[int], vectors: NDArray[np.floating]) -> TextRows:
-        mean, projection = (self.parent.weights[f"item_text.{name}"].cpu().numpy() for name in ("mean", "projection"))
+        keys = (item_key(TEXT, part) for part in ("mean", "whitening"))
+        mean, projection = (self.parent.weights[key].cpu().numpy() for key in keys)
         if vectors.shape[1] != len(mean):
             raise UpdateError(
                 f"The new items' vectors have {vectors.shape[1]} dimensions and those of the training had {len(mean)}. "

@@ -59,7 +59,7 @@ def test_a_general_model_is_given_the_same_rows(cell: Callable[..., Cell], model
 def test_random_text_has_the_size_and_spread_of_the_real_and_nothing_else(cell: Callable[..., Cell]) -> None:
     real = data.make_dataset(cell("LongInterest").config()).text_source.matrix()
     drawn = data.make_dataset(cell("LongInterest").config(), "random text").text_source.matrix()
-    assert torch.equal(drawn.has_text, real.has_text) and not drawn.vectors[~drawn.has_text].any()
+    assert torch.equal(drawn.present, real.present) and not drawn.vectors[~drawn.present].any()
     assert drawn.vectors.std().item() == pytest.approx(real.vectors.std().item(), rel=0.3)
     products = (drawn.vectors @ drawn.vectors.T)[1:, 1:].flatten().numpy()
     expected = (real.vectors @ real.vectors.T)[1:, 1:].flatten().numpy()

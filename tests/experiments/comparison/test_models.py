@@ -61,7 +61,7 @@ def test_sasrec_reads_the_texts_and_learns_their_projection(cell: Callable[..., 
     embedding = model.item_embedding
     embedding.text.fill()
     expected = embedding.item.weight + embedding.text.vectors @ embedding.projection.weight.T
-    assert torch.allclose(embedding.weight, expected) and embedding.text.has_text[1:].all()
+    assert torch.allclose(embedding.weight, expected) and embedding.text.present[1:].all()
     assert embedding.text.vectors[1:].abs().sum() > 0
     model.calculate_loss(train[:16]).backward()
     assert all(weights.grad is not None and weights.grad.abs().sum() > 0 for weights in embedding.parameters())

@@ -75,7 +75,7 @@ class NumpyEngine(Engine):
             "edges time": TIME_GAP_EDGES,
         }
         if "rating" in fusion.levels:
-            has["edges rating"] = rating_edges(network.rating_values)
+            has["edges rating"] = rating_edges(fusion.sources["rating"].values)
         arrays = {name: value.detach().numpy() for name, value in has.items()}
         np.savez(folder / cls.files[0], **arrays)
 

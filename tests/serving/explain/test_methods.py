@@ -78,7 +78,7 @@ def test_attention_is_what_the_network_uses() -> None:
     history = model.read(random_events(20))
     weights, _ = methods.attention(model, history, 5)
     fused = methods.fuse_parts(model, methods.event_parts(model, history))
-    states, _ = model.network.interest_encoder.rnn(fused)
+    states = model.network.interest_encoder.rnn(fused)
     layer = model.network.interest_encoder.attention
     assert layer is not None
     torch.testing.assert_close(layer(fused, states)[0, -1], weights @ states[0], rtol=1e-4, atol=1e-5)

@@ -321,12 +321,12 @@ def test_without_the_text_encoder(
         update_checkpoint(parent, inter, item)
     done = update_checkpoint(parent, inter, item, without_text=True)
     state = load_checkpoint(done.checkpoint)["state_dict"]
-    assert int(state["item_text.has_text"].sum()) == 20 and done.items == 25
+    assert int(state["item_sources.text.present"].sum()) == 20 and done.items == 25
 
     monkeypatch.setattr(fake_encoder, "encode", at_hand)  # once it is back, an update makes up for it
     later = update_checkpoint(done.checkpoint, write("later.inter", new_events(range(3), range(5), at=2 * LATER)))
     state = load_checkpoint(later.checkpoint)["state_dict"]
-    assert int(state["item_text.has_text"].sum()) == 25 and later.changed_texts == 5
+    assert int(state["item_sources.text.present"].sum()) == 25 and later.changed_texts == 5
 
 
 def test_ten_times_the_old_catalogue(parent: Path, write: Callable[[str, str], Path]) -> None:
@@ -339,7 +339,7 @@ def test_ten_times_the_old_catalogue(parent: Path, write: Callable[[str, str], P
 
 def test_a_wider_rating_scale_keeps_the_levels_of_training(parent: Path, write: Callable[[str, str], Path]) -> None:
     done = update_checkpoint(parent, write("r.inter", new_events(range(5), range(10), rating="3.5")))
-    assert load_checkpoint(done.checkpoint)["state_dict"]["rating_values"].tolist() == [1, 2, 3, 4, 5]
+    assert load_checkpoint(done.checkpoint)["state_dict"]["fusion.levels.rating.values"].tolist() == [1, 2, 3, 4, 5]
     from recbole.quick_start import load_data_and_model
 
     load_data_and_model(done.checkpoint)
@@ -350,7 +350,7 @@ def test_ratings_that_change_what_normalised_ones_mean_are_refused(
 ) -> None:
     run = pipeline.run(small_config(normalize_field=["rating"]))
     assert run.checkpoint is not None
-    with pytest.raises(ValueError, match=r"normalised by their range \(1.0, 5.0\), and .* \(1.0, 10.0\)"):
+    with pytest.raises(ValueError, match=r"normalised by their range \[1.0, 5.0\], and .* \[1.0, 10.0\]"):
         update_checkpoint(run.checkpoint, write("r.inter", new_events(range(5), range(10), rating="10")))
 
 
@@ -367,7 +367,7 @@ def test_a_model_without_texts_and_one_with_behaviours(
     before, after = (load_checkpoint(file)["state_dict"] for file in (run.checkpoint, done.checkpoint))
     table = "fusion.levels.behavior.weight"
     assert len(before[table]) == 3 and len(after[table]) == 4
-    assert "item_text.vectors" not in after and bool(after["trained"][1:].all())
+    assert "item_sources.text.vectors" not in after and bool(after["trained"][1:].all())
 
     # At one time a user may view an item and buy it: two events, of which one is known.
     known = old.splitlines()[1:7]

@@ -1,49 +1,15 @@
-"""Cross entropy over a large catalogue: without its logits in memory, or over a sample of it."""
+"""Cross entropy over all items, without its logits in memory."""
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from recbole_longinterest.nn.losses.base import Loss, LossBatch
+from recbole_longinterest.nn.losses.repeats import Repeats, had_before, pairs_of
+
 CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
 ROWS = 64  # targets a chunk at least, or a large catalogue's table is read for every few of them
-
-
-class Repeats(NamedTuple):
-    """Items of the softmax that the user of a target has had before, and what is added to their logits.
-
-    What stands before a target stands before all later ones of its history: it is kept once a history, so that memory
-    does not grow with the square of its length.
-
-    Attributes:
-        items: row of the softmax's items, -1 for one that is none of them, int64 [E].
-        begin: where in ``items`` those of each target begin, int64 [T].
-        number: how many there are; an item stands among them once, int64 [T].
-        bias: a scalar.
-    """
-
-    items: Tensor
-    begin: Tensor
-    number: Tensor
-    bias: Tensor
-
-    def among(self, place: Tensor) -> "Repeats":
-        """The same over a choice of the items.
-
-        Args:
-            place: of each item in the choice, -1 for one that is not in it, int64 [N].
-        """
-        return self._replace(items=torch.where(self.items < 0, -1, place[self.items]))
-
-
-def pairs_of(items: Tensor, begin: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """Number of the target, ascending, and row of the item, int64 [P] each; see :class:`Repeats`."""
-    target = torch.repeat_interleave(number)
-    shift = (begin - number.cumsum(dim=0) + number).index_select(0, target)
-    item = items.index_select(0, torch.arange(len(target), device=target.device) + shift)
-    kept = item >= 0
-    return target[kept], item[kept]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -121,44 +87,19 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repea
         return _ChunkedCrossEntropy.apply(interest.to(kind), items.to(kind), target, had, bias)
 
 
-def sampled_softmax(
-    interest: Tensor,
-    items: Tensor,
-    target: Tensor,
-    candidates: Tensor,
-    number: int,
-    repeats: Repeats | None = None,
-) -> Tensor:
-    """Mean cross entropy against a sample of the catalogue, shared by the batch.
+class CrossEntropy(Loss):
+    """Cross entropy over the items that training has shown; the others are no candidates.
 
-    The sample holds every item that is a target in the batch, and ``number`` of the other candidates, drawn uniformly
-    without replacement. Logits are corrected by the logarithm of the probability that their item is in the sample (0
-    for a target, ``log(number / others)`` for the rest), so that the sum over the sample is an unbiased estimate of the
-    one over the catalogue (importance sampling, Bengio & Senécal 2008). No item is in it twice: there are no
-    accidental hits. With no more candidates than ``number``, it is the cross entropy over all of them.
-
-    Args:
-        interest: [T, D].
-        items: [N, D].
-        target: row of ``items`` of each target, int64 [T].
-        candidates: which items the softmax is over, bool [N].
-        number: sample size ``K``.
-        repeats: logits that something is added to.
-
-    Returns:
-        The mean loss, a scalar.
+    The softmax would teach an item without a training event to lose, and its text alone should say how it scores.
     """
-    wanted, place = target.unique(return_inverse=True)
-    others = candidates.index_fill(0, wanted, value=False).nonzero().flatten()
-    drawn = others[torch.randperm(len(others), device=others.device)[:number]]
-    correction = interest.new_zeros(len(wanted) + len(drawn), 1)
-    if len(drawn):
-        correction[len(wanted) :] = math.log(len(others) / len(drawn))
-    chosen = torch.cat([wanted, drawn])
-    sample = torch.cat([items.index_select(0, chosen), correction], dim=1)
-    if repeats is not None:
-        where = torch.full_like(candidates, -1, dtype=torch.int64)
-        where[chosen] = torch.arange(len(chosen), device=where.device)
-        repeats = repeats.among(where)
-    one = interest.new_ones(len(interest), 1)  # times the correction: logits of `chunked_cross_entropy` have no bias
-    return chunked_cross_entropy(torch.cat([interest, one], dim=1), sample, place, repeats)
+
+    def __call__(self, batch: LossBatch) -> Tensor:
+        """The mean loss, a scalar."""
+        trained = batch.trained
+        place = trained.cumsum(dim=0).masked_fill(~trained, 0)  # of each item among the candidates, from 1
+        repeats = None
+        if batch.repeat is not None:
+            had, begin, number = had_before(place[batch.item_seq], batch.counted)  # what is no candidate is padding
+            repeats = Repeats(had - 1, begin, number, batch.repeat)
+        candidates = batch.items[1:] if trained[1:].all() else batch.items[trained]
+        return chunked_cross_entropy(batch.interest, candidates, place[batch.target] - 1, repeats)

@@ -1,0 +1,77 @@
+"""Sources of item vectors beside the texts: a registry, and what makes their matrices.
+
+To add one: write a function that makes a :class:`~recbole_longinterest.nn.sources.MatrixSource` from settings and item
+tokens, call :func:`register_item_source`, and set ``item_sources: {name: {any settings}}``. :func:`whitened` aligns and
+whitens raw vectors.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.registry import Registry
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource
+from recbole_longinterest.text.whitening import Whitening
+
+Make = Callable[[Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
+ITEM_SOURCES: Registry[Make] = Registry("The name of an item source", "register_item_source")
+
+
+def register_item_source(name: str, make: Make) -> None:
+    """Make a source of item vectors known, for ``item_sources``.
+
+    Args:
+        name: its name; "text" is built in and has settings of its own (``text_*``).
+        make: function of RecBole's config, the settings under the source's name, and the raw item tokens by internal
+            id (the padding first).
+
+    Raises:
+        LongInterestError: if the name is taken.
+    """
+    ITEM_SOURCES.add(name, make)
+
+
+def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
+    """``item_sources``: settings by name of source.
+
+    Raises:
+        LongInterestError: if it is no mapping of registered names to settings.
+    """
+    value = config["item_sources"]
+    wanted = {} if value is None else value
+    if not isinstance(wanted, dict) or not all(each is None or isinstance(each, dict) for each in wanted.values()):
+        raise LongInterestError(
+            f"item_sources must map names to settings, as {{image: {{file: x.npy}}}}; got {value!r}."
+        )
+    for name in wanted:
+        if name == "text":
+            raise LongInterestError("item_sources: text has settings of its own (text_fields, ...). Leave it out.")
+        ITEM_SOURCES.get(name)
+    return {name: settings or {} for name, settings in wanted.items()}
+
+
+def whitened(n_items: int, rows: Sequence[int], vectors: NDArray[np.floating], width: int) -> ItemMatrix:
+    """Whiten the vectors of some items and align them with the ids.
+
+    Args:
+        n_items: items with the padding, ``N``.
+        rows: internal ids of the items that have a vector.
+        vectors: their vectors, [len(rows), E].
+        width: columns to keep, ``W``.
+    """
+    whitening = Whitening.fit(vectors, width)
+    table = torch.zeros(n_items, width)
+    present = torch.zeros(n_items, dtype=torch.bool)
+    table[rows] = torch.as_tensor(whitening.transform(vectors))
+    present[rows] = True
+    return ItemMatrix(
+        table,
+        present,
+        torch.as_tensor(whitening.mean, dtype=torch.float32),
+        torch.as_tensor(whitening.projection, dtype=torch.float32),
+    )

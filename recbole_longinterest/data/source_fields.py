@@ -1,0 +1,95 @@
+"""Which columns of the data are sources of events: the built-in ones, ``event_features`` and ``user_features``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.nn.sources import EVENT_SOURCES
+
+BUILT_IN = {"rating": "RATING_FIELD", "behavior": "BEHAVIOR_FIELD", "time": "TIME_FIELD"}
+DEFAULT_KINDS = {"token": "token", "float": "number", "token_seq": "tokens"}  # by RecBole's types of columns
+USER = "user_"  # what the name of a source of users begins with
+
+
+@dataclass(frozen=True)
+class SourceField:
+    """A source that the settings ask for; the data may not have it.
+
+    Attributes:
+        name: of the source.
+        column: that it reads.
+        of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
+        kind: of the source; "" follows the column's type.
+        field: of a batch that carries its numbers.
+    """
+
+    name: str
+    column: str
+    of: str
+    kind: str
+    field: str
+
+
+def source_fields(config: Settings) -> dict[str, SourceField]:
+    """The sources by name: rating, behaviour and time, then those that the settings name, in their order.
+
+    Raises:
+        LongInterestError: for a setting that does not name columns, or names one twice.
+    """
+    suffix = config["LIST_SUFFIX"]
+    fields = [
+        SourceField(
+            name, config[key], "event", name, f"time_gap{suffix}" if name == "time" else f"{config[key]}{suffix}"
+        )
+        for name, key in BUILT_IN.items()
+    ]
+    taken = {config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD")}
+    for column, kind in columns_of(config, "event_features").items():
+        if column in taken:
+            raise LongInterestError(
+                f"event_features names {column}, which is read already: ids, rating, time and behaviour have settings "
+                "of their own. Leave it out."
+            )
+        fields.append(SourceField(column, column, "event", kind, column + suffix))
+    for column, kind in columns_of(config, "user_features").items():
+        fields.append(SourceField(USER + column, column, "user", kind, f"{USER}{column}{suffix}"))
+    by_name = {field.name: field for field in fields}
+    if len(by_name) < len(fields):
+        raise LongInterestError(
+            "event_features and user_features make two sources of one name; they are "
+            f"{', '.join(field.name for field in fields)}. Rename a column of the data."
+        )
+    return by_name
+
+
+def columns_of(config: Settings, key: str) -> dict[str, str]:
+    """Columns that ``event_features`` or ``user_features`` names, and their kinds, "" for the type's own.
+
+    Raises:
+        LongInterestError: if the value is not a list of columns.
+    """
+    value = config[key]
+    entries = [] if value is None else value if isinstance(value, list) else [value]
+    columns: dict[str, str] = {}
+    for entry in entries:
+        pair = entry if isinstance(entry, Mapping) and len(entry) == 1 else {str(entry): ""}
+        column, kind = next(iter(pair.items()))
+        if not isinstance(entry, (str, Mapping)) or column != column.strip("{}[]"):
+            column = ""
+        if not isinstance(column, str) or not column or "." in column or not isinstance(kind, str):
+            raise LongInterestError(
+                f"{key} must be a list of columns, each a name without a dot or {{name: kind}}, as [device, "
+                f"{{hour: number}}]; got {value!r}."
+            )
+        if column in columns:
+            raise LongInterestError(f"{key} names {column} more than once. Leave one of them.")
+        if kind:
+            EVENT_SOURCES.get(kind)
+        columns[column] = kind
+    return columns
+
+
+def kind_of(field: SourceField, column_type: str) -> str:
+    """Kind of a source over a column of a type, "" if there is none for the type."""
+    return field.kind or DEFAULT_KINDS.get(column_type, "")

@@ -1,0 +1,84 @@
+"""Columns of ``<dataset>.user`` by internal user id, read without RecBole, which would add every user of the file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest.common.atomic_files import item_rows, read_header
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+
+
+@dataclass(frozen=True)
+class UserColumn:
+    """A column of users.
+
+    Attributes:
+        values: by internal user id: ids of tokens, int64 [n_users] or [n_users, S], or numbers, float32 [n_users];
+            0 or NaN for a user without a row or a value.
+        tokens: tokens by id, the padding first; empty for numbers.
+    """
+
+    values: Tensor
+    tokens: list[str]
+
+
+def user_file(config: Settings) -> Path:
+    """Where the file of users is, if there is one."""
+    return Path(config["data_path"]) / f"{config['dataset']}.user"
+
+
+def user_column_types(config: Settings) -> dict[str, str]:
+    """Types of the file's columns by name; empty without a file."""
+    file = user_file(config)
+    if not file.is_file():
+        return {}
+    return dict(read_header(str(file), config["field_separator"], config["encoding"]))
+
+
+def read_user_column(config: Settings, column: str, users: Sequence[str]) -> UserColumn:
+    """Read a column of the file of users.
+
+    Args:
+        config: RecBole's config.
+        column: name of a ``token``, ``float`` or ``token_seq`` column.
+        users: raw tokens by internal user id, the padding first.
+
+    Raises:
+        LongInterestError: for a number that is none, or a row that is cut short.
+    """
+    file, types = user_file(config), user_column_types(config)
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    names, kind = list(types), types[column]
+    place, at = names.index(config["USER_ID_FIELD"]), names.index(column)
+    cells: dict[str, str] = {}
+    for number, row in item_rows(file, separator, encoding):
+        if number == 1:
+            continue
+        if len(row) != len(names):
+            raise LongInterestError(f"{file}, line {number}: {len(row)} columns where the header has {len(names)}.")
+        cells.setdefault(row[place], row[at])
+    by_user = [cells.get(str(user), "") if i else "" for i, user in enumerate(users)]
+    if kind == "float":
+        return UserColumn(torch.tensor([_number(cell, file, column) for cell in by_user]), [])
+    split = [cell.split(config["seq_separator"]) if kind == "token_seq" else [cell] for cell in by_user]
+    parts = [[token for token in row if token] for row in split]
+    tokens = ["[PAD]", *sorted({token for row in parts for token in row})]
+    ids = {token: i for i, token in enumerate(tokens)}
+    values = torch.zeros(len(users), max([1, *map(len, parts)]), dtype=torch.int64)
+    for user, row in enumerate(parts):
+        values[user, : len(row)] = torch.tensor([ids[token] for token in row], dtype=torch.int64)
+    return UserColumn(values if kind == "token_seq" else values[:, 0], tokens)
+
+
+def _number(cell: str, file: Path, column: str) -> float:
+    try:
+        number = float(cell or "nan")
+    except ValueError:
+        number = float("inf")
+    if number in (float("inf"), float("-inf")):
+        raise LongInterestError(f"{file}: {column} must be a finite number; got {cell!r}.")
+    return number

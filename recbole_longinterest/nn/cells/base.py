@@ -1,0 +1,72 @@
+"""The interface of a recurrent cell, and the registry."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from recbole_longinterest.common.registry import Registry
+
+
+class Cell(nn.Module):
+    """A recurrence over fused events: output ``t`` depends on events up to ``t`` only.
+
+    The constructor of a registered cell takes ``(dim, hidden_size, num_layers, dropout)``: the size ``D`` of an event,
+    the size ``H`` of an output, the number of layers, and the dropout between layers.
+
+    Shapes as in :mod:`recbole_longinterest.nn.layers`; ``P`` vectors of width ``W`` are the state of a user.
+
+    Attributes:
+        state_shape: ``(P, W)``.
+    """
+
+    state_shape: tuple[int, int]
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """Outputs after every event of whole histories, [B, L, D] to [B, L, H]."""
+        raise NotImplementedError
+
+    def start(self, batch: int) -> Tensor:
+        """The state before any event, [B, P, W]; zeros unless a cell says otherwise."""
+        weight = next(self.parameters())
+        return weight.new_zeros(batch, *self.state_shape)
+
+    def extend(self, fused: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+        """Take further events in.
+
+        Args:
+            fused: of the further events, without padding, [B, L, D].
+            carried: the state after the events before them, [B, P, W].
+
+        Returns:
+            Outputs after each of the events, [B, L, H], and the state after the last one.
+        """
+        raise NotImplementedError
+
+    def step(self, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one event in, in operations that ONNX has and as few as can be; as :meth:`extend`.
+
+        Args:
+            event: [B, D].
+            carried: [B, P, W].
+
+        Returns:
+            The output, [B, H], and the state.
+        """
+        outputs, carried = self.extend(event.unsqueeze(1), carried)
+        return outputs.squeeze(1), carried
+
+
+CELLS: Registry[Callable[[int, int, int, float], Cell]] = Registry("rnn_type", "register_cell")
+
+
+def register_cell(name: str, make: Callable[[int, int, int, float], Cell]) -> None:
+    """Make a cell known as a value of ``rnn_type``.
+
+    Args:
+        name: the value.
+        make: the class, or a function of ``(dim, hidden_size, num_layers, dropout)``.
+
+    Raises:
+        LongInterestError: if the name is taken.
+    """
+    CELLS.add(name, make)

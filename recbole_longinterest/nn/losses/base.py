@@ -1,0 +1,98 @@
+"""The interface of a loss, and the registry."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from recbole_longinterest.common.registry import Registry
+
+
+@dataclass(frozen=True)
+class LossBatch:
+    """What a loss reads of a batch.
+
+    Shapes: ``T`` targets, ``N`` items, ``D`` their size, ``B`` histories, ``L`` events.
+
+    Attributes:
+        interest: of the user before each target, ready for the dot product, [T, D].
+        items: vectors of all items, ready for the dot product, [N, D].
+        target: the items that came next, int64 [T].
+        losing: an item for each target that did not, int64 [T]; None for a loss without ``negatives``.
+        item_seq: histories, padded with 0, int64 [B, L].
+        counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
+        trained: items that training has shown, bool [N].
+        repeat: what is added to the score of an item that the user has had, a scalar; None for nothing.
+    """
+
+    interest: Tensor
+    items: Tensor
+    target: Tensor
+    losing: Tensor | None
+    item_seq: Tensor
+    counted: Tensor | None
+    trained: Tensor
+    repeat: Tensor | None
+
+    def scores(self, item: Tensor) -> Tensor:
+        """Score of one item for each row of a batch with one target a row, [B]."""
+        scores = (self.interest * self.items[item]).sum(dim=-1)
+        if self.repeat is None:
+            return scores
+        return scores + self.repeat * (self.item_seq == item.unsqueeze(1)).any(dim=1)
+
+
+class LossOptions(Protocol):
+    """The options of a network that a loss may read."""
+
+    @property
+    def loss_type(self) -> str:
+        """Name of the loss."""
+
+    @property
+    def sampled_softmax(self) -> int:
+        """Items drawn for a sampled softmax; 0 for all items."""
+
+
+class Loss:
+    """A training loss. To add one: subclass this, call :func:`register_loss`, and set ``loss_type`` to its name.
+
+    Attributes:
+        negatives: whether RecBole draws a losing item for each target.
+        windows: whether it takes a target at every position of a window, so that one pass trains a whole history. A
+            loss that does not is trained on RecBole's prefix rows.
+    """
+
+    negatives: ClassVar[bool] = False
+    windows: ClassVar[bool] = True
+
+    @classmethod
+    def from_options(cls, options: LossOptions) -> "Loss":
+        """The loss with the settings of a run."""
+        return cls()
+
+    def __call__(self, batch: LossBatch) -> Tensor:
+        """The mean loss over the batch's targets, a scalar."""
+        raise NotImplementedError
+
+
+LOSSES: Registry[type[Loss]] = Registry("loss_type", "register_loss")
+
+
+def register_loss(name: str, loss: type[Loss]) -> None:
+    """Make a loss known as a value of ``loss_type``.
+
+    Args:
+        name: the value.
+        loss: the class.
+
+    Raises:
+        LongInterestError: if the name is taken.
+    """
+    LOSSES.add(name, loss)
+
+
+def make_loss(options: LossOptions) -> Loss:
+    """The loss that the options name; ``sampled_softmax`` above 0 makes a sampled one of ``loss_type: CE``."""
+    sampled = options.loss_type == "CE" and options.sampled_softmax
+    return LOSSES.get("sampled_softmax" if sampled else options.loss_type).from_options(options)

@@ -1,0 +1,146 @@
+"""The interface of a source of event features, and the registry.
+
+A source turns what an event says beside its item (a rating, a device, the user's age) into a vector: raw value ->
+number -> level -> row of a table. Level 0 is "missing".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recbole_longinterest.common.registry import Registry
+
+RawValues: TypeAlias = Sequence[Any] | NDArray[Any]
+"""Raw values of several events."""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One source of a model, as plain data that a file can hold.
+
+    Attributes:
+        name: what the network and served events call it.
+        kind: name of a registered :class:`EventSource`.
+        column: the column of the data that it reads.
+        of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
+        settings: what the kind learned from the training part, see :meth:`EventSource.fit`: plain data.
+    """
+
+    name: str
+    kind: str
+    column: str
+    of: str = "event"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the training part shows of a source's column.
+
+    Attributes:
+        values: of the events that training shows, as a batch holds them: ids of tokens (0 for none), [n] or [n, S] for
+            sequences of tokens, or numbers (NaN for none), [n].
+        tokens: tokens by id, the padding first; empty for numbers.
+        unseen: ids of tokens that no training event has.
+        scaled_by: lowest and highest number by which RecBole normalised the column, None if it did not.
+        options: settings of the user for this source.
+    """
+
+    values: Tensor
+    tokens: Sequence[str] = ()
+    unseen: Sequence[int] = ()
+    scaled_by: tuple[float, float] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class EventSource(nn.Embedding):
+    """A table of embeddings, a row a level, and the way from raw values to levels.
+
+    Shapes: ``[...]`` is any shape, usually [B, L]; ``D`` is the size of a vector.
+
+    Args:
+        spec: name, kind and what was learned from the training part.
+        dim: size ``D``.
+
+    Attributes:
+        spec: the same.
+        column_kinds: RecBole's types of columns that the kind can read.
+    """
+
+    column_kinds: ClassVar[tuple[str, ...]] = ("token", "float")
+
+    def __init__(self, spec: SourceSpec, dim: int) -> None:
+        super().__init__(self.count(spec.settings), dim)
+        self.spec = spec
+
+    @classmethod
+    def fit(cls, column: Column) -> dict[str, Any]:
+        """Learn from the training part what :meth:`count`, :meth:`levels` and :meth:`read` need, as plain data."""
+        raise NotImplementedError
+
+    @classmethod
+    def count(cls, settings: Mapping[str, Any]) -> int:
+        """Number of levels with "missing"."""
+        raise NotImplementedError
+
+    def levels(self, values: Tensor) -> Tensor:
+        """Level ids, int64, of numbers as a batch holds them, [...]."""
+        raise NotImplementedError
+
+    def step_levels(self, values: Tensor) -> Tensor:
+        """As :meth:`levels` of one event of each user, [B], in operations that ONNX has."""
+        return self.levels(values)
+
+    def lookup(self, table: Tensor, levels: Tensor) -> Tensor:
+        """Vectors of levels, linear in the table.
+
+        Args:
+            table: [levels, D].
+            levels: int64 [...].
+
+        Returns:
+            [..., D].
+        """
+        return functional.embedding(levels, table)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Vectors of levels, [..., D]."""
+        return self.lookup(self.weight, levels)
+
+    def read(self, raw: object) -> Any:  # noqa: ANN401 - a number, or a list of them
+        """The number that a batch holds for a raw value of a served event; None stands for a missing one.
+
+        Raises:
+            LongInterestError: if the value cannot be read.
+        """
+        raise NotImplementedError
+
+    def read_all(self, raw: RawValues) -> NDArray[Any]:
+        """:meth:`read` of many values, [n] or [n, S]."""
+        return np.array([self.read(value) for value in raw])
+
+    def example(self) -> Tensor:
+        """Values of two events, from which the ONNX exporter takes type and number of dimensions."""
+        return torch.as_tensor(self.read_all([None, None]))
+
+
+EVENT_SOURCES: Registry[type[EventSource]] = Registry("The kind of a source", "register_event_source")
+
+
+def register_event_source(kind: str, source: type[EventSource]) -> None:
+    """Make a kind of source known, for ``event_features: [{column: kind}]``.
+
+    Args:
+        kind: its name.
+        source: the class.
+
+    Raises:
+        LongInterestError: if the name is taken.
+    """
+    EVENT_SOURCES.add(kind, source)

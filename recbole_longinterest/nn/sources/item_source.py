@@ -1,0 +1,125 @@
+"""Vectors that say what the items are (texts, images, a knowledge graph), as part of the model's state.
+
+A checkpoint is complete with them: a reloaded model needs neither encoder nor cache.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from recbole_longinterest.common.errors import LongInterestError
+
+
+@dataclass(frozen=True)
+class ItemMatrix:
+    """Whitened vectors aligned with item ids, and the whitening that made them.
+
+    Attributes:
+        vectors: [N, W]; zero for the padding and for items without a vector.
+        present: which items have a vector, bool [N].
+        mean: mean of the raw vectors over the items that have one, [E]; empty if there was no whitening.
+        whitening: projection of raw vectors, [E, W].
+    """
+
+    vectors: Tensor
+    present: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+
+class MatrixSource(Protocol):
+    """Something that can make the matrix of a catalogue when it is asked for, which may take minutes.
+
+    Attributes:
+        width: columns ``W`` of the matrix.
+    """
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+
+    def matrix(self) -> ItemMatrix:
+        """Encode, whiten and align to the items' ids."""
+
+
+BUFFERS = ("vectors", "present", "mean", "whitening")
+
+
+class ItemTable(nn.Module):
+    """The matrix of a catalogue as buffers, filled at first use or by a checkpoint, whichever comes first.
+
+    Args:
+        n_items: catalogue size ``N`` with the padding row 0.
+        width: columns ``W`` of the matrix.
+        source: makes the matrix; None where a checkpoint fills it.
+
+    Attributes:
+        vectors: [N, W]; see :class:`ItemMatrix` for this and the next ones.
+        present: bool [N].
+        mean: [E].
+        whitening: [E, W].
+    """
+
+    vectors: Tensor
+    present: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, n_items: int, width: int, source: MatrixSource | None = None) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(n_items, width))
+        self.register_buffer("present", torch.zeros(n_items, dtype=torch.bool))
+        self.register_buffer("mean", torch.zeros(0))
+        self.register_buffer("whitening", torch.zeros(0, width))
+        self._source = source
+
+    def fill(self) -> None:
+        """Make the matrix now, if nothing has filled it yet.
+
+        Raises:
+            LongInterestError: if the matrix has another shape.
+        """
+        if self._source is None:
+            return
+        matrix = self._source.matrix()
+        if matrix.vectors.shape != self.vectors.shape:
+            raise LongInterestError(
+                f"The vectors of the items must have shape {tuple(self.vectors.shape)} (items, columns); got "
+                f"{tuple(matrix.vectors.shape)}."
+            )
+        for name in BUFFERS:
+            setattr(self, name, getattr(matrix, name).to(self.vectors.device))
+        self._source = None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        for name in ("mean", "whitening"):  # their size is the encoder's, known only to the checkpoint
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.vectors.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._source = None
+
+
+class ItemSource(ItemTable):
+    """One part of the item vectors: ``A t_j``, a projection of the item's whitened vector.
+
+    An item without a vector gets a learned "absent" vector, so that it is not taken for an item whose vector happens to
+    be average.
+
+    Args:
+        n_items: catalogue size ``N`` with the padding row 0.
+        width: columns ``W`` of the matrix.
+        dim: size ``D`` of an item vector.
+        source: makes the matrix; None where a checkpoint fills it.
+    """
+
+    def __init__(self, n_items: int, width: int, dim: int, source: MatrixSource | None = None) -> None:
+        super().__init__(n_items, width, source)
+        self.project = nn.Linear(width, dim, bias=False)
+        self.absent = nn.Parameter(torch.zeros(dim))
+
+    def forward(self) -> Tensor:
+        """This part of the vectors of the whole catalogue, [N, D]."""
+        self.fill()
+        return torch.where(self.present.unsqueeze(-1), self.project(self.vectors), self.absent)
