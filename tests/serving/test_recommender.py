@@ -123,7 +123,7 @@ def test_behaviours_that_training_never_showed_are_unknown_ones(
     table["behavior:token"] = pd.Series(["view", "buy", ""] * len(table))[: len(table)]
     table.loc[table.groupby("user_id:token").tail(2).index[::2], "behavior:token"] = "gift"  # read for the test target
     model = Recommender.load(make_export(table.drop(columns="time").to_csv(sep="\t", index=False)))
-    assert "gift" in model.served.behaviors
+    assert "gift" in model.served.sources[1].settings["tokens"]
     assert assert_scores_of_the_checkpoint(Path((tmp_path / "checkpoint").read_text()), model) > 20
 
 
@@ -225,7 +225,7 @@ def test_events_are_put_in_the_order_of_their_times(model: Recommender) -> None:
 def test_whole_numbers_that_pandas_made_floats_are_whole_numbers() -> None:
     source = Behavior(SourceSpec("behavior", "behavior", "behavior", settings={"tokens": ["[PAD]", "1"]}), dim=2)
     reader = EventReader(["[PAD]", "50", "7.0", "9007199254740992"], {"behavior": source})
-    read = reader.read_columns([50.0, 7.0, 2.5, np.inf, 2.0**53], behavior=[1.0, None, "1", 1, np.float32(1)])
+    read = reader.read_columns([50.0, 7.0, 2.5, np.inf, 2.0**53], {"behavior": [1.0, None, "1", 1, np.float32(1)]})
     assert read.item_seq.tolist() == [1, 2] and read.unknown == ["2.5", "inf", "9007199254740992.0"]
     assert read.sides["behavior"].tolist() == [1, 0]
     column = pd.DataFrame({"item_id": pd.array([50, None], dtype="Float64")}).dropna()
