@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from common import make_parser
 from torch import Tensor
 from torch.nn import functional
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--items", type=int, default=12_000)
     parser.add_argument("--users", type=int, default=22_000)
     parser.add_argument("--targets", type=int, default=2_048, help="of a training batch")

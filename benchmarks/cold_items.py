@@ -12,15 +12,14 @@ that were trained. Those events were trained on, too, so compare the two figures
 once; its folder in --output is read when the command is given again.
 """
 
-import argparse
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from replayed import Log, cell, data_folder, histories, ndcg, ranks, train_on
+from common import add_data_arguments, cell, data_folder, make_parser, ndcg, ranks_among
+from replayed import Log, histories, ranks, train_on
 
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
 from recbole_longinterest.serving.recommender import Recommender
@@ -31,10 +30,8 @@ K, RECENT = 10, 10
 
 def main() -> None:
     """Measure, and print and write a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="ml-latest-small")
-    parser.add_argument("--data_path", help="folder above the data set's")
-    parser.add_argument("--output", type=Path, default=Path("cold"))
+    parser = make_parser(__doc__)
+    add_data_arguments(parser, "ml-latest-small", "cold")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the items that are held out")
     parser.add_argument("--events", type=int, default=20_000, help="most events that are predicted, drawn by the seed")
@@ -55,7 +52,7 @@ def main() -> None:
 
     cell(output / "trained.json", trained)
     model, boosted = Recommender.load(output / "model"), Recommender.load(output / "model")
-    frame = item_table(log)
+    frame = log.item_table()
     frame = frame[frame["item_id"].isin(cold) & (frame["title"] != "")]
     added = model.add_items(frame).new
     boosted.add_items(frame, boost=args.boost)
@@ -73,12 +70,6 @@ def main() -> None:
     text += f"\nNDCG@{K} of {len(shown):,} events on trained items: {before:.4f}, boost {args.boost:g}: {after:.4f}\n"
     (output / "cold.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
-
-
-def item_table(log: Log) -> pd.DataFrame:
-    """The data set's item file."""
-    head, *lines = [line.split("\t") for line in log.item_file.splitlines()]
-    return pd.DataFrame(lines, columns=[name.partition(":")[0] for name in head])
 
 
 def baselines(
@@ -100,28 +91,19 @@ def baselines(
         ids = np.array([model.item_id(item) for item in log.items[mine]])
         for place in np.flatnonzero(is_target):
             past = ids[:place][ids[:place] > 0][-RECENT:]
-            nothing = not len(past)
-            scores = (
-                torch.rand(len(texts), generator=generator),
-                by_category,
-                texts @ texts[past[-1]] if not nothing else None,
-                texts @ texts[past].mean(dim=0) if not nothing else None,
-            )
+            drawn = torch.rand(len(texts), generator=generator)  # drawn for every event, so that none moves the others
+            scores: tuple[torch.Tensor | None, ...] = (None,) * len(names)
+            if len(past):
+                scores = drawn, by_category, texts @ texts[past[-1]], texts @ texts[past].mean(dim=0)
             for name, values in zip(names, scores, strict=True):
                 for which, pool in enumerate((among, slice(1, None))):
                     found[name][which][mine[place]] = (
-                        np.inf if nothing or values is None else rank(values, ids[place], pool)
+                        np.inf if values is None else float(ranks_among(values[pool], values[ids[place]]))
                     )
             if place == 0:
                 for pair in found.values():
                     pair[0][mine[0]] = pair[1][mine[0]] = np.nan
     return {name: tuple(np.array([part[row] for row in rows]) for part in pair) for name, pair in found.items()}
-
-
-def rank(scores: torch.Tensor, item: int, pool: object) -> float:
-    """Rank of an item in a pool that it is in, equal scores counting half."""
-    others, wanted = scores[pool], scores[item]
-    return float(1 + (others > wanted).sum() + 0.5 * ((others == wanted).sum() - 1))
 
 
 def report(log: Log, rows: np.ndarray, found: dict[str, tuple[np.ndarray, np.ndarray]], cold: int, items: int) -> str:

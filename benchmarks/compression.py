@@ -8,7 +8,7 @@ stands the share of users whose ten best items are the same as in fp32 by torch,
 update and top 10.
 """
 
-import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+from common import make_parser, ndcg
 
 from recbole_longinterest.serving.engines.onnx import SCORES, STEP
 from recbole_longinterest.serving.event_files import read_events
@@ -31,7 +32,7 @@ WAYS = (("fp32", "torch"), ("int8", "torch"), ("fp32", "onnx"), ("int8", "onnx")
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--history", required=True, help=".csv, .jsonl or .inter")
     args = parser.parse_args()
@@ -53,17 +54,16 @@ def main() -> None:
                 for state in states
             ]
             reference = reference or ranked
-            places = [
-                row.index(int(h.item_seq[-1])) if int(h.item_seq[-1]) in row else None
-                for row, h in zip(ranked, histories, strict=True)
+            targets = [int(history.item_seq[-1]) for history in histories]
+            ranks = [
+                1 + row.index(item) if item in row else math.inf for row, item in zip(ranked, targets, strict=True)
             ]
-            gains = [0.0 if place is None else 1 / float(torch.log2(torch.tensor(place + 2.0))) for place in places]
             same = statistics.mean(set(a) == set(b) for a, b in zip(ranked, reference, strict=True))
             used = [ITEMS, SETTINGS, *((STEP, SCORES) if engine == "onnx" else (WEIGHTS,))]
             size = sum((folders[precision] / name).stat().st_size for name in used) / 1e6
             lines.append(
                 f"| {precision} | {engine} | {size:.2f} | {latency(model, states[0]):.0f} | "
-                f"{statistics.mean(gains):.4f} | {same:.1%} |"
+                f"{ndcg(ranks).mean():.4f} | {same:.1%} |"
             )
     sys.stdout.write("\n".join(lines) + f"\n{len(histories)} users\n")
 

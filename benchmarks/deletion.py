@@ -4,16 +4,16 @@
 
 For each of ``--users`` users and the item recommended first: the events are put in the order of each method, the first
 1, 2, 5, 10 and 20 of them are removed, and the score is taken again. Random order is the mean of five. Writes
-deletion.csv and, if matplotlib is there, deletion.png.
+deletion.csv and deletion.png.
 """
 
-import argparse
 import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from common import make_figure, make_parser
 
 from recbole_longinterest.serving.event_files import read_events
 from recbole_longinterest.serving.explain.methods import METHODS, score_of, scores_without
@@ -25,7 +25,7 @@ DRAWS = 5
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--model", required=True, help="folder of recbole-li export")
     parser.add_argument("--history", required=True, help="events of the users: .csv, .jsonl or .inter")
     parser.add_argument("--users", type=int, default=500)
@@ -77,14 +77,7 @@ def one_user(model: Recommender, history: object, seed: int) -> dict[str, torch.
 
 def plot(means: dict[str, list[float]], folder: Path) -> None:
     """The curves."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        return
-    figure, axes = pyplot.subplots(figsize=(6, 4))
+    figure, axes = make_figure(6, 4)
     for name, values in means.items():
         axes.plot(REMOVED, values, marker="o", label=name)
     axes.set(xlabel="events removed, most important first", ylabel="fall of the item's score")

@@ -9,7 +9,6 @@ in turns first, so that other work on the machine slows both alike. The plain lo
 timed. The vectors of the sample must agree. The exit code is 1 if ours is not three times as fast.
 """
 
-import argparse
 import random
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from common import make_parser
 
 from recbole_longinterest.text.cache import encode_cached, fill_cache
 from recbole_longinterest.text.encoder import TextEncoder
@@ -70,7 +70,7 @@ class PlainLoop:
 
 def main() -> int:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--texts", type=int, default=100_000)
     parser.add_argument("--chunk", type=int, default=5_000, help="texts between two turns")
     parser.add_argument(

@@ -7,8 +7,6 @@ same model is evaluated with each window, and taking one event after the other i
 run goes on with the checkpoints in DIR/saved.
 """
 
-import argparse
-import csv
 import statistics
 import sys
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import add_data_arguments, make_parser, make_quiet_config, ndcg, write_csv
 
 BINS = ((1, 20), (21, 50), (51, 100), (101, 200), (201, 10**9))
 WINDOWS = (50, 200, None)
@@ -24,20 +23,15 @@ WAYS = (*WINDOWS, "streaming")
 
 def main() -> None:
     """Train, evaluate, print a table and write history_length.csv."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("history_length"))
-    parser.add_argument("--dataset", default="ml-100k")
-    parser.add_argument("--data_path", help="folder above the data set's (ml-100k needs none)")
+    parser = make_parser(__doc__)
+    add_data_arguments(parser, "ml-100k", "history_length")
     parser.add_argument("--seeds", default="2020,2021,2022")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     rows = [
         row for seed in args.seeds.split(",") for row in evaluate(args.dataset, args.data_path, int(seed), args.output)
     ]
-    with (args.output / "history_length.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(args.output / "history_length.csv", rows)
     sys.stdout.write("| test users with | users | " + " | ".join(map(_name, WAYS)) + " |\n")
     sys.stdout.write("|---|---|" + "---|" * len(WAYS) + "\n")
     for low, high in (*BINS, (1, 10**9)):
@@ -61,15 +55,10 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
     import recbole.data.utils
     from recbole.utils import get_model, get_trainer, init_seed
 
-    from recbole_longinterest.plugin.fixes import environment
-    from recbole_longinterest.training.settings import make_config
-
-    settings: dict[str, object] = {"seed": seed, "show_progress": False, "state": "ERROR"}
-    settings |= {"checkpoint_dir": str(output / "saved"), "resume": True}
+    settings: dict[str, object] = {"seed": seed, "checkpoint_dir": str(output / "saved"), "resume": True}
     if data_path:
         settings["data_path"] = data_path
-    with environment.command_line(()):  # this script's own arguments are none of RecBole's
-        config = make_config("LongInterest", name, config_dict=settings)
+    config = make_quiet_config("LongInterest", name, settings)
     init_seed(seed, True)
     dataset = recbole.data.utils.create_dataset(config)
     train, *held_out = recbole.data.utils.data_preparation(config, dataset)
@@ -85,7 +74,7 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
             part.history_limit = None if window == "streaming" else window
             loader = recbole.data.utils.get_dataloader(config, "test")(config, part, None)
             scores_of = (lambda batch: _streamed(model, batch)) if window == "streaming" else model.full_sort_predict
-            gain = _ndcg(model, scores_of, loader, config["device"])
+            gain = ndcg_of_rows(model, scores_of, loader, config["device"])
             for low, high in (*BINS, (1, 10**9)):
                 chosen = gain[(length >= low) & (length <= high)]
                 rows.append(
@@ -117,7 +106,7 @@ def _name(way: object) -> str:
 
 
 @torch.no_grad()
-def _ndcg(
+def ndcg_of_rows(
     model: torch.nn.Module,
     scores_of: Callable[[Any], torch.Tensor],
     loader: Any,  # noqa: ANN401
@@ -130,8 +119,9 @@ def _ndcg(
         scores = scores_of(interaction.to(device)).cpu()
         scores[:, 0] = float("-inf")
         rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # 0 is the first place
-        gains.append(torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0))
-    return torch.empty(len(loader.order)).scatter(0, loader.order, torch.cat(gains))  # it reads short histories first
+        gains.append(torch.from_numpy(ndcg(rank + 1)))
+    gain = torch.cat(gains)
+    return torch.empty_like(gain).scatter(0, loader.order, gain)  # it reads short histories first
 
 
 if __name__ == "__main__":

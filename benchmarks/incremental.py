@@ -31,11 +31,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from replayed import Log, cell, data_folder, ndcg, ranks, train_on
+from common import add_data_arguments, cell, data_folder, make_parser, ndcg, say, serve
+from replayed import Log, ranks, train_on
 
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
-from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.training.export import export_checkpoint
 from recbole_longinterest.training.update.update import update_checkpoint
 
 SLICES = 5
@@ -45,10 +44,8 @@ LEAST_GAIN = 0.02
 
 def main() -> None:
     """Measure, and print and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="amazon-beauty-5core-norating")
-    parser.add_argument("--data_path", help="folder above the data set's")
-    parser.add_argument("--output", type=Path, default=Path("incremental"))
+    parser = make_parser(__doc__)
+    add_data_arguments(parser, "amazon-beauty-5core-norating", "incremental")
     parser.add_argument("--first", type=float, default=0.8, help="share of the events that the first training has")
     parser.add_argument("--until", type=float, default=1.0, help="share of the events after which the log ends")
     parser.add_argument("--epochs", type=int, default=20, help="of every full training")
@@ -75,12 +72,6 @@ def main() -> None:
     say(table)
 
 
-def say(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def settings_of(pairs: list[str]) -> dict[str, Any]:
     """Settings of an update, of ``KEY=VALUE``."""
     return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
@@ -100,13 +91,12 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
     """Follow the log to a step in one way, and score the next slice."""
     end = cuts(log, args)
     checkpoint, seconds, more = follow(log, way, step, output, args)
-    model = serve(checkpoint)
+    model = serve(checkpoint, checkpoint.with_name(f"{checkpoint.stem}.model"))
     if way == "new items":
         began = time.monotonic()
         known = set(model.served.items.tokens)
         arrived = set(log.items[: end[step]]) - known
-        frame = pd.DataFrame([line.split("\t") for line in log.item_file.splitlines()])
-        frame.columns = [name.partition(":")[0] for name in frame.iloc[0]]
+        frame = log.item_table()
         frame = frame[frame["item_id"].isin(arrived)]
         frame = frame[frame["title"] != ""]
         more["added"] = len(model.add_items(frame).new) if len(frame) else 0
@@ -159,13 +149,6 @@ def first_model(log: Log, output: Path, args: argparse.Namespace) -> tuple[Path,
 
     result = cell(output / "first.json", train)
     return output / result["checkpoint"], result["seconds"]
-
-
-def serve(checkpoint: Path) -> Recommender:
-    """The model of a checkpoint."""
-    folder = checkpoint.with_name(f"{checkpoint.stem}.model")
-    export_checkpoint(checkpoint, folder)
-    return Recommender.load(folder)
 
 
 def scores(output: Path, name: str) -> np.ndarray:

@@ -8,8 +8,6 @@ rank likewise. Weights are random, which latency does not depend on. Then a thou
 percentiles in microseconds; times of one run may be compared with each other and with nothing else.
 """
 
-import argparse
-import csv
 import statistics
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import make_parser, write_csv
 from recbole.model.sequential_recommender import GRU4Rec, SASRec
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
@@ -68,7 +67,7 @@ class Catalogue:
 
 def main() -> None:
     """Measure, print a table and write latency.csv."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("latency"))
     parser.add_argument("--catalogues", default="10000,100000,1000000", help="numbers of items")
     parser.add_argument("--histories", default="10,100,1000,10000", help="numbers of events before the one measured")
@@ -85,10 +84,7 @@ def main() -> None:
             for length in map(int, args.histories.split(",")):
                 rows += measure(one_user(models, n_items, length), args.repeats, items=n_items, events=length)
             rows += measure(many_users(models, n_items), max(3, args.repeats // 30), items=n_items, events=WINDOW)
-    with (args.output / "latency.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(args.output / "latency.csv", rows)
     sys.stdout.write(report(rows))
 
 

@@ -8,7 +8,6 @@ does, by the native figure. Prints seen-masked test NDCG@10 of both, a mean over
 are not run again.
 """
 
-import argparse
 import copy
 import json
 import statistics
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import recbole.data.utils
 import torch
+from common import make_parser
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_longinterest.experiments.comparison.cells import Cell, quiet
@@ -31,7 +31,7 @@ METRIC = "ndcg@10"
 
 def main() -> None:
     """Train, choose twice, print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--models", default="GRU4Rec,SASRec")
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset", help="folder above the data set's (ml-100k needs none)")

@@ -7,7 +7,6 @@ process of its own, from reading the file to the last file written, with the rep
 Pages that the system caches for the file are not counted as memory. The exit code is 1 if a bar is missed.
 """
 
-import argparse
 import os
 import resource
 import subprocess
@@ -19,6 +18,7 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from common import make_parser
 
 ROWS_A_SECOND = 300_000
 GIGABYTES = 8.0
@@ -57,7 +57,7 @@ def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
 
 def main() -> int:
     """Run the benchmark and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--milliseconds", action="store_true", help="times in milliseconds")

@@ -1,8 +1,7 @@
 """What the benchmarks of learning over time share: a log in time order, data sets of its parts, and ranks of events."""
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,6 +13,9 @@ import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from common import ranks_among
+
+from recbole_longinterest.common.files import write_text
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
@@ -81,9 +83,7 @@ class Log:
     def write(self, path: Path, rows: Any) -> Path:  # noqa: ANN401 - an index
         """Write events as an ``.inter`` file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.tmp")
-        draft.write_text("\n".join([self.header, *self.lines[rows], ""]), encoding="utf-8")
-        draft.replace(path)
+        write_text(path, "\n".join([self.header, *self.lines[rows], ""]))
         return path
 
     def write_dataset(self, root: Path, rows: Any) -> Path:  # noqa: ANN401
@@ -91,6 +91,11 @@ class Log:
         self.write(root / self.name / f"{self.name}.inter", rows)
         (root / self.name / f"{self.name}.item").write_text(self.item_file, encoding="utf-8")
         return root
+
+    def item_table(self) -> pd.DataFrame:
+        """The data set's item file."""
+        head, *lines = [line.split("\t") for line in self.item_file.splitlines()]
+        return pd.DataFrame(lines, columns=[name.partition(":")[0] for name in head])
 
     def write_items(self, path: Path, tokens: set[str]) -> Path:
         """Write the rows of some items as an ``.item`` file."""
@@ -127,17 +132,6 @@ def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> 
     began = monotonic()
     pipeline.train(config)
     return checkpoint, (monotonic() - began) * config["epochs"] / max(config["epochs"] - before, 1)
-
-
-def cell(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A result from its file, or made now and written there."""
-    if not path.is_file():
-        result = work()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.tmp")
-        draft.write_text(json.dumps(result, indent=1), encoding="utf-8")
-        draft.replace(path)
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def histories(log: Log, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -191,8 +185,8 @@ def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | 
             scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1], had)
             wanted = scores.gather(1, ids.unsqueeze(1))
             pool = scores[:, 1:] if among is None else scores[:, among]
-            rank = 1 + (pool > wanted).sum(dim=1) + 0.5 * ((pool == wanted).sum(dim=1) - 1)
-            for row, value, item in zip(targets.tolist(), rank.tolist(), ids.tolist(), strict=True):
+            rank = ranks_among(pool, wanted).tolist()
+            for row, value, item in zip(targets.tolist(), rank, ids.tolist(), strict=True):
                 found[row] = value if item else np.inf
         pending.clear()
 
@@ -208,17 +202,3 @@ def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | 
             flush()
     flush()
     return np.array([found[row] for row in rows.tolist()])
-
-
-def ndcg(rank: np.ndarray, k: int = 10) -> np.ndarray:
-    """NDCG@k of events with one target each; NaN stays NaN."""
-    with np.errstate(divide="ignore"):
-        return np.where(np.isnan(rank), np.nan, np.where(rank <= k, 1 / np.log2(rank + 1), 0.0))
-
-
-def data_folder(given: str | None) -> Path:
-    """Folder above the data sets: as given, or ``../shared/data`` beside the checkout."""
-    folder = Path(given) if given else Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-    if not folder.is_dir():
-        raise SystemExit(f"There is no folder {folder} with data sets. Give --data_path DIR.")
-    return folder

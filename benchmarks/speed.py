@@ -9,12 +9,9 @@ epoch that would take hours is not run to its end. Generated logs have Zipf-dist
 """
 
 import argparse
-import csv
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -22,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import in_process, make_figure, make_parser, make_quiet_config, write_csv
+
+from recbole_longinterest.common.files import atomic_file
 
 ITEMS, EVENTS_A_USER = 12_000, 145  # of a generated log; MovieLens-20M has 144 events a user
 FIELDS = (
@@ -58,7 +58,7 @@ WAYS = ("RecBole", "one pass", "prepared")  # prepared: one pass from a saved da
 
 def main() -> None:
     """Measure, and write speed.csv, speed.md and speed.png."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("speed"), help="folder of results and generated logs")
     parser.add_argument("--data", default="ml-100k,zipf-1m,zipf-20m", help="data sets, separated by commas")
     parser.add_argument("--models", default="LongInterest,GRU4Rec,SASRec", help="models, separated by commas")
@@ -80,12 +80,12 @@ def main() -> None:
         generate(name, args.output / "data")
     for case in cases:
         if case["way"] == "prepared":  # a run that saves the data set, and is not counted
-            in_process(json.dumps(case), args.output, 0.0)
+            in_process(__file__, child(json.dumps(case), args.output, 0.0))
     rows: dict[str, list[dict[str, float]]] = {json.dumps(case): [] for case in cases}
     for turn in range(args.repeats):
         for case in rows:
             sys.stderr.write(f"{turn + 1}/{args.repeats} {case}\n")
-            rows[case].append(in_process(case, args.output, args.seconds))
+            rows[case].append(in_process(__file__, child(case, args.output, args.seconds)))
     table = [
         {**json.loads(case), **{field: statistics.median(one[field] for one in results) for field in FIELDS}}
         for case, results in rows.items()
@@ -93,11 +93,9 @@ def main() -> None:
     write(table, args.output)
 
 
-def in_process(case: str, output: Path, seconds: float) -> dict[str, float]:
-    """One measurement in a fresh process."""
-    command = [sys.executable, __file__, "--child", case, "--output", str(output), "--seconds", str(seconds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def child(case: str, output: Path, seconds: float) -> list[str]:
+    """The arguments of one measurement in a fresh process."""
+    return ["--child", case, "--output", str(output), "--seconds", str(seconds)]
 
 
 def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, float]:
@@ -114,10 +112,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
     import torch
     from recbole.utils import get_model, get_trainer, init_seed
 
-    from recbole_longinterest.plugin.fixes import environment
-    from recbole_longinterest.training.settings import make_config
-
-    settings: dict[str, Any] = {"show_progress": False, "state": "ERROR", "MAX_ITEM_LIST_LENGTH": case["window"]}
+    settings: dict[str, Any] = {"MAX_ITEM_LIST_LENGTH": case["window"]}
     if case["data"] != "ml-100k":
         settings["data_path"] = str(output / "data")
     if case["model"] != "LongInterest":
@@ -126,8 +121,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
             settings |= {"one_pass": True}
     if case["way"] == "prepared":
         settings |= {"checkpoint_dir": str(output / "prepared"), "save_dataset": True}
-    with environment.command_line(()):  # this script's own arguments are none of RecBole's
-        config = make_config(case["model"], case["data"], config_dict=settings)
+    config = make_quiet_config(case["model"], case["data"], settings)
     init_seed(config["seed"], config["reproducibility"])
 
     import recbole.data.utils
@@ -216,8 +210,7 @@ def generate(name: str, folder: Path) -> None:
     rng = np.random.default_rng(0)
     share = 1 / np.arange(1, ITEMS + 1)
     share /= share.sum()
-    draft = path.with_suffix(".tmp")
-    with draft.open("w") as file:
+    with atomic_file(path) as draft, draft.open("w") as file:
         file.write("user_id:token\titem_id:token\trating:float\ttimestamp:float\n")
         for begin in range(0, rows, 500_000):
             number = min(500_000, rows - begin)
@@ -228,16 +221,12 @@ def generate(name: str, folder: Path) -> None:
                 rng.integers(10**9, 15 * 10**8, number),
             )
             file.writelines(f"{u}\t{i}\t{r}\t{t}\n" for u, i, r, t in zip(*(c.tolist() for c in columns), strict=True))
-    os.replace(draft, path)  # noqa: PTH105
 
 
 def write(table: list[dict[str, Any]], output: Path) -> None:
     """The table as CSV, Markdown and picture."""
     names = ["data", "model", "way", "window", *FIELDS]
-    with (output / "speed.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(table)
+    write_csv(output / "speed.csv", table, names)
     baseline = next((row["model"] for row in table if row["model"] != "LongInterest"), "")
     lines = ["| " + " | ".join([*names, f"x {baseline}, RecBole's way"]) + " |", "|" + "---|" * (len(names) + 1)]
     for row in table:
@@ -253,14 +242,9 @@ def write(table: list[dict[str, Any]], output: Path) -> None:
 
 def plot(table: list[dict[str, Any]], path: Path) -> None:
     """Training rates as bars, on a logarithmic axis."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     labels = [f"{row['data']}  {row['model']}, {row['way']}, {row['window']}" for row in table]
     colours = ["#999999" if row["way"] == "RecBole" else "#2a6f97" for row in table]
-    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.32 * len(table)))
+    figure, axes = make_figure(9, 1 + 0.32 * len(table))
     bars = axes.barh(labels, [row["targets_a_second"] for row in table], color=colours)
     axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
     axes.set(xscale="log", xlabel="training targets a second (log scale); grey: RecBole's prefix rows")

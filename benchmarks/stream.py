@@ -9,20 +9,19 @@ states of the next day's users are made again from their events. Beside it the f
 stream. Writes stream.csv and stream.png (a running mean). A killed run goes on after the last finished day.
 """
 
-import argparse
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
-from replayed import Log, data_folder, train_on
+from common import add_data_arguments, data_folder, make_figure, make_parser, ndcg, ranks_among, say, serve
+from replayed import Log, train_on
 
+from recbole_longinterest.common.files import write_text
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState, states_of
-from recbole_longinterest.training.export import export_checkpoint
 from recbole_longinterest.training.update.update import update_checkpoint
 
 DAY, SMOOTH = 86_400.0, 1000
@@ -30,10 +29,8 @@ DAY, SMOOTH = 86_400.0, 1000
 
 def main() -> None:
     """Replay, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="ml-latest-small")
-    parser.add_argument("--data_path", help="folder above the data set's")
-    parser.add_argument("--output", type=Path, default=Path("stream"))
+    parser = make_parser(__doc__)
+    add_data_arguments(parser, "ml-latest-small", "stream")
     parser.add_argument("--epochs", type=int, default=20, help="of the first training")
     parser.add_argument("--update_epochs", type=int, default=2)
     parser.add_argument("--scope", default="head")
@@ -68,20 +65,11 @@ def main() -> None:
         )
         done["lines"] += [[int(row), float(log.times[row]), *pair] for row, *pair in zip(rows, *gains, strict=True)]
         done |= {"end": int(end), "checkpoint": str(made.checkpoint)}
-        draft = place.with_name("place.json.tmp")
-        draft.write_text(json.dumps(done))
-        draft.replace(place)
+        write_text(place, json.dumps(done))
         if parent != first:
             forget(parent)
-        sys.stdout.write(f"{end - begin:,} of {len(log) - begin:,} events, update {made.total_seconds:.1f} s\n")
-        sys.stdout.flush()
+        say(f"{end - begin:,} of {len(log) - begin:,} events, update {made.total_seconds:.1f} s\n")
     report(done["lines"], output)
-
-
-def serve(checkpoint: Path, folder: Path) -> Recommender:
-    """The model of a checkpoint."""
-    export_checkpoint(checkpoint, folder)
-    return Recommender.load(folder)
 
 
 def forget(checkpoint: Path) -> None:
@@ -110,9 +98,7 @@ def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
             gains.append(0.0)
         else:
             scores = model.scores_of(state.interest, [state.seen])[0, 1:]
-            wanted = scores[item - 1]
-            rank = float(1 + (scores > wanted).sum() + 0.5 * ((scores == wanted).sum() - 1))
-            gains.append(1 / np.log2(rank + 1) if rank <= 10 else 0.0)
+            gains.append(float(ndcg(float(ranks_among(scores, scores[item - 1])))))
         met.add(log.users[row])
         rating = log.ratings[row]
         state.update(Event(log.items[row], None if np.isnan(rating) else float(rating), time=float(log.times[row])))
@@ -128,14 +114,9 @@ def report(lines: list[list[float]], output: Path) -> None:
     table = np.array(lines, dtype=float)
     table = table[~np.isnan(table[:, 2])]
     frozen, updated = table[:, 2], table[:, 3]
-    sys.stdout.write(f"{len(table):,} events: NDCG@10 frozen {frozen.mean():.4f}, updated {updated.mean():.4f}\n")
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    say(f"{len(table):,} events: NDCG@10 frozen {frozen.mean():.4f}, updated {updated.mean():.4f}\n")
     width = min(SMOOTH, max(len(table) // 5, 1))
-    figure, axes = pyplot.subplots(figsize=(8, 4))
+    figure, axes = make_figure(8, 4)
     for name, values in (("frozen", frozen), ("updated daily", updated)):
         mean = np.convolve(values, np.ones(width) / width, mode="valid")
         when = table[width - 1 :, 1].astype("datetime64[s]")

@@ -9,11 +9,12 @@ both do once, are left out. The ratio of the medians is what counts.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from common import in_process, make_parser, make_quiet_config
 
 EPOCHS = 8
 SILENT = {"show_progress": False, "state": "ERROR"}
@@ -21,7 +22,7 @@ SILENT = {"show_progress": False, "state": "ERROR"}
 
 def main() -> None:
     """Measure in fresh processes, in turn, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="LongInterest")
     parser.add_argument("--child", choices=("one process", "search"), help=argparse.SUPPRESS)
@@ -33,9 +34,7 @@ def main() -> None:
     times: dict[str, list[float]] = {"one process": [], "search": []}
     for _ in range(args.repeats):
         for way, measured in times.items():
-            command = [sys.executable, __file__, "--child", way, "--model", args.model]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            measured.append(json.loads(done.stdout.splitlines()[-1]))
+            measured.append(in_process(__file__, ["--child", way, "--model", args.model]))
     medians = {way: statistics.median(measured) for way, measured in times.items()}
     for way, median in medians.items():
         sys.stdout.write(f"{way:12} {median:7.1f} s ({min(times[way]):.1f} to {max(times[way]):.1f})\n")
@@ -46,14 +45,11 @@ def one_process(model: str) -> float:
     """Seconds of 8 epochs, each with its evaluation, on all cores; the data set is there."""
     import recbole.data.utils
 
-    from recbole_longinterest.plugin.fixes import environment
     from recbole_longinterest.training import pipeline
-    from recbole_longinterest.training.settings import make_config
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"epochs": EPOCHS, "stopping_step": 100, "checkpoint_dir": folder, **SILENT}
-        with environment.command_line(()):
-            config = make_config(model, "ml-100k", config_dict=settings)
+        settings = {"epochs": EPOCHS, "stopping_step": 100, "checkpoint_dir": folder}
+        config = make_quiet_config(model, "ml-100k", settings)
         dataset = recbole.data.utils.create_dataset(config)
         if hasattr(dataset, "text_source"):
             dataset.text_source.matrix()

@@ -15,6 +15,25 @@ from recbole_longinterest.text import encoder as encoder_module
 from tests.conftest import PROJECT, FakeEncoder, synthetic_inter
 
 
+@pytest.fixture(autouse=True)
+def scripts_find_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python does for a script that is run."""
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+
+
+def test_ndcg_of_ranks_with_ties_and_without_a_figure() -> None:
+    from benchmarks.common import ndcg, ranks_among
+
+    scores = torch.tensor([[3.0, 1.0, 1.0, 0.0], [0.0, 2.0, 5.0, 1.0]])
+    ranks = ranks_among(scores, torch.tensor([[1.0], [0.0]]))
+    assert ranks.tolist() == [2.5, 4.0]
+    gains = ndcg([1, 3, 10, 11, np.inf, np.nan, *ranks])
+    assert gains[:2].tolist() == [1.0, 0.5] and gains[2] == pytest.approx(1 / np.log2(11))
+    assert gains[3] == gains[4] == 0 and np.isnan(gains[5])
+    assert gains[6:].tolist() == pytest.approx([1 / np.log2(3.5), 1 / np.log2(5)])
+    assert ndcg([2.0], k=1).tolist() == [0.0]
+
+
 @pytest.mark.slow
 @pytest.mark.integration
 def test_encoding_is_three_times_as_fast_as_a_plain_loop(
@@ -56,7 +75,6 @@ def learn(
     """Runs a benchmark of learning over time on a small log; returns what it printed."""
     fake_encoder.dim = 64
     monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
-    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
     names = "item_id:token\ttitle:token_seq\tcategories:token_seq\trelease_year:token"
     items = [f"i{number}\tTitle {number}\tKind{number % 4}\t{1990 + number % 9}" for number in range(100)]
     log = synthetic_inter(users=60, items=100, events=20)
@@ -139,7 +157,7 @@ def test_latency_of_each_engine_beside_recboles_models(
 
 
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
-    from benchmarks.history_length import _ndcg
+    from benchmarks.history_length import ndcg_of_rows
 
     class Loader:
         """Three rows of two batches; the last row has the shortest history."""
@@ -151,5 +169,5 @@ def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
             yield torch.tensor([0, 1]), None, None, torch.tensor([1, 1])
 
     scores = torch.tensor([[9.0, 1, 0, 0], [9.0, 0, 2, 1], [9.0, 1, 2, 0]])  # ranks 1, 3, 2 of item 1
-    gains = _ndcg(torch.nn.Identity(), lambda rows: scores[rows].clone(), Loader(), torch.device("cpu"))
-    torch.testing.assert_close(gains, 1 / torch.log2(torch.tensor([2.0, 4.0, 3.0])))
+    gains = ndcg_of_rows(torch.nn.Identity(), lambda rows: scores[rows].clone(), Loader(), torch.device("cpu"))
+    torch.testing.assert_close(gains, 1 / torch.log2(torch.tensor([2.0, 4.0, 3.0], dtype=torch.float64)))

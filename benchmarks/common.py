@@ -1,0 +1,138 @@
+"""What several benchmarks share: ranks and NDCG, arguments, cells that survive a kill, child processes, files."""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recbole_longinterest.common.files import write_text
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+    from recbole.config.configurator import Config
+
+    from recbole_longinterest.serving.recommender import Recommender
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def ndcg(rank: Any, k: int = 10) -> np.ndarray:  # noqa: ANN401 - array-like
+    """NDCG@k of rows with one target each.
+
+    Args:
+        rank: of each target, from 1; infinite for one that is not ranked, NaN for a row without a figure. [n]
+        k: length of the list.
+
+    Returns:
+        float64 [n]; NaN stays NaN.
+    """
+    rank = np.asarray(rank, dtype=np.float64)
+    return np.where(np.isnan(rank), np.nan, np.where(rank <= k, 1 / np.log2(rank + 1), 0.0))
+
+
+def ranks_among(scores: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
+    """Ranks from 1 of the wanted items, an item of the same score counting half.
+
+    Args:
+        scores: of all items that are ranked, the wanted ones with them, [..., N].
+        wanted: scores of the wanted items, [..., 1].
+
+    Returns:
+        [...].
+    """
+    above, equal = (scores > wanted).sum(dim=-1), (scores == wanted).sum(dim=-1)
+    return 1 + above + 0.5 * (equal - 1)
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, dataset: str, output: str) -> None:
+    """Add ``--dataset``, ``--data_path`` and ``--output``, with their defaults."""
+    parser.add_argument("--dataset", default=dataset)
+    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--output", type=Path, default=Path(output))
+
+
+def data_folder(given: str | None) -> Path:
+    """Folder above the data sets: the given one, or ``../shared/data`` beside the checkout."""
+    folder = Path(given) if given else Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        raise SystemExit(f"There is no folder {folder} with data sets. Give --data_path DIR.")
+    return folder
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def make_quiet_config(model: str, dataset: str, settings: Mapping[str, Any]) -> "Config":
+    """RecBole's config of a model, without the arguments of the script, which are no settings of RecBole."""
+    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.training.settings import make_config
+
+    with environment.command_line(()):
+        return make_config(model, dataset, config_dict={"show_progress": False, "state": "ERROR", **settings})
+
+
+def serve(checkpoint: Path, folder: Path) -> "Recommender":
+    """Export a checkpoint to a folder and load the model."""
+    from recbole_longinterest.serving.recommender import Recommender
+    from recbole_longinterest.training.export import export_checkpoint
+
+    export_checkpoint(checkpoint, folder)
+    return Recommender.load(folder)
+
+
+# --- work that is done once, and in processes of its own -------------------------------------------------------------
+
+
+def cell(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A result from its file, or made now and written there."""
+    if not path.is_file():
+        result = work()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(result, indent=1))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def in_process(script: str, words: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+    """Run a script in a fresh process; returns the JSON of its last line."""
+    done = subprocess.run([sys.executable, script, *words], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]], names: Sequence[str] | None = None) -> None:
+    """Write rows as CSV, with the names of the first one as header."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(names or rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_figure(width: float, height: float) -> tuple["Figure", Any]:
+    """A figure of one plot, in inches, and its axes; no window is opened."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
