@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from recbole_longinterest.cli.main import COMMANDS
+from recbole_longinterest.serving.model_folder import write_folder
+from tests.conftest import PROJECT
+from tests.served import random_served
 
 HEAVY = {"torch", "recbole", "ray", "pandas", "pyarrow", "numpy", "transformers", "matplotlib", "scipy"}
 PROGRAM = """
@@ -38,3 +42,17 @@ def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
 @pytest.mark.parametrize("source", ["movielens", "amazon", "steam", "csv"])
 def test_help_of_a_source_of_raw_files_imports_no_heavy_package(source: str) -> None:
     assert not imported(PROGRAM, "prepare", source, "--help") & HEAVY
+
+
+@pytest.mark.slow
+def test_help_is_fast_and_loading_a_model_takes_little_beside_torch(tmp_path: Path) -> None:
+    script = PROJECT / "benchmarks" / "startup.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    write_folder(random_served(), tmp_path / "m")
+    command = [sys.executable, str(script), "--model", str(tmp_path / "m"), "--runs", "1"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    in_torch_units = {line[:30].strip(): float(line[30:].split()[2]) for line in out.splitlines()[1:]}
+    assert in_torch_units.pop("import torch") == 1
+    assert in_torch_units.pop("Recommender.load") < 1.3
+    assert len(in_torch_units) >= len(COMMANDS) and max(in_torch_units.values()) < 0.3, out
