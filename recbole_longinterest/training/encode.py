@@ -1,4 +1,4 @@
-"""Fills the text cache of a data set ahead of its first run: what `recbole-li encode` does."""
+"""Fill the text cache of a data set ahead of its first run, from Python or as `recbole-li encode`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from recbole_longinterest.text.encoder import TextEncoder
 
 @dataclass(frozen=True)
 class Encoded:
-    """What was done.
+    """Outcome of :func:`encode_items`.
 
     Attributes:
-        items: items with a text.
-        filled: what the cache lacked, and where it is.
-        seconds: what it took, loading the model included.
+        items: number of items with a text.
+        filled: how many texts the cache lacked, and its folder.
+        seconds: time that it took, with loading of the encoder.
     """
 
     items: int
@@ -29,16 +29,19 @@ class Encoded:
 
 
 def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda encoder: encoder) -> Encoded:
-    """Encode the texts of all items of a data set's ``.item`` file that the cache lacks.
+    """Encode the texts of all items of a data set's ``.item`` file that the text cache does not hold yet.
 
-    The vectors are written on the way: an interrupted call keeps them, and another goes on from there.
+    Vectors are written as they are made: an interrupted call keeps them, and the next one goes on from there.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
-        by: gives what does an encoder's work.
+        by: makes what encodes from the config's encoder; by default the encoder itself.
+
+    Returns:
+        How many texts there are, and how many were encoded.
 
     Raises:
-        ValueError: if the data set has no text to encode, or the encoder or the cache cannot be had.
+        LongInterestError: if the data set has no text to encode, or the encoder or the cache cannot be used.
     """
     if config["text_vectors"]:
         raise LongInterestError(f"There is nothing to encode: text_vectors is {config['text_vectors']}. Unset it.")

@@ -1,9 +1,9 @@
-"""From a checkpoint and new events to a new checkpoint, without training from the start; the old one is not touched.
+"""Make a new checkpoint of an old one and new events, without training from the start. The old one does not change.
 
 The new checkpoint's data are the old events and the new ones, merged into a folder beside it, so that everything that
-reads a trained checkpoint reads it. Tables grow by token (`nn.table_growth`); new events are trained
-on together with a sample of old ones (`replay`). An update that was stopped goes on when
-it is asked for again, by the means of every training here (`plugin.runs.resume`).
+reads a trained checkpoint reads it. Tables grow by token (`nn.table_growth`). New events are trained on together with a
+sample of old ones (`replay`). An update that was stopped resumes when it is called again, as every training does
+(`plugin.runs.resume`).
 """
 
 import copy
@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,13 @@ from recbole.config import Config
 from torch import Tensor
 
 from recbole_longinterest.common.file_lock import lock_files
-from recbole_longinterest.common.files import atomic_file, file_hash, write_text
-from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key, values_key
-from recbole_longinterest.nn.table_growth import SCOPES, TextRows, grow_state, old_ids, part_of_the_way, train_only
+from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids, part_of_the_way, train_only
 from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
 from recbole_longinterest.text.cache import encode_cached
@@ -40,21 +38,11 @@ from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import check_values
 from recbole_longinterest.training.update.merge import Merged, MergeError, merge
 from recbole_longinterest.training.update.parent import SHOWN, Parent, UpdateError, texts_of, tokens_of
+from recbole_longinterest.training.update.record import DEFAULTS, key_of, record_of, settings_of
 from recbole_longinterest.training.update.replay import Keys, ReplayDataset
 
-# What decides the result, and what an update does unless told otherwise; None is as the training had it. New events are
-# few: in batches of a training's size they would be too few steps (README has what was measured).
-DEFAULTS: dict[str, Any] = {
-    "epochs": 3,
-    "learning_rate": None,
-    "train_batch_size": 256,
-    "seed": None,
-    "eval_step": 0,
-    "stopping_step": None,
-}
-FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # and what does not
-PARENT_EVENTS = 1000  # so many new events move the model half of the way to what training on them makes of it
-MERGED = "merged.json"  # in the folder of merged data: of which update they are
+PARENT_EVENTS = 1000  # this number of new events moves the weights half of the way to those trained on them
+MERGED = "merged.json"  # in the folder of merged data: names the update that they belong to
 
 
 @dataclass(frozen=True)
@@ -64,11 +52,11 @@ class Updated:
     Attributes:
         checkpoint: the new file.
         merged: what the new files brought.
-        changed_texts: items of the old catalogue that have another text, or had none yet.
+        changed_texts: items of the old catalogue whose text is new or has changed.
         items: items of the catalogue.
-        new_targets: events that were trained on and had not been.
+        new_targets: events that were trained on for the first time.
         old_targets: events that were replayed.
-        trained: names of the parameters that were trained; empty if the result was there already.
+        trained: names of the parameters that were trained; empty if the update was made before.
         seconds: of the training.
         total_seconds: of everything.
     """
@@ -96,85 +84,46 @@ def update_checkpoint(
     data_path: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Updated:
-    """Take new events, users and items into a trained model.
+    """Update a trained model with new events, users and items.
 
-    Training on the new events is a part of the way from the parent's weights: ``m / (m + 1000)`` for ``m`` of them, all
-    of it where validation has chosen the epoch (``eval_step``), and for the rows of new items.
+    The weights move from the parent's a part of the way to those trained on the new events: ``m / (m + 1000)`` for
+    ``m`` events. They move all the way if validation chooses the epoch (``eval_step``), and in the rows of new items.
 
     Args:
         checkpoint: of LongInterest, from a training or an update.
-        inter: an ``.inter`` file of new events, with the columns that the training read. What the training's data have
-            already counts once.
+        inter: an ``.inter`` file of new events, with the columns that the training read. Events that the training's
+            data have already are counted once.
         item: an ``.item`` file of new items and of items whose text changed.
-        output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, a name that follows from parent, files
-            and settings. ``<output>.data`` beside it holds the merged data; a training goes on from ``<output>.last``.
+        output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, where the hash follows from parent,
+            files and settings. ``<output>.data`` beside it holds the merged data. A training resumes from
+            ``<output>.last``.
         scope: what is trained, see :func:`~recbole_longinterest.nn.table_growth.train_only`.
-        replay: old targets replayed for each new one, ``replay.LEAST`` at least; 0 is none.
-        without_text: take new items in without encoding their texts.
-        data_path: folder above the data set's, if it is no longer where it was in training.
-        settings: any of ``DEFAULTS`` and ``FREE``. With ``eval_step: 1`` the epoch is chosen by validation.
+        replay: old targets replayed for each new one, ``replay.LEAST`` at least; 0 replays none.
+        without_text: add new items without encoding their texts.
+        data_path: folder above the data set's, if it has moved since training.
+        settings: any of :data:`~recbole_longinterest.training.update.record.DEFAULTS` and
+            :data:`~recbole_longinterest.training.update.record.FREE`. With ``eval_step: 1`` the epoch is chosen by
+            validation.
 
     Returns:
-        What was done. The same update gives the same file; one that is there already is left as it is.
+        What was done. The same update gives the same file. If it was made before, nothing is done.
 
     Raises:
-        ValueError: one sentence for a checkpoint, file, setting or encoder that does not do.
+        LongInterestError: for a checkpoint, file, setting or encoder that cannot be used.
     """
     started = time.monotonic()
     checkpoint = Path(checkpoint)
     inter, item = Path(inter), None if item is None else Path(item)
     parent = Parent(checkpoint, data_path)
-    chosen, free = _settings(parent.config, scope, replay, without_text, settings or {})
-    record = _record(checkpoint, inter, item, chosen)
-    output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{_key(record)}.pth")).absolute()
+    chosen, free = settings_of(parent.config, scope, replay, without_text, settings or {})
+    record = record_of(checkpoint, inter, item, chosen)
+    output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{key_of(record)}.pth")).absolute()
     if output == checkpoint.absolute():
         raise UpdateError(f"An update does not write over its parent {checkpoint}. Give another --output.")
     with lock_files(output, "updating to", "give another --output"):
         if output.is_file():
             return _found(output, record, time.monotonic() - started)
         return _Update(parent, record, inter, item, output, free).run(started)
-
-
-def _settings(
-    config: Settings,
-    scope: str,
-    replay: float,
-    without_text: bool,
-    given: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    unknown = [name for name in given if name not in DEFAULTS and name not in FREE]
-    if unknown:
-        raise UpdateError(
-            f"An update has no setting {unknown[0]}; it has {', '.join((*DEFAULTS, *FREE))}. "
-            "All others are the parent's."
-        )
-    if scope not in SCOPES:
-        raise UpdateError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
-    if not (isinstance(replay, (int, float)) and 0 <= replay < float("inf")):
-        raise UpdateError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
-    wanted = {name: given.get(name, default) for name, default in DEFAULTS.items()}
-    chosen = {name: config[name] if value is None else value for name, value in wanted.items()}
-    return {"scope": scope, "replay": float(replay), "without_text": without_text, **chosen}, {
-        name: given.get(name, default) for name, default in FREE.items()
-    }
-
-
-def _record(checkpoint: Path, inter: Path, item: Path | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """What the lineage says of an update, before it is made."""
-    for file in (inter, item):
-        if file is not None and not file.is_file():
-            raise UpdateError(f"There is no file {file}.")
-    files = {"inter": inter} if item is None else {"inter": inter, "item": item}
-    return {
-        "parent": checkpoint.name,
-        "parent_sha256": file_hash(checkpoint),
-        "new_sha256": {end: file_hash(file) for end, file in files.items()},
-        "settings": chosen,
-    }
-
-
-def _key(record: dict[str, Any]) -> str:
-    return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _found(output: Path, record: dict[str, Any], seconds: float) -> Updated:

@@ -1,0 +1,83 @@
+"""Settings of an update, and the record of it that the new checkpoint keeps."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from recbole_longinterest.common.files import file_hash
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.nn.table_growth import SCOPES
+from recbole_longinterest.training.update.parent import UpdateError
+
+# Settings that decide the result, and their defaults; None takes the training's. There are few new events, and batches
+# as large as a training's would give too few steps (README has the measurements).
+DEFAULTS: dict[str, Any] = {
+    "epochs": 3,
+    "learning_rate": None,
+    "train_batch_size": 256,
+    "seed": None,
+    "eval_step": 0,
+    "stopping_step": None,
+}
+FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # settings that do not affect the result
+
+
+def settings_of(
+    config: Settings,
+    scope: str,
+    replay: float,
+    without_text: bool,
+    given: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of an update: those that decide the result, and the others.
+
+    Args:
+        config: of the parent.
+        scope: what is trained.
+        replay: old targets replayed for each new one.
+        without_text: whether new items are added without their texts.
+        given: settings that the user gives.
+
+    Raises:
+        UpdateError: for an unknown setting, or a value that cannot be used.
+    """
+    unknown = [name for name in given if name not in DEFAULTS and name not in FREE]
+    if unknown:
+        raise UpdateError(
+            f"An update has no setting {unknown[0]}; it has {', '.join((*DEFAULTS, *FREE))}. "
+            "All others are the parent's."
+        )
+    if scope not in SCOPES:
+        raise UpdateError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
+    if not (isinstance(replay, (int, float)) and 0 <= replay < float("inf")):
+        raise UpdateError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
+    wanted = {name: given.get(name, default) for name, default in DEFAULTS.items()}
+    chosen = {name: config[name] if value is None else value for name, value in wanted.items()}
+    return {"scope": scope, "replay": float(replay), "without_text": without_text, **chosen}, {
+        name: given.get(name, default) for name, default in FREE.items()
+    }
+
+
+def record_of(checkpoint: Path, inter: Path, item: Path | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Identify an update by its parent, its files and its settings, as its entry in the lineage begins.
+
+    Raises:
+        UpdateError: if a file is missing.
+    """
+    for file in (inter, item):
+        if file is not None and not file.is_file():
+            raise UpdateError(f"There is no file {file}.")
+    files = {"inter": inter} if item is None else {"inter": inter, "item": item}
+    return {
+        "parent": checkpoint.name,
+        "parent_sha256": file_hash(checkpoint),
+        "new_sha256": {end: file_hash(file) for end, file in files.items()},
+        "settings": chosen,
+    }
+
+
+def key_of(record: dict[str, Any]) -> str:
+    """A short name of a record, for the name of the new checkpoint."""
+    return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
