@@ -22,6 +22,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file
+from recbole_longinterest.plugin.runs.old_checkpoints import upgrade
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
@@ -141,7 +142,9 @@ def plain_configs() -> None:
     Config.__deepcopy__ = __deepcopy__
     Config.__copy__ = __copy__
     Config.model_class = _LazyModelClass()
-    torch.serialization.add_safe_globals([rebuild_config])
+    torch.serialization.add_safe_globals(
+        [rebuild_config, (rebuild_config, "recbole_longinterest.checkpoints.rebuild_config")]
+    )
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -266,7 +269,8 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
         )
     kept = ("config", "state_dict")
     try:
-        return {name: value if name in kept else from_plain(value) for name, value in state.items()}
+        whole = {name: value if name in kept else from_plain(value) for name, value in state.items()}
+        return upgrade(whole) if state["config"]["model"] == "LongInterest" else whole
     except PlainError as error:
         raise CheckpointError(f"{path} is a broken checkpoint: {error}") from error
 

@@ -18,6 +18,8 @@ FREE = {
     *("ip", "port", "local_rank", "offset"),
     *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
 }
+# Settings that came later: while unset they are left out of a run's name, so that older runs are found.
+LATER = ("event_features", "user_features", "source_levels", "item_sources")
 
 
 def own_name(config: Config) -> str:
@@ -25,7 +27,8 @@ def own_name(config: Config) -> str:
     kept = {
         name: value
         for name, value in config.final_config_dict.items()
-        if name not in FREE or name == "data_path"  # a data set's name alone does not say which it is
+        if (name not in FREE or name == "data_path")  # a data set's name alone does not say which it is
+        and not (name in LATER and value is None)
     }
     text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
     return f"{config['model']}-{config['dataset']}-{sha256(text.encode()).hexdigest()[:12]}"
