@@ -8,7 +8,6 @@ changes less, and CPU time in units of a bare `import torch`. DIR is a folder ma
 model is trained for an epoch on ml-100k first.
 """
 
-import argparse
 import os
 import resource
 import statistics
@@ -17,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from common import make_parser
 
 from recbole_longinterest.cli.main import COMMANDS
 
@@ -29,7 +30,7 @@ LIMITS |= {"Recommender.load": 2.0}
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="DIR", help="folder made by recbole-li export")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="runs of each case (default: 5)")
     args = parser.parse_args()

@@ -1,0 +1,43 @@
+"""`compare` from Python: what differs from the command."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_longinterest import LongInterestError, compare
+from tests.conftest import synthetic_inter
+
+
+@pytest.fixture
+def data_path(write_dataset: Callable[..., Path]) -> str:
+    return str(write_dataset("tiny", synthetic_inter()))
+
+
+@pytest.mark.parametrize(
+    ("more", "settings", "message"),
+    [
+        ({}, {"learning_rat": 0.1}, "None of the models has a setting learning_rat"),
+        ({}, {"seed": 1}, "seed is compare's own to set; leave it out"),
+        ({"ablations": ["nothing"]}, {}, "There is no ablation 'nothing'"),
+        ({"models": []}, {}, "compare needs at least one model and one data set"),
+    ],
+)
+def test_settings_are_a_mapping(
+    data_path: str, tmp_path: Path, more: dict[str, Any], settings: dict[str, object], message: str
+) -> None:
+    arguments: dict[str, Any] = {"models": ["Pop"], "datasets": ["tiny"], "output": str(tmp_path / "out"), **more}
+    with pytest.raises(LongInterestError, match=message):
+        compare(**arguments, settings={"data_path": data_path, **settings}, show_progress=False)
+
+
+@pytest.mark.slow
+def test_a_comparison_writes_its_report(data_path: str, tmp_path: Path) -> None:
+    given = {"data_path": data_path, "epochs": 1, "state": "WARNING"}
+    outcome = compare(["Pop"], ["tiny"], output=tmp_path / "out", seeds=[7], settings=given, show_progress=False)
+    (cell,) = outcome.cells
+    assert (cell.name, cell.seed, outcome.interrupted) == ("Pop", 7, False)
+    result = cell.result()
+    assert result is not None and result["status"] == "finished"
+    assert "Pop" in (tmp_path / "out" / "summary.md").read_text()
