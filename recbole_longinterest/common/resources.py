@@ -1,7 +1,6 @@
 """Where ``properties/`` and ``dataset_configs/`` are: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
-from typing import Any
 
 BUNDLED = "ml-100k"  # the data set that is inside RecBole
 
@@ -21,7 +20,7 @@ def resource(folder: str, name: str) -> Path:
     return root / folder / name
 
 
-def prepared_settings(data_path: Any, dataset: str) -> Path | None:  # noqa: ANN401 - of RecBole's config
+def prepared_settings(data_path: object, dataset: str) -> Path | None:
     """The yaml file that `recbole-li prepare` wrote beside a data set; None if there is none.
 
     Args:

@@ -120,7 +120,7 @@ class Collector:
             self._ids[role].append(encoded if stays.all() else encoded.filter(keep))
         return self._ids["item"][-1], stays
 
-    def _encode(self, column: Any, words_missing: bool) -> tuple[Any, list[NDArray[np.bool_]]]:  # noqa: ANN401
+    def _encode(self, column: pa.Array, words_missing: bool) -> tuple[pa.DictionaryArray, list[NDArray[np.bool_]]]:
         """Ids as a dictionary array, and which rows have none, too long a one, or one with a line break."""
         encoded = as_strings(column).dictionary_encode()
         names = encoded.dictionary
@@ -170,7 +170,7 @@ class Collector:
         return Events(user, item, numbers["time"], rating, behavior, users, items, behaviors)
 
 
-def as_strings(column: Any) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def as_strings(column: pa.Array) -> pa.Array:
     """Ids as strings, exactly: a whole number held as a float has no point."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -197,11 +197,11 @@ def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
     return codes, names
 
 
-def _blank(strings: Any) -> Any:  # noqa: ANN401
+def _blank(strings: pa.Array) -> pa.Array:
     return pc.equal(pc.binary_length(pc.utf8_trim_whitespace(strings)), 0)
 
 
-def parse_ratings(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:  # noqa: ANN401
+def parse_ratings(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Ratings from a column.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
+from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import BUNDLED
@@ -128,7 +129,9 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     return Prepared(name, report, files)
 
 
-def _add_texts(catalogue: Catalogue, data: RawData, chunk: Chunk, items: Any, stays: Any) -> None:  # noqa: ANN401
+def _add_texts(
+    catalogue: Catalogue, data: RawData, chunk: Chunk, items: pa.DictionaryArray, stays: NDArray[np.bool_]
+) -> None:
     """Texts that stand in the rows of events: of every item the first that is not empty."""
     for name in data.text_columns:
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
@@ -175,5 +178,5 @@ def config_text(data: RawData, events: Events, coverage: Mapping[str, float], op
     return "".join(lines)
 
 
-def _flow(value: Any) -> str:  # noqa: ANN401
+def _flow(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).removesuffix("...\n").strip()

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import Events
@@ -32,7 +33,7 @@ def draw(events: Events) -> dict[str, bytes]:
     return {f"{name}.png": _draw(*picture) for name, picture in pictures.items()}
 
 
-def _draw(label: str, values: Any, logarithmic: bool) -> bytes:  # noqa: ANN401
+def _draw(label: str, values: NDArray[Any], logarithmic: bool) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import Events
@@ -64,11 +65,11 @@ def describe(events: Events) -> Statistics:
     )
 
 
-def _quantiles(values: Any) -> dict[str, float]:  # noqa: ANN401
+def _quantiles(values: NDArray[np.integer]) -> dict[str, float]:
     return {f"{at:g}": float(value) for at, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}
 
 
-def _levels(rating: Any) -> dict[str, int] | None:  # noqa: ANN401
+def _levels(rating: NDArray[np.float64] | None) -> dict[str, int] | None:
     if rating is None:
         return None
     values, counts = np.unique(rating[~np.isnan(rating)], return_counts=True)
@@ -77,7 +78,7 @@ def _levels(rating: Any) -> dict[str, int] | None:  # noqa: ANN401
     return {f"{low:g} to {high:g}": int(number) for low, high, number in _bins(rating[~np.isnan(rating)])}
 
 
-def _bins(values: Any) -> list[tuple[float, float, int]]:  # noqa: ANN401
+def _bins(values: NDArray[np.float64]) -> list[tuple[float, float, int]]:
     counts, edges = np.histogram(values, MAX_LEVELS)
     return [(edges[at], edges[at + 1], number) for at, number in enumerate(counts) if number]
 

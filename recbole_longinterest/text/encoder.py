@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor
 from recbole_longinterest.text.folder import EncoderError, one_line
 from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity, quiet_transformers
 from recbole_longinterest.text.pooling import load_steps, pool
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 POOLINGS = ("mean", "cls", "last")
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -179,7 +182,7 @@ class TextEncoder:
             )
         return self._loaded
 
-    def _limit(self, tokenizer: Any, network: Any) -> int:  # noqa: ANN401
+    def _limit(self, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel") -> int:
         """Tokens of a text that are read."""
         longest = _longest(tokenizer, network)
         settings = self._find().settings
@@ -193,7 +196,7 @@ class TextEncoder:
             )
         return limit
 
-    def _encode_tokens(self, loaded: "_Loaded", tokens: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    def _encode_tokens(self, loaded: "_Loaded", tokens: "BatchEncoding") -> NDArray[np.float32]:
         """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
         for row, ids in enumerate(tokens["input_ids"]):
             if not ids:  # "" in GPT-2: no special tokens, so nothing to pool
@@ -211,7 +214,7 @@ class TextEncoder:
         out[order] = vectors
         return out
 
-    def _forward(self, loaded: "_Loaded", batch: Any) -> Tensor:  # noqa: ANN401
+    def _forward(self, loaded: "_Loaded", batch: "BatchEncoding") -> Tensor:
         """Vectors float32 [B, D] of a padded batch of token ids [B, T]."""
         batch = {name: values.to(self.device) for name, values in batch.items()}
         half = self.precision != "fp32"
@@ -248,21 +251,21 @@ class _Loaded:
         lower_case: whether texts are put in lower case.
     """
 
-    tokenizer: Any
-    network: Any
+    tokenizer: "PreTrainedTokenizerBase"
+    network: "PreTrainedModel"
     steps: list[Callable[[Tensor], Tensor]]
     limit: int
     skipped: int
     lower_case: bool
 
 
-def _prompt_length(tokenizer: Any, prompt: str) -> int:  # noqa: ANN401
+def _prompt_length(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int:
     """Tokens of a prompt before a text: without the mark that ends a text."""
     ids = tokenizer(prompt)["input_ids"] if prompt else []
     return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
 
 
-def _longest(tokenizer: Any, model: Any) -> int:  # noqa: ANN401
+def _longest(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> int:
     """Tokens that a model can read: its tokenizer's limit and its table of positions, whichever is less."""
     limit = tokenizer.model_max_length  # 10**30 if unknown
     tables = ("position_embeddings", "wpe", "embed_positions")

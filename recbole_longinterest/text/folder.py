@@ -111,7 +111,7 @@ def read_settings(folder: Path) -> FolderSettings:
     )
 
 
-def _module(folder: Path, entry: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+def _module(folder: Path, entry: object) -> tuple[str, str]:
     """Kind and folder of a module from its entry in modules.json."""
     kind, path = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
     if not isinstance(kind, str) or not isinstance(path, str) or {"/", ".."} & set(PurePosixPath(path).parts):
@@ -136,7 +136,7 @@ def _pooling(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
     return tuple(POOLING_NAMES[name] for name in named)
 
 
-def read_json(path: Path, kind: type = dict, absent: Any = None) -> Any:  # noqa: ANN401 - JSON
+def read_json(path: Path, kind: type = dict, absent: object = None) -> Any:  # noqa: ANN401 - JSON
     """Content of a JSON file.
 
     Args:

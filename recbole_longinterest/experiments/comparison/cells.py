@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from multiprocessing import connection, parent_process
@@ -20,6 +20,8 @@ from typing import Any
 
 import pandas as pd
 import torch
+from recbole.config.configurator import Config
+from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
 from recbole_longinterest.common.errors import LongInterestError
@@ -29,6 +31,7 @@ from recbole_longinterest.experiments.comparison import data, general, models, s
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.experiments.comparison.recorder import Recorder
+from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs.files import FREE, wanted_file
@@ -76,10 +79,10 @@ class Cell:
         """What it trains, but for data set and seed."""
         return json.dumps([self.settings, self.change, self.model], sort_keys=True, default=str)
 
-    def config(self) -> Any:  # noqa: ANN401 - RecBole is untyped
+    def config(self) -> Config:
         """RecBole's config, whose files go into the folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
-        own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # the split is watched when it is made
+        own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split when it is made
         models.register()
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
@@ -142,14 +145,14 @@ class Cell:
                 return f"{name} has changed"
         return "" if result["data"] == _plain(asdict(found)) else "its data was another"
 
-    def end(self, status: str, **more: Any) -> None:  # noqa: ANN401
+    def end(self, status: str, **more: object) -> None:
         """Write down how it ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = {name: value for name, value in asdict(self).items() if name not in ("output", "settings")}
         write_text(self.folder / RESULT, json.dumps({**about, "status": status, **more}, indent=1, default=str) + "\n")
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: object) -> object:
     """A value as it comes back from JSON."""
     return json.loads(json.dumps(value, default=str))
 
@@ -194,11 +197,11 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     write_text(cell.folder / "cell.json", json.dumps(asdict(cell), indent=1, default=str) + "\n")
     config = cell.config()
     init_seed(config["seed"], config["reproducibility"])
-    dataset = data.make_dataset(config, cell.change)
+    split = SplitCheck(cell.dataset, cell.name, cell.model, expected)
+    dataset = data.make_dataset(config, cell.change, split)
     source = getattr(dataset, "text_source", None)
     if source is not None:
         source.matrix()  # encoding is no part of the training's time
-    parts = _watch_build(dataset, cell, expected)
     if wanted_file(config) is None:  # a training that other defaults had begun
         forget_epochs(cell.folder)
     earlier = read_epochs(cell.folder)
@@ -211,7 +214,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     epochs = read_epochs(cell.folder)
     seconds = epochs[-1]["seconds"] if epochs else time.monotonic() - begun
 
-    train, _, test = parts
+    train, _, test = split.parts
     init_seed(config["seed"], config["reproducibility"])  # sampled candidates are the same for all models
     recorder = Recorder(trained.test_data, train, max(config["topk"]))
     with recorder.watching(trained.trainer):
@@ -222,7 +225,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
 
     with atomic_file(cell.folder / RANKS) as draft:
         ranks.to_parquet(draft, index=False)
-    print_of = data.fingerprint(dataset, parts)
+    print_of = data.fingerprint(dataset, split.parts)
     _describe_once(cell, print_of, train, test)
     cell.end(
         FINISHED,
@@ -241,23 +244,6 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     for file in cell.folder.glob("*.pth.last"):
         file.unlink()
     shutil.rmtree(cell.folder / "log_tensorboard", ignore_errors=True)
-
-
-def _watch_build(dataset: Any, cell: Cell, expected: data.Fingerprint | None) -> list[Any]:  # noqa: ANN401
-    """Check the split when the training makes it; it is found in the list then."""
-    parts: list[Any] = []
-
-    def build() -> list[Any]:
-        del dataset.build
-        parts.extend(dataset.build())
-        found = data.fingerprint(dataset, parts)
-        if expected is not None:
-            expected.check(found, cell.dataset, cell.name)
-        train = general.with_first_events(parts[0]) if general.is_general(cell.model) else parts[0]
-        return [train, *parts[1:]]
-
-    dataset.build = build
-    return parts
 
 
 def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[str, dict[str, float]]:
@@ -279,7 +265,9 @@ def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[
     return values
 
 
-def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, config: Settings) -> None:  # noqa: ANN401
+def _check_reported(
+    reported: Mapping[str, float], own: dict[str, float], ranks: pd.DataFrame, config: Settings
+) -> None:
     """Without ties the ranks give what RecBole's evaluator gives."""
     if ranks["tied"].any():
         return
@@ -289,7 +277,7 @@ def _check_reported(reported: Any, own: dict[str, float], ranks: pd.DataFrame, c
             raise LongInterestError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
 
 
-def _describe_once(cell: Cell, found: data.Fingerprint, train: Any, test: Any) -> None:  # noqa: ANN401
+def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Dataset) -> None:
     """The slices of the test rows, once for all models."""
     file = rows_file(cell.output, cell.dataset, asdict(found))
     if not file.is_file():

@@ -1,19 +1,24 @@
 """The data of a comparison: the same catalogue, the same log and the same split for every model, or it stops."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from recbole.data.dataset import Dataset
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.log_rows import LogRows
-from recbole_longinterest.nn.sources import ItemMatrix
+from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource
 from recbole_longinterest.plugin.runs import dataset_cache
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHANGES = ("random text", "shuffled rating")
 CHANGE_SEED = 2020
@@ -56,12 +61,19 @@ class Fingerprint:
                 )
 
 
-def make_dataset(config: Settings, change: str = "") -> Any:  # noqa: ANN401
+Parts = list[Dataset]
+"""The training, validation and test part of a data set."""
+
+
+def make_dataset(
+    config: Settings, change: str = "", on_split: Callable[[Dataset, Parts], Parts] | None = None
+) -> Dataset:
     """The data set of a config, with the catalogue of the log, whatever item features a model loads.
 
     Args:
         config: RecBole's config of a sequential model, or of one that is run as such.
         change: "" or one of ``CHANGES``: the control of an ablation.
+        on_split: is given the data set and its parts when RecBole splits it, and returns the parts to train with.
 
     Raises:
         ValueError: for a change that the data does not allow.
@@ -71,12 +83,16 @@ def make_dataset(config: Settings, change: str = "") -> Any:  # noqa: ANN401
     class SameCatalogue(kind):
         """Item features cover the items of the log, all of them and no others."""
 
-        def _load_user_or_item_feat(self, *args: Any) -> Any:  # noqa: ANN401
+        def _load_user_or_item_feat(self, *args: object) -> "pd.DataFrame | None":
             feat = super()._load_user_or_item_feat(*args)
             if feat is None or args[-1] != "iid_field":
                 return feat
             tokens = self.inter_feat[self.iid_field].unique()
             return feat.set_index(self.iid_field).reindex(list(tokens)).reset_index(names=self.iid_field)
+
+        def build(self) -> Parts:
+            parts: Parts = super().build()
+            return parts if on_split is None else on_split(self, parts)
 
     SameCatalogue.__name__ = kind.__name__
     dataset = SameCatalogue(config)
@@ -96,7 +112,7 @@ def make_dataset(config: Settings, change: str = "") -> Any:  # noqa: ANN401
 class RandomText:
     """Random vectors in place of the texts', of the same size and spread, for the same items."""
 
-    def __init__(self, source: Any) -> None:  # noqa: ANN401
+    def __init__(self, source: MatrixSource) -> None:
         self._source = source
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RandomText":
@@ -115,7 +131,7 @@ class RandomText:
         return ItemMatrix(vectors, real.present, real.mean, real.whitening)
 
 
-def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
+def fingerprint(dataset: Dataset, parts: Parts) -> Fingerprint:
     """What a data set and its training, validation and test parts are.
 
     Raises:
@@ -145,7 +161,7 @@ def fingerprint(dataset: Any, parts: Any) -> Fingerprint:  # noqa: ANN401
     )
 
 
-def users_of(part: Any) -> int:  # noqa: ANN401
+def users_of(part: Dataset) -> int:
     """Users that have rows in a part."""
     return int(part.inter_feat[part.uid_field].unique().numel())
 

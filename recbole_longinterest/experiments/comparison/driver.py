@@ -286,7 +286,7 @@ def _finished(cell: Cell) -> bool:
     return result is not None and result["status"] == cells.FINISHED
 
 
-def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: Any) -> None:  # noqa: ANN401
+def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> None:
     """Run a cell unless it is finished; one that failed is tried again, from where it was."""
     if _finished(cell):
         return

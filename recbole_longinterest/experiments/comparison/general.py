@@ -4,8 +4,7 @@ RecBole gives a general model rows of its own, masks what a user has had, and ev
 is run as a sequential model is, whose histories it does not read.
 """
 
-from typing import Any
-
+from recbole.data.dataset import Dataset
 from recbole.utils import ModelType, get_model
 
 from recbole_longinterest.common.errors import LongInterestError
@@ -40,7 +39,7 @@ def as_sequential(config: Settings) -> None:
     config["MODEL_TYPE"] = ModelType.SEQUENTIAL
 
 
-def with_first_events(train: Any) -> Any:  # noqa: ANN401 - a FlatSequentialDataset
+def with_first_events(train: Dataset) -> Dataset:
     """The training part with each user's first event: no row of a sequential model, but a pair to learn from."""
     rows = train.inter_feat
     return train.copy(rows.after(rows.history_start().unique()))

@@ -9,6 +9,7 @@ import recbole
 import recbole.data.dataset
 import torch
 import yaml
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.sequential_recommender.sasrec import SASRec
@@ -123,7 +124,7 @@ class TextItemEmbedding(nn.Module):
 class SASRecText(SASRec):
     """RecBole's SASRec over the text vectors that LongInterest reads."""
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         if dataset.text_source is None:
             raise LongInterestError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")

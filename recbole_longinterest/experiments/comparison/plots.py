@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.experiments.comparison.analysis import Block, Study
 from recbole_longinterest.experiments.comparison.variants import OWN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = {"native": "#2a6f97", "seen-masked": "#c1121f"}
 LINES = ("#c1121f", "#2a6f97", "#5a9367", "#b5838d", "#8d6a9f", "#c98b2b", "#4d4d4d", "#3aa6b9")
@@ -122,6 +125,6 @@ def _figure(width: float, height: float, columns: int | None = None) -> tuple[An
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
+def _save(figure: "Figure", path: Path) -> None:
     with atomic_file(path) as draft:
         figure.savefig(draft, dpi=120, format="png")

@@ -1,6 +1,6 @@
 """Ranks of all test targets, taken from the scores that RecBole's own evaluation computes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
+from recbole.trainer import Trainer
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
+
+Evaluate = Callable[[Sequence[Any]], tuple[Any, Tensor, Tensor, Tensor]]
+"""RecBole's evaluation of a batch: the interaction, the scores, and row and item of the targets."""
 
 
 class Recorder:
@@ -29,7 +35,7 @@ class Recorder:
         candidates: SHA-256 of the sampled candidates, None in full ranking.
     """
 
-    def __init__(self, loader: Any, train: Any, most: int) -> None:  # noqa: ANN401 - RecBole is untyped
+    def __init__(self, loader: AbstractDataLoader, train: Dataset, most: int) -> None:
         self.test = loader._dataset
         self.order = getattr(loader, "order", torch.arange(len(self.test)))
         self.rows = self.test.inter_feat[self.order]  # RecBole's loaders sort the part's own rows
@@ -43,7 +49,7 @@ class Recorder:
         self._seen = 0
 
     @contextmanager
-    def watching(self, trainer: Any) -> Iterator[None]:  # noqa: ANN401
+    def watching(self, trainer: Trainer) -> Iterator[None]:
         """Inside, the trainer's evaluation is recorded."""
         for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval"):
             setattr(trainer, name, self._recorded(getattr(trainer, name), sampled=name.startswith("_neg")))
@@ -56,8 +62,8 @@ class Recorder:
         if self._digest.digest() != sha256().digest():
             self.candidates = self._digest.hexdigest()
 
-    def _recorded(self, evaluate: Any, sampled: bool) -> Any:  # noqa: ANN401
-        def recorded(batch: Any) -> Any:  # noqa: ANN401
+    def _recorded(self, evaluate: Evaluate, sampled: bool) -> Evaluate:
+        def recorded(batch: Sequence[Any]) -> tuple[Any, Tensor, Tensor, Tensor]:
             interaction, scores, positive_u, positive_i = evaluate(batch)
             candidates = None
             if sampled:

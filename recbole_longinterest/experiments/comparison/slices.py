@@ -8,6 +8,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
+from recbole.data.dataset import Dataset
 
 from recbole_longinterest.data.normalizing import seen_in_training
 
@@ -16,7 +17,7 @@ HEAD = 0.2  # share of the items with training events, the most frequent, that a
 FACTORS = 32  # of the item vectors that drift is measured in
 
 
-def describe_rows(train: Any, test: Any) -> pd.DataFrame:  # noqa: ANN401
+def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
     """The slices of every test row.
 
     Args:
@@ -51,7 +52,7 @@ def describe_rows(train: Any, test: Any) -> pd.DataFrame:  # noqa: ANN401
     )
 
 
-def _drift(train: Any, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ANN401
+def _drift(train: Dataset, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.float64]:
     """How far a user's last third is from what came before: 1 - cosine of their mean item vectors; NaN if too short.
 
     Item vectors are the right singular vectors of the training part's user-item matrix, so that no model is favoured.

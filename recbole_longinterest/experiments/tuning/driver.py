@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import recbole.data.utils
@@ -23,11 +23,15 @@ from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
-from recbole_longinterest.experiments.tuning.space import Space, read_space
+from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training.settings import known_keys, make_config
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
+    from ray.tune.search.optuna import OptunaSearch
 
 PLAN = "search.json"
 OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
@@ -316,7 +320,7 @@ def _run(
     return left and not over
 
 
-def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
+def _scheduler(name: str, epochs: int) -> "TrialScheduler | None":
     """How trials are stopped early, by epochs of training rather than by reports, which begin anew after a kill.
 
     None is stopped in the first fifth, and half go on at each rung: a low learning rate is slow to begin with and may
@@ -332,7 +336,7 @@ def _scheduler(name: str, epochs: int) -> Any:  # noqa: ANN401
     return None
 
 
-def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> Any:  # noqa: ANN401
+def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> "OptunaSearch":
     """Settings chosen by what the ones before gave; those of a search that goes on come first, without training."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
@@ -351,7 +355,7 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
     )
 
 
-def _suggested(space: Space, fixed: dict[str, Any], trial: Any) -> dict[str, Any]:  # noqa: ANN401 - Optuna's Trial
+def _suggested(space: Space, fixed: dict[str, Any], trial: Suggest) -> dict[str, Any]:
     return {"setting": space.draw(trial, fixed)}
 
 

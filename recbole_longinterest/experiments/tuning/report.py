@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -14,6 +14,9 @@ import yaml
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.tuning.driver import Outcome
 from recbole_longinterest.experiments.tuning.records import ERROR, Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = 10  # trials in the summary
 
@@ -203,7 +206,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
+def _save(figure: "Figure", path: Path) -> None:
     with atomic_file(path) as draft:
         figure.savefig(draft, dpi=120, format="png")
 
@@ -220,6 +223,6 @@ def _short(value: object) -> str:
     return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: object) -> object:
     """Without tuples, which yaml would write as objects of Python."""
     return json.loads(json.dumps(value))

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
 
@@ -72,7 +71,7 @@ def memory_kills_one_trial() -> Iterator[None]:
     """
     failed = RayActorManager._actor_task_failed
 
-    def _actor_task_failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:  # noqa: ANN401
+    def _actor_task_failed(self: RayActorManager, tracked_actor_task: object, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = _KilledForMemory(str(exception))
         failed(self, tracked_actor_task, exception)

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import yaml
@@ -31,7 +31,7 @@ TRIES = 100  # draws for one setting that was not drawn before
 class Suggest(Protocol):
     """Where values come from; Optuna's trials are one."""
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
         """One of some values."""
 
     def suggest_float(
@@ -46,7 +46,7 @@ class RandomSuggest:
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
         """One of some values, all equally likely."""
         return choices[int(self._rng.integers(len(choices)))]
 
@@ -98,23 +98,23 @@ class Parameter:
         """Whether it is the same in all trials."""
         return self.kind == "choice" and len(self.values) == 1 and not self.when
 
-    def draw(self, source: Suggest) -> Any:  # noqa: ANN401
+    def draw(self, source: Suggest) -> object:
         """One value."""
         if self.kind == "choice":
-            texts = [self.suggested(value) for value in self.values]
+            texts = [json.dumps(value) for value in self.values]
             return self.values[texts.index(source.suggest_categorical(self.name, texts))]
         low, high = self.values[:2]
         if self.kind == "quniform":
             return _whole(source.suggest_float(self.name, low, high, step=self.values[2]), self.values)
         return source.suggest_float(self.name, low, high, log=self.kind == "loguniform")
 
-    def __contains__(self, value: Any) -> bool:  # noqa: ANN401
+    def __contains__(self, value: object) -> bool:
         """Whether this value might be drawn; of quniform, any between its limits."""
         if self.kind == "choice":
             return value in self.values
         return _is_number(value) and self.values[0] <= value <= self.values[1]
 
-    def suggested(self, value: Any) -> Any:  # noqa: ANN401
+    def suggested(self, value: object) -> object:
         """A value as a source suggests it: a choice by its text, because Optuna keeps numbers and strings only."""
         return json.dumps(value) if self.kind == "choice" else value
 
@@ -238,7 +238,7 @@ def _from_yaml(text: str) -> list[Parameter]:
     return [_from_entry(str(name), entry) for name, entry in content.items()]
 
 
-def _from_entry(name: str, entry: Any) -> Parameter:  # noqa: ANN401
+def _from_entry(name: str, entry: object) -> Parameter:
     if not isinstance(entry, (dict, list)):
         return Parameter(name, "choice", (entry,))
     rest = dict(entry) if isinstance(entry, dict) else {}
@@ -290,7 +290,7 @@ def _holds(when: dict[str, Any], setting: dict[str, Any]) -> bool:
     return all(setting.get(name) in (value if isinstance(value, list) else [value]) for name, value in when.items())
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,12 +1,15 @@
 """What is seen of a search while it runs, and how its trials end."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 from tqdm import tqdm
 
 from recbole_longinterest.experiments.tuning import records
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
 
 
 class Watch(Callback):
@@ -28,17 +31,19 @@ class Watch(Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "bar": None}
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:  # noqa: ANN401
+    def on_trial_result(
+        self, iteration: int, trials: "list[Trial]", trial: "Trial", result: object, **info: object
+    ) -> None:
         """An epoch was reported."""
         self._show()
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+    def on_trial_complete(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
         """A trial trained to its end, or was stopped early."""
         records.end(records.folder_of(self.output, trial.config["setting"]), records.STOPPED)  # unless it has said so
         self._show()
         records.prune(records.read_trials(self.output, self.bigger))
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+    def on_trial_error(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
         """A trial failed."""
         folder = records.folder_of(self.output, trial.config["setting"])
         if not folder.is_dir():  # its worker died before it could write a word
@@ -59,7 +64,7 @@ class Watch(Callback):
         )
 
 
-def _reason(trial: Any) -> str:  # noqa: ANN401 - Ray's Trial
+def _reason(trial: "Trial") -> str:
     """Why a worker died, by Ray's words."""
     file = trial.error_file
     text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""

@@ -5,7 +5,10 @@ of more than 131,072 characters is an error. The plugin's reader of item texts k
 """
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MISSING_WORDS = frozenset(
     (
@@ -54,7 +57,7 @@ def _escaped(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def safe_ids(raw: Any) -> tuple[Any, list[str]]:  # noqa: ANN401 - pyarrow is untyped
+def safe_ids(raw: "pa.Array") -> "tuple[pa.Array, list[str]]":
     """:func:`safe_id` of many.
 
     Args:

@@ -13,12 +13,12 @@ BAD_PRICE = "prices that are no numbers, left empty"
 PRICE = re.compile(r"\s*(?:from\s+)?(?:US\s*)?\$?\s*(\d[\d,]*\.?\d*|\.\d+)\s*(?:-\s*\$?\s*[\d,.]+\s*)?", re.IGNORECASE)
 
 
-def words_of(value: Any) -> str:  # noqa: ANN401 - a value of a record
+def words_of(value: object) -> str:
     """The plain text of a value: of a list its parts in order, each once."""
     return " ".join(dict.fromkeys(part for part in map(plain_text, _strings(value)) if part))
 
 
-def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
+def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, tuple)):
@@ -38,7 +38,7 @@ def title_of(values: Iterable[Any], changed: Counter[str]) -> str:
     return ""
 
 
-def price_of(value: Any, changed: Counter[str], free: frozenset[str] = frozenset()) -> str:  # noqa: ANN401
+def price_of(value: object, changed: Counter[str], free: frozenset[str] = frozenset()) -> str:
     """A price as digits, of a range the lower end; "" if there is none.
 
     Args:

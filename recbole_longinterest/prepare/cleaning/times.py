@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 
 def parse_times(
-    column: Any,  # noqa: ANN401 - pyarrow is untyped
+    column: pa.Array,
     forms: Counter[str],
     time_format: str | None = None,
 ) -> tuple[NDArray[np.int64], Bools, Bools]:
@@ -63,11 +63,11 @@ def parse_times(
         return _of_mixed(strings, forms)
 
 
-def _numbers(column: Any, missing: float) -> NDArray[Any]:  # noqa: ANN401
+def _numbers(column: pa.Array, missing: float) -> NDArray[Any]:
     return pc.fill_null(column, missing).to_numpy(zero_copy_only=False)
 
 
-def _nulls(column: Any) -> Bools:  # noqa: ANN401
+def _nulls(column: pa.Array) -> Bools:
     return pc.is_null(column).to_numpy(zero_copy_only=False)
 
 
@@ -105,7 +105,7 @@ def _of_floats(values: NDArray[np.float64], forms: Counter[str]) -> tuple[NDArra
     return times, missing, outside
 
 
-def _of_mixed(strings: Any, forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:  # noqa: ANN401
+def _of_mixed(strings: pa.Array, forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:
     """Whole numbers, other numbers and dates, each in its way."""
     filled = pc.fill_null(strings, "")
     whole = _mask(filled, r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$")
@@ -127,12 +127,12 @@ def _of_mixed(strings: Any, forms: Counter[str]) -> tuple[NDArray[np.int64], Boo
     return times, missing, outside
 
 
-def _mask(strings: Any, pattern: str) -> Bools:  # noqa: ANN401
+def _mask(strings: pa.Array, pattern: str) -> Bools:
     return pc.match_substring_regex(strings, pattern).to_numpy(zero_copy_only=False)
 
 
 def _of_dates(
-    strings: Any,  # noqa: ANN401
+    strings: pa.Array,
     forms: Counter[str],
     time_format: str | None,
 ) -> tuple[NDArray[np.int64], Bools, Bools]:
@@ -161,7 +161,7 @@ def decimals_of(times: NDArray[np.int64]) -> int:
     return next(decimals for decimals in DECIMALS if not (times % 10 ** (9 - decimals)).any())
 
 
-def in_seconds(times: NDArray[np.int64], decimals: int) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def in_seconds(times: NDArray[np.int64], decimals: int) -> pa.Array:
     """Nanoseconds as the seconds of an atomic file: digits only, no exponent and nothing rounded.
 
     Args:

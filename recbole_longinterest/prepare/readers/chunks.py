@@ -9,6 +9,7 @@ from recbole_longinterest.common.errors import LongInterestError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 COLUMNS = "wrong number of columns"
@@ -113,7 +114,7 @@ class Tally:
         return line, reason
 
 
-def string_array(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def string_array(values: Sequence[str | None]) -> "pa.Array":
     """Strings, as a pyarrow array; None is missing."""
     import pyarrow as pa  # not needed by a source's arguments
 

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.readers.chunks import COLUMNS, Chunk, listed, string_array
@@ -140,7 +139,7 @@ def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes,
         text, separator = block.replace(DOUBLE_COLON.encode(), STAND_IN.encode()), STAND_IN
     skipped = 0
 
-    def skip(row: Any) -> str:  # noqa: ANN401
+    def skip(row: object) -> str:
         nonlocal skipped
         skipped += 1
         return "skip"

@@ -108,7 +108,7 @@ def bad_record(source: RawFile, line: int) -> Chunk:
     return Chunk(str(source), {"none": string_array([])}, 0, lambda row: line, {RECORD: 1}, lambda: line)
 
 
-def text_of(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+def text_of(value: object) -> str | None:
     """A value as a row holds it: a whole number without a point, true as 1, None for null and for no single value."""
     if isinstance(value, str):
         return SURROGATES.sub("\ufffd", value)

@@ -81,7 +81,7 @@ def _reviews(record: Mapping[str, Any]) -> list[Row]:
     return [{"user": user, "item": text_of(one.get("item_id")), "time": _posted(one.get("posted"))} for one in inside]
 
 
-def _posted(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+def _posted(value: object) -> str | None:
     """The day of "Posted November 5, 2011."; without a year, as those of the year of the crawl are, as it stands."""
     match = POSTED.fullmatch(str(value).strip())
     try:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.catalogue import TEXT, Catalogue
@@ -15,6 +15,9 @@ from recbole_longinterest.prepare.readers.delimited import find_layout, read_del
 from recbole_longinterest.prepare.readers.files import BLOCK, RawFile, Reading, gather, plain_name
 from recbole_longinterest.prepare.readers.records import read_events, text_of
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PARQUET = (".parquet", ".pq")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -170,14 +173,14 @@ def _read_json(source: RawFile, columns: Sequence[str], advance: Advance) -> Ite
         raise LongInterestError(f"{source}: no record has {', '.join(absent)}; they have: {listed(sorted(seen))}.")
 
 
-def _joined(value: Any) -> str | None:  # noqa: ANN401 - a value of a record
+def _joined(value: object) -> str | None:
     """A value, or the values of a list with spaces between them."""
     if isinstance(value, list):
         return " ".join(text for part in value if (text := _joined(part))) or None
     return text_of(value)
 
 
-def _as_text(column: Any, source: RawFile, name: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def _as_text(column: "pa.Array", source: RawFile, name: str) -> "pa.Array":
     """A column of bytes as strings; another unchanged."""
     import pyarrow as pa  # not needed by the arguments
 

@@ -10,6 +10,7 @@ import pytest
 from recbole_longinterest.experiments.comparison import cells, slices
 from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows_file, run_cell
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, read_epochs
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.training import pipeline
@@ -219,8 +220,8 @@ def test_a_general_model_runs_on_the_same_rows(cell: Callable[..., Cell], name: 
 def test_a_general_model_learns_from_first_events_too(cell: Callable[..., Cell]) -> None:
     own = cell("ItemKNN")
     config = own.config()
-    dataset = make_dataset(config)
-    parts = cells._watch_build(dataset, own, None)
+    split = SplitCheck(own.dataset, own.name, own.model)
+    dataset = make_dataset(config, on_split=split)
     train = dataset.build()[0]
     pairs = list(zip(train.inter_feat["user_id"].tolist(), train.inter_feat["item_id"].tolist(), strict=True))
     log: dict[str, list[str]] = {}
@@ -233,7 +234,7 @@ def test_a_general_model_learns_from_first_events_too(cell: Callable[..., Cell])
         for item in (items[:-2] if len(items) > 3 else items[:-1])
     ]
     assert sorted(pairs) == sorted(expected)
-    assert len(parts[0]) == len(pairs) - len(log)
+    assert len(split.parts[0]) == len(pairs) - len(log)
     assert train.inter_matrix().sum() == len(pairs)
 
 
