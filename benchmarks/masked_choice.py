@@ -21,10 +21,11 @@ import torch
 from common import make_parser
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.experiments.comparison.cells import Cell, quiet
+from recbole_longinterest.experiments.comparison.cells import Cell
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, metric_of
 from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
+from recbole_longinterest.experiments.quiet import without_warnings
 
 METRIC = "ndcg@10"
 
@@ -62,7 +63,7 @@ def chosen_twice(name: str, dataset: str, given: dict[str, Any], seed: int, outp
     if kept.is_file():
         return json.loads(kept.read_text())
     cell.folder.mkdir(parents=True, exist_ok=True)
-    with quiet():
+    with without_warnings():
         config = cell.config()
     config["resume"] = False
     torch.set_num_threads(1)

@@ -4,14 +4,13 @@ Files of a cell's folder: ``cell.json`` (what it is), ``epochs.jsonl``, ``ranks.
 ``result.json`` (how it ended, with the manifest; written last), the checkpoint of the best epoch, ``log.txt``.
 """
 
-import contextlib
 import json
 import math
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from multiprocessing import connection, parent_process
@@ -305,15 +304,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Warnings of settings that one of several models does not have are not told."""
-    import logging
-
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

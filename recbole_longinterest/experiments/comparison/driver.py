@@ -25,6 +25,7 @@ from recbole_longinterest.experiments.comparison.variants import (
     variant_of,
 )
 from recbole_longinterest.experiments.epochs import read_epochs
+from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.training.settings import keys_of_file, known_keys
@@ -225,7 +226,7 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
     first = {(cell.dataset, cell.name): cell for cell in reversed(todo)}
     for (dataset, name), cell in sorted(first.items(), key=lambda entry: todo.index(entry[1])):
         try:
-            with cells.quiet():
+            with without_warnings():
                 config = cell.config()
                 known |= known_keys(config)
                 read = repr((dataset, config["text_vectors"], config["load_col"]))

@@ -1,14 +1,11 @@
 """A search from its plan to its winner: Ray Tune runs the trials, the winner is tested once."""
 
-import contextlib
 import functools
 import itertools
-import json
-import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,57 +14,32 @@ import recbole.data.utils
 from ray import tune
 from recbole.config import Config
 
-from recbole_longinterest.common import packages
-from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
-from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.common.files import make_folder
+from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.plan import (
+    PLAN,
+    Plan,
+    config_of,
+    fixed_by_name,
+    fixed_settings,
+    keep_plan,
+    own_config,
+    settings_of,
+)
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes import environment
-from recbole_longinterest.training.settings import known_keys, make_config
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-PLAN = "search.json"
-OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
 RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
 MOST_DATASETS = 16  # built ahead; a trial that needs another builds it itself
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a search does; kept beside its results, so that ``resume`` goes on with the same.
-
-    Attributes:
-        model: any RecBole model.
-        dataset: name of the data set.
-        space: file of the search space.
-        trials: settings to try, the model's own the first where the space holds it; a grid tries all if None.
-        fixed: settings of every trial.
-        scheduler: asha, median or none: how trials are stopped early.
-        search: random, grid or optuna: how settings are chosen.
-        search_seed: seed of that choice.
-        cpus: CPU cores a trial.
-        gpus: GPUs a trial, or a part of one.
-        concurrent: most trials at a time; None is as many as the resources hold.
-    """
-
-    model: str
-    dataset: str
-    space: str
-    trials: int | None
-    fixed: dict[str, Any] = field(default_factory=dict)
-    scheduler: str = "asha"
-    search: str = "random"
-    search_seed: int = 2020
-    cpus: float = 1
-    gpus: float = 0
-    concurrent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,16 +89,16 @@ def search(
     """
     output = output.resolve()
     space = read_space(Path(plan.space))
-    config = _config(plan, space)
-    settings = _settings(plan, space, config)
+    config = config_of(plan, space)
+    settings = settings_of(plan, space, config)
     make_folder(output)
     with lock_files(output / PLAN, "searching in", "give another --output"):
-        _keep_plan(plan, output, resume)
-        fixed = _fixed(plan, config)
+        keep_plan(plan, output, resume)
+        fixed = fixed_settings(plan, config)
         try:
             with ray_session(address):
                 task = Task(config["model"], config["dataset"], fixed, output, {})
-                with _without_warnings():
+                with without_warnings():
                     task.datasets.update(_share_datasets(task, space))
                 total = (plan.trials or 1) if settings is None else len(settings)
                 watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
@@ -141,114 +113,7 @@ def search(
     return Outcome(plan, config["valid_metric"], trials, _test(best), best.best, False)
 
 
-# --- the plan --------------------------------------------------------------------------------------------------------
-
-
-def _config(plan: Plan, space: Space) -> Config:
-    compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
-    if not all(parameter.constant for parameter in compared):
-        raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
-    with environment.command_line(()):
-        same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
-        config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
-    if config["nproc"] not in (None, 1):
-        raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
-    if config["eval_step"] < 1:
-        raise LongInterestError("A search compares validation results; eval_step must be at least 1.")
-    for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
-        if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
-            raise LongInterestError(f"A search compares validation results, and the split {kind}: {parts} has none.")
-    return config
-
-
-def _settings(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
-    """The settings of all trials; None where each is chosen after the ones before."""
-    known = known_keys(config)
-    for name in ("checkpoint_dir", "resume"):
-        if name in plan.fixed:
-            raise LongInterestError(f"{name} is tune's own to set; leave it out.")
-    if not plan.cpus and not plan.gpus:
-        raise LongInterestError(
-            "A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0."
-        )
-    for parameter in space.parameters:
-        if parameter.name in OWN:
-            raise LongInterestError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
-        unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
-        if unknown:
-            raise LongInterestError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
-        if parameter.name in plan.fixed:
-            raise LongInterestError(
-                f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}."
-            )
-    fixed = _fixed_by_name(plan, space, config)
-    if plan.search == "optuna":
-        packages.require("optuna", "--search optuna")
-        return None
-    if plan.search == "grid":
-        return list(itertools.islice(space.grid(fixed), plan.trials))
-    return space.random(plan.trials or 0, plan.search_seed, fixed, space.own(_without_search(plan), fixed))
-
-
-def _fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
-    """What conditions may look at beside the drawn values."""
-    return {**{name: config[name] for parameter in space.parameters for name in parameter.when}, **plan.fixed}
-
-
-def _without_search(plan: Plan) -> Config:
-    """The model's settings as they are where nothing is searched: its own, and those of every trial."""
-    with environment.command_line(()), _without_warnings():
-        return make_config(plan.model, plan.dataset, (), plan.fixed)
-
-
-def _keep_plan(plan: Plan, output: Path, resume: bool) -> None:
-    file = output / PLAN
-    kept = {**asdict(plan), "space": Path(plan.space).read_text(encoding="utf-8")}
-    begun = any((output / records.TRIALS).glob(f"*/{records.TRIAL}"))
-    if not resume or (file.is_file() and not begun):
-        if begun:
-            raise LongInterestError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
-        write_text(file, json.dumps(kept, indent=1))
-        return
-    if not file.is_file():
-        raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
-    before = json.loads(file.read_text(encoding="utf-8"))
-    free = ("trials", "gpus", "concurrent")
-    other = [name for name in kept if kept[name] != before.get(name) and name not in free]
-    if other:
-        now, then = kept[other[0]], before.get(other[0])
-        name = other[0]
-        if name == "fixed":
-            name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))
-            now, then = now.get(name), then.get(name)
-        raise LongInterestError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
-    records.forget_failures(output)
-
-
-def _fixed(plan: Plan, config: Config) -> dict[str, Any]:
-    """Settings of every trial, such that they mean the same in another folder and another process."""
-    fixed = {**plan.fixed, "num_threads": max(1, int(plan.cpus))}
-    for name in ("data_path", "text_encoder", "text_vectors"):
-        value = fixed.get(name)
-        if isinstance(value, str) and Path(value).exists():
-            fixed[name] = str(Path(value).resolve())
-    if "data_path" not in fixed and config["dataset"] != "ml-100k":
-        fixed["data_path"] = str(Path(config["data_path"]).resolve().parent)
-    return fixed
-
-
 # --- ray -------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """What the first config has warned of is not said again by each of the others."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _share_datasets(task: Task, space: Space) -> dict[str, ray.ObjectRef]:
@@ -342,9 +207,9 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    fixed = _fixed_by_name(plan, space, config)
+    fixed = fixed_by_name(plan, space, config)
     before = [space.suggested(trial.setting) for trial in records.read_trials(output, config["valid_metric_bigger"])]
-    own = space.own(_without_search(plan), fixed)
+    own = space.own(own_config(plan), fixed)
     first = before or ([] if own is None else [space.suggested(own)])
     return OptunaSearch(
         functools.partial(_suggested, space, fixed),  # Ray pickles it

@@ -394,30 +394,31 @@ def test_equal_settings_at_one_time_wait_for_each_other(tmp_path: Path) -> None:
 
 
 def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callable[..., Any], tmp_path: Path) -> None:
-    from recbole_longinterest.experiments.tuning.driver import _keep_plan, search
+    from recbole_longinterest.experiments.tuning.driver import search
+    from recbole_longinterest.experiments.tuning.plan import keep_plan
 
     for split in ({"LS": "test_only"}, {"RS": [0.8, 0, 0.2]}):
         given = plan(fixed={"eval_args": {"split": split, "order": "TO", "mode": "full"}})
         with pytest.raises(ValueError, match=r"A search compares validation results, and the split .* has none"):
             search(given, tmp_path / "out")
-    _keep_plan(plan(cpus=3), tmp_path, resume=False)
+    keep_plan(plan(cpus=3), tmp_path, resume=False)
     for resume in (False, True, False):  # nothing has begun: it may be mended
-        _keep_plan(plan(), tmp_path, resume=resume)
+        keep_plan(plan(), tmp_path, resume=resume)
     records.begin(records.folder_of(tmp_path, {"a": 1}), {"a": 1}, "node")
-    _keep_plan(plan(trials=9), tmp_path, resume=True)
+    keep_plan(plan(trials=9), tmp_path, resume=True)
     with pytest.raises(ValueError, match="cannot go on with other settings: cpus is 2 and was 1"):
-        _keep_plan(plan(cpus=2), tmp_path, resume=True)
+        keep_plan(plan(cpus=2), tmp_path, resume=True)
     with pytest.raises(ValueError, match=r"cannot go on with other settings: epochs is 5 and was 4\.$"):
-        _keep_plan(plan(fixed={"epochs": 5}), tmp_path, resume=True)
+        keep_plan(plan(fixed={"epochs": 5}), tmp_path, resume=True)
     with pytest.raises(ValueError, match="holds a search"):
-        _keep_plan(plan(), tmp_path, resume=False)
+        keep_plan(plan(), tmp_path, resume=False)
 
 
 def test_trials_are_compared_by_the_metric_of_the_space(plan: Callable[..., Any]) -> None:
-    from recbole_longinterest.experiments.tuning.driver import _config
+    from recbole_longinterest.experiments.tuning.plan import config_of
     from recbole_longinterest.experiments.tuning.space import read_space
 
     given = plan("valid_metric: Recall@10\nepochs: 7\nlearning_rate: {uniform: [0.1, 0.2]}\n")
     del given.fixed["valid_metric"], given.fixed["epochs"]
-    config = _config(given, read_space(Path(given.space)))
+    config = config_of(given, read_space(Path(given.space)))
     assert config["valid_metric"] == "Recall@10" and config["epochs"] == 7  # which the scheduler counts

@@ -1,0 +1,159 @@
+"""The plan of a search: which settings are tried, in which order, and whether a folder holds the same search."""
+
+import itertools
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+
+from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import write_text
+from recbole_longinterest.experiments.quiet import without_warnings
+from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.space import Space
+from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.training.settings import known_keys, make_config
+
+PLAN = "search.json"
+OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search does; kept beside its results, so that ``resume`` goes on with the same.
+
+    Attributes:
+        model: any RecBole model.
+        dataset: name of the data set.
+        space: file of the search space.
+        trials: settings to try, the model's own the first where the space holds it; a grid tries all if None.
+        fixed: settings of every trial.
+        scheduler: asha, median or none: how trials are stopped early.
+        search: random, grid or optuna: how settings are chosen.
+        search_seed: seed of that choice.
+        cpus: CPU cores a trial.
+        gpus: GPUs a trial, or a part of one.
+        concurrent: most trials at a time; None is as many as the resources hold.
+    """
+
+    model: str
+    dataset: str
+    space: str
+    trials: int | None
+    fixed: dict[str, Any] = field(default_factory=dict)
+    scheduler: str = "asha"
+    search: str = "random"
+    search_seed: int = 2020
+    cpus: float = 1
+    gpus: float = 0
+    concurrent: int | None = None
+
+
+def config_of(plan: Plan, space: Space) -> Config:
+    """RecBole's config of a trial without the drawn settings.
+
+    Raises:
+        ValueError: for settings by which trials cannot be compared.
+    """
+    compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
+    if not all(parameter.constant for parameter in compared):
+        raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
+    with environment.command_line(()):
+        same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
+        config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
+    if config["nproc"] not in (None, 1):
+        raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
+    if config["eval_step"] < 1:
+        raise LongInterestError("A search compares validation results; eval_step must be at least 1.")
+    for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
+        if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
+            raise LongInterestError(f"A search compares validation results, and the split {kind}: {parts} has none.")
+    return config
+
+
+def settings_of(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
+    """The settings of all trials; None if each is chosen after the ones before.
+
+    Raises:
+        ValueError: for a setting that cannot be searched or given.
+    """
+    known = known_keys(config)
+    for name in ("checkpoint_dir", "resume"):
+        if name in plan.fixed:
+            raise LongInterestError(f"{name} is tune's own to set; leave it out.")
+    if not plan.cpus and not plan.gpus:
+        raise LongInterestError(
+            "A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0."
+        )
+    for parameter in space.parameters:
+        if parameter.name in OWN:
+            raise LongInterestError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
+        unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
+        if unknown:
+            raise LongInterestError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
+        if parameter.name in plan.fixed:
+            raise LongInterestError(
+                f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}."
+            )
+    fixed = fixed_by_name(plan, space, config)
+    if plan.search == "optuna":
+        packages.require("optuna", "--search optuna")
+        return None
+    if plan.search == "grid":
+        return list(itertools.islice(space.grid(fixed), plan.trials))
+    return space.random(plan.trials or 0, plan.search_seed, fixed, space.own(own_config(plan), fixed))
+
+
+def fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
+    """Values that the conditions of a space may depend on, besides the drawn ones."""
+    return {**{name: config[name] for parameter in space.parameters for name in parameter.when}, **plan.fixed}
+
+
+def own_config(plan: Plan) -> Config:
+    """The settings of a training without a search: the model's own, and those of every trial."""
+    with environment.command_line(()), without_warnings():
+        return make_config(plan.model, plan.dataset, (), plan.fixed)
+
+
+def keep_plan(plan: Plan, output: Path, resume: bool) -> None:
+    """Write the plan into the folder of a search, or compare it with the one there.
+
+    Raises:
+        ValueError: for a folder with another search, or with one that was not to be resumed.
+    """
+    file = output / PLAN
+    kept = {**asdict(plan), "space": Path(plan.space).read_text(encoding="utf-8")}
+    begun = any((output / records.TRIALS).glob(f"*/{records.TRIAL}"))
+    if not resume or (file.is_file() and not begun):
+        if begun:
+            raise LongInterestError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
+        write_text(file, json.dumps(kept, indent=1))
+        return
+    if not file.is_file():
+        raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
+    before = json.loads(file.read_text(encoding="utf-8"))
+    free = ("trials", "gpus", "concurrent")
+    other = [name for name in kept if kept[name] != before.get(name) and name not in free]
+    if other:
+        now, then = kept[other[0]], before.get(other[0])
+        name = other[0]
+        if name == "fixed":
+            name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))
+            now, then = now.get(name), then.get(name)
+        raise LongInterestError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
+    records.forget_failures(output)
+
+
+def fixed_settings(plan: Plan, config: Config) -> dict[str, Any]:
+    """Settings of every trial, with absolute paths: a trial runs in another folder and another process."""
+    fixed = {**plan.fixed, "num_threads": max(1, int(plan.cpus))}
+    for name in ("data_path", "text_encoder", "text_vectors"):
+        value = fixed.get(name)
+        if isinstance(value, str) and Path(value).exists():
+            fixed[name] = str(Path(value).resolve())
+    if "data_path" not in fixed and config["dataset"] != "ml-100k":
+        fixed["data_path"] = str(Path(config["data_path"]).resolve().parent)
+    return fixed
