@@ -85,10 +85,10 @@ def say(text: str) -> None:
 
 def make_quiet_config(model: str, dataset: str, settings: Mapping[str, Any]) -> "Config":
     """RecBole's config of a model, without the arguments of the script, which are no settings of RecBole."""
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training.settings import make_config
 
-    with environment.command_line(()):
+    with command_line(()):
         return make_config(model, dataset, config_dict={"show_progress": False, "state": "ERROR", **settings})
 
 

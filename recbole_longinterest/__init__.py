@@ -1,4 +1,4 @@
-"""LongInterest for RecBole: importing this package registers the model and patches RecBole for today's stack.
+"""LongInterest for RecBole: after its import RecBole knows the model and runs on today's stack.
 
 import recbole_longinterest
 from recbole.quick_start import run_recbole
@@ -9,8 +9,9 @@ The names below are imported when they are first used, so that a process that on
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING
+
+from recbole_longinterest.plugin.fixes.hooks import install
 
 if TYPE_CHECKING:
     from recbole_longinterest.common.errors import LongInterestError
@@ -85,11 +86,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if os.environ.get("RECBOLE_LI_REGISTER", "on").lower() not in ("off", "0", "false"):
-    from recbole_longinterest.common.packages import check_recbole
-
-    check_recbole()
-
-    from recbole_longinterest.plugin.register import register as _register
-
-    _register()
+install()

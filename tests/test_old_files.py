@@ -28,7 +28,7 @@ from recbole_longinterest import (
     update_checkpoint,
 )
 from recbole_longinterest.cli.main import main
-from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.files import own_name
 

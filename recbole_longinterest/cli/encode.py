@@ -37,12 +37,12 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """
     settings = settings_of(args, settings)
     # saves start-up time: these import torch and RecBole
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training.encode import encode_items
     from recbole_longinterest.training.settings import make_config
 
     chosen = {"text_encoder": args.encoder} if args.encoder else {}
-    with environment.command_line(settings):
+    with command_line(settings):
         config = make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
     if args.ray:
         require_ray("recbole-li encode --ray")

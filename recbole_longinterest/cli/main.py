@@ -13,6 +13,7 @@ from typing import Protocol
 from recbole_longinterest.cli import (
     add_items,
     compare,
+    doctor,
     encode,
     explain,
     export,
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "profile": profile,
     "update": update,
     "add-items": add_items,
+    "doctor": doctor,
 }
 
 

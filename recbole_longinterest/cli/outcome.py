@@ -19,6 +19,18 @@ class StoppedEarly(KeyboardInterrupt):
         self.summary = summary
 
 
+class ProblemsFound(Exception):
+    """A check that ran to its end and found something wrong: exit code 1.
+
+    Attributes:
+        report: what is printed.
+    """
+
+    def __init__(self, report: str) -> None:
+        super().__init__()
+        self.report = report
+
+
 def finish(work: Callable[[], str], stopped: str) -> int:
     """Do the work of a command and print what it returns.
 
@@ -27,7 +39,8 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         stopped: printed after Ctrl-C, unless the work says more.
 
     Returns:
-        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died; 130 after Ctrl-C.
+        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died or for problems that
+            `doctor` found; 130 after Ctrl-C.
     """
     try:
         said = work()
@@ -40,6 +53,9 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         named = f"{error.filename}: " if error.filename else ""
         _print_error(f"{named}{error.strerror or error}")
         return 2
+    except ProblemsFound as found:
+        sys.stdout.write(found.report)
+        return 1
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, StoppedEarly):
             sys.stdout.write(interrupt.summary)

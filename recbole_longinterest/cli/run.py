@@ -52,11 +52,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """
     settings = settings_of(args, settings)
     # saves start-up time: these import torch and RecBole
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training import pipeline, processes
     from recbole_longinterest.training.settings import make_config
 
-    with environment.command_line(settings):
+    with command_line(settings):
         given: dict[str, object] = {"resume": SWITCHES.get(args.resume, args.resume)}
         if args.quiet:
             given |= {"quiet": True, "show_progress": False}

@@ -5,15 +5,21 @@ read. Where the output at a position depends on events up to it alone, reading e
 the loss of all the prefix rows at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.train_loader import LOSS_WEIGHT, OnePassDataLoader
+from recbole_longinterest.plugin.runs.averaging import averaged_epoch
+
+if TYPE_CHECKING:
+    from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+    from recbole.trainer.trainer import Trainer
 
 PROBE_WINDOWS, PROBE_POSITIONS = 4, 8
 TOLERANCE = 1e-4  # relative; float32 sums in another order
@@ -163,3 +169,49 @@ def _small_part(batch: Interaction, model: Any, target_list_field: str) -> Inter
 
 def _total(losses: Any) -> Tensor:  # noqa: ANN401
     return torch.stack([part.reshape(()) for part in losses]).sum() if isinstance(losses, tuple) else losses
+
+
+def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
+    """``Trainer._train_epoch`` for one-pass batches too: dealt by epoch number, every position's target in the loss.
+
+    Where ``weight_averaging`` is set, the model holds the averages afterwards.
+
+    Args:
+        train_epoch: RecBole's.
+
+    Returns:
+        Its replacement.
+    """
+
+    def _train_epoch(
+        self: "Trainer",
+        train_data: "AbstractDataLoader",
+        epoch_idx: int,
+        loss_func: Callable[[Interaction], Any] | None = None,
+        show_progress: bool = False,
+    ) -> Any:  # noqa: ANN401
+        if isinstance(train_data, OnePassDataLoader):
+            train_data.sampler.set_epoch(epoch_idx)  # so that a resumed run sees the batches an unbroken one does
+            loss_func = loss_func or _window_loss(self, train_data)
+        with averaged_epoch(self):
+            return train_epoch(self, train_data, epoch_idx, loss_func, show_progress)
+
+    return _train_epoch
+
+
+def _window_loss(trainer: "Trainer", train_data: OnePassDataLoader) -> Callable[[Interaction], Any]:
+    """The loss over a batch of windows, weighted so that with several ranks every target counts the same."""
+    loss: Callable[[Interaction], Any] = trainer.model.calculate_loss
+    if not getattr(trainer.model, "reads_windows", False):
+        if not hasattr(trainer, "one_pass_loss"):
+            trainer.one_pass_loss = OnePassLoss(trainer.model, train_data.target_list_field, train_data.probe())
+        loss = trainer.one_pass_loss
+
+    def weighted(interaction: Interaction) -> Any:  # noqa: ANN401
+        if LOSS_WEIGHT not in interaction:
+            return loss(interaction)
+        weight = interaction[LOSS_WEIGHT].squeeze()
+        losses = loss(Interaction({f: v for f, v in interaction.interaction.items() if f != LOSS_WEIGHT}))
+        return tuple(part * weight for part in losses) if isinstance(losses, tuple) else losses * weight
+
+    return weighted

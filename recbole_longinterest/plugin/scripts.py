@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from recbole_longinterest.plugin.fixes.hooks import after_import
+from recbole_longinterest.plugin.fixes.hooks import when_imported
 
 SETUP_HOOK = f"{__name__}.plugin_in_spawned"
 
@@ -31,8 +31,8 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"There is no script {script}.")
     plugin_in_spawned()
-    after_import("ray", _ray_workers)
-    after_import("ray.tune", _tune_of_today)
+    when_imported("ray", _ray_workers)
+    when_imported("ray.tune", _tune_of_today)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))
     runpy.run_path(script, run_name="__main__")

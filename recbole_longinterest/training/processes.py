@@ -15,7 +15,7 @@ import torch.multiprocessing as mp
 from recbole.config.configurator import Config
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 
@@ -134,7 +134,7 @@ def _work(rank: int, queue: Queue, arguments: Arguments, settings: Sequence[str]
     # RecBole's parser takes the last word; where the processes are is not the user's line's to say.
     settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
     try:
-        with environment.command_line(settings):
+        with command_line(settings):
             config = make_config(model, dataset, config_files, {**config_dict, "local_rank": rank})
             result = pipeline.run(config)
         if rank == 0:

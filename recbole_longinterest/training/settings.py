@@ -17,7 +17,9 @@ from recbole.utils import ModelType
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.behaviors import uses_behaviors
-from recbole_longinterest.plugin.register import DATA_KEYS, negatives_follow_loss_type, register
+from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
+from recbole_longinterest.plugin.lookups import DATA_KEYS
+from recbole_longinterest.plugin.register import register
 from recbole_longinterest.plugin.runs import averaging, resume
 
 register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py

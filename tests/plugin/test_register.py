@@ -10,6 +10,7 @@ from recbole.config import Config
 
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 from recbole_longinterest.plugin import register
+from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
 from tests.conftest import synthetic_inter, synthetic_item
 
 Python = Callable[..., CompletedProcess[str]]
@@ -36,7 +37,7 @@ def test_negatives_follow_the_loss_unless_set() -> None:
     assert config["train_neg_sample_args"]["distribution"] == "popularity"
     with pytest.raises(ValueError, match="train_neg_sample_args"):
         Config("GRU4Rec", "ml-100k")  # RecBole's own refusal stays RecBole's own
-    with register.negatives_follow_loss_type():
+    with negatives_follow_loss_type():
         assert Config("GRU4Rec", "ml-100k")["train_neg_sample_args"]["distribution"] == "none"
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from recbole_longinterest.nn.sources import Behavior, SourceSpec
-from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 from recbole_longinterest.serving.event_tables import histories_of
 from recbole_longinterest.serving.events import OWN, Event, EventReader
 from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS, ExportError, write_folder

@@ -32,7 +32,7 @@ from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS
 from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs.files import FREE, wanted_file
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
@@ -85,7 +85,7 @@ class Cell:
         models.register()
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
-        with environment.command_line(()):
+        with command_line(()):
             config = make_config(self.model, self.dataset, (), settings)
         if pairs:
             general.as_sequential(config)

@@ -14,8 +14,8 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource
-from recbole_longinterest.plugin.runs import dataset_cache
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def make_dataset(
     Raises:
         ValueError: for a change that the data does not allow.
     """
-    kind: Any = dataset_cache.dataset_class(config)
+    kind: Any = dataset_class(config)
 
     class SameCatalogue(kind):
         """Item features cover the items of the log, all of them and no others."""

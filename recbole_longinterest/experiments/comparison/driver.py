@@ -14,6 +14,7 @@ from tqdm import tqdm
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cells import Cell
 from recbole_longinterest.experiments.comparison.variants import (
@@ -26,7 +27,7 @@ from recbole_longinterest.experiments.comparison.variants import (
 )
 from recbole_longinterest.experiments.epochs import read_epochs
 from recbole_longinterest.experiments.quiet import without_warnings
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.training.settings import keys_of_file, known_keys
 
@@ -126,7 +127,7 @@ def read_settings(
     if isinstance(settings, Mapping):
         named = parser._convert_config_dict(dict(settings))
     else:
-        with environment.command_line(settings):
+        with command_line(settings):
             named = parser._load_cmd_line()
     given = {**parser._load_config_files(list(config_files)), **named}
     given.setdefault("data_path", "dataset")
@@ -235,9 +236,7 @@ def _check(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint
                 settings[dataset, name] = dict(config.final_config_dict), hashes[read]
                 key = (
                     dataset,
-                    repr(
-                        (dataset_cache.dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))
-                    ),
+                    repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))),
                 )
                 if key in made and not cell.change:
                     continue

@@ -32,7 +32,7 @@ from recbole_longinterest.experiments.tuning.session import memory_kills_one_tri
 from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -233,7 +233,7 @@ def _test(trial: records.Trial) -> dict[str, float]:
     from recbole.utils import get_trainer
 
     assert trial.checkpoint is not None
-    with environment.command_line(()):
+    with command_line(()):
         config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint))
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against

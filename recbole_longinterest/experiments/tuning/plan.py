@@ -14,7 +14,7 @@ from recbole_longinterest.common.files import write_text
 from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.space import Space
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import known_keys, make_config
 
 PLAN = "search.json"
@@ -61,7 +61,7 @@ def config_of(plan: Plan, space: Space) -> Config:
     compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
     if not all(parameter.constant for parameter in compared):
         raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
-    with environment.command_line(()):
+    with command_line(()):
         same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
         config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
@@ -114,7 +114,7 @@ def fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
 
 def own_config(plan: Plan) -> Config:
     """The settings of a training without a search: the model's own, and those of every trial."""
-    with environment.command_line(()), without_warnings():
+    with command_line(()), without_warnings():
         return make_config(plan.model, plan.dataset, (), plan.fixed)
 
 

@@ -13,9 +13,10 @@ from ray import tune
 from recbole.config import Config
 
 from recbole_longinterest.common.file_lock import FileLockError, lock_files
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.experiments.tuning import records
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.training import pipeline
@@ -45,13 +46,13 @@ class Task:
     def config(self, setting: dict[str, Any], folder: Path) -> Config:
         """RecBole's config of one trial, whose files go into its folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
-        with environment.command_line(()):  # a worker's arguments are Ray's
+        with command_line(()):  # a worker's arguments are Ray's
             return make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
 
 
 def dataset_key(config: Config) -> str:
     """Equal for two configs that make the same data set."""
-    return repr((dataset_cache.dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items())))
+    return repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items())))
 
 
 def run_trial(given: dict[str, Any], task: Task) -> None:

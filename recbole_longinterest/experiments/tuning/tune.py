@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require_ray
 from recbole_longinterest.common.resources import resource
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import make_config
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _fixed(
 ) -> tuple[str, str, dict[str, object]]:
     """Names of the model and the data set, and the settings of every trial, as RecBole reads them."""
     words, values = ((), settings) if isinstance(settings, Mapping) else (settings, {})
-    with environment.command_line(words):
+    with command_line(words):
         config = make_config(model, dataset, config_files, {"show_progress": False, **values})
     given = {
         **config.file_config_dict,

@@ -1,10 +1,16 @@
 """What evaluation keeps of a batch's scores, without a copy of them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from recbole.evaluator import Collector
 from torch import Tensor
+
+from recbole_longinterest.plugin.fixes.registry import patch
+
+if TYPE_CHECKING:
+    from recbole.data.interaction import Interaction
+    from recbole.evaluator import Collector
 
 
 def hits_of(top: Tensor, positive_u: Tensor, positive_i: Tensor, n_items: int) -> Tensor:
@@ -26,17 +32,19 @@ def hits_of(top: Tensor, positive_u: Tensor, positive_i: Tensor, n_items: int) -
     return torch.cat([hit.int(), number.int()], dim=1)
 
 
-def lean_collector() -> None:
-    """``Collector.eval_batch_collect`` makes two copies of the scores to look up a few cells (no upstream issue known).
-
-    The same numbers come from the recommended items alone. RecBole's code runs where a metric needs all the scores.
-    """
-    collect = Collector.eval_batch_collect
+@patch(
+    "recbole.evaluator.collector:Collector.eval_batch_collect",
+    kind="fix",
+    why="It makes two copies of all scores to look up a few of them.",
+    wraps=True,
+)
+def lean_collector(collect: Callable[..., None]) -> Callable[..., None]:
+    """The same numbers from the recommended items alone; RecBole's code where a metric needs all scores."""
 
     def eval_batch_collect(
-        self: Collector,
+        self: "Collector",
         scores_tensor: Tensor,
-        interaction: Any,  # noqa: ANN401
+        interaction: "Interaction",
         positive_u: Tensor,
         positive_i: Tensor,
     ) -> None:
@@ -52,4 +60,4 @@ def lean_collector() -> None:
         if need("rec.topk"):
             self.data_struct.update_tensor("rec.topk", hits_of(top, positive_u, positive_i, scores_tensor.shape[1]))
 
-    Collector.eval_batch_collect = eval_batch_collect
+    return eval_batch_collect

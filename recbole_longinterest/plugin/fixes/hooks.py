@@ -1,74 +1,77 @@
-"""Replacing a name in a module, which may not be imported yet, or in a single function."""
+"""When the patches are applied: as soon as the RecBole module that they change is imported.
 
-import importlib.abc
-import importlib.machinery
+:func:`install` is what importing ``recbole_longinterest`` does, so this module imports nothing that takes time. The
+library wrapt, which runs the hooks, is imported together with RecBole.
+"""
+
+import functools
+import importlib
+import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from types import FunctionType, ModuleType
-from typing import Any
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-QUICK_START = ("recbole.quick_start", "recbole.quick_start.quick_start")
-"""RecBole's modules that import ray."""
+from recbole_longinterest.plugin.lookups import LOOKUPS
 
-_waiting: dict[str, list[Callable[[ModuleType], None]]] = {}
+FIXES = "recbole_longinterest.plugin.fixes"
+
+WATCHED: dict[str, tuple[str, ...]] = {
+    "recbole": ("environment", "config", "processes"),
+    "recbole.utils.utils": ("model_names",),
+    "recbole.utils.wandblogger": ("wandb_runs",),
+    "recbole.config.configurator": ("plugin_settings",),
+    "recbole.evaluator.collector": ("collector",),
+    "recbole.data.utils": ("loaders",),
+    "recbole.data.dataset.dataset": ("datasets",),
+    "recbole.trainer.hyper_tuning": ("hyper_tuning",),
+    "recbole.trainer.trainer": ("trainers",),
+    "recbole.model": ("models",),
+    "recbole.quick_start.quick_start": ("ray_objective", "load_model"),
+}
+"""Module of RecBole -> modules of this folder whose patches are needed from its import on.
+
+A module of this folder may import, at its top, only those of our modules that do not import "its" RecBole module
+themselves: else importing such a module first would come back to it while it is half done. Where a patch needs more, it
+imports it when it is called.
+"""
 
 
-def after_import(module_name: str, callback: Callable[[ModuleType], None]) -> None:
+def install() -> None:
+    """Have the patches and the model registered when RecBole is imported, or now if it is imported already."""
+    if "recbole" in sys.modules:
+        _watch()
+    elif not any(isinstance(finder, _RecBoleFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _RecBoleFinder())
+
+
+def when_imported(module_name: str, callback: Callable[[ModuleType], object]) -> None:
     """Call back with a module: now if it is imported already, else right after its code has run.
 
     Args:
-        module_name: full name of the module, which this does not import.
+        module_name: full name of the module. It is not imported here.
         callback: gets the module.
     """
-    module = sys.modules.get(module_name)
-    if module is not None:
-        callback(module)
-        return
-    _waiting.setdefault(module_name, []).append(callback)
-    if not any(isinstance(finder, _PostImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _PostImport())
+    import wrapt  # late: it takes longer to import than all else here
+
+    wrapt.register_post_import_hook(callback, module_name)
 
 
-class _PostImport(importlib.abc.MetaPathFinder):
-    """Finds nothing by itself: has the loader that the other finders give call back after the module's code."""
+class _RecBoleFinder:
+    """Finds nothing itself: sets the hooks when RecBole is looked for, and goes."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _waiting:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "recbole":
             return None
-        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
-        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
-        if spec is None or spec.loader is None:
-            return spec
-        exec_module = spec.loader.exec_module
-
-        def exec_and_call_back(module: ModuleType) -> None:
-            exec_module(module)
-            for callback in _waiting.pop(fullname, []):
-                callback(module)
-
-        spec.loader.exec_module = exec_and_call_back  # type: ignore[method-assign]
-        return spec
+        sys.meta_path.remove(self)
+        _watch()
+        return importlib.util.find_spec(name)  # by the other finders, of which wrapt's calls back
 
 
-def rebind(name: str, value: object, *modules: str) -> None:
-    """Set a name in every module that binds it by ``from ... import``, as each is imported."""
-    for module in modules:
-        after_import(module, lambda module: setattr(module, name, value))
-
-
-def with_globals(function: Any, **names: Any) -> FunctionType:  # noqa: ANN401
-    """The same code with a few of its module's names changed, for this function alone.
-
-    Args:
-        function: any function written in Python.
-        names: name -> what the function finds under it.
-
-    Returns:
-        A new function; the given one and its module stay as they are.
-    """
-    scope = {**function.__globals__, **names}
-    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
-    copy.__doc__ = function.__doc__
-    return copy
+@functools.cache  # once a process
+def _watch() -> None:
+    for module_name, fixes in WATCHED.items():
+        for fix in fixes:
+            when_imported(module_name, lambda _, fix=fix: importlib.import_module(f"{FIXES}.{fix}"))  # type: ignore[misc]
+    for module_name, callback in LOOKUPS.items():
+        when_imported(module_name, callback)

@@ -1,31 +1,44 @@
-"""RecBole's ``HyperTuning`` with today's hyperopt, and a sentence where it is not installed."""
+"""Patches of RecBole's ``HyperTuning``: today's hyperopt, and one sentence if it is not installed."""
 
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import recbole.trainer.hyper_tuning
-from recbole.trainer.hyper_tuning import HyperTuning
 
 from recbole_longinterest.common import packages
-from recbole_longinterest.plugin.fixes.hooks import with_globals
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.same_code import with_globals
+
+if TYPE_CHECKING:
+    from recbole.trainer.hyper_tuning import HyperTuning
 
 
-def exhaustive_search() -> None:
-    """``HyperTuning``'s default search draws with RandomState, hyperopt >= 0.2.7 needs a Generator (#1868)."""
-    generators = SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng))
-    search = recbole.trainer.hyper_tuning.exhaustive_search
-    recbole.trainer.hyper_tuning.exhaustive_search = with_globals(search, np=generators)
+@patch(
+    "recbole.trainer.hyper_tuning:exhaustive_search",
+    kind="fix",
+    issue=1868,
+    why="HyperTuning's default search draws with RandomState; hyperopt 0.2.7 needs a Generator.",
+    wraps=True,
+)
+def exhaustive_search(search: Callable[..., object]) -> Callable[..., object]:
+    """RecBole's code with another ``np``, whose RandomState is numpy's generator of today."""
+    return with_globals(search, np=SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng)))
 
 
-def tuning_packages() -> None:
-    """``HyperTuning`` ends in "No module named 'hyperopt'", an extra of RecBole that its wheel does not ask for."""
-    original = HyperTuning.__init__
+@patch(
+    "recbole.trainer.hyper_tuning:HyperTuning.__init__",
+    kind="fix",
+    why="It ends in \"No module named 'hyperopt'\", a package that RecBole's wheel does not ask for.",
+    wraps=True,
+)
+def tuning_packages(original: Callable[..., None]) -> Callable[..., None]:
+    """Say what to install."""
 
     @functools.wraps(original)
-    def __init__(self: HyperTuning, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self: "HyperTuning", *args: object, **kwargs: object) -> None:
         packages.require("hyperopt", "HyperTuning")
         original(self, *args, **kwargs)
 
-    HyperTuning.__init__ = __init__
+    return __init__

@@ -1,26 +1,31 @@
 """Model classes by name, with an error that a user can act on."""
 
 import difflib
+import importlib
 import pkgutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import recbole.model
-import recbole.utils
 
 from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.lookups import MODEL, SEQUENTIAL
 
 MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
 
 
-def model_names() -> None:
-    """``get_model`` ends an unknown name in "No module named 'lightgbm'", on every version (#2172).
-
-    It tries RecBole's packages in turn, and importing the last one needs lightgbm and xgboost.
-    """
-    original = recbole.utils.get_model
+@patch(
+    "recbole.utils.utils:get_model",
+    kind="fix",
+    issue=2172,
+    why="An unknown name ends in \"No module named 'lightgbm'\": the last package that it tries needs lightgbm.",
+    wraps=True,
+)
+def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
+    """Say what an unknown name is close to, and which package a model needs."""
 
     def get_model(model_name: str) -> type:
         """Model class of this name; ValueError with the close names if there is none."""
@@ -29,6 +34,8 @@ def model_names() -> None:
         if right is not None:
             if model_name in packages.MODEL_PACKAGES:
                 packages.require(packages.MODEL_PACKAGES[model_name], model_name)
+            if right == MODEL:
+                importlib.import_module(SEQUENTIAL)  # with it the model comes; find_spec alone would not see it
             try:
                 return original(model_name)
             except ModuleNotFoundError as error:
@@ -44,9 +51,7 @@ def model_names() -> None:
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise LongInterestError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")
 
-    rebind(
-        "get_model", get_model, "recbole.utils", "recbole.utils.utils", "recbole.config.configurator", QUICK_START[1]
-    )
+    return get_model
 
 
 def _known_models() -> dict[str, str]:
@@ -54,12 +59,13 @@ def _known_models() -> dict[str, str]:
     settings = Path(recbole.__file__).parent / "properties" / "model"
     spelled = {file.stem.lower(): file.stem for file in settings.glob("*.yaml")}
     spelled |= {"lightgbm": "LightGBM", "xgboost": "XGBoost"}  # their yaml files are in lower case
+    spelled[MODEL.lower()] = MODEL
     folders = [str(Path(recbole.model.__path__[0]) / f"{kind}_recommender") for kind in MODEL_PACKAGES]
     names = [module.name for module in pkgutil.iter_modules(folders)]
     for kind in MODEL_PACKAGES:
         prefix = f"recbole.model.{kind}_recommender."
         names += [name.removeprefix(prefix) for name in list(sys.modules) if name.startswith(prefix)]
-    return {name: spelled.get(name) or _spelling(name) or name for name in names}
+    return {name: spelled.get(name) or _spelling(name) or name for name in (MODEL.lower(), *names)}
 
 
 def _spelling(lower: str) -> str | None:

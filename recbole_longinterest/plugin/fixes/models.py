@@ -1,47 +1,60 @@
-"""What single models of RecBole need: two ran what a setting or a file says, one never ran at all."""
+"""Patches of single models of RecBole: two run what a setting or a file says, one fails at its first step."""
 
-from types import ModuleType, SimpleNamespace
-from typing import Any
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.plugin.fixes.hooks import after_import, with_globals
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.same_code import with_globals
+
+KD_DAGFM = "recbole.model.context_aware_recommender.kd_dagfm"
 
 
-def teacher_names() -> None:
-    """``KD_DAGFM`` evaluates its setting ``teacher``, whatever it says (no upstream issue known).
+@patch(
+    f"{KD_DAGFM}:eval",
+    name="teacher_names",
+    kind="safety",
+    source_of=f"{KD_DAGFM}:KD_DAGFM.__init__",
+    why="The model evaluates its setting teacher, whatever it says; the setting may come from a checkpoint.",
+)
+def teacher_network(teacher: str) -> type:
+    """The network that a text names, among those of RecBole's module.
 
-    The setting may come from a checkpoint. It is looked up among the networks of RecBole's module instead.
+    Args:
+        teacher: name of its class.
+
+    Returns:
+        The class.
+
+    Raises:
+        LongInterestError: if there is no such network.
     """
-
-    def install(module: ModuleType) -> None:
-        networks = {
-            name: value
-            for name, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, torch.nn.Module) and value.__module__ == module.__name__
-        }
-        del networks["KD_DAGFM"]  # the pupil
-
-        def named(teacher: str) -> type:
-            if teacher not in networks:
-                raise LongInterestError(f"teacher must be one of {', '.join(networks)}; got {teacher!r}.")
-            return networks[teacher]
-
-        module.eval = named  # type: ignore[attr-defined]
-
-    after_import("recbole.model.context_aware_recommender.kd_dagfm", install)
+    networks = {
+        name: value
+        for name, value in vars(sys.modules[KD_DAGFM]).items()
+        if isinstance(value, type) and issubclass(value, torch.nn.Module) and value.__module__ == KD_DAGFM
+    }
+    del networks["KD_DAGFM"]  # the pupil
+    if teacher not in networks:
+        raise LongInterestError(f"teacher must be one of {', '.join(networks)}; got {teacher!r}.")
+    return networks[teacher]
 
 
-def plain_embeddings() -> None:
-    """``LDiffRec`` unpickles ``item_emb.npy`` beside the data set (no upstream issue known).
+@patch(
+    "recbole.model.general_recommender.ldiffrec:LDiffRec.__init__",
+    kind="safety",
+    why="It unpickles item_emb.npy beside the data set; a checkpoint names the folder.",
+    wraps=True,
+)
+def plain_embeddings(original: Callable[..., None]) -> Callable[..., None]:
+    """RecBole's code with another ``np.load``, which reads arrays of numbers only: all that the model can use."""
 
-    A checkpoint names the folder. An array of numbers, all that the model can use, needs no pickle.
-    """
-
-    def load(path: str, **_: Any) -> np.ndarray:  # noqa: ANN401
+    def load(path: str, **_: object) -> np.ndarray:
         try:
             return np.load(path)  # never with allow_pickle
         except ValueError as error:
@@ -49,23 +62,20 @@ def plain_embeddings() -> None:
                 f"{path} is not an array of numbers saved with numpy.save; write it again."
             ) from error
 
-    def install(module: ModuleType) -> None:
-        model = module.LDiffRec
-        model.__init__ = with_globals(model.__init__, np=SimpleNamespace(load=load))
-
-    after_import("recbole.model.general_recommender.ldiffrec", install)
+    return with_globals(original, np=SimpleNamespace(load=load))
 
 
-def relation_vectors() -> None:
-    """``KSR`` multiplies float32 states with float64 relation vectors, which is an error (no upstream issue known)."""
+@patch(
+    "recbole.model.sequential_recommender.ksr:KSR.__init__",
+    kind="fix",
+    why="The model multiplies float32 states with float64 relation vectors, which is an error.",
+    wraps=True,
+)
+def relation_vectors(original: Callable[..., None]) -> Callable[..., None]:
+    """Make the relation vectors float32."""
 
-    def install(module: ModuleType) -> None:
-        original = module.KSR.__init__
+    def __init__(self: torch.nn.Module, config: Settings, dataset: object) -> None:
+        original(self, config, dataset)
+        self.relation_Matrix = self.relation_Matrix.float()
 
-        def __init__(self: torch.nn.Module, config: Settings, dataset: Any) -> None:  # noqa: ANN401
-            original(self, config, dataset)
-            self.relation_Matrix = self.relation_Matrix.float()
-
-        module.KSR.__init__ = __init__
-
-    after_import("recbole.model.sequential_recommender.ksr", install)
+    return __init__

@@ -7,15 +7,22 @@ from logging import getLogger
 from typing import Any
 
 import recbole.data.utils
-import recbole.utils
-from recbole.config import Config
-from recbole.utils import get_trainer, init_logger, init_seed
+from recbole.config.configurator import Config
+from recbole.utils import get_model, get_trainer, init_logger, init_seed
 
+from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs.watched_fit import fit_watched
 
 Report = Callable[[dict[str, Any]], None]
 
 
+@patch(
+    "recbole.quick_start.quick_start:objective_function",
+    name="ray_objective",
+    kind="fix",
+    issue=(1741, 1819),
+    why="It calls tune.report(**metrics), which Ray 2.7 does not have, with the test result.",
+)
 def objective_function(
     config_dict: dict[str, Any] | None = None,
     config_file_list: Sequence[str] | None = None,
@@ -46,7 +53,7 @@ def objective_function(
     dataset = recbole.data.utils.create_dataset(config)
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = recbole.utils.get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
 
     report = _ray_report()
@@ -77,7 +84,7 @@ def _ray_report() -> Report | None:
     """``ray.tune.report`` in a trial, else None. Neither imports ray nor starts it."""
     if "ray.tune" not in sys.modules:
         return None
-    from ray import tune
+    from ray import tune  # late: in a trial it is imported already, and elsewhere not needed
     from ray.tune.trainable.trainable_fn_utils import _in_tune_session  # the public context logs a warning outside
 
     return tune.report if _in_tune_session() else None

@@ -1,67 +1,88 @@
-"""RecBole's own ways to a checkpoint file, all through :mod:`recbole_longinterest.plugin.runs.checkpoints`."""
+"""Patches of RecBole's trainers: checkpoint files, runs that go on, and the loss over windows."""
 
+import functools
 import os
 import secrets
-from collections.abc import Sequence
-from logging import getLogger
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import recbole.data.utils
-import recbole.utils
-import torch
-from recbole.config.configurator import Config
-from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
-from recbole.utils import init_logger, init_seed, set_color
+from recbole.utils import set_color
 
-from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
-from recbole_longinterest.plugin.runs import ranks, token_tables
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.one_pass import train_on_windows
+from recbole_longinterest.plugin.runs import ranks, resume, token_tables
 from recbole_longinterest.plugin.runs.checkpoints import (
     LAST,
+    CheckpointError,
     load_checkpoint,
     load_weights,
-    other_parameter,
     save_checkpoint,
 )
 from recbole_longinterest.plugin.runs.files import own_name
+from recbole_longinterest.plugin.runs.state import trainer_state
+
+if TYPE_CHECKING:
+    import torch
+    from recbole.config.configurator import Config
+    from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+    from recbole.trainer.trainer import DecisionTreeTrainer, PretrainTrainer, Trainer
+
+TRAINERS = "recbole.trainer.trainer"
+
+# A checkpoint is written whole or not at all, and read as plain data. One that was written on a GPU loads without one.
+safe_checkpoints = functools.partial(patch, name="safe_checkpoints", kind="safety", issue=(2174, 2212))
 
 
-def safe_checkpoints() -> None:
-    """Trainers write protocol 4 in place and read with a plain ``torch.load``, refused by torch >= 2.6 (#2174, #2212).
+@safe_checkpoints(
+    f"{TRAINERS}:Trainer._save_checkpoint", why="It writes pickle protocol 4, in place; torch 2.6 refuses to read it."
+)
+def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+    if not self.config["single_spec"] and self.config["local_rank"] != 0:
+        return
+    path = kwargs.pop("saved_model_file", self.saved_model_file)
+    save_checkpoint(trainer_state(self, epoch), path)
+    if path == self.saved_model_file:
+        self.best_epoch = epoch
+    if verbose:
+        self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
-    A checkpoint of a GPU loads without one.
+
+@safe_checkpoints(
+    f"{TRAINERS}:Trainer.resume_checkpoint", why="It reads with a plain torch.load, which torch 2.6 refuses."
+)
+def resume_checkpoint(self: "Trainer", resume_file: str | os.PathLike[str]) -> None:
+    """Load weights, optimizer and the run's state; ``Trainer.fit`` puts the latter back.
+
+    Args:
+        self: the trainer.
+        resume_file: file of the best or the last epoch.
     """
-    evaluate = Trainer.evaluate
+    self.saved_model_file = str(resume_file).removesuffix(LAST)
+    state = load_checkpoint(resume_file, self.device)
+    # Only the last epoch's file has the run's state.
+    self.run_state = state.get("run") and {**state["run"], token_tables.STATE: state.get(token_tables.STATE)}
+    self.start_epoch = state["epoch"] + 1
+    self.cur_step = state["cur_step"]
+    self.best_valid_score = state["best_valid_score"]
+    if state["config"]["model"].lower() != self.config["model"].lower():
+        self.logger.warning(f"{resume_file} is a checkpoint of {state['config']['model']}.")
+    load_weights(self.model, state, resume_file)
+    if self.run_state and self.run_state["optimizer_in_use"]:
+        self.optimizer = getattr(self, self.run_state["optimizer_in_use"])
+    self.optimizer.load_state_dict(state["optimizer"])
+    self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
 
-    def _save_checkpoint(self: Trainer, epoch: int, verbose: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
-            return
-        path = kwargs.pop("saved_model_file", self.saved_model_file)
-        save_checkpoint(trainer_state(self, epoch), path)
-        if path == self.saved_model_file:
-            self.best_epoch = epoch
-        if verbose:
-            self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
-    def resume_checkpoint(self: Trainer, resume_file: str | os.PathLike[str]) -> None:
-        self.saved_model_file = str(resume_file).removesuffix(LAST)
-        state = load_checkpoint(resume_file, self.device)
-        # The rest, which Trainer.fit puts back; only the last epoch's file has it.
-        self.run_state = state.get("run") and {**state["run"], token_tables.STATE: state.get(token_tables.STATE)}
-        self.start_epoch = state["epoch"] + 1
-        self.cur_step = state["cur_step"]
-        self.best_valid_score = state["best_valid_score"]
-        if state["config"]["model"].lower() != self.config["model"].lower():
-            self.logger.warning(f"{resume_file} is a checkpoint of {state['config']['model']}.")
-        load_weights(self.model, state, resume_file)
-        if self.run_state and self.run_state["optimizer_in_use"]:
-            self.optimizer = getattr(self, self.run_state["optimizer_in_use"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
+@safe_checkpoints(
+    f"{TRAINERS}:Trainer.evaluate", why="It reads with a plain torch.load, which torch 2.6 refuses.", wraps=True
+)
+def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Load the best model as plain data, then evaluate as RecBole does."""
 
     def evaluate_loaded(
-        self: Trainer,
-        eval_data: Any,  # noqa: ANN401
+        self: "Trainer",
+        eval_data: "AbstractDataLoader",
         load_best_model: bool = True,
         model_file: str | os.PathLike[str] | None = None,
         show_progress: bool = False,
@@ -71,42 +92,38 @@ def safe_checkpoints() -> None:
             path = model_file or self.saved_model_file
             load_weights(self.model, load_checkpoint(path, self.device), path)
             self.logger.info(f"Loading model structure and parameters from {path}")
-        return evaluate(self, eval_data, load_best_model=False, show_progress=show_progress)
+        return original(self, eval_data, load_best_model=False, show_progress=show_progress)
 
-    def save_pretrained_model(self: PretrainTrainer, epoch: int, saved_model_file: str) -> None:
-        save_checkpoint(trainer_state(self, epoch), saved_model_file)
-        self.saved_model_file = saved_model_file
-
-    def _save_tree_checkpoint(self: DecisionTreeTrainer, epoch: int) -> None:
-        state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
-        state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
-        save_checkpoint(state, self.saved_model_file)
-
-    Trainer._save_checkpoint = _save_checkpoint
-    Trainer.resume_checkpoint = resume_checkpoint
-    Trainer.evaluate = evaluate_loaded
-    PretrainTrainer.save_pretrained_model = save_pretrained_model
-    DecisionTreeTrainer._save_checkpoint = _save_tree_checkpoint
-    rebind("load_data_and_model", load_data_and_model, *QUICK_START)
+    return evaluate_loaded
 
 
-def checkpoint_names() -> None:
-    """Trainers name their checkpoint by the second, so parallel runs share one file (no upstream issue known).
+@safe_checkpoints(f"{TRAINERS}:PretrainTrainer.save_pretrained_model", why="It writes in place, with protocol 4.")
+def save_pretrained_model(self: "PretrainTrainer", epoch: int, saved_model_file: str) -> None:
+    """Write the model of a pretraining.
 
-    Each loads the weights of the other at the end. The name gets a suffix from the system's randomness, which leaves
-    the seeded generators alone. The ranks of one distributed run keep one name: rank 0's.
+    Args:
+        self: the trainer.
+        epoch: the epoch.
+        saved_model_file: the file.
     """
-    for owner, attributes in (
-        (Trainer, ("saved_model_file",)),
-        (DecisionTreeTrainer, ("saved_model_file", "temp_file", "temp_best_file")),
-    ):
-        _name_uniquely(owner, attributes)
+    save_checkpoint(trainer_state(self, epoch), saved_model_file)
+    self.saved_model_file = saved_model_file
 
 
-def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
-    original = owner.__init__  # type: ignore[misc]
+@safe_checkpoints(f"{TRAINERS}:DecisionTreeTrainer._save_checkpoint", why="It writes in place, with protocol 4.")
+def _save_tree_checkpoint(self: "DecisionTreeTrainer", epoch: int) -> None:
+    state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
+    state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
+    save_checkpoint(state, self.saved_model_file)
 
-    def __init__(self: Any, config: Config, model: torch.nn.Module) -> None:  # noqa: ANN401
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def _naming(original: Callable[..., None], attributes: Sequence[str]) -> Callable[..., None]:
+    """The suffix comes from the system: the seeded generators do not move. Ranks of one run share rank 0's name."""
+
+    def __init__(self: "Trainer", config: "Config", model: "torch.nn.Module") -> None:
         original(self, config, model)
         suffix = secrets.token_hex(6)
         own = ranks.from_first_rank(config, own_name(config)) if config["resume"] is True else None
@@ -115,51 +132,68 @@ def _name_uniquely(owner: type, attributes: Sequence[str]) -> None:
             stem = own or ranks.from_first_rank(config, f"{file.stem}-{suffix}")  # its second, too
             setattr(self, attribute, str(file.with_name(f"{stem}{file.suffix}")))
 
-    owner.__init__ = __init__  # type: ignore[misc]
+    return __init__
 
 
-def trainer_state(trainer: Trainer, epoch: int) -> dict[str, Any]:
-    """What RecBole keeps of a trainer after this epoch."""
-    return {
-        "config": trainer.config,
-        "epoch": epoch,
-        "cur_step": trainer.cur_step,
-        "best_valid_score": trainer.best_valid_score,
-        "state_dict": trainer.model.state_dict(),
-        token_tables.STATE: getattr(trainer, "vocabulary", None),
-        "other_parameter": other_parameter(trainer.model),
-        "optimizer": trainer.optimizer.state_dict(),
-    }
+checkpoint_names = functools.partial(
+    patch,
+    name="checkpoint_names",
+    kind="fix",
+    why="A checkpoint is named by the second: parallel runs share one file, and each loads the weights of the other.",
+    wraps=True,
+)
 
 
-def load_data_and_model(model_file: str | os.PathLike[str]) -> tuple[Any, ...]:
-    """RecBole's ``load_data_and_model``: the data of a checkpoint's config, and its model.
+@checkpoint_names(f"{TRAINERS}:Trainer.__init__")
+def name_checkpoint(original: Callable[..., None]) -> Callable[..., None]:
+    """Add a random suffix to the name of the checkpoint."""
+    return _naming(original, ("saved_model_file",))
 
-    Args:
-        model_file: the checkpoint.
 
-    Returns:
-        config, model, dataset, train_data, valid_data, test_data.
+@checkpoint_names(f"{TRAINERS}:DecisionTreeTrainer.__init__")
+def name_tree_checkpoints(original: Callable[..., None]) -> Callable[..., None]:
+    """Add a random suffix to the names of the checkpoint and of the trees' own files."""
+    return _naming(original, ("saved_model_file", "temp_file", "temp_best_file"))
 
-    Raises:
-        CheckpointError: as :func:`~recbole_longinterest.plugin.runs.checkpoints.load_checkpoint` and ``load_weights``.
-        ValueError: if there is no model of the checkpoint's name.
-    """
-    state = load_checkpoint(model_file)
-    config = state["config"]
-    model_class = recbole.utils.get_model(str(config["model"]))  # first: the name becomes a folder of the log
-    ranks.leave_finished_group(config)
-    init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
-    logger = getLogger()
-    logger.info(config)
 
-    dataset = recbole.data.utils.create_dataset(config)
-    logger.info(dataset)
-    token_tables.check_vocabulary(state, dataset, model_file)
-    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+# --- runs that go on -------------------------------------------------------------------------------------------------
 
-    init_seed(config["seed"], config["reproducibility"])
-    model = model_class(config, train_data._dataset).to(config["device"])
-    load_weights(model, state, model_file)
-    return config, model, dataset, train_data, valid_data, test_data
+resumable_training = functools.partial(patch, name="resumable_training", kind="feature", issue=(1735, 2126), wraps=True)
+
+
+@resumable_training(
+    f"{TRAINERS}:Trainer.fit",
+    f"{TRAINERS}:NCLTrainer.fit",
+    f"{TRAINERS}:PretrainTrainer.pretrain",
+    why="Only weights and one optimizer are resumed, with new random states and batches.",
+)
+def resumable_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """RecBole's loop over epochs, whose whole state is written after each; see `plugin.runs.resume`."""
+    return resume.resumable(loop)
+
+
+@resumable_training(f"{TRAINERS}:DecisionTreeTrainer.fit", why="Trees train at once: resume has nothing to go on from.")
+def tree_fit(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse ``resume``."""
+
+    @functools.wraps(original)
+    def fit(self: "DecisionTreeTrainer", *args: object, **kwargs: object) -> object:
+        if self.config["resume"]:
+            raise CheckpointError(
+                f"{self.config['model']} trains at once, not by epochs, and cannot go on from a checkpoint. "
+                "Leave resume out."
+            )
+        return original(self, *args, **kwargs)
+
+    return fit
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+patch(
+    f"{TRAINERS}:Trainer._train_epoch",
+    name="train_on_windows",
+    kind="feature",
+    why="The loss over windows, batches that depend on the epoch's number alone, and the average of the weights.",
+    wraps=True,
+)(train_on_windows)

@@ -7,14 +7,16 @@ from it see it; in an epoch it holds the weights that the optimizer moves.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from recbole.trainer.trainer import Trainer
 from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
+
+if TYPE_CHECKING:
+    from recbole.trainer.trainer import Trainer
 
 SETTING = "weight_averaging"
 
@@ -79,7 +81,7 @@ def read_decay(config: Settings) -> float:
     return decay or 0.0
 
 
-def average_of(trainer: Trainer) -> WeightAverage | None:
+def average_of(trainer: "Trainer") -> WeightAverage | None:
     """The average of a trainer's weights, made at the first call; None where none is asked for."""
     decay = read_decay(trainer.config)
     if decay and not hasattr(trainer, "weight_average"):
@@ -88,7 +90,7 @@ def average_of(trainer: Trainer) -> WeightAverage | None:
 
 
 @contextlib.contextmanager
-def averaged_epoch(trainer: Trainer) -> Iterator[None]:
+def averaged_epoch(trainer: "Trainer") -> Iterator[None]:
     """An epoch of training after which the model holds the averages, if they are asked for."""
     average = average_of(trainer)
     if average is None:

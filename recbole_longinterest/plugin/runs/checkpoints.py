@@ -5,7 +5,6 @@ A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter
 stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
 """
 
-import copy
 import os
 import pickle
 import pickletools
@@ -15,7 +14,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import recbole.utils
 import torch
 from recbole.config.configurator import Config
 from recbole.model.abstract_recommender import AbstractRecommender
@@ -105,46 +103,6 @@ def _check_plain(value: object, where: str) -> None:
     else:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise CheckpointError(f"{where} is of type {kind}; a config holds numbers, text, lists, tuples and dicts only.")
-
-
-class _LazyModelClass:
-    """``config.model_class`` of a rebuilt config, looked up by name when it is asked for."""
-
-    def __get__(self, config: Config | None, owner: type) -> Any:  # noqa: ANN401
-        if config is None:
-            raise AttributeError("model_class")
-        config.__dict__["model_class"] = recbole.utils.get_model(config.model)
-        return config.__dict__["model_class"]
-
-
-def plain_configs() -> None:
-    """``Config`` pickles with its yaml loader and model class, which torch >= 2.6 refuses (#2174, #2212).
-
-    It pickles as ``rebuild_config(plain data)`` instead. Allowing torch to call Config would run code: its constructor
-    evaluates text. Copies within a process are made attribute by attribute, as before.
-    """
-
-    def __reduce__(self: Config) -> tuple[Any, ...]:
-        return rebuild_config, (plain_config(self),)
-
-    def __deepcopy__(self: Config, memo: dict[int, Any]) -> Config:
-        twin = Config.__new__(type(self))
-        memo[id(self)] = twin
-        vars(twin).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
-        return twin
-
-    def __copy__(self: Config) -> Config:
-        twin = Config.__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    Config.__reduce__ = __reduce__
-    Config.__deepcopy__ = __deepcopy__
-    Config.__copy__ = __copy__
-    Config.model_class = _LazyModelClass()
-    torch.serialization.add_safe_globals(
-        [rebuild_config, (rebuild_config, "recbole_longinterest.checkpoints.rebuild_config")]
-    )
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

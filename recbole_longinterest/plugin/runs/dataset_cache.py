@@ -12,7 +12,6 @@ from logging import Logger, getLogger
 from pathlib import Path
 from typing import Any
 
-import recbole.data.dataset
 import recbole.data.utils
 import torch
 from recbole.config.configurator import Config
@@ -23,7 +22,8 @@ from recbole.utils import ModelType, set_color
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_longinterest.common.files import file_hash
-from recbole_longinterest.plugin.fixes.hooks import QUICK_START, rebind
+from recbole_longinterest.data.features import Features
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, read_plain, write_plain
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 
@@ -35,27 +35,12 @@ MORE_ARGUMENTS = (
     *("entity_kg_num_interval", "relation_kg_num_interval", "kg_reverse_r"),
 )
 PHASES = ("train", "valid", "test")
+DATACLASSES = {"Features": Features}
+"""Those that a file may hold."""
 
 
 class StaleCache(Exception):
     """A cache made with other settings, or of files that have changed since."""
-
-
-def dataset_class(config: Config) -> type[Dataset]:
-    """The data set class of a model: its own, else that of its type.
-
-    A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
-    ``target_behavior`` is set.
-    """
-    kind = config["MODEL_TYPE"]
-    names = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
-    default = getattr(recbole.data.dataset, names.get(kind, "Dataset"))
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", default)
-    if kind != ModelType.SEQUENTIAL:
-        return own
-    from recbole_longinterest.data.flat_dataset import flat_class, wants_flat_log
-
-    return flat_class(own) if wants_flat_log(config) else own
 
 
 def create_dataset(config: Config) -> Dataset:
@@ -133,18 +118,6 @@ def load_split_dataloaders(config: Config) -> tuple[Any, ...] | None:
     return loaders
 
 
-def safe_caches() -> None:
-    """``create_dataset`` and ``load_split_dataloaders`` unpickle any file at their path (no upstream issue known).
-
-    That runs whatever the file says, and a checkpoint's config names such a path. And the data set from the file kept
-    the settings of its own time, with another split than the one asked for.
-    """
-    rebind("create_dataset", create_dataset, "recbole.data.utils", "recbole.data", QUICK_START[1])
-    rebind("save_split_dataloaders", save_split_dataloaders, "recbole.data.utils", "recbole.data")
-    rebind("load_split_dataloaders", load_split_dataloaders, "recbole.data.utils", "recbole.data")
-    Dataset.save = save_dataset
-
-
 # --- paths and settings ----------------------------------------------------------------------------------------------
 
 
@@ -207,7 +180,7 @@ def _plain_parts(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
 def _plain_attribute(value: object, where: str) -> dict[str, Any]:
     if hasattr(value, "to_cache"):
         return {"cached": to_plain(value.to_cache(), where)}
-    if is_dataclass(value) and not isinstance(value, type) and type(value) is _dataclasses().get(type(value).__name__):
+    if is_dataclass(value) and not isinstance(value, type) and type(value) is DATACLASSES.get(type(value).__name__):
         return {"dataclass": type(value).__name__, "fields": to_plain(asdict(value), where)}
     if isinstance(value, Logger):
         return {"logger": True}
@@ -218,15 +191,8 @@ def _attribute(dataset: Dataset, name: str, plain: dict[str, Any]) -> Any:  # no
     if "cached" in plain:
         return dataset.restore_cached(name, from_plain(plain["cached"]))
     if "dataclass" in plain:
-        return _dataclasses()[plain["dataclass"]](**from_plain(plain["fields"]))
+        return DATACLASSES[plain["dataclass"]](**from_plain(plain["fields"]))
     return getLogger() if "logger" in plain else from_plain(plain["value"])
-
-
-def _dataclasses() -> dict[str, type]:
-    """Those that a file may hold."""
-    from recbole_longinterest.data.features import Features
-
-    return {"Features": Features}
 
 
 def _read_dataset(file: Path, config: Config, kind: type[Dataset]) -> Dataset:

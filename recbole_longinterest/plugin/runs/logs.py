@@ -8,12 +8,8 @@ from typing import Any
 
 from recbole.config.configurator import Config
 from recbole.utils.logger import RemoveColorFilter
-from recbole.utils.wandblogger import WandbLogger
 
-from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
-from recbole_longinterest.plugin.runs.files import wanted_file
 
 FORMAT = logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %b %Y %H:%M:%S")  # RecBole's
 
@@ -76,41 +72,3 @@ def go_on(trainer: Any, before: dict[str, str | None]) -> None:  # noqa: ANN401
         trainer.tensorboard = type(writer)(str(fresh.with_name(name)), purge_step=trainer.start_epoch)
     if trainer.eval_step > 0:
         trainer.wandblogger.validations_before = trainer.start_epoch // trainer.eval_step
-
-
-def wandb_goes_on() -> None:
-    """``WandbLogger`` starts a new run after a resume, and counts its validations from 0 (no upstream issue known)."""
-    log_metrics = WandbLogger.log_metrics
-
-    def setup(self: WandbLogger) -> None:
-        if not self.log_wandb:
-            return
-        packages.require("wandb", "log_wandb: True")
-        import wandb
-
-        self._wandb = wandb
-        if wandb.run is None:
-            known = _known_run(self.config)
-            settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
-            again = {"id": known, "resume": "allow"} if known else {}
-            wandb.init(project=self.config["wandb_project"], config=settings, **again)
-        self._set_steps()
-
-    def log_metrics_on(self: WandbLogger, metrics: dict[str, Any], head: str = "train", commit: bool = True) -> None:
-        if "valid_step" in metrics:
-            metrics = {**metrics, "valid_step": metrics["valid_step"] + self.validations_before}
-        log_metrics(self, metrics, head, commit)
-
-    WandbLogger.validations_before = 0
-    WandbLogger.setup = setup
-    WandbLogger.log_metrics = log_metrics_on
-
-
-def _known_run(config: Config) -> str | None:
-    """W&B's name of the run that this one goes on with."""
-    path = wanted_file(config)
-    return load_checkpoint(path).get("run", {}).get("logs", {}).get("wandb") if path else None
-
-
-def _readable(value: Any) -> Any:  # noqa: ANN401
-    return value if isinstance(value, (type(None), bool, int, float, str, list, dict)) else str(value)

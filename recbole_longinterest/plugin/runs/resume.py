@@ -17,12 +17,9 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 from recbole.config.configurator import Config
-from recbole.trainer.trainer import DecisionTreeTrainer, NCLTrainer, PretrainTrainer, Trainer
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import remove_drafts
-from recbole_longinterest.plugin.fixes.hooks import with_globals
-from recbole_longinterest.plugin.fixes.trainers import trainer_state
 from recbole_longinterest.plugin.runs import logs, token_tables
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.averaging import average_of
@@ -35,6 +32,7 @@ from recbole_longinterest.plugin.runs.checkpoints import (
 from recbole_longinterest.plugin.runs.files import FREE, last_file
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
+from recbole_longinterest.plugin.same_code import with_globals
 
 PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
 
@@ -222,11 +220,18 @@ class _Session:
             "logs": logs.places(trainer),
             "average": None if average is None else average.state(),
         }
-        save_checkpoint({**trainer_state(trainer, epoch), "run": run}, self.last)
+        save_checkpoint({**run_state.trainer_state(trainer, epoch), "run": run}, self.last)
 
 
-def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """RecBole's loop over epochs, the same code, between the two ends of a session."""
+def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """RecBole's loop over epochs, the same code, that goes on where it stopped and writes its state after each epoch.
+
+    Args:
+        loop: a method of a trainer with ``range`` over its epochs.
+
+    Returns:
+        Its replacement.
+    """
     signature = inspect.signature(loop)
 
     @functools.wraps(loop)
@@ -248,22 +253,3 @@ def _resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
             return result
 
     return run
-
-
-def resumable_training() -> None:
-    """RecBole resumes weights and one optimizer, with new random states and batches (#1735, #2126)."""
-    for trainer, loop in ((Trainer, "fit"), (NCLTrainer, "fit"), (PretrainTrainer, "pretrain")):
-        setattr(trainer, loop, _resumable(getattr(trainer, loop)))
-
-    fit_tree = DecisionTreeTrainer.fit
-
-    @functools.wraps(fit_tree)
-    def fit(self: DecisionTreeTrainer, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if self.config["resume"]:
-            raise CheckpointError(
-                f"{self.config['model']} trains at once, not by epochs, and cannot go on from a checkpoint. "
-                "Leave resume out."
-            )
-        return fit_tree(self, *args, **kwargs)
-
-    DecisionTreeTrainer.fit = fit

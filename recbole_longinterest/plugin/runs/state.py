@@ -7,13 +7,19 @@ annealing step, KGAT's attention matrix, NCL's clusters).
 
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from recbole_longinterest.plugin.runs import token_tables
+from recbole_longinterest.plugin.runs.checkpoints import other_parameter
+
+if TYPE_CHECKING:
+    from recbole.trainer.trainer import Trainer
 
 PLAIN_ATTRIBUTES = (type(None), bool, int, float, str, Tensor, np.ndarray)
 Attributes = dict[str, tuple[Any, int]]
@@ -40,18 +46,18 @@ def restore_random_state(state: dict[str, Any]) -> None:
             torch.cuda.set_rng_state(generator.cpu(), device)
 
 
-def loader_state(*loaders: Any) -> list[Tensor]:  # noqa: ANN401 - RecBole's loaders
+def loader_state(*loaders: AbstractDataLoader) -> list[Tensor]:
     """States of the generators by which loaders shuffle and seed their workers."""
     return [generator.get_state() for generator in _generators(loaders)]
 
 
-def restore_loader_state(states: list[Tensor], *loaders: Any) -> None:  # noqa: ANN401
+def restore_loader_state(states: list[Tensor], *loaders: AbstractDataLoader) -> None:
     """Put the states of :func:`loader_state` back."""
     for generator, state in zip(_generators(loaders), states, strict=True):
         generator.set_state(state.cpu())
 
 
-def _generators(loaders: tuple[Any, ...]) -> Iterator[torch.Generator]:
+def _generators(loaders: tuple[AbstractDataLoader, ...]) -> Iterator[torch.Generator]:
     for loader in filter(None, loaders):
         # A knowledge based loader is no loader itself and holds two.
         for part in [loader, *vars(loader).values()]:
@@ -59,14 +65,14 @@ def _generators(loaders: tuple[Any, ...]) -> Iterator[torch.Generator]:
                 yield part.generator
 
 
-def other_optimizers(trainer: Any) -> dict[str, Optimizer]:  # noqa: ANN401
+def other_optimizers(trainer: "Trainer") -> dict[str, Optimizer]:
     """Attribute -> optimizer, without the one that RecBole stores."""
     return {
         name: value for name, value in vars(trainer).items() if isinstance(value, Optimizer) and name != "optimizer"
     }
 
 
-def optimizer_in_use(trainer: Any) -> str | None:  # noqa: ANN401
+def optimizer_in_use(trainer: "Trainer") -> str | None:
     """Which of :func:`other_optimizers` RecBole's ``optimizer`` is at the moment, if any."""
     return next((name for name, value in other_optimizers(trainer).items() if value is trainer.optimizer), None)
 
@@ -117,3 +123,17 @@ def restore_attributes(model: nn.Module, attributes: dict[str, Any]) -> None:
         setattr(
             layer, attribute, value.to(here.device) if isinstance(value, Tensor) and isinstance(here, Tensor) else value
         )
+
+
+def trainer_state(trainer: "Trainer", epoch: int) -> dict[str, Any]:
+    """What RecBole keeps of a trainer after this epoch."""
+    return {
+        "config": trainer.config,
+        "epoch": epoch,
+        "cur_step": trainer.cur_step,
+        "best_valid_score": trainer.best_valid_score,
+        "state_dict": trainer.model.state_dict(),
+        token_tables.STATE: getattr(trainer, "vocabulary", None),
+        "other_parameter": other_parameter(trainer.model),
+        "optimizer": trainer.optimizer.state_dict(),
+    }

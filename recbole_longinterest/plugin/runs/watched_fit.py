@@ -47,10 +47,13 @@ def fit_watched(
         latest.update({name: float(value) for name, value in metrics.items()})  # GAUC is numpy's
         return score, metrics
 
-    trainer._valid_epoch = valid_epoch
-    return trainer.fit(
-        train_data,
-        valid_data,
-        callback_fn=lambda epoch, score: on_epoch(epoch, {**latest, "valid_score": float(score)}),
-        **options,
-    )
+    trainer._valid_epoch = valid_epoch  # for this call alone
+    try:
+        return trainer.fit(
+            train_data,
+            valid_data,
+            callback_fn=lambda epoch, score: on_epoch(epoch, {**latest, "valid_score": float(score)}),
+            **options,
+        )
+    finally:
+        del trainer._valid_epoch  # its class has RecBole's

@@ -12,7 +12,7 @@ from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
 from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, read_epochs
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
@@ -27,7 +27,7 @@ def test_native_figures_are_those_of_a_plain_run(cell: Callable[..., Cell], name
     own = cell(name, run=True, metric_decimal_place=12, topk=[3, 10], MAX_ITEM_LIST_LENGTH=5)
     result = own.result()
     assert result is not None and result["status"] == cells.FINISHED and result["tie_share"] == 0
-    with environment.command_line(()):
+    with command_line(()):
         config = make_config(name, "tiny", (), {**own.settings, "seed": 1, "show_progress": False})
     plain = pipeline.run(config)
     for metric, value in plain.test_result.items():

@@ -12,7 +12,7 @@ from recbole_longinterest.common.resources import resource
 from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cells import Cell
 from recbole_longinterest.experiments.comparison.driver import Plan, all_ablations, read_settings
-from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import known_keys, make_config
 from tests.conftest import FakeEncoder
 

@@ -1,6 +1,6 @@
-"""What needs each fix of compat, and a program that tries each with all fixes and with its own left out.
+"""What needs each patch, and a program that tries each with all patches and with its own left out.
 
-Run as a script, it brings in compat without the plugin's ``__init__`` and forks once a check and mode.
+Run as a script, it imports RecBole without the plugin and forks once a check and mode.
 """
 
 import json
@@ -336,7 +336,7 @@ def processes_without_gpu() -> None:
 def plugin_in_processes() -> None:
     import recbole.quick_start.quick_start
 
-    assert recbole.quick_start.run_recboles.__module__ == "recbole_longinterest.plugin.runs.ranks"
+    assert recbole.quick_start.run_recboles.__module__ == "recbole_longinterest.plugin.fixes.processes"
     assert recbole.quick_start.quick_start.run_recboles is recbole.quick_start.run_recboles
 
 
@@ -406,17 +406,25 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
 }
 
 
-def bare_compat() -> Any:
-    """Compat with nothing applied: the package's own ``__init__``, which applies all, does not run."""
+# Features: the whole of the tests of LongInterest's settings, data sets and training fails without them.
+TESTED_ELSEWHERE = {"settings_files", "loaders", "train_on_windows"}
+
+
+def load_without_patches() -> None:
+    """Import RecBole and what is slow, once for all forks, without the package's own ``__init__``, which sets hooks."""
     package = types.ModuleType("recbole_longinterest")
     package.__path__ = [str(PROJECT / "recbole_longinterest")]
     sys.modules["recbole_longinterest"] = package
-    from recbole_longinterest.plugin.fixes import environment
+    import hyperopt  # noqa: F401
+    import ray.tune  # noqa: F401
+    import recbole.config
+    import recbole.data.dataset
+    import recbole.trainer  # noqa: F401
 
-    return environment
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
-def attempt(environment: Any, check: Callable[[], None], left_out: str | None) -> str:
+def attempt(check: Callable[[], None], left_out: str | None) -> str:
     """How a check fails in a fork; empty if it passes."""
     with tempfile.TemporaryDirectory() as folder:
         outcome = Path(folder, "outcome")
@@ -426,9 +434,11 @@ def attempt(environment: Any, check: Callable[[], None], left_out: str | None) -
                 os.chdir(folder)
                 os.environ.pop("CUDA_VISIBLE_DEVICES", None)
                 sys.argv = [""]
-                for name, fix in environment.FIXES.items():
-                    if name != left_out:
-                        fix()
+                from recbole_longinterest.plugin.fixes import hooks, registry
+
+                if left_out:
+                    registry.leave_out(left_out)
+                hooks.install()
                 check()
                 outcome.write_text("")
             except BaseException:
@@ -441,18 +451,11 @@ def attempt(environment: Any, check: Callable[[], None], left_out: str | None) -
 
 def main() -> None:
     """Write {check: [outcome with all fixes, outcome without its fix]}."""
-    environment = bare_compat()
-    # Slow imports happen once, here, and not in every fork.
-    import hyperopt  # noqa: F401
-    import ray.tune  # noqa: F401
+    load_without_patches()
+    outcomes = {name: [attempt(check, None), attempt(check, name)] for name, (check, _, _) in CHECKS.items()}
+    from recbole_longinterest.plugin.fixes import registry
 
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-
-    outcomes = {
-        name: [attempt(environment, check, None), attempt(environment, check, name)]
-        for name, (check, _, _) in CHECKS.items()
-    }
-    missing = sorted(set(environment.FIXES) - set(CHECKS))
+    missing = sorted({patch.name for patch in registry.patches(everything=True)} - set(CHECKS) - TESTED_ELSEWHERE)
     Path(sys.argv[1]).write_text(json.dumps({"outcomes": outcomes, "missing": missing}))
 
 

@@ -43,51 +43,36 @@ def test_fails_without_the_fix(report: Any, name: str) -> None:
     assert re.search(CHECKS[name][1], report["outcomes"][name][1]), report["outcomes"][name][1][-2000:]
 
 
-def test_apply_twice_changes_nothing() -> None:
-    from recbole.config.configurator import Config
-    from recbole.trainer import Trainer
-
-    from recbole_longinterest.plugin.fixes import environment
-
-    environment.apply()
-    before = [Config.__init__, Config._init_device, Trainer.__init__, Trainer.evaluate]
-    environment.apply()
-    assert [Config.__init__, Config._init_device, Trainer.__init__, Trainer.evaluate] == before
-
-
 @pytest.fixture
 def bpr(tmp_path: Path) -> Callable[..., Any]:
-    from recbole_longinterest.plugin.fixes import environment
-
-    environment.apply()
     return tiny
 
 
 def test_a_command_line_reaches_the_config(bpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
 
     monkeypatch.setattr(sys, "argv", ["run_recbole.py", "--epochs=9"])
-    with environment.command_line(["--epochs=4", "--note=a=b=c"]):
+    with command_line(["--epochs=4", "--note=a=b=c"]):
         config = bpr("BPR")
     assert (config["epochs"], config["note"]) == (4, "a=b=c")
     assert bpr("BPR")["epochs"] == 9
 
 
 def test_duplicate_arguments_are_an_error(bpr: Callable[..., Any]) -> None:
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
 
-    with environment.command_line(["--epochs=4", "--epochs=5"]):
+    with command_line(["--epochs=4", "--epochs=5"]):
         for kind in (SyntaxError, ValueError):  # RecBole's, and what a command catches
             with pytest.raises(kind, match=r"duplicate command line arguments for epochs .*: 4 and 5\."):
                 bpr("BPR")
-    with environment.command_line(["--epochs=4", "--epochs=4"]):
+    with command_line(["--epochs=4", "--epochs=4"]):
         assert bpr("BPR")["epochs"] == 4
 
 
 def test_unused_arguments_are_named(bpr: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    from recbole_longinterest.plugin.fixes import environment
+    from recbole_longinterest.plugin.fixes.command_line import command_line
 
-    with environment.command_line(["stray", "--flag"]), caplog.at_level(logging.WARNING):
+    with command_line(["stray", "--flag"]), caplog.at_level(logging.WARNING):
         bpr("BPR")
     assert "command line args [stray --flag] will not be used in RecBole" in caplog.text
 
@@ -113,30 +98,10 @@ def test_wrong_model_names(name: str, match: str) -> None:
 def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from recbole.utils import get_model
 
-    from recbole_longinterest.plugin.fixes import environment
-
-    environment.apply()
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     monkeypatch.delitem(sys.modules, "recbole.model.exlib_recommender", raising=False)
     with pytest.raises(ValueError, match=r"LightGBM needs the package lightgbm, .*pip install lightgbm"):
         get_model("LightGBM")
-
-
-def test_after_import_calls_back_once_the_module_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_longinterest.plugin.fixes.environment import after_import
-
-    (tmp_path / "late_module.py").write_text("value = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    seen: list[int] = []
-    after_import("late_module", lambda module: seen.append(module.value))
-    assert seen == [] and "late_module" not in sys.modules
-    import late_module  # type: ignore[import-not-found]
-
-    assert seen == [1]
-    after_import("late_module", lambda module: seen.append(module.value + 1))
-    assert seen == [1, 2]
-    monkeypatch.delitem(sys.modules, "late_module")
-    assert late_module.value == 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from torch import nn
 
 from recbole_longinterest.cli import main
-from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs.averaging import WeightAverage
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.training import pipeline

@@ -19,8 +19,7 @@ from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
 from recbole.utils import InputType, ModelType, get_model
 
-from recbole_longinterest.plugin.fixes import environment
-from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.checkpoints import (
     CheckpointError,
@@ -32,8 +31,6 @@ from recbole_longinterest.plugin.runs.checkpoints import (
 )
 from recbole_longinterest.plugin.runs.plain_values import PlainError
 from tests.conftest import synthetic_inter
-
-environment.apply()
 
 EVIL = "__import__('os').system('touch ran')"
 

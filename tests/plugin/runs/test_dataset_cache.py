@@ -18,12 +18,10 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import KGDataLoaderState
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_longinterest.plugin.fixes import environment
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 from tests.conftest import synthetic_inter, synthetic_item
-
-environment.apply()
 
 
 class Evil:
@@ -278,10 +276,10 @@ def test_saved_loaders_give_the_same_batches(
 def test_the_flat_log_serves_sequential_models_in_exact_order(config: Callable[..., Config]) -> None:
     from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 
-    assert dataset_cache.dataset_class(config(exact_order=True)) is FlatSequentialDataset
-    assert dataset_cache.dataset_class(config(exact_order=False)) is FlatSequentialDataset
-    assert dataset_cache.dataset_class(config()) is SequentialDataset
-    assert dataset_cache.dataset_class(config("BPR", exact_order=True)) is Dataset
+    assert dataset_class(config(exact_order=True)) is FlatSequentialDataset
+    assert dataset_class(config(exact_order=False)) is FlatSequentialDataset
+    assert dataset_class(config()) is SequentialDataset
+    assert dataset_class(config("BPR", exact_order=True)) is Dataset
 
 
 def test_a_long_interest_data_set_is_reused(small_config: Callable[..., Any], scratch: list[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recbole_longinterest.cli import main
-from recbole_longinterest.plugin.fixes.environment import command_line
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter

@@ -10,10 +10,7 @@ import scipy.sparse
 import torch
 from recbole.utils import FeatureType
 
-from recbole_longinterest.plugin.fixes import environment
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
-
-environment.apply()
 
 
 def test_values_come_back(tmp_path: Path) -> None:

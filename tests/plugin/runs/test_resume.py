@@ -18,12 +18,12 @@ from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_longinterest.cli import main
 from recbole_longinterest.common.file_lock import FileLockError, lock_files
-from recbole_longinterest.plugin.fixes.environment import command_line
-from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 from recbole_longinterest.plugin.runs import files
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint, write_plain
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training import pipeline, settings
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import PROJECT, SMALL, FakeEncoder, synthetic_inter, synthetic_item
 
@@ -144,7 +144,7 @@ import json, os, signal, sys
 sys.path.insert(0, {project!r})
 import torch
 import recbole_longinterest
-from recbole_longinterest.training import pipeline
+from recbole_longinterest.training import pipeline, settings
 from recbole_longinterest.training.settings import make_config
 from tests.plugin.runs.test_resume import MODELS, EXACT
 from tests.conftest import FakeEncoder
@@ -226,7 +226,7 @@ def test_a_stopped_run_says_how_it_goes_on(
         return epoch(self, *args, **kwargs)
 
     monkeypatch.setattr(Trainer, "_train_epoch", stopped)
-    monkeypatch.setattr(pipeline, "make_config", lambda *_: config)
+    monkeypatch.setattr(settings, "make_config", lambda *_: config)
     assert main.main(["run"]) == 130
     said = capsys.readouterr().err
     assert said.startswith("recbole-li: stopped; recbole-li run --resume ") and "Traceback" not in said

@@ -9,7 +9,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
 from recbole.utils import get_model
 
-from recbole_longinterest.plugin.fixes.trainers import load_data_and_model
+from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import STATE, check_vocabulary, vocabulary
 from recbole_longinterest.training import pipeline

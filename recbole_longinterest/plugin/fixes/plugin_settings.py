@@ -1,0 +1,75 @@
+"""The plugin's yaml files in RecBole's Config, below what the user sets."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from recbole.utils import ModelType
+
+from recbole_longinterest.common.resources import prepared_settings, resource
+from recbole_longinterest.data.source_fields import columns_of
+from recbole_longinterest.nn.losses import LOSSES
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.lookups import MODEL
+
+if TYPE_CHECKING:
+    from recbole.config.configurator import Config
+
+FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD")
+
+_follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=False)
+
+
+@contextmanager
+def negatives_follow_loss_type() -> Iterator[None]:
+    """Inside, every model's ``train_neg_sample_args`` follows its ``loss_type`` unless set, as LongInterest's does.
+
+    RecBole asks for ``train_neg_sample_args: ~`` beside ``loss_type: CE`` and refuses its own default.
+    """
+    token = _follow_loss_type.set(True)
+    try:
+        yield
+    finally:
+        _follow_loss_type.reset(token)
+
+
+@patch(
+    "recbole.config.configurator:Config._load_internal_config_dict",
+    kind="feature",
+    why="RecBole looks for yaml files in its own folders only, and loads a data set that it does not know without its "
+    "times, so that no sequential model runs.",
+    wraps=True,
+)
+def settings_files(original: Callable[..., None]) -> Callable[..., None]:
+    """Add the plugin's yaml files, below the user's settings."""
+
+    def load(self: "Config", model: str, model_class: type, dataset: str) -> None:
+        original(self, model, model_class, dataset)
+        internal, external = self.internal_config_dict, self.external_config_dict
+        beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
+        if model == MODEL:
+            # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
+            self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
+            own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
+            columns = [own.get(name, name) for name in internal["load_col"]["inter"]]
+            wanted = {**internal, **external}.get("event_features")
+            more = columns_of({"event_features": wanted}, "event_features")
+            internal["load_col"] = {"inter": list(dict.fromkeys((*columns, *more)))}
+            ours = resource("dataset_configs", f"{dataset}.yaml")
+            if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
+                self._update_internal_config_dict(ours)
+        sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
+        if sequential and model != MODEL:
+            # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
+            columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
+            internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
+        if beside is not None:
+            self._update_internal_config_dict(beside)
+        follows = model == MODEL or (_follow_loss_type.get() and sequential)
+        if follows and "train_neg_sample_args" not in external:
+            loss_type = external.get("loss_type", internal.get("loss_type"))
+            if loss_type == "CE" or (model == MODEL and loss_type in LOSSES and not LOSSES.get(loss_type).negatives):
+                internal["train_neg_sample_args"] = None
+
+    return load

@@ -1,0 +1,198 @@
+"""Patches for RecBole's ``nproc``: on a machine without GPU, and an evaluation that is the same as in one process."""
+
+import copy
+import functools
+from collections.abc import Callable, MutableMapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.fixes import config as config_patches  # noqa: F401 - theirs of _init_device comes first
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.runs.ranks import even_step, from_all_ranks
+
+if TYPE_CHECKING:
+    from recbole.config.configurator import Config
+    from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+    from recbole.data.dataset import Dataset
+    from recbole.evaluator import Collector
+    from recbole.evaluator.collector import DataStruct
+    from recbole.trainer.trainer import AbstractTrainer, Trainer
+
+# One rank may encode a catalogue's texts while the others wait. Of a rank that dies the others hear at once.
+TIMEOUT = timedelta(days=1)
+COLLECTED = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")  # what a Collector gets from batches
+
+# Without a GPU the processes meet through gloo and train on the CPU. With GPUs they meet as RecBole's do, and wait for
+# each other as long as with gloo, where NCCL gives up after ten minutes.
+without_gpu = functools.partial(patch, name="processes_without_gpu", kind="fix")
+
+
+@without_gpu(
+    "recbole.config.configurator:Config._init_device",
+    after="visible_gpus",
+    why="nproc asserts GPU ids, NCCL and cuda.set_device, and every process starts a run of W&B.",
+    wraps=True,
+)
+def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], None]:
+    """Meet the other processes through NCCL or gloo, whichever the machine has."""
+
+    def _init_device(self: "Config") -> None:
+        settings = self.final_config_dict
+        rank = settings.get("local_rank")
+        if rank:
+            settings["log_wandb"] = False  # one run, not one a process
+        if rank is None:
+            original(self)
+            return
+        del settings["local_rank"]
+        original(self)  # as for a single process: it makes the GPUs visible before torch looks for them
+        gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
+        if gpu and len(names) < settings["nproc"]:
+            raise LongInterestError(
+                f"nproc needs a GPU a process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
+            )
+        dist.init_process_group(
+            backend="nccl" if gpu else "gloo",
+            rank=rank + settings["offset"],
+            world_size=settings["world_size"],
+            init_method=f"tcp://{settings['ip']}:{settings['port']}",
+            timeout=TIMEOUT,
+        )
+        if gpu:
+            settings["device"] = torch.device("cuda", rank)
+            torch.cuda.set_device(rank)
+        settings["local_rank"] = rank
+        settings["single_spec"] = False
+        if rank != 0:
+            settings.update(state="error", show_progress=False, verbose=False)
+
+    return _init_device
+
+
+@without_gpu(
+    "recbole.trainer.trainer:AbstractTrainer.__init__",
+    why="Several processes need SyncBatchNorm and DDP device ids, which a CPU does not have.",
+    wraps=True,
+)
+def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
+    """On a CPU, distribute the model without both."""
+
+    def __init__(self: "AbstractTrainer", config: "Config", model: torch.nn.Module) -> None:
+        if config["single_spec"] or config["device"].type == "cuda":
+            original(self, config, model)
+            return
+        self.config = config
+        self.model = model
+        self.distributed_model = DistributedDataParallel(model)
+
+    return __init__
+
+
+@without_gpu(
+    "recbole.data.dataset.dataset:Dataset._download",
+    why="It waits at a barrier that needs a process group, which a single process does not have.",
+    wraps=True,
+)
+def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
+    """Pass over the barrier in a single process."""
+
+    def _download(self: "Dataset") -> None:
+        try:
+            original(self)
+        except ValueError as error:  # from the barrier, RecBole's last step
+            if dist.is_initialized() or "process group" not in str(error):
+                raise
+
+    return _download
+
+
+@patch(
+    "recbole.quick_start.quick_start:run_recboles",
+    name="plugin_in_processes",
+    kind="fix",
+    issue=(489, 1975),
+    why="run(nproc=2) spawns a function of RecBole, whose process never imports the plugin.",
+)
+def run_recboles(rank: int, *args: Any) -> None:  # noqa: ANN401
+    """What RecBole spawns once a process; being here, it brings the plugin into the process.
+
+    Args:
+        rank: number of the process on this machine.
+        args: model, dataset, config_file_list and a dict of further arguments.
+
+    Raises:
+        LongInterestError: if the last argument is no dict.
+    """
+    from recbole.quick_start import run_recbole  # late: it imports ray
+
+    *places, kwargs = args
+    if not isinstance(kwargs, MutableMapping):
+        raise LongInterestError(f"The last argument of run_recboles should be a dict, but got {type(kwargs)}")
+    kwargs["config_dict"] = {**(kwargs.get("config_dict") or {}), "local_rank": rank}
+    try:
+        run_recbole(*places[:3], **kwargs)
+    finally:
+        if dist.is_initialized():  # after an error the other ranks must not wait for this one
+            dist.destroy_process_group()
+
+
+# Every rank gets its own rows, none twice, and all ranks evaluate what all have collected, as a single process does.
+whole_evaluation = functools.partial(patch, name="whole_evaluation", kind="fix", issue=(2131, 2191, 2194))
+
+
+@whole_evaluation(
+    "recbole.data.dataloader.general_dataloader:FullSortEvalDataLoader.__init__",
+    "recbole.data.dataloader.general_dataloader:NegSampleEvalDataLoader.__init__",
+    why="Ranks score padded rows twice.",
+    wraps=True,
+)
+def without_padding(make: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of an evaluation loader whose ranks share the rows, in the same number of batches."""
+
+    @functools.wraps(make)
+    def __init__(self: "AbstractDataLoader", config: "Config", *args: object, **kwargs: object) -> None:
+        make(self, config, *args, **kwargs)
+        if config["single_spec"]:
+            return
+        ranks = dist.get_world_size()
+        self.batch_sampler.sampler = range(self.sample_size)[dist.get_rank() :: ranks]
+        self.batch_sampler.batch_size = even_step(self.sample_size, ranks, self.batch_sampler.batch_size)
+
+    return __init__
+
+
+@whole_evaluation(
+    "recbole.evaluator.collector:Collector.get_data_struct",
+    why="Coverage, Gini, popularity and tail end in an AttributeError: the counts that they read are no tensors.",
+)
+def get_data_struct(self: "Collector") -> "DataStruct":
+    """What all ranks have collected.
+
+    Returns:
+        RecBole's struct, for its evaluator.
+    """
+    own = {name: value.cpu() for name, value in self.data_struct._data_dict.items() if name in COLLECTED}
+    ranks = from_all_ranks(self.config, own)
+    if len(ranks) > 1:
+        for name in {name: None for rank in ranks for name in rank}:
+            self.data_struct.set(name, torch.cat([rank[name] for rank in ranks if name in rank]))
+    kept = self.data_struct._data_dict
+    for name, value in kept.items():  # counts of items are no tensors
+        kept[name] = value.cpu() if isinstance(value, torch.Tensor) else value
+    collected = copy.deepcopy(self.data_struct)
+    for name in COLLECTED:
+        kept.pop(name, None)
+    return collected
+
+
+@whole_evaluation(
+    "recbole.trainer.trainer:Trainer._map_reduce",
+    why="Ranks average their metrics, weighted by the length of a tuple; GAUC, coverage and Gini are no averages.",
+)
+def _map_reduce(self: "Trainer", result: dict[str, Any], num_sample: int) -> dict[str, Any]:
+    return result
