@@ -9,7 +9,6 @@ import pytest
 
 from recbole_longinterest.cli import main
 from recbole_longinterest.experiments.comparison import driver
-from recbole_longinterest.experiments.comparison.cells import Cell
 from tests.conftest import synthetic_inter
 
 
@@ -48,29 +47,6 @@ def test_cells_run_and_are_not_run_again(
     assert main.main([*arguments, *models]) == 0
     assert capsys.readouterr().out == out
     assert files["GRU4Rec"].stat().st_mtime_ns == written
-
-
-class _Bar:
-    """Stands in for tqdm's bar."""
-
-    def set_postfix_str(self, text: str) -> None:
-        """Nothing is shown."""
-
-    def write(self, text: str) -> None:
-        """Nothing is shown."""
-
-
-def _die(cell: Cell, expected: Any) -> None:
-    raise SystemExit(-9)
-
-
-@pytest.mark.slow
-def test_a_process_that_dies_is_a_failed_cell(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
-    own = cell("Pop")
-    monkeypatch.setattr(driver.cells, "work", _die)
-    driver._finish(own, {"tiny": None}, _Bar())  # type: ignore[dict-item]
-    result = own.result()
-    assert result is not None and result["status"] == "failed" and "The process ended with code" in result["error"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from recbole_longinterest import LongInterestError, compare
+from recbole_longinterest.experiments.comparison import cells
 from tests.conftest import synthetic_inter
 
 
@@ -41,3 +42,15 @@ def test_a_comparison_writes_its_report(data_path: str, tmp_path: Path) -> None:
     result = cell.result()
     assert result is not None and result["status"] == "finished"
     assert "Pop" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def _die(*_: object) -> None:
+    raise SystemExit(-9)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_a_failed_cell(data_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "work", _die)
+    given = {"data_path": data_path, "state": "WARNING"}
+    with pytest.raises(LongInterestError, match=r"None of the models could run .* The process ended with code"):
+        compare(["Pop"], ["tiny"], output=tmp_path / "out", seeds=[7], settings=given, show_progress=False)
