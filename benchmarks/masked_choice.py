@@ -21,7 +21,7 @@ import torch
 from common import make_parser
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.experiments.comparison.cells import Cell
+from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, metric_of
 from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import statistics
-from recbole_longinterest.experiments.comparison.cells import FINISHED, RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.cell import FINISHED, RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import metric_of
 from recbole_longinterest.experiments.comparison.slices import slices_of

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.experiments.comparison.cells import FINISHED
-from recbole_longinterest.experiments.comparison.driver import Outcome, Plan, all_ablations, read_settings, run_plan
+from recbole_longinterest.experiments.comparison.cell import FINISHED
+from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
+from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.report import write_report
 
 

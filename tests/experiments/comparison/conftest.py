@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from recbole_longinterest.experiments.comparison.cells import Cell, run_cell
+from recbole_longinterest.experiments.comparison.cell import Cell
+from recbole_longinterest.experiments.comparison.cells import run_cell
 from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 

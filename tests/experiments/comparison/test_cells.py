@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from recbole_longinterest.experiments.comparison import cells, slices
-from recbole_longinterest.experiments.comparison.cells import FAILED, Cell, rows_file, run_cell
+from recbole_longinterest.experiments.comparison.cell import FAILED, Cell, rows_file
+from recbole_longinterest.experiments.comparison.cells import run_cell
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
 from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, read_epochs

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recbole_longinterest.experiments.comparison import data
-from recbole_longinterest.experiments.comparison.cells import Cell
+from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.models import LastItemMarkov, PopularItems, SASRecText
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from recbole_longinterest.experiments.comparison import analysis
 from recbole_longinterest.experiments.comparison.analysis import Study, blocks_of
-from recbole_longinterest.experiments.comparison.cells import FAILED, Cell
-from recbole_longinterest.experiments.comparison.driver import Outcome, Plan
+from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
+from recbole_longinterest.experiments.comparison.driver import Outcome
+from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.report import write_report
 from recbole_longinterest.experiments.documents import Table, latex, markdown, page
 

@@ -10,8 +10,8 @@ import yaml
 
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.experiments.comparison import data, driver, variants
-from recbole_longinterest.experiments.comparison.cells import Cell
-from recbole_longinterest.experiments.comparison.driver import Plan, all_ablations, read_settings
+from recbole_longinterest.experiments.comparison.cell import Cell
+from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import known_keys, make_config
 from tests.conftest import FakeEncoder
@@ -106,11 +106,11 @@ def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
 
 def test_rows_that_are_another_row_are_not_run_twice(tmp_path: Path) -> None:
     plan = Plan(["GRU4Rec", "GRU4Rec@50", "GRU4Rec@200"], ["ml-100k"], [1, 2], given={"data_path": "dataset"})
-    every = [driver._cell(plan, dataset, variant, seed, tmp_path) for dataset, variant, seed in driver._order(plan)]
-    kept, same = driver._without_twins(every)  # the tuned window is 200
+    every = [driver.cell_of(plan, dataset, variant, seed, tmp_path) for dataset, variant, seed in driver.order_of(plan)]
+    kept, same = driver.without_twins(every)  # the tuned window is 200
     assert [(cell.name, cell.seed) for cell in kept] == [(n, s) for s in (1, 2) for n in ("GRU4Rec", "GRU4Rec@50")]
     assert same == ["GRU4Rec@200 is GRU4Rec on ml-100k: its settings are the same."]
-    kept, again = driver._without_twins(every[::-1])  # a baseline stays, whatever stands first
+    kept, again = driver.without_twins(every[::-1])  # a baseline stays, whatever stands first
     assert {cell.name for cell in kept} == {"GRU4Rec", "GRU4Rec@50"} and again == same
 
 

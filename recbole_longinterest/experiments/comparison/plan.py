@@ -1,0 +1,108 @@
+"""The plan of a comparison: models, data sets, seeds and settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.experiments.comparison.variants import (
+    ABLATIONS,
+    ROWS,
+    Variant,
+    ablation,
+    variant_of,
+)
+from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.training.settings import keys_of_file
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared.
+
+    Attributes:
+        models: rows of the comparison, each with all seeds.
+        datasets: names of the data sets.
+        seeds: seeds of every row.
+        once: further rows, with the first seed alone.
+        ablations: names of ablations of LongInterest.
+        given: settings of every run.
+        named: those of them that came from the command line, which some model must have.
+    """
+
+    models: Sequence[str]
+    datasets: Sequence[str]
+    seeds: Sequence[int]
+    once: Sequence[str] = ()
+    ablations: Sequence[str] = ()
+    given: dict[str, Any] = field(default_factory=dict)
+    named: Sequence[str] = ()
+
+    def rows(self) -> list[tuple[Variant, Sequence[int]]]:
+        """The rows and the seeds of each.
+
+        Raises:
+            ValueError: for an ablation that there is not.
+        """
+        known = {entry.name: entry for entry in ABLATIONS}
+        unknown = [name for name in self.ablations if name not in known]
+        if unknown:
+            raise LongInterestError(f"There is no ablation {unknown[0]!r}; there are: {', '.join(known)}.")
+        wanted = [(variant_of(name), self.seeds) for name in self.models]
+        wanted += [(ablation(known[name]), self.seeds) for name in self.ablations]
+        wanted += [(variant_of(name), self.seeds[:1]) for name in self.once]
+        found: dict[str, tuple[Variant, Sequence[int]]] = {}
+        for variant, seeds in wanted:
+            found.setdefault(variant.name, (variant, seeds))
+        return list(found.values())
+
+
+def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What ``--ablations`` alone means: every ablation, and the rows that keep a win honest.
+
+    Args:
+        models: what is compared anyway.
+
+    Returns:
+        Names of ablations, and of further rows; those of a baseline that is not compared are left out.
+    """
+    missing = {row.model for row in ROWS if "@" in row.name} - set(models)
+    return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.model not in missing]
+
+
+def read_settings(
+    config_files: Sequence[str], settings: Mapping[str, object] | Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Settings of every run, by RecBole's own parsing.
+
+    Args:
+        config_files: yaml files, later ones win.
+        settings: a mapping, or `--key=value` each; they win over the files.
+
+    Returns:
+        The settings, paths in them absolute, and the names of those from ``settings``.
+
+    Raises:
+        ValueError: for a file that is none.
+    """
+    for file in config_files:
+        keys_of_file(Path(file))
+    parser = Config.__new__(Config)
+    parser.yaml_loader = parser._build_yaml_loader()
+    if isinstance(settings, Mapping):
+        named = parser._convert_config_dict(dict(settings))
+    else:
+        with command_line(settings):
+            named = parser._load_cmd_line()
+    given = {**parser._load_config_files(list(config_files)), **named}
+    given.setdefault("data_path", "dataset")
+    for name in ("data_path", "text_encoder", "text_vectors"):
+        if isinstance(given.get(name), str) and Path(given[name]).exists():
+            given[name] = str(Path(given[name]).resolve())
+    own = [name for name in ("seed", "model", "dataset", "resume", "checkpoint_dir") if name in given]
+    if own:
+        raise LongInterestError(f"{own[0]} is compare's own to set; leave it out.")
+    return given, list(named)
