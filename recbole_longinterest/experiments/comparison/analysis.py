@@ -86,31 +86,6 @@ class Difference:
         return "wins" if self.low > 0 else "loses" if self.high < 0 else "open"
 
 
-@dataclass(frozen=True)
-class Block:
-    """All rows on one data set in one protocol.
-
-    Attributes:
-        dataset: its name, or what pooled data sets are called.
-        protocol: native or seen-masked.
-        names: of the rows.
-        means: of the main metric, [M].
-        intervals: 95 % of each mean over users.
-        baseline: the best of RecBole's models as they are, of those with most seeds; None if none finished.
-        differences: of the other rows to it.
-        stronger: RecBole's models that are better than it over the seeds that both have, and have fewer.
-    """
-
-    dataset: str
-    protocol: str
-    names: Sequence[str]
-    means: Sequence[float]
-    intervals: Sequence[tuple[float, float]]
-    baseline: str | None
-    differences: Sequence[Difference]
-    stronger: Sequence[str] = ()
-
-
 class Study:
     """One data set of a comparison.
 
@@ -244,7 +219,7 @@ class Study:
         places = [*chosen, whole]
         means, drawn = self.ratios(protocol, whole)
         of = [names[place] for place in places]
-        return _differences(of, len(chosen), means[places] - 1, drawn[:, places] - 1, self.number)
+        return differences_of(of, len(chosen), means[places] - 1, drawn[:, places] - 1, self.number)
 
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
         """Test rows by slice."""
@@ -258,69 +233,18 @@ def studies_of(outcome: Outcome) -> list[Study]:
     ]
 
 
-def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
-    """All data sets in one protocol, and the pooled ones where there are several."""
-    blocks, pooled = [], []
-    for study in studies:
-        if not study.rows:
-            continue
-        block = _block(study, protocol)
-        blocks.append(block)
-        if study.pooled and block.baseline:
-            pooled.append((study, *study.ratios(protocol, list(block.names).index(block.baseline))))
-    if len(pooled) > 1:
-        names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, _, _ in pooled)]
-        rows = [row for row in pooled[0][0].rows if row.name in names]
-        chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, _, _ in pooled]
-        means = np.mean([means[which] for (_, means, _), which in zip(pooled, chosen, strict=True)], axis=0)
-        samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
-        other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # than the best baseline of every data set
-        kept = [row for row, whether in zip(rows, other, strict=True) if whether]
-        users = sum(study.number for study, _, _ in pooled)
-        blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other], users))
-    return blocks
-
-
-def _has(study: Study, name: str) -> bool:
-    return any(row.name == name for row in study.rows)
-
-
-def _block(study: Study, protocol: str) -> Block:
-    rows, samples = study.rows, study.samples(protocol)
-    means = np.array([row.values(protocol, study.metric).mean() for row in rows])
-    names = [row.name for row in rows]
-    intervals = [statistics.interval(samples[:, place]) for place in range(len(rows))]
-    baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
-    most = max((len(rows[place].seeds) for place in baselines), default=0)
-    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed is none
-    if not baselines or means[baselines].max() <= 0:
-        return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
-    best = max(baselines, key=lambda place: means[place])
-    relative, drawn = study.ratios(protocol, best)
-    differences = _differences(names, best, relative - 1, drawn - 1, study.number)
-    fewer = [place for place, row in enumerate(rows) if row.kind == "baseline" and len(row.seeds) < most]
-    stronger = [names[place] for place in fewer if relative[place] > 1]
-    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, stronger)
-
-
-def _relative_block(
-    dataset: str,
-    protocol: str,
-    rows: Sequence[Row],
-    means: NDArray[np.float64],
-    samples: NDArray[np.float64],
-    users: int,
-) -> Block:
-    """Means of ratios to each data set's best baseline; the rows are compared with that, whichever it is."""
-    names = [row.name for row in rows]
-    intervals = [statistics.interval(drawn[~np.isnan(drawn)]) for drawn in samples.T]
-    differences = _differences(names, -1, means - 1, samples - 1, users)
-    return Block(dataset, protocol, names, means.tolist(), intervals, None, differences)
-
-
-def _differences(
+def differences_of(
     names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64], users: int
 ) -> list[Difference]:
+    """Differences of all rows but the best baseline, with p values corrected for their number.
+
+    Args:
+        names: of the rows, [M].
+        best: place of the best baseline among them; -1 if it is no row.
+        relative: difference of each row over the baseline's mean, [M].
+        samples: the same of each bootstrap sample, [R, M]; NaN if a sample has none.
+        users: that were resampled.
+    """
     drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in range(len(names)) if place != best}
     others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]  # else nothing is known
     corrected = statistics.holm([statistics.p_value(drawn[place], users) for place in others])

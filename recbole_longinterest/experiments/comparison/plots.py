@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.files import atomic_file
-from recbole_longinterest.experiments.comparison.analysis import Block, Study
+from recbole_longinterest.experiments.comparison.analysis import Study
+from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 if TYPE_CHECKING:

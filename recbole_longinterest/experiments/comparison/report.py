@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.comparison import plots
-from recbole_longinterest.experiments.comparison.analysis import Block, Difference, Study, blocks_of, studies_of
+from recbole_longinterest.experiments.comparison.analysis import Difference, Study, studies_of
+from recbole_longinterest.experiments.comparison.blocks import Block, blocks_of
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS
 from recbole_longinterest.experiments.comparison.variants import OWN, PUBLISHED

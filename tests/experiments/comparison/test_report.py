@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_longinterest.experiments.comparison import analysis
-from recbole_longinterest.experiments.comparison.analysis import Study, blocks_of
+from recbole_longinterest.experiments.comparison import analysis, blocks
+from recbole_longinterest.experiments.comparison.analysis import Study
+from recbole_longinterest.experiments.comparison.blocks import blocks_of
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.plan import Plan
@@ -134,7 +135,8 @@ def test_ablations_are_compared_with_the_whole_model(cell: Callable[..., Cell], 
 
 def test_movielens_sets_are_pooled(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     studies = [Study("tiny", outcome.cells), Study("tiny", outcome.cells)]
-    monkeypatch.setattr(analysis, "POOLED", ("iny", "Both"))
+    for module in (analysis, blocks):
+        monkeypatch.setattr(module, "POOLED", ("iny", "Both"))
     single, _, pooled = blocks_of(studies, "native")
     assert pooled.dataset == "Both"
     relative = {entry.name: entry.relative for entry in single.differences}
