@@ -2,8 +2,6 @@
 
 import sys
 
-from recbole_longinterest.plugin.scripts import run_script
-
 USAGE = (
     "usage: python -m recbole_longinterest SCRIPT [ARGUMENTS], for example\n"
     "       python -m recbole_longinterest run_recbole.py --model=LongInterest --dataset=ml-100k\n"
@@ -15,6 +13,8 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.stderr.write(USAGE)
         return 0 if len(sys.argv) > 1 else 2
+    from recbole_longinterest.plugin.scripts import run_script  # saves start-up time: torch
+
     try:
         run_script(sys.argv[1], sys.argv[2:])
     except FileNotFoundError as error:

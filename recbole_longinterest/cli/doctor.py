@@ -2,12 +2,10 @@
 
 import argparse
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,6 +221,8 @@ def _access(folder: Path, report: Report) -> str:
     """Whether a folder can be written, or made: a file is made there, and removed."""
     folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
+    import tempfile  # saves start-up time
+
     try:
         with tempfile.TemporaryFile(dir=there):
             return "can be written"
@@ -239,7 +239,9 @@ def _version(name: str) -> str | None:
     """Version of a package; None if it cannot be imported."""
     if sys.modules.get(name) is None and (name in sys.modules or importlib.util.find_spec(name) is None):
         return None
+    from importlib.metadata import PackageNotFoundError, version  # saves start-up time
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return version(name)
+    except PackageNotFoundError:
         return "of an unknown version"

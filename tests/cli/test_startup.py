@@ -1,6 +1,5 @@
 """Help and errors of the command line cost no import of a heavy package."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,10 +25,7 @@ print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 def imported(program: str, *arguments: str) -> set[str]:
     """Top-level packages that a program has imported at its end, in a fresh process."""
-    environment = {**os.environ, "RECBOLE_LI_REGISTER": "off"}  # goes as soon as RecBole is patched on its import
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     return set(done.stdout.rpartition("imported: ")[2].split())
 
 
@@ -42,6 +38,21 @@ def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
 @pytest.mark.parametrize("source", ["movielens", "amazon", "steam", "csv"])
 def test_help_of_a_source_of_raw_files_imports_no_heavy_package(source: str) -> None:
     assert not imported(PROGRAM, "prepare", source, "--help") & HEAVY
+
+
+def test_importing_the_package_imports_no_heavy_package() -> None:
+    program = "import sys, recbole_longinterest\nprint('imported:', *sys.modules)"
+    found = imported(program)
+    assert "recbole_longinterest" in found and not found & HEAVY
+
+
+def test_loading_a_model_imports_neither_recbole_nor_pandas(tmp_path: Path) -> None:
+    write_folder(random_served(), tmp_path / "m")
+    program = (
+        "import sys\nfrom recbole_longinterest import Recommender\nRecommender.load(sys.argv[1])\n"
+        "print('imported:', *sys.modules)"
+    )
+    assert imported(program, str(tmp_path / "m")) & HEAVY == {"torch", "numpy"}
 
 
 @pytest.mark.slow
