@@ -45,14 +45,20 @@ def model(make_export: Callable[..., Path]) -> Recommender:
     return Recommender.load(make_export())
 
 
-def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender) -> int:
-    """Every test user's scores from raw tokens, ratings and times equal `full_sort_predict`; returns their number."""
+def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender, users: pd.DataFrame | None = None) -> int:
+    """Every test user's scores from raw values equal `full_sort_predict`; returns their number.
+
+    Args:
+        checkpoint: of the model.
+        model: its export.
+        users: columns of the users by user token, if the model reads any.
+    """
     config, trained, dataset, _, _, test = load_data_and_model(checkpoint)
     trained.eval()
     raw = pd.read_csv(Path(config["data_path"]) / f"{config['dataset']}.inter", sep="\t", dtype=str)
     raw.columns = [name.partition(":")[0] for name in raw.columns]
     raw[["rating", "timestamp"]] = raw[["rating", "timestamp"]].astype(float)
-    histories = model.read_table(raw)
+    histories = model.read_table(raw if users is None else raw.join(users, on="user_id"))
     checked = 0
     for batch, _, _, _ in test:
         with torch.no_grad():

@@ -1,0 +1,254 @@
+"""A kind of event feature from a file of its own; any column of .inter and .user as a feature."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from recbole.config import Config
+from recbole.data import create_dataset
+from torch import Tensor
+
+from recbole_longinterest import Event, InterestState, Recommendation, Recommender, export_checkpoint, make_config, run
+from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, EventSource, register_event_source
+from recbole_longinterest.serving.events import History
+from tests.conftest import synthetic_inter
+from tests.contracts import build, check_causality, check_contracts, check_one_pass, check_served, random_columns
+
+# --- a source in one file --------------------------------------------------------------------------------------------
+
+
+class Daytime(EventSource):
+    """An hour of the day, 0 to 24: night, morning, afternoon, evening."""
+
+    column_kinds: ClassVar[tuple[str, ...]] = ("float",)
+
+    @classmethod
+    def fit(cls, column: Column) -> dict[str, Any]:
+        return {"hours": 6}
+
+    @classmethod
+    def count(cls, settings: Mapping[str, Any]) -> int:
+        return 24 // settings["hours"] + 1
+
+    def levels(self, values: Tensor) -> Tensor:
+        quarter = (values / self.spec.settings["hours"]).nan_to_num(nan=-1.0).floor().long() + 1
+        return quarter.clamp(0, self.num_embeddings - 1)
+
+    def step_levels(self, values: Tensor) -> Tensor:
+        edges = torch.tensor([float(self.spec.settings["hours"] * k) for k in range(self.num_embeddings - 1)])
+        return (values.unsqueeze(1) >= edges).sum(dim=1)
+
+    def read(self, raw: object) -> np.float32:
+        return np.float32(math.nan if raw is None else float(str(raw)))
+
+    def read_all(self, raw: Any) -> NDArray[np.float32]:
+        return np.array([self.read(value) for value in raw], dtype=np.float32)
+
+
+@pytest.fixture
+def daytime() -> Any:
+    register_event_source("daytime", Daytime)
+    yield
+    EVENT_SOURCES.remove("daytime")
+
+
+COLUMNS: dict[str, Callable[[np.random.Generator], str]] = {
+    "hour:float": lambda rng: f"{rng.uniform(0, 24):.2f}" if rng.random() > 0.1 else "",
+    "device:token": lambda rng: ["phone", "desktop", "tablet", ""][rng.integers(4)],
+    "tags:token_seq": lambda rng: " ".join(f"t{i}" for i in rng.integers(0, 5, rng.integers(0, 4))),
+}
+USERS = pd.DataFrame(
+    {
+        "age": [str(20 + 3 * i) if i % 7 else None for i in range(30)],
+        "job": [["nurse", "clerk", "cook"][i % 3] for i in range(30)],
+        "hobbies": [["chess", "chess go", ""][i % 3] for i in range(30)],
+    },
+    index=[f"u{i}" for i in range(30)],
+)
+ALL = {"event_features": ["hour", "device", "tags"], "user_features": ["age", "job", "hobbies"]}
+
+
+@pytest.fixture
+def config_of(small_config: Callable[..., Config], tmp_path: Path) -> Callable[..., Config]:
+    """A config over events with more columns, and users."""
+
+    def make(**settings: Any) -> Config:
+        config = small_config(random_columns(synthetic_inter(), COLUMNS), **settings)
+        rows = [
+            "\t".join([user, *(cell if isinstance(cell, str) else "" for cell in row)])
+            for user, *row in USERS.itertuples()
+        ]
+        text = "\n".join(["user_id:token\tage:float\tjob:token\thobbies:token_seq", *rows]) + "\n"
+        (Path(config["data_path"]) / "tiny.user").write_text(text)
+        return config
+
+    return make
+
+
+# --- what they hold --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("daytime")
+def test_a_kind_of_ones_own(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    model = check_contracts(config_of, tmp_path / "model", event_features=[{"hour": "daytime"}])
+    assert isinstance(model.network.fusion.sources["hour"], Daytime)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ALL,
+        {**ALL, "fusion": "gated", "rating_features": "off", "time_features": "off"},
+        {"event_features": "device", "normalize_all": True},
+        {"event_features": ["hour"], "normalize_all": True},
+        {"user_features": ["age"], "rnn_type": "GRU"},
+    ],
+)
+def test_columns_of_events_and_users(
+    config_of: Callable[..., Config], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    check_one_pass(config_of, **settings)
+    check_causality(config_of, **settings)
+    check_served(config_of, tmp_path / "model", users=USERS, **settings)
+
+
+def test_the_targets_own_columns_are_not_read(config_of: Callable[..., Config]) -> None:
+    config = config_of(**ALL)
+    model, _ = build(config)
+    model.eval()
+    *_, test = create_dataset(config).build()
+    batch = test[list(range(len(test)))]
+    with torch.no_grad():
+        before = model.full_sort_predict(batch)
+        for column in ("hour", "device", "tags", "rating", "timestamp"):
+            batch[column] = torch.ones_like(batch[column])
+        assert torch.equal(model.full_sort_predict(batch), before)
+
+
+def test_levels_are_learned_from_the_training_part_alone(config_of: Callable[..., Config]) -> None:
+    """What only held-out events have is missing: a token there is no level, and a number no value."""
+    config = config_of(event_features=["device", "hour"])
+    file = Path(config["data_path"]) / "tiny.inter"
+    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
+    table["time"] = table["timestamp:float"].astype(float)
+    last = table.sort_values("time").groupby("user_id:token").tail(2).index
+    table.loc[last, ["device:token", "hour:float"]] = ["watch", "99"]
+    table.drop(columns="time").to_csv(file, sep="\t", index=False)
+    train, *_ = create_dataset(config).build()
+    specs = {spec.name: spec.settings for spec in train.event_sources()}
+    tokens = specs["device"]["tokens"]
+    assert "watch" in tokens and tokens.index("watch") in specs["device"]["unseen"]
+    assert max(specs["hour"]["values"]) < 24
+    assert not (train.event_log["device_list"] == tokens.index("watch")).any()
+
+
+def assert_same(one: Recommendation, other: Recommendation) -> None:
+    """The same items in the same order; scores of a stream and a batch may differ in the last bits."""
+    assert [item.item for item in one.items] == [item.item for item in other.items]
+    assert [item.score for item in one.items] == pytest.approx([item.score for item in other.items], rel=1e-4)
+
+
+def test_a_stream_knows_its_user(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    done = run(config_of(**ALL))
+    assert done.checkpoint is not None
+    export_checkpoint(done.checkpoint, tmp_path / "model")
+    model = Recommender.load(tmp_path / "model")
+    user = {"age": 41, "job": "cook", "hobbies": ["chess", "go"]}
+    events = [
+        Event("i3", rating=4, time=10, features={"device": "phone", "tags": ["t1", "t2"]}),
+        {"item": "i5", "rating": 2, "time": 70, "hour": 7.5},
+    ]
+    state = model.start(user)
+    for event in events:
+        state.update(event)
+    expected = model.recommend(events, 5, user=user)
+    assert_same(state.recommend(5), expected)
+    again = InterestState.from_bytes(model, state.to_bytes())
+    assert again.user == user
+    again.update("i7")
+    assert_same(again.recommend(3), model.recommend([*events, "i7"], 3, user=user))
+    others = model.recommend_many([events, events], 5, users=[user, None])
+    assert_same(others[0], expected)
+    assert [item.score for item in others[1].items] != pytest.approx([item.score for item in expected.items], rel=1e-4)
+    with pytest.raises(ValueError, match=r"user_features \(age, job, hobbies\); got 'sex'"):
+        model.start({"sex": "F"})
+    with pytest.raises(ValueError, match="with item and maybe rating, behavior, time, hour, device, tags"):
+        model.recommend([{"item": "i3", "colour": "red"}])
+
+
+def test_an_explanation_names_the_sources(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    done = run(config_of(**ALL))
+    assert done.checkpoint is not None
+    export_checkpoint(done.checkpoint, tmp_path / "model")
+    why = Recommender.load(tmp_path / "model").recommend(["i3", "i4"], 1, explain=True).items[0].why
+    assert why is not None
+    assert {"id", "text", "rating", "time", "hour", "device", "tags", "user_age", "user_job"} < set(why.sources)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"event_features": ["colour"]}, "colour cannot be read: colour is not among the columns loaded from .inter"),
+        ({"user_features": ["sex"]}, "user_sex cannot be read: .*tiny.user has no column sex; it has user_id, age"),
+        ({"event_features": ["rating"]}, "event_features names rating, which is read already"),
+        ({"event_features": ["hour", "hour"]}, "event_features names hour more than once"),
+        ({"event_features": [["hour"]]}, "event_features must be a list of columns"),
+        ({"event_features": {"hour": "clock"}}, "The kind of a source must be one of rating, behavior.*; got 'clock'"),
+        ({"event_features": [{"device": "number"}]}, "device is a column of token, and a source of kind number cannot"),
+        ({"event_features": ["hour"], "source_levels": {"hour": "x"}}, "source_levels.hour must be a list of numbers"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(
+    config_of: Callable[..., Config], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(config_of(**settings))
+
+
+def test_levels_may_be_given(config_of: Callable[..., Config]) -> None:
+    model, _ = build(config_of(event_features=["hour"], source_levels={"hour": [0, 12]}))
+    source = model.fusion.sources["hour"]
+    assert source.levels(torch.tensor([math.nan, 1.0, 11.0, 30.0])).tolist() == [0, 1, 2, 2]
+
+
+def test_an_update_takes_in_new_tokens(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    from recbole_longinterest import update_checkpoint
+
+    done = run(config_of(event_features=["device"], user_features=["job"]))
+    assert done.checkpoint is not None
+    new = tmp_path / "new.inter"
+    head = "user_id:token\titem_id:token\trating:float\ttimestamp:float\thour:float\tdevice:token\ttags:token_seq"
+    rows = [f"u{i}\ti{(i + k) % 20}\t3\t{2 * 10**9 + k}\t1\twatch\t" for i in range(30) for k in range(4)]
+    new.write_text("\n".join([head, *rows]) + "\n")
+    updated = update_checkpoint(done.checkpoint, new)
+    export_checkpoint(updated.checkpoint, tmp_path / "model")
+    model = Recommender.load(tmp_path / "model")
+    assert "watch" in model.served.sources[2].settings["tokens"] and model.served.sources[2].name == "device"
+    assert model.recommend([{"item": "i1", "device": "watch"}], 3).items
+
+
+@pytest.mark.slow
+def test_users_of_ml_100k(tmp_path: Path) -> None:
+    """The `.user` file inside RecBole: age, gender and occupation of 943 users, from training to a stream."""
+    settings = {"user_features": ["age", "gender", "occupation"], "epochs": 1, "show_progress": False, "state": "ERROR"}
+    done = run(make_config("LongInterest", "ml-100k", config_dict={**settings, "text_features": "off"}))
+    assert done.checkpoint is not None
+    export_checkpoint(done.checkpoint, tmp_path / "model", onnx=True)
+    model = Recommender.load(tmp_path / "model", "onnx")
+    sources = model.network.fusion.sources
+    assert {"user_age", "user_gender", "user_occupation"} < set(sources)
+    assert sources["user_gender"].spec.settings["tokens"] == ["[PAD]", "F", "M"]
+    assert len(sources["user_occupation"].spec.settings["tokens"]) == 22
+    user = {"age": 24, "gender": "M", "occupation": "technician"}
+    state = model.start(user)
+    events = [Event("50", rating=5, time=880_000_000), Event("181", rating=4, time=880_000_060)]
+    for event in events:
+        state.update(event)
+    history: History = model.read(events, user)
+    torch.testing.assert_close(state.interest, model.interest([history]), rtol=1e-4, atol=1e-5)
