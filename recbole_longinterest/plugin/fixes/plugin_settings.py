@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from recbole.utils import ModelType
+from recbole.utils import InputType, ModelType
 
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.data.source_fields import columns_of
@@ -59,6 +59,10 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             ours = resource("dataset_configs", f"{dataset}.yaml")
             if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
                 self._update_internal_config_dict(ours)
+            loss = external.get("loss_type", internal["loss_type"])
+            if loss in LOSSES:  # RecBole knows CE and BPR alone
+                pairs = LOSSES.get(loss).negatives
+                internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and model != MODEL:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
@@ -69,7 +73,7 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
-            if loss_type == "CE" or (model == MODEL and loss_type in LOSSES and not LOSSES.get(loss_type).negatives):
+            if not (LOSSES.get(loss_type).negatives if loss_type in LOSSES else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None
 
     return load
