@@ -7,7 +7,7 @@ the loss of all the prefix rows at once.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from recbole.data.interaction import Interaction
@@ -19,7 +19,10 @@ from recbole_longinterest.plugin.runs.averaging import averaged_epoch
 
 if TYPE_CHECKING:
     from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+    from recbole.model.abstract_recommender import SequentialRecommender
     from recbole.trainer.trainer import Trainer
+
+Losses: TypeAlias = Tensor | tuple[Tensor, ...]  # RecBole sums a tuple, and logs its parts
 
 PROBE_WINDOWS, PROBE_POSITIONS = 4, 8
 TOLERANCE = 1e-4  # relative; float32 sums in another order
@@ -40,12 +43,12 @@ class OnePassLoss:
         ValueError: if the model is not causal, or reads anything but the gathered outputs.
     """
 
-    def __init__(self, model: Any, target_list_field: str, probe: Interaction) -> None:  # noqa: ANN401 - untyped
+    def __init__(self, model: "SequentialRecommender", target_list_field: str, probe: Interaction) -> None:
         self.model = model
         self.target_list_field = target_list_field
         self._check(_small_part(probe.to(model.device), model, target_list_field))
 
-    def __call__(self, interaction: Interaction) -> Any:  # noqa: ANN401 - a tensor, or a tuple of them
+    def __call__(self, interaction: Interaction) -> Losses:
         """Mean loss over the batch's targets, as the model's own ``calculate_loss`` gives it for prefix rows."""
         target_seq = interaction[self.target_list_field]  # [B, L]
         counted = target_seq > 0
@@ -112,7 +115,9 @@ class OnePassLoss:
         return outputs
 
 
-def prefix_rows(window: Interaction, model: Any, target_list_field: str, width: int | None = None) -> Interaction:  # noqa: ANN401
+def prefix_rows(
+    window: Interaction, model: "SequentialRecommender", target_list_field: str, width: int | None = None
+) -> Interaction:
     """The rows that RecBole would train on: one for every counted position of the windows.
 
     Args:
@@ -143,7 +148,7 @@ def prefix_rows(window: Interaction, model: Any, target_list_field: str, width: 
 
 
 @contextmanager
-def _gathering(model: Any, gather: Any) -> Iterator[None]:  # noqa: ANN401
+def _gathering(model: "SequentialRecommender", gather: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
     model.gather_indexes = gather  # hides the method of the class
     try:
         yield
@@ -151,7 +156,7 @@ def _gathering(model: Any, gather: Any) -> Iterator[None]:  # noqa: ANN401
         del model.gather_indexes
 
 
-def _small_part(batch: Interaction, model: Any, target_list_field: str) -> Interaction:  # noqa: ANN401
+def _small_part(batch: Interaction, model: "SequentialRecommender", target_list_field: str) -> Interaction:
     """A few short windows that are full: no padding, a target at every position."""
     full = batch[model.ITEM_SEQ_LEN] >= min(PROBE_POSITIONS, int(batch[model.ITEM_SEQ_LEN].max()))
     rows = full.nonzero().flatten()[:PROBE_WINDOWS]
@@ -167,7 +172,7 @@ def _small_part(batch: Interaction, model: Any, target_list_field: str) -> Inter
     return Interaction(data)
 
 
-def _total(losses: Any) -> Tensor:  # noqa: ANN401
+def _total(losses: Tensor | tuple[Tensor, ...]) -> Tensor:
     return torch.stack([part.reshape(()) for part in losses]).sum() if isinstance(losses, tuple) else losses
 
 
@@ -207,7 +212,7 @@ def _window_loss(trainer: "Trainer", train_data: OnePassDataLoader) -> Callable[
             trainer.one_pass_loss = OnePassLoss(trainer.model, train_data.target_list_field, train_data.probe())
         loss = trainer.one_pass_loss
 
-    def weighted(interaction: Interaction) -> Any:  # noqa: ANN401
+    def weighted(interaction: Interaction) -> Losses:
         if LOSS_WEIGHT not in interaction:
             return loss(interaction)
         weight = interaction[LOSS_WEIGHT].squeeze()

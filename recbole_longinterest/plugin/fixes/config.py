@@ -88,7 +88,7 @@ def __copy__(self: "Config") -> "Config":
 class _LazyModelClass:
     """``config.model_class`` of a rebuilt config, looked up by name when it is asked for."""
 
-    def __get__(self, config: Any, owner: type) -> Any:  # noqa: ANN401
+    def __get__(self, config: "Config | None", owner: type) -> object:
         if config is None:
             raise AttributeError("model_class")
         from recbole.utils import get_model  # late: this module is loaded before RecBole's

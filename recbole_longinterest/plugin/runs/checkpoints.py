@@ -204,7 +204,7 @@ def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None
     write_plain({name: value if name in kept else to_plain(value, name) for name, value in state.items()}, path)
 
 
-def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:  # noqa: ANN401
+def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.device = "cpu") -> dict[str, Any]:
     """Read a checkpoint.
 
     Args:

@@ -15,6 +15,7 @@ from typing import Any
 import recbole.data.utils
 import torch
 from recbole.config.configurator import Config
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import cat_interactions
 from recbole.sampler import KGSampler
@@ -258,6 +259,6 @@ def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor
     return tuple(loaders)
 
 
-def _generator_state(loader: Any) -> torch.Tensor | None:  # noqa: ANN401
+def _generator_state(loader: AbstractDataLoader) -> torch.Tensor | None:
     generator = getattr(loader, "generator", None)  # a knowledge loader has two loaders inside, seeded when made
     return None if generator is None else generator.get_state()

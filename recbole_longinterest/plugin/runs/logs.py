@@ -4,12 +4,15 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recbole.config.configurator import Config
 from recbole.utils.logger import RemoveColorFilter
 
 from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    from recbole.trainer.trainer import Trainer
 
 FORMAT = logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %b %Y %H:%M:%S")  # RecBole's
 
@@ -47,7 +50,7 @@ def set_up(config: Config) -> None:
         root.addHandler(file)
 
 
-def places(trainer: Any) -> dict[str, str | None]:  # noqa: ANN401
+def places(trainer: "Trainer") -> dict[str, str | None]:
     """Where a trainer logs to, to go on there: the name of TensorBoard's folder, and the run of W&B."""
     trainer.tensorboard.flush()  # a killed process writes no more
     wandb = trainer.wandblogger
@@ -57,7 +60,7 @@ def places(trainer: Any) -> dict[str, str | None]:  # noqa: ANN401
     }
 
 
-def go_on(trainer: Any, before: dict[str, str | None]) -> None:  # noqa: ANN401
+def go_on(trainer: "Trainer", before: dict[str, str | None]) -> None:
     """Log on where :func:`places` was, from the epoch that is trained next.
 
     TensorBoard drops what a killed epoch left; the new folder, which RecBole's trainer has made, is removed.

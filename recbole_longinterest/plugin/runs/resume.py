@@ -12,11 +12,12 @@ import os
 from collections.abc import Callable, Iterator
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.distributed as dist
 from recbole.config.configurator import Config
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import remove_drafts
@@ -33,6 +34,9 @@ from recbole_longinterest.plugin.runs.files import FREE, last_file
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 from recbole_longinterest.plugin.same_code import with_globals
+
+if TYPE_CHECKING:
+    from recbole.trainer.trainer import Trainer
 
 PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
 
@@ -99,7 +103,9 @@ def _other_settings(path: Path, other: list[str]) -> CheckpointError:
 class _Session:
     """One call of a trainer's loop over epochs: put the state back, write it after each epoch."""
 
-    def __init__(self, trainer: Any, train_data: Any, valid_data: Any, saved: bool) -> None:  # noqa: ANN401
+    def __init__(
+        self, trainer: "Trainer", train_data: AbstractDataLoader, valid_data: AbstractDataLoader | None, saved: bool
+    ) -> None:
         self.trainer = trainer
         self.loaders = train_data, valid_data
         self.rows = len(train_data._dataset)
@@ -235,7 +241,7 @@ def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(loop)
 
     @functools.wraps(loop)
-    def run(self: Any, train_data: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def run(self: "Trainer", train_data: AbstractDataLoader, *args: object, **kwargs: object) -> object:
         given = signature.bind(self, train_data, *args, **kwargs).arguments
         session = _Session(self, train_data, given.get("valid_data"), given.get("saved", True))
         first = self.config["single_spec"] or dist.get_rank() == 0

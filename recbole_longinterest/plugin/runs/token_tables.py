@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from recbole.data.dataset import Dataset
+
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 
 STATE = "tokens"
 
 
-def vocabulary(dataset: Any) -> dict[str, str]:  # noqa: ANN401 - RecBole's Dataset
+def vocabulary(dataset: Dataset) -> dict[str, str]:
     """Number and SHA-256 of the tokens of every field, in the order of their ids: ``{"item_id": "1683 9f3c..."}``."""
     return {field: f"{len(tokens)} {_hash(tokens)}" for field, tokens in sorted(dataset.field2id_token.items())}
 
@@ -25,7 +27,7 @@ def _hash(tokens: Iterable[object]) -> str:
 
 def check_vocabulary(
     state: Mapping[str, Any],
-    dataset: Any,  # noqa: ANN401
+    dataset: Dataset,
     path: str | os.PathLike[str],
     fields: Iterable[str] | None = None,
 ) -> None:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 
 from recbole_longinterest.common.errors import LongInterestError
@@ -13,10 +13,10 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 def fit_watched(
     trainer: Trainer,
-    train_data: Any,  # noqa: ANN401
-    valid_data: Any,  # noqa: ANN401
+    train_data: AbstractDataLoader,
+    valid_data: AbstractDataLoader,
     on_epoch: OnEpoch | None,
-    **options: Any,  # noqa: ANN401
+    **options: object,
 ) -> tuple[float, dict[str, float]]:
     """RecBole's ``Trainer.fit``, which hands every evaluated epoch on.
 
@@ -39,7 +39,7 @@ def fit_watched(
     latest: dict[str, float] = {}
     evaluate_epoch = trainer._valid_epoch
 
-    def valid_epoch(*args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
+    def valid_epoch(*args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         score, metrics = evaluate_epoch(*args, **kwargs)
         if not math.isfinite(score):
             raise LongInterestError(f"The validation score is {score}.")
