@@ -22,7 +22,7 @@ from recbole_longinterest.plugin.lookups import DATA_KEYS
 from recbole_longinterest.plugin.register import register
 from recbole_longinterest.plugin.runs import averaging, resume
 
-register()  # for a process that imported the package without it; see recbole_longinterest/__init__.py
+register()  # all patches, now: a config is made next
 
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {

@@ -55,6 +55,24 @@ def test_loading_a_model_imports_neither_recbole_nor_pandas(tmp_path: Path) -> N
     assert imported(program, str(tmp_path / "m")) & HEAVY == {"torch", "numpy"}
 
 
+NO_RECBOLE = """
+import sys
+sys.modules["recbole"] = None
+from recbole_longinterest.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["export", "a.pth", "-o", "b"], ["update", "a.pth", "--inter", "b"]])
+def test_without_recbole_a_command_says_what_to_install(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", NO_RECBOLE, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "recbole-li: error: recbole_longinterest needs RecBole 1.2.1, which is not installed: pip install "
+        "recbole==1.2.1\n"
+    )
+
+
 @pytest.mark.slow
 def test_help_is_fast_and_loading_a_model_takes_little_beside_torch(tmp_path: Path) -> None:
     script = PROJECT / "benchmarks" / "startup.py"
