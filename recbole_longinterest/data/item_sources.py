@@ -19,7 +19,9 @@ from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource
 from recbole_longinterest.text.whitening import Whitening
 
 Make = Callable[[Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
-ITEM_SOURCES: Registry[Make] = Registry("The name of an item source", "register_item_source")
+ITEM_SOURCES: Registry[Make] = Registry(
+    "The name of an item source", "register_item_source", "recbole_longinterest.item_sources"
+)
 
 
 def register_item_source(name: str, make: Make) -> None:

@@ -56,7 +56,9 @@ class Cell(nn.Module):
         return outputs.squeeze(1), carried
 
 
-CELLS: Registry[Callable[[int, int, int, float], Cell]] = Registry("rnn_type", "register_cell")
+CELLS: Registry[Callable[[int, int, int, float], Cell]] = Registry(
+    "rnn_type", "register_cell", "recbole_longinterest.cells"
+)
 
 
 def register_cell(name: str, make: Callable[[int, int, int, float], Cell]) -> None:

@@ -76,7 +76,7 @@ class Loss:
         raise NotImplementedError
 
 
-LOSSES: Registry[type[Loss]] = Registry("loss_type", "register_loss")
+LOSSES: Registry[type[Loss]] = Registry("loss_type", "register_loss", "recbole_longinterest.losses")
 
 
 def register_loss(name: str, loss: type[Loss]) -> None:

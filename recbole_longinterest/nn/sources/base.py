@@ -130,7 +130,9 @@ class EventSource(nn.Embedding):
         return torch.as_tensor(self.read_all([None, None]))
 
 
-EVENT_SOURCES: Registry[type[EventSource]] = Registry("The kind of a source", "register_event_source")
+EVENT_SOURCES: Registry[type[EventSource]] = Registry(
+    "The kind of a source", "register_event_source", "recbole_longinterest.event_sources"
+)
 
 
 def register_event_source(kind: str, source: type[EventSource]) -> None:

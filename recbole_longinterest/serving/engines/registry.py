@@ -1,16 +1,14 @@
 """The engines by name: the built-in ones, those that a program registers, and those of installed packages."""
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.registry import Registry
 from recbole_longinterest.serving.engines.base import Engine
 from recbole_longinterest.serving.model_folder import Served
 
-GROUP = "recbole_longinterest.engines"  # of entry points
-
-_engines: dict[str, type[Engine]] = {}
+ENGINES: Registry[type[Engine]] = Registry("engine", "register_engine", "recbole_longinterest.engines")
 
 
 def register_engine(name: str, engine: type[Engine]) -> None:
@@ -25,14 +23,12 @@ def register_engine(name: str, engine: type[Engine]) -> None:
     """
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
         raise LongInterestError(f"The engine {name} must be a subclass of Engine; got {engine!r}.")
-    if _engines.get(name, engine) is not engine:
-        raise LongInterestError(f"There is an engine {name} already, {_engines[name].__name__}. Choose another name.")
-    _engines[name] = engine
+    ENGINES.add(name, engine)
 
 
 def engine_names() -> list[str]:
     """Names of all engines, those of installed packages too."""
-    return sorted({*_engines, *entry_points(group=GROUP).names})
+    return sorted(ENGINES)
 
 
 def engine_of(name: str) -> type[Engine]:
@@ -41,12 +37,7 @@ def engine_of(name: str) -> type[Engine]:
     Raises:
         LongInterestError: for an unknown name; the message has the known ones.
     """
-    if name not in _engines:  # only then: reading the entry points takes some milliseconds
-        for point in entry_points(group=GROUP, name=name):
-            register_engine(name, point.load())
-    if name not in _engines:
-        raise LongInterestError(f"engine must be one of {', '.join(engine_names())}; got {name!r}.")
-    return _engines[name]
+    return ENGINES.get(name)
 
 
 def engines_in(folder: Path) -> list[type[Engine]]:

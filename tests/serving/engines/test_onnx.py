@@ -66,7 +66,7 @@ def test_a_folder_without_onnx_and_another_engine_are_one_sentence(tmp_path: Pat
     write_folder(random_served(), tmp_path / "plain")
     with pytest.raises(ValueError, match=r"has no step.onnx and no scores.onnx.*--onnx"):
         Recommender.load(tmp_path / "plain", engine="onnx")
-    with pytest.raises(ValueError, match=r"engine must be one of .*onnx.*torch.*; got 'jax'"):
+    with pytest.raises(ValueError, match=r"engine must be one of torch, onnx.*; got 'jax'"):
         Recommender.load(tmp_path / "plain", engine="jax")
     folder = exported(tmp_path / "m")
     (folder / STEP).write_bytes(b"x" * (folder / STEP).stat().st_size)
