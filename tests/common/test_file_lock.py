@@ -26,9 +26,8 @@ with lock_files(Path(sys.argv[1])):
 
 def test_another_process_is_refused_at_once_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.pth"
-    environment = os.environ | {"RECBOLE_LI_REGISTER": "off"}
     command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
         begun = time.monotonic()
         with (

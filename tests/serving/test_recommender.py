@@ -343,11 +343,8 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
 HEAVY = ("recbole", "ray", "transformers", "pandas", "pyarrow", "scipy", "onnx", "onnxruntime", "jinja2", "matplotlib")
 
 
-def test_serving_needs_torch_numpy_and_safetensors_only(
-    tmp_path: Path, python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serving_needs_torch_numpy_and_safetensors_only(tmp_path: Path, python: Callable[..., Any]) -> None:
     """A model is loaded and recommends, from a list and from a state, where nothing heavy can be imported."""
-    monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")
     write_folder(random_served(), tmp_path / "m")
     code = f"""
 import sys
@@ -366,7 +363,7 @@ print(bool(model.recommend(["i1"], 5, explain=True).items[0].why), "torch.onnx" 
 def test_nothing_heavy_is_imported_to_load_a_model(
     tmp_path: Path, python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")
+    monkeypatch.setenv("RECBOLE_LI_REGISTER", "off")  # as environments of before may still have it; it says nothing
     write_folder(random_served(), tmp_path / "m")
     code = f"""
 import sys
