@@ -3,11 +3,38 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from recbole_longinterest.common.errors import LongInterestError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
+
+
+class ShowAndExit(argparse.Action):
+    """An option that prints something and ends the command; what it prints is made only when it is asked for.
+
+    Attributes:
+        what: that is shown, for the help.
+    """
+
+    what: ClassVar[str]
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=f"show {self.what} and exit")
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        self.show(parser)
+        parser.exit()
+
+    def show(self, parser: argparse.ArgumentParser) -> None:
+        """Print it."""
+        raise NotImplementedError
 
 
 def add_command(

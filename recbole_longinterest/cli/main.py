@@ -24,7 +24,7 @@ from recbole_longinterest.cli import (
     tune,
     update,
 )
-from recbole_longinterest.cli.arguments import Commands
+from recbole_longinterest.cli.arguments import Commands, ShowAndExit
 from recbole_longinterest.cli.outcome import finish
 
 
@@ -83,20 +83,13 @@ def run_script(argv: Sequence[str] | None = None) -> int:
     return finish(lambda: run.run(args, settings), "stopped.")
 
 
-class _PrintVersion(argparse.Action):
+class _PrintVersion(ShowAndExit):
     """``--version``, which looks the version up only if it is asked for: that takes 0.1 s."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="show the version and exit")
+    what = "the version"
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
+    def show(self, parser: argparse.ArgumentParser) -> None:
+        """See :meth:`ShowAndExit.show`."""
         from recbole_longinterest.common.version import __version__  # saves start-up time
 
         sys.stdout.write(f"{parser.prog} {__version__}\n")
-        parser.exit()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_longinterest.cli.arguments import Commands, add_command, count
+from recbole_longinterest.cli.arguments import Commands, ShowAndExit, add_command, count
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.duplicates import DUPLICATES
 
@@ -29,19 +29,13 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="where they are, and what to do")
 
 
-class _ShowSources(argparse.Action):
+class _ShowSources(ShowAndExit):
     """``prepare --help``, which finds the sources of installed packages only when it is asked for: that takes 0.1 s."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="show this help message and exit")
+    what = "this help message"
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
+    def show(self, parser: argparse.ArgumentParser) -> None:
+        """See :meth:`ShowAndExit.show`."""
         from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
 
         sources = known_sources()
@@ -50,7 +44,6 @@ class _ShowSources(argparse.Action):
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = "\n".join(["FILES is one of:", *lines, "", "prepare FILES --help lists the arguments."])
         parser.print_help()
-        parser.exit()
 
 
 def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
