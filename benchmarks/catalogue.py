@@ -11,10 +11,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from common import make_parser
+from common import make_parser, peak_bytes
 from torch import Tensor
 from torch.nn import functional
 
@@ -104,18 +103,6 @@ def report(ways: dict[str, Callable[[], tuple[Tensor, ...]]], whole: int, repeat
             f"| {name} | {statistics.median(seconds[name]):.4f} | {peak / 2**20:.1f} | {peak / whole:.2f} | "
             f"{difference:.1e} |\n"
         )
-
-
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """Most memory that torch holds for a piece of work at a time, beyond what it had before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        work()
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
 
 
 if __name__ == "__main__":

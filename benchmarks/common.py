@@ -136,3 +136,17 @@ def make_figure(width: float, height: float) -> tuple["Figure", Any]:
 
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots()
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    """Most memory that torch holds for a piece of work at a time, beyond what it had before."""
+    import torch  # late: not every benchmark needs it in this process
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        work()
+    held = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak

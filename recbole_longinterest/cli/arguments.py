@@ -1,6 +1,7 @@
 """What the commands share: their sub-parser, their arguments, and checks of values that argparse has no type for."""
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, TypeAlias
@@ -10,7 +11,7 @@ from recbole_longinterest.common.errors import LongInterestError
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
 
-class ShowAndExit(argparse.Action):
+class ShowAndExit(argparse.Action, ABC):
     """An option that prints something and ends the command; what it prints is made only when it is asked for.
 
     Attributes:
@@ -29,12 +30,13 @@ class ShowAndExit(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
+        """Show it and end the command."""
         self.show(parser)
         parser.exit()
 
+    @abstractmethod
     def show(self, parser: argparse.ArgumentParser) -> None:
         """Print it."""
-        raise NotImplementedError
 
 
 def add_command(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks.catalogue import peak_bytes
+from benchmarks.common import peak_bytes
 from recbole_longinterest.nn import losses
 from recbole_longinterest.nn.losses import chunked_cross_entropy, cross_entropy, sampled_softmax
 

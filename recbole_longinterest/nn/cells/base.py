@@ -1,5 +1,6 @@
 """The interface of a recurrent cell, and the registry."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from recbole_longinterest.common.registry import Registry
 
 
-class Cell(nn.Module):
+class Cell(nn.Module, ABC):
     """A recurrence over fused events: output ``t`` depends on events up to ``t`` only.
 
     The constructor of a registered cell takes ``(dim, hidden_size, num_layers, dropout)``: the size ``D`` of an event,
@@ -21,15 +22,16 @@ class Cell(nn.Module):
 
     state_shape: tuple[int, int]
 
+    @abstractmethod
     def forward(self, fused: Tensor) -> Tensor:
         """Outputs after every event of whole histories, [B, L, D] to [B, L, H]."""
-        raise NotImplementedError
 
     def start(self, batch: int) -> Tensor:
         """The state before any event, [B, P, W]; zeros unless a cell says otherwise."""
         weight = next(self.parameters())
         return weight.new_zeros(batch, *self.state_shape)
 
+    @abstractmethod
     def extend(self, fused: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         """Take further events in.
 
@@ -40,7 +42,6 @@ class Cell(nn.Module):
         Returns:
             Outputs after each of the events, [B, L, H], and the state after the last one.
         """
-        raise NotImplementedError
 
     def step(self, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         """Take one event in, in operations that ONNX has and as few as can be; as :meth:`extend`.

@@ -1,5 +1,6 @@
 """The interface of a loss, and the registry."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -54,7 +55,7 @@ class LossOptions(Protocol):
         """Items drawn for a sampled softmax; 0 for all items."""
 
 
-class Loss:
+class Loss(ABC):
     """A training loss. To add one: subclass this, call :func:`register_loss`, and set ``loss_type`` to its name.
 
     Attributes:
@@ -71,9 +72,9 @@ class Loss:
         """The loss with the settings of a run."""
         return cls()
 
+    @abstractmethod
     def __call__(self, batch: LossBatch) -> Tensor:
         """The mean loss over the batch's targets, a scalar."""
-        raise NotImplementedError
 
 
 LOSSES: Registry[type[Loss]] = Registry("loss_type", "register_loss", "recbole_longinterest.losses")

@@ -4,6 +4,7 @@ A source turns what an event says beside its item (a rating, a device, the user'
 number -> level -> row of a table. Level 0 is "missing".
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -59,7 +60,7 @@ class Column:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class EventSource(nn.Embedding):
+class EventSource(nn.Embedding, ABC):
     """A table of embeddings, a row a level, and the way from raw values to levels.
 
     Shapes: ``[...]`` is any shape, usually [B, L]; ``D`` is the size of a vector.
@@ -80,18 +81,18 @@ class EventSource(nn.Embedding):
         self.spec = spec
 
     @classmethod
+    @abstractmethod
     def fit(cls, column: Column) -> dict[str, Any]:
         """Learn from the training part what :meth:`count`, :meth:`levels` and :meth:`read` need, as plain data."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def count(cls, settings: Mapping[str, Any]) -> int:
         """Number of levels with "missing"."""
-        raise NotImplementedError
 
+    @abstractmethod
     def levels(self, values: Tensor) -> Tensor:
         """Level ids, int64, of numbers as a batch holds them, [...]."""
-        raise NotImplementedError
 
     def step_levels(self, values: Tensor) -> Tensor:
         """As :meth:`levels` of one event of each user, [B], in operations that ONNX has."""
@@ -113,13 +114,13 @@ class EventSource(nn.Embedding):
         """Vectors of levels, [..., D]."""
         return self.lookup(self.weight, levels)
 
+    @abstractmethod
     def read(self, raw: object) -> Any:  # noqa: ANN401 - a number, or a list of them
         """The number that a batch holds for a raw value of a served event; None stands for a missing one.
 
         Raises:
             LongInterestError: if the value cannot be read.
         """
-        raise NotImplementedError
 
     def read_all(self, raw: RawValues) -> NDArray[Any]:
         """:meth:`read` of many values, [n] or [n, S]."""
