@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data.dataset import DIENDataset, KGSeqDataset, SequentialDataset
+from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 from torch import Tensor
@@ -347,56 +347,3 @@ class FlatSequentialDataset(SequentialDataset):
         rows = LogRows.from_cache(plain)
         rows.limit, rows.histories = self.config["MAX_ITEM_LIST_LENGTH"], self._history
         return rows
-
-
-class FlatKGSeqDataset(FlatSequentialDataset, KGSeqDataset):
-    """The flat log for GRU4RecKG and KSR, which read a knowledge graph beside it."""
-
-
-class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
-    """The flat log for DIEN, with the negative items that RecBole draws for every event."""
-
-    history_dtype = torch.float64  # as in RecBole's DIENDataset
-
-    def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
-        return {self.neg_item_list_field: compact(self.neg_item_list)}
-
-
-def wants_flat_log(config: Settings) -> bool:
-    """Whether one of the settings that need the flat log is set.
-
-    Args:
-        config: RecBole's config.
-
-    Raises:
-        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key is none.
-    """
-    lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
-    return lean or one_pass or config["exact_order"] is not None or uses_behaviors(config)
-
-
-def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
-    """The flat counterpart of one of RecBole's sequential data sets.
-
-    Args:
-        kind: RecBole's class, or a flat one.
-
-    Returns:
-        The class.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    for base, flat in (
-        (FlatSequentialDataset, kind),
-        (KGSeqDataset, FlatKGSeqDataset),
-        (DIENDataset, FlatDIENDataset),
-    ):
-        if issubclass(kind, base):
-            return flat
-    if kind is SequentialDataset:
-        return FlatSequentialDataset
-    raise LongInterestError(
-        f"{kind.__name__} makes its rows in its own way and has no lean form. Unset lean_sequences, one_pass and "
-        "exact_order."
-    )

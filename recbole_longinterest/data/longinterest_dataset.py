@@ -1,6 +1,6 @@
 """The data set LongInterest reads: the flat log with text rows, missing numbers, time gaps and whole histories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,16 +11,17 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.absent_features import absent_features, why_not_of_user
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.features import Features, resolve_features
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_sources import ITEM_SOURCES, read_item_sources
-from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
+from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows, compact
 from recbole_longinterest.data.normalizing import seen_in_training
 from recbole_longinterest.data.source_fields import BUILT_IN, SourceField, kind_of, source_fields
-from recbole_longinterest.data.user_columns import read_user_column, user_column_types, user_file
+from recbole_longinterest.data.user_columns import read_user_column, user_column_types
 from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
 
 
@@ -61,7 +62,7 @@ class LongInterestDataset(FlatSequentialDataset):
         self._missing = {}
         item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
         more = [name for name in self._fields if name not in BUILT_IN]
-        absent = self._absent_features(config, item_file)
+        absent = absent_features(self, source_fields(config), item_file)
         self.features = resolve_features(config, absent, list(read_item_sources(config)), more)
         self.text_source: ItemTexts | ItemVectors | None = None
         if "text" in self.features:
@@ -105,51 +106,6 @@ class LongInterestDataset(FlatSequentialDataset):
     def rating_range(self) -> tuple[float, float] | None:
         """Lowest and highest rating by which ratings are normalised, None where they are not."""
         return self.number_ranges.get(self.config["RATING_FIELD"])
-
-    # --- what the data have ------------------------------------------------------------------------------------------
-
-    def _absent_features(self, config: Settings, item_file: Path) -> dict[str, str]:
-        absent = {}
-        no_text = why_no_text(config, item_file)
-        if no_text:
-            absent["text"] = no_text
-        users = user_column_types(config)
-        for name, field in self._fields.items():
-            reason = self._why_not_of_user(field, users) if field.of == "user" else self._why_not_of_event(field)
-            if reason:
-                absent[name] = reason
-        return absent
-
-    def _why_not_of_event(self, field: SourceField) -> str | None:
-        """Why a column of the events cannot be read; None if it can."""
-        built_in, lists = field.name in BUILT_IN, bool(self.benchmark_filename_list)
-        if lists and not built_in:
-            return f"benchmark_filename is set, and {field.column} is read from .inter alone."
-        column = field.field if lists else field.column
-        unused = (self.config["unused_col"] or {}).get("inter") or ()
-        if column not in self.inter_feat:
-            where = "_list fields of the benchmark files" if lists else "columns loaded from .inter"
-            return f"{column} is not among the {where}."
-        if column in unused or field.field in unused:
-            return f"{column} is in unused_col."
-        if column in (self.config["numerical_features"] or ()):
-            return f"{column} is in numerical_features, which has its own form."
-        if field.name == "time":
-            return None
-        of_type = self.field2type[column].value
-        if built_in and lists:
-            of_type = of_type.removesuffix("_seq")
-        return _why_not_of_type(field, of_type, column)
-
-    def _why_not_of_user(self, field: SourceField, types: Mapping[str, str]) -> str | None:
-        """Why a column of the users cannot be read; None if it can."""
-        if self.benchmark_filename_list:
-            return f"benchmark_filename is set, and {field.column} is read for the users of .inter alone."
-        if not types:
-            return f"there is no file {user_file(self.config)}."
-        if field.column not in types or self.uid_field not in types:
-            return f"{user_file(self.config)} has no column {field.column}; it has {', '.join(types)}."
-        return _why_not_of_type(field, types[field.column], field.column)
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
@@ -201,7 +157,7 @@ class LongInterestDataset(FlatSequentialDataset):
         types = user_column_types(self.config)
         users = self.inter_feat.interaction.log[self.uid_field].long()
         for name, field in self._fields.items():
-            if field.of != "user" or self._why_not_of_user(field, types):
+            if field.of != "user" or why_not_of_user(self, field, types):
                 continue  # what is absent is an error, raised with all others
             column = read_user_column(self.config, field.column, self.field2id_token[self.uid_field])
             self.event_log[field.field] = compact(column.values)[users]
@@ -309,17 +265,6 @@ class LongInterestDataset(FlatSequentialDataset):
     def training_rating_values(self) -> Tensor:
         """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""
         return torch.tensor(Rating.fit(self._training_column("rating"))["values"], dtype=torch.float32)
-
-
-def _why_not_of_type(field: SourceField, of_type: str, column: str) -> str | None:
-    """Why a source cannot read a column of a type; None if it can."""
-    kind = kind_of(field, of_type)
-    if kind and of_type in EVENT_SOURCES.get(kind).column_kinds:
-        return None
-    words = {"behavior": ", and behaviours are tokens", "rating": ", and ratings are numbers"}.get(
-        field.name, f", and a source of kind {kind} cannot read it" if kind else ", and no source can read it"
-    )
-    return f"{column} is a column of {of_type}{words}."
 
 
 def _is_number(value: object) -> bool:

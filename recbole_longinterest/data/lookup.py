@@ -1,11 +1,19 @@
 """Which data set class a config's model reads."""
 
+import numpy as np
 import recbole.data.dataset
+import torch
 from recbole.config.configurator import Config
-from recbole.data.dataset import Dataset
+from recbole.data.dataset import Dataset, DIENDataset, KGSeqDataset, SequentialDataset
 from recbole.utils import ModelType
+from torch import Tensor
 
-from recbole_longinterest.data.flat_dataset import flat_class, wants_flat_log
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.behaviors import uses_behaviors
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.data.log_rows import compact
+from recbole_longinterest.nn.options import read_switch
 
 
 def dataset_class(config: Config) -> type[Dataset]:
@@ -25,3 +33,56 @@ def dataset_class(config: Config) -> type[Dataset]:
     default = getattr(recbole.data.dataset, names.get(kind, "Dataset"))
     own = getattr(recbole.data.dataset, f"{config['model']}Dataset", default)
     return flat_class(own) if kind == ModelType.SEQUENTIAL and wants_flat_log(config) else own
+
+
+class FlatKGSeqDataset(FlatSequentialDataset, KGSeqDataset):
+    """The flat log for GRU4RecKG and KSR, which read a knowledge graph beside it."""
+
+
+class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
+    """The flat log for DIEN, with the negative items that RecBole draws for every event."""
+
+    history_dtype = torch.float64  # as in RecBole's DIENDataset
+
+    def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
+        return {self.neg_item_list_field: compact(self.neg_item_list)}
+
+
+def wants_flat_log(config: Settings) -> bool:
+    """Whether one of the settings that need the flat log is set.
+
+    Args:
+        config: RecBole's config.
+
+    Raises:
+        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key is none.
+    """
+    lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
+    return lean or one_pass or config["exact_order"] is not None or uses_behaviors(config)
+
+
+def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
+    """The flat counterpart of one of RecBole's sequential data sets.
+
+    Args:
+        kind: RecBole's class, or a flat one.
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for base, flat in (
+        (FlatSequentialDataset, kind),
+        (KGSeqDataset, FlatKGSeqDataset),
+        (DIENDataset, FlatDIENDataset),
+    ):
+        if issubclass(kind, base):
+            return flat
+    if kind is SequentialDataset:
+        return FlatSequentialDataset
+    raise LongInterestError(
+        f"{kind.__name__} makes its rows in its own way and has no lean form. Unset lean_sequences, one_pass and "
+        "exact_order."
+    )

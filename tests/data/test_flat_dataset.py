@@ -13,8 +13,9 @@ import torch
 from recbole.data.dataset import SequentialDataset
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_longinterest.data.flat_dataset import FlatSequentialDataset, flat_class
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import LogRows
+from recbole_longinterest.data.lookup import flat_class
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter, synthetic_item
 
