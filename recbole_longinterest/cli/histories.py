@@ -21,7 +21,7 @@ def add_model_and_history(parser: argparse.ArgumentParser) -> None:
         "--history",
         required=True,
         metavar="FILE",
-        help="events with the columns of the training (user_id, item_id, rating, timestamp): .csv, .jsonl or .inter",
+        help="events with the training's columns (user_id, item_id, rating, timestamp, ...): .csv, .jsonl or .inter",
     )
     parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
 
@@ -32,7 +32,7 @@ def read_events(path: str, model: "Recommender") -> "pd.DataFrame":
 
     about = model.served.about.get("text") or {}
     form = about.get("field_separator") or "\t", about.get("encoding") or "utf-8"
-    return event_files.read_events(path, model.served.fields, *form)
+    return event_files.read_events(path, model.served.fields, *form, list(model.reader.columns().values()))
 
 
 def one_user(model: "Recommender", path: str, wanted: str | None) -> "tuple[str, History]":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ KINDS = (".csv", ".jsonl", ".inter")
 
 
 def read_events(
-    path: str | Path, fields: Mapping[str, str], separator: str = "\t", encoding: str = "utf-8"
+    path: str | Path,
+    fields: Mapping[str, str],
+    separator: str = "\t",
+    encoding: str = "utf-8",
+    features: Sequence[str] = (),
 ) -> pd.DataFrame:
     """A table of events.
 
@@ -26,9 +30,10 @@ def read_events(
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item column is needed.
         separator: of ``.inter`` files, the training's.
         encoding: of ``.inter`` files, the training's.
+        features: further columns that the model reads; those that the file does not have are missing values.
 
     Returns:
-        Tokens as text and numbers as float64; other columns are left out.
+        Tokens and further columns as text, ratings and times as float64; other columns are left out.
 
     Raises:
         LongInterestError: for a file that is missing, broken, of another kind or without the item column, and for a
@@ -46,10 +51,11 @@ def read_events(
     if fields["item"] not in table:
         raise LongInterestError(
             f"{path} has no column {fields['item']}; its columns are {', '.join(map(str, table.columns)) or 'none'}. "
-            f"It may have {', '.join(fields.values())}."
+            f"It may have {', '.join([*fields.values(), *features])}."
         )
-    warn_of_unread(list(table.columns), fields, str(path))
-    table = table[[name for name in fields.values() if name in table]]
+    wanted = dict.fromkeys([*fields.values(), *features])
+    warn_of_unread(list(table.columns), {**fields, **{f"feature {name}": name for name in features}}, str(path))
+    table = table[[name for name in wanted if name in table]]
     missing = [name for name in (fields["user"], fields["item"]) if name in table and table[name].isna().any()]
     if missing:
         raise LongInterestError(f"{path} has rows without {' or '.join(missing)}. Fill or remove them.")
@@ -88,10 +94,12 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     )
 
 
-def _text(value: object) -> str | None:
-    """A value of JSON as text; None for null and NaN."""
+def _text(value: object) -> str | list[Any] | None:
+    """A value of JSON as text, a list as a list of texts; None for null and NaN."""
     if value is None or value != value:
         return None
+    if isinstance(value, list):
+        return [text for text in map(_text, value) if text is not None]
     return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written anywhere
 
 

@@ -59,6 +59,7 @@ class History:
         time: NaN if missing, float64 [L].
         unknown: tokens of the items that the model does not know; these events were left out.
         before: time of the event before the first one if the history is a window of a longer one; else NaN.
+        user: values of ``user_features`` at the last event, by the name of their column; None for none.
     """
 
     item_seq: NDArray[np.int64]
@@ -66,6 +67,7 @@ class History:
     time: NDArray[np.float64]
     unknown: list[str]
     before: float = nan
+    user: Mapping[str, Any] | None = None
 
     def __len__(self) -> int:
         """Number of events."""
@@ -122,6 +124,8 @@ class EventReader:
             user: values of ``user_features`` by the name of their column.
         """
         parsed = as_event(event, self.features)
+        if not isinstance(parsed.features, Mapping):
+            raise LongInterestError(f"features of an Event must be a dict by source; got {parsed.features!r}.")
         return parsed if user is None else replace(parsed, features={**self.of_user(user), **parsed.features})
 
     def of_user(self, user: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +186,12 @@ class EventReader:
             for name, source in self.sources.items()
         }
         unknown = [token for token, known in zip(tokens, ids, strict=True) if not known]
-        return History(ids, sides, times, unknown).keep(order[ids[order] > 0])
+        kept = order[ids[order] > 0]
+        last = {
+            column: columns[name][kept[-1]] for name, column in self._of_users.items() if name in columns and len(kept)
+        }
+        user = {column: value for column, value in last.items() if value is not None} or None
+        return History(ids, sides, times, unknown, user=user).keep(kept)
 
 
 def as_events(history: object) -> list[Any]:

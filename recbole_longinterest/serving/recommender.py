@@ -148,11 +148,17 @@ class Recommender(Scorer):
             LongInterestError: for a history that is empty, has only unknown items, or holds something else than
                 events; for a ``k`` below 1, and for candidates that are all unknown.
         """
+        many: Any = None
         if isinstance(history, Mapping) and "item" not in history:
-            return self.recommend_many(history, k, exclude_seen, candidates, explain)
-        events = as_events(history)
-        if events and all(isinstance(part, list) for part in events):
-            return self.recommend_many(events, k, exclude_seen, candidates, explain)
+            many = history
+        else:
+            events = as_events(history)
+            if events and all(isinstance(part, list) for part in events):
+                many = events
+        if many is not None:
+            if user is not None:
+                raise LongInterestError("user belongs to one history. For several, call recommend_many with users.")
+            return self.recommend_many(many, k, exclude_seen, candidates, explain)
         (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain)
         if one.problem:
             raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
@@ -203,8 +209,14 @@ class Recommender(Scorer):
             A dict or a list like ``histories``. A user without a known item gets no items, and a ``problem``.
 
         Raises:
-            LongInterestError: as :meth:`recommend`, but not for histories without a known item.
+            LongInterestError: as :meth:`recommend`, but not for histories without a known item; and for ``users`` that
+                are not given as ``histories`` are.
         """
+        if users is not None and not _alike(histories, users):
+            raise LongInterestError(
+                "users must be a dict by user if histories are one, of users that histories have, and otherwise a list "
+                f"of as many; got {users!r:.100}."
+            )
         if isinstance(histories, Mapping):
             of_users = users if isinstance(users, Mapping) else {}
             read = [self.read(part, of_users.get(user)) for user, part in histories.items()]
@@ -301,6 +313,13 @@ class Recommender(Scorer):
                 ]
                 out[row] = Recommendation(chosen, len(history), history.unknown, None if chosen else ALL_SEEN)
         return out
+
+
+def _alike(histories: object, users: object) -> bool:
+    """Whether the features of users can be told to the histories."""
+    if isinstance(histories, Mapping) or isinstance(users, Mapping):
+        return isinstance(histories, Mapping) and isinstance(users, Mapping) and users.keys() <= histories.keys()
+    return isinstance(histories, Sequence) and isinstance(users, Sequence) and len(histories) == len(users)
 
 
 def _why_nothing(history: History) -> str:

@@ -82,7 +82,8 @@ class InterestState:
             )
         interest = torch.zeros(1, scorer.items.shape[1])
         if user is not None:
-            scorer.reader.of_user(user)  # checked once, here
+            for name, value in scorer.reader.of_user(user).items():
+                scorer.reader.sources[name].read(value)  # what cannot be read is an error here, not at the first event
         return cls(scorer, scorer.network.interest_encoder.start(1), interest, user=user)
 
     @property
@@ -247,7 +248,7 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         scorer: the model.
         histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; a history may be empty.
     """
-    states = [InterestState.new(scorer) for _ in histories]
+    states = [InterestState.new(scorer, history.user) for history in histories]
     order = sorted((i for i, history in enumerate(histories) if len(history)), key=lambda i: -len(histories[i]))
     if not order:
         return states

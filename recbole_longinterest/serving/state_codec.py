@@ -49,13 +49,18 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
     ids = np.array(sorted(content.seen), dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
     model, version = bytes.fromhex(fingerprint), VERSION if content.user is None else WITH_USER
-    user = b"" if content.user is None else json.dumps(dict(content.user)).encode()
+    user = b"" if content.user is None else json.dumps(dict(content.user), default=_plain).encode()
 
     def whole(checksum: int) -> bytes:
         head = HEADER.pack(MAGIC, version, model, checksum, content.last_time, content.events, *map(len, raw))
         return head + b"".join(raw) + user
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's own form of it
+    """A numpy number or array, a set or another collection as JSON can hold it."""
+    return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
 def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) -> StateContent:

@@ -83,9 +83,18 @@ class Behavior(Token):
 
 
 class Tokens(Token):
-    """A column of sequences of tokens: the mean of its tokens' vectors; 0, the padding, does not count."""
+    """A column of sequences of tokens: the mean of its tokens' vectors; 0, the padding, does not count.
+
+    Settings: as :class:`Token`, and ``separator`` of the tokens in a text, if it is not a space.
+    """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("token_seq",)
+
+    @classmethod
+    def fit(cls, column: Column) -> dict[str, Any]:
+        """See :meth:`EventSource.fit`."""
+        separator = column.options.get("separator", " ")
+        return {**super().fit(column), **({} if separator == " " else {"separator": separator})}
 
     def lookup(self, table: Tensor, levels: Tensor) -> Tensor:
         """Mean over the tokens of each sequence; the "missing" row for an empty one. [..., S] to [..., D]."""
@@ -96,11 +105,11 @@ class Tokens(Token):
         return mean + table[0] * (number == 0)
 
     def read_sequence(self, raw: object) -> list[int]:
-        """Ids of the known tokens of a sequence: a list, or a text with spaces between the tokens."""
+        """Ids of the known tokens of a sequence: a list, or a text with the data's separator between the tokens."""
         if raw is None or raw != raw:
             return []
         if isinstance(raw, str) or not isinstance(raw, Iterable):
-            raw = str(raw).split()
+            raw = str(raw).split(self.spec.settings.get("separator"))  # None splits at white space
         return [i for i in map(super().read, raw) if i]
 
     def read(self, raw: object) -> list[int]:  # type: ignore[override]
