@@ -82,9 +82,10 @@ def export_checkpoint(
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
+    train = dataset.build()[0]  # which reads the users' columns, too
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
-    sources = [_with_weights(spec, weights) for spec in dataset.build()[0].event_sources()]
+    sources = [_with_weights(spec, weights) for spec in train.event_sources()]
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
     served = Served(

@@ -168,7 +168,8 @@ def users_of(part: Dataset) -> int:
 
 def file_hashes(config: Settings) -> dict[str, str]:
     """SHA-256 of the files that a config reads: atomic ones, and ready vectors."""
-    kinds = dict.fromkeys(("inter", "item", *(config["load_col"] or ())))
+    users = ("user",) if config["user_features"] else ()
+    kinds = dict.fromkeys(("inter", "item", *users, *(config["load_col"] or ())))
     files = [Path(config["data_path"]) / f"{config['dataset']}.{kind}" for kind in kinds]
     if config["text_vectors"]:
         files += [Path(config["text_vectors"]), Path(config["text_vectors"]).with_suffix(".txt")]

@@ -53,6 +53,7 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> "Loaded":
     logger.info(dataset)
     token_tables.check_vocabulary(state, dataset, model_file)
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+    token_tables.check_vocabulary(state, train_data._dataset, model_file)  # of the users' columns, which it has by now
 
     init_seed(config["seed"], config["reproducibility"])
     model = model_class(config, train_data._dataset).to(config["device"])

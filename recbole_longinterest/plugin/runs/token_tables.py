@@ -14,11 +14,17 @@ from recbole.data.dataset import Dataset
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError
 
 STATE = "tokens"
+IN_USER_FILE = " (.user)"
 
 
 def vocabulary(dataset: Dataset) -> dict[str, str]:
-    """Number and SHA-256 of the tokens of every field, in the order of their ids: ``{"item_id": "1683 9f3c..."}``."""
-    return {field: f"{len(tokens)} {_hash(tokens)}" for field, tokens in sorted(dataset.field2id_token.items())}
+    """Number and SHA-256 of the tokens of every field, in the order of their ids: ``{"item_id": "1683 9f3c..."}``.
+
+    LongInterest's sources of users count as fields, too, whose names end in ``IN_USER_FILE``.
+    """
+    of_users = {name + IN_USER_FILE: tokens for name, tokens in getattr(dataset, "user_tokens", {}).items()}
+    fields = {**dataset.field2id_token, **of_users}
+    return {field: f"{len(tokens)} {_hash(tokens)}" for field, tokens in sorted(fields.items())}
 
 
 def _hash(tokens: Iterable[object]) -> str:
@@ -38,7 +44,7 @@ def check_vocabulary(
             more than the number of items is known.
         dataset: RecBole's.
         path: of the checkpoint.
-        fields: that are compared; None is all that both have.
+        fields: that are compared, beside the sources of users; None is all that both have.
 
     Raises:
         CheckpointError: says which field differs.
@@ -47,7 +53,7 @@ def check_vocabulary(
     rows = state.get("state_dict", {}).get("trained") if not kept else None
     if rows is not None and len(rows) != dataset.item_num:  # LongInterest's table of an earlier version
         kept = {dataset.iid_field: f"{len(rows)} -"}
-    for field in own if fields is None else fields:
+    for field in own if fields is None else (*fields, *(name for name in own if name.endswith(IN_USER_FILE))):
         if field in kept and field in own and kept[field] != own[field]:
             before, now = (int(value.split()[0]) - 1 for value in (kept[field], own[field]))
             differs = f"{before} and now {now}" if before != now else f"{now} as before, but others or in another order"

@@ -48,8 +48,8 @@ class Parent:
         _on_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
+        train = self.data.build()[0]  # which reads the users' columns, too
         check_vocabulary(state, self.data, path, (self.data.iid_field, *self.data.token_fields()))
-        train = self.data.build()[0]
         self.trained_keys, self.sources = train.trained_keys(), train.event_sources()
         before = folder.parent / SHOWN
         if lineage and before.is_file():  # a split by ratios may hold out by now what an earlier training has shown

@@ -35,6 +35,14 @@ def test_files_of_vectors_are_inputs_too(cell: Callable[..., Cell], tmp_path: Pa
     assert {"v.npy", "v.txt", "tiny.inter", "tiny.item"} == set(data.file_hashes(with_vectors))
 
 
+def test_the_file_of_users_is_an_input_where_it_is_read(cell: Callable[..., Cell]) -> None:
+    config = cell("LongInterest").config()
+    (Path(config["data_path"]) / "tiny.user").write_text("user_id:token\tage:float\nu1\t20\n")
+    assert "tiny.user" not in data.file_hashes(config)
+    config["user_features"] = ["age"]
+    assert "tiny.user" in data.file_hashes(config)
+
+
 def test_another_order_is_refused(cell: Callable[..., Cell]) -> None:
     lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
     lines += [f"u{user}\ti{(user * 7 + 5 * k) % 20}\t1\t{10**9 + 9 - k}" for user in range(9) for k in range(9)]
