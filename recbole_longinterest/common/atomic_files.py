@@ -47,7 +47,8 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
             head = file.readline().rstrip("\r\n")
     except (UnicodeDecodeError, LookupError) as error:
         raise LongInterestError(
-            f"{path} cannot be read in the encoding {encoding}: {error}. Name the right one."
+            f"{path} cannot be read in the encoding {without_mark(encoding)}: {error}. Set the key encoding to the "
+            "file's own, for instance encoding: latin-1."
         ) from error
     columns: list[tuple[str, str]] = []
     for column in head.split(separator):

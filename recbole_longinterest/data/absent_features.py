@@ -38,6 +38,9 @@ def why_not_of_event(dataset: "Dataset", field: SourceField) -> str | None:
     if lists and not built_in:
         return f"benchmark_filename is set, and {field.column} is read from .inter alone."
     column = field.field if lists else field.column
+    base = column.removesuffix(dataset.config["LIST_SUFFIX"])
+    if not lists and base != column and base in dataset.inter_feat:
+        return f"{column} is the name of the histories' {base}. Rename the column of the data, or set LIST_SUFFIX."
     unused = (dataset.config["unused_col"] or {}).get("inter") or ()
     if column not in dataset.inter_feat:
         where = "_list fields of the benchmark files" if lists else "columns loaded from .inter"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.registry import Registry
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource
+from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource, usable_name
 from recbole_longinterest.text.whitening import Whitening
 
 Make = Callable[[Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
@@ -33,8 +33,10 @@ def register_item_source(name: str, make: Make) -> None:
             id (the padding first).
 
     Raises:
-        LongInterestError: if the name is taken.
+        LongInterestError: if the name is taken, or is one that torch cannot keep a module under.
     """
+    if not usable_name(name):
+        raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
     ITEM_SOURCES.add(name, make)
 
 

@@ -20,7 +20,14 @@ from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows, compact
 from recbole_longinterest.data.normalizing import seen_in_training
-from recbole_longinterest.data.source_fields import BUILT_IN, SourceField, kind_of, source_fields
+from recbole_longinterest.data.source_fields import (
+    BUILT_IN,
+    TOKEN_KINDS,
+    SourceField,
+    kind_of,
+    read_source_levels,
+    source_fields,
+)
 from recbole_longinterest.data.user_columns import read_user_column, user_column_types
 from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
 
@@ -37,6 +44,8 @@ class LongInterestDataset(FlatSequentialDataset):
         text_source: the items' texts, encoded when the model first needs them.
         number_ranges: column -> lowest and highest number by which it is normalised; of the file, and in exact order of
             the training part once :meth:`build` has made it.
+        user_tokens: source of users -> its tokens by id, the padding first; known once :meth:`data_augmentation` has
+            read them.
         unseen_tokens: source -> ids of tokens that training never shows; known once :meth:`build` has made the parts.
     """
 
@@ -55,7 +64,7 @@ class LongInterestDataset(FlatSequentialDataset):
             )
         self.number_ranges: dict[str, tuple[float, float]] = {}
         self.unseen_tokens: dict[str, list[int]] = {}
-        self._user_tokens: dict[str, list[str]] = {}
+        self.user_tokens: dict[str, list[str]] = {}
         self._missing: dict[str, Any] = {}  # column of numbers -> which interactions have none
         self.side_fields = {name: field.field for name, field in source_fields(config).items()}
         super().__init__(config)
@@ -161,7 +170,7 @@ class LongInterestDataset(FlatSequentialDataset):
                 continue  # what is absent is an error, raised with all others
             column = read_user_column(self.config, field.column, self.field2id_token[self.uid_field])
             self.event_log[field.field] = compact(column.values)[users]
-            self._user_tokens[name] = column.tokens
+            self.user_tokens[name] = column.tokens
 
     # --- splits ------------------------------------------------------------------------------------------------------
 
@@ -184,7 +193,7 @@ class LongInterestDataset(FlatSequentialDataset):
         """Tokens of a source by id, the padding first; empty for a source of numbers."""
         field = self._fields[name]
         if field.of == "user":
-            return self._user_tokens[name]
+            return self.user_tokens[name]
         # Benchmark files may have behaviours of the histories alone.
         column = field.field if self.benchmark_filename_list else field.column
         if name == "time" or self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
@@ -228,6 +237,8 @@ class LongInterestDataset(FlatSequentialDataset):
             if field.of == "event" and field.column in self.field2type:
                 of_type = self.field2type[field.column].value
             kind = kind_of(field, of_type)
+            if kind in TOKEN_KINDS and name in read_source_levels(self.config):
+                raise LongInterestError(f"source_levels.{name} must be left out: {name} has a level for each token.")
             settings = EVENT_SOURCES.get(kind).fit(self._training_column(name))
             specs.append(SourceSpec(name, kind, field.column, field.of, settings))
         return specs
@@ -257,10 +268,10 @@ class LongInterestDataset(FlatSequentialDataset):
         if name == "behavior":
             return {"map": dict(read_behavior_map(self.config))}
         key = "rating_levels" if name == "rating" else f"source_levels.{name}"
-        levels = self.config["rating_levels"] if name == "rating" else (self.config["source_levels"] or {}).get(name)
+        levels = self.config["rating_levels"] if name == "rating" else read_source_levels(self.config).get(name)
         if levels is not None and (not isinstance(levels, list) or not levels or not all(map(_is_number, levels))):
             raise LongInterestError(f"{key} must be a list of numbers, or empty to find them; got {levels!r}.")
-        return {"levels": levels}
+        return {"levels": levels, "separator": self.config["seq_separator"]}
 
     def training_rating_values(self) -> Tensor:
         """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""

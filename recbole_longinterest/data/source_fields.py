@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.nn.sources import EVENT_SOURCES
+from recbole_longinterest.nn.sources import EVENT_SOURCES, usable_name
 
 BUILT_IN = {"rating": "RATING_FIELD", "behavior": "BEHAVIOR_FIELD", "time": "TIME_FIELD"}
+OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap"}  # what an event and a batch call something else
+TOKEN_KINDS = ("token", "tokens")
 DEFAULT_KINDS = {"token": "token", "float": "number", "token_seq": "tokens"}  # by RecBole's types of columns
 USER = "user_"  # what the name of a source of users begins with
 
@@ -35,7 +37,8 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
     """The sources by name: rating, behaviour and time, then those that the settings name, in their order.
 
     Raises:
-        LongInterestError: for a setting that does not name columns, or names one twice.
+        LongInterestError: for a setting that does not name columns, names one twice, or names one that must be
+            renamed.
     """
     suffix = config["LIST_SUFFIX"]
     fields = [
@@ -51,6 +54,11 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
                 f"event_features names {column}, which is read already: ids, rating, time and behaviour have settings "
                 "of their own. Leave it out."
             )
+        if column in OWN_NAMES or not usable_name(column):
+            raise LongInterestError(
+                f"event_features names {column}, and the model needs this name for something else. Rename the column "
+                "of the data."
+            )
         fields.append(SourceField(column, column, "event", kind, column + suffix))
     for column, kind in columns_of(config, "user_features").items():
         fields.append(SourceField(USER + column, column, "user", kind, f"{USER}{column}{suffix}"))
@@ -60,7 +68,29 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
             "event_features and user_features make two sources of one name; they are "
             f"{', '.join(field.name for field in fields)}. Rename a column of the data."
         )
+    unknown = [name for name in read_source_levels(config) if name in BUILT_IN or name not in by_name]
+    if unknown:
+        allowed = ", ".join(name for name in by_name if name not in BUILT_IN)
+        raise LongInterestError(
+            f"source_levels must name sources of event_features and user_features ({allowed or 'there are none'}); got "
+            f"{unknown[0]}."
+            + (" Levels of the ratings are rating_levels." if unknown[0] in ("rating", config["RATING_FIELD"]) else "")
+        )
     return by_name
+
+
+def read_source_levels(config: Settings) -> Mapping[str, object]:
+    """``source_levels``: the levels of sources of numbers by source, not looked at yet.
+
+    Raises:
+        LongInterestError: if it is no mapping.
+    """
+    value = {} if config["source_levels"] is None else config["source_levels"]
+    if not isinstance(value, Mapping):
+        raise LongInterestError(
+            f"source_levels must map sources to lists of numbers, as {{hour: [0, 6, 12, 18]}}; got {value!r}."
+        )
+    return value
 
 
 def columns_of(config: Settings, key: str) -> dict[str, str]:
@@ -79,8 +109,8 @@ def columns_of(config: Settings, key: str) -> dict[str, str]:
             column = ""
         if not isinstance(column, str) or not column or "." in column or not isinstance(kind, str):
             raise LongInterestError(
-                f"{key} must be a list of columns, each a name without a dot or {{name: kind}}, as [device, "
-                f"{{hour: number}}]; got {value!r}."
+                f"{key} must be a list of columns, each a name without a dot or {{name: kind}}, as ['device', "
+                f"{{'hour': 'number'}}] (a command line needs the quotes); got {value!r}."
             )
         if column in columns:
             raise LongInterestError(f"{key} names {column} more than once. Leave one of them.")

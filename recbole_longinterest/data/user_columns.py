@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
         users: raw tokens by internal user id, the padding first.
 
     Raises:
-        LongInterestError: for a number that is none, or a row that is cut short.
+        LongInterestError: for a number that is none, a row that is cut short, or a file without any of the users.
     """
     file, types = user_file(config), user_column_types(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
@@ -61,7 +62,15 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
         if len(row) != len(names):
             raise LongInterestError(f"{file}, line {number}: {len(row)} columns where the header has {len(names)}.")
         cells.setdefault(row[place], row[at])
+    if cells.keys().isdisjoint(map(str, users[1:])):
+        raise LongInterestError(
+            f"{file} has a row for none of the {len(users) - 1} users of .inter. Write {config['USER_ID_FIELD']} "
+            "alike in both files."
+        )
     by_user = [cells.get(str(user), "") if i else "" for i, user in enumerate(users)]
+    empty = sum(not cell for cell in by_user[1:])
+    if empty:
+        getLogger().warning(f"{empty} of {len(users) - 1} users have no {column}; they get the level 'missing'.")
     if kind == "float":
         return UserColumn(torch.tensor([_number(cell, file, column) for cell in by_user]), [])
     split = [cell.split(config["seq_separator"]) if kind == "token_seq" else [cell] for cell in by_user]

@@ -1,5 +1,6 @@
 """A kind of event feature from a file of its own; any column of .inter and .user as a feature."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +13,23 @@ import torch
 from numpy.typing import NDArray
 from recbole.config import Config
 from recbole.data import create_dataset
+from recbole.quick_start import load_data_and_model
 from torch import Tensor
 
-from recbole_longinterest import Event, InterestState, Recommendation, Recommender, export_checkpoint, make_config, run
+from recbole_longinterest import (
+    Event,
+    InterestState,
+    Recommendation,
+    Recommender,
+    export_checkpoint,
+    make_config,
+    run,
+    update_checkpoint,
+)
+from recbole_longinterest.cli.histories import read_events
 from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, EventSource, register_event_source
 from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.state import states_of
 from tests.conftest import synthetic_inter
 from tests.contracts import build, check_causality, check_contracts, check_one_pass, check_served, random_columns
 
@@ -202,6 +215,16 @@ def test_an_explanation_names_the_sources(config_of: Callable[..., Config], tmp_
         ({"event_features": {"hour": "clock"}}, "The kind of a source must be one of rating, behavior.*; got 'clock'"),
         ({"event_features": [{"device": "number"}]}, "device is a column of token, and a source of kind number cannot"),
         ({"event_features": ["hour"], "source_levels": {"hour": "x"}}, "source_levels.hour must be a list of numbers"),
+        ({"event_features": ["hour"], "source_levels": [0, 6]}, "source_levels must map sources to lists of numbers"),
+        ({"user_features": ["age"], "source_levels": {"age": [1]}}, r"must name sources of .* \(user_age\); got age"),
+        (
+            {"source_levels": {"rating": [1]}},
+            r"\(there are none\); got rating. Levels of the ratings are rating_levels",
+        ),
+        ({"event_features": ["device"], "source_levels": {"device": [1]}}, "source_levels.device must be left out"),
+        ({"event_features": ["type"]}, "event_features names type, and the model needs this name"),
+        ({"event_features": ["time_gap"]}, "event_features names time_gap, and the model needs this name"),
+        ({"event_features": ["item"]}, "event_features names item, and the model needs this name"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(
@@ -211,6 +234,13 @@ def test_what_cannot_be_read_is_one_sentence(
         run(config_of(**settings))
 
 
+@pytest.mark.parametrize("column", ["rating_list", "item_id_list"])
+def test_a_column_with_the_name_of_a_history_is_refused(small_config: Callable[..., Config], column: str) -> None:
+    inter = random_columns(synthetic_inter(), {f"{column}:float": lambda rng: str(rng.integers(9))})
+    with pytest.raises(ValueError, match=f"{column} is the name of the histories' {column.removesuffix('_list')}"):
+        create_dataset(small_config(inter, event_features=[column]))
+
+
 def test_levels_may_be_given(config_of: Callable[..., Config]) -> None:
     model, _ = build(config_of(event_features=["hour"], source_levels={"hour": [0, 12]}))
     source = model.fusion.sources["hour"]
@@ -218,8 +248,6 @@ def test_levels_may_be_given(config_of: Callable[..., Config]) -> None:
 
 
 def test_an_update_takes_in_new_tokens(config_of: Callable[..., Config], tmp_path: Path) -> None:
-    from recbole_longinterest import update_checkpoint
-
     done = run(config_of(event_features=["device"], user_features=["job"]))
     assert done.checkpoint is not None
     new = tmp_path / "new.inter"
@@ -231,6 +259,133 @@ def test_an_update_takes_in_new_tokens(config_of: Callable[..., Config], tmp_pat
     model = Recommender.load(tmp_path / "model")
     assert "watch" in model.served.sources[2].settings["tokens"] and model.served.sources[2].name == "device"
     assert model.recommend([{"item": "i1", "device": "watch"}], 3).items
+
+
+def exported(config: Config, folder: Path, **options: Any) -> Recommender:
+    """The model of a training with this config."""
+    done = run(config)
+    assert done.checkpoint is not None
+    export_checkpoint(done.checkpoint, folder, **options)
+    return Recommender.load(folder)
+
+
+def test_commands_read_the_columns(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    """Every kind of file gives what the same table gives from Python, and other values give other scores."""
+    model = exported(config_of(**ALL), tmp_path / "model")
+    table = pd.DataFrame(
+        {
+            "user_id": "u3",
+            "item_id": ["i3", "i5"],
+            "timestamp": ["10", "70"],
+            "hour": ["7.5", ""],
+            "device": ["phone", "fridge"],
+            "tags": ["t1 t2", ""],
+            "age": "41",
+            "job": "cook",
+            "hobbies": "chess go",
+        }
+    )
+    table.to_csv(tmp_path / "h.csv", index=False)
+    types = ["token", "token", "float", "float", "token", "token_seq", "float", "token", "token_seq"]
+    typed = dict(zip(table, types, strict=True))
+    table.rename(columns=lambda name: f"{name}:{typed[name]}").to_csv(tmp_path / "h.inter", sep="\t", index=False)
+    rows = [{**row, "tags": row["tags"].split(), "hour": row["hour"] or None} for row in table.to_dict("records")]
+    (tmp_path / "h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table[["user_id", "item_id", "timestamp"]].to_csv(tmp_path / "plain.csv", index=False)
+    expected = model.recommend_batch(table, 5)
+    for name in ("h.csv", "h.inter", "h.jsonl"):
+        found = model.recommend_batch(read_events(str(tmp_path / name), model), 5)
+        pd.testing.assert_frame_equal(found, expected)
+    plain = model.recommend_batch(read_events(str(tmp_path / "plain.csv"), model), 5)
+    assert plain["score"].tolist() != pytest.approx(expected["score"].tolist(), rel=1e-4)
+    table.assign(hour="noon").to_csv(tmp_path / "h.csv", index=False)
+    with pytest.raises(ValueError, match="The hour of an event must be a number; got 'noon'"):
+        model.read_table(read_events(str(tmp_path / "h.csv"), model))
+
+
+def test_sequences_are_split_by_the_separator_of_the_data(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    config = config_of(event_features=["tags"], user_features=["hobbies"], seq_separator="|")
+    folder = Path(config["data_path"])
+    for name in ("tiny.inter", "tiny.user"):
+        lines = (folder / name).read_text().split("\n")
+        (folder / name).write_text("\n".join(line.replace(" ", "|").replace("t1", "t 1") for line in lines))
+    model = exported(config, tmp_path / "model")
+    tags = model.reader.sources["tags"]
+    tokens = tags.spec.settings["tokens"]
+    assert "t 1" in tokens and tags.read("t 1|t2") == [tokens.index("t 1"), tokens.index("t2")]
+    assert model.reader.sources["user_hobbies"].read("chess|go") != [0]
+
+
+def test_a_changed_file_of_users_is_not_the_training_s(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    """Its tokens number the rows of a table: others would be taken for those that were trained."""
+    config = config_of(user_features=["job"])
+    done = run(config)
+    assert done.checkpoint is not None
+    file = Path(config["data_path"]) / "tiny.user"
+    before = file.read_text()
+    file.write_text(before.replace("nurse", "actor"))
+    new = tmp_path / "new.inter"
+    new.write_text((file.parent / "tiny.inter").read_text())
+    for use in (
+        lambda path: export_checkpoint(path, tmp_path / "model"),
+        lambda path: load_data_and_model(str(path)),
+        lambda path: update_checkpoint(path, new),
+    ):
+        with pytest.raises(ValueError, match=r"values of user_job \(.user\) are 3 as before, but others"):
+            use(done.checkpoint)
+    file.write_text(before)
+    export_checkpoint(done.checkpoint, tmp_path / "model")
+
+
+def test_files_of_users_that_do_not_fit(config_of: Callable[..., Config], caplog: pytest.LogCaptureFixture) -> None:
+    config = config_of(user_features=["job"])
+    file = Path(config["data_path"]) / "tiny.user"
+    whole = file.read_text()
+    file.write_text("user_id:token\tjob:token\nnobody\tnurse\n")
+    with pytest.raises(
+        ValueError, match=r"tiny.user has a row for none of the 30 users of .inter. Write user_id alike"
+    ):
+        create_dataset(config).build()
+    file.write_text("job:token\nnurse\n")
+    with pytest.raises(ValueError, match=r"tiny.user has no column user_id; it has job"):
+        create_dataset(config).build()
+    file.write_bytes(whole.replace(":token", "ä:token", 1).encode("latin-1"))
+    with pytest.raises(ValueError, match="Set the key encoding to the file's own"):
+        create_dataset(config)
+    file.write_text("".join(whole.splitlines(keepends=True)[:5]))
+    caplog.clear()
+    create_dataset(config).build()
+    assert "26 of 30 users have no job; they get the level 'missing'." in caplog.text
+
+
+def test_features_of_users_that_cannot_be_meant(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    model = exported(config_of(**ALL), tmp_path / "model")
+    with pytest.raises(ValueError, match="The user_age of an event must be a number; got 'old'"):
+        model.start({"age": "old"})
+    for histories in ({"ann": ["i1"]}, [["i1"]]):
+        with pytest.raises(ValueError, match="user belongs to one history"):
+            model.recommend(histories, user={"age": 3})  # type: ignore[call-overload]
+    for histories, users in (({"ann": ["i1"]}, [{"age": 3}]), ([["i1"], ["i2"]], [{"age": 3}]), ({}, {"ann": {}})):
+        with pytest.raises(ValueError, match="users must be a dict by user if histories are one"):
+            model.recommend_many(histories, users=users)  # type: ignore[call-overload]
+    for features in (None, ["device"]):
+        with pytest.raises(ValueError, match="features of an Event must be a dict by source"):
+            model.recommend([Event("i1", features=features)])  # type: ignore[arg-type]
+
+
+def test_states_of_a_table_know_their_users(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    """What comes after the table is the same user's; numpy's numbers are kept in bytes."""
+    model = exported(config_of(**ALL), tmp_path / "model")
+    table = pd.DataFrame({"item_id": ["i3", "i5"], "timestamp": [10, 70], "age": [41, 41], "job": ["cook", None]})
+    (state,) = states_of(model, list(model.read_table(table).values()))
+    again = InterestState.from_bytes(model, state.to_bytes())
+    assert again.user == {"age": 41}
+    again.update(Event("i7", time=80))
+    user = {"age": np.int64(41)}
+    events = [Event("i3", time=10, features={"user_job": "cook"}), Event("i5", time=70), Event("i7", time=80)]
+    assert_same(again.recommend(3), model.recommend(events, 3, user=user))
+    (plain,) = states_of(model, [model.read(["i3"])])
+    assert plain.user is None
 
 
 @pytest.mark.slow

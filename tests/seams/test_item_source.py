@@ -72,6 +72,8 @@ def test_an_export_needs_no_registered_source(small_config: Callable[..., Config
 def test_settings_that_name_no_source(small_config: Callable[..., Config]) -> None:
     with pytest.raises(ValueError, match=r"The name of an item source must be one of .*; got 'images'"):
         run(small_config(item_sources={"images": {}}))
+    with pytest.raises(ValueError, match="register_item_source: a source cannot be called 'type'"):
+        register_item_source("type", make_colours)
     with pytest.raises(ValueError, match="item_sources must map names to settings"):
         run(small_config(item_sources=["images"]))
     with pytest.raises(ValueError, match="item_sources: text has settings of its own"):

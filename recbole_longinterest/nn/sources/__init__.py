@@ -5,7 +5,14 @@ and set ``event_features: [{column: kind}]``. To add item vectors: call
 :func:`recbole_longinterest.data.item_sources.register_item_source`.
 """
 
-from recbole_longinterest.nn.sources.base import EVENT_SOURCES, Column, EventSource, SourceSpec, register_event_source
+from recbole_longinterest.nn.sources.base import (
+    EVENT_SOURCES,
+    Column,
+    EventSource,
+    SourceSpec,
+    register_event_source,
+    usable_name,
+)
 from recbole_longinterest.nn.sources.item_source import ItemMatrix, ItemSource, ItemTable, MatrixSource
 from recbole_longinterest.nn.sources.numbers import Number, Rating, TimeGap
 from recbole_longinterest.nn.sources.tokens import Behavior, Token, Tokens
@@ -26,6 +33,7 @@ __all__ = [
     "Token",
     "Tokens",
     "register_event_source",
+    "usable_name",
 ]
 
 register_event_source("rating", Rating)

@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from recbole_longinterest.common.registry import Registry
 
+TAKEN_NAMES = frozenset(dir(nn.ModuleDict())) | {"training"}  # torch keeps a source under its name
+
 RawValues: TypeAlias = Sequence[Any] | NDArray[Any]
 """Raw values of several events."""
 
@@ -134,6 +136,11 @@ class EventSource(nn.Embedding, ABC):
 EVENT_SOURCES: Registry[type[EventSource]] = Registry(
     "The kind of a source", "register_event_source", "recbole_longinterest.event_sources"
 )
+
+
+def usable_name(name: str) -> bool:
+    """Whether a source can have a name: torch takes no dots, and none of its own attributes' names."""
+    return bool(name) and "." not in name and name not in TAKEN_NAMES
 
 
 def register_event_source(kind: str, source: type[EventSource]) -> None:
