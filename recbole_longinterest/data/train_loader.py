@@ -33,8 +33,9 @@ def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
         ValueError: if ``one_pass`` is neither True nor False, or required where it cannot be.
     """
     one_pass = read_switch(config, "one_pass", default=False)
-    loss = config["loss_type"]
-    possible = loss in LOSSES and LOSSES.get(loss).windows and not config["benchmark_filename"]
+    loss = str(config["loss_type"]).lower()  # names of losses count in any case
+    possible = any(LOSSES.get(name).windows for name in LOSSES if name.lower() == loss)
+    possible = possible and not config["benchmark_filename"]
     if one_pass and required and not possible:
         raise LongInterestError(
             "one_pass: True needs loss_type: CE and no benchmark_filename; got "

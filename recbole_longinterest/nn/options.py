@@ -121,7 +121,10 @@ class ModelOptions:
             values[field.name] = parse(config[field.name])
             if values[field.name] is None:
                 allowed = constraint if isinstance(constraint, str) else f"one of {', '.join(constraint)}"
-                wrong.append(f"{field.name} must be {allowed}; got {config[field.name]!r}.")
+                own = (
+                    "" if isinstance(constraint, str) else " A part of your own must be known first: import its module."
+                )
+                wrong.append(f"{field.name} must be {allowed}; got {config[field.name]!r}.{own}")
         if not wrong and values["attention"] and values["hidden_size"] % values["attention_heads"]:
             wrong.append(
                 f"attention_heads must divide hidden_size ({values['hidden_size']}); got {values['attention_heads']}."

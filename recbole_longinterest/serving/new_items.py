@@ -1,7 +1,7 @@
 """Add new items to a served model without training: their texts are enough to score them.
 
-The network scores an item by its ID embedding and its projected text (:class:`ItemEncoder`), and an item that was not
-trained by its text only. So nothing is trained here, and no user's state changes.
+The network scores an item by its ID embedding and its projected text, and an item that was not trained by its text
+only. So nothing is trained here, and no user's state changes.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
-from recbole_longinterest.serving.events import token_of
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.text.reader import text_of
 from recbole_longinterest.text.template import Template, columns_of

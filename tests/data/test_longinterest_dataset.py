@@ -238,6 +238,7 @@ def test_loaders_are_windows_for_cross_entropy_and_prefixes_otherwise(small_conf
         ({}, OnePassDataLoader),
         ({"one_pass": False}, TrainDataLoader),
         ({"loss_type": "BPR"}, TrainDataLoader),
+        ({"loss_type": "ce"}, OnePassDataLoader),
     ):
         config = small_config(**settings)
         assert type(data_preparation(config, create_dataset(config))[0]) is expected

@@ -32,6 +32,13 @@ def test_negatives_follow_the_loss_unless_set() -> None:
     assert Config("LongInterest", "ml-100k")["train_neg_sample_args"]["distribution"] == "none"
     bpr = Config("LongInterest", "ml-100k", config_dict={"loss_type": "BPR"})
     assert bpr["train_neg_sample_args"]["distribution"] == "uniform"
+    for loss, drawn in (
+        ("bpr", "uniform"),
+        ("ce", "none"),
+        ("nope", "none"),
+    ):  # an unknown one is the model's to refuse
+        config = Config("LongInterest", "ml-100k", config_dict={"loss_type": loss})
+        assert config["train_neg_sample_args"]["distribution"] == drawn
     popular = {"distribution": "popularity", "sample_num": 1}
     config = Config("LongInterest", "ml-100k", config_dict={"loss_type": "BPR", "train_neg_sample_args": popular})
     assert config["train_neg_sample_args"]["distribution"] == "popularity"

@@ -67,10 +67,25 @@ def test_one_step_equals_extending_by_one_event(cell: str) -> None:
     torch.testing.assert_close(after, expected)
 
 
+def test_a_cell_without_parameters_has_a_start() -> None:
+    class Last(Cell):
+        state_shape = 1, 6
+
+        def forward(self, fused: Tensor) -> Tensor:
+            return fused
+
+        def extend(self, fused: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+            return fused, fused[:, -1:]
+
+    assert torch.equal(Last().start(4), torch.zeros(4, 1, 6))
+
+
 def test_an_unknown_cell_and_a_taken_name(small_config: Callable[..., Config]) -> None:
     from recbole_longinterest.nn.options import ModelOptions
 
-    with pytest.raises(ValueError, match="rnn_type must be one of LSTM, GRU; got 'RNN'"):
+    with pytest.raises(
+        ValueError, match=r"rnn_type must be one of LSTM, GRU; got 'RNN'\. A part of your own must be known"
+    ):
         ModelOptions.from_config(small_config(rnn_type="RNN"))
     with pytest.raises(ValueError, match="register_cell: the name 'LSTM' is taken"):
         register_cell("LSTM", LeakySum)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from recbole_longinterest.common.registry import Registry
@@ -28,7 +29,7 @@ class Cell(nn.Module, ABC):
 
     def start(self, batch: int) -> Tensor:
         """The state before any event, [B, P, W]; zeros unless a cell says otherwise."""
-        weight = next(self.parameters())
+        weight = next(self.parameters(), torch.empty(0))  # a cell may have none
         return weight.new_zeros(batch, *self.state_shape)
 
     @abstractmethod

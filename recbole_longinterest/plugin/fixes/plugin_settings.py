@@ -34,6 +34,11 @@ def negatives_follow_loss_type() -> Iterator[None]:
         _follow_loss_type.reset(token)
 
 
+def _draws_negatives(loss_type: object) -> bool:
+    """Whether LongInterest's loss of this name, in any case, needs losing items; an unknown one is refused later."""
+    return any(LOSSES.get(name).negatives for name in LOSSES if name.lower() == str(loss_type).lower())
+
+
 @patch(
     "recbole.config.configurator:Config._load_internal_config_dict",
     kind="feature",
@@ -59,10 +64,8 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             ours = resource("dataset_configs", f"{dataset}.yaml")
             if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
                 self._update_internal_config_dict(ours)
-            loss = external.get("loss_type", internal["loss_type"])
-            if loss in LOSSES:  # RecBole knows CE and BPR alone
-                pairs = LOSSES.get(loss).negatives
-                internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
+            pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows CE and BPR alone
+            internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and model != MODEL:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
@@ -73,7 +76,7 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         follows = model == MODEL or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
-            if not (LOSSES.get(loss_type).negatives if loss_type in LOSSES else loss_type != "CE"):
+            if not (_draws_negatives(loss_type) if model == MODEL else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None
 
     return load
