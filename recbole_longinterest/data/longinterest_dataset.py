@@ -269,7 +269,8 @@ class LongInterestDataset(FlatSequentialDataset):
             return {"map": dict(read_behavior_map(self.config))}
         key = "rating_levels" if name == "rating" else f"source_levels.{name}"
         levels = self.config["rating_levels"] if name == "rating" else read_source_levels(self.config).get(name)
-        if levels is not None and (not isinstance(levels, list) or not levels or not all(map(_is_number, levels))):
+        some = bool(levels) or name != "rating"  # an update keeps the levels of a column that its training never showed
+        if levels is not None and (not isinstance(levels, list) or not some or not all(map(_is_number, levels))):
             raise LongInterestError(f"{key} must be a list of numbers, or empty to find them; got {levels!r}.")
         return {"levels": levels, "separator": self.config["seq_separator"]}
 

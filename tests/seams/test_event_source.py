@@ -261,6 +261,23 @@ def test_an_update_takes_in_new_tokens(config_of: Callable[..., Config], tmp_pat
     assert model.recommend([{"item": "i1", "device": "watch"}], 3).items
 
 
+def test_an_update_of_a_column_without_a_value(config_of: Callable[..., Config], tmp_path: Path) -> None:
+    """A column of numbers that training never shows has no level, and keeps none."""
+    config = config_of(event_features=["hour"])
+    file = Path(config["data_path"]) / "tiny.inter"
+    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
+    table["hour:float"] = ""
+    table.to_csv(file, sep="\t", index=False)
+    done = run(config)
+    assert done.checkpoint is not None
+    new = tmp_path / "new.inter"
+    table.assign(**{"timestamp:float": "2000000000", "hour:float": "7"}).head(40).to_csv(new, sep="\t", index=False)
+    updated = update_checkpoint(done.checkpoint, new)
+    model_folder = tmp_path / "model"
+    export_checkpoint(updated.checkpoint, model_folder)
+    assert Recommender.load(model_folder).reader.sources["hour"].spec.settings["values"] == []
+
+
 def exported(config: Config, folder: Path, **options: Any) -> Recommender:
     """The model of a training with this config."""
     done = run(config)
