@@ -196,7 +196,7 @@ def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | 
         before = np.cumsum(known) - known
         targets = is_target & (before > 0)
         if targets.any():
-            history = model.reader.read_columns(log.items[mine], log.ratings[mine], None, log.times[mine])
+            history = model.reader.read_columns(log.items[mine], {"rating": log.ratings[mine], "time": log.times[mine]})
             pending.append((history, mine[targets], before[targets]))
         if len(pending) == BATCH:
             flush()

@@ -85,8 +85,8 @@ def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
     read = []
     for user in users:
         past = np.flatnonzero(log.users[: rows[0]] == user)
-        rating = log.ratings[past]
-        read.append(model.reader.read_columns(log.items[past], rating, None, log.times[past]))
+        columns = {"rating": log.ratings[past], "time": log.times[past]}
+        read.append(model.reader.read_columns(log.items[past], columns))
     states: dict[str, InterestState] = dict(zip(users, states_of(model, read), strict=True))
     met = set(log.users[: rows[0]])
     gains = []
