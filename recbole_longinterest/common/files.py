@@ -1,6 +1,6 @@
 """Atomic writes of files and folders: a reader sees the old content or the new one, never a part.
 
-New content is written to a draft beside its place, the disk is told to keep it, and the draft is renamed. A process
+New content is written to a draft beside its place, synced to the disk, and the draft is renamed. A process
 that is killed meanwhile leaves the old content and a draft, whose name is ``.<name>.<random>.tmp``.
 """
 

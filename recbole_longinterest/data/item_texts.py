@@ -94,7 +94,7 @@ def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
     """Texts of all items of the ``.item`` file by token, as ``text_fields`` or ``text_template`` say.
 
     Raises:
-        ValueError: for a column that is missing, or a template that is none.
+        ValueError: for a column that is missing, or a template that cannot be read.
     """
     columns, template = columns_of(config["text_fields"], config["text_template"])
     return read_item_text(

@@ -55,7 +55,7 @@ def wants_flat_log(config: Settings) -> bool:
         config: RecBole's config.
 
     Raises:
-        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key is none.
+        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key cannot be read.
     """
     lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
     return lean or one_pass or config["exact_order"] is not None or uses_behaviors(config)

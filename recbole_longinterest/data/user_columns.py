@@ -49,7 +49,8 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
         users: raw tokens by internal user id, the padding first.
 
     Raises:
-        LongInterestError: for a number that is none, a row that is cut short, or a file without any of the users.
+        LongInterestError: for a value that is not a number, a row that is cut short, or a file without
+            any of the users.
     """
     file, types = user_file(config), user_column_types(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"

@@ -198,7 +198,7 @@ def as_events(history: object) -> list[Any]:
     """The events of a history, not looked at yet.
 
     Raises:
-        ValueError: for what is none: a token or event alone, whose letters or fields are no events, or a table.
+        LongInterestError: for something else: a token or an event alone, or a table.
     """
     if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
         raise LongInterestError(
@@ -233,7 +233,7 @@ def as_event(event: object, features: Collection[str] = ()) -> Event:
 
 
 def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) -> None:
-    """Say which columns are not read where there is none of a field's name: it may have another.
+    """Warn of unread columns if a field has no column: the column may have another name.
 
     Args:
         names: of the columns.

@@ -108,7 +108,7 @@ def columns_of(text_fields: str | Sequence[str] | None, text_template: str | Non
         text_template: has its own columns, which are taken.
 
     Raises:
-        TemplateError: for a template that is none.
+        TemplateError: for a template that cannot be read.
     """
     if text_template:
         template = Template(text_template)

@@ -69,7 +69,7 @@ def _block(study: Study, protocol: str) -> Block:
     intervals = [interval(samples[:, place]) for place in range(len(rows))]
     baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
     most = max((len(rows[place].seeds) for place in baselines), default=0)
-    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed is none
+    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed is no evidence
     if not baselines or means[baselines].max() <= 0:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
     best = max(baselines, key=lambda place: means[place])

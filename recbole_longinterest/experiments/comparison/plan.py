@@ -86,7 +86,7 @@ def read_settings(
         The settings, paths in them absolute, and the names of those from ``settings``.
 
     Raises:
-        ValueError: for a file that is none.
+        ValueError: for a file that is missing or holds no settings.
     """
     for file in config_files:
         keys_of_file(Path(file))

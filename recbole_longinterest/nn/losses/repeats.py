@@ -13,7 +13,7 @@ class Repeats(NamedTuple):
     does not grow with the square of its length.
 
     Attributes:
-        items: row of the softmax's items, -1 for one that is none of them, int64 [E].
+        items: row of the softmax's items, -1 for an item that the softmax leaves out, int64 [E].
         begin: where in ``items`` those of each target begin, int64 [T].
         number: how many there are; an item stands among them once, int64 [T].
         bias: a scalar.
@@ -54,7 +54,7 @@ def had_before(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor,
         among them, and how many they are, int64 [T].
     """
     ordered, order = item_seq.sort(dim=1, stable=True)
-    new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is none
+    new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is not an item
     first = torch.zeros_like(new).scatter(1, order, new)  # where each item stands first
     items, until = item_seq[first], first.cumsum(dim=1)  # row by row; how many there are up to each position
     begin = until[:, -1].cumsum(dim=0) - until[:, -1]  # of each row in ``items``

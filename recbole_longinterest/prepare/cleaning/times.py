@@ -140,7 +140,9 @@ def _of_dates(
     try:
         dates = pd.to_datetime(texts, format=time_format or "ISO8601", utc=True, errors="coerce")
     except ValueError as error:
-        raise LongInterestError(f"--time-format {time_format} is none that datetime.strptime knows: {error}") from error
+        raise LongInterestError(
+            f"--time-format must be a format of datetime.strptime; got {time_format!r}: {error}"
+        ) from error
     missing = dates.isna().to_numpy()
     forms[FORMATTED if time_format else ISO] += int((~missing).sum())
     plain = dates.dt.tz_localize(None)

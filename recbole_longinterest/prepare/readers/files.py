@@ -74,7 +74,7 @@ def gather(paths: Sequence[str | Path]) -> list[RawFile]:
         paths: what the user named.
 
     Raises:
-        ValueError: for a path that does not exist, a zip that is none, or nothing found.
+        ValueError: for a path that does not exist, a broken zip, or nothing found.
     """
     found: list[RawFile] = []
     for path in map(Path, paths):
