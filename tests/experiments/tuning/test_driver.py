@@ -193,7 +193,7 @@ def arguments(plan: Any, output: Path, *more: str) -> list[str]:
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     """The command in a process of its own, with a Ray of its own."""
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from recbole_longinterest.cli import main; sys.exit(main(sys.argv[1:]))"
+    code += "from recbole_longinterest.cli.main import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
