@@ -313,7 +313,7 @@ def test_a_trial_that_ray_kills_for_memory_fails_and_the_search_goes_on(
 TWO_NODES = """
 import json, os, sys, threading, time
 from pathlib import Path
-from recbole_longinterest.search import records
+from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.driver import Plan, search
 from ray.cluster_utils import Cluster
 import ray
