@@ -54,7 +54,7 @@ def test_functions_are_documented_and_typed(name: str) -> None:
     assert signature.return_annotation is not inspect.Signature.empty
     for parameter in signature.parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty, parameter.name
-        assert f"        {parameter.name}: " in function.__doc__, parameter.name
+        assert f"    {parameter.name}: " in inspect.getdoc(function), parameter.name  # Python 3.13 dedents docstrings
 
 
 @pytest.mark.parametrize("name", CLASSES)
