@@ -4,16 +4,16 @@ import argparse
 from collections.abc import Sequence
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
-from recbole_longinterest.cli.histories import add_model_and_history, one_user, write
+from recbole_longinterest.cli.histories import add_id, add_model_and_history, one_user, write
 from recbole_longinterest.common.errors import LongInterestError
 
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
     parser = add_command(commands, "explain", "say which events and sources brought a recommendation about")
-    add_model_and_history(parser)
-    parser.add_argument("--user", metavar="U", help="the user (needed if the file has several)")
-    parser.add_argument("--item", metavar="I", help="explain this item in place of the best ones")
+    add_model_and_history(parser, ids=("user", "item"))
+    add_id(parser, "user", "the user (needed if the file has several)")
+    add_id(parser, "item", "explain this item in place of the best ones")
     parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
     parser.add_argument("--method", default="removal", help="removal (the default), gradients (captum) or attention")
     parser.add_argument("--output", "-o", metavar="FILE.html", help="write a page with the interest over time, too")
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.recommender import Recommender
 
     model = Recommender.load(args.model, args.engine)
-    user, history = one_user(model, args.history, args.user)
+    user, history = one_user(model, args)
     candidates = None if args.item is None else [args.item]
     histories = {user: history}
     found = model.recommend_histories(histories, args.topk, candidates is None, candidates, explain=args.method)[user]

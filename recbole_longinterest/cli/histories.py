@@ -1,6 +1,7 @@
 """What `recommend`, `explain` and `profile` share: an exported model, its engine, and a file of events."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,39 +15,106 @@ if TYPE_CHECKING:
     from recbole_longinterest.serving.recommender import Recommender
 
 
-def add_model_and_history(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name them."""
+def add_model_and_history(parser: argparse.ArgumentParser, ids: Sequence[str] = ()) -> None:
+    """Add the arguments that name them, and the columns of the file.
+
+    Args:
+        parser: of the command.
+        ids: ``user`` or ``item`` where ``--user`` or ``--item`` takes an id; see :func:`add_id`.
+    """
     parser.add_argument("--model", "-m", required=True, metavar="DIR", help="folder made by recbole-li export")
     parser.add_argument(
         "--history",
         required=True,
         metavar="FILE",
-        help="events with the training's columns (user_id, item_id, rating, timestamp, ...): .csv, .jsonl or .inter",
+        help="events with the training's columns (user_id, item_id, rating, timestamp, ...): "
+        ".csv, .tsv, .parquet, .jsonl or .inter; times in the training's unit, or ISO dates",
     )
     parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
+    columns = parser.add_argument_group("names of the file's columns, where they are not the training's")
+    for kind in ("user", "item", "time", "rating", "behavior"):
+        names = [f"--{kind}-column"] if kind in ids else [f"--{kind}", f"--{kind}-column"]
+        columns.add_argument(*names, dest=f"{kind}_column", metavar="COLUMN", help=f"column of the {kind}s")
+    columns.add_argument(
+        "--time-format", metavar="FORMAT", help="of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
+    )
 
 
-def read_events(path: str, model: "Recommender") -> "pd.DataFrame":
-    """Events of a file; an ``.inter`` file has the separator and encoding of the training's."""
-    from recbole_longinterest.serving import event_files  # saves start-up time: pandas
+def add_id(parser: argparse.ArgumentParser, kind: str, help: str) -> None:
+    """Add ``--user`` or ``--item``: an id, or, as for `recommend`, the name of the file's column of ids, or both."""
+    parser.add_argument(
+        f"--{kind}", action="append", metavar="ID", help=f"{help}; the name of a column of the file is --{kind}-column"
+    )
+
+
+def read_events(
+    path: str, model: "Recommender", columns: Mapping[str, str] | None = None, time_format: str | None = None
+) -> "pd.DataFrame":
+    """Events of a file; an ``.inter`` file has the separator and encoding of the training's.
+
+    Args:
+        path: of the file.
+        model: gives names, units and features.
+        columns: the file's own names of some columns, by kind.
+        time_format: of dates that are not ISO.
+    """
+    return _events(_read_file(path, model), path, model, columns, time_format)
+
+
+def events_of(args: argparse.Namespace, model: "Recommender") -> "pd.DataFrame":
+    """Events of the file that the arguments of :func:`add_model_and_history` name.
+
+    Where ``--user`` and ``--item`` may be ids or names of columns, ``args`` keeps the ids.
+
+    Raises:
+        LongInterestError: for a file that cannot be read, and more than one id or column of a kind.
+    """
+    table = _read_file(args.history, model)
+    for kind in ("user", "item"):
+        given = getattr(args, kind, None)
+        if isinstance(given, list):
+            ids = [name for name in given if name not in table.columns]
+            columns = [name for name in given if name in table.columns]
+            columns += filter(None, [getattr(args, f"{kind}_column")])
+            if len(ids) > 1 or len(columns) > 1:
+                raise LongInterestError(
+                    f"--{kind} takes one id, and once the name of a column; got {', '.join(given)}. "
+                    f"{args.history} has the columns {', '.join(map(str, table.columns))}."
+                )
+            setattr(args, kind, ids[0] if ids else None)
+            setattr(args, f"{kind}_column", columns[0] if columns else None)
+    named = {kind: getattr(args, f"{kind}_column") for kind in ("user", "item", "time", "rating", "behavior")}
+    return _events(table, args.history, model, named, args.time_format)
+
+
+def _read_file(path: str, model: "Recommender") -> "pd.DataFrame":
+    from recbole_longinterest.serving.event_files import read_file  # saves start-up time: pandas
 
     about = model.served.about.get("text") or {}
-    form = about.get("field_separator") or "\t", about.get("encoding") or "utf-8"
-    return event_files.read_events(path, model.served.fields, *form, list(model.reader.columns().values()))
+    return read_file(path, about.get("field_separator") or "\t", about.get("encoding") or "utf-8")
 
 
-def one_user(model: "Recommender", path: str, wanted: str | None) -> "tuple[str, History]":
+def _events(
+    table: "pd.DataFrame", path: str, model: "Recommender", columns: Mapping[str, str] | None, time_format: str | None
+) -> "pd.DataFrame":
+    from recbole_longinterest.serving.event_files import events_in  # saves start-up time: pandas
+
+    features = list(model.reader.columns().values())
+    return events_in(table, path, model.served.fields, features, columns, model.reader.times, time_format)
+
+
+def one_user(model: "Recommender", args: argparse.Namespace) -> "tuple[str, History]":
     """The wanted user of a file of events, or its only one.
 
     Raises:
         LongInterestError: if the file lacks that user, or has several and none is wanted.
     """
-    histories = model.read_table(read_events(path, model))
-    if wanted is None and len(histories) > 1:
-        raise LongInterestError(f"{path} has {len(histories):,} users; name one as --user.")
-    user = wanted if wanted is not None else next(iter(histories))
+    histories = model.read_table(events_of(args, model))
+    if args.user is None and len(histories) > 1:
+        raise LongInterestError(f"{args.history} has {len(histories):,} users; name one as --user.")
+    user = args.user if args.user is not None else next(iter(histories))
     if user not in histories:
-        raise LongInterestError(f"{path} has no user {user}; it has {len(histories):,}.")
+        raise LongInterestError(f"{args.history} has no user {user}; it has {len(histories):,}.")
     return user, histories[user]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
-from recbole_longinterest.cli.histories import add_model_and_history, read_events, write
+from recbole_longinterest.cli.histories import add_model_and_history, events_of, write
 from recbole_longinterest.common.errors import LongInterestError
 
 
@@ -32,12 +32,12 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """
     refuse_settings("recommend", settings)
     # saves start-up time: these import torch and pandas
-    from recbole_longinterest.serving.event_files import to_csv, to_json_lines
     from recbole_longinterest.serving.recommender import Recommender
+    from recbole_longinterest.serving.result_files import to_csv, to_json_lines
     from recbole_longinterest.serving.results import report_skipped
 
     model = Recommender.load(args.model, args.engine)
-    events = read_events(args.history, model)
+    events = events_of(args, model)
     candidates = _lines(args.candidates) if args.candidates else None
     kind = args.format or ("jsonl" if args.output and args.output.endswith(".jsonl") else "csv")
     options = {"k": args.topk, "exclude_seen": not args.include_seen, "candidates": candidates}

@@ -235,6 +235,14 @@ class FlatSequentialDataset(SequentialDataset):
         else:
             super().sort(by=by, ascending=ascending)
 
+    def event_times(self) -> np.ndarray:
+        """Times of all events in full precision, as the file has them, in the order of the log; before :meth:`build`.
+
+        Returns:
+            float64 [n_events]; empty for data without times.
+        """
+        return np.zeros(0) if self._exact_time is None else self._exact_time
+
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list[Any]:

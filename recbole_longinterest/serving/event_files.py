@@ -1,4 +1,4 @@
-"""Files of events (CSV, JSON lines, RecBole's .inter) to a table, and tables of recommendations to text."""
+"""Files of events (CSV, TSV, Parquet, JSON lines, RecBole's .inter) to a table with the training's names and units."""
 
 import json
 import math
@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recbole_longinterest.common.atomic_files import check_lines, without_mark
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.serving.event_tables import own_names
+from recbole_longinterest.serving.event_times import EventTimes
 from recbole_longinterest.serving.events import warn_of_unread
-from recbole_longinterest.serving.results import Recommendation
 
-KINDS = (".csv", ".jsonl", ".inter")
+JSON_LINES, PARQUET, DELIMITED = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq"), (".csv", ".tsv")
+KINDS = (*DELIMITED, *PARQUET, *JSON_LINES, ".inter")
+SEPARATORS = (",", "\t", ";", "|")  # of CSV files, the first that the header has
 
 
 def read_events(
@@ -22,76 +27,159 @@ def read_events(
     separator: str = "\t",
     encoding: str = "utf-8",
     features: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    times: EventTimes | None = None,
+    time_format: str | None = None,
 ) -> pd.DataFrame:
     """A table of events.
 
     Args:
-        path: ``.csv`` with a header, ``.jsonl`` with an event a line, or RecBole's ``.inter``.
-        fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item column is needed.
+        path: CSV or TSV with a header, Parquet, JSON lines, or RecBole's ``.inter``.
+        fields: the training's names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item
+            column is needed.
         separator: of ``.inter`` files, the training's.
         encoding: of ``.inter`` files, the training's.
         features: further columns that the model reads; those that the file does not have are missing values.
+        columns: the file's own names of some of the columns, by kind; see :func:`own_names`.
+        times: of the model; dates become numbers of its unit, and numbers of another unit are refused. Without it dates
+            are seconds since 1970, and nothing is checked.
+        time_format: of dates that are not ISO, as in ``strptime``.
 
     Returns:
-        Tokens and further columns as text, ratings and times as float64; other columns are left out.
+        A table with the training's names: tokens and further columns as text, ratings and times as float64; other
+        columns are left out.
 
     Raises:
-        LongInterestError: for a file that is missing, broken, of another kind or without the item column, and for a
-            rating or time that is not a number.
+        LongInterestError: for a file that is missing, broken, of another kind or without the item column, for a rating
+            that is not a number, and a time that is neither a number nor a date, or of another unit.
     """
+    table = read_file(path, separator, encoding)
+    return events_in(table, str(path), fields, features, columns, times, time_format)
+
+
+def read_file(path: str | Path, separator: str = "\t", encoding: str = "utf-8") -> pd.DataFrame:
+    """All columns of a file of events as text; see :func:`read_events`."""
     path = Path(path)
-    if path.suffix not in KINDS:
+    if path.suffix.lower() not in KINDS:
         raise LongInterestError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
     if not path.is_file():
         raise LongInterestError(f"There is no file of events {path}.")
     try:
-        table = _read(path, separator, encoding)
+        return _read(path, separator, encoding)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if fields["item"] not in table:
+
+
+def events_in(
+    table: pd.DataFrame,
+    where: str,
+    fields: Mapping[str, str],
+    features: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    times: EventTimes | None = None,
+    time_format: str | None = None,
+) -> pd.DataFrame:
+    """The events of a table that :func:`read_file` made, as :func:`read_events` gives them.
+
+    Args:
+        table: of texts.
+        where: the file, for messages.
+        fields: as in :func:`read_events`.
+        features: likewise.
+        columns: likewise.
+        times: likewise.
+        time_format: likewise.
+
+    Raises:
+        LongInterestError: likewise.
+    """
+    named = own_names(fields, columns, list(table.columns), where)
+    if named["item"] not in table:
         raise LongInterestError(
-            f"{path} has no column {fields['item']}; its columns are {', '.join(map(str, table.columns)) or 'none'}. "
-            f"It may have {', '.join([*fields.values(), *features])}."
+            f"{where} has no column {named['item'] or fields['item']}; its columns are "
+            f"{', '.join(map(str, table.columns)) or 'none'}. It may have {', '.join([*fields.values(), *features])}; "
+            "--item-column and the like give other names."
         )
-    wanted = dict.fromkeys([*fields.values(), *features])
-    warn_of_unread(list(table.columns), {**fields, **{f"feature {name}": name for name in features}}, str(path))
+    wanted = dict.fromkeys([*named.values(), *features])
+    warn_of_unread(list(table.columns), {**named, **{f"feature {name}": name for name in features}}, where)
     table = table[[name for name in wanted if name in table]]
-    missing = [name for name in (fields["user"], fields["item"]) if name in table and table[name].isna().any()]
+    missing = [name for name in (named["user"], named["item"]) if name in table and table[name].isna().any()]
     if missing:
-        raise LongInterestError(f"{path} has rows without {' or '.join(missing)}. Fill or remove them.")
-    for kind in ("rating", "time"):
-        if fields[kind] in table:
-            table = table.assign(**{fields[kind]: _numbers(table[fields[kind]], path)})
+        raise LongInterestError(f"{where} has rows without {' or '.join(missing)}. Fill or remove them.")
+    rating, time = named["rating"], named["time"]
+    if rating in table:
+        table = table.assign(**{rating: _ratings(table[rating], where)})
+    if time in table:
+        table = table.assign(**{time: times_in(table[time], times or EventTimes(None), where, time_format)})
     if not len(table):
-        raise LongInterestError(f"{path} holds no event.")
-    return table
+        raise LongInterestError(f"{where} holds no event.")
+    return table.rename(columns={name: fields[kind] for kind, name in named.items() if name in table})
 
 
 def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
-    if path.suffix == ".jsonl":
-        rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise LongInterestError(f"{path}, line {number}: this is no JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise LongInterestError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
-            rows.append({name: _text(value) for name, value in row.items()})
-        return pd.DataFrame(rows)
-    if path.suffix == ".csv":
-        separator, encoding = ",", "utf-8"
+    kind = path.suffix.lower()
+    if kind in JSON_LINES:
+        return _read_json(path)
+    if kind in PARQUET:
+        return _read_parquet(path)
+    if kind != ".inter":
+        encoding = "utf-8-sig"
+        separator = "\t" if kind == ".tsv" else _separator(path)
     encoding = without_mark(encoding)
     table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding)
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, and shifts the columns
         raise LongInterestError(f"{path}: its rows have more fields than its header has columns. Name every column.")
-    if path.suffix == ".inter":
+    if kind == ".inter":
         check_lines(str(path), len(table), separator, encoding)
-    return table.rename(
-        columns=lambda name: name.strip().partition(":")[0] if path.suffix == ".inter" else name.strip()
-    )
+    return table.rename(columns=lambda name: name.strip().partition(":")[0] if kind == ".inter" else name.strip())
+
+
+def _separator(path: Path) -> str:
+    """The separator of a CSV file, by its header."""
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    return next((mark for mark in SEPARATORS if mark in header), ",")
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise LongInterestError(f"{path}, line {number}: this is no JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise LongInterestError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
+        rows.append({name: _text(value) for name, value in row.items()})
+    return pd.DataFrame(rows)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Columns as text, lists as lists of texts, dates as dates."""
+    import pyarrow as pa  # 0.1 s, which CSV does not need
+    import pyarrow.parquet
+
+    try:
+        table = pa.parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+    columns: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            dates = pd.to_datetime(column.to_pandas(), utc=True, errors="coerce")
+            columns[name] = dates.dt.tz_localize(None)
+        elif pa.types.is_nested(kind):
+            columns[name] = pd.Series([_text(value) for value in column.to_pylist()], dtype=object)
+        else:
+            try:
+                texts = column.cast(pa.large_string()).to_pylist()
+            except pa.ArrowException as error:
+                raise LongInterestError(f"{path}: the column {name} holds {kind}, which is no text: {error}") from error
+            columns[name] = pd.Series([None if text == "" else text for text in texts], dtype=object)
+    return pd.DataFrame(columns)
 
 
 def _text(value: object) -> str | list[Any] | None:
@@ -103,28 +191,54 @@ def _text(value: object) -> str | list[Any] | None:
     return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written anywhere
 
 
-def _numbers(column: pd.Series, path: Path) -> pd.Series:
+def _ratings(column: pd.Series, where: str) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column[(numbers.isna() | numbers.isin([math.inf, -math.inf])) & column.notna()]
-    if len(wrong):
-        raise LongInterestError(
-            f"{path}: {column.name} must be a finite number; row {wrong.index[0] + 1} has {wrong.iloc[0]!r}."
-        )
+    _refuse(column, numbers.isna() | numbers.isin([math.inf, -math.inf]), "a finite number", where)
     return numbers.astype("float64")
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """Recommendations as CSV with a header."""
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+def times_in(column: pd.Series, times: EventTimes, where: str, time_format: str | None = None) -> NDArray[np.float64]:
+    """The times of a column of texts, numbers or dates, in the unit of a model's training, [n].
+
+    Args:
+        column: missing values are NaN.
+        times: of the model.
+        where: the file or table, for messages.
+        time_format: of dates that are not ISO, as in ``strptime``.
+
+    Raises:
+        LongInterestError: for what is neither a finite number nor a date, and for times of another unit.
+    """
+    if column.dtype.kind == "M":
+        return times.many(column.to_numpy(), where)
+    given = column.notna() & (column.astype(str).str.strip() != "")
+    if time_format is None:
+        numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+        dated = given & numbers.isna()
+    else:
+        numbers = pd.Series(np.nan, index=column.index)
+        dated = given
+    if dated.any():
+        texts = column[dated].astype(str).str.strip()
+        try:
+            dates = pd.to_datetime(texts, format=time_format or "ISO8601", utc=True, errors="coerce")
+        except ValueError as error:
+            raise LongInterestError(
+                f"The time format must be one of datetime.strptime; got {time_format!r}: {error}"
+            ) from error
+        wrong = dated.copy()
+        wrong[dated] = dates.isna()
+        form = f"a date in the format {time_format}" if time_format else "a finite number or an ISO date"
+        _refuse(column, wrong, form, where)
+        plain = dates.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+        numbers[dated] = times.of_seconds(plain.astype(np.int64) / 1e6, where)
+    _refuse(column, numbers.isin([math.inf, -math.inf]), "a finite number", where)
+    return times.many(numbers.to_numpy(), where)
 
 
-def to_json_lines(found: Mapping[Any, Recommendation]) -> str:
-    """Recommendations as JSON lines, a user a line, with the skipped items."""
-    lines = []
-    for user, recommendation in found.items():
-        content = recommendation.to_dict()
-        for item in content["items"]:
-            if item["why"] is None:
-                del item["why"]
-        lines.append(json.dumps({"user": user, **content}, ensure_ascii=False))
-    return "".join(f"{line}\n" for line in lines)
+def _refuse(column: pd.Series, wrong: pd.Series, form: str, where: str) -> None:
+    rows = np.flatnonzero((wrong & column.notna()).to_numpy())
+    if len(rows):
+        raise LongInterestError(
+            f"{where}: {column.name} must be {form}; row {rows[0] + 1} has {column.iloc[rows[0]]!r}."
+        )

@@ -1,6 +1,6 @@
 """A table of events, with a column for users, to their histories."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     import pandas as pd  # the caller has it already if it has a table
 
 
-def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: EventReader) -> dict[Any, History]:
+KINDS = ("user", "item", "rating", "behavior", "time")
+
+
+def histories_of(
+    events: "pd.DataFrame", fields: Mapping[str, str], reader: EventReader, columns: Mapping[str, str] | None = None
+) -> dict[Any, History]:
     """Histories by user, users in the order of their first event; without a column of users, all are user ``""``.
 
     Args:
         events: columns that are not among the fields are not read.
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
         reader: of the model.
+        columns: other names of these columns, by kind; see :func:`own_names`.
 
     Raises:
         LongInterestError: for anything but a table, a table without an item column or with a column twice, and rows
@@ -30,6 +36,7 @@ def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: Even
             f"A table of events must be a pandas DataFrame; got {type(events).__name__}. "
             "For lists and dicts of events there is recommend."
         )
+    fields = own_names(fields, columns, list(events.columns), "The table of events")
     names = list(events.columns)
     if fields["item"] not in names:
         raise LongInterestError(
@@ -46,19 +53,53 @@ def histories_of(events: "pd.DataFrame", fields: Mapping[str, str], reader: Even
         raise LongInterestError(f"The table of events has rows without {' or '.join(missing)}. Fill or remove them.")
     read = {**{name: fields[name] for name in OWN}, **reader.columns()}
     items = _values(events[fields["item"]])
-    columns = {name: _values(events[column]) for name, column in read.items() if column in names}
+    values = {name: _values(events[column]) for name, column in read.items() if column in names}
     warn_of_unread(names, {**fields, **reader.columns()}, "The table of events")
     groups = {"": slice(None)}
     if fields["user"] in names:
         groups = events.groupby(fields["user"], sort=False, observed=True).indices
+    if "time" in values:  # all at once, so that a message counts the events of all users
+        values["time"] = reader.times.many(values["time"], f"The column {fields['time']}")
     return {
-        user: reader.read_columns(items[rows], {name: column[rows] for name, column in columns.items()})
+        user: reader.read_columns(items[rows], {name: column[rows] for name, column in values.items()})
         for user, rows in groups.items()
     }
 
 
+def own_names(
+    fields: Mapping[str, str], columns: Mapping[str, str] | None, names: Sequence[Any], where: str
+) -> dict[str, str]:
+    """Names of the columns of a table whose user may have named some.
+
+    Args:
+        fields: the training's names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
+        columns: the table's own names of some of them.
+        names: of the table's columns.
+        where: the table, for messages.
+
+    Raises:
+        LongInterestError: for another kind, a name that the table lacks, or one column for two kinds.
+    """
+    columns = {kind: name for kind, name in (columns or {}).items() if name is not None}
+    other = [kind for kind in columns if kind not in KINDS]
+    if other:
+        raise LongInterestError(f"columns names the columns {', '.join(KINDS)}; got {other[0]!r}.")
+    absent = [f"{name} (for {kind})" for kind, name in columns.items() if name not in names]
+    if absent:
+        raise LongInterestError(
+            f"{where} has no column {', '.join(absent)}; its columns are {', '.join(map(str, names)) or 'none'}."
+        )
+    if len(set(columns.values())) < len(columns):
+        raise LongInterestError(f"{where}: one column cannot be two of {', '.join(columns)}; got {columns}.")
+    # A training's name that now stands for another kind names no column of its own kind.
+    rest = {kind: name if name not in columns.values() else "" for kind, name in fields.items() if kind not in columns}
+    return {kind: columns.get(kind, rest.get(kind, "")) for kind in fields}
+
+
 def _values(column: "pd.Series") -> NDArray[Any]:
-    """A column as numbers, or as objects with None for missing ones, because pandas' NA has no truth value."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+    """A column as numbers or dates, or as objects with None for missing ones: pandas' NA has no truth value."""
+    if getattr(column.dtype, "tz", None) is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiuM":
         return column.to_numpy()
     return column.astype(object).where(column.notna(), None).to_numpy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from logging import getLogger
 from math import nan
 from typing import Any, TypeAlias
@@ -15,6 +16,8 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.sources import EventSource
 from recbole_longinterest.nn.sources.numbers import numbers_of
+from recbole_longinterest.serving.event_times import EventTimes
+from recbole_longinterest.serving.training_times import TrainingTimes
 
 OWN = ("rating", "behavior", "time")  # sources that are fields of an Event
 
@@ -27,7 +30,8 @@ class Event:
         item: raw item token.
         rating: in the data's own scale; None if missing.
         behavior: raw token of the behaviour type; None if missing.
-        time: in the data's own unit, seconds as a rule; None if missing.
+        time: in the data's own unit, seconds as a rule, or a date: an ISO text, a ``datetime``, a ``date``; None if
+            missing.
         features: further values by name of source: ``event_features`` by the name of their column, ``user_features`` by
             the name of their column after ``user_``. What the model does not read is passed over.
     """
@@ -35,7 +39,7 @@ class Event:
     item: str
     rating: float | None = None
     behavior: str | None = None
-    time: float | None = None
+    time: float | str | date | None = None
     features: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def value(self, source: str) -> Any:  # noqa: ANN401 - a number, a token, or a list of tokens
@@ -104,9 +108,13 @@ class EventReader:
     Args:
         tokens: item tokens by internal id, the padding first.
         sources: the model's sources of events by name.
+        times: of the training; None for an export that does not know them.
     """
 
-    def __init__(self, tokens: Sequence[str], sources: Mapping[str, EventSource]) -> None:
+    def __init__(
+        self, tokens: Sequence[str], sources: Mapping[str, EventSource], times: TrainingTimes | None = None
+    ) -> None:
+        self.times = EventTimes(times)
         self.item_id = {token: i for i, token in enumerate(tokens) if i}
         self.sources = {name: source for name, source in sources.items() if name != "time"}
         self.features = tuple(name for name in self.sources if name not in OWN)
@@ -151,25 +159,27 @@ class EventReader:
             user: values of ``user_features`` by the name of their column.
 
         Raises:
-            LongInterestError: for something else than an event, a rating or time that is not a number, an unknown
-                behaviour, or times that run backwards while some are missing.
+            LongInterestError: for something else than an event, a rating that is not a number, a time that is neither a
+                number nor a date or that is of another unit than the training's, an unknown behaviour, or times that
+                run backwards while some are missing.
         """
         parsed = [self.event(event, user) for event in as_events(events)]
         columns = {name: [event.value(name) for event in parsed] for name in (*OWN, *self.features)}
         return self.read_columns([event.item for event in parsed], columns)
 
-    def read_columns(self, items: Column, columns: Mapping[str, Column]) -> History:
+    def read_columns(self, items: Column, columns: Mapping[str, Column], where: str = "The history") -> History:
         """Read a history given column by column; see :meth:`read`.
 
         Args:
             items: tokens, [L].
             columns: raw values by source, [L] each; a source without a column has no values.
+            where: what holds the events, for messages about times.
         """
         number = len(items)
         no_number = np.full(number, np.nan)
         tokens = [token_of(item, self.item_id) for item in items]
         ids = np.fromiter((self.item_id.get(token, 0) for token in tokens), np.int64, number)
-        times = numbers_of(columns.get("time", no_number), "time")
+        times = self.times.many(columns.get("time", no_number), where)
         if "rating" not in self.sources:
             numbers_of(columns.get("rating", no_number), "rating")  # a rating that is not one is an error all the same
         order = np.arange(number)
@@ -241,7 +251,7 @@ def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) 
         where: the table, for the message.
     """
     unread = [str(name) for name in names if name not in fields.values()]
-    absent = [name for name in fields.values() if name not in names]
+    absent = [name for name in fields.values() if name and name not in names]
     if unread and absent:
         one = " All events are taken for one user's." if fields["user"] in absent else ""
         getLogger().warning(f"{where} has no column {', '.join(absent)}, and {', '.join(unread)} are not read.{one}")

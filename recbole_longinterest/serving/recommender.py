@@ -232,15 +232,19 @@ class Recommender(Scorer):
         k: int = 10,
         exclude_seen: bool = True,
         candidates: Iterable[str | int] | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> "pd.DataFrame":
         """Recommend to the users of a table of events.
 
         Args:
             events: a DataFrame with RecBole's names of the columns (``user_id``, ``item_id`` and maybe ``rating``,
                 ``behavior``, ``timestamp``, as the training named them). Without a user column it is one user.
+                Times are in the training's unit, or dates.
             k: as in :meth:`recommend`.
             exclude_seen: likewise.
             candidates: likewise.
+            columns: the table's own names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``, those
+                that the training named otherwise.
 
         Returns:
             A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``. Skipped items and users without a known
@@ -252,7 +256,7 @@ class Recommender(Scorer):
         import pandas as pd  # late: serving without tables starts faster, and does not need it
 
         names = self.served.fields
-        found = self.recommend_histories(self.read_table(events), k, exclude_seen, candidates)
+        found = self.recommend_histories(self.read_table(events, columns), k, exclude_seen, candidates)
         rows = []
         for user, recommendation in found.items():
             for rank, item in enumerate(recommendation.items, start=1):
@@ -272,9 +276,14 @@ class Recommender(Scorer):
         found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain)
         return dict(zip(histories, found, strict=True))
 
-    def read_table(self, events: "pd.DataFrame") -> dict[str, History]:
-        """Histories by user of a table of events, users in the order of their first event."""
-        return histories_of(events, self.served.fields, self.reader)
+    def read_table(self, events: "pd.DataFrame", columns: Mapping[str, str] | None = None) -> dict[str, History]:
+        """Histories by user of a table of events, users in the order of their first event.
+
+        Args:
+            events: as in :meth:`recommend_batch`.
+            columns: likewise.
+        """
+        return histories_of(events, self.served.fields, self.reader, columns)
 
     def start(self, user: Mapping[str, Any] | None = None) -> InterestState:
         """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`.

@@ -16,6 +16,7 @@ from recbole_longinterest.serving.engines import Engine, TorchEngine
 from recbole_longinterest.serving.events import EventReader, History
 from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
+from recbole_longinterest.serving.training_times import training_times
 
 CHUNK = 4096  # events of a long history that are encoded at once
 POSITIONS = 2**20  # padded positions of histories held at once
@@ -49,7 +50,7 @@ class Scorer:
         self.network = served.network()
         self.fingerprint = served.fingerprint
         self.sides = tuple(self.network.fusion.levels)
-        self.reader = EventReader(served.items.tokens, self.network.fusion.sources)
+        self.reader = EventReader(served.items.tokens, self.network.fusion.sources, training_times(served.about))
         with torch.no_grad():
             self.items = self.network.item_vectors()
             repeat = self.network.repeat_logit()

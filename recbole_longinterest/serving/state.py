@@ -15,7 +15,6 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
-from recbole_longinterest.nn.sources.numbers import number_of
 from recbole_longinterest.serving.engines import Array
 from recbole_longinterest.serving.events import Event, EventLike, History
 from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
@@ -131,7 +130,7 @@ class InterestState:
         item = self.scorer.item_id(parsed.item)
         if not item:
             return None
-        time = number_of(parsed.time, "time")
+        time = self.scorer.reader.times.one(parsed.time)
         if time < self.last_time:
             raise LongInterestError(
                 f"Events must come in the order of their times: {parsed} is earlier than the user's last event "

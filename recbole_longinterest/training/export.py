@@ -20,6 +20,7 @@ from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, check_place, write_folder
+from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
@@ -82,6 +83,7 @@ def export_checkpoint(
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
+    times = dataset.event_times()
     train = dataset.build()[0]  # which reads the users' columns, too
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
@@ -105,6 +107,7 @@ def export_checkpoint(
                 "kinds": _text_kinds(config),
             },
             "shown": shown,
+            "times": times_in_about(times),
             "lineage": config["lineage"] or [],
         },
         precision="int8" if int8 else "fp32",

@@ -105,7 +105,11 @@ def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: p
     [
         (["recommend", "--model", "nowhere", "--history", "h.csv"], "The model folder nowhere is not there"),
         (["recommend", "--model", "m", "--history", "none.csv"], "There is no file of events none.csv"),
-        (["recommend", "--model", "m", "--history", "h.txt"], "must end in one of .csv, .jsonl, .inter; got h.txt"),
+        (["recommend", "--model", "m", "--history", "h.txt"], ".json, .inter; got h.txt"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--item", "x"], "h.csv has no column x (for item)"),
+        (["recommend", "--model", "m", "--history", "h.csv", "--time-format", "%d.%m.%Y"], "a date in the format %d"),
+        (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--user", "u2"], "--user takes one id, and"),
+        (["profile", "--model", "m", "--history", "h.csv", "--user", "user_id"], "the id of a user as --user, or both"),
         (["recommend", "--model", "m", "--history", "h.csv", "--topk", "0"], "k must be a whole number"),
         (["recommend", "--model", "m", "--history", "h.csv", "--top=5"], "recommend has no argument --top=5"),
         (["recommend", "--model", "m", "--history", "h.csv", "--candidates", "c"], "c cannot be read"),
@@ -159,6 +163,33 @@ def test_columns_of_other_names_are_said(model: str, caplog: pytest.LogCaptureFi
     caplog.clear()
     Path("plain.csv").write_text("item_id\ni1\n")
     assert main.main(["recommend", "--model", model, "--history", "plain.csv"]) == 0 and not caplog.records
+
+
+def test_own_names_of_columns_work_in_every_command(
+    tmp_path: Path, history: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = random_served()
+    served.about["times"] = {"first": 1.5e9, "median": 1.5005e9, "last": 1.501e9}
+    write_folder(served, tmp_path / "m")
+    table = pd.read_csv(history)
+    table["timestamp"] += 1_500_000_000
+    table.to_csv("plain.csv", index=False)
+    dated = table.assign(timestamp=pd.to_datetime(table["timestamp"], unit="s"))
+    names = {"user_id": "who", "item_id": "what", "rating": "stars", "behavior": "how", "timestamp": "when"}
+    dated.rename(columns=names).to_parquet("named.parquet")
+    table.assign(timestamp=table["timestamp"] * 1000).to_csv("ms.csv", index=False)
+    own = ["--user", "who", "--item", "what", "--rating", "stars", "--behavior", "how", "--time", "when"]
+    for command, one in (
+        ("recommend", []),
+        ("explain", ["--user", "u1", "--item", "i7"]),
+        ("profile", ["--user", "u1"]),
+    ):
+        said = []
+        for file, columns in (("plain.csv", []), ("named.parquet", own), ("ms.csv", [])):
+            code = main.main([command, "--model", str(tmp_path / "m"), "--history", file, *columns, *one])
+            said.append((code, capsys.readouterr()))
+        assert said[0] == said[1] and said[0][0] == 0 and len(said[0][1].out) > 50
+        assert said[2][0] == 2 and "ms.csv: 39 of 39 times" in said[2][1].err and "Divide by 1000." in said[2][1].err
 
 
 def test_files_of_the_training_and_of_python(model: str, capsys: pytest.CaptureFixture[str]) -> None:

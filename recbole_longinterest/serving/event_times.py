@@ -1,0 +1,118 @@
+"""Times of events, numbers or dates of any kind, in the unit of the training's."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time, timezone
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.nn.sources.numbers import number_of, numbers_of
+from recbole_longinterest.serving.training_times import EARLIEST, EPOCH, UNITS, TrainingTimes
+
+UNKNOWN = TrainingTimes(0.0, 1e9, 2e10)
+"""For exports that do not say the training's times: seconds are taken for granted, and nothing is checked."""
+
+
+class EventTimes:
+    """Reads the times of events for one model.
+
+    Args:
+        training: the training's times; None for an export that does not know them.
+    """
+
+    def __init__(self, training: TrainingTimes | None) -> None:
+        self.training = training
+        self.low, self.high = training.limits if training is not None else (-math.inf, math.inf)
+        self._said = training is not None
+
+    def one(self, value: object, where: str = "The event") -> float:
+        """A time in the training's unit, NaN for none.
+
+        Args:
+            value: a number, or a date: an ISO text, a ``datetime``, a ``date``, numpy's or pandas' own.
+            where: what has it, for messages.
+
+        Raises:
+            LongInterestError: for something else, and for a time of another unit.
+        """
+        if _is_date(value):
+            seconds = seconds_of(value)
+            return math.nan if math.isnan(seconds) else float(self.of_seconds(np.array(seconds), where))
+        number = number_of(value, "time")
+        if (number < self.low or number > self.high) and self.training is not None:
+            self.training.check(np.array([number]), where)
+        return number
+
+    def many(self, values: Sequence[Any] | NDArray[Any], where: str = "The history") -> NDArray[np.float64]:
+        """:meth:`one` of many values, [n]."""
+        if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+            times = self.of_seconds(_seconds_of_numpy(values), where)
+        elif isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+            times = numbers_of(values, "time")
+        else:
+            times = np.fromiter((self.one(value, where) for value in values), np.float64, len(values))
+        if self.training is not None:
+            self.training.check(times, where)
+        return times
+
+    def of_seconds(self, seconds: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+        """Seconds since 1970, of dates, in the training's unit; see :meth:`TrainingTimes.of_seconds`."""
+        if self.training is None and not self._said:
+            self._said = True
+            getLogger().warning(
+                "This export does not say the unit of the training's times; dates are read as seconds since 1970. "
+                "Export the checkpoint again, so that the unit is known and checked."
+            )
+        return seconds if self.training is None else self.training.of_seconds(seconds, where)
+
+    def date_of(self, value: float) -> str:
+        """A time as an ISO date, "" if it does not say one."""
+        training = self.training or UNKNOWN
+        if self.training is None and not EARLIEST <= value < UNITS[0][1]:
+            return ""
+        return training.date_of(value)
+
+
+def _is_date(value: object) -> bool:
+    """Whether a value is a date, not a number."""
+    if isinstance(value, (int, float)):
+        return False
+    if isinstance(value, str):
+        return bool(re.match(r"\s*\d{4}-\d\d", value))
+    return isinstance(value, (date, np.datetime64))  # a datetime and pandas' Timestamp are dates, too
+
+
+def seconds_of(value: Any) -> float:  # noqa: ANN401 - any kind of date
+    """Seconds since 1970 of a date, UTC unless it names an offset; NaN for numpy's and pandas' NaT.
+
+    Raises:
+        LongInterestError: for a text that is no ISO date.
+    """
+    if isinstance(value, np.datetime64):
+        return float(_seconds_of_numpy(np.array(value)))
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text) if len(text) > 7 else f"{text}-01")
+        except ValueError:
+            raise LongInterestError(f"The time of an event must be a number or an ISO date; got {value!r}.") from None
+    if value != value:  # pandas' NaT
+        return math.nan
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return float(((value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - EPOCH).total_seconds())
+
+
+def _seconds_of_numpy(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Seconds since 1970 of numpy's dates of any unit, NaN for NaT."""
+    unit = np.datetime_data(values.dtype)[0]
+    per = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}.get(unit)
+    if per is None:
+        values, per = values.astype("datetime64[s]"), 1.0
+    seconds = values.astype(np.int64) / per
+    return np.where(np.isnat(values), np.nan, seconds)
