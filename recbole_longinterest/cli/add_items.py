@@ -43,14 +43,14 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     refuse_settings("add-items", settings)
     # saves start-up time: these import torch and pandas
     from recbole_longinterest.serving.engines import engines_in, writer_of
-    from recbole_longinterest.serving.model_folder import check_place, read_folder, write_folder
+    from recbole_longinterest.serving.model_folder import held_place, read_folder, write_folder
     from recbole_longinterest.serving.new_items import read_items, with_items
 
-    served = read_folder(args.folder)
     output = Path(args.output or args.folder).absolute()
-    check_place(output)
-    added = with_items(served, read_items(args.items, served), boost=args.boost)
-    write_folder(added.served, output, writer_of(engines_in(Path(args.folder)), added.served))
+    with held_place(output):
+        served = read_folder(args.folder)
+        added = with_items(served, read_items(args.items, served), boost=args.boost)
+        write_folder(added.served, output, writer_of(engines_in(served.folder or output), added.served))
     return (
         f"new items: {len(added.new):,}\n"
         f"known items with another text: {len(added.changed):,}\n"

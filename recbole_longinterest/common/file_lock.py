@@ -1,52 +1,76 @@
-"""Lock files, so that two processes never write the same run, search, comparison or update."""
+"""Lock files, so that two processes never write the same data set, model folder, run, search, comparison or update."""
 
 import contextlib
 import errno
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.leftovers import recover
 
 # What systems answer that have no locks, as some network file systems.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 class FileLockError(LongInterestError):
-    """Another process works with the same files."""
+    """Another process works with the same files, or they cannot be written."""
 
 
 @contextlib.contextmanager
 def lock_files(
-    path: Path, doing: str = "training", way_out: str = "start a run of its own without resume"
-) -> Iterator[None]:
+    path: Path, doing: str = "training", way_out: str = "start a run of its own without resume", again: bool = False
+) -> Iterator[bool]:
     """Hold a lock on files while the block runs; the system releases it when the process dies.
 
-    A file system without locks gives none, and the block runs all the same.
+    A file system without locks gives none, and the block runs all the same. What killed writers left of ``path`` is
+    recovered and swept before it does.
 
     Args:
         path: names the files, and need not exist. The lock file ``.<name>.lock`` is beside it; their folder is made.
         doing: what the holder does to ``path``, for the error of the others.
         way_out: what they may do besides waiting.
+        again: whether this thread may hold the lock already.
+
+    Yields:
+        Whether the last holder was killed.
 
     Raises:
-        FileLockError: at once, if another process holds the lock.
+        FileLockError: at once, if another process holds the lock, or if the folder cannot be written.
     """
     from filelock import FileLock, Timeout  # 0.1 s of imports that --help does not need
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.with_name(f".{path.name}.lock")
+    place = path.resolve()
+    if again and place in _held.get():
+        yield False
+        return
+    missing = [folder for folder in place.parents if not folder.exists()]
+    file = place.with_name(f".{place.name}.lock")
+    killed = file.exists()
     lock = FileLock(file, blocking=False, fallback_to_soft=False)
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise FileLockError(f"Another process is {doing} {path} at the moment. Wait for it, or {way_out}.") from None
     except OSError as error:
         if error.errno not in NO_LOCKS:
-            raise
+            raise FileLockError(
+                f"{place.parent} cannot be written ({error.strerror or error}). Make room there, or choose another "
+                "folder."
+            ) from error
+    token = _held.set(_held.get() | {place})
     try:
-        yield
+        recover(place)
+        yield killed
     finally:
+        _held.reset(token)
         # Removed while it is held: filelock retries when the file that it has locked has no name any more.
         with contextlib.suppress(OSError):  # Windows does not remove open files; filelock does it there
             file.unlink(missing_ok=True)
         lock.release()
+        for folder in missing:  # made for the lock alone: nothing was written
+            with contextlib.suppress(OSError):
+                if not any(folder.iterdir()):
+                    folder.rmdir()

@@ -1,11 +1,11 @@
 """Atomic writes of files and folders: a reader sees the old content or the new one, never a part.
 
-New content is written to a draft beside its place, synced to the disk, and the draft is renamed. A process
-that is killed meanwhile leaves the old content and a draft, whose name is ``.<name>.<random>.tmp``.
+New content is written to a draft beside its place (:mod:`~recbole_longinterest.common.leftovers`), synced to the disk,
+and the draft is renamed to its place, or exchanged with the folder there. The next writer removes the drafts of writers
+that were killed.
 """
 
 import contextlib
-import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.exchange import exchange
+from recbole_longinterest.common.leftovers import beside, new_draft, remove, sweep
 
 
 @contextlib.contextmanager
@@ -20,18 +22,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Write a file as a draft that takes the file's place at the end.
 
     Args:
-        path: the file; its folder exists.
+        path: the file; its folder exists. Behind a link, the file that the link names is replaced; a device or a pipe
+            is written to.
 
     Yields:
         The draft. It is removed if the block raises.
     """
-    draft = _draft_of(path)
-    try:
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
+    sweep(path)
+    with new_draft(path) as draft:
         yield draft
         put_in_place(draft, path)
-    finally:
-        with contextlib.suppress(OSError):  # the folder went away meanwhile: the block's own error says more
-            draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -39,19 +43,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """Write a folder as a draft that takes the folder's place at the end.
 
     Args:
-        folder: made with those above it, or replaced with everything in it.
+        folder: made with those above it, or replaced with everything in it. Behind a link, the folder that the link
+            names is replaced. Nobody else writes it: hold its lock
+            (:func:`~recbole_longinterest.common.file_lock.lock_files`).
 
     Yields:
         The draft, an empty folder. It is removed if the block raises.
     """
-    folder = folder.absolute()  # "." has no name to put a draft beside
-    draft = _draft_of(folder)
-    try:
-        draft.mkdir(parents=True)
+    folder = folder.resolve()  # "." has no name to put a draft beside
+    sweep(folder)
+    with new_draft(folder, folder=True) as draft:
         yield draft
         put_in_place(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -66,35 +69,27 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def remove_drafts(path: str | os.PathLike[str]) -> None:
-    """Remove the drafts that killed writers of a file or folder left; nobody else may be writing it."""
-    path = Path(path)
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
-
-
 def put_in_place(draft: Path, path: Path) -> None:
     """Rename a finished draft, a file or a folder, to its own name; neither a kill nor a power cut loses it.
 
     Args:
-        draft: on the same file system as ``path``.
+        draft: on the same file system as ``path``. What was at ``path`` has this name afterwards if it was a folder.
         path: a file or folder there is replaced.
     """
+    with contextlib.suppress(OSError):  # nothing is there, or it is another user's
+        shutil.copymode(path, draft)
     sync(draft)
-    if draft.is_dir() and path.exists():  # a folder that is not empty cannot be renamed over
-        old = path.with_name(f".{path.name}.{os.urandom(6).hex()}.old")
+    if not draft.is_dir() or not path.exists():
+        draft.replace(path)
+    elif not exchange(draft, path):  # a folder that is not empty cannot be renamed over
+        old = beside(path, "old")
         path.rename(old)
         try:
             draft.rename(path)
         except OSError:
             old.rename(path)
             raise
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        draft.replace(path)
+        remove(old)
     with contextlib.suppress(OSError):  # some systems do not sync folders, and the rename is done
         _sync_one(path.parent)
 
@@ -123,10 +118,6 @@ def _sync_one(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _draft_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

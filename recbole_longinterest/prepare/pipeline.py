@@ -18,11 +18,12 @@ from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.duplicates import DUPLICATES
 from recbole_longinterest.prepare.events import Collector, Events
 from recbole_longinterest.prepare.filters import Filters
+from recbole_longinterest.prepare.place import check_free, held_place
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.files import open_bar
 from recbole_longinterest.prepare.report import counts_of, describe
 from recbole_longinterest.prepare.sources.base import RawData
-from recbole_longinterest.prepare.write import check_free, check_name, item_ids, write_data_set
+from recbole_longinterest.prepare.write import check_name, item_ids, write_data_set
 
 BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it bundles, whatever --data_path says"
 
@@ -85,9 +86,15 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     """
     name = data.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
-    if not options.dry_run and not options.overwrite:
-        check_free(options.output, name)
+    if options.dry_run:
+        return _prepare(data, filters, options, name)
+    with held_place(options.output, name) as killed:
+        if not options.overwrite and not killed:  # which may have been killed when all was written
+            check_free(options.output, name)
+        return _prepare(data, filters, options, name, same=not options.overwrite)
 
+
+def _prepare(data: RawData, filters: Filters, options: Options, name: str, same: bool = False) -> Prepared:
     tally = Tally(options.strict)
     catalogue = Catalogue(data.kinds)
     collector = Collector(data.roles, tally, options.time_format)
@@ -125,7 +132,7 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
         return Prepared(name, report, [])
     config = config_text(data, events, coverage, options)
     pictures = plots.draw(events) if options.plots else {}
-    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures)
+    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures, same)
     return Prepared(name, report, files)
 
 

@@ -1,11 +1,8 @@
-"""The only writer of prepared data sets: all files are finished under other names before one of them has its own."""
+"""The only writer of prepared data sets: all of their files, or none of them."""
 
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -18,22 +15,20 @@ import yaml
 from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import put_in_place, sync
+from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETTINGS
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
 from recbole_longinterest.prepare.events import Events
+from recbole_longinterest.prepare.place import PLOTS, REPORT, new_place, settings_link
 
 ROWS = 1_000_000  # rows written at once
-CONFIGS = "dataset_configs"  # folder of the yaml files beside the data sets'
-REPORT = "prepare.json"
-PLOTS = "plots"
 MAX_NAME = 100  # characters; files have a suffix besides, and file systems end at 255
 
 
 def reserved_names() -> frozenset[str]:
     """Names that mean data of RecBole: bundled with it or downloaded by it."""
     folder = files("recbole") / "properties" / "dataset"
-    names = {Path(entry.name).stem for entry in folder.iterdir()} | {CONFIGS}
+    names = {Path(entry.name).stem for entry in folder.iterdir()} | {DATASET_CONFIGS}
     for entry in ("url.yaml", "kg_url.yaml"):
         names |= set(yaml.safe_load((folder / entry).read_text(encoding="utf-8")))
     return frozenset(map(str, names))
@@ -50,10 +45,10 @@ def check_name(name: str, given: bool) -> None:
         ValueError: for a name that may not.
     """
     fits = re.fullmatch(rf"[A-Za-z0-9._][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", name) and name.strip(".")
-    if not fits or name == CONFIGS:
+    if not fits or name == DATASET_CONFIGS:
         raise LongInterestError(
             f"A name has at most {MAX_NAME} letters, digits, dots, dashes and underscores, no dash first, and is not "
-            f"{CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
+            f"{DATASET_CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
         )
     if not given and name in reserved_names():
         raise LongInterestError(
@@ -71,6 +66,7 @@ def write_data_set(
     config: str,
     shown: bool = False,
     pictures: Mapping[str, bytes] | None = None,
+    same: bool = False,
 ) -> list[Path]:
     """Write all files of a data set, or none of them.
 
@@ -83,6 +79,7 @@ def write_data_set(
         config: content of the yaml file.
         shown: show a progress bar.
         pictures: file name -> content, for the folder of plots.
+        same: whether a data set there must be the same one.
 
     Returns:
         The files.
@@ -90,76 +87,31 @@ def write_data_set(
     Raises:
         ValueError: if the disk does not take them.
     """
-    targets = {
-        folder / name / f"{name}.inter": lambda file: _write_inter(file, events, shown),
-        folder / name / REPORT: lambda file: file.write(f"{json.dumps(report, indent=2)}\n".encode()),
-        folder / CONFIGS / f"{name}.yaml": lambda file: file.write(config.encode()),
+    contents: dict[str, Callable[[IO[bytes]], object]] = {
+        f"{name}.inter": lambda file: _write_inter(file, events, shown),
+        REPORT: lambda file: file.write(f"{json.dumps(report, indent=2)}\n".encode()),
+        PREPARED_SETTINGS: lambda file: file.write(config.encode()),
     }
     if catalogue.kinds:
-        targets[folder / name / f"{name}.item"] = lambda file: _write_item(file, events, catalogue)
+        contents[f"{name}.item"] = lambda file: _write_item(file, events, catalogue)
     for picture, content in (pictures or {}).items():
-        targets[folder / name / PLOTS / picture] = partial(_write_bytes, content)
-    with _scratch(folder, name) as scratch:
-        for at, write in enumerate(targets.values()):
-            with (scratch / str(at)).open("wb") as file:
-                write(file)
-            sync(scratch / str(at))  # a full disk is met before one file has its place
-        for target in targets:  # whatever is in the way is met before one file has its place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                raise IsADirectoryError(f"{target} is a folder")
-        for at, target in enumerate(targets):
-            put_in_place(scratch / str(at), target)
-        _drop_stale(folder / name, name, targets)
-    return list(targets)
-
-
-def _write_bytes(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
-
-
-def _drop_stale(folder: Path, name: str, targets: Iterable[Path]) -> None:
-    """Items and plots of an earlier data set of this name, which these events are not of."""
-    for stale in {folder / f"{name}.item", *(folder / PLOTS).glob("*.png")} - set(targets):
-        stale.unlink(missing_ok=True)
-    if (folder / PLOTS).is_dir() and not any((folder / PLOTS).iterdir()):
-        (folder / PLOTS).rmdir()
-
-
-def check_free(folder: Path, name: str) -> None:
-    """Whether a data set of a name can be written without replacing a file.
-
-    Args:
-        folder: above the data set's folder.
-        name: of the data set.
-
-    Raises:
-        ValueError: if one of its files is there.
-    """
-    for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", folder / CONFIGS / f"{name}.yaml"):
-        if file.exists():
-            raise LongInterestError(f"{file} is there already. Give another --name, or --overwrite.")
-
-
-@contextmanager
-def _scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A folder for unfinished files on the disk of the finished ones, removed at the end whatever happens.
-
-    :func:`recbole_longinterest.common.files.atomic_file` puts a draft beside each file. These files go to folders that
-    are made only when all of them are written, so that a failure leaves no empty folder.
-    """
-    scratch = None
+        contents[f"{PLOTS}/{picture}"] = partial(_write_bytes, content)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
-        yield scratch
+        with new_place(folder, name, contents, same) as draft:
+            for file_name, write in contents.items():
+                (draft / file_name).parent.mkdir(exist_ok=True)
+                with (draft / file_name).open("wb") as file:
+                    write(file)
     except OSError as error:
         raise LongInterestError(
             f"{folder} cannot be written: {error}. Nothing of the new data set is left there."
         ) from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+    link = settings_link(folder, name)
+    return [link if file == PREPARED_SETTINGS and link.exists() else folder / name / file for file in contents]
+
+
+def _write_bytes(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def _write_inter(file: IO[bytes], events: Events, shown: bool) -> None:

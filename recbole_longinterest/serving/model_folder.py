@@ -6,7 +6,7 @@ Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.leftovers import standing
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
@@ -124,11 +126,11 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | 
 
     Raises:
         ExportError: if something else than an export is in the way, or the disk cannot be written.
+        FileLockError: if another process writes there.
     """
     folder = folder.absolute()  # an error names the whole path
-    check_place(folder)
     try:
-        with atomic_folder(folder) as draft:
+        with held_place(folder), atomic_folder(folder) as draft:
             save_file(packed(served.weights, int8=served.precision != "fp32"), draft / WEIGHTS)
             (draft / WEIGHTS).chmod(0o644)  # safetensors makes a file that only its owner can read
             (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
@@ -145,6 +147,23 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | 
             (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
+
+
+@contextlib.contextmanager
+def held_place(folder: Path) -> Iterator[None]:
+    """Keep other writers out of a place, from reading what stands there to having written it.
+
+    Args:
+        folder: what a killed writer left of it is put right first.
+
+    Raises:
+        ExportError: as :func:`check_place`.
+        FileLockError: if another process writes there.
+    """
+    folder = folder.absolute()
+    with lock_files(folder, "writing", "give another --output", again=True):
+        check_place(folder)
+        yield
 
 
 def check_place(folder: Path) -> None:
@@ -182,12 +201,33 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def read_folder(folder: str | Path) -> Served:
-    """Read a folder.
+    """Read a folder, whatever a killed writer left of it, and while another process replaces it.
 
     Raises:
         ExportError: for a folder that is missing, broken, of another version, or not an export.
     """
-    folder = Path(folder)
+    while True:
+        place = standing(Path(folder))
+        before = _identity(place)
+        try:
+            served = _read_folder(place)
+        except ExportError:
+            if _identity(place) == before:
+                raise
+        else:
+            if _identity(place) == before:
+                return served
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder has a name at the moment; None if there is none."""
+    with contextlib.suppress(OSError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _read_folder(folder: Path) -> Served:
     if not (folder / SETTINGS).is_file():
         what = "is no exported model: it has no settings.json" if folder.is_dir() else "is not there"
         raise ExportError(f"The model folder {folder} {what}. Make one: recbole-li export CHECKPOINT --output {folder}")

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_bytes
+from recbole_longinterest.common.leftovers import sweep_folder
 
 FORMAT = 1
 BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
@@ -221,6 +222,7 @@ def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: b
     about = json.dumps({"format": FORMAT, "encoder": identity, "dim": vectors.shape[1]}, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_folder(folder)  # of processes that were killed
         if not (folder / "encoder.json").is_file():
             write_bytes(folder / "encoder.json", about.encode())
         write_bytes(folder / f"{sha256(data).hexdigest()}.safetensors", data)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import recbole.data.utils
 import torch
@@ -19,7 +20,7 @@ from recbole_longinterest.nn.state_keys import table_key, values_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.engines import engine_of, writer_of
-from recbole_longinterest.serving.model_folder import ExportError, Items, Served, check_place, write_folder
+from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place, write_folder
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
@@ -78,8 +79,21 @@ def export_checkpoint(
         )
     if data_path is not None:
         config["data_path"] = str(Path(data_path) / config["dataset"])
-    folder = Path(folder).absolute()
-    check_place(folder)
+    with held_place(Path(folder)):
+        served = _served_of(state, checkpoint, title_field, category_field, "int8" if int8 else "fp32")
+        write_folder(served, Path(folder), writer_of(chosen, served))
+    return served
+
+
+def _served_of(
+    state: dict[str, Any],
+    checkpoint: str | Path,
+    title_field: str | None,
+    category_field: str | None,
+    precision: str,
+) -> Served:
+    """The model of a checkpoint, with the catalogue of its data set."""
+    config = state["config"]
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
@@ -90,7 +104,7 @@ def export_checkpoint(
     sources = [_with_weights(spec, weights) for spec in train.event_sources()]
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = _read_items(config, tokens, title_field, category_field)
-    served = Served(
+    return Served(
         options=ModelOptions.from_config(config),
         weights=weights,
         items=Items(tokens, titles, categories),
@@ -110,10 +124,8 @@ def export_checkpoint(
             "times": times_in_about(times),
             "lineage": config["lineage"] or [],
         },
-        precision="int8" if int8 else "fp32",
+        precision=precision,
     )
-    write_folder(served, folder, writer_of(chosen, served))
-    return served
 
 
 def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:

@@ -78,10 +78,18 @@ def test_a_file_system_without_locks_gives_none(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
-    done = []
-    try:
-        with lock_files(tmp_path / "a"):
-            done.append(True)
-    except OSError as error:
-        assert error.errno == number
-    assert bool(done) == goes_on
+    said = None if goes_on else pytest.raises(FileLockError, match=r".* cannot be written \(Permission denied\)\. Make")
+    with said or contextlib.nullcontext(), lock_files(tmp_path / "a"):
+        assert goes_on
+
+
+def test_the_holder_may_take_its_lock_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a"
+    (tmp_path / "link").symlink_to(path.parent)
+    with lock_files(path):
+        with lock_files(tmp_path / "link" / "a", again=True):
+            pass
+        with pytest.raises(FileLockError), lock_files(path):
+            pass
+        assert path.with_name(".a.lock").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["link"], "folders made for the lock alone go with it"

@@ -9,7 +9,6 @@ from recbole_longinterest.common.files import (
     atomic_file,
     atomic_folder,
     make_folder,
-    remove_drafts,
     write_bytes,
     write_text,
 )
@@ -77,7 +76,7 @@ def test_content_reaches_the_disk_before_the_rename_and_the_folder_after_it(
     assert draft.startswith(".a.") and not before and folder == tmp_path.name and after
 
 
-def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         with atomic_file(tmp_path / "[a]") as draft, atomic_folder(tmp_path / "[b]") as folder:
@@ -85,10 +84,47 @@ def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
             (folder / "c").write_text("half")
             os.kill(os.getpid(), 9)
     assert os.waitpid(child, 0)[1] == 9 and len(list(tmp_path.iterdir())) == 2
-    (tmp_path / ".other.0.tmp").touch()
-    remove_drafts(tmp_path / "[a]")
-    remove_drafts(tmp_path / "[b]")
-    assert [file.name for file in tmp_path.iterdir()] == [".other.0.tmp"]
+    (tmp_path / ".[a].0.tmp").touch()
+    write_text(tmp_path / "[a]", "new")
+    with atomic_folder(tmp_path / "[b]"):
+        pass
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".[a].0.tmp", "[a]", "[b]"]
+
+
+def test_links_stay_and_what_they_name_is_replaced(tmp_path: Path) -> None:
+    real = tmp_path / "elsewhere"
+    real.mkdir()
+    (tmp_path / "a").symlink_to(real / "a")
+    (tmp_path / "b").symlink_to(real / "b")
+    for content in ("old", "new"):
+        write_text(tmp_path / "a", content)
+        with atomic_folder(tmp_path / "b") as draft:
+            (draft / "c").write_text(content)
+    assert (tmp_path / "a").is_symlink() and (real / "a").read_text() == "new"
+    assert (tmp_path / "b").is_symlink() and (real / "b" / "c").read_text() == "new"
+    assert len(list(tmp_path.rglob("*"))) == 6
+
+
+def test_permissions_stay(tmp_path: Path) -> None:
+    for mode in (0o600, 0o640):
+        write_text(tmp_path / "a", "old")
+        (tmp_path / "a").chmod(mode)
+        write_text(tmp_path / "a", "new")
+        assert (tmp_path / "a").stat().st_mode & 0o777 == mode
+    with atomic_folder(tmp_path / "b"):
+        pass
+    (tmp_path / "b").chmod(0o750)
+    with atomic_folder(tmp_path / "b"):
+        pass
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "through")
+    assert os.read(reader, 100) == b"through" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from recbole.config.configurator import Config
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
 from recbole_longinterest.common.file_lock import lock_files
-from recbole_longinterest.common.files import remove_drafts
+from recbole_longinterest.common.leftovers import sweep_folder
 from recbole_longinterest.plugin.runs import logs, token_tables
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.averaging import average_of
@@ -247,8 +247,7 @@ def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
         first = self.config["single_spec"] or dist.get_rank() == 0
         with lock_files(session.best) if session.saved and first else contextlib.nullcontext():
             if session.saved and first:
-                remove_drafts(session.best)
-                remove_drafts(session.last)
+                sweep_folder(session.best.parent)
             session.begin()
             if session.finished:
                 getLogger().info(f"{session.last} is of a finished training: nothing is left to train.")

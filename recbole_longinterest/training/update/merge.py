@@ -13,7 +13,7 @@ import pandas as pd
 
 from recbole_longinterest.common.atomic_files import read_header, without_mark
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.files import atomic_folder, file_hash, remove_drafts
+from recbole_longinterest.common.files import atomic_folder, file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
 from recbole_longinterest.data.log_reader import read_columns
@@ -74,7 +74,6 @@ def merge(config: Settings, inter: Path, item: Path | None, folder: Path) -> Mer
         MergeError: one sentence for a file that is absent, of another form, without a column, or without a new event.
     """
     name, old = str(config["dataset"]), Path(config["data_path"])
-    remove_drafts(folder)
     try:
         with atomic_folder(folder) as draft:
             done, rest = Merged(), {f"{name}.inter", f"{name}.item"}

@@ -8,7 +8,6 @@ sample of old ones (`replay`). An update that was stopped resumes when it is cal
 
 import copy
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from recbole.config import Config
 from torch import Tensor
 
 from recbole_longinterest.common.file_lock import lock_files
-from recbole_longinterest.common.files import atomic_file, write_text
+from recbole_longinterest.common.files import atomic_file, atomic_folder, write_text
+from recbole_longinterest.common.leftovers import discard, remove
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
@@ -42,6 +42,7 @@ from recbole_longinterest.training.update.record import DEFAULTS, key_of, record
 from recbole_longinterest.training.update.replay import Keys, ReplayDataset
 
 PARENT_EVENTS = 1000  # this number of new events moves the weights half of the way to those trained on them
+WORK = "training"  # in the folder of merged data: the files of the training, while it runs
 MERGED = "merged.json"  # in the folder of merged data: names the update that they belong to
 
 
@@ -132,6 +133,7 @@ def _found(output: Path, record: dict[str, Any], seconds: float) -> Updated:
     entry = (config["lineage"] or [{}])[-1]
     if {name: entry.get(name) for name in record} != record:
         raise UpdateError(f"{output} is there already and is not this update. Give another --output.")
+    remove(output.with_name(f"{output.name}.data") / WORK)  # of an update that was killed at its very end
     counts = {name: entry[name] for name in ("changed_texts", "items", "new_targets", "old_targets")}
     return Updated(output, Merged(**entry["merged"]), trained=[], seconds=0.0, total_seconds=seconds, **counts)
 
@@ -151,7 +153,7 @@ class _Update:
         self.parent, self.record, self.output = parent, record, output
         self.inter, self.item = inter, item
         self.folder = output.with_name(f"{output.name}.data")
-        self.work = self.folder / "training"
+        self.work = self.folder / WORK
         self.settings = record["settings"]
         self.free = {name: value for name, value in free.items() if value is not None}
         self.trained: list[str] = []
@@ -195,15 +197,15 @@ class _Update:
                 self.parent.config["data_path"]
             ).absolute().parents:
                 raise UpdateError(f"{self.folder} holds the data of another checkpoint. Give another --output.")
-        elif self.folder.exists():
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        discard(self.folder)
+        with atomic_folder(self.folder) as draft:
+            write_text(draft / MERGED, json.dumps({"record": self.record, "merged": None}))  # stopped, merged again
         try:
-            write_text(about, json.dumps({"record": self.record, "merged": None}))  # stopped here, it is merged again
             merged = merge(self.parent.config, self.inter, self.item, self._data)
         except MergeError:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            discard(self.folder)
             raise
         write_text(about, json.dumps({"record": self.record, "merged": merged.to_dict()}))
         return merged
@@ -325,4 +327,4 @@ class _Update:
             np.save(file, shown, allow_pickle=False)
         save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
         save_checkpoint({**best, "config": config}, self.output)
-        shutil.rmtree(self.work, ignore_errors=True)
+        remove(self.work)

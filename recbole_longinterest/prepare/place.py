@@ -1,0 +1,142 @@
+"""The place of a prepared data set: a folder that is replaced in one step, and a link to the settings inside it.
+
+``<dir>/dataset_configs/<name>.yaml`` is a link to ``<dir>/<name>/prepare.yaml``, so that data and settings change at
+the same moment. It is set before the folder has its place: until then it leads nowhere, or to the old settings.
+"""
+
+import contextlib
+import filecmp
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
+from recbole_longinterest.common.files import atomic_folder, write_bytes
+from recbole_longinterest.common.leftovers import LEFTOVER, beside, sweep
+from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETTINGS
+
+REPORT = "prepare.json"
+PLOTS = "plots"
+
+
+def settings_link(folder: Path, name: str) -> Path:
+    """Where people and RecBole's config look for a data set's settings; ``folder`` is above the data set's."""
+    return folder / DATASET_CONFIGS / f"{name}.yaml"
+
+
+def held_place(folder: Path, name: str) -> contextlib.AbstractContextManager[bool]:
+    """Keep other processes from preparing a data set of the same name; ``folder`` is above the data set's."""
+    return lock_files(folder / name, "preparing", "give another --name", again=True)
+
+
+@contextlib.contextmanager
+def new_place(folder: Path, name: str, files: Collection[str], same: bool = False) -> Iterator[Path]:
+    """Write a data set as a draft that takes its place, together with its settings, at the end.
+
+    Other files in the data set's folder, such as a ``.user`` file, stay there; those of an earlier data set go.
+
+    Args:
+        folder: above the data set's.
+        name: of the data set.
+        files: to be written, relative to the draft; :data:`PREPARED_SETTINGS` is one of them.
+        same: whether a data set there must be the same one.
+
+    Yields:
+        The draft.
+
+    Raises:
+        LongInterestError: if the data set there is another one and must be the same.
+        OSError: if something is in the way, before anything is written; or if the disk does not take the files.
+    """
+    place, link = folder / name, settings_link(folder, name)
+    with held_place(folder, name):
+        _check_way(place, link, files)
+        try:
+            with atomic_folder(place) as draft:
+                yield draft
+                if same and not all(_are_same(place / file, draft / file) for file in files):
+                    check_free(folder, name)
+                if place.is_dir():
+                    _keep_others(place, draft, {*(place / file for file in files), *_earlier(place, name)})
+                if (draft / PLOTS).is_dir() and not any((draft / PLOTS).iterdir()):
+                    (draft / PLOTS).rmdir()
+                _set_link(place, link)
+        finally:
+            if link.is_symlink() and not link.exists():  # of a data set that could not be written
+                link.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                link.parent.rmdir()
+
+
+def check_free(folder: Path, name: str) -> None:
+    """Whether a data set of a name can be written without replacing a file.
+
+    Args:
+        folder: above the data set's folder.
+        name: of the data set.
+
+    Raises:
+        ValueError: if one of its files is there.
+    """
+    for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", settings_link(folder, name)):
+        if file.exists():
+            raise LongInterestError(f"{file} is there already. Give another --name, or --overwrite.")
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    return one.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def _check_way(place: Path, link: Path, files: Collection[str]) -> None:
+    for folder in (place, link.parent, *(place / Path(file).parent for file in files)):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{folder} is no folder")
+    for file in (link, *(place / file for file in files)):
+        if file.is_dir():
+            raise IsADirectoryError(f"{file} is a folder")
+
+
+def _earlier(place: Path, name: str) -> list[Path]:
+    """Files of an earlier data set of this name, which the new events are not of."""
+    files = (f"{name}.inter", f"{name}.item", REPORT, PREPARED_SETTINGS)
+    return [*(place / file for file in files), *(place / PLOTS).glob("*.png")]
+
+
+def _keep_others(old: Path, new: Path, but: Collection[Path]) -> None:
+    """Take files along that the old folder holds besides an earlier data set's."""
+    for entry in old.iterdir():
+        target = new / entry.name
+        if entry in but or LEFTOVER.fullmatch(entry.name):
+            continue
+        if entry.is_symlink():
+            target.symlink_to(entry.readlink())
+        elif entry.is_dir():
+            target.mkdir(exist_ok=True)
+            shutil.copymode(entry, target)
+            _keep_others(entry, target, but)
+        else:
+            try:
+                os.link(entry, target)
+            except OSError:  # a file system without hard links
+                shutil.copy2(entry, target)
+
+
+def _set_link(place: Path, link: Path) -> None:
+    """Let the settings' usual name lead to the settings in the data set's folder, old ones until it is replaced."""
+    link.parent.mkdir(exist_ok=True)
+    sweep(link)
+    target = os.path.relpath(place.resolve() / PREPARED_SETTINGS, link.parent.resolve())
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    if link.is_file():  # an earlier version's, or one written by hand
+        place.mkdir(exist_ok=True)
+        write_bytes(place / PREPARED_SETTINGS, link.read_bytes())
+    draft = beside(link, "tmp")
+    try:
+        draft.symlink_to(target)
+    except (OSError, NotImplementedError):  # a system without links: the settings are found in the data set's folder
+        link.unlink(missing_ok=True)
+    else:
+        draft.replace(link)
