@@ -211,7 +211,7 @@ def read_folder(folder: str | Path) -> Served:
         before = _identity(place)
         try:
             served = _read_folder(place)
-        except ExportError:
+        except (ExportError, OSError):
             if _identity(place) == before:
                 raise
         else:

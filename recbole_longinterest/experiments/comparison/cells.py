@@ -6,7 +6,6 @@
 import json
 import math
 import os
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from recbole.utils import init_seed
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file, write_text
+from recbole_longinterest.common.leftovers import remove, sweep_folder
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison import data, slices
 from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, MISMATCH, RANKS, Cell, rows_file
@@ -116,9 +116,15 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
         data=asdict(print_of),
         manifest=manifest(config),
     )
+    tidy(cell)
+
+
+def tidy(cell: Cell) -> None:
+    """Remove what a finished cell needs no more; a process that was killed may have left it."""
+    sweep_folder(cell.folder)
     for file in cell.folder.glob("*.pth.last"):
-        file.unlink()
-    shutil.rmtree(cell.folder / "log_tensorboard", ignore_errors=True)
+        remove(file)
+    remove(cell.folder / "log_tensorboard")
 
 
 def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[str, dict[str, float]]:

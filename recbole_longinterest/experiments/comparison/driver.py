@@ -116,6 +116,7 @@ def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path)
 def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> None:
     """Run a cell unless it is finished; one that failed is tried again, from where it was."""
     if cell.finished:
+        cells.tidy(cell)
         return
     (cell.folder / RESULT).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.dataset]))

@@ -1,0 +1,64 @@
+"""Comparisons and searches after a kill at any point."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_longinterest.experiments.epochs import read_epochs
+from tests.conftest import synthetic_inter
+from tests.kills.conftest import Trial, files_of
+
+pytestmark = pytest.mark.slow
+TIMES = ("seconds", "peak_memory_mb", "train_seconds", "gpu_memory_mb", "manifest")
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "start" / "data" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "tiny.inter").write_text(synthetic_inter(events=6))
+    return folder
+
+
+def results_of(root: Path) -> Any:
+    """Results of the cells without what a run measures of time and memory; every file must be readable."""
+    found: dict[str, Any] = {}
+    for file in sorted(root.glob("out/cells/*/*/result.json")):
+        content = json.loads(file.read_text())
+        if content["status"] == "finished":
+            found[content["name"]] = {name: value for name, value in content.items() if name not in TIMES}
+            assert read_epochs(file.parent) or content["name"] == "Pop"
+            assert (file.parent / "ranks.parquet").read_bytes().endswith(b"PAR1")
+    for name in ("summary.html", "table.tex", "results.csv"):
+        assert not (root / "out" / name).exists() or (root / "out" / name).stat().st_size
+    return found
+
+
+def test_a_comparison_goes_on(trial: Callable[..., Trial]) -> None:
+    compare = ["compare", "--models=GRU4Rec,Pop", "--seeds=1", "--datasets=tiny", "--data_path=data", "--output=out"]
+    compare += ["--hidden_size=8", "--embedding_size=8", "--epochs=1", "--quiet", "--state=ERROR"]
+    tried = trial(compare, results_of, work="tests.kills.scenarios:compare_in_forks")
+    assert tried.old == {} and set(tried.new) == {"GRU4Rec", "Pop"}
+    tried.right = lambda found: found.items() <= tried.new.items()
+    tried.kill_everywhere(sizes=[])
+
+
+def test_a_search_goes_on(trial: Callable[..., Trial]) -> None:
+    def look(root: Path) -> Any:
+        found = {}
+        for folder in root.glob("out/trials/*"):
+            ended = folder / "end.json"
+            if ended.is_file():
+                epochs = [{name: epoch[name] for name in epoch if name != "seconds"} for epoch in read_epochs(folder)]
+                found[folder.name] = json.loads(ended.read_text()), epochs
+        best = root / "out" / "best.yaml"
+        assert not best.is_file() or best.read_text().endswith("\n")
+        return found
+
+    tried = trial(["out", "tiny"], look, work="tests.kills.scenarios:search_without_ray")
+    assert tried.old == {} and len(tried.new) == 2 and "out/best.pth" in files_of(tried.root)
+    tried.right = lambda found: found.items() <= tried.new.items()
+    tried.kill_everywhere(sizes=[])
