@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.json_text import parse_json
 
 MAGIC = b"RLIS"
 VERSION, WITH_USER = 2, 3  # a state with features of its user ends in them, as JSON
@@ -101,5 +102,5 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > n_items:
         raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
-    user = None if version == VERSION else json.loads(data[end:])
+    user = None if version == VERSION else parse_json(data[end:])
     return StateContent(parts, last_time, events, set(seen), user)
