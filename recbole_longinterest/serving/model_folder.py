@@ -124,7 +124,7 @@ def _foreign(folder: Path) -> list[str]:
     """Files in an export that :func:`write_folder` did not write."""
     if not is_export(folder):
         return []
-    names = {SETTINGS, MANIFEST, SIGNATURE}
+    names = {SETTINGS, ITEMS, WEIGHTS, MANIFEST, SIGNATURE}
     for file, key in ((SETTINGS, "bytes"), (MANIFEST, "files")):  # earlier exports had no manifest
         with contextlib.suppress(OSError, ValueError, AttributeError):
             names |= set(parse_json((folder / file).read_bytes()).get(key) or ())

@@ -166,6 +166,13 @@ def test_weights_that_are_not_finite_are_not_written_nor_read(folder: Path, tmp_
         read_folder(folder)
 
 
+def test_a_damaged_export_is_replaced(folder: Path) -> None:
+    (folder / MANIFEST).write_text("{")
+    (folder / WEIGHTS).write_bytes(b"")
+    write_folder(random_served(seed=1), folder)
+    assert read_folder(folder).fingerprint == random_served(seed=1).fingerprint
+
+
 # --- settings that ask for more than the files hold ------------------------------------------------------------------
 
 
