@@ -73,10 +73,10 @@ def ask_canaries(model: Recommender) -> int:
     asked = canaries(model.served.items.tokens)
     for history in asked:
         found = model.recommend(history, due, exclude_seen=False)
-        scores = np.array([item.score for item in found.items])
-        if len(scores) < due or not np.isfinite(scores).all():
+        finite = int(np.isfinite([item.score for item in found.items]).sum())
+        if finite < due:
             raise NotFiniteError(
-                f"The model cannot rank items: for the history {', '.join(history)} it has {len(scores)} of {due} "
+                f"The model cannot rank items: for the history {', '.join(history)} it has {finite} of {due} "
                 "items with a finite score. Train again with a lower learning_rate, or take an earlier checkpoint."
             )
     return len(asked)

@@ -29,7 +29,7 @@ def test_a_model_of_finite_weights_that_cannot_rank_is_not_put_in_place(tmp_path
     wild.weights["id_embedding.weight"].mul_(1e30)  # finite, and its scores are not
     wild.weights["interest_encoder.query.weight"].mul_(1e30)
     assert all(value.isfinite().all() for value in wild.weights.values() if value.is_floating_point())
-    with pytest.raises(NotFiniteError, match=r"The model cannot rank items: for the history i0 it has 0 of 10 items"):
+    with pytest.raises(NotFiniteError, match=r"The model cannot rank items: for the history i0 it has \d of 10 items"):
         write_checked(wild, tmp_path / "m")
     assert read_folder(tmp_path / "m").fingerprint == before and [path.name for path in tmp_path.iterdir()] == ["m"]
 
