@@ -9,7 +9,8 @@ from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.serving.events import Event
-from recbole_longinterest.serving.model_folder import Items, Served
+from recbole_longinterest.serving.manifest import MANIFEST, write_manifest
+from recbole_longinterest.serving.model_folder import VERSION, Items, Served
 from recbole_longinterest.serving.recommender import Recommender
 
 N_ITEMS = 300
@@ -45,6 +46,12 @@ def random_served(
         history_limit=None,
         fields=fields,
     )
+
+
+def signed_again(folder: Path) -> None:
+    """Write the manifest of a folder that was changed, as its maker could."""
+    (folder / MANIFEST).unlink()
+    write_manifest(folder, VERSION, {})
 
 
 def random_model(

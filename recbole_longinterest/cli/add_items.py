@@ -21,6 +21,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--output", "-o", metavar="DIR", help="write there and leave DIR as it is (default: change DIR)"
     )
+    parser.add_argument("--sign", metavar="KEY", help="sign the result with this Ed25519 private key, a PEM file")
     parser.add_argument(
         "--boost",
         type=float,
@@ -42,17 +43,21 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """
     refuse_settings("add-items", settings)
     # saves start-up time: these import torch and pandas
-    from recbole_longinterest.serving.engines import engines_in, writer_of
-    from recbole_longinterest.serving.model_folder import held_place, read_folder, write_folder
+    from recbole_longinterest.serving.canaries import write_checked
+    from recbole_longinterest.serving.engines import engines_in
+    from recbole_longinterest.serving.model_folder import held_place, read_folder
     from recbole_longinterest.serving.new_items import read_items, with_items
 
     output = Path(args.output or args.folder).absolute()
     with held_place(output):
         served = read_folder(args.folder)
         added = with_items(served, read_items(args.items, served), boost=args.boost)
-        write_folder(added.served, output, writer_of(engines_in(served.folder or output), added.served))
+        write_checked(added.served, output, engines_in(served.folder or output), args.sign)
+    signed = served.manifest is not None and served.manifest.signed
+    unsigned = f"{args.folder} was signed, and {output} is not: give --sign KEY.\n" if signed and not args.sign else ""
     return (
         f"new items: {len(added.new):,}\n"
         f"known items with another text: {len(added.changed):,}\n"
         f"model: {output}, {len(added.served.items.tokens) - 1:,} items\n"
+        f"{unsigned}"
     )

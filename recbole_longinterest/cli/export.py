@@ -19,6 +19,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--engine", action="append", default=[], metavar="NAME", help="add the files of this engine; may be repeated"
     )
+    parser.add_argument("--sign", metavar="KEY", help="sign it with this Ed25519 private key, a PEM file")
     parser.add_argument("--onnx", action="store_true", help="short for --engine onnx: the step and the items as ONNX")
 
 
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         int8=args.int8,
         onnx=args.onnx,
         engines=args.engine,
+        sign=args.sign,
     )
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
     titles = sum(map(bool, served.items.titles))

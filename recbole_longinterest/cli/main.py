@@ -23,6 +23,7 @@ from recbole_longinterest.cli import (
     run,
     tune,
     update,
+    verify,
 )
 from recbole_longinterest.cli.arguments import Commands, ShowAndExit
 from recbole_longinterest.cli.outcome import finish
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "update": update,
     "add-items": add_items,
     "doctor": doctor,
+    "verify": verify,
 }
 
 

@@ -20,6 +20,7 @@ INSTALL = {
     "optuna": "'recbole-longinterest[optuna]'",
     "wandb": "'recbole-longinterest[wandb]'",
     "captum": "'recbole-longinterest[explain]'",
+    "cryptography": "'recbole-longinterest[sign]'",
     "onnx": "'recbole-longinterest[onnx]'",
     "onnxruntime": "'recbole-longinterest[onnx]'",
 }

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from recbole_longinterest.common.json_text import parse_json
+
 FILE = "epochs.jsonl"
 
 
@@ -26,7 +28,7 @@ def read_epochs(folder: Path) -> list[dict[str, float]]:
     found: dict[float, dict[str, float]] = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
         try:
-            epoch = json.loads(line)
+            epoch = parse_json(line)
         except ValueError:  # the line that a kill cut short
             continue
         found[epoch["epoch"]] = epoch

@@ -1,6 +1,5 @@
 """Files of events (CSV, TSV, Parquet, JSON lines, RecBole's .inter) to a table with the training's names and units."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.atomic_files import check_lines, without_mark
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.json_text import JsonError, parse_json
 from recbole_longinterest.serving.event_tables import own_names
 from recbole_longinterest.serving.event_times import EventTimes
 from recbole_longinterest.serving.events import warn_of_unread
@@ -147,8 +147,8 @@ def _read_json(path: Path) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except JsonError as error:
             raise LongInterestError(f"{path}, line {number}: this is no JSON: {error}") from error
         if not isinstance(row, dict):
             raise LongInterestError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')

@@ -1,134 +1,79 @@
 """The format of an exported folder: a network, its items and its settings, as safetensors and JSON.
 
-A folder holds ``settings.json``, ``items.json``, ``model.safetensors`` and the files of engines such as ``step.onnx``.
-Nothing in it is a pickle, and it is read without RecBole, ray or transformers.
+A folder holds ``settings.json``, ``items.json``, ``model.safetensors``, the files of engines such as ``step.onnx``, and
+``manifest.json`` with the SHA-256 of all of them. Nothing in it is a pickle, and it is read without RecBole, ray or
+transformers.
 """
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from dataclasses import asdict
+from functools import lru_cache
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.json_text import parse_json
 from recbole_longinterest.common.leftovers import standing
-from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.finite import NotFiniteError, check_finite
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
-from recbole_longinterest.nn.state_keys import ID, NEW_KEYS, item_key, item_sources_in, renamed, table_key, values_key
+from recbole_longinterest.nn.state_keys import renamed, table_key, values_key
 from recbole_longinterest.serving.int8 import packed, unpacked
+from recbole_longinterest.serving.manifest import (
+    AGAIN,
+    MANIFEST,
+    SIGNATURE,
+    ExportError,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from recbole_longinterest.serving.served import Items, Served, fingerprint_of
+from recbole_longinterest.serving.signing import TrustedKey
 
 FORMAT = "recbole-longinterest export"
-VERSION = 2
-READABLE = (1, VERSION)  # version 1 had ratings, behaviours and times as the only sources of events
+VERSION = 3
+READABLE = (1, 2, VERSION)  # version 1 had ratings, behaviours and times as the only sources; 3 came with the manifest
+WITH_SOURCES, WITH_MANIFEST = 2, 3
 SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
 
 
-class ExportError(LongInterestError):
-    """A folder that is not an exported model, or cannot be read or written."""
-
-
-@dataclass
-class Items:
-    """The catalogue by internal id; index 0 is the padding.
-
-    Attributes:
-        tokens: raw item tokens.
-        titles: title of each item, "" if it has none.
-        categories: categories of each item; empty lists for a data set without such a column.
-    """
-
-    tokens: list[str]
-    titles: list[str]
-    categories: list[list[str]]
-
-
-@dataclass(kw_only=True)
-class Served:
-    """Everything that serving needs.
-
-    Attributes:
-        options: of the network.
-        weights: its state, in float32.
-        items: the catalogue.
-        sources: of events, in the network's order.
-        history_limit: number of last events that are read; None for all.
-        fields: RecBole's names of the columns user, item, rating, behavior, time.
-        about: origin (data set, text encoder and so on), for people and for encoding new items.
-        precision: of the tables in the file, ``"fp32"`` or ``"int8"``.
-        folder: where it was read from; None for a model in memory.
-        fingerprint: hash of weights and catalogue; a state of another model is refused by it.
-    """
-
-    options: ModelOptions
-    weights: dict[str, Tensor]
-    items: Items
-    sources: list[SourceSpec]
-    history_limit: int | None
-    fields: dict[str, str]
-    about: dict[str, Any] = field(default_factory=dict)
-    precision: str = "fp32"
-    folder: Path | None = None
-    fingerprint: str = ""
-
-    def __post_init__(self) -> None:
-        if self.fingerprint:
-            return
-        digest = sha256("\n".join([self.precision, *self.items.tokens]).encode())
-        named = {NEW_KEYS.get(name, name): value for name, value in self.weights.items()}
-        for name in sorted(named):  # by the first names, so that states of before belong to the model still
-            digest.update(name.encode())
-            digest.update(named[name].contiguous().view(-1).view(torch.uint8).numpy().data)
-        self.fingerprint = digest.hexdigest()[:16]
-
-    def network(self) -> InterestNetwork:
-        """The network with these weights, in evaluation mode.
-
-        Raises:
-            ExportError: if the weights do not fit the settings.
-        """
-        network = InterestNetwork()
-        sources = Sources(
-            n_items=len(self.items.tokens),
-            id=ID in self.weights,
-            items={name: self.weights[item_key(name, "vectors")].shape[1] for name in item_sources_in(self.weights)},
-            events=self.sources,
-        )
-        with torch.random.fork_rng(devices=[]):  # the random weights, replaced at once, leave the caller's seed alone
-            try:
-                network.build(self.options, sources)
-            except (KeyError, TypeError) as error:
-                raise ExportError(f"The sources in {self.folder} are broken: {error!r}.") from error
-        try:
-            network.load_state_dict(self.weights, assign=True)
-        except RuntimeError as error:
-            detail = " ".join(str(error).split())[:300]
-            raise ExportError(f"The weights in {self.folder} do not fit its settings: {detail}") from error
-        return network.eval().requires_grad_(False)
-
-
-def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | None = None) -> None:
+def write_folder(
+    served: Served,
+    folder: Path,
+    more: Callable[[Path], object] | None = None,
+    *,
+    check: Callable[[Path], object] | None = None,
+    sign: str | Path | None = None,
+) -> None:
     """Write a folder atomically: if it fails, an earlier export at this place does not change.
 
     Args:
         served: the model.
         folder: to make; an earlier export at this place is replaced.
         more: writes further files into the draft of the folder.
+        check: reads the finished draft, and raises if it is not to be put in place.
+        sign: PEM file of a private key that signs the manifest.
 
     Raises:
         ExportError: if something else than an export is in the way, or the disk cannot be written.
         FileLockError: if another process writes there.
+        NotFiniteError: for weights that are NaN or infinite.
     """
+    from recbole_longinterest.common.version import __version__  # 0.1 s, which reading need not pay
+
     folder = folder.absolute()  # an error names the whole path
+    check_finite(served.weights, f"The model for {folder}")
     try:
         with held_place(folder), atomic_folder(folder) as draft:
             save_file(packed(served.weights, int8=served.precision != "fp32"), draft / WEIGHTS)
@@ -142,9 +87,12 @@ def write_folder(served: Served, folder: Path, more: Callable[[Path], object] | 
                 "options": asdict(served.options),
                 "sources": [asdict(spec) for spec in served.sources],
                 **{name: getattr(served, name) for name in SETTING_NAMES},
-                "bytes": {file.name: file.stat().st_size for file in sorted(draft.iterdir())},
             }
             (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+            versions = {"recbole-longinterest": __version__, "torch": str(torch.__version__)}
+            write_manifest(draft, VERSION, versions, served.parent, sign)
+            if check is not None:
+                check(draft)
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{folder} could not be written: {error}. Give another --output, or make room.") from error
 
@@ -181,13 +129,13 @@ def check_place(folder: Path) -> None:
         )
 
 
-SETTING_NAMES = ("history_limit", "fields", "about", "precision", "fingerprint")
+SETTING_NAMES = ("history_limit", "fields", "about", "precision")
 
 
 def is_export(folder: Path) -> bool:
     """Whether a folder was written by :func:`write_folder`, in any version."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return json.loads((folder / SETTINGS).read_text(encoding="utf-8")).get("format") == FORMAT
+        return parse_json((folder / SETTINGS).read_bytes()).get("format") == FORMAT
     return False
 
 
@@ -195,22 +143,34 @@ def _foreign(folder: Path) -> list[str]:
     """Files in an export that :func:`write_folder` did not write."""
     if not is_export(folder):
         return []
-    written = _json(folder / SETTINGS).get("bytes")
-    known = {SETTINGS, *(written if isinstance(written, dict) else ())}
-    return sorted({each.name for each in folder.iterdir()} - known)
+    names = {SETTINGS, ITEMS, WEIGHTS, MANIFEST, SIGNATURE}
+    for file, key in ((SETTINGS, "bytes"), (MANIFEST, "files")):  # earlier exports had no manifest
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            names |= set(parse_json((folder / file).read_bytes()).get(key) or ())
+    return sorted({each.name for each in folder.iterdir()} - names)
 
 
-def read_folder(folder: str | Path) -> Served:
-    """Read a folder, whatever a killed writer left of it, and while another process replaces it.
+def read_folder(folder: str | Path, *, trusted_key: TrustedKey | None = None, mapped: bool = False) -> Served:
+    """Read a folder, all of it checked against its manifest.
+
+    What a killed writer left is read as it was before, and a folder that is replaced meanwhile is read again.
+
+    Args:
+        folder: the folder.
+        trusted_key: public key in PEM, or the path of its file, that must have signed the manifest.
+        mapped: map the weights from the file in place of reading them into memory: several processes share them, and
+            the file must not change while a process serves it.
 
     Raises:
-        ExportError: for a folder that is missing, broken, of another version, or not an export.
+        ExportError: for a folder that is missing, broken, changed, of another version, or not an export.
+        NotFiniteError: for weights that are NaN or infinite.
+        SignatureError: for a folder that the trusted key did not sign.
     """
     while True:
         place = standing(Path(folder))
         before = _identity(place)
         try:
-            served = _read_folder(place)
+            served = _read_folder(place, trusted_key, mapped)
         except (ExportError, OSError):
             if _identity(place) == before:
                 raise
@@ -227,54 +187,99 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return None
 
 
-def _read_folder(folder: Path) -> Served:
+def _read_folder(folder: Path, trusted_key: TrustedKey | None, mapped: bool) -> Served:
     if not (folder / SETTINGS).is_file():
         what = "is no exported model: it has no settings.json" if folder.is_dir() else "is not there"
         raise ExportError(f"The model folder {folder} {what}. Make one: recbole-li export CHECKPOINT --output {folder}")
-    settings = _json(folder / SETTINGS)
+    manifest = read_manifest(folder, trusted_key)
+    try:
+        raw = (folder / SETTINGS).read_bytes() if manifest is None else manifest.content(SETTINGS)
+    except OSError as error:
+        raise ExportError(f"{folder / SETTINGS} cannot be read: {error.strerror}. {AGAIN}") from error
+    settings = _json(raw, folder / SETTINGS)
     if settings.get("format") != FORMAT:
         raise ExportError(f"The model folder {folder} is no exported model: its settings.json is of something else.")
-    if settings.get("version") not in READABLE:
+    version = settings.get("version")
+    if version not in READABLE:
         raise ExportError(
-            f"The model folder {folder} has version {settings.get('version')}, and versions up to {VERSION} "
-            "are read. Export the checkpoint again, or install the recbole-longinterest that wrote it."
+            f"The model folder {folder} has version {version}, and versions up to {VERSION} are read. Export the "
+            "checkpoint again, or install the recbole-longinterest that wrote it."
         )
-    sizes = settings.get("bytes")
-    for name, size in sizes.items() if isinstance(sizes, dict) else ():
+    if manifest is None:
+        if version >= WITH_MANIFEST:
+            raise ExportError(f"The model folder {folder} has lost its {MANIFEST}. {AGAIN}")
+        _check_sizes(folder, settings.get("bytes"))
+        _say_unchecked(folder.absolute())
+    else:
+        for name in manifest.files:
+            if name not in (SETTINGS, ITEMS) and (name != WEIGHTS or mapped):
+                manifest.check(name)
+    try:
+        served = _read(folder, settings, manifest, mapped)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, (ExportError, NotFiniteError)):
+            raise
+        raise ExportError(f"The model folder {folder} is broken: {error}. {AGAIN}") from error
+    return served
+
+
+def _read(folder: Path, settings: Mapping[str, Any], manifest: Manifest | None, mapped: bool) -> Served:
+    """The model of a folder whose settings are of a version that can be read."""
+
+    def content(name: str) -> bytes:
+        return (folder / name).read_bytes() if manifest is None else manifest.content(name)
+
+    limit = settings["history_limit"]
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise LongInterestError(
+            f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}"
+        )
+    stored = load_file(folder / WEIGHTS) if mapped else load(content(WEIGHTS))
+    items = _items(_json(content(ITEMS), folder / ITEMS))
+    precision = settings["precision"]
+    fingerprint = "" if precision == "fp32" else fingerprint_of(renamed(stored), precision, items.tokens)
+    weights = renamed(unpacked(stored))
+    check_finite(weights, f"The model folder {folder}")
+    return Served(
+        options=ModelOptions.from_config(_Unset(settings["options"])),
+        weights=weights,
+        items=items,
+        sources=_sources(settings, weights),
+        history_limit=limit,
+        fields=dict(settings["fields"]),
+        about=dict(settings["about"]),
+        precision=precision,
+        folder=folder,
+        manifest=manifest,
+        parent=None if manifest is None else manifest.parent,
+        known_fingerprint=fingerprint,
+    )
+
+
+def _check_sizes(folder: Path, sizes: object) -> None:
+    """Check the sizes of the files of an export of before, which had no checksums."""
+    if not isinstance(sizes, dict):
+        raise ExportError(
+            f"The model folder {folder} is broken: bytes in {SETTINGS} must be sizes of files; got {sizes!r}. {AGAIN}"
+        )
+    for name, size in sizes.items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else None
         if found != size:
             state = "is missing" if found is None else f"was cut short or changed: {found} bytes in place of {size}"
-            raise ExportError(f"{folder / name} {state}. Export the checkpoint again.")
-    try:
-        if not isinstance(sizes, dict):
-            raise LongInterestError(f"bytes in {SETTINGS} must be sizes of files; got {sizes!r}")
-        items = _items(_json(folder / ITEMS))
-        limit = settings["history_limit"]
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise LongInterestError(
-                f"history_limit in {SETTINGS} must be null or a whole number of at least 1; got {limit!r}"
-            )
-        weights = renamed(unpacked(load_file(folder / WEIGHTS)))
-        served = Served(
-            options=ModelOptions.from_config(_Unset(settings["options"])),
-            weights=weights,
-            items=items,
-            sources=_sources(settings, weights),
-            history_limit=limit,
-            fields=dict(settings["fields"]),
-            about=dict(settings["about"]),
-            precision=settings["precision"],
-            folder=folder,
-            fingerprint=bytes.fromhex(settings["fingerprint"]).hex(),
-        )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"The model folder {folder} is broken: {error}. Export the checkpoint again.") from error
-    return served
+            raise ExportError(f"{folder / name} {state}. {AGAIN}")
+
+
+@lru_cache
+def _say_unchecked(folder: Path) -> None:
+    getLogger().warning(
+        f"{folder} is an export of an earlier version and carries no checksums: it cannot be seen whether it was "
+        "changed. Export the checkpoint again to have them."
+    )
 
 
 def _sources(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[SourceSpec]:
     """The sources of events that the settings of a folder name."""
-    if settings["version"] == VERSION:
+    if settings["version"] >= WITH_SOURCES:
         specs = [SourceSpec(**spec) for spec in settings["sources"]]
         if not all(isinstance(spec.settings, dict) and isinstance(spec.name, str) for spec in specs):
             raise LongInterestError(f"sources in {SETTINGS} must have names and settings")
@@ -299,7 +304,7 @@ def _items(content: dict[str, Any]) -> Items:
     if not all(isinstance(column, list) and len(column) == len(items.tokens) for column in columns):
         raise LongInterestError(f"tokens, titles and categories in {ITEMS} must be lists of one length")
     texts = [*items.tokens, *items.titles]
-    lists = all(isinstance(value, list) for value in items.categories)
+    lists = all(isinstance(value, list) and all(isinstance(part, str) for part in value) for value in items.categories)
     if not items.tokens or not lists or not all(isinstance(value, str) for value in texts):
         raise LongInterestError(f"tokens and titles in {ITEMS} must be texts, and categories lists of texts")
     return items
@@ -312,11 +317,11 @@ class _Unset(dict[str, Any]):
         return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{path} is broken or was cut short: {error}. Export the checkpoint again.") from error
+        content = parse_json(raw)
+    except ValueError as error:
+        raise ExportError(f"{path} is broken or was cut short: {error}. {AGAIN}") from error
     if not isinstance(content, dict):
-        raise ExportError(f"{path} is broken: it holds {type(content).__name__}. Export the checkpoint again.")
+        raise ExportError(f"{path} is broken: it holds {type(content).__name__}. {AGAIN}")
     return content

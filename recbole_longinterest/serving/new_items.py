@@ -81,6 +81,8 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
     place = {token: number for number, token in enumerate(old)}
     untrained = torch.tensor([token not in place or not served.weights[TRAINED][place[token]] for token in tokens])
     whitened[untrained] *= boost
+    if not whitened.isfinite().all():
+        raise LongInterestError(f"boost {boost} makes the new items' vectors infinite. Give a smaller one.")
     new = [token for token in tokens if token not in place]
     all_tokens = [*old, *new]
     place.update({token: number for number, token in enumerate(new, start=len(old))})
@@ -104,7 +106,8 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
         title, categories = _shown(served, row)
         items.titles[number] = title or items.titles[number]
         items.categories[number] = categories or items.categories[number]
-    return Added(replace(served, weights=weights, items=items, fingerprint="", folder=None), new, changed)
+    grown = replace(served, weights=weights, items=items, known_fingerprint="", folder=None, manifest=None)
+    return Added(grown, new, changed)
 
 
 def read_items(path: str | Path, served: Served) -> "pd.DataFrame":

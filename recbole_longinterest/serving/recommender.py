@@ -21,6 +21,7 @@ from recbole_longinterest.serving.results import (
     report_skipped,
 )
 from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.signing import TrustedKey
 from recbole_longinterest.serving.state import InterestState
 
 if TYPE_CHECKING:
@@ -47,19 +48,32 @@ class Recommender(Scorer):
         super().__init__(served, engine_of(engine) if isinstance(engine, str) else engine)
 
     @classmethod
-    def load(cls, folder: str | Path, engine: str | type[Engine] = "torch") -> "Recommender":
-        """Read a folder that ``recbole-li export`` wrote.
+    def load(
+        cls,
+        folder: str | Path,
+        engine: str | type[Engine] = "torch",
+        *,
+        trusted_key: TrustedKey | None = None,
+        mapped: bool = False,
+    ) -> "Recommender":
+        """Read a folder that ``recbole-li export`` wrote, checked against its manifest, into memory.
 
         Args:
             folder: the folder.
             engine: name of a registered engine; ``"torch"`` and ``"onnx"`` are built in.
+            trusted_key: public Ed25519 key in PEM, or its file: the folder must have been exported with
+                ``--sign`` by its private key.
+            mapped: map the weights from the file in place of reading them into memory. Several processes share them,
+                and the file must not change while they serve it.
 
         Raises:
-            ExportError: for a folder that is missing, broken, of another version, or not an export.
+            ExportError: for a folder that is missing, broken, changed, of another version, or not an export.
+            NotFiniteError: for weights that are NaN or infinite.
+            SignatureError: for a folder that the trusted key did not sign.
             LongInterestError: for an unknown engine, or one whose package is not installed.
         """
         chosen = engine_of(engine) if isinstance(engine, str) else engine  # before the folder is read
-        return cls(read_folder(folder), chosen)
+        return cls(read_folder(folder, trusted_key=trusted_key, mapped=mapped), chosen)
 
     def add_items(self, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
         """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.

@@ -12,7 +12,7 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.layers import EncoderState
-from recbole_longinterest.serving.engines import Engine, TorchEngine
+from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
 from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
@@ -37,7 +37,6 @@ class Scorer:
         network: in evaluation mode.
         items: vectors of all items, [N, D].
         engine: of this model.
-        fingerprint: of the model; states of another one are refused.
         sides: names of the sources of events that the network reads.
         reader: turns raw events into what the network reads.
     """
@@ -48,7 +47,6 @@ class Scorer:
     def _serve(self, served: Served, engine: type[Engine]) -> None:
         self.served = served
         self.network = served.network()
-        self.fingerprint = served.fingerprint
         self.sides = tuple(self.network.fusion.levels)
         self.reader = EventReader(served.items.tokens, self.network.fusion.sources, training_times(served.about))
         with torch.no_grad():
@@ -56,6 +54,13 @@ class Scorer:
             repeat = self.network.repeat_logit()
             self._repeat = None if repeat is None else float(repeat)
         self.engine = engine.load(served, self.network, self.items)
+        if engine.files:
+            check_agreement(self.engine, self.network, self.items, served)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the model; states of another one are refused by it."""
+        return self.served.fingerprint
 
     @property
     def n_items(self) -> int:

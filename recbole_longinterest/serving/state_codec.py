@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.json_text import JsonError, parse_json
 
 MAGIC = b"RLIS"
 VERSION, WITH_USER = 2, 3  # a state with features of its user ends in them, as JSON
@@ -101,5 +102,22 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > n_items:
         raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
-    user = None if version == VERSION else json.loads(data[end:])
+    if not all(part.isfinite().all() for part in (parts[0], parts[-1])):  # sums may hold minus infinity
+        raise LongInterestError(
+            "This InterestState holds numbers that are NaN or infinite. Make it again from the user's events."
+        )
+    user = None if version == VERSION else _user(data[end:])
     return StateContent(parts, last_time, events, set(seen), user)
+
+
+def _user(data: bytes) -> dict[str, Any]:
+    """Values of a user's features."""
+    try:
+        user = parse_json(data)
+        if not isinstance(user, dict):
+            raise JsonError("the features of its user are no dict")
+    except JsonError as error:
+        raise LongInterestError(
+            f"This InterestState was changed: {error}. Make it again from the user's events."
+        ) from error
+    return user

@@ -5,12 +5,12 @@ A sentence-transformers folder says it in ``modules.json``, ``sentence_bert_conf
 without that package.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.json_text import parse_json
 
 # A plain folder does not say how its tokens are pooled. In these models a token sees only those before it, so that the
 # last one alone has read the whole text.
@@ -150,7 +150,7 @@ def read_json(path: Path, kind: type = dict, absent: object = None) -> Any:  # n
     if absent is not None and not path.is_file():
         return absent
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(path.read_bytes())
         if not isinstance(content, kind):
             raise LongInterestError(f"a {kind.__name__} is expected")
     except (OSError, ValueError) as error:

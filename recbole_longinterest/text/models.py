@@ -11,6 +11,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.json_text import parse_json
 from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettings, one_line, read_settings
 
 MINILM = "minilm"
@@ -222,7 +223,7 @@ def _weights(folder: Path) -> list[Path]:
         )
     index = folder / "model.safetensors.index.json"
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.is_file() else None
+        names = set(parse_json(index.read_bytes())["weight_map"].values()) if index.is_file() else None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise EncoderError(f"{index} is damaged: {one_line(error)}. Copy the model folder again.") from error
     files = [folder / name for name in sorted(names or {"model.safetensors"})]

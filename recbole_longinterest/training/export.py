@@ -12,15 +12,18 @@ from recbole.utils import init_logger
 from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
+from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
+from recbole_longinterest.nn.finite import check_finite
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import table_key, values_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
-from recbole_longinterest.serving.engines import engine_of, writer_of
-from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place, write_folder
+from recbole_longinterest.serving.canaries import write_checked
+from recbole_longinterest.serving.engines import engine_of
+from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
@@ -50,6 +53,7 @@ def export_checkpoint(
     int8: bool = False,
     onnx: bool = False,
     engines: Sequence[str] = (),
+    sign: str | Path | None = None,
 ) -> Served:
     """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
@@ -62,12 +66,14 @@ def export_checkpoint(
         int8: keep matrices as int8 with a scale a row.
         onnx: short for ``engines=["onnx"]``.
         engines: names of engines whose files are added, in int8 too if ``int8`` is set.
+        sign: PEM file of an Ed25519 private key that signs the export's manifest.
 
     Returns:
         The model that was written.
 
     Raises:
-        LongInterestError: for a checkpoint, data set, column, engine or folder that cannot be used.
+        LongInterestError: for a checkpoint, data set, column, engine, key or folder that cannot be used, and for a
+            model that cannot rank items.
     """
     chosen = [engine_of(name) for name in dict.fromkeys([*engines, *(["onnx"] if onnx else [])])]
     state = load_checkpoint(checkpoint)
@@ -79,9 +85,11 @@ def export_checkpoint(
         )
     if data_path is not None:
         config["data_path"] = str(Path(data_path) / config["dataset"])
-    with held_place(Path(folder)):
+    check_finite(state["state_dict"], f"The checkpoint {checkpoint}")
+    folder = Path(folder).absolute()
+    with held_place(folder):
         served = _served_of(state, checkpoint, title_field, category_field, "int8" if int8 else "fp32")
-        write_folder(served, Path(folder), writer_of(chosen, served))
+        write_checked(served, folder, chosen, sign)
     return served
 
 
@@ -125,6 +133,7 @@ def _served_of(
             "lineage": config["lineage"] or [],
         },
         precision=precision,
+        parent={"checkpoint": Path(checkpoint).name, "sha256": file_hash(Path(checkpoint))},
     )
 
 

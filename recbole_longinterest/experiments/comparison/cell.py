@@ -14,6 +14,7 @@ from recbole.config.configurator import Config
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.comparison import data, general, models
 from recbole_longinterest.experiments.comparison.protocol import METRICS
 from recbole_longinterest.plugin.fixes.command_line import command_line
@@ -102,7 +103,7 @@ class Cell:
     def result(self) -> dict[str, Any] | None:
         """How it ended, None if it has not."""
         file = self.folder / RESULT
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return read_json(file) if file.is_file() else None
 
     @property
     def finished(self) -> bool:

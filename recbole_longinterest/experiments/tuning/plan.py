@@ -11,6 +11,7 @@ from recbole.config import Config
 from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.space import Space
@@ -134,7 +135,7 @@ def keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         return
     if not file.is_file():
         raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = read_json(file)
     free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
     if other:

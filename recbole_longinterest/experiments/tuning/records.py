@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.epochs import read_epochs
 
 TRIALS = "trials"
@@ -96,7 +97,7 @@ def end(folder: Path, status: str, reason: str = "") -> None:
 def read_end(folder: Path) -> tuple[str, str]:
     """Status and reason of a trial."""
     file = folder / END
-    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    content = read_json(file) if file.is_file() else {}
     return content.get("status", UNFINISHED), content.get("reason", "")
 
 
@@ -113,7 +114,7 @@ def read_trials(output: Path, bigger: bool) -> list[Trial]:
     for folder in sorted((output / TRIALS).glob("*/")):
         file = folder / TRIAL
         if file.is_file():
-            begun = json.loads(file.read_text(encoding="utf-8"))
+            begun = read_json(file)
             ended = read_end(folder)
             found.append(
                 Trial(folder.name, folder, begun["setting"], begun["node"], read_epochs(folder), *ended, bigger)

@@ -12,16 +12,12 @@ import torch
 
 from recbole_longinterest.plugin.fixes.command_line import read_command_line
 from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.runs.stored_pickle import REBUILD
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
 
 CONFIG = "recbole.config.configurator:Config"
-REBUILD = (
-    "recbole_longinterest.plugin.runs.checkpoints.rebuild_config",
-    "recbole_longinterest.checkpoints.rebuild_config",  # files written before version 0.2
-)
-"""Names by which a file may call :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`."""
 
 
 @patch(

@@ -9,6 +9,7 @@ from recbole.utils import get_model, init_logger, init_seed
 
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs import ranks, token_tables
+from recbole_longinterest.plugin.runs.allocation import AllocationLimit
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint, load_weights
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def load_data_and_model(model_file: str | os.PathLike[str]) -> "Loaded":
     token_tables.check_vocabulary(state, train_data._dataset, model_file)  # of the users' columns, which it has by now
 
     init_seed(config["seed"], config["reproducibility"])
-    model = model_class(config, train_data._dataset).to(config["device"])
+    with AllocationLimit(model_file):
+        model = model_class(config, train_data._dataset)
+    model = model.to(config["device"])
     load_weights(model, state, model_file)
     return config, model, dataset, train_data, valid_data, test_data

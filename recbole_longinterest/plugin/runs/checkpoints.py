@@ -1,16 +1,16 @@
 """The sole owner of checkpoint files: plain data that torch reads with ``weights_only=True``, written atomically.
 
+Every file ends in its SHA-256, and what it asks for is compared with its size before torch reads it.
+
 A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter). Its Config is stored as a call of
 :func:`rebuild_config` with plain data, the only function that a file may name; it evaluates nothing. Other values are
 stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
 """
 
 import os
-import pickle
-import pickletools
-import re
 import warnings
-import zipfile
+from functools import lru_cache
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,17 @@ import torch
 from recbole.config.configurator import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
+from recbole_longinterest.common.checksum import ChecksumError, CutShortError, add_checksum, check_checksum
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file
+from recbole_longinterest.nn.finite import check_finite
+from recbole_longinterest.nn.network import Sources
+from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.shapes import ShapeError, check_shapes
+from recbole_longinterest.nn.state_keys import ID, TRAINED, item_key, item_sources_in
 from recbole_longinterest.plugin.runs.old_checkpoints import upgrade
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
+from recbole_longinterest.plugin.runs.stored_pickle import ContentRefused, NameRefused, check_file
 
 NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
 LISTED_TYPES = (type(None), bool, int, float, str)
@@ -117,8 +124,10 @@ def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as draft, draft.open("wb") as file:
-            torch.save(content, file, pickle_protocol=2)
+        with atomic_file(path) as draft:
+            with draft.open("wb") as file:
+                torch.save(content, file, pickle_protocol=2)
+            add_checksum(draft)
     except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError of its own
         cause = error if isinstance(error, OSError) else error.__context__
@@ -145,49 +154,47 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
     if not path.is_file():
         raise CheckpointError(f"There is no {what} file {path}.")
     try:
-        with warnings.catch_warnings():  # of a newer pickle protocol and of TorchScript, which are refused
-            warnings.filterwarnings("ignore", message="Detected pickle protocol|'torch.load' received a zip file")
-            return torch.load(path, map_location=map_location, weights_only=True)
-    except CheckpointError as error:
-        raise CheckpointError(f"Refused to load {path}: {error}") from error
-    except pickle.UnpicklingError as error:
-        named = _named_in(path, str(error))
-        if named is None:
-            raise CheckpointError(f"{path} is not a {what}, or it was cut short.") from None
+        with path.open("rb") as file:
+            checked = check_checksum(file, path)
+            check_file(file)
+            file.seek(0)
+            with warnings.catch_warnings():  # of a newer pickle protocol, which is refused
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                content = torch.load(file, map_location=map_location, weights_only=True)
+    except CutShortError:
+        raise CheckpointError(f"{path} is not a {what}, or it was cut short or changed.") from None
+    except ChecksumError as error:
+        raise CheckpointError(str(error)) from error
+    except (CheckpointError, ContentRefused) as error:
+        raise CheckpointError(f"Refused to load {path}: {str(error).rstrip('.')}.") from error
+    except NameRefused as error:
         raise CheckpointError(
-            f"Refused to load {path}: it names {named}, which is not on the list of what a {what} may hold; it was not "
+            f"Refused to load {path}: {error}, which is not on the list of what a {what} may hold; it was not "
             "run. Only files written with recbole_longinterest can be loaded: make this one again."
         ) from None
     except Exception as error:
         # from None: torch's own message goes on to recommend weights_only=False
         raise CheckpointError(f"{path} is not a {what}, or it was cut short ({type(error).__name__}).") from None
+    if not checked:
+        _say_unchecked(path.absolute(), what)
+    return content
 
 
-def _named_in(path: Path, message: str) -> str | None:
-    """What a refused file names: from torch's message, else read from the pickle without running it."""
-    found = re.search(r"GLOBAL ([\w.]+)|(?:call|instantiate|build) .*?([\w]+\.[\w.]+)", message)
-    if found:
-        return found[1] or found[2]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            entry = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
-            raw = archive.read(entry) if entry else b""
-    else:
-        raw = path.read_bytes()
-    if raw[:1] != b"\x80":
-        return None
-    texts: list[str] = []
-    try:
-        for operation, argument, _ in pickletools.genops(raw):
-            if operation.name == "GLOBAL":
-                return str(argument).replace(" ", ".")
-            if operation.name == "STACK_GLOBAL":
-                return ".".join(texts[-2:])
-            if isinstance(argument, str):
-                texts.append(argument)
-    except Exception:  # cut short
-        return None
-    return "a newer pickle protocol" if texts else None
+def has_checksum(path: Path) -> bool:
+    """Whether a file carries a checksum; those of earlier versions do not.
+
+    Raises:
+        ChecksumError: for a file that was changed or cut short.
+    """
+    with path.open("rb") as file:
+        return check_checksum(file, path)
+
+
+@lru_cache
+def _say_unchecked(path: Path, what: str) -> None:
+    getLogger().warning(
+        f"{path} is a {what} of an earlier version and carries no checksum: it cannot be seen whether it was damaged."
+    )
 
 
 def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -228,9 +235,28 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
     kept = ("config", "state_dict")
     try:
         whole = {name: value if name in kept else from_plain(value) for name, value in state.items()}
-        return upgrade(whole) if state["config"]["model"] == "LongInterest" else whole
     except PlainError as error:
         raise CheckpointError(f"{path} is a broken checkpoint: {error}") from error
+    if state["config"]["model"] != "LongInterest":
+        return whole
+    whole = upgrade(whole)
+    try:
+        _check_options(whole["config"], whole["state_dict"])
+    except ShapeError as error:
+        raise CheckpointError(f"The weights in {path} do not fit its settings: {error}.") from error
+    return whole
+
+
+def _check_options(config: Config, weights: dict[str, Any]) -> None:
+    """Check the sizes that a LongInterest checkpoint asks for, apart from sources of events, which its data tell."""
+    try:
+        options, rows = ModelOptions.from_config(config), len(weights[TRAINED])
+        items = {name: weights[item_key(name, "vectors")].shape[1] for name in item_sources_in(weights)}
+        check_shapes(options, Sources(rows, ID in weights, items), weights)
+    except ShapeError:
+        raise
+    except (LongInterestError, KeyError, AttributeError, IndexError, TypeError):
+        return  # of other code, which is said where the model is made
 
 
 def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -238,6 +264,7 @@ def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | 
 
     Raises:
         CheckpointError: if they do not fit.
+        NotFiniteError: for parameters that are NaN or infinite.
     """
     try:
         model.load_state_dict(state["state_dict"])
@@ -248,6 +275,7 @@ def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | 
             f"The weights in {path} do not fit this {type(model).__name__}: they belong to another catalogue, other "
             f"settings or other code. {detail}"
         ) from error
+    check_finite(dict(model.named_parameters()), f"The checkpoint {path}")
     others = state.get("other_parameter") or {}
     layers = {name: value for name, value in others.items() if isinstance(getattr(model, name, None), torch.nn.Module)}
     for name, stored in layers.items():

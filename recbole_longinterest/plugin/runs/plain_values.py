@@ -25,6 +25,9 @@ ENUMS: dict[str, type[Enum]] = {
 }
 SPARSE_FORMATS = ("coo", "csr", "csc", "lil", "dok")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
+FREE_BYTES = 2**28  # that a value may take whatever the file's size
+MAX_GROWTH = 256  # times the size in a file that a value may take in memory
+LIL_ROW = 128  # bytes of a row without entries in the most costly kind of sparse matrix
 
 
 class PlainError(LongInterestError):
@@ -179,7 +182,10 @@ def _read_device(plain: str) -> torch.device:
 
 
 def _read_texts(plain: dict[str, Any]) -> np.ndarray:
-    return np.array([str(item) for item in plain["items"]], dtype=np.str_).reshape(plain["shape"])
+    texts = [str(item) for item in plain["items"]]
+    width = 4 * max(map(len, texts), default=0)  # of every text, in the array
+    _check_size(width * len(texts), sum(map(len, texts)), "texts of very different lengths")
+    return np.array(texts, dtype=np.str_).reshape(plain["shape"])
 
 
 def _objects(items: list[Any], shape: list[int]) -> np.ndarray:
@@ -189,9 +195,17 @@ def _objects(items: list[Any], shape: list[int]) -> np.ndarray:
     return array.reshape(shape)
 
 
+def _check_size(asked: int, given: int, what: str) -> None:
+    """Refuse what would take far more memory than the part of the file that describes it."""
+    if asked > FREE_BYTES + MAX_GROWTH * given:
+        raise PlainError(f"{what} would take {asked:,} bytes, and the file has {given:,} for them.")
+
+
 def _read_ragged(plain: dict[str, Any]) -> np.ndarray:
-    ends = plain["lengths"].cumsum(0)[:-1].tolist()
-    return _objects(np.split(from_plain(plain["flat"]), ends), plain["shape"])
+    flat, lengths = from_plain(plain["flat"]), plain["lengths"]
+    if int(lengths.min() if len(lengths) else 0) < 0 or int(lengths.sum()) != len(flat):
+        raise PlainError(f"the lengths of its parts are not those of its {len(flat):,} values.")
+    return _objects(np.split(flat, lengths.cumsum(0)[:-1].tolist()), plain["shape"])
 
 
 def _read_column(plain: dict[str, Any]) -> pd.Series:
@@ -203,6 +217,9 @@ def _read_column(plain: dict[str, Any]) -> pd.Series:
 
 def _read_table(plain: dict[str, Any]) -> pd.DataFrame:
     columns = {from_plain(name): _read_column(column) for name, column in plain["columns"]}
+    for name, column in columns.items():
+        if len(column) != plain["rows"]:
+            raise PlainError(f"the column {name} has {len(column):,} values, and the table {plain['rows']:,} rows.")
     table = pd.DataFrame(columns, index=range(plain["rows"]))
     if plain["index"] is not None:
         table.index = pd.Index(from_plain(plain["index"]))
@@ -213,6 +230,7 @@ def _read_sparse(plain: dict[str, Any]) -> Any:  # noqa: ANN401
     if plain["format"] not in SPARSE_FORMATS:
         raise PlainError(f"{plain['format']} is not among {', '.join(SPARSE_FORMATS)}.")
     data, row, col = (from_plain(plain[name]) for name in ("data", "row", "col"))
+    _check_size(LIL_ROW * sum(plain["shape"]), data.nbytes, "rows and columns without entries")
     return scipy.sparse.coo_matrix((data, (row, col)), shape=tuple(plain["shape"])).asformat(plain["format"])
 
 

@@ -11,6 +11,7 @@ An installed package makes its engine known to the commands as well by an entry 
 ``recbole_longinterest.engines`` whose name is the engine's and whose value is the class.
 """
 
+from recbole_longinterest.serving.engines.agreement import check_agreement
 from recbole_longinterest.serving.engines.base import Array, Engine
 from recbole_longinterest.serving.engines.onnx import OnnxEngine
 from recbole_longinterest.serving.engines.registry import (
@@ -30,6 +31,7 @@ __all__ = [
     "Engine",
     "OnnxEngine",
     "TorchEngine",
+    "check_agreement",
     "engine_names",
     "engine_of",
     "engines_in",

@@ -24,24 +24,20 @@ class OnnxEngine(Engine):
     """Several times as fast as torch for one event; its table of items is fixed.
 
     Args:
-        folder: of a model that was exported for this engine.
+        step: content of ``step.onnx``; a file that changes later does not change the engine.
+        scores: content of ``scores.onnx``.
+        where: the folder they were read from, for errors.
 
     Raises:
-        LongInterestError: if onnxruntime is not installed, or the folder has no such files or broken ones.
+        LongInterestError: if onnxruntime is not installed, or the files are broken.
     """
 
     can_grow = False
     files = (STEP, SCORES)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, step: bytes, scores: bytes, where: Path) -> None:
         require("onnxruntime", "The onnx engine")
-        missing = [name for name in self.files if not (folder / name).is_file()]
-        if missing:
-            raise ExportError(
-                f"{folder} has no {' and no '.join(missing)}. Export the checkpoint again: "
-                "recbole-li export CHECKPOINT --output DIR --onnx"
-            )
-        self._step, self._scores = _session(folder / STEP), _session(folder / SCORES)
+        self._step, self._scores = _session(step, where / STEP), _session(scores, where / SCORES)
         self._step_outputs = [output.name for output in self._step.get_outputs()]
 
     @classmethod
@@ -59,7 +55,14 @@ class OnnxEngine(Engine):
                 "The onnx engine reads files of an exported folder, and this model is in memory only. Write it with "
                 "recbole-li export --onnx and load the folder."
             )
-        return cls(served.folder)
+        require("onnxruntime", "The onnx engine")
+        missing = [name for name in cls.files if not (served.folder / name).is_file()]
+        if missing:
+            raise ExportError(
+                f"{served.folder} has no {' and no '.join(missing)}. Export the checkpoint again: "
+                "recbole-li export CHECKPOINT --output DIR --onnx"
+            )
+        return cls(served.content(STEP), served.content(SCORES), served.folder)
 
     def step(
         self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: Sequence[Array]
@@ -75,7 +78,7 @@ class OnnxEngine(Engine):
         return torch.from_numpy(scores)
 
 
-def _session(file: Path) -> "InferenceSession":
+def _session(content: bytes, file: Path) -> "InferenceSession":
     import onnxruntime  # late: an extra
 
     options = onnxruntime.SessionOptions()
@@ -84,6 +87,6 @@ def _session(file: Path) -> "InferenceSession":
     # For one user, a table in its own order is read twice as fast as one packed for many.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an own class for each way in which a file can be broken
         raise ExportError(f"{file} is broken or was cut short. Export the checkpoint again.") from error

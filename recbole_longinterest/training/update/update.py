@@ -22,6 +22,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_file, atomic_folder, write_text
+from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.common.leftovers import discard, remove
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
@@ -190,7 +191,7 @@ class _Update:
         """The merged data: of an update that was stopped, or made now."""
         about = self.folder / MERGED
         if about.is_file():
-            known = json.loads(about.read_text(encoding="utf-8"))
+            known = read_json(about)
             if known["record"] == self.record and known["merged"] and Path(self._data).is_dir():
                 return Merged(**known["merged"])
             if (self.folder / SHOWN).is_file() or self.folder in Path(

@@ -9,10 +9,10 @@ import torch
 
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.serving.engines.onnx import SCORES, STEP, OnnxEngine
-from recbole_longinterest.serving.model_folder import read_folder, write_folder
+from recbole_longinterest.serving.model_folder import write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState, recommend_states, update_states
-from tests.served import OPTIONS, random_events, random_served
+from tests.served import OPTIONS, random_events, random_served, signed_again
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -70,6 +70,9 @@ def test_a_folder_without_onnx_and_another_engine_are_one_sentence(tmp_path: Pat
         Recommender.load(tmp_path / "plain", engine="jax")
     folder = exported(tmp_path / "m")
     (folder / STEP).write_bytes(b"x" * (folder / STEP).stat().st_size)
-    read_folder(folder)  # the torch engine does not need it
+    for engine in ("torch", "onnx"):  # an export is whole, or not read
+        with pytest.raises(ValueError, match=r"step\.onnx was changed after it was written"):
+            Recommender.load(folder, engine)
+    signed_again(folder)
     with pytest.raises(ValueError, match=r"step.onnx is broken or was cut short"):
         Recommender.load(folder, engine="onnx")

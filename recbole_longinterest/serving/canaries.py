@@ -1,0 +1,82 @@
+"""A few recommendations that a new export must give before it is put in place."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recbole_longinterest.common.packages import MissingPackage
+from recbole_longinterest.nn.finite import NotFiniteError
+from recbole_longinterest.serving.engines import Engine, TorchEngine, writer_of
+from recbole_longinterest.serving.model_folder import write_folder
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.served import Served
+
+CANARIES = 12
+EVENTS = 5
+BEST = 10
+
+
+def write_checked(
+    served: Served, folder: Path, engines: Sequence[type[Engine]] = (), sign: str | Path | None = None
+) -> None:
+    """Write an exported folder that was read again and has recommended to a dozen users, by each of its engines.
+
+    Args:
+        served: the model.
+        folder: to make; an earlier export there is replaced.
+        engines: whose files are added.
+        sign: PEM file of a private key that signs the manifest.
+
+    Raises:
+        ExportError: as :func:`~.model_folder.write_folder` and :meth:`Recommender.load`.
+        NotFiniteError: for a model that cannot rank items.
+    """
+
+    def check(draft: Path) -> None:
+        for engine in dict.fromkeys([TorchEngine, *engines]):
+            try:
+                model = Recommender.load(draft, engine)
+            except MissingPackage:  # written here, and served where the package is
+                continue
+            ask_canaries(model)
+
+    write_folder(served, folder, writer_of(engines, served), check=check, sign=sign)
+
+
+def canaries(tokens: Sequence[str]) -> list[list[str]]:
+    """A dozen histories of items from all over a catalogue.
+
+    Args:
+        tokens: of the items by internal id; the padding first.
+    """
+    n_items = len(tokens) - 1
+    firsts = np.linspace(1, n_items, CANARIES).astype(int)
+    return [
+        [tokens[1 + (first - 1 + step * (1 + number)) % n_items] for step in range(1 + number % EVENTS)]
+        for number, first in enumerate(firsts.tolist())
+    ]
+
+
+def ask_canaries(model: Recommender) -> int:
+    """Recommend to a dozen users.
+
+    Returns:
+        Number of users that were asked.
+
+    Raises:
+        NotFiniteError: for a user who gets fewer items than there are, or scores that are NaN or infinite.
+    """
+    if not model.n_items:
+        return 0
+    due = min(BEST, model.n_items)
+    asked = canaries(model.served.items.tokens)
+    for history in asked:
+        found = model.recommend(history, due, exclude_seen=False)
+        finite = int(np.isfinite([item.score for item in found.items]).sum())
+        if finite < due:
+            raise NotFiniteError(
+                f"The model cannot rank items: for the history {', '.join(history)} it has {finite} of {due} "
+                "items with a finite score. Train again with a lower learning_rate, or take an earlier checkpoint."
+            )
+    return len(asked)

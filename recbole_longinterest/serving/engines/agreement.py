@@ -1,0 +1,62 @@
+"""Whether the files of an engine are of the model that they lie beside: a few scores and one step are compared."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_longinterest.nn.network import InterestNetwork
+from recbole_longinterest.serving.engines.base import Array, Engine
+from recbole_longinterest.serving.engines.torch import TorchEngine
+from recbole_longinterest.serving.manifest import AGAIN, ExportError
+from recbole_longinterest.serving.served import Served
+
+USERS = 4
+ROUNDING = 1e-3  # largest difference in full precision, relative to the largest number
+LIKENESS = 0.9  # lowest cosine in int8: the engine may round what the weights have kept
+
+
+def check_agreement(engine: Engine, network: InterestNetwork, items: Tensor, served: Served) -> None:
+    """Compare an engine with the network.
+
+    Args:
+        engine: that was loaded from files.
+        network: of the same model.
+        items: vectors of all items, [N, D].
+        served: the model.
+
+    Raises:
+        ExportError: if they give different numbers.
+    """
+    own = TorchEngine(network, items)
+    ids = np.linspace(min(1, len(items) - 1), len(items) - 1, USERS).astype(np.int64)
+    values = {name: source.read_all([None] * USERS) for name, source in network.fusion.sources.items()}
+    state = network.interest_encoder.start(USERS)
+    wanted, kept = own.step(ids, values, state)
+    exact = served.precision == "fp32"
+    try:
+        interest, carried = engine.step(ids, values, state)
+        pairs: list[tuple[str, Array, Array]] = [("one event", interest, wanted), ("its state", carried[0], kept[0])]
+        with torch.no_grad():
+            pairs += [("the scores", engine.scores_of(items[ids]), own.scores_of(items[ids]))]
+    except Exception as error:  # of the engine's own kinds: its files ask for other inputs
+        raise ExportError(f"{_files(engine, served)} cannot compute this model: {error}. {AGAIN}") from error
+    for what, found, due in pairs:
+        if not _alike(torch.as_tensor(found).float(), torch.as_tensor(due).float(), exact):
+            raise ExportError(
+                f"{_files(engine, served)} are of another model than the weights beside them: {what} by "
+                f"{type(engine).__name__} differs from the network's. {AGAIN}"
+            )
+
+
+def _files(engine: Engine, served: Served) -> str:
+    return f"{' and '.join(engine.files)} in {served.folder}"
+
+
+def _alike(found: Tensor, due: Tensor, exact: bool) -> bool:
+    if found.shape != due.shape:
+        return False
+    if exact:
+        return bool((found - due).abs().max() <= ROUNDING * max(1.0, float(due.abs().max())))
+    if not float(due.norm()):
+        return bool(found.isfinite().all())
+    return bool(torch.cosine_similarity(found.flatten(), due.flatten(), dim=0) >= LIKENESS)
