@@ -35,7 +35,9 @@ def set_histories(dataset: Any) -> None:  # noqa: ANN401 - RecBole's SequentialD
     length = events[items].map(len).astype("int64")
     if (length == 0).any():
         raise LongInterestError(f"{_place(dataset, length == 0)} has no history: {items} is empty. Remove such rows.")
-    for field in lists:
+    for field in dict.fromkeys([*lists, *getattr(dataset, "side_fields", {}).values()]):
+        if field not in events:
+            continue
         unlike = events[field].map(_length) != length
         if unlike.any():
             raise LongInterestError(
