@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, count, settings_of
-from recbole_longinterest.cli.outcome import StoppedEarly
+from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
 
 SEED = 2020
 
@@ -20,7 +20,8 @@ def add_arguments(commands: Commands) -> None:
         "GRU4Rec, GRU4RecF, SASRec, SASRecF and FDSA learn in one pass unless --one_pass=False.",
         "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
         "{'TS': [0.8, 0.1, 0.1]}, 'order': 'TO', 'mode': 'full'}\" for a split by global time, and 'mode': 'uni100' "
-        "or 'pop100' for sampled candidates. The same command goes on where it was stopped.",
+        "or 'pop100' for sampled candidates. The same command goes on where it was stopped. Models, settings and data "
+        "sets are checked before anything is trained; the exit code is 1 if a row could not run.",
         stopped="stopped; the same command goes on from there.",
     )
     parser.add_argument(
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     Raises:
         StoppedEarly: after Ctrl-C, with the summary so far.
+        ProblemsFound: if rows could not run, with the summary of the others.
     """
     settings = settings_of(args, settings)
     from recbole_longinterest.experiments.comparison.compare import compare  # saves start-up time: torch, RecBole
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     summary = (args.output / "summary.md").read_text(encoding="utf-8")
     if outcome.interrupted:
         raise StoppedEarly(summary)
+    if outcome.failed:
+        raise ProblemsFound(summary, "\n  ".join([f"{len(outcome.failed)} rows could not run:", *outcome.failed]))
     return summary
 
 

@@ -20,15 +20,16 @@ class StoppedEarly(KeyboardInterrupt):
 
 
 class ProblemsFound(Exception):
-    """A check that ran to its end and found something wrong: exit code 1.
+    """Work that ran to its end and found something wrong: exit code 1.
 
     Attributes:
         report: what is printed.
+        problem: what is wrong, for the errors; empty if the report says it all.
     """
 
-    def __init__(self, report: str) -> None:
+    def __init__(self, report: str, problem: str = "") -> None:
         super().__init__()
-        self.report = report
+        self.report, self.problem = report, problem
 
 
 def finish(work: Callable[[], str], stopped: str) -> int:
@@ -39,8 +40,8 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         stopped: printed after Ctrl-C, unless the work says more.
 
     Returns:
-        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died or for problems that
-            `doctor` found; 130 after Ctrl-C.
+        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died, for problems that
+            `doctor` found and for rows of `compare` that could not run; 130 after Ctrl-C.
     """
     try:
         said = work()
@@ -55,6 +56,8 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         return 2
     except ProblemsFound as found:
         sys.stdout.write(found.report)
+        if found.problem:
+            _print_error(found.problem)
         return 1
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, StoppedEarly):

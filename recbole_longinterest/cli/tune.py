@@ -45,7 +45,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--cpus-per-trial", type=amount, default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--gpus-per-trial", type=amount, default=0, metavar="N", help="or a part of one (default: 0)")
     parser.add_argument("--max-concurrent", type=count, metavar="N", help="most trials at a time")
-    parser.add_argument("--time-budget", type=amount, metavar="SECONDS", help="no trial goes on after it")
+    parser.add_argument(
+        "--time-budget",
+        type=amount,
+        metavar="SECONDS",
+        help="no trial goes on after it; counted from the start of the search, before the data are read",
+    )
     parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
     parser.add_argument("--resume", action="store_true", help="go on with the search in --output, failed trials too")
     add_long_work(parser)

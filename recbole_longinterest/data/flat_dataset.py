@@ -23,7 +23,7 @@ from recbole_longinterest.data.behaviors import (
     renamed,
     uses_behaviors,
 )
-from recbole_longinterest.data.log_checks import check_histories, check_ids, check_parts, check_times
+from recbole_longinterest.data.log_checks import check_ids, check_parts, check_times
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
@@ -99,10 +99,6 @@ class FlatSequentialDataset(SequentialDataset):
             if absent:
                 self.logger.warning(f"behavior_map names what no event is: {', '.join(sorted(absent))}.")
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
-
-    def _benchmark_presets(self) -> None:
-        check_histories(self.inter_feat, self.item_seq_field)
-        super()._benchmark_presets()
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
         """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""

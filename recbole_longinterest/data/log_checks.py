@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recbole.utils import FeatureType
+from recbole.evaluator.register import metric_information
+from recbole.utils import FeatureType, ModelType
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+
+LEARN_LABELS = (ModelType.CONTEXT, ModelType.DECISIONTREE)
 
 
 def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: str, file: str) -> None:  # noqa: ANN401
@@ -75,3 +79,28 @@ def check_parts(parts: Sequence[Any], name: str) -> None:
             f"{name} needs three parts, to train, validate and test on; eval_args or benchmark_filename give "
             f"{len(parts)}. A share may be 0."
         )
+
+
+def check_labels(dataset: Any) -> None:  # noqa: ANN401 - RecBole's Dataset, which is untyped
+    """Labels are there if a metric compares scores with them, or a model learns them.
+
+    Raises:
+        LongInterestError: says who needs them.
+    """
+    config = dataset.config
+    if dataset.inter_feat is None or dataset.label_field in dataset.inter_feat:
+        return
+    needs = [] if config["MODEL_TYPE"] not in LEARN_LABELS or _samples(config) else [config["model"]]
+    if "labeled" in config["eval_args"]["mode"].values():  # in other modes the candidates that are drawn make labels
+        needs += [name for name in config["metrics"] if "data.label" in metric_information.get(name.lower(), ())]
+    if needs:
+        raise LongInterestError(
+            f"{' and '.join(needs)} need{'s' * (len(needs) == 1)} labels, and {dataset.dataset_name} has none: set "
+            f"threshold, as {{{config['RATING_FIELD'] or 'rating'}: 4}}, or load a column {dataset.label_field} of 0 "
+            "and 1 (LABEL_FIELD)."
+        )
+
+
+def _samples(config: Settings) -> bool:
+    """Whether a model is trained on drawn items beside the events, which are then the ones with label 1."""
+    return str((config["train_neg_sample_args"] or {}).get("distribution", "none")).lower() != "none"

@@ -9,8 +9,7 @@ from pandas.api.types import union_categoricals
 
 from recbole_longinterest.common.atomic_files import check_lines
 from recbole_longinterest.common.errors import LongInterestError
-
-CHUNK = 500_000  # rows read at once
+from recbole_longinterest.data.numbers import find_no_number, read_chunks
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
@@ -28,49 +27,25 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
         A table with categorical and float64 columns.
 
     Raises:
-        ValueError: for what is no number or of another encoding, and for a quote that makes several lines one value.
+        ValueError: for a value that is not a finite number or not of the encoding, and for a quote that makes several
+            lines one value.
     """
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}
     rows = 0
     try:
-        for chunk in _chunks(path, kinds, separator, encoding):
+        for chunk in read_chunks(path, kinds, separator, encoding):
             if not isinstance(chunk.index, pd.RangeIndex):  # pandas takes what is too much for an index: all is shifted
                 raise LongInterestError("its rows have more values than its first line names. Name every column.")
             rows += len(chunk)
             for column, kind in kinds.items():
                 values = chunk[column]
+                if kind != "str" and np.isinf(values).any():
+                    raise LongInterestError(f"{column} has a value that is not finite.")  # said with its row below
                 parts[column].append(values.astype("category").values if kind == "str" else values.to_numpy())
     except ValueError as error:  # pandas' are of this kind, too
-        why = _no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
+        why = find_no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
         raise LongInterestError(f"{path} cannot be read: {why}") from error
     check_lines(path, rows, separator, encoding)
     join = {"str": union_categoricals, "float64": np.concatenate}
     return pd.DataFrame({column.rpartition(":")[0]: join[kind](parts[column]) for column, kind in kinds.items()})
-
-
-def _chunks(path: str, kinds: dict[str, str], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
-    return pd.read_csv(
-        path,
-        sep=separator,
-        usecols=list(kinds),
-        dtype=kinds,
-        encoding=encoding,
-        engine="c",
-        float_precision="round_trip",
-        chunksize=CHUNK,
-    )
-
-
-def _no_number(path: str, kinds: dict[str, str], separator: str, encoding: str | None) -> str | None:
-    """Where the first value is that should be a number and is none; None if something else is wrong."""
-    numbers = [column for column, kind in kinds.items() if kind != "str"]
-    try:
-        for chunk in _chunks(path, dict.fromkeys(numbers, "str"), separator, encoding):
-            for column in numbers:
-                wrong = chunk[column][chunk[column].notna() & pd.to_numeric(chunk[column], errors="coerce").isna()]
-                if len(wrong):
-                    return f"row {wrong.index[0] + 1} has {wrong.iloc[0]!r} as {column}."
-    except ValueError:
-        return None
-    return None

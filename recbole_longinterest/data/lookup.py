@@ -17,7 +17,7 @@ from recbole_longinterest.nn.options import read_switch
 
 
 def dataset_class(config: Config) -> type[Dataset]:
-    """The data set class of a model: its own, else that of its type.
+    """The data set class of a model: its own, else that of a model that it derives from, else that of its type.
 
     A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
     ``target_behavior`` is set.
@@ -31,7 +31,10 @@ def dataset_class(config: Config) -> type[Dataset]:
     kind = config["MODEL_TYPE"]
     names = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
     default = getattr(recbole.data.dataset, names.get(kind, "Dataset"))
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", default)
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
+    for base in config.model_class.__mro__ if own is None else ():
+        own = own or getattr(recbole.data.dataset, f"{base.__name__}Dataset", None)
+    own = own or default
     return flat_class(own) if kind == ModelType.SEQUENTIAL and wants_flat_log(config) else own
 
 

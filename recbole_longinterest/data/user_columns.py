@@ -57,12 +57,14 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
     names, kind = list(types), types[column]
     place, at = names.index(config["USER_ID_FIELD"]), names.index(column)
     cells: dict[str, str] = {}
+    lines: dict[str, int] = {}
     for number, row in item_rows(file, separator, encoding):
         if number == 1:
             continue
         if len(row) != len(names):
             raise LongInterestError(f"{file}, line {number}: {len(row)} columns where the header has {len(names)}.")
         cells.setdefault(row[place], row[at])
+        lines.setdefault(row[place], number)
     if cells.keys().isdisjoint(map(str, users[1:])):
         raise LongInterestError(
             f"{file} has a row for none of the {len(users) - 1} users of .inter. Write {config['USER_ID_FIELD']} "
@@ -73,7 +75,8 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
     if empty:
         getLogger().warning(f"{empty} of {len(users) - 1} users have no {column}; they get the level 'missing'.")
     if kind == "float":
-        return UserColumn(torch.tensor([_number(cell, file, column) for cell in by_user]), [])
+        where = [f"{file}, line {lines.get(str(user))}: {column}" for user in users]
+        return UserColumn(torch.tensor([_number(*each) for each in zip(by_user, where, strict=True)]), [])
     split = [cell.split(config["seq_separator"]) if kind == "token_seq" else [cell] for cell in by_user]
     parts = [[token for token in row if token] for row in split]
     tokens = ["[PAD]", *sorted({token for row in parts for token in row})]
@@ -84,11 +87,11 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
     return UserColumn(values if kind == "token_seq" else values[:, 0], tokens)
 
 
-def _number(cell: str, file: Path, column: str) -> float:
+def _number(cell: str, where: str) -> float:
     try:
         number = float(cell or "nan")
     except ValueError:
         number = float("inf")
     if number in (float("inf"), float("-inf")):
-        raise LongInterestError(f"{file}: {column} must be a finite number; got {cell!r}.")
+        raise LongInterestError(f"{where} must be a finite number; got {cell!r}.")
     return number

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 MODEL = "LongInterest"
+PLUGIN = "recbole_longinterest.plugin"
 SEQUENTIAL = "recbole.model.sequential_recommender"
 
 # Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
@@ -43,18 +44,34 @@ DATA_KEYS = (
 def place_model(_: ModuleType | None = None) -> None:
     """Put the model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules."""
     name = f"{SEQUENTIAL}.{MODEL.lower()}"
-    sys.modules[name] = importlib.import_module("recbole_longinterest.plugin.longinterest")
+    sys.modules[name] = importlib.import_module(f"{PLUGIN}.longinterest")
 
 
-def _on_demand(name: str, module: str) -> Callable[[ModuleType], None]:
-    """An attribute of a package of RecBole's that is imported when it is asked for."""
+_kin = {MODEL}
+
+
+def is_kin(model: type, name: str | None = None) -> bool:
+    """Whether a class is LongInterest or derives from it; from then on RecBole finds data set and trainer by its name.
+
+    Args:
+        model: class of a model of RecBole.
+        name: by which RecBole knows it; its own if None.
+    """
+    found = any(base.__name__ == MODEL and base.__module__ == f"{PLUGIN}.longinterest" for base in model.__mro__)
+    if found:
+        _kin.add(name or model.__name__)
+    return found
+
+
+def _on_demand(kind: str, module: str) -> Callable[[ModuleType], None]:
+    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for."""
 
     def add(package: ModuleType) -> None:
         def __getattr__(attribute: str) -> object:
-            if attribute != name:
+            if attribute not in {f"{name}{kind}" for name in _kin}:
                 raise AttributeError(f"module {package.__name__!r} has no attribute {attribute!r}")
-            value = getattr(importlib.import_module(module), name)
-            setattr(package, name, value)
+            value = getattr(importlib.import_module(module), f"{MODEL}{kind}")
+            setattr(package, attribute, value)
             return value
 
         package.__getattr__ = __getattr__  # type: ignore[method-assign]
@@ -68,8 +85,8 @@ def _data_keys(module: ModuleType) -> None:
 
 LOOKUPS: dict[str, Callable[[ModuleType], None]] = {
     "recbole.utils.argument_list": _data_keys,
-    "recbole.data.dataset": _on_demand(f"{MODEL}Dataset", "recbole_longinterest.data.longinterest_dataset"),
-    "recbole.trainer": _on_demand(f"{MODEL}Trainer", "recbole_longinterest.plugin.trainer"),
+    "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset"),
+    "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer"),
     SEQUENTIAL: place_model,
 }
 """Module of RecBole -> what adds the plugin to it after its import."""

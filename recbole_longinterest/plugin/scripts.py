@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing.spawn
+import os
 import runpy
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from recbole_longinterest.plugin.fixes.hooks import when_imported
+from recbole_longinterest.plugin.ray_loopback import loopback_only
 
 SETUP_HOOK = f"{__name__}.plugin_in_spawned"
 
@@ -63,7 +65,10 @@ class _Carrier:
 
 
 def _ray_workers(ray: ModuleType) -> None:
-    """``ray.init`` starts workers that know the plugin and stay in the script's folder, where its paths hold."""
+    """``ray.init`` starts workers that know the plugin and stay in the script's folder, where its paths hold.
+
+    A Ray of the script's own, with no address of a cluster, has no dashboard unless asked for and listens on 127.0.0.1.
+    """
     original = ray.init
 
     @functools.wraps(original)
@@ -71,7 +76,12 @@ def _ray_workers(ray: ModuleType) -> None:
         environment = dict(kwargs.pop("runtime_env", None) or {})
         environment.setdefault("worker_process_setup_hook", SETUP_HOOK)
         environment["env_vars"] = {"RAY_CHDIR_TO_TRIAL_DIR": "0", **environment.get("env_vars", {})}
-        return original(*args, runtime_env=environment, **kwargs)
+        address = (args[0] if args else kwargs.get("address")) or os.environ.get("RAY_ADDRESS")
+        if address not in (None, "local"):
+            return original(*args, runtime_env=environment, **kwargs)
+        kwargs.setdefault("include_dashboard", False)
+        with loopback_only(agent=bool(kwargs["include_dashboard"])):
+            return original(*args, runtime_env=environment, **kwargs)
 
     ray.init = init  # type: ignore[attr-defined]
 

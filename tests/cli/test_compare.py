@@ -28,24 +28,28 @@ UNIFORM = "--eval_args={{'split': {{{}}}, 'order': 'TO', 'group_by': 'user', 'mo
 def test_cells_run_and_are_not_run_again(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = ["--models=GRU4Rec,Pop", "--once=NoSuchModel,FM", "--hidden_size=8", "--embedding_size=8"]
-    assert main.main([*arguments, *models]) == 0
-    out = capsys.readouterr().out
-    assert "NoSuchModel, seed 2020: There is no model 'NoSuchModel'" in out
-    assert "FM, seed 2020: FM reads more than who had what when (context)" in out
+    models = ["--models=GRU4Rec,Pop", "--once=SASRecF,SASRec+text", "--hidden_size=8", "--embedding_size=8"]
+    assert main.main([*arguments, *models]) == 1
+    out, err = capsys.readouterr()
+    for why in (
+        "SASRecF, seed 2020: SASRecF reads a feature of the items, and tiny has no .item column.",
+        "SASRec+text, seed 2020: SASRec+text needs texts, and tiny has none",
+    ):
+        assert why in out and f"tiny, {why}" in err
+    assert err.startswith("recbole-li: error: 2 rows could not run:\n")
     files = {path.parent.name.split("-")[0]: path for path in (tmp_path / "out").rglob("result.json")}
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
     assert {name: result["status"] for name, result in results.items()} == {
         **{"GRU4Rec": "finished", "Pop": "finished"},
-        **{"NoSuchModel": "failed", "FM": "failed"},
+        **{"SASRecF": "failed", "SASRec+text": "failed"},
     }
     assert results["GRU4Rec"]["peak_memory_mb"] > 100
     assert {"results.csv", "per_user.parquet", "summary.md", "summary.html", "table.tex", "means-tiny.png"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
     written = files["GRU4Rec"].stat().st_mtime_ns
-    assert main.main([*arguments, *models]) == 0
-    assert capsys.readouterr().out == out
+    assert main.main([*arguments, *models]) == 1
+    assert capsys.readouterr() == (out, err)
     assert files["GRU4Rec"].stat().st_mtime_ns == written
 
 
@@ -62,6 +66,12 @@ def test_cells_run_and_are_not_run_again(
         (["--models=BPR", UNIFORM.format("'LS': 'valid_and_test'")], "draws other candidates for BPR, a general model"),
         (["--models=GRU4Rec", UNIFORM.format("'RS': [0.6, 0.2, 0.2]")], "need a split with one test row a user"),
         (["--models=FM"], "FM reads more than who had what when"),
+        (
+            ["--models=GRU4Rec,NoSuchModel", "--once=FM"],
+            "no model 'NoSuchModel', neither in RecBole nor in a plugin. FM",
+        ),
+        (["--models=Pop", "--learning_rat=0.1", "--epoch=1"], "has a setting learning_rat or epoch"),
+        (["--models=Pop", "--datasets=nowhere,neither"], "nowhere"),
         (["--models=Pop", f"--output={__file__}"], "test_compare.py cannot be made (File exists)"),
     ],
 )

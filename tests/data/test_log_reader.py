@@ -9,7 +9,7 @@ import pytest
 from recbole.data.dataset import SequentialDataset
 
 from recbole_longinterest.common.atomic_files import read_header
-from recbole_longinterest.data import log_reader
+from recbole_longinterest.data import numbers
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.training.settings import make_config
@@ -48,7 +48,7 @@ def both(root: Path, **settings: Any) -> list[Any]:
 def test_equals_recboles_reader(
     write_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, chunk: int, settings: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(log_reader, "CHUNK", chunk)
+    monkeypatch.setattr(numbers, "CHUNK", chunk)
     events = synthetic_inter(users=5).strip().split("\n")[1:]
     theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *AWKWARD, *events]) + "\n"), **settings)
     assert theirs.field2type == ours.field2type and theirs.field2seqlen == ours.field2seqlen

@@ -25,6 +25,10 @@ RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
 
 
+class CannotRun(LongInterestError):
+    """A row that the columns of a data set do not allow; the rows beside it run."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One training and its test.
@@ -93,9 +97,7 @@ class Cell:
         if "selected_features" in config and config["load_col"] is not None and "item" not in config["load_col"]:
             columns = self.settings.get("selected_features") or [data.feature_column(config)]
             if None in columns:
-                raise LongInterestError(
-                    f"{self.model} reads a feature of the items, and {self.dataset} has no .item column."
-                )
+                raise CannotRun(f"{self.model} reads a feature of the items, and {self.dataset} has no .item column.")
             config["selected_features"] = columns
             config["load_col"] = {**config["load_col"], "item": [config["ITEM_ID_FIELD"], *columns]}
         return config

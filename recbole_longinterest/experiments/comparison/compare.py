@@ -45,11 +45,11 @@ def compare(
         show_progress: show a progress bar.
 
     Returns:
-        All runs. After Ctrl-C it is marked as interrupted.
+        All runs. After Ctrl-C it is marked as interrupted; ``failed`` lists rows that could not run.
 
     Raises:
-        LongInterestError: for models, settings or a folder that cannot be used, if the models would read different
-            data, and if every model failed.
+        LongInterestError: for models, settings, data sets or a folder that cannot be used, before anything is trained,
+            if the models would read different data, and if every model failed.
     """
     output = Path(output)
     given, named = read_settings([str(file) for file in config_files], settings)

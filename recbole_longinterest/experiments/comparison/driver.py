@@ -40,6 +40,16 @@ class Outcome:
     interrupted: bool
     same: Sequence[str] = ()
 
+    @property
+    def failed(self) -> list[str]:
+        """Rows that could not run, each with its data set, its seeds and the reason."""
+        seeds: dict[tuple[str, str, str], list[str]] = {}
+        for cell in self.cells:
+            result = cell.result()
+            if result is not None and result["status"] == FAILED:
+                seeds.setdefault((cell.dataset, cell.name, result["error"]), []).append(str(cell.seed))
+        return [f"{dataset}, {name}, seed {', '.join(of)}: {why}" for (dataset, name, why), of in seeds.items()]
+
 
 def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     """Run the cells of a plan that are not finished.

@@ -126,8 +126,6 @@ class SASRecText(SASRec):
 
     def __init__(self, config: Settings, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        if dataset.text_source is None:
-            raise LongInterestError(f"SASRec+text needs texts, and {dataset.dataset_name} has none: {dataset.no_text}")
         text = ItemTable(self.n_items, config["text_dim"], dataset.text_source)
         self.item_embedding = TextItemEmbedding(
             self.n_items, self.hidden_size, text, config["text_dim"], self.initializer_range
@@ -135,18 +133,24 @@ class SASRecText(SASRec):
 
 
 class SASRecTextDataset(FlatSequentialDataset):
-    """The flat log with the items' texts, for SASRecText."""
+    """The flat log with the items' texts, for SASRecText.
+
+    Raises:
+        LongInterestError: if there are no texts.
+    """
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)
         item_file = Path(self.dataset_path) / f"{self.dataset_name}.item"
-        self.no_text = why_no_text(config, item_file)
-        self.text_source: ItemTexts | ItemVectors | None = None
         tokens = self.field2id_token[self.iid_field]
+        self.text_source: ItemTexts | ItemVectors
         if config["text_vectors"]:
             self.text_source = ItemVectors.from_config(config, tokens, self._preloaded_weight)
-        elif self.no_text is None:
-            self.text_source = ItemTexts.from_config(config, load_item_texts(config, item_file, tokens))
+            return
+        no_text = why_no_text(config, item_file)
+        if no_text is not None:
+            raise LongInterestError(f"SASRec+text needs texts, and {self.dataset_name} has none: {no_text}")
+        self.text_source = ItemTexts.from_config(config, load_item_texts(config, item_file, tokens))
 
 
 def register() -> None:

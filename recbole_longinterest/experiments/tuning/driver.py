@@ -30,6 +30,7 @@ from recbole_longinterest.experiments.tuning.plan import (
 )
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
+from recbole_longinterest.experiments.tuning.time_budget import TimeBudget
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes.command_line import command_line
@@ -52,7 +53,8 @@ class Outcome:
         trials: all trials, the best first.
         test_result: metrics of the best trial's best epoch on the test data, None if there is none yet.
         valid_result: its metrics on the validation data.
-        interrupted: whether trials are left to run.
+        interrupted: whether it was stopped with trials left to run.
+        time_budget: seconds after which the search was ended with trials left to run; None if it was not.
     """
 
     plan: Plan
@@ -61,6 +63,7 @@ class Outcome:
     test_result: dict[str, float] | None
     valid_result: dict[str, float] | None
     interrupted: bool
+    time_budget: float | None = None
 
 
 def search(
@@ -78,7 +81,7 @@ def search(
         output: folder of all its files; on a cluster one that every node sees.
         resume: go on with the search of ``output``, whose plan must be the same.
         address: Ray cluster to use; None starts a local one, without dashboard, for the time of the search.
-        time_budget: seconds after which no trial goes on.
+        time_budget: seconds from this call, the reading of the data included, after which no trial goes on.
         show_progress: show a progress bar.
 
     Returns:
@@ -87,6 +90,7 @@ def search(
     Raises:
         ValueError: for a plan that does not hold, and for an ``output`` that is not one to begin or go on in.
     """
+    budget = TimeBudget(time_budget)
     output = output.resolve()
     space = read_space(Path(plan.space))
     config = config_of(plan, space)
@@ -102,15 +106,17 @@ def search(
                     task.datasets.update(_share_datasets(task, space))
                 total = (plan.trials or 1) if settings is None else len(settings)
                 watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
-                interrupted = _run(plan, space, settings, task, config, watch, time_budget)
+                left = _run(plan, space, settings, task, config, watch, budget)
         except KeyboardInterrupt:
-            interrupted = True
+            left, interrupted = True, True
+        else:
+            interrupted = left and not budget.over
 
     trials = records.read_trials(output, config["valid_metric_bigger"])
     best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
-    if interrupted or best is None:
-        return Outcome(plan, config["valid_metric"], trials, None, best.best if best else None, interrupted)
-    return Outcome(plan, config["valid_metric"], trials, _test(best), best.best, False)
+    ended_by = time_budget if left and not interrupted else None
+    tested = None if interrupted or best is None else _test(best)
+    return Outcome(plan, config["valid_metric"], trials, tested, best.best if best else None, interrupted, ended_by)
 
 
 # --- ray -------------------------------------------------------------------------------------------------------------
@@ -148,9 +154,11 @@ def _run(
     task: Task,
     config: Config,
     watch: Watch,
-    time_budget: float | None,
+    budget: TimeBudget,
 ) -> bool:
-    """Let Ray Tune run the trials; whether it was stopped before their end."""
+    """Let Ray Tune run the trials; whether some are left to run."""
+    if budget.over:
+        return True
     mode = "max" if config["valid_metric_bigger"] else "min"
     resources = {"cpu": plan.cpus, **({"gpu": plan.gpus} if plan.gpus else {})}
     tuner = tune.Tuner(
@@ -163,7 +171,6 @@ def _run(
             search_alg=_optuna(plan, space, config, task.output, mode) if settings is None else None,
             num_samples=plan.trials if settings is None else 1,
             max_concurrent_trials=plan.concurrent,
-            time_budget_s=time_budget,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -171,18 +178,16 @@ def _run(
             storage_path=str(task.output / RAY_FOLDER),
             verbose=0,
             callbacks=[watch],
+            stop=budget,
             failure_config=tune.FailureConfig(max_failures=1),  # a node or a worker that died, once
         ),
     )
-    begin = time.monotonic()
     with watch, memory_kills_one_trial():
         grid = tuner.fit()
     shutil.rmtree(task.output / RAY_FOLDER, ignore_errors=True)
-    over = time_budget is not None and time.monotonic() - begin >= time_budget
     begun = grid._experiment_analysis.trials
     folders = [records.folder_of(task.output, trial.config["setting"]) for trial in begun]
-    left = len(begun) < watch.total or any(records.read_end(folder)[0] == records.UNFINISHED for folder in folders)
-    return left and not over
+    return len(begun) < watch.total or any(records.read_end(folder)[0] == records.UNFINISHED for folder in folders)
 
 
 def _scheduler(name: str, epochs: int) -> "TrialScheduler | None":

@@ -13,7 +13,7 @@ import yaml
 
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.tuning.driver import Outcome
-from recbole_longinterest.experiments.tuning.records import ERROR, Trial
+from recbole_longinterest.experiments.tuning.records import ERROR, FINISHED, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +73,7 @@ def summary(outcome: Outcome, output: Path) -> str:
         f"{plan.search} search, {plan.scheduler} scheduler; chosen by validation {outcome.metric}.",
         "",
     ]
-    if outcome.interrupted:
-        lines += ["The search was stopped; the same command with --resume goes on.", ""]
+    lines += _how_it_ended(outcome)
     names = sorted({name for trial in trials for name in trial.setting})
     table = [["trial", f"validation {outcome.metric}", "epoch", "of", "seconds", *names]]
     for trial in trials[:SHOWN]:
@@ -84,7 +83,8 @@ def summary(outcome: Outcome, output: Path) -> str:
             table.append(
                 [*cells, f"{trial.epochs[-1]['seconds']:.0f}", *(_short(trial.setting.get(name)) for name in names)]
             )
-    lines += _markdown(table)
+    if len(table) > 1:
+        lines += _markdown(table)
     failed = [trial for trial in trials if trial.status == ERROR]
     if failed:
         lines += [
@@ -101,6 +101,26 @@ def summary(outcome: Outcome, output: Path) -> str:
         lines += _markdown([["metric", "validation", "test"], *rows])
         lines += ["", f"Its settings are {output / 'best.yaml'} (recbole-li run --config_files), its model best.pth."]
     return "\n".join(lines) + "\n"
+
+
+def _how_it_ended(outcome: Outcome) -> list[str]:
+    """Why trials are left to run, and whether one ran to its end; nothing for a search that has ended by itself."""
+    lines = []
+    if outcome.interrupted:
+        lines += ["The search was stopped; the same command with --resume goes on.", ""]
+    elif outcome.time_budget is not None:
+        lines += [
+            f"The time budget of {outcome.time_budget:g} s ended the search; the same command with --resume goes on, "
+            "for as long again.",
+            "",
+        ]
+    else:
+        return lines
+    if not any(trial.epochs for trial in outcome.trials):
+        lines += ["No trial has finished an epoch, so there is no winner.", ""]
+    elif not any(trial.status == FINISHED for trial in outcome.trials):
+        lines += ["No trial has trained to its end; the best epoch so far counts.", ""]
+    return lines
 
 
 def _write_csv(outcome: Outcome, path: Path) -> None:
@@ -127,19 +147,20 @@ def _write_csv(outcome: Outcome, path: Path) -> None:
 
 
 def plot_progress(outcome: Outcome, path: Path) -> None:
-    """Validation metric of every trial against its training time; the winner in colour."""
+    """Validation metric of every trial by epoch; the winner in colour."""
     figure, axes = _figure(8, 4.5)
     for place, trial in reversed(list(enumerate(trial for trial in outcome.trials if trial.epochs))):
         style = {"color": "#c1121f", "lw": 2.2, "zorder": 3, "label": f"best: {trial.name}"} if place == 0 else {}
-        points = [(epoch["seconds"], epoch["valid_score"]) for epoch in trial.epochs]
+        points = [(epoch["epoch"], epoch["valid_score"]) for epoch in trial.epochs]
         axes.plot(
             *zip(*points, strict=True), **{"color": "#2a6f97", "lw": 1, "alpha": 0.5, "marker": ".", "ms": 3, **style}
         )
     axes.set(
-        xlabel="seconds of training and validation in the trial",
+        xlabel="epoch",
         ylabel=f"validation {outcome.metric}",
         title=f"{outcome.plan.model} on {outcome.plan.dataset}",
     )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     _save(figure, path)
 

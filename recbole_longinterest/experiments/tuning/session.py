@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.ray_loopback import loopback_only
 
 # Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
 for _name, _value in (
@@ -27,8 +28,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     """A Ray for the time of some work.
 
     Args:
-        address: a cluster, as ``auto`` or ``host:port``; None starts a local Ray without dashboard. A Ray that the
-            process has already is used and left.
+        address: a cluster, as ``auto`` or ``host:port``; None starts a local Ray without dashboard, which listens on
+            127.0.0.1 alone. A Ray that the process has already is used and left.
 
     Raises:
         ValueError: if there is no cluster at the address.
@@ -37,10 +38,12 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
         return
     local = {"include_dashboard": False} if address is None else {}
+    reach = loopback_only() if address is None else contextlib.nullcontext()
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        with reach:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise LongInterestError(
             f"Ray cannot be had at {address or 'this machine'}: {' '.join(str(error).split())}"

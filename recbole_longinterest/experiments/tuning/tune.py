@@ -58,7 +58,8 @@ def tune(
         cpus_per_trial: CPU cores of a trial.
         gpus_per_trial: GPUs of a trial, or a part of one.
         max_concurrent: most trials at a time; as many as the resources hold if None.
-        time_budget: seconds after which no trial goes on.
+        time_budget: seconds from this call, the reading of the data included, after which no trial goes on; the
+            winner's test comes after them.
         address: Ray cluster, as ``"auto"`` or ``"host:port"``; a local Ray for the time of the search if None.
         resume: go on with the search in ``output``, failed trials too.
         show_progress: show a progress bar.
@@ -67,7 +68,8 @@ def tune(
         All trials, the best first, and the winner's results. After Ctrl-C it is marked as interrupted.
 
     Raises:
-        LongInterestError: for settings, a space or a folder that cannot be used, and if every trial failed.
+        LongInterestError: for settings, a space or a folder that cannot be used, if every trial failed, and if the
+            time was over before a trial had finished an epoch.
     """
     require_ray("recbole-li tune")
     # Late, so that an old Ray, whose Tune lacks what these import, is refused by the line above.
@@ -100,6 +102,11 @@ def tune(
         raise LongInterestError(
             f"Not one of {len(outcome.trials)} trials succeeded; {output / 'summary.md'} has the reasons. "
             f"The first: {outcome.trials[0].reason}"
+        )
+    if outcome.time_budget is not None and outcome.valid_result is None:
+        raise LongInterestError(
+            f"No trial finished an epoch in the {outcome.time_budget:g} s of --time-budget, which begin with the "
+            "reading of the data. Give more, with --resume."
         )
     return outcome
 

@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 from recbole.utils import FeatureType
 
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.numbers import find_no_number
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.same_code import with_globals
 
 if TYPE_CHECKING:
-    from recbole.data.dataset import Dataset
+    from recbole.data.dataset import Dataset, SequentialDataset
     from recbole.data.interaction import Interaction
 
 DATASET = "recbole.data.dataset.dataset:Dataset"
@@ -54,11 +57,13 @@ def _fill_nan(self: "Dataset") -> None:
 
 @patch(
     f"{DATASET}._load_feat",
+    name="columns_of_files",
     kind="fix",
-    why="It fills empty sequences in place, which pandas 3 ignores, then splits each value: NaN has no split.",
+    why="It fills empty sequences in place, which pandas 3 ignores, then splits each value: NaN has no split. A file "
+    "without rows has no longest sequence; a value that is no number is an error without file and row.",
     wraps=True,
 )
-def empty_sequences(load_feat: Callable[..., Any]) -> Callable[..., Any]:
+def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
     """RecBole's code with another ``pd``, whose ``read_csv`` gives sequence columns without missing values."""
 
     def read_csv(*args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
@@ -68,15 +73,72 @@ def empty_sequences(load_feat: Callable[..., Any]) -> Callable[..., Any]:
                 table[column] = table[column].fillna("")
         return table
 
-    loader = with_globals(load_feat, pd=SimpleNamespace(read_csv=read_csv))
+    longest = functools.partial(max, default=0)
+    loader = with_globals(load_feat, pd=SimpleNamespace(read_csv=read_csv), max=longest)
 
     def _load_feat(self: "Dataset", filepath: str, source: object) -> pd.DataFrame | None:
         with warnings.catch_warnings():  # pandas warns of RecBole's own fillna, which has nothing left to fill
             for category in (FutureWarning, getattr(pd.errors, "ChainedAssignmentError", FutureWarning)):
                 warnings.filterwarnings("ignore", message="[^.]*chained assignment", category=category)
-            return loader(self, filepath, source)
+            try:
+                table = loader(self, filepath, source)
+            except ValueError as error:
+                why = _no_number(self, filepath, source)
+                if why is None:
+                    raise
+                raise LongInterestError(why) from error
+        if table is not None and not _all_finite(table):
+            raise LongInterestError(_no_number(self, filepath, source) or f"{filepath} has an infinite number.")
+        return table
 
     return _load_feat
+
+
+def _no_number(dataset: "Dataset", path: str, source: object) -> str | None:
+    """Where the first value is, among the columns that are loaded, that is no number; None if all are."""
+    separator, encoding = dataset.config["field_separator"], dataset.config["encoding"]
+    wanted, unwanted = dataset._get_load_and_unload_col(source)
+    with Path(path).open(encoding=encoding) as file:
+        columns = file.readline().rstrip("\n").split(separator)
+    names = {column: column.partition(":")[0] for column in columns}
+    columns = [
+        column
+        for column, name in names.items()
+        if (wanted is None or name in wanted) and (unwanted is None or name not in unwanted)
+    ]
+    why = find_no_number(path, columns, separator, encoding, dataset.config["seq_separator"])
+    return f"{path} cannot be read: {why}" if why else None
+
+
+def _all_finite(table: pd.DataFrame) -> bool:
+    """Whether no number of a table is infinite; those that are missing are filled later."""
+    for column in table:
+        values = table[column]
+        if values.dtype == np.float64 and np.isinf(values.to_numpy()).any():
+            return False
+        lists = values.dtype == object and len(values) and isinstance(values.iloc[0], np.ndarray)
+        if lists and any(value.dtype == np.float64 and not np.isfinite(value).all() for value in values):
+            return False
+    return True
+
+
+@patch(
+    f"{DATASET}._set_label_by_threshold",
+    name="labels",
+    kind="fix",
+    why="Without threshold, a metric or a model that reads labels ends in KeyError: 'label', perhaps after a training.",
+    wraps=True,
+)
+def labels(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
+    """Say who needs labels that there are none of."""
+
+    def _set_label_by_threshold(self: "Dataset") -> None:
+        from recbole_longinterest.data.log_checks import check_labels  # late: it imports RecBole's evaluator
+
+        original(self)
+        check_labels(self)
+
+    return _set_label_by_threshold
 
 
 @patch(
@@ -84,7 +146,6 @@ def empty_sequences(load_feat: Callable[..., Any]) -> Callable[..., Any]:
     f"{DATASET}._normalize",
     f"{DATASET}._discretization",
     "recbole.data.dataset.kg_dataset:KnowledgeBasedDataset._reset_ent_remapID",
-    "recbole.data.dataset.sequential_dataset:SequentialDataset._benchmark_presets",
     kind="fix",
     why="column.agg(len) is one number in pandas 3, not a length per value: every loaded sequence column fails.",
     wraps=True,
@@ -96,6 +157,20 @@ def sequence_lengths(method: Callable[..., Any]) -> Callable[..., Any]:
         return values.map(len) if isinstance(values, pd.Series) else len(values)
 
     return _without_agg_warning(with_globals(method, len=length))
+
+
+@patch(
+    "recbole.data.dataset.sequential_dataset:SequentialDataset._benchmark_presets",
+    name="benchmark_histories",
+    kind="fix",
+    why="It reads the histories of a column item_id, whatever ITEM_ID_FIELD is, by column.agg(len), and keeps more of "
+    "them than MAX_ITEM_LIST_LENGTH, which ends models with positions in an IndexError.",
+)
+def _benchmark_presets(self: "SequentialDataset") -> None:
+    """See :func:`recbole_longinterest.data.benchmark_histories.set_histories`."""
+    from recbole_longinterest.data.benchmark_histories import set_histories  # late: only benchmark files need it
+
+    set_histories(self)
 
 
 @patch(

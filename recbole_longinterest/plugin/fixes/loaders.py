@@ -12,7 +12,7 @@ from recbole.utils import ModelType
 
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.fixes.registry import patch
-from recbole_longinterest.plugin.lookups import MODEL
+from recbole_longinterest.plugin.lookups import is_kin
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -78,7 +78,7 @@ def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
         if (
             phase == "train"
             and sequential
-            and train_loader.trains_in_one_pass(config, required=config["model"] != MODEL)
+            and train_loader.trains_in_one_pass(config, required=not is_kin(config.model_class))
         ):
             return train_loader.OnePassDataLoader
         kind = original(config, phase)

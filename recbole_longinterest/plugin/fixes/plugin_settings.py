@@ -11,7 +11,7 @@ from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.data.source_fields import columns_of
 from recbole_longinterest.nn.losses import LOSSES
 from recbole_longinterest.plugin.fixes.registry import patch
-from recbole_longinterest.plugin.lookups import MODEL
+from recbole_longinterest.plugin.lookups import MODEL, is_kin
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -53,7 +53,8 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         original(self, model, model_class, dataset)
         internal, external = self.internal_config_dict, self.external_config_dict
         beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
-        if model == MODEL:
+        ours = is_kin(model_class, model)
+        if ours:
             # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
             own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
@@ -61,22 +62,22 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             wanted = {**internal, **external}.get("event_features")
             more = columns_of({"event_features": wanted}, "event_features")
             internal["load_col"] = {"inter": list(dict.fromkeys((*columns, *more)))}
-            ours = resource("dataset_configs", f"{dataset}.yaml")
-            if ours.is_file() and beside is None:  # ours is for RecBole's files of that name, which these are not
-                self._update_internal_config_dict(ours)
+            about = resource("dataset_configs", f"{dataset}.yaml")
+            if about.is_file() and beside is None:  # it is for RecBole's files of that name, which these are not
+                self._update_internal_config_dict(about)
             pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows CE and BPR alone
             internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
-        if sequential and model != MODEL:
+        if sequential and not ours:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
             columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if beside is not None:
             self._update_internal_config_dict(beside)
-        follows = model == MODEL or (_follow_loss_type.get() and sequential)
+        follows = ours or (_follow_loss_type.get() and sequential)
         if follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
-            if not (_draws_negatives(loss_type) if model == MODEL else loss_type != "CE"):
+            if not (_draws_negatives(loss_type) if ours else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None
 
     return load

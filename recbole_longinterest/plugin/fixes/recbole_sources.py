@@ -17,6 +17,7 @@ SOURCES = {
     "recbole.data.dataset.dataset:Dataset._load_feat": "5d10be1653f2",
     "recbole.data.dataset.dataset:Dataset._normalize": "bc79c69accc4",
     "recbole.data.dataset.dataset:Dataset._remap": "738673225dd2",
+    "recbole.data.dataset.dataset:Dataset._set_label_by_threshold": "1de555a7930e",
     "recbole.data.dataset.dataset:Dataset.save": "b51377fcaed7",
     "recbole.data.dataset.kg_dataset:KnowledgeBasedDataset._reset_ent_remapID": "231eb0418a95",
     "recbole.data.dataset.sequential_dataset:SequentialDataset._benchmark_presets": "9a1deac92979",

@@ -95,13 +95,41 @@ def missing_values() -> None:
     assert data.item_feat["i2"].tolist() == [2, 1, 3]
 
 
-def empty_sequences() -> None:
+def columns_of_files() -> None:
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", message="(?s).*inplace keyword")  # pandas 3.1, hidden by default
     item = synthetic_item().replace("Title number 3", "").replace("Kind 2", "")
     data = loaded(tiny("BPR", item=item, load_col={"inter": ["user_id", "item_id"], "item": "*"}))
     titles = dict(zip(data.id2token("item_id", data.item_feat["item_id"]), data.item_feat["title"], strict=True))
     assert len(titles["i3"]) == 0 and list(data.id2token("title", titles["i4"])) == ["Title", "number", "4"]
+    item = "item_id:token\tprice:float\ni1\t2\ni2\tcheap\n"
+    try:
+        loaded(tiny("BPR", item=item, load_col={"inter": ["user_id", "item_id"], "item": "*"}))
+    except ValueError as error:
+        assert "tiny.item cannot be read: row 2 has 'cheap' as price:float" in str(error), error
+
+
+def labels() -> None:
+    settings = {"metrics": ["AUC"], "valid_metric": "AUC", "train_neg_sample_args": None}
+    config = tiny("FM", eval_args={"split": {"RS": [8, 1, 1]}, "order": "RO", "mode": "labeled"}, **settings)
+    try:
+        trained(config)
+    except ValueError as error:
+        assert "FM and AUC need labels" in str(error), error
+    else:
+        raise AssertionError("no error")
+
+
+def benchmark_histories() -> None:
+    folder = Path("data/tiny")
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "valid", "test"):
+        lines = [f"u{i}\tp{i % 5}\t{' '.join(f'p{(i + j) % 5}' for j in range(1 + i))}" for i in range(8)]
+        head = "user_id:token\tp_id:token\tp_id_list:token_seq"
+        (folder / f"tiny.{part}.inter").write_text("\n".join([head, *lines]) + "\n")
+    settings: dict[str, Any] = {"ITEM_ID_FIELD": "p_id", "alias_of_item_id": ["p_id_list"], "load_col": None}
+    settings |= {"benchmark_filename": ["train", "valid", "test"], "MAX_ITEM_LIST_LENGTH": 3, "normalize_all": False}
+    trained(tiny("SASRec", train_neg_sample_args=None, hidden_size=8, inner_size=8, n_layers=1, **settings))
 
 
 def sequence_lengths() -> None:
@@ -377,7 +405,9 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "numpy_aliases": (numpy_aliases, r"np\.float_` was removed", True),
     "model_names": (model_names, "No module named '(lightgbm|xgboost)'", True),
     "missing_values": (missing_values, "AssertionError|Chained", pandas_3),
-    "empty_sequences": (empty_sequences, "has no attribute 'split'|[Cc]hained", pandas_3),
+    "columns_of_files": (columns_of_files, "has no attribute 'split'|[Cc]hained", pandas_3),
+    "labels": (labels, "KeyError", True),
+    "benchmark_histories": (benchmark_histories, "AttributeError", True),
     "sequence_lengths": (sequence_lengths, "Length of values", pandas_3),
     "writable_columns": (writable_columns, "not writable", pandas_3),
     "sparse_update": (sparse_update, "_update", True),

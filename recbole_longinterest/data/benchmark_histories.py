@@ -1,0 +1,73 @@
+"""The histories of files that are split already: RecBole's sequential data sets read them as columns of lists."""
+
+from typing import Any
+
+import numpy as np
+from recbole.utils import FeatureSource, FeatureType
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.log_checks import check_histories
+
+
+def set_histories(dataset: Any) -> None:  # noqa: ANN401 - RecBole's SequentialDataset, which is untyped
+    """Name the fields of the histories, count their events, and keep the last of those that are too long.
+
+    A data set whose ``pads_to_limit`` is False reads histories of any length.
+
+    Args:
+        dataset: loaded, its events still a table.
+
+    Raises:
+        LongInterestError: for a column of histories that is absent, has numbers of items of its own, or a list that is
+            empty or shorter than the history.
+    """
+    events, suffix = dataset.inter_feat, dataset.config["LIST_SUFFIX"]
+    items = dataset.iid_field + suffix
+    check_histories(events, items)
+    if items not in dataset.alias["item_id"]:
+        raise LongInterestError(
+            f"{items} holds items, and alias_of_item_id does not name it: the same item would have one number there "
+            f"and another as {dataset.iid_field}. Set alias_of_item_id: [{items}]."
+        )
+    lists = [field + suffix for field in events if field + suffix in events]
+    for field in lists:
+        setattr(dataset, f"{field.removesuffix(suffix)}_list_field", field)
+    length = events[items].map(len).astype("int64")
+    if (length == 0).any():
+        raise LongInterestError(f"{_place(dataset, length == 0)} has no history: {items} is empty. Remove such rows.")
+    for field in dict.fromkeys([*lists, *getattr(dataset, "side_fields", {}).values()]):
+        if field not in events:
+            continue
+        unlike = events[field].map(_length) != length
+        if unlike.any():
+            raise LongInterestError(
+                f"{_place(dataset, unlike)} has {_length(events[field][unlike].iloc[0])} values as {field} and "
+                f"{length[unlike].iloc[0]} as {items}. Write one for each event of the history."
+            )
+    limit = dataset.config["MAX_ITEM_LIST_LENGTH"]
+    if getattr(dataset, "pads_to_limit", True) and len(length) and length.max() > limit:
+        dataset.logger.warning(
+            f"{int((length > limit).sum())} of {len(length)} histories are longer than MAX_ITEM_LIST_LENGTH: their "
+            f"last {limit} events are read. The longest has {length.max()}."
+        )
+        for field in lists:
+            events[field] = [np.asarray(values)[..., -limit:] for values in events[field]]
+            dataset.field2seqlen[field] = min(dataset.field2seqlen[field], limit)
+        length = length.clip(upper=limit)
+    dataset.set_field_property(dataset.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
+    events[dataset.item_list_length_field] = length
+
+
+def _length(values: Any) -> int:  # noqa: ANN401
+    """Events of a list; RecBole puts a list of numbers of a field in ``numerical_features`` beside their bases."""
+    return int(np.asarray(values).shape[-1])
+
+
+def _place(dataset: Any, wrong: Any) -> str:  # noqa: ANN401
+    """File and row of the first event that is marked."""
+    row = int(np.flatnonzero(wrong.to_numpy())[0])
+    for part, size in zip(dataset.benchmark_filename_list, dataset.file_size_list, strict=True):
+        if row < size:
+            return f"{dataset.dataset_name}.{part}.inter, row {row + 1},"
+        row -= size
+    raise AssertionError("more rows than the files have")
