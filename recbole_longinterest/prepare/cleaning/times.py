@@ -18,6 +18,7 @@ UNITS = (("seconds", 10**11, NANO), ("milliseconds", 10**14, 10**6), ("microseco
 ISO, FORMATTED = "ISO dates", "dates of the given format"
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 WHOLE = r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$"
+SAMPLE = 10_000  # times that tell the form of a file's
 DECIMALS = (0, 3, 6, 9)
 
 Bools = NDArray[np.bool_]
@@ -74,6 +75,8 @@ def number_format_of(column: pa.Array, where: str) -> str | None:
     Raises:
         LongInterestError: for numbers that can be read in two ways.
     """
+    if len(column) > SAMPLE:
+        column = column.take(pa.array(np.linspace(0, len(column) - 1, SAMPLE).astype(np.int64)))
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         values = _numbers(column.cast(pa.float64(), safe=False), np.nan)
     else:

@@ -163,20 +163,22 @@ class _Quotes:
 def _chunk(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int, quotes: _Quotes) -> Chunk:
     """The rows of a block, by the rules of RFC 4180 if they hold for it, else row by row."""
     block, recoded = as_utf8(block, layout.separator)
-    by = layout.separator
-    if (layout.quoted and b'"' in block) or quotes.escapes:
-        text = without_escapes(block) if quotes.escapes else block
-        plain = not quotes.escapes or (b"\\" + by.encode() not in block and b"\\\n" not in block)
-        if plain and is_regular(text, by):
-            chunk = _parse(source, layout, wanted, text, start, recoded)
-            if not chunk.bad:
-                return chunk if text is block else _escaped(chunk, block, start)
-        mended, quotes.escapes = mend(block, by, len(layout.names), quotes.escapes)
-        return _of_mended(_parse(source, layout, wanted, mended.text, start, recoded), mended, start)
-    chunk = _parse(source, layout, wanted, block, start, recoded)
-    if not chunk.bad or b"\\" not in block or not layout.quoted:
-        return chunk
-    mended, quotes.escapes = mend(block, by, len(layout.names), quotes.escapes)  # a\,b may be one value
+    by, n_columns = layout.separator, len(layout.names)
+    if not ((layout.quoted and b'"' in block) or quotes.escapes):
+        chunk = _parse(source, layout, wanted, block, start, recoded)
+        if not chunk.bad or b"\\" not in block or not layout.quoted:  # a\,b may be one value
+            return chunk
+    else:
+        plain = b"\\" + by.encode() not in block and b"\\\n" not in block and b"\\\r" not in block
+        for escapes in (False, True):
+            if escapes == quotes.escapes or (escapes and plain and b'\\"' in block):
+                text = without_escapes(block) if escapes and plain else block
+                if (plain or not escapes) and is_regular(text, by):
+                    chunk = _parse(source, layout, wanted, text, start, recoded)
+                    if not chunk.bad or b"\\" not in block:
+                        quotes.escapes = escapes
+                        return _escaped(chunk, block, start) if escapes else chunk
+    mended, quotes.escapes = mend(block, by, n_columns, quotes.escapes)
     return _of_mended(_parse(source, layout, wanted, mended.text, start, recoded), mended, start)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 QUOTE = ord('"')
 MAX_ROW = 2**20  # bytes of a row over several lines
+NEAR = 2**16  # bytes that are looked at for a backslash
 LINE_END = re.compile(rb"\r\n|\r|\n")
 LINE = re.compile(rb"[^\r\n]*")
 ESCAPED_LINE_END = re.compile(rb"\\\r?\n")
@@ -63,18 +64,27 @@ def without_escapes(text: bytes) -> bytes:
     return b"\\".join(part.replace(b'\\"', b'""') for part in text.split(b"\\\\"))
 
 
+@dataclass(frozen=True)
+class _Patterns:
+    """How rows are read: ``strict`` and ``escaped`` match a row, ``bare`` one value; two groups a value."""
+
+    strict: re.Pattern[bytes]
+    escaped: re.Pattern[bytes]
+    bare: re.Pattern[bytes]
+
+
 @lru_cache
-def _patterns(separator: bytes) -> tuple[re.Pattern[bytes], ...]:
-    """A value by RFC 4180, with escapes, and with bare quotes; each with what follows it."""
+def _patterns(separator: bytes, n_columns: int) -> _Patterns:
     by, spaces = re.escape(separator), b"" if separator == b" " else b" *"
     end = b"(?=" + by + rb"|[\r\n]|\Z)"
     quoted = spaces + b'"%s"' + spaces + end
-    plain = rb"|((?:%s)*)" + end
-    unquoted = rb"|(?!" + spaces + b'")' + plain[1:]  # by the rules, a quote at the start opens a quoted value
+    plain = rb"((?:%s)*)" + end
+    unquoted = b"|(?!" + spaces + b'")' + plain  # by the rules, a quote at the start opens a quoted value
     strict = quoted % rb'([^"]*(?:""[^"]*)*)' + unquoted % (b"[^\r\n" + by + b"]")
     escaped = quoted % rb'([^"\\]*(?:(?:\\.|"")[^"\\]*)*)' + unquoted % (rb"[^\r\n\\" + by + rb"]|\\\r\n|\\.")
-    bare = quoted % rb"([^\r\n]*?)" + plain % (b"[^\r\n" + by + b"]")
-    return tuple(re.compile(pattern, re.DOTALL) for pattern in (strict, escaped, bare))
+    bare = quoted % rb"([^\r\n]*?)" + b"|" + plain % (b"[^\r\n" + by + b"]")
+    rows = (by.join([b"(?:" + value + b")"] * n_columns) + rb"(?=[\r\n]|\Z)" for value in (strict, escaped))
+    return _Patterns(*(re.compile(pattern, re.DOTALL) for pattern in (*rows, bare)))
 
 
 def mend(text: bytes, separator: str, n_columns: int, escapes: bool) -> tuple[Mended, bool]:
@@ -140,46 +150,41 @@ def _rows(text: bytes, by: bytes, n_columns: int, escapes: bool) -> Iterator[tup
 
 def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, escapes: bool) -> tuple[_Row, int]:
     """The row that starts at a place, read in the first way that fits, and where it ends."""
-    strict, escaped, bare = _patterns(by)
-    by_rules = [(escaped, ESCAPED), (strict, STRICT)] if escapes else [(strict, STRICT), (escaped, ESCAPED)]
-    several_lines = []
-    for pattern, way in by_rules:
-        values, end = _values(text, at, min(at + MAX_ROW, len(text)), pattern, by, n_columns)
-        if values is None:
+    patterns = _patterns(by, n_columns)
+    by_rules = [(patterns.strict, STRICT), (patterns.escaped, ESCAPED)]
+    if text.find(b"\\", at, at + NEAR) < 0:  # then both are the same
+        by_rules = by_rules[:1]
+    several_lines = None
+    for pattern, way in reversed(by_rules) if escapes else by_rules:
+        found = pattern.match(text, at, at + MAX_ROW)
+        if found is None:
             continue
+        values = [
+            plain if quoted is None else quoted.replace(b'""', b'"')
+            for quoted, plain in zip(found.groups()[::2], found.groups()[1::2], strict=True)
+        ]
         read = [_unescaped(value) for value in values] if way == ESCAPED else values
-        if way == ESCAPED and read == values:  # nothing was escaped
-            way = STRICT
-        row = (text[at:end], read, way)
-        if end <= line_end or pattern is by_rules[0][0] is escaped:  # escapes are the file's rule
-            return row, end
-        several_lines.append((row, end))
-    if several_lines:
-        return several_lines[0]
-    values, _ = _values(text, at, line_end, bare, by, n_columns)
-    return (text[at:line_end], values, BARE), line_end
+        row = (text[at : found.end()], read, STRICT if read == values else way)  # nothing was escaped
+        if found.end() <= line_end or (escapes and way == ESCAPED):  # escapes are the file's rule
+            return row, found.end()
+        several_lines = several_lines or (row, found.end())
+    if several_lines is not None:
+        return several_lines
+    return (text[at:line_end], _bare_values(text, at, line_end, patterns.bare, n_columns), BARE), line_end
 
 
-def _values(
-    text: bytes, at: int, limit: int, pattern: re.Pattern[bytes], by: bytes, n_columns: int
-) -> tuple[list[bytes] | None, int]:
-    """The values of the row that starts at a place, None if it has another number; and where it ends."""
+def _bare_values(text: bytes, at: int, end: int, bare: re.Pattern[bytes], n_columns: int) -> list[bytes] | None:
+    """The values of a line with bare quotes, each up to a separator; None if they are another number."""
     values = []
     while len(values) < n_columns:
-        found = pattern.match(text, at, limit)
+        found = bare.match(text, at, end)
         if found is None:
-            return None, at
-        quoted, plain = found.groups()
-        if quoted is None:
-            values.append(plain)
-        else:
-            values.append(quoted.replace(b'""', b'"') if pattern is not _patterns(by)[2] else quoted)
-        at = found.end()
-        if len(values) == n_columns or text[at : at + 1] != by or at >= limit:
+            return None
+        values.append(found[2] if found[1] is None else found[1])
+        at = found.end() + 1
+        if at > end:
             break
-        at += 1
-    whole = len(values) == n_columns and text[at : at + 1] in (b"", b"\r", b"\n")
-    return (values if whole else None), at
+    return values if len(values) == n_columns and at > end else None
 
 
 ESCAPE = re.compile(rb"\\(\r\n|[^\w])", re.DOTALL)  # \N, which is no value, and the \t of a path stay
