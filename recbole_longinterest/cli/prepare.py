@@ -89,8 +89,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-format",
         metavar="FORMAT",
-        help="of times that are not recognised: a format as in strptime (%%d.%%m.%%Y), or a unit (excel, days, seconds, "
-        "milliseconds, microseconds, nanoseconds, minutes, hours, filetime, ticks)",
+        help="of times that are not recognised: a format as in strptime (%%d.%%m.%%Y), or a unit (excel, days, "
+        "seconds, milliseconds, microseconds, nanoseconds, minutes, hours, filetime, ticks)",
     )
     rules = "; ".join(f"{name}: {rule}" for name, rule in DUPLICATES.items())
     parser.add_argument("--duplicates", choices=DUPLICATES, help=f"{rules} (default: last for reviews, else exact)")
