@@ -175,7 +175,7 @@ def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, es
 
 def _bare_values(text: bytes, at: int, end: int, bare: re.Pattern[bytes], n_columns: int) -> list[bytes] | None:
     """The values of a line with bare quotes, each up to a separator; None if they are another number."""
-    values = []
+    values: list[bytes] = []
     while len(values) < n_columns:
         found = bare.match(text, at, end)
         if found is None:
