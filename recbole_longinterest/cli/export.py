@@ -14,7 +14,9 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--output", "-o", required=True, metavar="DIR", help="folder to make or to replace")
     parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's, if it has moved")
     parser.add_argument("--title_field", help="column of the .item file with titles (default: first of the text's)")
-    parser.add_argument("--category_field", help="column with categories (default: the text's next token_seq column)")
+    parser.add_argument(
+        "--category_field", help="column with categories (default: found, a token_seq or a token whose values repeat)"
+    )
     parser.add_argument("--int8", action="store_true", help="keep tables and weights as int8 with a scale a row")
     parser.add_argument(
         "--engine", action="append", default=[], metavar="NAME", help="add the files of this engine; may be repeated"

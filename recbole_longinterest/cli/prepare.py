@@ -84,10 +84,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_argument(
         "--encoding",
-        help="of CSV and MovieLens files (default: UTF-8, and Latin-1 for values that are not, as JSON is read)",
+        help="of CSV and MovieLens files (default: UTF-8, UTF-16, and Latin-1 for values that are neither)",
     )
     parser.add_argument(
-        "--time-format", metavar="FORMAT", help="of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
+        "--time-format",
+        metavar="FORMAT",
+        help="of times that are not recognised: a format as in strptime (%%d.%%m.%%Y), or a unit (excel, days, "
+        "seconds, milliseconds, microseconds, nanoseconds, minutes, hours, filetime, ticks)",
     )
     rules = "; ".join(f"{name}: {rule}" for name, rule in DUPLICATES.items())
     parser.add_argument("--duplicates", choices=DUPLICATES, help=f"{rules} (default: last for reviews, else exact)")

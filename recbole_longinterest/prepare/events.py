@@ -1,6 +1,6 @@
 """Events out of the chunks of all formats: checked, with ids as numbers; 24 bytes an event and the ids once."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,14 +11,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, MISSING_WORDS, safe_ids
-from recbole_longinterest.prepare.cleaning.times import NUMBER, parse_times
+from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, safe_ids
+from recbole_longinterest.prepare.cleaning.missing_values import MISSING_VALUES, count_words, missing_mask
+from recbole_longinterest.prepare.cleaning.number_dates import NANO
+from recbole_longinterest.prepare.cleaning.times import NUMBER, number_format_of, parse_times
+from recbole_longinterest.prepare.impressions import SAMPLE, check_single_items
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 from recbole_longinterest.prepare.roles import Roles
 
 NO_USER, NO_ITEM = "no user id", "no item id"
 LONG_ID = f"id longer than {MAX_ID:,} characters"
 BROKEN_ID = "id with a line break: a quote before it was never closed"
+EMPTY_TIME = "no time"
 NO_TIME, BAD_TIME = "time that cannot be read", "time before 1970 or beyond 64 bits"
 BAD_RATING = "ratings that are no numbers, left empty"
 NO_RATINGS = "events of data without any rating, which gets no column of ratings"
@@ -26,6 +30,7 @@ NO_BEHAVIOR = "events without a behaviour, left empty"
 BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
 JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
 RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
+ROW_NUMBERS = "numbers of the rows, in place of times"
 ESCAPED = "ids with characters that a file cannot hold, written as %XX"
 
 
@@ -72,6 +77,10 @@ class Collector:
         roles: which columns are what.
         tally: counts what is dropped.
         time_format: of the times, None to recognise them.
+
+    Attributes:
+        forms: forms of the times, counted.
+        missing: part of an event -> words that stand for no value, counted.
     """
 
     def __init__(self, roles: Roles, tally: Tally, time_format: str | None = None) -> None:
@@ -79,6 +88,10 @@ class Collector:
         self.tally = tally
         self.time_format = time_format
         self.forms: Counter[str] = Counter()
+        self.missing: dict[str, Counter[str]] = defaultdict(Counter)
+        self._number_formats: dict[str, str | None] = {}  # of the times, by file
+        self._checked: set[str] = set()  # files whose items are single ones
+        self._rows = 0
         self._ids: dict[str, list[Any]] = {"user": [], "item": [], "behavior": []}
         self._escaped: set[str] = set()
         self._numbers: dict[str, list[NDArray[Any]]] = {"time": [], "rating": []}
@@ -95,17 +108,21 @@ class Collector:
         refused: dict[str, NDArray[np.bool_]] = {}
         ids = {}
         for role, reason in (("user", NO_USER), ("item", NO_ITEM)):
-            ids[role], bad = self._encode(chunk.columns[getattr(self.roles, role)], chunk.words_missing)
+            ids[role], bad = self._encode(chunk, role)
             for name, rows in zip((reason, LONG_ID, BROKEN_ID), bad, strict=True):
                 refused[name] = refused.get(name, np.zeros(chunk.n_rows, dtype=bool)) | rows
-        times, no_time, bad_time = parse_times(chunk.columns[self.roles.time], self.forms, self.time_format)
-        refused |= {NO_TIME: no_time, BAD_TIME: bad_time}
+        times, no_times = self._times(chunk)
+        refused |= no_times
         emptied = {}
         ratings = None
         if self.roles.rating is not None:
-            ratings, emptied[BAD_RATING] = parse_ratings(chunk.columns[self.roles.rating])
+            column = chunk.columns[self.roles.rating]
+            ratings, emptied[BAD_RATING] = parse_ratings(column, chunk.missing)
+            texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            if texts and np.isnan(ratings).any():
+                count_words(column.filter(pa.array(np.isnan(ratings))), chunk.missing, self.missing["rating"])
         if self.roles.behavior is not None:
-            ids["behavior"], bad = self._encode(chunk.columns[self.roles.behavior], chunk.words_missing)
+            ids["behavior"], bad = self._encode(chunk, "behavior")
             emptied[BAD_BEHAVIOR] = bad[1] | bad[2]
         stays = self.tally.check(chunk, refused, emptied)
         self.tally.changed[RECODED] += chunk.recoded
@@ -120,13 +137,37 @@ class Collector:
             self._ids[role].append(encoded if stays.all() else encoded.filter(keep))
         return self._ids["item"][-1], stays
 
-    def _encode(self, column: pa.Array, words_missing: bool) -> tuple[pa.DictionaryArray, list[NDArray[np.bool_]]]:
+    def _times(self, chunk: Chunk) -> tuple[NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
+        """Times of the rows, [n_rows], and reason -> which rows have none, [n_rows]."""
+        first, self._rows = self._rows, self._rows + chunk.n_rows
+        if self.roles.time is None:
+            self.forms[ROW_NUMBERS] += chunk.n_rows
+            return np.arange(first, self._rows, dtype=np.int64) * NANO, {}
+        column = chunk.columns[self.roles.time]
+        if self.time_format is None and chunk.source not in self._number_formats:
+            where = f"{chunk.source}, column {self.roles.time}"
+            self._number_formats[chunk.source] = number_format_of(column, where)
+        number_format = self._number_formats.get(chunk.source)
+        times, no_time, bad_time = parse_times(column, self.forms, self.time_format, number_format)
+        empty = np.zeros(chunk.n_rows, dtype=bool)
+        if no_time.any():
+            left = column.filter(pa.array(no_time)).cast(pa.large_string())
+            count_words(left, chunk.missing, self.missing["time"])
+            empty[no_time] = pc.fill_null(missing_mask(left, chunk.missing), True).to_numpy(zero_copy_only=False)
+        return times, {EMPTY_TIME: empty, NO_TIME: no_time, BAD_TIME: bad_time}
+
+    def _encode(self, chunk: Chunk, role: str) -> tuple[pa.DictionaryArray, list[NDArray[np.bool_]]]:
         """Ids as a dictionary array, and which rows have none, too long a one, or one with a line break."""
-        encoded = as_strings(column).dictionary_encode()
+        column = getattr(self.roles, role)
+        encoded = as_strings(chunk.columns[column]).dictionary_encode()
         names = encoded.dictionary
-        missing = _blank(names)
-        if words_missing:
-            missing = pc.or_(missing, pc.is_in(names, value_set=pa.array(sorted(MISSING_WORDS), names.type)))
+        missing = missing_mask(names, chunk.missing)
+        if pc.any(missing).as_py():
+            words = names.take(encoded.indices.filter(missing.take(encoded.indices)))
+            count_words(words, chunk.missing, self.missing[role])
+        if role == "item" and chunk.source not in self._checked:
+            self._checked.add(chunk.source)
+            check_single_items(names.filter(pc.invert(missing))[:SAMPLE].to_pylist(), column, chunk.source)
         long = pc.greater(pc.utf8_length(names), MAX_ID)
         broken = pc.match_substring_regex(names, "[\r\n]")
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -197,15 +238,14 @@ def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
     return codes, names
 
 
-def _blank(strings: pa.Array) -> pa.Array:
-    return pc.equal(pc.binary_length(pc.utf8_trim_whitespace(strings)), 0)
-
-
-def parse_ratings(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def parse_ratings(
+    column: pa.Array, missing: frozenset[str] = MISSING_VALUES
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Ratings from a column.
 
     Args:
         column: strings or numbers, [n].
+        missing: words that stand for no value, in lower case.
 
     Returns:
         float64 [n], NaN where there is none; and where something stands that is no number, [n].
@@ -220,10 +260,7 @@ def parse_ratings(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.boo
             number = pc.match_substring_regex(strings, NUMBER)
             texts = pc.if_else(number, pc.utf8_trim_whitespace(strings), None)
             values = np.array([np.nan if text is None else float(text) for text in texts.to_pylist()])
-            empty = pc.or_(
-                _blank(strings),
-                pc.is_in(strings, value_set=pa.array(sorted(MISSING_WORDS), strings.type)),
-            )
+            empty = missing_mask(strings, missing)
             garbage = ~np.isfinite(values) & ~empty.to_numpy(zero_copy_only=False)
             return np.where(np.isfinite(values), values, np.nan), garbage
     else:

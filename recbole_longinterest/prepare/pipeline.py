@@ -15,9 +15,12 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import BUNDLED
 from recbole_longinterest.prepare import plots
 from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.cleaning.missing_values import count_words, missing_mask
+from recbole_longinterest.prepare.cleaning.number_dates import NAMED, WAYS
 from recbole_longinterest.prepare.duplicates import DUPLICATES
 from recbole_longinterest.prepare.events import Collector, Events
 from recbole_longinterest.prepare.filters import Filters
+from recbole_longinterest.prepare.notes import behavior_counts, notes_on
 from recbole_longinterest.prepare.place import check_free, held_place
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.files import open_bar
@@ -84,8 +87,12 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     Raises:
         ValueError: one sentence for anything that cannot be read, kept or written; then nothing is written.
     """
+    if data.roles.time is None and (filters.since is not None or filters.until is not None):
+        raise LongInterestError("--since and --until need times, and --order file has none. Leave them out.")
     name = data.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
+    if options.time_format is not None and options.time_format not in NAMED and "%" not in options.time_format:
+        raise LongInterestError(f"--time-format must be {WAYS}; got {options.time_format!r}.")
     if options.dry_run:
         return _prepare(data, filters, options, name)
     with held_place(options.output, name) as killed:
@@ -96,7 +103,7 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
 
 def _prepare(data: RawData, filters: Filters, options: Options, name: str, same: bool = False) -> Prepared:
     tally = Tally(options.strict)
-    catalogue = Catalogue(data.kinds)
+    catalogue = Catalogue(data.kinds, missing=data.missing)
     collector = Collector(data.roles, tally, options.time_format)
     with open_bar(data.files, "events", options.progress) as bar:
         for source in data.files:
@@ -113,24 +120,33 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
         catalogue.wanted = set(items)
         with open_bar(data.item_files, "items", options.progress) as bar:
             data.describe(catalogue, item_tally, bar.update)
+    catalogue.settle(data.list_separator)
     coverage = catalogue.coverage(items)
     report = {
         "name": name,
         "source": data.label,
         "files": [str(source) for source in (*data.files, *data.item_files)],
-        "notes": [*data.notes, *([BUNDLED_NOTE] if name == BUNDLED else [])],
+        "notes": [
+            *data.notes,
+            *notes_on(events, collector.forms),
+            *([BUNDLED_NOTE] if name == BUNDLED else []),
+        ],
         "filters": {key: value for key, value in vars(filters).items() if value is not None},
         "duplicates": DUPLICATES[filters.duplicates],
         "rows": {**counts_of(tally), "kept": len(events)},
         "changed": {what: number for what, number in tally.changed.items() if number},
         "item_rows": {**counts_of(item_tally), "changed": dict(catalogue.changed)},
         "times": {form: number for form, number in collector.forms.items() if number},
+        "missing_values": {
+            name: dict(counts) for name, counts in {**collector.missing, **catalogue.missing_found}.items() if counts
+        },
+        "item_columns": dict(catalogue.found),
         "text_coverage": coverage,
         "statistics": vars(describe(events)),
     }
     if options.dry_run:
         return Prepared(name, report, [])
-    config = config_text(data, events, coverage, options)
+    config = config_text(data, events, coverage, options, catalogue.separator)
     pictures = plots.draw(events) if options.plots else {}
     files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures, same)
     return Prepared(name, report, files)
@@ -144,9 +160,11 @@ def _add_texts(
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
         known, ids = catalogue.values[name], items.dictionary.to_pylist()
         new = pa.array([item not in known for item in ids], pa.bool_())
-        words = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
-        has = pc.and_(pc.greater(pc.binary_length(words), 0), new.take(items.indices))
-        at = pc.indices_nonzero(has)
+        at = pc.indices_nonzero(pc.and_(pc.is_valid(column), new.take(items.indices)))
+        texts = column.take(at)
+        empty = missing_mask(texts, catalogue.missing)
+        count_words(texts.filter(empty), catalogue.missing, catalogue.missing_found[name])
+        at = at.filter(pc.invert(empty))
         if len(at):
             table = pa.table({"item": items.indices.take(at), "row": at}).group_by("item").aggregate([("row", "min")])
             rows = table["row_min"].combine_chunks()
@@ -155,31 +173,29 @@ def _add_texts(
 
 
 def _check_target(target: str | None, events: Events) -> None:
-    if target is not None and target not in behavior_names(events):
+    if target is not None and target not in behavior_counts(events):
         raise LongInterestError(
             f"--target-behavior {target} is no behaviour of the events that are kept; they have: "
-            f"{listed(behavior_names(events)) or 'none (name their column with --behavior)'}."
+            f"{listed(behavior_counts(events)) or 'none (name their column with --behavior)'}."
         )
 
 
-def behavior_names(events: Events) -> list[str]:
-    """Behaviours that some event of a log has; filters may have dropped all of another."""
-    if events.behavior is None:
-        return []
-    names: list[str] = events.behaviors.take(pa.array(np.unique(events.behavior[events.behavior >= 0]))).to_pylist()
-    return names
-
-
-def config_text(data: RawData, events: Events, coverage: Mapping[str, float], options: Options) -> str:
+def config_text(
+    data: RawData, events: Events, coverage: Mapping[str, float], options: Options, separator: str = " "
+) -> str:
     """The yaml file beside the data: data keys only, because it is merged over every model's yaml."""
     fields = [name for name in data.text_fields if coverage.get(name)]
     lines = [f"# {options.name or data.name}, made by recbole-li prepare. Data keys only; read for every model.\n"]
     if fields:
         lines.append(f"text_fields: {_flow(fields)}\n")
+    if data.category_field in fields:
+        lines.append(f"category_field: {_flow(data.category_field)}  # (str) The items' categories, for an export.\n")
+    if separator != " ":
+        lines.append(f"seq_separator: {_flow(separator)}  # (str) Between the values of a list; values hold spaces.\n")
     if events.behavior is not None:
         columns = ["user_id", "item_id", *["rating"] * (events.rating is not None), "timestamp", "behavior"]
         lines.append(f"load_col:\n    inter: {_flow(columns)}\n")
-        names = listed(behavior_names(events))
+        names = listed(behavior_counts(events))
         target = _flow(options.target_behavior) if options.target_behavior else "~"
         lines.append(f"target_behavior: {target}  # (str) Only these events are targets, of: {names}.\n")
     return "".join(lines)

@@ -41,6 +41,7 @@ def prepare_data(
         >>> prepare_data("movielens", path="ml-1m.zip", core=5)
         >>> prepare_data("amazon", reviews=["All_Beauty.jsonl.gz"], meta=["meta_All_Beauty.jsonl.gz"])
         >>> prepare_data("csv", paths=["events.csv"], user="customer", item="product", time="bought_at")
+        >>> prepare_data("csv", paths=["ratings.csv"], user="reader", item="ISBN", order="file")
 
     Args:
         source: kind of raw files: ``"movielens"``, ``"amazon"``, ``"steam"``, ``"csv"``, or a registered one.
@@ -51,7 +52,8 @@ def prepare_data(
         overwrite: replace a data set of this name.
         plots: draw the report's distributions, too.
         encoding: of CSV and MovieLens files; UTF-8 if None, and Latin-1 for values that are not.
-        time_format: of dates that are not ISO, as in ``strptime``.
+        time_format: of times that are not recognised: a format as in ``strptime``, or a unit, a key of
+            :data:`~recbole_longinterest.prepare.cleaning.number_dates.NAMED`.
         duplicates: rule for repeated events, a key of :data:`~recbole_longinterest.prepare.duplicates.DUPLICATES`; the
             source's own if None.
         min_rating: drop events of a lower rating, and those without a rating.

@@ -100,6 +100,9 @@ def as_text(report: Mapping[str, Any]) -> str:
         items = report["item_rows"]
         lines += [("item rows read", f"{items['read']:,}"), *_counted("  dropped: ", items["dropped"], items["places"])]
     lines += _counted("  changed: ", report["item_rows"]["changed"], {})
+    for name, words in report["missing_values"].items():
+        counts = ", ".join(f"{_printable(word)} {number:,}" for word, number in list(words.items())[:MAX_LEVELS])
+        lines.append((f"  read as no value: {name}", f"{counts}  (--missing-values says which words mean this)"))
     lines += [("times", ", ".join(f"{name}: {number:,}" for name, number in report["times"].items()))]
     lines += [("duplicates", report["duplicates"])]
     lines += [(name, f"{data[name]:,}") for name in ("users", "items", "interactions")]
@@ -113,8 +116,15 @@ def as_text(report: Mapping[str, Any]) -> str:
     if data["missing_ratings"]:
         lines.append(("events without a rating", f"{data['missing_ratings']:,}"))
     lines += [(f"items with {name}", f"{share:.1%}") for name, share in report["text_coverage"].items()]
+    for name, what in report["item_columns"].items():
+        hint = "  (--category-separator says otherwise)" if "separated" in what else ""
+        lines.append((f"values of {name}", f"{what}{hint}"))
     width = max(len(name) for name, _ in lines)
     return "".join(f"{name:{width}}  {value}\n" for name, value in lines)
+
+
+def _printable(word: str) -> str:
+    return word if word.isprintable() else ascii(word)
 
 
 def _share(at: str) -> str:

@@ -145,7 +145,7 @@ def _write_rows(file: IO[bytes], cells: Sequence[Any]) -> None:
 
 def _write_item(file: IO[bytes], events: Events, catalogue: Catalogue) -> None:
     """A row for every item of the log and for no other: RecBole drops the events of an item without one."""
-    head = ["item_id:token", *(f"{name}:{kind}" for name, kind in catalogue.kinds.items())]
+    head = ["item_id:token", *catalogue.header()]
     file.write(("\t".join(head) + "\n").encode())
     for item in item_ids(events):
         file.write(("\t".join([item, *catalogue.cells(item)]) + "\n").encode())

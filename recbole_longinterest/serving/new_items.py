@@ -19,7 +19,7 @@ from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.model_folder import Items, Served
-from recbole_longinterest.text.reader import text_of
+from recbole_longinterest.text.reader import text_of, values_of
 from recbole_longinterest.text.template import Template, columns_of
 from recbole_longinterest.text.whitening import Whitening
 
@@ -257,5 +257,10 @@ def _shown(served: Served, row: dict[str, Any]) -> tuple[str, list[str]]:
         by = separator if str(kinds.get(name, "")).endswith("_seq") else ""
         return text_of([_joined(row.get(name), separator)], [by], "".join) if name else ""
 
-    words = cell(shown.get("category"))
-    return cell(shown.get("title")), words.split(", " if separator.strip() else None) if words else []
+    title, category = shown.get("title"), shown.get("category")
+    if category is None:
+        return cell(title), []
+    value, kind = row.get(category), kinds.get(category, "token_seq")
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return cell(title), [part for part in (_joined(part, " ").strip() for part in value) if part]
+    return cell(title), values_of(_joined(value, separator), kind, separator)

@@ -81,6 +81,18 @@ def text_of(
     return (join or _sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])
 
 
+def values_of(cell: str, kind: str, seq_separator: str) -> list[str]:
+    """The values of a cell that is no text, such as an item's categories.
+
+    Args:
+        cell: as it stands in the file.
+        kind: of the column. A ``token`` is one value, whatever it holds.
+        seq_separator: between the values of a ``token_seq``.
+    """
+    parts = cell.split(seq_separator if seq_separator.strip() else None) if kind.endswith("_seq") else [cell]
+    return [" ".join(part.split()) for part in parts if part.strip()]
+
+
 def _column(path: Path, cell: str) -> tuple[str, str]:
     """Name and type of a column from its ``name:type``."""
     name, _, kind = cell.strip().rpartition(":")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
-from recbole_longinterest.text.reader import read_item_text
-from recbole_longinterest.text.template import columns_of
+from recbole_longinterest.training.shown_items import read_shown_items
 
 # Settings from which the text of a new item is made and encoded.
 TEXT_SETTINGS = (
@@ -62,7 +60,8 @@ def export_checkpoint(
         folder: to make; an earlier export there is replaced.
         data_path: folder above the data set's, if it is no longer where it was in training.
         title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
-        category_field: column with the categories; the text's first ``token_seq`` column after the title if None.
+        category_field: column with the categories; if None that of the data's settings, else the text's first column
+            of lists (``token_seq``) after the title, else its first ``token`` column whose values repeat.
         int8: keep matrices as int8 with a scale a row.
         onnx: short for ``engines=["onnx"]``.
         engines: names of engines whose files are added, in int8 too if ``int8`` is set.
@@ -111,7 +110,7 @@ def _served_of(
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     sources = [_with_weights(spec, weights) for spec in train.event_sources()]
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
-    titles, categories, shown = _read_items(config, tokens, title_field, category_field)
+    titles, categories, shown = read_shown_items(config, tokens, title_field, category_field)
     return Served(
         options=ModelOptions.from_config(config),
         weights=weights,
@@ -151,43 +150,3 @@ def _text_kinds(config: Settings) -> dict[str, str]:
     """Types of the item file's columns, for the texts of new items."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}
-
-
-def _read_items(
-    config: Settings,
-    tokens: Sequence[str],
-    title_field: str | None,
-    category_field: str | None,
-) -> tuple[list[str], list[list[str]], dict[str, str | None]]:
-    """Titles and categories by internal id, empty if missing, and the names of their columns."""
-    file = Path(config["data_path"]) / f"{config['dataset']}.item"
-    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
-    named, _ = columns_of(config["text_fields"], config["text_template"])
-    if not file.is_file():
-        if title_field or category_field:
-            raise ExportError(f"There is no item file {file} to read {title_field or category_field} from.")
-        getLogger().warning(f"There is no item file {file}: the items have no titles.")
-        return [""] * len(tokens), [[] for _ in tokens], {}
-    kinds = dict(read_header(str(file), separator, encoding))
-    named = [name for name in named if name in kinds]
-    title_field = title_field or (named[0] if named else None)
-    if category_field is None:
-        category_field = next((name for name in named if name != title_field and kinds[name] == "token_seq"), None)
-
-    def column(name: str | None) -> list[str]:
-        if name is None:
-            return [""] * len(tokens)
-        by_token = read_item_text(
-            file,
-            config["ITEM_ID_FIELD"],
-            [name],
-            field_separator=separator,
-            seq_separator=config["seq_separator"],
-            encoding=encoding,
-            join="".join,
-        )
-        return ["", *(by_token.get(token, "") for token in tokens[1:])]
-
-    between = ", " if config["seq_separator"].strip() else None  # None splits at white space
-    categories = [value.split(between) if value else [] for value in column(category_field)]
-    return column(title_field), categories, {"title": title_field, "category": category_field}

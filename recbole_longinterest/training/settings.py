@@ -27,7 +27,7 @@ register()  # all patches, now: a config is made next
 # Keys that RecBole reads and no yaml of it names.
 UNNAMED_KEYS = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
-    *("resume", "quiet", "log_file", "num_threads"),
+    *("resume", "quiet", "log_file", "num_threads", "category_field"),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
 }
 WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics that no topk belongs to

@@ -163,3 +163,31 @@ def test_recboles_bundled_data_keep_their_own_settings(prepare: Callable, tmp_pa
     config = make_config("LongInterest", "ml-100k", config_dict=given)
     assert config["text_fields"] == ["movie_title", "class", "release_year"]
     assert settings_of(variant_of("GRU4Rec"), "ml-100k", given)[0]["text_fields"][0] == "movie_title"
+
+
+@pytest.mark.parametrize(
+    ("cats", "arguments", "expected"),
+    [
+        (("Home & Garden", "Toys, Games"), ("--text", "name,cat"), [["Home & Garden"], ["Toys, Games"]]),
+        (
+            (["Home & Garden", "Books, Movies & TV"], ["Toys"]),
+            ("--text", "name", "--category", "cat"),
+            [["Home & Garden", "Books, Movies & TV"], ["Toys"]],
+        ),
+    ],
+)
+def test_categories_of_several_words_reach_the_export(
+    prepare: Callable, tmp_path: Path, fake_encoder: Any, cats: Any, arguments: Any, expected: Any
+) -> None:
+    rows = [{"u": f"u{at % 9}", "i": f"i{at * 7 % 11}", "t": 1_600_000_000 + at} for at in range(180)]
+    lines = [{**row, "name": f"{row['i']} | thing", "cat": cats[int(row["i"][1:]) % 2]} for row in rows]
+    (tmp_path / "shop.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = prepare("csv", tmp_path / "shop.jsonl", "--user", "u", "--item", "i", "--time", "t", *arguments, name="shop")
+    run = ["run", "--dataset", "shop", "--data_path", str(done.output), "--epochs=1", "--train_batch_size=64"]
+    assert main.main([*run, "--text_dim=4", "--quiet", f"--checkpoint_dir={tmp_path / 'saved'}"]) == 0
+    (checkpoint,) = (tmp_path / "saved").glob("*.pth")
+    assert main.main(["export", str(checkpoint), "--output", str(tmp_path / "model")]) == 0
+    items = json.loads((tmp_path / "model" / "items.json").read_text())
+    found = dict(zip(items["tokens"], items["categories"], strict=True))
+    assert found == {"[PAD]": [], **{f"i{at}": expected[at % 2] for at in range(11)}}
+    assert items["titles"][1].endswith("| thing")

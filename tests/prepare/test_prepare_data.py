@@ -43,7 +43,7 @@ def test_one_path_and_several_are_the_same(events: Path) -> None:
     ("arguments", "message"),
     [
         ({"source": "cvs"}, r"source must be one of movielens, .*; got 'cvs'\.$"),
-        ({"source": "csv", "paths": "events.csv", "user": "who"}, r"The source csv needs item, time\.$"),
+        ({"source": "csv", "paths": "events.csv", "user": "who"}, r"The source csv needs item\.$"),
         ({"source": "movielens"}, r"The source movielens needs path\.$"),
         ({"source": "steam", "patsh": "x"}, r"The source steam has no argument patsh; it has path, reviews, games\.$"),
         ({"source": "movielens", "path": "nowhere"}, "nowhere"),

@@ -15,7 +15,12 @@ PRICE = re.compile(r"\s*(?:from\s+)?(?:US\s*)?\$?\s*(\d[\d,]*\.?\d*|\.\d+)\s*(?:
 
 def words_of(value: object) -> str:
     """The plain text of a value: of a list its parts in order, each once."""
-    return " ".join(dict.fromkeys(part for part in map(plain_text, _strings(value)) if part))
+    return " ".join(parts_of(value))
+
+
+def parts_of(value: object) -> list[str]:
+    """The plain texts of a value that is a list, each once, in order."""
+    return list(dict.fromkeys(part for part in map(plain_text, _strings(value)) if part))
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Times of any usual form to exact nanoseconds, and back to the seconds of an atomic file."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,22 +11,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.prepare.cleaning.number_dates import FORMATS, MISSING, NAMED, NANO, WAYS, decode, find_format
 
-NANO = 10**9
 # A number's magnitude says its unit: seconds reach 10^11 in the year 5138, milliseconds were below it before 1973.
 UNITS = (("seconds", 10**11, NANO), ("milliseconds", 10**14, 10**6), ("microseconds", 10**17, 10**3))
 ISO, FORMATTED = "ISO dates", "dates of the given format"
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-MISSING = np.iinfo(np.int64).min
+WHOLE = r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$"
+SAMPLE = 10_000  # times that tell the form of a file's
 DECIMALS = (0, 3, 6, 9)
 
 Bools = NDArray[np.bool_]
 
 
 def parse_times(
-    column: pa.Array,
-    forms: Counter[str],
-    time_format: str | None = None,
+    column: pa.Array, forms: Counter[str], time_format: str | None = None, number_format: str | None = None
 ) -> tuple[NDArray[np.int64], Bools, Bools]:
     """Times from a column.
 
@@ -35,32 +35,60 @@ def parse_times(
     Args:
         column: strings, numbers, dates or timestamps, [n].
         forms: counts the forms found.
-        time_format: of the dates, in place of all that; as in ``datetime.strptime``.
+        time_format: in place of all that: a format of ``datetime.strptime``, or a unit of ``number_dates.NAMED``.
+        number_format: of the numbers, from :func:`number_format_of`.
 
     Returns:
         Nanoseconds since 1970, [n]; where there is no time; where it is before 1970 or too late for 64 bits. Of a row
         of the last two the time means nothing.
     """
     kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         forms["timestamps of the file"] += len(column) - column.null_count
         unit = kind.unit if pa.types.is_timestamp(kind) else "ms"
         per = {"s": NANO, "ms": 10**6, "us": 10**3, "ns": 1}[unit]
         whole = pc.cast(column, pa.timestamp(unit, getattr(kind, "tz", None))).cast(pa.int64())
         return _scaled(_numbers(whole, 0), np.full(len(column), per), _nulls(column))
-    if time_format is not None:
-        if pa.types.is_floating(kind) and pc.all(pc.equal(pc.floor(column), column)).as_py():  # 20200131.0
-            column = column.cast(pa.int64())
-        return _of_dates(column.cast(pa.large_string()), forms, time_format)
+    if time_format is not None and time_format not in NAMED:
+        return _of_dates(_digits(column, time_format), forms, time_format)
+    reads = _Numbers(forms, time_format, number_format)
     if pa.types.is_integer(kind):
-        return _of_integers(_numbers(column, 0), _nulls(column), forms)
+        return reads.whole(_numbers(column, 0), _nulls(column))
     if pa.types.is_floating(kind):
-        return _of_floats(_numbers(column, np.nan), forms)
+        return reads.parts(_numbers(column.cast(pa.float64()), np.nan))
     strings = column.cast(pa.large_string())
     try:
-        return _of_integers(_numbers(strings.cast(pa.int64()), 0), _nulls(strings), forms)
+        return reads.whole(_numbers(strings.cast(pa.int64()), 0), _nulls(strings))
     except pa.ArrowInvalid:
-        return _of_mixed(strings, forms)
+        return _of_mixed(strings, forms, reads)
+
+
+def number_format_of(column: pa.Array, where: str) -> str | None:
+    """The format of a file's times that are numbers: one of ``number_dates.FORMATS``, None for seconds and the like.
+
+    Args:
+        column: the first times of the file, [n].
+        where: file and column, for the message.
+
+    Raises:
+        LongInterestError: for numbers that can be read in two ways.
+    """
+    if len(column) > SAMPLE:
+        column = column.take(pa.array(np.linspace(0, len(column) - 1, SAMPLE).astype(np.int64)))
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        values = _numbers(column.cast(pa.float64(), safe=False), np.nan)
+    else:
+        try:
+            strings = column.cast(pa.large_string())
+            values = _numbers(strings.cast(pa.int64()), 0)
+        except pa.ArrowInvalid:
+            numbers = strings.filter(pc.match_substring_regex(strings, NUMBER))
+            values = np.array([float(text) for text in numbers.to_pylist()])
+        except pa.ArrowException:  # timestamps, which say what they are
+            return None
+    return find_format(values[np.isfinite(values)], where)
 
 
 def _numbers(column: pa.Array, missing: float) -> NDArray[Any]:
@@ -71,17 +99,69 @@ def _nulls(column: pa.Array) -> Bools:
     return pc.is_null(column).to_numpy(zero_copy_only=False)
 
 
-def _of_integers(values: NDArray[Any], missing: Bools, forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:
-    values = values.astype(np.int64)
-    per = np.ones(len(values), dtype=np.int64)
-    left = ~missing
-    for name, below, nanoseconds in UNITS:
-        these = left & (values < below)
-        forms[name] += int(these.sum())
-        per[these] = nanoseconds
-        left &= ~these
-    forms["nanoseconds"] += int(left.sum())
-    return _scaled(values, per, missing)
+class _Numbers:
+    """Reads times that are numbers.
+
+    Args:
+        forms: counts the forms found.
+        unit: of ``number_dates.NAMED``; None for the unit by each number's magnitude.
+        date_format: of ``number_dates.FORMATS``, for dates that are written as numbers.
+    """
+
+    def __init__(self, forms: Counter[str], unit: str | None, date_format: str | None) -> None:
+        self.forms = forms
+        self.unit = unit
+        self.date_format = date_format
+
+    def whole(self, values: NDArray[Any], missing: Bools) -> tuple[NDArray[np.int64], Bools, Bools]:
+        """Times of whole numbers, [n]."""
+        values = values.astype(np.int64)
+        if self.unit is not None:
+            per, zero = NAMED[self.unit]
+            self.forms[self.unit] += int((~missing).sum())
+            return _scaled(values - zero, np.full(len(values), per), missing)
+        if self.date_format is not None:
+            times = decode(values, FORMATS[self.date_format])
+            unreadable = missing | (times == MISSING)
+            self.forms[f"dates written as {self.date_format}"] += int((~unreadable).sum())
+            return _scaled(times, np.ones(len(times), dtype=np.int64), unreadable)
+        per_value = np.ones(len(values), dtype=np.int64)
+        left = ~missing
+        for name, below, nanoseconds in UNITS:
+            these = left & (values < below)
+            self.forms[name] += int(these.sum())
+            per_value[these] = nanoseconds
+            left &= ~these
+        self.forms["nanoseconds"] += int(left.sum())
+        return _scaled(values, per_value, missing)
+
+    def parts(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], Bools, Bools]:
+        """Times of numbers with a fraction, exact to the microsecond; of those without one as of whole numbers."""
+        missing = ~np.isfinite(values)
+        whole = ~missing & (values == np.floor(values)) & (np.abs(values) < 2.0**63)
+        times, unreadable, outside = self.whole(np.where(whole, values, 0.0), ~whole)
+        part = ~missing & ~whole
+        missing |= whole & unreadable
+        if self.date_format is not None:
+            return times, missing | part, outside
+        if self.unit is not None:
+            per, zero = NAMED[self.unit]
+            self.forms[self.unit] += int(part.sum())
+            moved = values - zero
+            outside = outside | (part & ((moved < 0) | (moved > np.iinfo(np.int64).max / per)))
+            these = part & ~outside
+            days = np.floor(moved[these])
+            fraction = np.round((moved[these] - days) * (per / 1000)).astype(np.int64) * 1000
+            times[these] = days.astype(np.int64) * per + fraction
+            return times, missing, outside
+        outside = outside | (part & ((values < 0) | (np.abs(values) >= UNITS[-1][1])))
+        for name, below, nanoseconds in UNITS:
+            these = part & ~outside & (values < below)
+            self.forms[name] += int(these.sum())
+            scale = max(nanoseconds // 1000, 1)
+            times[these] = np.round(values[these] * scale).astype(np.int64) * (nanoseconds // scale)
+            part = part & ~these
+        return times, missing, outside
 
 
 def _scaled(values: NDArray[Any], per: NDArray[Any], missing: Bools) -> tuple[NDArray[np.int64], Bools, Bools]:
@@ -89,26 +169,10 @@ def _scaled(values: NDArray[Any], per: NDArray[Any], missing: Bools) -> tuple[ND
     return np.where(missing | outside, MISSING, values * per), missing, outside
 
 
-def _of_floats(values: NDArray[np.float64], forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:
-    """Numbers with a fraction, exact to the microsecond; without one as whole numbers."""
-    missing = ~np.isfinite(values)
-    whole = ~missing & (values == np.floor(values)) & (np.abs(values) < 2.0**63)
-    times, _, outside = _of_integers(np.where(whole, values, 0.0), ~whole, forms)
-    part = ~missing & ~whole
-    outside = outside | (part & ((values < 0) | (np.abs(values) >= UNITS[-1][1])))
-    for name, below, nanoseconds in UNITS:
-        these = part & ~outside & (values < below)
-        forms[name] += int(these.sum())
-        scale = max(nanoseconds // 1000, 1)
-        times[these] = np.round(values[these] * scale).astype(np.int64) * (nanoseconds // scale)
-        part = part & ~these
-    return times, missing, outside
-
-
-def _of_mixed(strings: pa.Array, forms: Counter[str]) -> tuple[NDArray[np.int64], Bools, Bools]:
+def _of_mixed(strings: pa.Array, forms: Counter[str], reads: _Numbers) -> tuple[NDArray[np.int64], Bools, Bools]:
     """Whole numbers, other numbers and dates, each in its way."""
     filled = pc.fill_null(strings, "")
-    whole = _mask(filled, r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$")
+    whole = _mask(filled, WHOLE)
     number = _mask(filled, NUMBER) & ~whole
     date = ~whole & ~number
     times = np.full(len(strings), MISSING)
@@ -116,19 +180,36 @@ def _of_mixed(strings: pa.Array, forms: Counter[str]) -> tuple[NDArray[np.int64]
     if whole.any():
         digits = pc.utf8_ltrim(pc.utf8_trim_whitespace(filled.filter(pa.array(whole))), "+")
         values = _numbers(digits.cast(pa.int64()), 0)
-        times[whole], missing[whole], outside[whole] = _of_integers(values, np.zeros(len(values), dtype=bool), forms)
+        times[whole], missing[whole], outside[whole] = reads.whole(values, np.zeros(len(values), dtype=bool))
     if number.any():
         floats = np.array([float(text) for text in filled.filter(pa.array(number)).to_pylist()])
-        times[number], missing[number], outside[number] = _of_floats(floats, forms)
+        times[number], missing[number], outside[number] = reads.parts(floats)
         outside[number] |= np.isinf(floats)
         missing[number] &= ~np.isinf(floats)
-    if date.any():
+    if date.any() and reads.unit is not None:  # a named unit is the only form
+        missing[date] = True
+    elif date.any():
         times[date], missing[date], outside[date] = _of_dates(filled.filter(pa.array(date)), forms, None)
     return times, missing, outside
 
 
 def _mask(strings: pa.Array, pattern: str) -> Bools:
     return pc.match_substring_regex(strings, pattern).to_numpy(zero_copy_only=False)
+
+
+def _digits(column: pa.Array, time_format: str) -> pa.Array:
+    """Strings for a format: whole numbers without the point of a float, with the zeros that a number has not."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        strings = column.cast(pa.large_string())
+        return strings if "." in time_format else pc.replace_substring_regex(strings, r"^\s*(\d+)\.0+\s*$", r"\1")
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**63))
+        if not pc.all(pc.or_(pc.fill_null(whole, True), pc.is_nan(column))).as_py():
+            return column.cast(pa.large_string())
+        column = pc.if_else(whole, column, None).cast(pa.int64())
+    width = len(datetime(2020, 12, 31).strftime(time_format.replace("%f", "000")))
+    return pc.utf8_lpad(column.cast(pa.large_string()), width, "0")
 
 
 def _of_dates(
@@ -140,9 +221,7 @@ def _of_dates(
     try:
         dates = pd.to_datetime(texts, format=time_format or "ISO8601", utc=True, errors="coerce")
     except ValueError as error:
-        raise LongInterestError(
-            f"--time-format must be a format of datetime.strptime; got {time_format!r}: {error}"
-        ) from error
+        raise LongInterestError(f"--time-format must be {WAYS}; got {time_format!r}: {error}") from error
     missing = dates.isna().to_numpy()
     forms[FORMATTED if time_format else ISO] += int((~missing).sum())
     plain = dates.dt.tz_localize(None)

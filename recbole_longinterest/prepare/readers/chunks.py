@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.prepare.cleaning.missing_values import MISSING_VALUES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMNS = "wrong number of columns"
+BARE = "rows with quotes that are neither doubled nor escaped, read by their separators"
+ESCAPES = "quotes, separators or line ends escaped by a backslash, read without it"
 RECORD = "not a record"  # a line of a JSON file
 MAX_LISTED, MAX_SHOWN = 20, 60  # names that a message lists, and characters of each
 
@@ -30,7 +33,9 @@ class Chunk:
         first_bad: line of the first of these; asked for only if there is one.
         recoded: values that were not UTF-8 and were read as Latin-1.
         joined: line ends that stand inside quoted values.
-        words_missing: ids such as NA and null are missing ones, as in tables, where a missing value is some word.
+        mended: what was done to quotes -> how often.
+        first_mended: what was done to quotes -> line of the first.
+        missing: words that stand for no value, in lower case.
     """
 
     source: str
@@ -41,7 +46,9 @@ class Chunk:
     first_bad: Callable[[], int] = lambda: 0
     recoded: int = 0
     joined: int = 0
-    words_missing: bool = True
+    mended: Mapping[str, int] = field(default_factory=dict)
+    first_mended: Mapping[str, int] = field(default_factory=dict)
+    missing: frozenset[str] = MISSING_VALUES
 
 
 @dataclass
@@ -98,6 +105,11 @@ class Tally:
                     counts[reason] += number
                     if counts is self.dropped:
                         stays &= ~rows
+        for what, number in chunk.mended.items():
+            self.changed[what] += number
+            self.places.setdefault(what, f"{chunk.source}, line {chunk.first_mended[what]}")
+            if what == BARE:  # a guess
+                firsts.append((chunk.first_mended[what], what))
         self.read += chunk.n_rows + sum(chunk.bad.values())
         if self.strict and firsts:
             line, reason = min(firsts)

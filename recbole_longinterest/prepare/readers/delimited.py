@@ -5,14 +5,17 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.readers.chunks import COLUMNS, Chunk, listed, string_array
+from recbole_longinterest.prepare.readers.chunks import BARE, COLUMNS, ESCAPES, Chunk, listed, string_array
+from recbole_longinterest.prepare.readers.encodings import as_utf8, decoded
 from recbole_longinterest.prepare.readers.files import RawFile, Reading, blocks
+from recbole_longinterest.prepare.readers.quotes import Mended, is_regular, mend, without_escapes
 
 SEPARATORS = (",", "\t", ";", "|")
 DOUBLE_COLON = "::"
+QUOTED = re.compile('"[^"]*"')
 LINE_END = re.compile("\r\n|\r|\n")
 STAND_IN = "\x1e"  # a record separator of ASCII in place of ::, because the parser takes one character
 
@@ -38,12 +41,20 @@ class Layout:
 
 def first_line(source: RawFile, encoding: str | None = None) -> str:
     """The first line of a file that is not blank; "" if there is none."""
+    return next(iter(_first_lines(source, encoding, 1)), "")
+
+
+def _first_lines(source: RawFile, encoding: str | None, number: int) -> list[str]:
+    """The first lines of a file that are not blank."""
+    lines: list[str] = []
     with Reading(source) as reading:
-        for _, block in blocks(reading):
+        for _, block in blocks(reading, encoding=encoding):
             for line in block.split(b"\n"):
                 if line.strip():
-                    return _decoded(_encoded(source, line.rstrip(b"\r"), encoding))[0]
-    return ""
+                    lines.append(decoded(line.rstrip(b"\r"))[0])
+                if len(lines) == number:
+                    return lines
+    return lines
 
 
 def find_layout(
@@ -53,7 +64,7 @@ def find_layout(
     header: bool = True,
     separator: str | None = None,
 ) -> Layout:
-    """Separator and columns of a file, from its first line.
+    """Separator and columns of a file, from its first lines.
 
     Args:
         source: the file.
@@ -65,28 +76,41 @@ def find_layout(
     Raises:
         ValueError: for an empty file, or a name that two columns have.
     """
-    line = first_line(source, encoding)
-    if not line:
+    lines = _first_lines(source, encoding, 2)
+    if not lines:
         raise LongInterestError(f"{source} is empty.")
+    line = lines[0]
     if separator is None:
+        outside = QUOTED.sub("", line) if quoted else line
         doubled = DOUBLE_COLON in line and not any(other in line for other in ",\t")
-        separator = DOUBLE_COLON if doubled else max(SEPARATORS, key=line.count)
+        separator = DOUBLE_COLON if doubled else max(SEPARATORS, key=outside.count)
     cells = split_line(line, separator, quoted)
     names = [cell.strip() for cell in cells] if header else [str(at) for at in range(1, len(cells) + 1)]
-    twice = sorted(name for name, number in Counter(names).items() if number > 1)
+    if header and len(lines) > 1:  # one of the two ends in a separator and the other does not
+        row = split_line(lines[1], separator, quoted)
+        if len(row) == len(names) + 1 and not row[-1].strip():
+            names.append("")
+        elif len(row) == len(names) - 1 and not names[-1]:
+            names.pop()
+    twice = sorted(name for name, number in Counter(names).items() if name and number > 1)
     if twice:
         raise LongInterestError(
             f"{source}: two columns are named {listed(twice)}. Rename one of them, or say --no-header."
         )
-    return Layout(separator, tuple(names), header, quoted and separator != DOUBLE_COLON, encoding)
+    named = [name or f"column {at} without a name" for at, name in enumerate(names, start=1)]
+    return Layout(separator, tuple(named), header, quoted and separator != DOUBLE_COLON, encoding)
 
 
 def split_line(line: str, separator: str, quoted: bool) -> list[str]:
     """The values of a line."""
     if separator == DOUBLE_COLON or not quoted:
         return line.split(separator)
+    escapes = '\\"' in line and not is_regular(line.encode(), separator)
     try:
-        return next(csv.reader([line], delimiter=separator), [])
+        reader = csv.reader(
+            [line], delimiter=separator, skipinitialspace=separator != " ", escapechar="\\" if escapes else None
+        )
+        return next(reader, [])
     except csv.Error:  # a value beyond the csv module's limit
         return line.split(separator)
 
@@ -115,9 +139,9 @@ def read_delimited(
             "Check the names, and what stands between the columns."
         )
     with Reading(source, advance) as reading:
-        skips_header = layout.header
-        for line, block in blocks(reading, layout.quoted):
-            block, start = _encoded(source, block, layout.encoding), line
+        skips_header, quotes = layout.header, _Quotes()
+        for line, block in blocks(reading, layout.quoted, layout.encoding):
+            start = line
             if skips_header:
                 while block and not block.split(b"\n", 1)[0].strip():  # blank lines above it
                     block, start = block.partition(b"\n")[2], start + 1
@@ -126,14 +150,63 @@ def read_delimited(
                 skips_header = False
                 block, start = block.partition(b"\n")[2], start + 1
             if block and not block.isspace():
-                yield _parse(source, layout, wanted, block, start)
+                yield _chunk(source, layout, wanted, block, start, quotes)
 
 
-def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int) -> Chunk:
+@dataclass
+class _Quotes:
+    """What the blocks of a file have shown: whether its quotes are escaped by a backslash."""
+
+    escapes: bool = False
+
+
+def _chunk(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int, quotes: _Quotes) -> Chunk:
+    """The rows of a block, by the rules of RFC 4180 if they hold for it, else row by row."""
+    block, recoded = as_utf8(block, layout.separator)
+    by, n_columns = layout.separator, len(layout.names)
+    if not ((layout.quoted and b'"' in block) or quotes.escapes):
+        chunk = _parse(source, layout, wanted, block, start, recoded)
+        if not chunk.bad or b"\\" not in block or not layout.quoted:  # a\,b may be one value
+            return chunk
+    else:
+        plain = b"\\" + by.encode() not in block and b"\\\n" not in block and b"\\\r" not in block
+        for escapes in (False, True):
+            if escapes == quotes.escapes or (escapes and plain and b'\\"' in block):
+                text = without_escapes(block) if escapes and plain else block
+                if (plain or not escapes) and is_regular(text, by):
+                    chunk = _parse(source, layout, wanted, text, start, recoded)
+                    if not chunk.bad or b"\\" not in block:
+                        quotes.escapes = escapes
+                        return _escaped(chunk, block, start) if escapes else chunk
+    mended, quotes.escapes = mend(block, by, n_columns, quotes.escapes)
+    return _of_mended(_parse(source, layout, wanted, mended.text, start, recoded), mended, start)
+
+
+def _escaped(chunk: Chunk, block: bytes, start: int) -> Chunk:
+    number = block.count(b'\\"')
+    if not number:
+        return chunk
+    first = start + block.count(b"\n", 0, block.find(b'\\"'))
+    return replace(chunk, mended={ESCAPES: number}, first_mended={ESCAPES: first})
+
+
+def _of_mended(chunk: Chunk, mended: Mended, start: int) -> Chunk:
+    """A chunk of rows that :func:`mend` has read, with their lines in the file."""
+    done = {what: lines for what, lines in ((ESCAPES, mended.escapes), (BARE, mended.bare)) if lines}
+    return replace(
+        chunk,
+        line_of=lambda row: start + mended.lines[row],
+        bad={COLUMNS: len(mended.bad)} if mended.bad else {},
+        first_bad=lambda: start + mended.bad[0],
+        mended={what: len(lines) for what, lines in done.items()},
+        first_mended={what: start + lines[0] for what, lines in done.items()},
+    )
+
+
+def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int, recoded: int) -> Chunk:
     import pyarrow as pa  # not needed by a source's arguments
     import pyarrow.csv
 
-    block, recoded = _as_utf8(block, layout.separator)
     text, separator = block, layout.separator
     if separator == DOUBLE_COLON:
         text, separator = block.replace(DOUBLE_COLON.encode(), STAND_IN.encode()), STAND_IN
@@ -144,6 +217,8 @@ def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes,
         skipped += 1
         return "skip"
 
+    if not text:
+        return Chunk(str(source), {name: string_array([]) for name in wanted}, 0, line_of=lambda row: start)
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(text),
@@ -211,46 +286,3 @@ def _record_lines(block: bytes, layout: Layout, start: int, valid: bool) -> Iter
         if row and (len(row) == n_columns) == valid:
             yield start + before
         before = rows.line_num
-
-
-def _as_utf8(block: bytes, separator: str) -> tuple[bytes, int]:
-    """A block whose values are all UTF-8, and how many were not."""
-    import pyarrow as pa  # not needed by a source's arguments
-
-    try:
-        pa.array([block], pa.large_binary()).cast(pa.large_string())
-        return block, 0
-    except pa.ArrowInvalid:
-        recoded, cell_end = 0, separator.encode()
-        lines = []
-        for line in block.split(b"\n"):
-            cells = []
-            for cell in line.split(cell_end):
-                text, other = _decoded(cell)
-                recoded += other
-                cells.append(text.encode())
-            lines.append(cell_end.join(cells))
-        return b"\n".join(lines), recoded
-
-
-def _decoded(value: bytes) -> tuple[str, bool]:
-    """A value, and whether it is in another encoding than UTF-8."""
-    try:
-        return value.decode("utf-8"), False
-    except UnicodeDecodeError:
-        try:
-            return value.decode("cp1252"), True
-        except UnicodeDecodeError:
-            return value.decode("latin-1"), True
-
-
-def _encoded(source: RawFile, block: bytes, encoding: str | None) -> bytes:
-    """A block in UTF-8."""
-    if encoding is None:
-        return block
-    try:
-        return block.decode(encoding).encode("utf-8")
-    except (UnicodeError, LookupError) as error:
-        raise LongInterestError(
-            f"{source} is not in the encoding {encoding}: {error}. Leave --encoding out."
-        ) from error

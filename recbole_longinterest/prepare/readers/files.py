@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.prepare.readers.encodings import decoder_of, wide_encoding
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,6 +22,7 @@ MAX_RATIO = 200  # unpacked bytes a packed one: tables are packed 3 to 30 times
 RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes
 OPEN_BLOCKS = 4  # blocks that one quoted value may go on for
 LOOK_BACK = 1_000  # lines, for the start of a quoted value that a block's end cuts
+ESCAPED_QUOTE = re.compile(rb'\\"[^,;\t|\r\n"]')  # no end of a value, as after a folder's name
 GZIP_MAGIC = b"\x1f\x8b"
 PACKED = {  # first bytes of what has to be unpacked or exported first
     b"PK\x03\x04": "a zip without the name of one, or an Excel file",
@@ -183,35 +185,40 @@ class _Readable:
             ) from error
 
 
-def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Blocks of whole lines.
+def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) -> Iterator[tuple[int, bytes]]:
+    """Blocks of whole lines, in UTF-8 where the encoding is known.
 
     Args:
         reading: an open file.
         quoted: values may be in double quotes and hold line ends; a block does not end inside of one.
+        encoding: of the file; None for UTF-16 and UTF-32 if it begins like these, else its bytes as they are.
 
     Yields:
         Number of the block's first line, from 1, and the block; the mark that Windows puts at a file's start is off.
 
     Raises:
-        ValueError: for a line of more than ``MAX_LINE`` bytes, and for UTF-16.
+        ValueError: for a line of more than ``MAX_LINE`` bytes, and for a file in another encoding.
     """
-    line, rest, old_mac = 1, b"", False
+    line, rest, old_mac, decode, first = 1, b"", False, None, True
     while True:
         data = reading.read(BLOCK)
-        if not rest and line == 1:
-            if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise LongInterestError(f"{reading.source} is in UTF-16. Save it as UTF-8.")
-            data = data.removeprefix(b"\xef\xbb\xbf")
+        if first:
             kind = next((kind for magic, kind in PACKED.items() if data.startswith(magic)), None)
             if kind is not None:
                 raise LongInterestError(f"{reading.source} is {kind}. Unpack or rename it, or save it as CSV.")
+            decode = decoder_of(reading.source, encoding or wide_encoding(data))
+        ended = not data
+        if decode is not None:
+            data = decode(data, ended)
+        if first:
+            data = data.removeprefix(b"\xef\xbb\xbf")
             old_mac = b"\r" in data and b"\n" not in data  # lines that end in a carriage return alone
-        if not data:
-            break
+            first = False
         if old_mac:
             data = data.replace(b"\r", b"\n")
         rest += data
+        if ended:
+            break
         cut = rest.rfind(b"\n") + 1
         if not cut:
             if len(rest) > MAX_LINE:
@@ -234,6 +241,8 @@ def blocks(reading: Reading, quoted: bool = False) -> Iterator[tuple[int, bytes]
 
 def _outside_quotes(data: bytes, cut: int) -> int:
     """The last line end up to ``cut`` that is in no quoted value; 0 if an open quote, or a stray one, hides all."""
+    if ESCAPED_QUOTE.search(data):
+        data = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     open_quote, at = data.count(b'"', 0, cut) % 2 == 1, cut
     for _ in range(LOOK_BACK):
         if not open_quote:

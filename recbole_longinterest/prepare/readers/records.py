@@ -9,6 +9,7 @@ from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.escaping import SURROGATES
+from recbole_longinterest.prepare.cleaning.missing_values import ONLY_EMPTY
 from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, string_array
 from recbole_longinterest.prepare.readers.files import RawFile, Reading, blocks
 
@@ -62,6 +63,7 @@ def read_events(
     columns: Sequence[str],
     rows_of: Callable[[dict[str, Any]], Sequence[Row]],
     advance: Callable[[int], object] = lambda stored: None,
+    missing: frozenset[str] = ONLY_EMPTY,
 ) -> Iterator[Chunk]:
     """The events of a file of records.
 
@@ -70,6 +72,7 @@ def read_events(
         columns: names of the columns.
         rows_of: a record -> the rows that it holds, each column -> text; one that is absent or None is missing.
         advance: told of stored bytes that were read.
+        missing: words that stand for no value; none by default, because JSON has null.
 
     Yields:
         Chunks; lines that are no records are counted as bad.
@@ -85,13 +88,20 @@ def read_events(
             rows += found
             lines += [line] * len(found)
         if len(rows) + len(bad) >= RECORDS:
-            yield _chunk(source, columns, rows, lines, bad)
+            yield _chunk(source, columns, rows, lines, bad, missing)
             rows, lines, bad = [], [], []
     if rows or bad:
-        yield _chunk(source, columns, rows, lines, bad)
+        yield _chunk(source, columns, rows, lines, bad, missing)
 
 
-def _chunk(source: RawFile, columns: Sequence[str], rows: list[Row], lines: list[int], bad: list[int]) -> Chunk:
+def _chunk(
+    source: RawFile,
+    columns: Sequence[str],
+    rows: list[Row],
+    lines: list[int],
+    bad: list[int],
+    missing: frozenset[str],
+) -> Chunk:
     return Chunk(
         str(source),
         {name: string_array([row.get(name) for row in rows]) for name in columns},
@@ -99,7 +109,7 @@ def _chunk(source: RawFile, columns: Sequence[str], rows: list[Row], lines: list
         line_of=lines.__getitem__,
         bad={RECORD: len(bad)} if bad else {},
         first_bad=lambda: bad[0],
-        words_missing=False,
+        missing=missing,
     )
 
 

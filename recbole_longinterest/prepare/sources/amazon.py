@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
-from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
+from recbole_longinterest.prepare.catalogue import LIST, NUMBER, TEXT, TOKEN, Catalogue
+from recbole_longinterest.prepare.cleaning.shop_values import parts_of, price_of, title_of, words_of
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.delimited import Layout, find_layout, read_delimited
 from recbole_longinterest.prepare.readers.files import RawFile, gather, plain_name
@@ -16,7 +16,7 @@ from recbole_longinterest.prepare.readers.records import bad_record, parse_recor
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 ROLES = Roles("user", "item", "time", "rating")
-FIELDS = {"title": TEXT, "brand": TEXT, "categories": TEXT, "description": TEXT, "price": NUMBER}
+FIELDS = {"title": TEXT, "brand": TOKEN, "categories": LIST, "description": TEXT, "price": NUMBER}
 TEXT_FIELDS = ("title", "brand", "categories", "description")
 # 2023; 2018 and 2014. The item of 2023 is the parent, which its metadata describes.
 KEYS = {
@@ -66,6 +66,7 @@ def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | N
         item_files=item_files,
         describe=describe,
         text_fields=TEXT_FIELDS if meta else (),
+        category_field="categories" if meta else None,
     )
 
 
@@ -137,7 +138,7 @@ def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Adva
             {
                 "title": title_of([record.get("title")], catalogue.changed),
                 "brand": next((words for value in brands if (words := words_of(value))), ""),
-                "categories": words_of(categories),
+                "categories": parts_of(categories),
                 "description": next((words for key in DESCRIPTIONS if (words := words_of(record.get(key)))), ""),
                 "price": price_of(record.get("price"), catalogue.changed),
             },

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from recbole_longinterest.prepare.catalogue import Catalogue
+from recbole_longinterest.prepare.cleaning.missing_values import ONLY_EMPTY
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 from recbole_longinterest.prepare.readers.files import RawFile
 from recbole_longinterest.prepare.roles import Roles
@@ -30,12 +31,16 @@ class RawData:
         files: files of events.
         chunks: reads one of them. Its second argument is an :data:`Advance`.
         duplicates: the rule unless the user gives one, a key of ``duplicates.DUPLICATES``.
-        kinds: fields of the items -> type in the atomic file (``catalogue.TEXT``, ``TOKEN`` or ``NUMBER``).
+        kinds: fields of the items -> type in the atomic file (``catalogue.TEXT``, ``TOKEN``, ``LIST`` ...).
         item_files: files of items.
         describe: reads them into a catalogue.
         text_columns: columns of the chunks that are fields of the item.
         text_fields: fields that make an item's text, in order.
+        category_field: field of the categories, for an export; None for what the export finds.
         notes: what else the report says.
+        list_separator: between the values of lists in the columns of items; None to find it,
+            ``catalogue.NO_SEPARATOR`` where nothing is a list.
+        missing: words that stand for no value in texts, in lower case; events have those of their chunks.
     """
 
     label: str
@@ -49,7 +54,10 @@ class RawData:
     describe: Callable[[Catalogue, Tally, Advance], object] = _describes_nothing
     text_columns: tuple[str, ...] = ()
     text_fields: tuple[str, ...] = ()
+    category_field: str | None = None
     notes: tuple[str, ...] = ()
+    list_separator: str | None = None
+    missing: frozenset[str] = ONLY_EMPTY
 
 
 @dataclass(frozen=True)

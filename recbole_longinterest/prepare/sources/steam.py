@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.catalogue import NUMBER, TEXT, Catalogue
-from recbole_longinterest.prepare.cleaning.shop_values import price_of, title_of, words_of
+from recbole_longinterest.prepare.catalogue import LIST, NUMBER, TEXT, TOKEN, Catalogue
+from recbole_longinterest.prepare.cleaning.shop_values import parts_of, price_of, title_of, words_of
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 from recbole_longinterest.prepare.readers.files import RawFile, gather
 from recbole_longinterest.prepare.readers.records import Row, bad_record, read_events, read_records, text_of
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 ROLES = Roles("user", "item", "time")
-FIELDS = {"title": TEXT, "developer": TEXT, "genres": TEXT, "tags": TEXT, "price": NUMBER}
+FIELDS = {"title": TEXT, "developer": TOKEN, "genres": LIST, "tags": LIST, "price": NUMBER}
 TEXT_FIELDS = ("title", "developer", "genres", "tags")
 FREE = frozenset(
     {"free", "free to play", "free to try", "free mod", "play for free!", "free demo", "free hitman™ holiday pack"}
@@ -63,6 +63,7 @@ def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> RawData:
         item_files=item_files,
         describe=describe,
         text_fields=TEXT_FIELDS if item_files else (),
+        category_field="genres" if item_files else None,
     )
 
 
@@ -103,8 +104,8 @@ def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Adva
                 {
                     "title": title_of([record.get("title"), record.get("app_name")], catalogue.changed),
                     "developer": words_of(record.get("developer")) or words_of(record.get("publisher")),
-                    "genres": words_of(record.get("genres")),
-                    "tags": words_of(record.get("tags")),
+                    "genres": parts_of(record.get("genres")),
+                    "tags": parts_of(record.get("tags")),
                     "price": price_of(record.get("price"), catalogue.changed, FREE),
                 },
             )

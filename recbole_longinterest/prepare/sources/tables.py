@@ -1,91 +1,104 @@
 """Tables of any site: CSV, TSV, Parquet and JSON lines, with the columns that the user names."""
 
 import argparse
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.prepare.catalogue import TEXT, Catalogue
+from recbole_longinterest.prepare.catalogue import CATEGORY, FOUND, NO_SEPARATOR, TITLE, Catalogue
 from recbole_longinterest.prepare.cleaning.escaping import safe_text
-from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
-from recbole_longinterest.prepare.readers.delimited import find_layout, read_delimited
-from recbole_longinterest.prepare.readers.files import BLOCK, RawFile, Reading, gather, plain_name
-from recbole_longinterest.prepare.readers.records import read_events, text_of
+from recbole_longinterest.prepare.cleaning.missing_values import words_given
+from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
+from recbole_longinterest.prepare.readers.files import RawFile, gather, plain_name
+from recbole_longinterest.prepare.readers.table_files import JSON, PARQUET, Form, read_table
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-PARQUET = (".parquet", ".pq")
-JSON = (".json", ".jsonl", ".ndjson")
 DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".inter", ".item")
 IN_FOLDERS = (*PARQUET, *JSON, ".csv", ".tsv")  # a folder's .txt is more often a licence than a table
-PARQUET_ROWS = 500_000
 TAKEN = {"item_id", "user_id", "rating", "timestamp", "behavior"}  # names of RecBole's own columns
 
 
 @dataclass(frozen=True)
-class Form:
-    """How delimited files are written, as far as the user says.
+class ItemColumns:
+    """Columns that describe the items.
 
     Attributes:
-        encoding: None is UTF-8, and Latin-1 for values that are not.
-        separator: None is found from the first line.
-        header: the first line holds names; else columns are named 1, 2, 3 ...
-        quoted: values may be in double quotes.
+        text: of texts, the title first.
+        category: of categories.
+        separator: between the categories of an item; None to find it, ``catalogue.NO_SEPARATOR`` if it has one.
+        id: of the ids in the files of items; None if it is that of the events.
     """
 
-    encoding: str | None = None
+    text: Sequence[str] = ()
+    category: Sequence[str] = ()
     separator: str | None = None
-    header: bool = True
-    quoted: bool = True
+    id: str | None = None
+
+    @property
+    def all(self) -> list[str]:
+        """All of them: the title, then the categories."""
+        return [*self.text[:1], *self.category, *self.text[1:]]
+
+    def kind(self, column: str) -> str:
+        """What is known of a column before its values are."""
+        if column in self.category:
+            return CATEGORY
+        return TITLE if column == self.text[0] else FOUND
 
 
 def table(
-    paths: Sequence[Path], roles: Roles, text: Sequence[str] = (), items: Sequence[Path] = (), form: Form | None = None
+    paths: Sequence[Path],
+    roles: Roles,
+    columns: ItemColumns | None = None,
+    items: Sequence[Path] = (),
+    form: Form | None = None,
 ) -> RawData:
     """Find the files of files whose columns the user names.
 
     Args:
         paths: files or folders of events, all with the same columns.
         roles: columns of user, item, time, rating, behaviour.
-        text: columns of the items' texts, in the files of items if there are any, else in those of events.
-        items: files or folders of items, with the item column of ``roles``.
+        columns: what describes the items, in the files of items if there are any, else in those of events.
+        items: files or folders of items.
         form: how delimited files are written.
 
     Raises:
         ValueError: for a path that does not exist, a folder without a table, or names that do not fit.
     """
-    form = form or Form()
+    form, columns = form or Form(), columns or ItemColumns()
     if len(roles.columns) < sum(column is not None for column in vars(roles).values()):
         named = " ".join(f"--{role} {column}" for role, column in vars(roles).items() if column is not None)
         raise LongInterestError(f"{named}: one column cannot be two things. Name another.")
-    if items and not text:
-        raise LongInterestError("--items needs --text, the columns that describe an item.")
-    fields = {column: field_name(column) for column in text}
-    if len(set(fields.values())) < len(text) or set(fields.values()) & TAKEN:
+    if items and not columns.all:
+        raise LongInterestError("--items needs --text or --category, the columns that describe an item.")
+    if columns.separator is not None and not columns.all[1:] and not columns.category:
+        raise LongInterestError("--category-separator needs --category, the columns that it stands in.")
+    if columns.id is not None and not items:
+        raise LongInterestError("--items-id names a column of the files of --items. Give these, too.")
+    fields = {column: field_name(column) for column in columns.all}
+    if len(set(fields.values())) < len(columns.text) + len(columns.category) or set(fields.values()) & TAKEN:
+        named = ",".join([*columns.text, *columns.category])
         raise LongInterestError(
-            f"--text {','.join(text)}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
+            f"--text and --category {named}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
         )
     sources, passed = _tables(paths)
     item_files, passed_items = _tables(items) if items else ([], [])
-    in_events = [] if items else list(text)
+    in_events = [] if items else columns.all
+    item_id = columns.id or roles.item
 
     def chunks(source: RawFile, advance: Advance) -> Iterator[Chunk]:
-        for chunk in read_table(source, [*roles.columns, *in_events], form, advance):
-            columns = {**chunk.columns, **{fields[name]: chunk.columns[name] for name in in_events}}
-            yield replace(chunk, columns=columns)
+        for chunk in read_table(source, [*roles.columns, *in_events], form, advance, in_events):
+            described = {**chunk.columns, **{fields[name]: chunk.columns[name] for name in in_events}}
+            yield replace(chunk, columns=described)
 
     def describe(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
         from recbole_longinterest.prepare.events import as_strings  # pyarrow, not needed by the arguments
 
         for source in item_files:
-            for chunk in read_table(source, [roles.item, *text], form, advance):
+            for chunk in read_table(source, [item_id, *columns.all], form, advance, columns.all):
                 tally.check(chunk, {})
-                ids, *texts = (as_strings(chunk.columns[name]).to_pylist() for name in (roles.item, *text))
+                ids, *texts = (as_strings(chunk.columns[name]).to_pylist() for name in (item_id, *columns.all))
                 for raw, *values in zip(ids, *texts, strict=True):
                     item = catalogue.wants(raw)
                     if item is not None:
@@ -99,12 +112,15 @@ def table(
         files=sources,
         chunks=chunks,
         duplicates="exact",
-        kinds={name: TEXT for name in fields.values()},
+        kinds={field: columns.kind(name) for name, field in fields.items()},
         item_files=item_files,
         describe=describe,
         text_columns=tuple(fields[name] for name in in_events),
         text_fields=tuple(fields.values()),
+        category_field=fields[columns.category[0]] if columns.category else None,
         notes=tuple(skipped),
+        missing=form.missing,
+        list_separator=columns.separator,
     )
 
 
@@ -129,112 +145,34 @@ def _tables(paths: Sequence[Path]) -> tuple[list[RawFile], list[RawFile]]:
     return tables, others
 
 
-def read_table(source: RawFile, columns: Sequence[str], form: Form, advance: Advance) -> Iterator[Chunk]:
-    """Columns of a table of any format.
-
-    Args:
-        source: the file.
-        columns: names.
-        form: how delimited files are written.
-        advance: told of stored bytes that were read.
-
-    Raises:
-        ValueError: for a missing column or a file that cannot be read.
-    """
-    columns = list(dict.fromkeys(columns))
-    if source.suffix in PARQUET:
-        return _read_parquet(source, columns, advance)
-    if source.suffix in JSON:
-        return _read_json(source, columns, advance)
-    layout = find_layout(source, form.encoding, form.quoted, form.header, form.separator)
-    return read_delimited(source, layout, columns, advance)
-
-
-MOST_NAMES = 100  # of the records, for the message
-
-
-def _read_json(source: RawFile, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
-    """JSON lines; a column that not one record has is missing."""
-    missing, seen = set(columns), set[str]()
-
-    def row(record: dict[str, Any]) -> list[dict[str, str | None]]:
-        if missing:
-            missing.difference_update(record)
-            if len(seen) < MOST_NAMES:
-                seen.update(record)
-        return [{name: _joined(record.get(name)) for name in columns}]
-
-    n_rows = 0
-    for chunk in read_events(source, columns, row, advance):
-        n_rows += chunk.n_rows
-        yield chunk
-    if n_rows and missing:
-        absent = [name for name in columns if name in missing]
-        raise LongInterestError(f"{source}: no record has {', '.join(absent)}; they have: {listed(sorted(seen))}.")
-
-
-def _joined(value: object) -> str | None:
-    """A value, or the values of a list with spaces between them."""
-    if isinstance(value, list):
-        return " ".join(text for part in value if (text := _joined(part))) or None
-    return text_of(value)
-
-
-def _as_text(column: "pa.Array", source: RawFile, name: str) -> "pa.Array":
-    """A column of bytes as strings; another unchanged."""
-    import pyarrow as pa  # not needed by the arguments
-
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-        return column
-    try:
-        return column.cast(pa.large_string())
-    except pa.ArrowInvalid as error:
-        raise LongInterestError(
-            f"{source}: the column {name} holds bytes that are no UTF-8. Save it as strings."
-        ) from error
-
-
-def _read_parquet(source: RawFile, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
-    import pyarrow as pa  # not needed by the arguments
-    import pyarrow.parquet
-
-    try:
-        if source.member is None:
-            file = pa.parquet.ParquetFile(source.path)
-        else:
-            with Reading(source) as reading:
-                file = pa.parquet.ParquetFile(io.BytesIO(b"".join(iter(lambda: reading.read(BLOCK), b""))))
-        names = file.schema_arrow.names
-        missing = [name for name in columns if name not in names]
-        if missing:
-            raise LongInterestError(f"{source} has no column {', '.join(missing)}; its columns are: {listed(names)}.")
-        nested = [name for name in columns if pa.types.is_nested(file.schema_arrow.field(name).type)]
-        if nested:
-            raise LongInterestError(
-                f"{source}: the column {', '.join(nested)} holds lists or records, not single values."
-            )
-        total, start = max(file.metadata.num_rows, 1), 1
-        for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=list(columns)):
-            values = {name: _as_text(batch.column(name), source, name) for name in columns}
-            yield Chunk(str(source), values, batch.num_rows, line_of=start.__add__)
-            start += batch.num_rows
-            advance(source.size() * batch.num_rows // total)
-    except (pa.ArrowException, OSError) as error:
-        raise LongInterestError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error
-
-
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders of events")
-    for role in ("user", "item", "time"):
+    for role in ("user", "item"):
         parser.add_argument(f"--{role}", required=True, metavar="COLUMN", help=f"column of the {role}s")
+    parser.add_argument("--time", metavar="COLUMN", help="column of the times")
+    parser.add_argument(
+        "--order", choices=["file"], help="in place of --time: the order of the rows is that of the events"
+    )
     parser.add_argument("--rating", metavar="COLUMN", help="column of the ratings")
     parser.add_argument("--behavior", metavar="COLUMN", help="column of what the user did: click, cart, purchase")
-    parser.add_argument("--text", default="", metavar="A,B", help="columns of the items' texts")
+    parser.add_argument("--text", default="", metavar="A,B", help="columns of the items' texts, the title first")
+    parser.add_argument("--category", default="", metavar="A,B", help="columns of the items' categories")
+    parser.add_argument(
+        "--category-separator",
+        metavar="TEXT",
+        help=f"between the categories of an item; {NO_SEPARATOR} if each has one (default: found from the values)",
+    )
     parser.add_argument(
         "--items", type=Path, nargs="+", default=[], metavar="FILE", help="files that hold these columns"
+    )
+    parser.add_argument("--items-id", metavar="COLUMN", help="their column of the items (default: that of --item)")
+    parser.add_argument(
+        "--missing-values",
+        metavar="A,B",
+        help="words that stand for no value, in place of \\N, NULL, None, NaN, NA, N/A, nil ...; '' for none of them",
     )
     parser.add_argument("--separator", metavar="TEXT", help="between values; found from the first line unless given")
     parser.add_argument("--no-header", action="store_true", help="the first line is a row; columns are 1, 2, 3 ...")
@@ -242,18 +180,35 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _open(args: argparse.Namespace) -> RawData:
-    form = Form(args.encoding, _separator(args.separator), not args.no_header, not args.no_quotes)
+    form = Form(
+        args.encoding,
+        _separator(args.separator),
+        not args.no_header,
+        not args.no_quotes,
+        words_given(args.missing_values),
+    )
+    if args.time is None and args.order is None:
+        raise LongInterestError(
+            "prepare csv needs --time COLUMN; or --order file, if the data has no times and the order of its rows is "
+            "that of the events."
+        )
+    if args.time is not None and args.order is not None:
+        raise LongInterestError("--time and --order file exclude each other. Give one of them.")
     roles = Roles(args.user, args.item, args.time, args.rating, args.behavior)
-    text = [name.strip() for name in args.text.split(",") if name.strip()]
-    return table(args.paths, roles, text, args.items, form)
+    columns = ItemColumns(_names(args.text), _names(args.category), args.category_separator, args.items_id)
+    return table(args.paths, roles, columns, args.items, form)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _separator(given: str | None) -> str | None:
     if given is None:
         return None
     separator = given.replace("\\t", "\t")
-    if len(separator) != 1 and separator != "::":
-        raise LongInterestError(f"--separator must be one character, \\t or ::; got {given!r}.")
+    if (len(separator) != 1 or not separator.isascii()) and separator != "::":
+        raise LongInterestError(f"--separator must be one ASCII character, \\t or ::; got {given!r}.")
     return separator
 
 

@@ -104,7 +104,20 @@ def test_the_whole_way(prepare: Callable, tmp_path: Path) -> None:
     titles = ['"Great Performances" Cats', "NA", "a\tb\nc", "nul\0l", 'x "y" z', "\u2028"]
     table = pd.DataFrame({"u": ["a", "b"] * 3, "i": [f"i{at}" for at in range(6)], "t": range(6), "title": titles})
     table.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
-    done = prepare("csv", tmp_path / "log.jsonl", "--user", "u", "--item", "i", "--time", "t", "--text", "title")
+    done = prepare(
+        "csv",
+        tmp_path / "log.jsonl",
+        "--user",
+        "u",
+        "--item",
+        "i",
+        "--time",
+        "t",
+        "--text",
+        "title",
+        "--missing-values",
+        "",
+    )
     assert read_item_text(done.folder / "raw.item", "item_id", ["title"]) == {
         f"i{at}": safe_text(title) for at, title in enumerate(titles) if safe_text(title)
     }

@@ -194,11 +194,6 @@ def test_blocks_end_outside_of_quotes(
     assert [row["name"] for row in done.rows("item")] == [f'{at} second "line"' for at in range(50)]
 
 
-def test_utf_16_is_named(prepare: Callable, tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_text("u,i,t,r,name\na,b,1,1,x\n", encoding="utf-16")
-    assert "is in UTF-16. Save it as UTF-8" in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
-
-
 def test_a_disk_that_is_full_leaves_what_was_there(
     prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

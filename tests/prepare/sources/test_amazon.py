@@ -132,13 +132,13 @@ def test_reviews_and_metadata(prepare: Callable, tmp_path: Path, year: int, pack
     first = items[ITEMS[0]]
     if year == 2014:
         assert first["title"] == "Xtreme Brite & Gel 1oz." and first["description"] == "It's bright"
-        assert first["categories"] == "Beauty Hair Care Gels" and first["price"] == "19.99"
+        assert first["categories"] == "Beauty|Hair Care|Gels" and first["price"] == "19.99"
         assert items[ITEMS[2]]["title"] == ""
     elif year == 2018:
         assert texts["title"] == {ITEMS[0]: '"Brite" Gel', ITEMS[2]: "Null"} and texts["brand"] == {
             ITEMS[0]: "by Brite"
         }
-        assert first["description"] == 'one two "2"' and first["categories"] == "Beauty Hair Care"
+        assert first["description"] == 'one two "2"' and first["categories"] == "Beauty|Hair Care"
         assert [items[item]["price"] for item in ITEMS] == ["1234.50", "", "5.00"]
         assert items[ITEMS[2]]["description"] == "f1 f2"
         changed = done.report()["item_rows"]["changed"]

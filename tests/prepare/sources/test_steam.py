@@ -69,7 +69,7 @@ def test_reviews_and_games(prepare: Callable, tmp_path: Path) -> None:
     ]
     assert done.report()["rows"]["dropped"] == {"no user id": 1, "duplicate (last)": 1}
     items = {row["item_id"]: row for row in done.rows("item")}
-    assert items["725280"]["title"] == "Lost Summoner Kitty" and items["725280"]["tags"] == "Strategy Action"
+    assert items["725280"]["title"] == "Lost Summoner Kitty" and items["725280"]["tags"] == "Strategy|Action"
     assert items["328100"]["title"] == "Ironbound & Co" and items["328100"]["developer"] == "Secret"
     assert (items["725280"]["price"], items["328100"]["price"]) == ("4.99", "0")
     same = prepare("steam", "--reviews", tmp_path / "steam" / "steam_reviews.json.gz", "--overwrite")

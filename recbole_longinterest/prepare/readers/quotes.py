@@ -1,0 +1,194 @@
+r"""Quotes of delimited files as everybody writes them, made those of RFC 4180, which pyarrow reads.
+
+A quote in a quoted value is doubled (RFC 4180), escaped by a backslash (MySQL, Spark, Book-Crossing), or stands bare
+("The "best" mug"). Blocks whose quotes are those of RFC 4180 are found by their quotes alone, vectorized, and are left
+as they are. In others every row is read in the first of these ways that gives the right number of columns: on one line
+before several, by the rules before bare quotes. A row that no way fits is counted and not guessed.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+QUOTE = ord('"')
+MAX_ROW = 2**20  # bytes of a row over several lines
+NEAR = 2**16  # bytes that are looked at for a backslash
+LINE_END = re.compile(rb"\r\n|\r|\n")
+LINE = re.compile(rb"[^\r\n]*")
+ESCAPED_LINE_END = re.compile(rb"\\\r?\n")
+
+
+@dataclass
+class Mended:
+    """A block in RFC 4180.
+
+    Attributes:
+        text: its rows.
+        lines: line of each row, from 0 at the block's start.
+        bad: lines of rows with another number of columns.
+        escapes: lines of rows with quotes escaped by a backslash.
+        bare: lines of rows with bare quotes.
+    """
+
+    text: bytes = b""
+    lines: list[int] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+    escapes: list[int] = field(default_factory=list)
+    bare: list[int] = field(default_factory=list)
+
+
+def is_regular(text: bytes, separator: str) -> bool:
+    """Whether all quotes of a block are those of RFC 4180: around whole values, and doubled in them."""
+    import numpy as np  # not needed by a source's arguments
+
+    data = np.frombuffer(text, np.uint8)
+    places = np.flatnonzero(data == QUOTE)
+    if not len(places):
+        return True
+    starts = places[np.append(True, np.diff(places) > 1)]  # of runs of quotes
+    ends = places[np.append(np.diff(places) > 1, True)] + 1
+    odd = (ends - starts) % 2 == 1
+    inside = np.append(False, np.cumsum(odd)[:-1] % 2 == 1)  # before each run, if all is regular so far
+    ends_of_value = np.zeros(256, dtype=bool)
+    ends_of_value[[ord(separator), *b"\r\n"]] = True
+    after = np.append(True, ends_of_value[data[starts[1:] - 1]]) if starts[0] == 0 else ends_of_value[data[starts - 1]]
+    before = np.append(ends_of_value[data[ends[:-1]]], True) if ends[-1] == len(data) else ends_of_value[data[ends]]
+    opens_well = inside | after
+    closes_well = before | (inside & ~odd) | (~inside & odd)
+    return bool((opens_well & closes_well).all() and odd.sum() % 2 == 0)
+
+
+def without_escapes(text: bytes) -> bytes:
+    r"""A block whose escapes are ``\"`` and ``\\`` in quoted values, as RFC 4180 has them."""
+    return b"\\".join(part.replace(b'\\"', b'""') for part in text.split(b"\\\\"))
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    """How rows are read: ``strict`` and ``escaped`` match a row, ``bare`` one value; two groups a value."""
+
+    strict: re.Pattern[bytes]
+    escaped: re.Pattern[bytes]
+    bare: re.Pattern[bytes]
+
+
+@lru_cache
+def _patterns(separator: bytes, n_columns: int) -> _Patterns:
+    by, spaces = re.escape(separator), b"" if separator == b" " else b" *"
+    end = b"(?=" + by + rb"|[\r\n]|\Z)"
+    quoted = spaces + b'"%s"' + spaces + end
+    plain = rb"((?:%s)*)" + end
+    unquoted = b"|(?!" + spaces + b'")' + plain  # by the rules, a quote at the start opens a quoted value
+    strict = quoted % rb'([^"]*(?:""[^"]*)*)' + unquoted % (b"[^\r\n" + by + b"]")
+    escaped = quoted % rb'([^"\\]*(?:(?:\\.|"")[^"\\]*)*)' + unquoted % (rb"[^\r\n\\" + by + rb"]|\\\r\n|\\.")
+    bare = quoted % rb"([^\r\n]*?)" + b"|" + plain % (b"[^\r\n" + by + b"]")
+    rows = (by.join([b"(?:" + value + b")"] * n_columns) + rb"(?=[\r\n]|\Z)" for value in (strict, escaped))
+    return _Patterns(*(re.compile(pattern, re.DOTALL) for pattern in (*rows, bare)))
+
+
+def mend(text: bytes, separator: str, n_columns: int, escapes: bool) -> tuple[Mended, bool]:
+    r"""Read a block row by row.
+
+    Args:
+        text: the block.
+        separator: between values, one character.
+        n_columns: of a row.
+        escapes: earlier rows of the file have escapes, so that ``\\`` is a backslash.
+
+    Returns:
+        The block, and whether the file has escapes. With the first of them the whole block is read so.
+    """
+    mended = Mended()
+    rows: list[bytes] = []
+    by = separator.encode()
+    for line, (row, values, way) in _rows(text, by, n_columns, escapes):
+        if values is None:
+            mended.bad.append(line)
+            continue
+        if way == ESCAPED and not escapes:
+            return mend(text, separator, n_columns, escapes=True)
+        mended.lines.append(line)
+        if way == ESCAPED:
+            mended.escapes.append(line)
+        if way == BARE:
+            mended.bare.append(line)
+        rows.append(row if way == PLAIN else by.join(b'"' + value.replace(b'"', b'""') + b'"' for value in values))
+    mended.text = b"\n".join([*rows, b""])
+    if mended.bad and not escapes and ESCAPED_LINE_END.search(text):
+        other, _ = mend(text, separator, n_columns, escapes=True)
+        if len(other.bad) < len(mended.bad):
+            return other, True
+    return mended, escapes
+
+
+PLAIN, STRICT, ESCAPED, BARE = range(4)
+_Row = tuple[bytes, "list[bytes] | None", int]
+
+
+def _rows(text: bytes, by: bytes, n_columns: int, escapes: bool) -> Iterator[tuple[int, _Row]]:
+    """Every row that is not blank, with its line: its bytes, its values, and the way in which it was read."""
+    at = line = 0
+    while at < len(text):
+        found = LINE.match(text, at)
+        one_line = found.group() if found else b""
+        end, row = at + len(one_line), None
+        if b'"' not in one_line and not (escapes and b"\\" in one_line):
+            values = one_line.split(by) if one_line else []
+            row = (one_line, values if len(values) == n_columns else None, PLAIN)
+            if one_line and row[1] is None and b"\\" in one_line:
+                row = None
+        if row is None:
+            row, end = _read_row(text, at, end, by, n_columns, escapes)
+        if one_line:
+            yield line, row
+        broken = LINE_END.match(text, end)
+        after = broken.end() if broken else len(text)
+        line += len(LINE_END.findall(text, at, after))
+        at = after
+
+
+def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, escapes: bool) -> tuple[_Row, int]:
+    """The row that starts at a place, read in the first way that fits, and where it ends."""
+    patterns = _patterns(by, n_columns)
+    by_rules = [(patterns.strict, STRICT), (patterns.escaped, ESCAPED)]
+    if text.find(b"\\", at, at + NEAR) < 0:  # then both are the same
+        by_rules = by_rules[:1]
+    several_lines = None
+    for pattern, way in reversed(by_rules) if escapes else by_rules:
+        found = pattern.match(text, at, at + MAX_ROW)
+        if found is None:
+            continue
+        values = [
+            plain if quoted is None else quoted.replace(b'""', b'"')
+            for quoted, plain in zip(found.groups()[::2], found.groups()[1::2], strict=True)
+        ]
+        read = [_unescaped(value) for value in values] if way == ESCAPED else values
+        row = (text[at : found.end()], read, STRICT if read == values else way)  # nothing was escaped
+        if found.end() <= line_end or (escapes and way == ESCAPED):  # escapes are the file's rule
+            return row, found.end()
+        several_lines = several_lines or (row, found.end())
+    if several_lines is not None:
+        return several_lines
+    return (text[at:line_end], _bare_values(text, at, line_end, patterns.bare, n_columns), BARE), line_end
+
+
+def _bare_values(text: bytes, at: int, end: int, bare: re.Pattern[bytes], n_columns: int) -> list[bytes] | None:
+    """The values of a line with bare quotes, each up to a separator; None if they are another number."""
+    values: list[bytes] = []
+    while len(values) < n_columns:
+        found = bare.match(text, at, end)
+        if found is None:
+            return None
+        values.append(found[2] if found[1] is None else found[1])
+        at = found.end() + 1
+        if at > end:
+            break
+    return values if len(values) == n_columns and at > end else None
+
+
+ESCAPE = re.compile(rb"\\(\r\n|[^\w])", re.DOTALL)  # \N, which is no value, and the \t of a path stay
+
+
+def _unescaped(value: bytes) -> bytes:
+    return ESCAPE.sub(rb"\1", value)
