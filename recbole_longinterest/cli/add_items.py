@@ -28,6 +28,9 @@ def add_arguments(commands: Commands) -> None:
         metavar="B",
         help="factor of the new items' text vectors; above 1 they are recommended more often (default: 1)",
     )
+    parser.add_argument(
+        "--text_encoder", metavar="NAME", help="the training's encoder, if it is a folder or a name on the hub"
+    )
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     served = read_folder(args.folder)
     output = Path(args.output or args.folder).absolute()
     check_place(output)
-    added = with_items(served, read_items(args.items, served), boost=args.boost)
+    added = with_items(served, read_items(args.items, served), boost=args.boost, text_encoder=args.text_encoder)
     write_folder(added.served, output, writer_of(engines_in(Path(args.folder)), added.served))
     return (
         f"new items: {len(added.new):,}\n"

@@ -1,9 +1,10 @@
 """Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import recbole.data.utils
 import torch
@@ -17,6 +18,7 @@ from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import table_key, values_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.places import use_places
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.engines import engine_of, writer_of
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, check_place, write_folder
@@ -43,6 +45,7 @@ def export_checkpoint(
     folder: str | Path,
     *,
     data_path: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     title_field: str | None = None,
     category_field: str | None = None,
     int8: bool = False,
@@ -54,7 +57,8 @@ def export_checkpoint(
     Args:
         checkpoint: of a LongInterest training.
         folder: to make; an earlier export there is replaced.
-        data_path: folder above the data set's, if it is no longer where it was in training.
+        data_path: folder above the data set's, if it is no longer where it was in training, or was never named here.
+        settings: other places that the checkpoint names and this user never has, as ``text_vectors``.
         title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
         category_field: column with the categories; the text's first ``token_seq`` column after the title if None.
         int8: keep matrices as int8 with a scale a row.
@@ -75,8 +79,7 @@ def export_checkpoint(
             f"{checkpoint} is a checkpoint of {config['model']}; only LongInterest can be exported. "
             "Train one: recbole-li run --model LongInterest"
         )
-    if data_path is not None:
-        config["data_path"] = str(Path(data_path) / config["dataset"])
+    use_places(config, {**(settings or {}), "data_path": data_path})
     folder = Path(folder).absolute()
     check_place(folder)
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did

@@ -11,8 +11,8 @@ from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, C
 from recbole_longinterest.experiments.comparison.cells import reason
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.quiet import without_warnings
+from recbole_longinterest.plugin.known_keys import STRICT, known_keys
 from recbole_longinterest.plugin.runs import dataset_cache
-from recbole_longinterest.training.settings import known_keys
 
 
 def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint], set[tuple[str, str]]]:
@@ -71,9 +71,9 @@ def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerp
     for name in plan.given:
         if name not in known and not name.startswith("alias_of_"):
             message = f"None of the models has a setting {name}."
-            if name in plan.named:
-                raise LongInterestError(message)
-            getLogger().warning(message)  # a file may serve other commands, too
+            if plan.given.get(STRICT, True):
+                raise LongInterestError(f"{message} Take it out, or set {STRICT}: False to go on.")
+            getLogger().warning(message)
     for cell in todo:
         if (cell.dataset, cell.name) in settings and cell.dataset in expected:
             change = cell.differs(*settings[cell.dataset, cell.name], expected[cell.dataset])
