@@ -29,6 +29,9 @@ def add_arguments(commands: Commands) -> None:
         metavar="B",
         help="factor of the new items' text vectors; above 1 they are recommended more often (default: 1)",
     )
+    parser.add_argument(
+        "--text_encoder", metavar="NAME", help="the training's encoder, if it is a folder or a name on the hub"
+    )
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     output = Path(args.output or args.folder).absolute()
     with held_place(output):
         served = read_folder(args.folder)
-        added = with_items(served, read_items(args.items, served), boost=args.boost)
+        added = with_items(served, read_items(args.items, served), boost=args.boost, text_encoder=args.text_encoder)
         write_checked(added.served, output, engines_in(served.folder or output), args.sign)
     signed = served.manifest is not None and served.manifest.signed
     unsigned = f"{args.folder} was signed, and {output} is not: give --sign KEY.\n" if signed and not args.sign else ""

@@ -76,7 +76,14 @@ def add_command(
 
 def add_config_files(parser: argparse.ArgumentParser) -> None:
     """Add ``--config_files`` and ``--data_path``: where settings and data come from."""
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces; later ones win")
+    parser.add_argument(
+        "--config_files",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="yaml file of settings; may be repeated, and then later ones win (files without spaces in their names: "
+        "also as 'one.yaml two.yaml')",
+    )
     parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
@@ -85,6 +92,14 @@ def add_long_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
     add_config_files(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+
+
+def config_files_of(args: argparse.Namespace) -> list[str]:
+    """The files of :func:`add_config_files`: each time one, or RecBole's way, several with spaces between them."""
+    files: list[str] = []
+    for given in args.config_files:
+        files += [given] if Path(given).is_file() else given.split()
+    return files
 
 
 def settings_of(args: argparse.Namespace, settings: Sequence[str]) -> list[str]:
@@ -121,6 +136,23 @@ def refuse_settings(command: str, settings: Sequence[str]) -> None:
     """
     if settings:
         raise LongInterestError(f"recbole-li {command} has no argument {settings[0]}; see recbole-li {command} -h.")
+
+
+def read_places(command: str, settings: Sequence[str]) -> dict[str, object]:
+    """Places that a user names because only a checkpoint has named them, ``--key=value`` each.
+
+    Raises:
+        LongInterestError: for any other argument.
+    """
+    if not settings:
+        return {}
+    from recbole_longinterest.common.written_values import read_value
+    from recbole_longinterest.plugin.runs.places import LIKE_A_PLACE, PLACES
+
+    check_settings(settings)
+    named = dict(setting.removeprefix("--").split("=", 1) for setting in settings)
+    refuse_settings(command, [f"--{name}" for name in named if name not in PLACES and not LIKE_A_PLACE.search(name)])
+    return {name: read_value(value) for name, value in named.items()}
 
 
 def count(text: str) -> int:

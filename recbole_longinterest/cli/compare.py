@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, count, settings_of
+from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, config_files_of, count, settings_of
 from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
 
 SEED = 2020
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         seeds=range(args.first_seed, args.first_seed + args.seeds),
         once=_names(args.once),
         ablations="all" if ablations == ["all"] else ablations,
-        config_files=args.config_files.split(),
+        config_files=config_files_of(args),
         settings=settings,
         show_progress=not args.quiet,
     )

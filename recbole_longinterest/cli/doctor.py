@@ -206,7 +206,7 @@ def _encoder(report: Report) -> None:
 def _folders(report: Report) -> None:
     report.part("caches and folders")
     if _version("numpy") is not None and _version("safetensors") is not None:
-        from recbole_longinterest.text.cache import default_cache_dir  # saves start-up time: numpy
+        from recbole_longinterest.common.known_places import default_cache_dir  # saves start-up time
 
         cache = default_cache_dir()
         files = [path for path in cache.rglob("*") if path.is_file()] if cache.is_dir() else []

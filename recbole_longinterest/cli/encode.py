@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, settings_of
+from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, config_files_of, settings_of
 from recbole_longinterest.common.packages import require_ray
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     chosen = {"text_encoder": args.encoder} if args.encoder else {}
     with command_line(settings):
-        config = make_config("LongInterest", args.dataset, args.config_files.split(), chosen)
+        config = make_config("LongInterest", args.dataset, config_files_of(args), chosen)
     if args.ray:
         require_ray("recbole-li encode --ray")
         from recbole_longinterest.experiments.tuning.session import ray_session  # saves start-up time: ray

@@ -1,10 +1,11 @@
 """The command `recbole-li export`: a model folder from a checkpoint."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
+from recbole_longinterest.cli.arguments import Commands, add_command, read_places
 
 
 def add_arguments(commands: Commands) -> None:
@@ -30,18 +31,19 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     Args:
         args: of :func:`add_arguments`.
-        settings: none.
+        settings: places that the checkpoint names, as ``--text_vectors=FILE``.
 
     Returns:
         What was written, and the next command.
     """
-    refuse_settings("export", settings)
+    named = read_places("export", settings)
     from recbole_longinterest.training.export import export_checkpoint  # saves start-up time: torch, RecBole
 
     served = export_checkpoint(
         args.checkpoint,
         args.output,
         data_path=args.data_path,
+        settings=named,
         title_field=args.title_field,
         category_field=args.category_field,
         int8=args.int8,
@@ -54,5 +56,5 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     return (
         f"model: {args.output} ({size / 1e6:.1f} MB, {served.precision})\n"
         f"items: {len(served.items.tokens) - 1}, {titles} with a title\n"
-        f"recommend: recbole-li recommend --model {args.output} --history FILE --topk 10\n"
+        f"recommend: recbole-li recommend --model {shlex.quote(args.output)} --history FILE --topk 10\n"
     )

@@ -26,6 +26,7 @@ from recbole_longinterest.cli import (
     verify,
 )
 from recbole_longinterest.cli.arguments import Commands, ShowAndExit
+from recbole_longinterest.cli.interrupts import stoppable
 from recbole_longinterest.cli.outcome import finish
 
 
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in COMMANDS.values():
         command.add_arguments(commands)
     args, settings = parser.parse_known_args(argv)
-    return finish(lambda: COMMANDS[args.command].run(args, settings), args.stopped)
+    with stoppable():
+        return finish(lambda: COMMANDS[args.command].run(args, settings), args.stopped)
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +84,8 @@ def run_script(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action=_PrintVersion)
     run.add_run_arguments(parser)
     args, settings = parser.parse_known_args(argv)
-    return finish(lambda: run.run(args, settings), "stopped.")
+    with stoppable():
+        return finish(lambda: run.run(args, settings), "stopped.")
 
 
 class _PrintVersion(ShowAndExit):

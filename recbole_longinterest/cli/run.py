@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, settings_of
+from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, config_files_of, settings_of
 from recbole_longinterest.common.resources import resource
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
             given |= {"quiet": True, "show_progress": False}
         if args.log_file:
             given["log_file"] = str(Path(args.log_file).resolve())
-        arguments = args.model, args.dataset, args.config_files.split(), given
+        arguments = args.model, args.dataset, config_files_of(args), given
         config = make_config(*arguments)
         result = processes.run(config, arguments, settings) if processes.several(config) else pipeline.run(config)
     return _table(config["model"], config["dataset"], result)

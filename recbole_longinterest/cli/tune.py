@@ -4,7 +4,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, amount, count, settings_of
+from recbole_longinterest.cli.arguments import (
+    Commands,
+    add_command,
+    add_long_work,
+    amount,
+    config_files_of,
+    count,
+    settings_of,
+)
 from recbole_longinterest.cli.outcome import StoppedEarly
 
 
@@ -77,7 +85,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         args.dataset,
         output=args.output,
         space=args.space,
-        config_files=args.config_files.split(),
+        config_files=config_files_of(args),
         settings=settings,
         trials=args.trials,
         scheduler=args.scheduler,

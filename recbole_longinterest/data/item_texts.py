@@ -76,6 +76,7 @@ def make_encoder(config: Settings) -> TextEncoder:
         precision=config["text_precision"],
         batch_size=config["text_batch_size"],
         device=config["device"],
+        named=getattr(config, "__dict__", {}).get("encoder_is_named", True),  # False in a config from a file
     )
 
 

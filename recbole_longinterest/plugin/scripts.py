@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from recbole_longinterest.common.written_values import read_choices
 from recbole_longinterest.plugin.fixes.hooks import when_imported
 from recbole_longinterest.plugin.ray_loopback import loopback_only
 
@@ -37,7 +38,10 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     when_imported("ray.tune", _tune_of_today)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))
-    runpy.run_path(script, run_name="__main__")
+    source = path.read_text(encoding="utf-8", errors="replace")
+    # RecBole's run_hyper.py evaluates the choices of its params_file; to it eval is a reader of values.
+    names = {"eval": read_choices} if "params_file" in source and "eval(" in source else {}
+    runpy.run_path(script, init_globals=names, run_name="__main__")
 
 
 def plugin_in_spawned() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.known_places import is_known
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
@@ -44,7 +45,13 @@ class Added:
     changed: list[str]
 
 
-def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
+def with_items(
+    served: Served,
+    frame: "pd.DataFrame",
+    vectors: ArrayLike | None = None,
+    boost: float = 1.0,
+    text_encoder: str | None = None,
+) -> Added:
     """A model that knows further items, and scores all others as before.
 
     Args:
@@ -54,6 +61,8 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
         vectors: the items' vectors by the training's encoder, [n, encoder_dim], in place of encoding.
         boost: factor of the text vectors of items that were not trained, above 0. Trained items score higher by their
             ID embeddings; a factor above 1 raises new items, and does not change their order among themselves.
+        text_encoder: the training's encoder, if it is a folder or a name on the hub that was not named before on this
+            machine: what the model's file says of it is not asked of the hub.
 
     Returns:
         The model, and which items are new or changed.
@@ -74,7 +83,7 @@ def with_items(served: Served, frame: "pd.DataFrame", vectors: ArrayLike | None 
     if vectors is None:
         texts = [_text(served, row) for row in rows]
         _check_texts(tokens, texts)
-        vectors = _encode(served, texts)
+        vectors = _encode(served, texts, text_encoder)
     whitened = torch.from_numpy(_whitened(served, vectors, len(tokens)))
 
     old = list(served.items.tokens)
@@ -219,14 +228,15 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
         )
 
 
-def _encode(served: Served, texts: Sequence[str]) -> NDArray[np.float32]:
+def _encode(served: Served, texts: Sequence[str], named: str | None) -> NDArray[np.float32]:
     # Late: most processes that serve encode nothing.
     from recbole_longinterest.text.cache import encode_cached
     from recbole_longinterest.text.encoder import TextEncoder
 
     about = served.about["text"]
     encoder = TextEncoder(
-        about["text_encoder"],
+        named or about["text_encoder"],
+        named=named is not None or is_known("text_encoder", about["text_encoder"]),
         pooling=about["text_pooling"],
         max_length=about["text_max_length"],
         prompt=about["text_prompt"],

@@ -7,7 +7,6 @@ processes that write at the same time never meet.
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_bytes
+from recbole_longinterest.common.known_places import default_cache_dir
 from recbole_longinterest.common.leftovers import sweep_folder
 
 FORMAT = 1
@@ -113,17 +113,6 @@ def fill_cache(
     """
     by_key = dict(zip(_keys(texts), texts, strict=True))
     return _vectors(by_key, encoder, cache_dir, show_progress, must_keep=True)[1]
-
-
-def default_cache_dir() -> Path:
-    """``$RECBOLE_LI_CACHE`` if set, else ``recbole_longinterest`` in the user's cache folder."""
-    own = os.environ.get("RECBOLE_LI_CACHE")
-    if own:
-        return Path(own).expanduser()
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative paths ignored. expanduser keeps the ~ where there is no home.
-    root = base if base.is_absolute() else Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111
-    return root / "recbole_longinterest"
 
 
 def _keys(texts: Sequence[str]) -> list[bytes]:

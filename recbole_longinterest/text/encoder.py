@@ -43,6 +43,8 @@ class TextEncoder:
             GPU that can, else fp32.
         batch_size: texts encoded at a time; does not change the vectors.
         device: where to encode; None is the GPU if there is one.
+        named: whether the user names this encoder. One that only a file names is not asked of the hub and not read
+            from a folder.
 
     Raises:
         EncoderError: (a ValueError) for a bad argument; a model that cannot be had is told when it is needed.
@@ -58,6 +60,7 @@ class TextEncoder:
         precision: str | None = None,
         batch_size: int = 64,
         device: str | torch.device | None = None,
+        named: bool = True,
     ) -> None:
         if not isinstance(name_or_path, str) or not name_or_path.strip():
             raise EncoderError(
@@ -74,6 +77,7 @@ class TextEncoder:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
         self.name = name_or_path.strip()
+        self.named = named
         self.pooling = pooling
         self.max_length = max_length
         self.prompt = prompt
@@ -146,7 +150,7 @@ class TextEncoder:
 
     def _find(self) -> Model:
         if self._found is None:
-            self._found = find_model(self.name)
+            self._found = find_model(self.name, self.named)
         return self._found
 
     @property

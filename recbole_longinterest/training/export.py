@@ -1,6 +1,6 @@
 """Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import table_key, values_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.places import use_places
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.engines import engine_of
@@ -46,6 +47,7 @@ def export_checkpoint(
     folder: str | Path,
     *,
     data_path: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     title_field: str | None = None,
     category_field: str | None = None,
     int8: bool = False,
@@ -58,7 +60,8 @@ def export_checkpoint(
     Args:
         checkpoint: of a LongInterest training.
         folder: to make; an earlier export there is replaced.
-        data_path: folder above the data set's, if it is no longer where it was in training.
+        data_path: folder above the data set's, if it is no longer where it was in training, or was never named here.
+        settings: other places that the checkpoint names and this user never has, as ``text_vectors``.
         title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
         category_field: column with the categories; if None that of the data's settings, else the text's first column
             of lists (``token_seq``) after the title, else its first ``token`` column whose values repeat.
@@ -82,8 +85,7 @@ def export_checkpoint(
             f"{checkpoint} is a checkpoint of {config['model']}; only LongInterest can be exported. "
             "Train one: recbole-li run --model LongInterest"
         )
-    if data_path is not None:
-        config["data_path"] = str(Path(data_path) / config["dataset"])
+    use_places(config, {**(settings or {}), "data_path": data_path})
     check_finite(state["state_dict"], f"The checkpoint {checkpoint}")
     folder = Path(folder).absolute()
     with held_place(folder):

@@ -1,5 +1,6 @@
 """The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ def train(
     except KeyboardInterrupt as interrupt:
         if saved and Path(trainer.saved_model_file + LAST).is_file():
             raise KeyboardInterrupt(
-                f"stopped; recbole-li run --resume {trainer.saved_model_file} goes on after the last whole epoch."
+                f"stopped; recbole-li run --resume {shlex.quote(trainer.saved_model_file)} goes on after the last "
+                "whole epoch."
             ) from interrupt
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it

@@ -15,6 +15,7 @@ import torch.multiprocessing as mp
 from recbole.config.configurator import Config
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
@@ -65,12 +66,13 @@ def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeli
     model, dataset, config_files, config_dict = arguments
     context = mp.get_context("spawn")
     queue = context.SimpleQueue()
-    workers = mp.spawn(
-        _work,
-        args=(queue, (model, dataset, list(config_files), {**config_dict, **place}), list(settings)),
-        nprocs=nproc,
-        join=False,
-    ).processes
+    with children_without_ctrl_c():
+        workers = mp.spawn(
+            _work,
+            args=(queue, (model, dataset, list(config_files), {**config_dict, **place}), list(settings)),
+            nprocs=nproc,
+            join=False,
+        ).processes
     said: list[Message] = []
     try:
         while any(worker.is_alive() for worker in workers):

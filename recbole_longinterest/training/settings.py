@@ -1,9 +1,5 @@
 """The settings of a run: RecBole's config, with files, keys and values checked before anything is trained."""
 
-import difflib
-import inspect
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
@@ -16,20 +12,14 @@ from recbole.evaluator.register import metrics_dict
 from recbole.utils import ModelType
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
-from recbole_longinterest.plugin.lookups import DATA_KEYS
 from recbole_longinterest.plugin.register import register
 from recbole_longinterest.plugin.runs import averaging, resume
 
 register()  # all patches, now: a config is made next
 
-# Keys that RecBole reads and no yaml of it names.
-UNNAMED_KEYS = {
-    *("model", "dataset", "config_files", "encoding", "token_num_threshold", "tail_ratio"),
-    *("resume", "quiet", "log_file", "num_threads", "category_field"),
-    *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank"),
-}
 WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics that no topk belongs to
 
 # Settings, their types and lowest values.
@@ -116,7 +106,7 @@ def _new_config(
             config = Config(model, dataset, files, given)
     except KeyError as error:  # RecBole's KeyError prints its message in quotes
         raise LongInterestError(str(error.args[0])) from error
-    _check_keys(config)
+    _say_what_is_not_read(config)
     return config
 
 
@@ -129,7 +119,7 @@ def keys_of_file(file: Path) -> set[str]:
     if not file.is_file():
         raise LongInterestError(f"There is no config file {file}.")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LongInterestError(f"{file} is not a yaml file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -137,32 +127,7 @@ def keys_of_file(file: Path) -> set[str]:
     return set(content)
 
 
-def known_keys(config: Config) -> set[str]:
-    """Every setting that a config's model and data may have."""
-    known = set().union(*config.parameters.values())
-    if not config.model_class.__module__.startswith("recbole_longinterest."):
-        known -= set(DATA_KEYS)  # of LongInterest's data set
-    known |= config.internal_config_dict.keys() | UNNAMED_KEYS | {averaging.SETTING}
-    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
-        known |= {"exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior"}
-    source = inspect.getsource(sys.modules[config.model_class.__module__])
-    known.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))  # keys of a model whose yaml leaves them out
-    return known
-
-
-def _check_keys(config: Config) -> None:
-    """Refuse a misspelt key of the command line; warn of one in a file, which may serve several models."""
-    known = known_keys(config)
-    for origin in ("cmd_config_dict", "file_config_dict", "variable_config_dict"):
-        for key in getattr(config, origin):
-            if key in known or key.startswith("alias_of_"):
-                continue
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            message = f"{config['model']} has no setting {key}.{hint}"
-            if origin == "cmd_config_dict":
-                raise LongInterestError(message)
-            getLogger().warning(message)
+def _say_what_is_not_read(config: Config) -> None:
     if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(config):  # a prepared data set's yaml sets them
         getLogger().warning(
             f"{config['model']} is no sequential model: to it events of all behaviours are alike, and target_behavior "

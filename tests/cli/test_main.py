@@ -1,5 +1,6 @@
 """The commands: results on the terminal, one sentence and exit code 2 for what is wrong."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 import recbole_longinterest
 from recbole_longinterest.cli import main
+from recbole_longinterest.cli.arguments import add_config_files, config_files_of
 from recbole_longinterest.training import pipeline
 from tests.conftest import FakeEncoder, synthetic_inter, synthetic_item
 
@@ -48,6 +50,24 @@ def test_a_split_without_a_test_part_ends_with_its_checkpoint(
     every = "--eval_args={'split': {'RS': [1, 0, 0]}, 'order': 'TO', 'group_by': 'user', 'mode': 'full'}"
     assert main.main([*arguments, every, "--eval_step=0"]) == 0
     assert "the split has no rows to validate or test on\ncheckpoint: " in capsys.readouterr().out
+
+
+def test_config_files_may_have_spaces_and_be_several(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_config_files(parser)
+    for name in ("one file.yaml", "a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("epochs: 1\n")
+
+    def read(*words: str) -> list[str]:
+        return config_files_of(parser.parse_args(words))
+
+    assert read() == [] == read("--config_files", "")
+    assert read("--config_files", "one file.yaml") == ["one file.yaml"] == read("--config_files=one file.yaml")
+    assert read("--config_files", "a.yaml b.yaml") == ["a.yaml", "b.yaml"]  # RecBole's way
+    repeated = read(
+        "--config_files", "b.yaml", "--config_files", "one file.yaml", "--config_files", "a.yaml missing.yaml"
+    )
+    assert repeated == ["b.yaml", "one file.yaml", "a.yaml", "missing.yaml"]
 
 
 def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

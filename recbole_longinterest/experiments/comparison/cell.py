@@ -18,6 +18,7 @@ from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.comparison import data, general, models
 from recbole_longinterest.experiments.comparison.protocol import METRICS
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.known_keys import STRICT
 from recbole_longinterest.plugin.runs.files import FREE
 from recbole_longinterest.training.settings import make_config
 
@@ -70,6 +71,7 @@ class Cell:
         """RecBole's config, whose files go into the folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
         own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split when it is made
+        own |= {STRICT: False}  # what is given goes to all models, and check_plan asks that one of them has it
         models.register()
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}

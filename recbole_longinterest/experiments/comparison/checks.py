@@ -13,8 +13,8 @@ from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, C
 from recbole_longinterest.experiments.comparison.cells import reason
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.quiet import without_warnings
+from recbole_longinterest.plugin.known_keys import STRICT, known_keys
 from recbole_longinterest.plugin.runs import dataset_cache
-from recbole_longinterest.training.settings import known_keys
 
 Row = tuple[str, str]
 """A data set and a row of the comparison."""
@@ -73,19 +73,19 @@ def _read_configs(rows: Mapping[Row, Cell]) -> tuple[dict[Row, Config], dict[Row
 
 
 def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
-    """Refuse a setting of the command line that no model has; warn of one in a file, which may serve other commands.
+    """Refuse settings that no model has; ``strict_keys: False`` warns of them.
 
     Raises:
         LongInterestError: says which.
     """
     known = set().union(*(known_keys(config) for config in configs))
     unknown = [name for name in plan.given if name not in known and not name.startswith("alias_of_")]
-    for name in unknown:
-        if name not in plan.named:
-            getLogger().warning(f"None of the models has a setting {name}.")
-    named = [name for name in unknown if name in plan.named]
-    if named:
-        raise LongInterestError(f"None of the models has a setting {' or '.join(named)}.")
+    if not unknown:
+        return
+    message = f"None of the models has a setting {' or '.join(unknown)}."
+    if plan.given.get(STRICT, True):
+        raise LongInterestError(f"{message} Take it out, or set {STRICT}: False to go on.")
+    getLogger().warning(message)
 
 
 def _read_data(

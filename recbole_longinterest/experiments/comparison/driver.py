@@ -11,6 +11,7 @@ from tqdm import tqdm
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
@@ -130,7 +131,8 @@ def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> Non
         return
     (cell.folder / RESULT).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.dataset]))
-    process.start()
+    with children_without_ctrl_c():
+        process.start()
     try:
         shown = None
         while process.is_alive():

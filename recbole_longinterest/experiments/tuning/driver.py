@@ -34,6 +34,7 @@ from recbole_longinterest.experiments.tuning.time_budget import TimeBudget
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.runs.places import PLACES
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -115,7 +116,7 @@ def search(
     trials = records.read_trials(output, config["valid_metric_bigger"])
     best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
     ended_by = time_budget if left and not interrupted else None
-    tested = None if interrupted or best is None else _test(best)
+    tested = None if interrupted or best is None else _test(best, fixed)
     return Outcome(plan, config["valid_metric"], trials, tested, best.best if best else None, interrupted, ended_by)
 
 
@@ -232,14 +233,15 @@ def _suggested(space: Space, fixed: dict[str, Any], trial: Suggest) -> dict[str,
 # --- the winner ------------------------------------------------------------------------------------------------------
 
 
-def _test(trial: records.Trial) -> dict[str, float]:
+def _test(trial: records.Trial, fixed: dict[str, Any]) -> dict[str, float]:
     """Evaluate the winner's checkpoint on the test data."""
     from recbole.quick_start import load_data_and_model
     from recbole.utils import get_trainer
 
     assert trial.checkpoint is not None
+    named = {name: value for name, value in {**fixed, **trial.setting}.items() if name in PLACES}
     with command_line(()):
-        config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint))
+        config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint), **named)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against
     return trainer.evaluate(test_data, load_best_model=False)

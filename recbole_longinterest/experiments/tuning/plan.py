@@ -16,7 +16,8 @@ from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.space import Space
 from recbole_longinterest.plugin.fixes.command_line import command_line
-from recbole_longinterest.training.settings import known_keys, make_config
+from recbole_longinterest.plugin.known_keys import about, known_keys
+from recbole_longinterest.training.settings import make_config
 
 PLAN = "search.json"
 OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
@@ -94,7 +95,7 @@ def settings_of(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]
             raise LongInterestError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
         unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
         if unknown:
-            raise LongInterestError(f"{plan.space}: {config['model']} has no setting {unknown[0]}.")
+            raise LongInterestError(f"{plan.space}: {about(unknown[0], str(config['model']), known)}")
         if parameter.name in plan.fixed:
             raise LongInterestError(
                 f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}."

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +100,8 @@ def summary(outcome: Outcome, output: Path) -> str:
             [name, f"{outcome.valid_result[name]:.4f}", f"{value:.4f}"] for name, value in outcome.test_result.items()
         ]
         lines += _markdown([["metric", "validation", "test"], *rows])
-        lines += ["", f"Its settings are {output / 'best.yaml'} (recbole-li run --config_files), its model best.pth."]
+        again = f"recbole-li run --config_files {shlex.quote(str(output / 'best.yaml'))}"
+        lines += ["", f"Its settings again: `{again}`. Its model is best.pth."]
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 from recbole_longinterest.common.errors import LongInterestError
@@ -42,8 +44,11 @@ def ray_session(address: str | None) -> Iterator[None]:
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
+        stop = signal.getsignal(signal.SIGTERM)
         with reach:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop)  # Ray's own would end the process where it stands
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise LongInterestError(
             f"Ray cannot be had at {address or 'this machine'}: {' '.join(str(error).split())}"

@@ -9,7 +9,6 @@ A yaml file has a line a setting, drawn in its order::
     loss_type: CE                                    # a value alone is the same in all trials
 """
 
-import ast
 import itertools
 import json
 import math
@@ -22,6 +21,7 @@ import numpy as np
 import yaml
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.written_values import read_value
 from recbole_longinterest.common.yaml import read_yaml
 
 KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
@@ -264,7 +264,7 @@ def _from_lines(text: str) -> list[Parameter]:
                 f"line {number} must be a name, one of {', '.join(KINDS)}, and values; got {line!r}."
             )
         name, kind, written = words
-        values = ast.literal_eval(written if kind == "choice" else f"[{written}]")
+        values = read_value(written if kind == "choice" else f"[{written}]")
         if not isinstance(values, (list, tuple)):
             raise LongInterestError(f"line {number}: {name} must be a choice of a list, as ['a', 'b']; got {written}.")
         if kind == "loguniform" and all(_is_number(value) for value in values):

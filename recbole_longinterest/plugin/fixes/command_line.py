@@ -31,6 +31,11 @@ def command_line(args: Sequence[str]) -> Iterator[None]:
         _arguments.reset(token)
 
 
+def is_given() -> bool:
+    """Whether :func:`command_line` has given the arguments; else they are those of a user's script, if any."""
+    return _arguments.get() is not None
+
+
 def read_command_line() -> tuple[dict[str, str], list[str]]:
     """Settings of the command line, and the arguments that are none.
 

@@ -1,4 +1,4 @@
-"""Patches of RecBole's Config: devices, the command line, and how it is copied and stored."""
+"""Patches of RecBole's Config: devices, what texts are read as, and how it is copied and stored."""
 
 import copy
 import functools
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recbole_longinterest.common.written_values import check_depth, read_value
+from recbole_longinterest.common.yaml import SettingsLoader
 from recbole_longinterest.plugin.fixes.command_line import read_command_line
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs.stored_pickle import REBUILD
@@ -54,8 +56,31 @@ def _load_cmd_line(self: "Config") -> dict[str, Any]:
     return self._convert_config_dict(settings)
 
 
-# Configs in files: as a call of rebuild_config with plain data. To let torch call Config would run code, because its
-# constructor evaluates text. Copies within a process are made attribute by attribute, as before.
+plain_settings = functools.partial(patch, name="plain_settings", kind="safety")
+
+
+@plain_settings(
+    f"{CONFIG}._convert_config_dict",
+    why="It evaluates every text of a dict and of the command line, and runs what it says.",
+)
+def _convert_config_dict(self: "Config", config_dict: dict[str, Any]) -> dict[str, Any]:
+    """Texts as the values that they write, see `common.written_values`; the dict that is given stays as it is."""
+    for name, value in config_dict.items():
+        check_depth(value, str(name))
+    return {name: read_value(value) if isinstance(value, str) else value for name, value in config_dict.items()}
+
+
+@plain_settings(
+    f"{CONFIG}._build_yaml_loader",
+    why="It changes yaml's FullLoader for the whole process, and reads tags that name functions and modules of Python.",
+)
+def _build_yaml_loader(self: "Config") -> type[SettingsLoader]:
+    """The reader of plain data, with RecBole's numbers."""
+    return SettingsLoader
+
+
+# Configs in files: as a call of rebuild_config with plain data. Copies within a process are made attribute by
+# attribute, as before.
 stored_config = functools.partial(patch, name="plain_configs", kind="safety", issue=(2174, 2212))
 
 

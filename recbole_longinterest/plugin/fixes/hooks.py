@@ -17,8 +17,9 @@ from recbole_longinterest.plugin.lookups import LOOKUPS
 FIXES = "recbole_longinterest.plugin.fixes"
 
 WATCHED: dict[str, tuple[str, ...]] = {
-    "recbole": ("environment", "config", "processes"),
+    "recbole": ("environment", "config", "processes", "known_places"),
     "recbole.utils.utils": ("model_names",),
+    "recbole.utils.logger": ("run_logs",),
     "recbole.utils.wandblogger": ("wandb_runs",),
     "recbole.config.configurator": ("plugin_settings",),
     "recbole.evaluator.collector": ("collector",),

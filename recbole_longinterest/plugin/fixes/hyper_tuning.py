@@ -1,4 +1,4 @@
-"""Patches of RecBole's ``HyperTuning``: today's hyperopt, and one sentence if it is not installed."""
+"""Patches of RecBole's ``HyperTuning``: today's hyperopt, plain values, and one sentence if it is not installed."""
 
 import functools
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.written_values import read_choices
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.same_code import with_globals
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 def exhaustive_search(search: Callable[..., object]) -> Callable[..., object]:
     """RecBole's code with another ``np``, whose RandomState is numpy's generator of today."""
     return with_globals(search, np=SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng)))
+
+
+patch(
+    "recbole.trainer.hyper_tuning:eval",
+    name="plain_choices",
+    kind="safety",
+    source_of="recbole.trainer.hyper_tuning:HyperTuning._build_space_from_file",
+    why="It evaluates the choices of a params_file, and runs what they say.",
+)(read_choices)
 
 
 @patch(

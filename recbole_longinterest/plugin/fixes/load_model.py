@@ -8,7 +8,7 @@ import recbole.data.utils
 from recbole.utils import get_model, init_logger, init_seed
 
 from recbole_longinterest.plugin.fixes.registry import patch
-from recbole_longinterest.plugin.runs import ranks, token_tables
+from recbole_longinterest.plugin.runs import places, ranks, token_tables
 from recbole_longinterest.plugin.runs.allocation import AllocationLimit
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint, load_weights
 
@@ -28,21 +28,25 @@ if TYPE_CHECKING:
     issue=(2174, 2212),
     why="It reads with a plain torch.load, which torch 2.6 refuses, and takes the data of another training.",
 )
-def load_data_and_model(model_file: str | os.PathLike[str]) -> "Loaded":
+def load_data_and_model(model_file: str | os.PathLike[str], **named: object) -> "Loaded":
     """RecBole's ``load_data_and_model``: the data of a checkpoint's config, and its model.
 
     Args:
         model_file: the checkpoint.
+        named: places that the checkpoint names and this user never has: ``data_path``, the folder above the data set's,
+            ``text_encoder``, ``text_vectors`` and others of `plugin.runs.places`.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data.
 
     Raises:
         CheckpointError: as :func:`~recbole_longinterest.plugin.runs.checkpoints.load_checkpoint` and ``load_weights``.
+        PlaceError: for a place to read from that the checkpoint alone names.
         ValueError: if there is no model of the checkpoint's name.
     """
     state = load_checkpoint(model_file)
     config = state["config"]
+    places.use_places(config, named)
     model_class = get_model(str(config["model"]))  # first: the name becomes a folder of the log
     ranks.leave_finished_group(config)
     init_seed(config["seed"], config["reproducibility"])

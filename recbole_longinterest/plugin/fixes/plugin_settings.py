@@ -10,7 +10,9 @@ from recbole.utils import InputType, ModelType
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.data.source_fields import columns_of
 from recbole_longinterest.nn.losses import LOSSES
+from recbole_longinterest.plugin.fixes.command_line import is_given
 from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.known_keys import check_keys
 from recbole_longinterest.plugin.lookups import MODEL, is_kin
 
 if TYPE_CHECKING:
@@ -79,5 +81,6 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             loss_type = external.get("loss_type", internal.get("loss_type"))
             if not (_draws_negatives(loss_type) if ours else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None
+        check_keys(self, ours=is_given())
 
     return load

@@ -4,6 +4,8 @@ When a hash changes, read RecBole's new code, check the patch, and write the new
 """
 
 SOURCES = {
+    "recbole.config.configurator:Config._build_yaml_loader": "47e2595b8562",
+    "recbole.config.configurator:Config._convert_config_dict": "f8ec48933cec",
     "recbole.config.configurator:Config._init_device": "50dcdfda7184",
     "recbole.config.configurator:Config._load_cmd_line": "2afd1ff360e4",
     "recbole.config.configurator:Config._load_internal_config_dict": "695c737eeed3",
@@ -34,6 +36,7 @@ SOURCES = {
     "recbole.quick_start.quick_start:objective_function": "df02d3fb20d1",
     "recbole.quick_start.quick_start:run_recboles": "2bfc087977c8",
     "recbole.trainer.hyper_tuning:HyperTuning.__init__": "3270bb3294fe",
+    "recbole.trainer.hyper_tuning:HyperTuning._build_space_from_file": "8e3c49abc107",
     "recbole.trainer.hyper_tuning:exhaustive_search": "2256a5a9b378",
     "recbole.trainer.trainer:AbstractTrainer.__init__": "2e9b04f5ce0f",
     "recbole.trainer.trainer:DecisionTreeTrainer.__init__": "43e2706bed84",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.common import packages
+from recbole_longinterest.common.known_places import is_known, remember
 from recbole_longinterest.plugin.fixes.registry import patch
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def setup(self: "WandbLogger") -> None:
         settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
         again = {"id": known, "resume": "allow"} if known else {}
         wandb.init(project=self.config["wandb_project"], config=settings, **again)
+        remember("run of W&B", wandb.run.id)
     self._set_steps()
 
 
@@ -53,7 +55,8 @@ def _known_run(config: "Config") -> str | None:
     from recbole_longinterest.plugin.runs.files import wanted_file
 
     path = wanted_file(config)
-    return load_checkpoint(path).get("run", {}).get("logs", {}).get("wandb") if path else None
+    run = load_checkpoint(path).get("run", {}).get("logs", {}).get("wandb") if path else None
+    return run if isinstance(run, str) and is_known("run of W&B", run) else None  # a file alone does not choose one
 
 
 def _readable(value: object) -> object:

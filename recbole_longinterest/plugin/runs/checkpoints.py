@@ -26,11 +26,15 @@ from recbole_longinterest.nn.network import Sources
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.shapes import ShapeError, check_shapes
 from recbole_longinterest.nn.state_keys import ID, TRAINED, item_key, item_sources_in
+from recbole_longinterest.plugin.runs import places
 from recbole_longinterest.plugin.runs.old_checkpoints import upgrade
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
 from recbole_longinterest.plugin.runs.stored_pickle import ContentRefused, NameRefused, check_file
 
-NOT_STORED = ("yaml_loader", "model_class")  # classes: made again from RecBole's own lookups
+NOT_STORED = (
+    *("yaml_loader", "model_class"),  # classes: made again from RecBole's own lookups
+    *(places.SAID, places.FROM, places.NAMED),
+)
 LISTED_TYPES = (type(None), bool, int, float, str)
 LAST = ".last"
 """Ending of the file of a run's last epoch: it stands beside the best epoch's and has its name and this."""
@@ -219,7 +223,9 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
         map_location: device for its tensors.
 
     Returns:
-        The state that :func:`save_checkpoint` got; numpy's scalars are Python's.
+        The state that :func:`save_checkpoint` got; numpy's scalars are Python's. Its config writes and connects
+        nowhere that the file chose, see :func:`~recbole_longinterest.plugin.runs.places.disarm`; who reads data by it
+        calls :func:`~recbole_longinterest.plugin.runs.places.use_places`.
 
     Raises:
         CheckpointError: one sentence for a file that is missing, no checkpoint, cut short, of other code, or that names
@@ -232,6 +238,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
             f"{path} is not a checkpoint of RecBole: it has no {' and no '.join(missing or ['RecBole config'])}. "
             "Load it with the code that wrote it."
         )
+    places.disarm(state["config"], Path(path))
     kept = ("config", "state_dict")
     try:
         whole = {name: value if name in kept else from_plain(value) for name, value in state.items()}

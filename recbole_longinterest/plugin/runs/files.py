@@ -14,7 +14,7 @@ FREE = {
     *("MASK_INDEX", "MASK_ITEM_SEQ", "POS_ITEMS", "NEG_ITEMS", "INVERSE_ITEM_SEQ"),  # what RecBole's transforms add,
     *("CROP_ITEM_SEQ", "CROP_ITEM_SEQ_LEN", "REORDER_ITEM_SEQ"),  # once the loaders are made
     *("resume", "epochs", "pretrain_epochs", "config_files", "checkpoint_dir", "data_path", "show_progress", "state"),
-    *("quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
+    *("strict_keys", "quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
     *("ip", "port", "local_rank", "offset"),
     *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
 }

@@ -10,6 +10,7 @@ from recbole.config.configurator import Config
 from recbole.utils.logger import RemoveColorFilter
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.runs import own_handlers
 
 if TYPE_CHECKING:
     from recbole.trainer.trainer import Trainer
@@ -47,7 +48,7 @@ def set_up(config: Config) -> None:
             ) from error
         file.setFormatter(FORMAT)
         file.addFilter(RemoveColorFilter())
-        root.addHandler(file)
+        own_handlers.add(file)
 
 
 def places(trainer: "Trainer") -> dict[str, str | None]:
@@ -68,7 +69,7 @@ def go_on(trainer: "Trainer", before: dict[str, str | None]) -> None:
     writer = trainer.tensorboard
     fresh = Path(writer.log_dir)
     name = before["tensorboard"]
-    if name and name != fresh.name and Path(name).name == name:
+    if name and name not in (fresh.name, "..") and Path(name).name == name:
         writer.close()
         if all(file.name.startswith("events.out.") for file in fresh.iterdir()):
             shutil.rmtree(fresh)

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator
 from logging import getLogger
 from pathlib import Path
@@ -21,7 +22,8 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.leftovers import sweep_folder
-from recbole_longinterest.plugin.runs import logs, token_tables
+from recbole_longinterest.plugin.known_keys import STRICT, UnknownKeyError, about, known_keys
+from recbole_longinterest.plugin.runs import logs, places, token_tables
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.averaging import average_of
 from recbole_longinterest.plugin.runs.checkpoints import (
@@ -47,7 +49,8 @@ PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process
 def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[str, Any]]) -> Config:
     """The config of a run, with the settings that may change as they are given now.
 
-    The file's settings are taken as they are: nothing in them is evaluated.
+    The file's settings are taken as they are: nothing in them is evaluated. Paths, logs, trackers and hosts are those
+    given now, see `plugin.runs.places`.
 
     Args:
         path: either file of the run.
@@ -59,8 +62,12 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
     path = last_file(path)
     config = load_checkpoint(path)["config"]
     settings = {name: value for name, value in given(config).items() if value is not None}
+    known = known_keys(config) | config.final_config_dict.keys()
     other = []
     for name, value in settings.items():
+        if name not in known and settings.get(STRICT, True):
+            message = about(name, str(config["model"]), known)
+            raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
         old = config.final_config_dict.get(name), config.external_config_dict.get(name)
         if name not in FREE and value not in old:
             other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")
@@ -71,8 +78,8 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
     for table in (config.final_config_dict, config.external_config_dict):
         table.update(settings)
     config.final_config_dict["resume"] = str(path)
-    if "data_path" in settings and config["dataset"] != "ml-100k":  # as RecBole's constructor does
-        config.final_config_dict["data_path"] = str(Path(settings["data_path"], config["dataset"]))
+    places.use_places(config, settings)
+    places.show_what_is_not_done(config, settings)
     config._init_device()
     return config
 
@@ -177,11 +184,21 @@ class _Session:
                 logs.go_on(trainer, state["logs"])
             trainer.best_valid_result = state["best_valid_result"]
             trainer.train_loss_dict = state["train_loss_dict"]
-            trainer.saved_model_file = str(self.last.with_name(state["best_file"]))
+            trainer.saved_model_file = str(self._best_file(state["best_file"]))
         except (KeyError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{self.last} was written by other code: {error}") from error
         self._check_best(state["best_epoch"])
         self.finished = state["stopped"] or trainer.start_epoch == total
+
+    def _best_file(self, name: object) -> Path:
+        """The best epoch's file: the run's own, or the one that RecBole names by the epoch of a pretraining.
+
+        A file does not choose which other file of its folder is written.
+        """
+        config = self.trainer.config
+        stages = rf"{re.escape(config['model'])}-{re.escape(config['dataset'])}-\d+\.pth"
+        pretrains = hasattr(self.trainer, "pretrain_epochs") and re.fullmatch(stages, str(name))
+        return self.last.with_name(str(name)) if pretrains else self.best
 
     def _check_best(self, best_epoch: int | None) -> None:
         """The best epoch's file, too, is the one of that moment."""

@@ -1,6 +1,8 @@
 """What an update starts from: a checkpoint with the data that it was trained on."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from recbole.config import Config
@@ -10,6 +12,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
+from recbole_longinterest.plugin.runs.places import use_places
 from recbole_longinterest.plugin.runs.resume import PLACE
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.training.update.merge import hashes
@@ -25,7 +28,7 @@ class UpdateError(LongInterestError):
 class Parent:
     """A checkpoint with its data: which token each row of its tables is, and what it was trained on."""
 
-    def __init__(self, path: Path, data_path: str | Path | None) -> None:
+    def __init__(self, path: Path, named: Mapping[str, Any]) -> None:
         state = load_checkpoint(path)
         self.path, self.config, self.weights = path, state["config"], dict(state["state_dict"])
         config = self.config
@@ -39,8 +42,7 @@ class Parent:
                 f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
                 "be merged into. Train on one .inter file."
             )
-        if data_path is not None:
-            config["data_path"] = str(Path(data_path) / config["dataset"])
+        use_places(config, named)
         lineage = config["lineage"] or []
         folder = Path(config["data_path"])
         if lineage and hashes(folder, config["dataset"]) != lineage[-1]["merged"]["sha256"]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_file, atomic_folder, write_text
 from recbole_longinterest.common.json_text import read_json
+from recbole_longinterest.common.known_places import remember
 from recbole_longinterest.common.leftovers import discard, remove
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.item_texts import make_encoder
@@ -32,6 +33,7 @@ from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key, valu
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids, part_of_the_way, train_only
 from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest.plugin.runs.places import PLACES
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.whitening import Whitening
@@ -104,7 +106,8 @@ def update_checkpoint(
         without_text: add new items without encoding their texts.
         data_path: folder above the data set's, if it has moved since training.
         settings: any of :data:`~recbole_longinterest.training.update.record.DEFAULTS` and
-            :data:`~recbole_longinterest.training.update.record.FREE`. With ``eval_step: 1`` the epoch is chosen by
+            :data:`~recbole_longinterest.training.update.record.FREE`, and places that the checkpoint names and this
+            user never has, as ``text_encoder`` (`plugin.runs.places`). With ``eval_step: 1`` the epoch is chosen by
             validation.
 
     Returns:
@@ -116,8 +119,10 @@ def update_checkpoint(
     started = time.monotonic()
     checkpoint = Path(checkpoint)
     inter, item = Path(inter), None if item is None else Path(item)
-    parent = Parent(checkpoint, data_path)
-    chosen, free = settings_of(parent.config, scope, replay, without_text, settings or {})
+    named = {name: value for name, value in (settings or {}).items() if name in PLACES}
+    parent = Parent(checkpoint, {**named, "data_path": data_path})
+    others = {name: value for name, value in (settings or {}).items() if name not in PLACES}
+    chosen, free = settings_of(parent.config, scope, replay, without_text, others)
     record = record_of(checkpoint, inter, item, chosen)
     output = Path(output or checkpoint.with_name(f"{checkpoint.stem}-update-{key_of(record)}.pth")).absolute()
     if output == checkpoint.absolute():
@@ -328,4 +333,5 @@ class _Update:
             np.save(file, shown, allow_pickle=False)
         save_checkpoint({**last, "config": config}, self.output.with_name(self.output.name + LAST))
         save_checkpoint({**best, "config": config}, self.output)
+        remember("data_path", self._data)
         remove(self.work)

@@ -13,7 +13,8 @@ from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.plugin.fixes.command_line import command_line
-from recbole_longinterest.training.settings import known_keys, make_config
+from recbole_longinterest.plugin.known_keys import known_keys
+from recbole_longinterest.training.settings import make_config
 from tests.conftest import FakeEncoder
 
 

@@ -164,8 +164,8 @@ def command_line_arguments() -> None:
     for program in ("/usr/bin/pytest", os.__file__, torch.__file__, "/env/lib/site-packages/ipykernel_launcher.py"):
         sys.argv = [program, "--epochs=3", "-x"]
         assert tiny("BPR")["epochs"] == 1, program
-    sys.argv = ["run_recbole.py", "--epochs=3", "--note=a=b", "--learner=adam"]
-    assert (tiny("BPR")["epochs"], tiny("BPR")["note"]) == (3, "a=b")
+    sys.argv = ["run_recbole.py", "--epochs=3", "--encoding=a=b", "--learner=adam"]
+    assert (tiny("BPR")["epochs"], tiny("BPR")["encoding"]) == (3, "a=b")
 
 
 def checkpoint_names() -> None:
@@ -204,6 +204,29 @@ def terminal_streams() -> None:
         init_logger(settings)
         sys.stdout.write("still there\n")
         sys.stderr.write("still there\n")
+
+
+def own_logs() -> None:
+    from recbole.quick_start import run_recbole
+
+    tiny("BPR")
+    import logging
+
+    settings = {"data_path": "data", "epochs": 1, "embedding_size": 8, "show_progress": False, "state": "INFO"}
+    for _ in range(2):
+        run_recbole("BPR", "tiny", config_dict=dict(settings))
+    logs = sorted(Path("log/BPR").iterdir())
+    assert len(logs) == 2, logs
+    for log in logs:
+        assert log.read_text().count("Saving current") == 1, log
+    folders = sorted(folder.name for folder in Path("log_tensorboard").iterdir())
+    assert folders == [log.stem for log in logs], folders
+    assert all(len(list(Path("log_tensorboard", folder).iterdir())) == 1 for folder in folders)
+    mine = logging.FileHandler("mine.log")  # the program's own, the first of all
+    logging.getLogger().handlers.insert(0, mine)
+    run_recbole("BPR", "tiny", config_dict=dict(settings))
+    assert mine in logging.getLogger().handlers and "Saving current" in Path("mine.log").read_text()
+    assert len(list(Path("log_tensorboard").iterdir())) == 3 and not Path("log_tensorboard/mine").exists()
 
 
 def gradient_scaler() -> None:
@@ -250,6 +273,36 @@ def exhaustive_search() -> None:
     tuning = HyperTuning(objective_function, params_dict=space, fixed_config_file_list=["fixed.yaml"])
     tuning.run()
     assert len(tuning.params2result) == 2 and tuning.best_params["learning_rate"] in (0.01, 0.001)
+
+
+def plain_settings() -> None:
+    code = "__import__('pathlib').Path('ran').touch() or 'CE'"
+    sys.argv = ["run_recbole.py", f"--note={code}"]
+    given = {"learner": code, "topk": "[5, 10]", "metrics": ["Recall"], "valid_metric": "Recall@10"}
+    config = tiny("BPR", **given, strict_keys=False)
+    assert not Path("ran").exists(), "the setting was run"
+    assert (config["learner"], config["note"], config["topk"]) == (code, code, [5, 10])
+    Path("name.yaml").write_text("learner: !!python/name:os.system\n")
+    try:
+        type(config)("BPR", "tiny", ["name.yaml"])
+    except Exception as error:
+        assert "could not determine a constructor" in str(error), error
+    else:
+        raise AssertionError("the yaml names a function")
+
+
+def plain_choices() -> None:
+    from recbole.trainer import HyperTuning
+
+    Path("hyper.test").write_text("learning_rate choice [0.1,0.01]\n")
+    HyperTuning(print, params_file="hyper.test")
+    Path("hyper.test").write_text("loss_type choice [__import__('pathlib').Path('ran').touch()]\n")
+    try:
+        HyperTuning(print, params_file="hyper.test")
+    except ValueError as error:
+        assert "A choice must be a list" in str(error), error
+    finally:
+        assert not Path("ran").exists(), "the file was run"
 
 
 def plain_configs() -> None:
@@ -354,6 +407,15 @@ def process_group(**settings: Any) -> Any:
     return tiny("BPR", **place, **settings)
 
 
+def known_places() -> None:
+    from recbole_longinterest.common.known_places import is_known
+
+    os.environ["RECBOLE_LI_CACHE"] = str(Path("cache").absolute())
+    assert not is_known("data_path", "data/tiny")
+    tiny("BPR")
+    assert is_known("data_path", Path("data/tiny").absolute()) and not is_known("data_path", "data")
+
+
 def processes_without_gpu() -> None:
     config = process_group()
     assert (config["device"].type, config["single_spec"], torch.distributed.get_backend()) == ("cpu", False, "gloo")
@@ -417,15 +479,19 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "shared_folders": (shared_folders, "FileExistsError", True),
     "anomaly_detection": (anomaly_detection, "AssertionError", True),
     "terminal_streams": (terminal_streams, "RecursionError", True),
+    "own_logs": (own_logs, "AssertionError|No such file", True),
     "gradient_scaler": (gradient_scaler, "torch.cuda.amp.GradScaler", True),
     "ray_objective": (ray_objective, r"report\(\) got an unexpected keyword|TypeError", True),
     "exhaustive_search": (exhaustive_search, "integers", True),
+    "plain_settings": (plain_settings, "the setting was run", True),
+    "plain_choices": (plain_choices, "the file was run", True),
     "plain_configs": (plain_configs, "Weights only load failed|Can't pickle|cannot pickle", True),
     "safe_checkpoints": (safe_checkpoints, "Weights only load failed", True),
     "safe_caches": (safe_caches, "the file was run", True),
     "teacher_names": (teacher_names, "the setting was run", True),
     "plain_embeddings": (plain_embeddings, "the file was run", True),
     "relation_vectors": (relation_vectors, "to have the same dtype", True),
+    "known_places": (known_places, "AssertionError", True),
     "processes_without_gpu": (processes_without_gpu, "(?i)nccl|AssertionError|assert", True),
     "plugin_in_processes": (plugin_in_processes, "AssertionError", True),
     "lean_collector": (lean_collector, "a matrix as large as the scores", True),

@@ -1,0 +1,76 @@
+"""Patches by which every run of a process has a log file and a TensorBoard folder of its own."""
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from recbole_longinterest.plugin.fixes import environment  # noqa: F401 - its patch of the terminal's streams comes first
+from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.runs import own_handlers
+from recbole_longinterest.plugin.same_code import with_globals
+
+if TYPE_CHECKING:
+    from recbole.config.configurator import Config
+    from torch.utils.tensorboard import SummaryWriter
+
+own_logs = functools.partial(
+    patch,
+    name="own_logs",
+    kind="fix",
+    why="The log file and TensorBoard folder of a process's first run are those of all its runs.",
+    wraps=True,
+)
+
+
+class _NewFile(logging.FileHandler):
+    """A log file that no other run has: two of the same settings may begin in the same second."""
+
+    def __init__(self, filename: str) -> None:
+        given = path = Path(filename)
+        number = 1
+        while True:
+            try:
+                path.open("x").close()
+                break
+            except FileExistsError:
+                number += 1
+                path = given.with_name(f"{given.stem}-{number}{given.suffix}")
+        super().__init__(path)
+
+
+def _basic_config(level: int, handlers: list[logging.Handler]) -> None:
+    """``logging.basicConfig``, which in a program with a log of its own adds nothing but the run's file."""
+    terminal, file = handlers
+    root = logging.getLogger()
+    if not root.handlers:
+        root.setLevel(level)
+        own_handlers.add(terminal)
+    own_handlers.add(file)
+
+
+@own_logs("recbole.utils.logger:init_logger")
+def init_logger(original: Callable[["Config"], None]) -> Callable[["Config"], None]:
+    """RecBole's code, after the handlers of the run before are gone."""
+
+    def init(config: "Config") -> None:
+        own_handlers.remove_all()
+        names = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+        names |= {"Formatter": logging.Formatter, "StreamHandler": logging.StreamHandler}
+        log = SimpleNamespace(FileHandler=_NewFile, basicConfig=_basic_config, **names)
+        with_globals(original, logging=log)(config)  # made now: another patch of its names may have come since
+
+    return init
+
+
+@own_logs("recbole.utils.utils:get_tensorboard")
+def get_tensorboard(original: Callable[..., "SummaryWriter"]) -> Callable[..., "SummaryWriter"]:
+    """Name the folder by the run's own log file, and not by the first one of the program."""
+
+    def get(logger: logging.Logger) -> "SummaryWriter":
+        files = [each for each in own_handlers.handlers() if isinstance(each, _NewFile)]
+        return original(SimpleNamespace(handlers=files) if files else logger)
+
+    return get
