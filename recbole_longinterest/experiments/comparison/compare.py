@@ -52,7 +52,7 @@ def compare(
             if the models would read different data, and if every model failed.
     """
     output = Path(output)
-    given, named = read_settings([str(file) for file in config_files], settings)
+    given, _ = read_settings([str(file) for file in config_files], settings)
     rows = list(models)
     if ablations == "all":
         ablations, further = all_ablations(rows)
@@ -64,7 +64,6 @@ def compare(
         once=list(once),
         ablations=list(ablations),
         given=given,
-        named=named,
     )
     if not plan.models or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")

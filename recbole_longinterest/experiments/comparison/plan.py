@@ -30,7 +30,6 @@ class Plan:
         once: further rows, with the first seed alone.
         ablations: names of ablations of LongInterest.
         given: settings of every run.
-        named: those of them that came from the command line, which some model must have.
     """
 
     models: Sequence[str]
@@ -39,7 +38,6 @@ class Plan:
     once: Sequence[str] = ()
     ablations: Sequence[str] = ()
     given: dict[str, Any] = field(default_factory=dict)
-    named: Sequence[str] = ()
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
         """The rows and the seeds of each.
