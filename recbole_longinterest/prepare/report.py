@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import Events
 from recbole_longinterest.prepare.readers.chunks import Tally
@@ -114,7 +115,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         lines.append(("events without a rating", f"{data['missing_ratings']:,}"))
     lines += [(f"items with {name}", f"{share:.1%}") for name, share in report["text_coverage"].items()]
     width = max(len(name) for name, _ in lines)
-    return "".join(f"{name:{width}}  {value}\n" for name, value in lines)
+    return "".join(f"{printable(name):{width}}  {printable(value)}\n" for name, value in lines)
 
 
 def _share(at: str) -> str:

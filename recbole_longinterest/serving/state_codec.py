@@ -4,7 +4,8 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 
 MAGIC = b"RLIS"
-VERSION, WITH_USER = 2, 3  # a state with features of its user ends in them, as JSON
+# A state with features of its user ends in them, as JSON; one with behaviours of the seen items in both.
+VERSION, WITH_USER, WITH_BEHAVIORS = 2, 3, 4
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
 
@@ -29,6 +31,7 @@ class StateContent:
         events: number of events.
         seen: internal ids of the items of the events.
         user: values of ``user_features``, None for none; numbers, texts and lists of them.
+        seen_by: the seen items by the behaviour of the events, empty if behaviours are not kept.
     """
 
     parts: Sequence[Tensor]
@@ -36,6 +39,7 @@ class StateContent:
     events: int
     seen: set[int]
     user: Mapping[str, Any] | None = None
+    seen_by: dict[str, set[int]] = field(default_factory=dict)
 
 
 def pack(content: StateContent, fingerprint: str) -> bytes:
@@ -46,16 +50,32 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
         fingerprint: of its model.
     """
     parts = [part.contiguous().numpy() for part in content.parts]
-    ids = np.array(sorted(content.seen), dtype="<u4")
+    groups = _by_behaviors(content)
+    ids = np.array([item for group in groups.values() for item in sorted(group)], dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
     model, version = bytes.fromhex(fingerprint), VERSION if content.user is None else WITH_USER
-    user = b"" if content.user is None else json.dumps(dict(content.user), default=_plain).encode()
+    end: Any = None if content.user is None else dict(content.user)
+    if content.seen_by:
+        version, end = WITH_BEHAVIORS, {"user": end, "seen": [[names, len(group)] for names, group in groups.items()]}
+    user = b"" if end is None else json.dumps(end, default=_plain).encode()
 
     def whole(checksum: int) -> bytes:
         head = HEADER.pack(MAGIC, version, model, checksum, content.last_time, content.events, *map(len, raw))
         return head + b"".join(raw) + user
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
+
+
+def _by_behaviors(content: StateContent) -> dict[tuple[str, ...], set[int]]:
+    """The seen items by all behaviours that each of them has had, so that an item is written once."""
+    had: dict[int, list[str]] = {item: [] for item in content.seen}
+    for name in sorted(content.seen_by):
+        for item in content.seen_by[name]:
+            had.setdefault(item, []).append(name)
+    groups: dict[tuple[str, ...], set[int]] = {}
+    for item, names in had.items():
+        groups.setdefault(tuple(names), set()).add(item)
+    return dict(sorted(groups.items()))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's own form of it
@@ -78,9 +98,9 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
         raise LongInterestError("These bytes are no InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
-    if version not in (VERSION, WITH_USER):
+    if version not in (VERSION, WITH_USER, WITH_BEHAVIORS):
         raise LongInterestError(
-            f"This InterestState has version {version}; this is the reader of versions {VERSION} and {WITH_USER}. "
+            f"This InterestState has version {version}; this is the reader of versions {VERSION} to {WITH_BEHAVIORS}. "
             "Make it again from the user's events."
         )
     if model.hex() != fingerprint:
@@ -101,5 +121,13 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > n_items:
         raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
-    user = None if version == VERSION else json.loads(data[end:])
-    return StateContent(parts, last_time, events, set(seen), user)
+    user: Any = None if version == VERSION else json.loads(data[end:])
+    seen_by: dict[str, set[int]] = {}
+    if version == WITH_BEHAVIORS:
+        left = iter(seen)
+        for names, number in user["seen"]:
+            group = set(islice(left, number))
+            for name in names:
+                seen_by.setdefault(name, set()).update(group)
+        user = user["user"]
+    return StateContent(parts, last_time, events, set(seen), user, seen_by)

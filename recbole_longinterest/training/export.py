@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import recbole.data.utils
 import torch
@@ -11,8 +12,10 @@ from recbole.utils import init_logger
 from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
+from recbole_longinterest.data.behaviors import behavior_field, read_behavior_map, read_target_behaviors
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import table_key, values_key
@@ -24,6 +27,7 @@ from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
+from recbole_longinterest.training.popularity import recent_counts
 
 # Settings from which the text of a new item is made and encoded.
 TEXT_SETTINGS = (
@@ -93,7 +97,7 @@ def export_checkpoint(
     served = Served(
         options=ModelOptions.from_config(config),
         weights=weights,
-        items=Items(tokens, titles, categories),
+        items=Items(tokens, titles, categories, recent_counts(dataset, train, times)),
         sources=sources,
         history_limit=config["eval_history_length"],
         fields={name: config[key] for name, key in FIELDS.items()},
@@ -108,6 +112,7 @@ def export_checkpoint(
             },
             "shown": shown,
             "times": times_in_about(times),
+            "behaviors": _behaviors(config, dataset),
             "lineage": config["lineage"] or [],
         },
         precision="int8" if int8 else "fp32",
@@ -124,6 +129,15 @@ def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
         level[list(spec.settings["unseen"])] = level[0].clone()
         weights[table] = level
     return spec if values is None else replace(spec, settings={**spec.settings, "values": values.tolist()})
+
+
+def _behaviors(config: Settings, dataset: Any) -> dict[str, Any] | None:  # noqa: ANN401 - RecBole has no types
+    """The behaviours of the data, by which items of the past are left out; None for data without them."""
+    field = behavior_field(config)
+    if field not in dataset.field2id_token:
+        return None
+    names = [str(name) for name in dataset.field2id_token[field][1:]]
+    return {"targets": read_target_behaviors(config), "names": names, "map": dict(read_behavior_map(config))}
 
 
 def _text_kinds(config: Settings) -> dict[str, str]:
@@ -145,7 +159,7 @@ def _read_items(
     if not file.is_file():
         if title_field or category_field:
             raise ExportError(f"There is no item file {file} to read {title_field or category_field} from.")
-        getLogger().warning(f"There is no item file {file}: the items have no titles.")
+        getLogger().warning(f"There is no item file {printable(file)}: the items have no titles.")
         return [""] * len(tokens), [[] for _ in tokens], {}
     kinds = dict(read_header(str(file), separator, encoding))
     named = [name for name in named if name in kinds]

@@ -1,5 +1,6 @@
 """The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
 
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import in_notebook
 from recbole_longinterest.plugin.runs import logs
 from recbole_longinterest.plugin.runs.checkpoints import LAST
 from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
@@ -86,8 +88,9 @@ def train(
     init_logger(config)
     logs.set_up(config)
     logger = getLogger()
-    logger.info(sys.argv)
-    logger.info(config)
+    level = logging.DEBUG if in_notebook() else logging.INFO  # a cell is no place for two hundred settings
+    logger.log(level, sys.argv)
+    logger.log(level, config)
 
     if dataset is None:
         dataset = recbole.data.utils.create_dataset(config)
@@ -118,7 +121,7 @@ def train(
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
         trainer.tensorboard.close()  # its thread would outlive the run
-    return Trained(trainer, test_data, score, valid_result)
+    return Trained(trainer, test_data, float(score), _plain(valid_result))
 
 
 def run(config: Config, saved: bool = True) -> Run:
@@ -136,7 +139,9 @@ def run(config: Config, saved: bool = True) -> Run:
     """
     trained = train(config, saved)
     trainer, logger = trained.trainer, getLogger()
-    test_result = trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
+    test_result = _plain(
+        trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
+    )
 
     logger.info(set_color("best valid ", "yellow") + f": {trained.best_valid_result}")
     logger.info(set_color("test result", "yellow") + f": {test_result}")
@@ -144,3 +149,8 @@ def run(config: Config, saved: bool = True) -> Run:
     if checkpoint is not None:
         logger.info(set_color("checkpoint ", "yellow") + f": {checkpoint}")
     return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint)
+
+
+def _plain(result: "dict[str, float] | None") -> "dict[str, float] | None":
+    """Metrics as Python's own numbers, which show as such; RecBole's are numpy's."""
+    return None if result is None else type(result)((name, float(value)) for name, value in result.items())

@@ -25,7 +25,7 @@ WATCHED: dict[str, tuple[str, ...]] = {
     "recbole.data.utils": ("loaders",),
     "recbole.data.dataset.dataset": ("datasets",),
     "recbole.trainer.hyper_tuning": ("hyper_tuning",),
-    "recbole.trainer.trainer": ("trainers",),
+    "recbole.trainer.trainer": ("trainers", "notebooks"),
     "recbole.model": ("models",),
     "recbole.quick_start.quick_start": ("ray_objective", "load_model"),
 }
