@@ -13,6 +13,7 @@ from recbole_longinterest.serving.events import History
 
 ExcludeSeen: TypeAlias = bool | str | Collection[str]
 """True, False, ``"target"``, ``"all"``, ``"none"``, or behaviours, as a list or with commas between them."""
+UNSAID = ""  # in place of the behaviour of an event that has none
 WORDS = ("target", "all", "none")
 
 
@@ -55,8 +56,8 @@ class Exclusion:
             left_out = seen
         else:
             left_out = set().union(*(seen_by.get(name, ()) for name in self.behaviors))
-            if self.unsaid:
-                left_out |= seen.difference(*seen_by.values())
+            if self.unsaid:  # and items of states that were kept without behaviours
+                left_out |= seen_by.get(UNSAID, set()) | seen.difference(*seen_by.values())
         return left_out | set(self.items.tolist()) if len(self.items) else left_out
 
 

@@ -17,7 +17,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.engines import Array
 from recbole_longinterest.serving.events import Event, EventLike, History
-from recbole_longinterest.serving.exclusion import ExcludeSeen, read_exclusion
+from recbole_longinterest.serving.exclusion import UNSAID, ExcludeSeen, read_exclusion
 from recbole_longinterest.serving.ranking import nothing, popular
 from recbole_longinterest.serving.results import NONE_KNOWN, Recommendation, check_k
 from recbole_longinterest.serving.scorer import Scorer, stacked
@@ -40,7 +40,7 @@ class InterestState:
         events: number of events taken in.
         last_time: time of the last event, NaN if it had none.
         seen: internal ids of the items of the events.
-        seen_by: the same by the behaviour of the events, for a model with ``target_behavior``; else empty.
+        seen_by: the same by the behaviour of the events, ``""`` for none, for a model with ``target_behavior``; else empty.
         user: values of ``user_features`` by the name of their column; None for none.
     """
 
@@ -152,8 +152,8 @@ class InterestState:
         self.events += 1
         self.seen.add(item)
         behaviors = self.scorer.reader.behaviors
-        if behaviors.targets and (name := behaviors.name_of(behavior)) is not None:
-            self.seen_by.setdefault(name, set()).add(item)
+        if behaviors.targets:
+            self.seen_by.setdefault(behaviors.name_of(behavior) or UNSAID, set()).add(item)
 
     def recommend(
         self, k: int = 10, exclude_seen: ExcludeSeen = True, exclude: Iterable[str | int] = ()
@@ -288,16 +288,16 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         now, after = scorer.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
         interest = torch.cat([now, interest[active:]])
         encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
+    targets = scorer.reader.behaviors.targets
     for place, i in enumerate(order):
         row, state = slice(place, place + 1), states[i]
         state._encoder = EncoderState(*(part[row].clone() for part in encoder))
         state._interest = interest[row].clone()
         state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
         state.seen = set(histories[i].item_seq.tolist())
-        kinds = histories[i].behavior
-        for item, name in zip(histories[i].item_seq.tolist(), () if kinds is None else kinds, strict=kinds is not None):
-            if name is not None and scorer.reader.behaviors.targets:
-                state.seen_by.setdefault(name, set()).add(item)
+        kinds = histories[i].behavior if histories[i].behavior is not None else [None] * len(histories[i])
+        for item, name in zip(histories[i].item_seq.tolist(), kinds if targets else (), strict=bool(targets)):
+            state.seen_by.setdefault(name or UNSAID, set()).add(item)
     return states
 
 

@@ -1,5 +1,6 @@
 """Users without a history get what is popular of late, and every output says so."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_every_output_says_so(
     (tmp_path / "h.csv").write_text("user_id,item_id\na,i1\nb,zz\n")
     common = ["-m", str(tmp_path / "m"), "--history", str(tmp_path / "h.csv")]
     assert main.main(["recommend", *common, "-k", "2"]) == 0
-    table = pd.read_csv(pd.io.common.StringIO(capsys.readouterr().out))
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert table["basis"].tolist() == ["interest"] * 2 + ["popularity"] * 2
     assert table["item_id"].tolist()[2:] == ["i7", "i3"]
     assert "user b gets what is popular: not one of its items is known" in caplog.text
