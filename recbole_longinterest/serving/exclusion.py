@@ -61,6 +61,9 @@ class Exclusion:
         return left_out | set(self.items.tolist()) if len(self.items) else left_out
 
 
+WHOLE_PAST = Exclusion(None, True, np.zeros(0, dtype=np.int64))
+
+
 def read_exclusion(exclude_seen: ExcludeSeen, behaviors: Behaviors, items: Iterable[int] = ()) -> Exclusion:
     """What is left out.
 
@@ -73,6 +76,9 @@ def read_exclusion(exclude_seen: ExcludeSeen, behaviors: Behaviors, items: Itera
     Raises:
         LongInterestError: for another value, and behaviours that the training had not.
     """
+    items = list(items)
+    if not items and exclude_seen is True and not behaviors.targets:
+        return WHOLE_PAST  # the usual case of a stream, without a search
     ids = np.fromiter({item for item in items if item}, np.int64)
     if isinstance(exclude_seen, (bool, np.bool_)):
         exclude_seen = "target" if exclude_seen else "none"

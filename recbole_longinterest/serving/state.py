@@ -40,7 +40,8 @@ class InterestState:
         events: number of events taken in.
         last_time: time of the last event, NaN if it had none.
         seen: internal ids of the items of the events.
-        seen_by: the same by the behaviour of the events, ``""`` for none, for a model with ``target_behavior``; else empty.
+        seen_by: the same by the behaviour of the events, ``""`` for none; empty for a model without
+            ``target_behavior``.
         user: values of ``user_features`` by the name of their column; None for none.
     """
 

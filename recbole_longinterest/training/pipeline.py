@@ -121,7 +121,7 @@ def train(
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
         trainer.tensorboard.close()  # its thread would outlive the run
-    return Trained(trainer, test_data, float(score), _plain(valid_result))
+    return Trained(trainer, test_data, float(score), valid_result)
 
 
 def run(config: Config, saved: bool = True) -> Run:
@@ -139,9 +139,7 @@ def run(config: Config, saved: bool = True) -> Run:
     """
     trained = train(config, saved)
     trainer, logger = trained.trainer, getLogger()
-    test_result = _plain(
-        trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
-    )
+    test_result = trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
 
     logger.info(set_color("best valid ", "yellow") + f": {trained.best_valid_result}")
     logger.info(set_color("test result", "yellow") + f": {test_result}")
@@ -149,8 +147,3 @@ def run(config: Config, saved: bool = True) -> Run:
     if checkpoint is not None:
         logger.info(set_color("checkpoint ", "yellow") + f": {checkpoint}")
     return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint)
-
-
-def _plain(result: "dict[str, float] | None") -> "dict[str, float] | None":
-    """Metrics as Python's own numbers, which show as such; RecBole's are numpy's."""
-    return None if result is None else type(result)((name, float(value)) for name, value in result.items())

@@ -22,6 +22,7 @@ WATCHED: dict[str, tuple[str, ...]] = {
     "recbole.utils.wandblogger": ("wandb_runs",),
     "recbole.config.configurator": ("plugin_settings",),
     "recbole.evaluator.collector": ("collector",),
+    "recbole.evaluator.evaluator": ("metrics",),
     "recbole.data.utils": ("loaders",),
     "recbole.data.dataset.dataset": ("datasets",),
     "recbole.trainer.hyper_tuning": ("hyper_tuning",),

@@ -372,6 +372,11 @@ def tuning_packages() -> None:
         assert "pip install 'recbole-longinterest[hyperopt]'" in str(error), error
 
 
+def plain_metrics() -> None:
+    trainer, _, test = trained(tiny("BPR"))
+    assert {type(value) for value in trainer.evaluate(test, load_best_model=False).values()} == {float}
+
+
 def one_bar_a_cell() -> None:
     import recbole.trainer.trainer
 
@@ -418,6 +423,7 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "wandb_goes_on": (wandb_goes_on, "validations_before", True),
     "tuning_packages": (tuning_packages, "import of hyperopt halted|No module named", True),
     "resumable_training": (resumable_training, "AssertionError", True),
+    "plain_metrics": (plain_metrics, "AssertionError", True),
     "one_bar_a_cell": (one_bar_a_cell, "AssertionError", True),
 }
 
