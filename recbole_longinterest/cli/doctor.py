@@ -14,6 +14,7 @@ from recbole_longinterest.cli.arguments import Commands, add_command, refuse_set
 from recbole_longinterest.cli.outcome import ProblemsFound
 from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.printable import printable
 
 REQUIRED = ("recbole", "torch", "numpy", "pandas", "scipy", "pyarrow", "transformers", "safetensors", "ray")
 OPTIONAL = {
@@ -46,11 +47,11 @@ class Report:
 
     def line(self, name: str, value: str) -> None:
         """Add a line to the part."""
-        self.lines.append(f"  {name:<22} {value}")
+        self.lines.append(f"  {name:<22} {printable(value)}")
 
     def problem(self, what: str, way_out: str) -> None:
         """Add a problem."""
-        self.problems.append((what, way_out))
+        self.problems.append((printable(what), printable(way_out)))
 
     def text(self) -> str:
         """All of it, the problems last."""

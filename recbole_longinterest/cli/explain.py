@@ -33,13 +33,14 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     # saves start-up time: these import torch
     from recbole_longinterest.serving.explain.page import page_of, text_of
     from recbole_longinterest.serving.recommender import Recommender
+    from recbole_longinterest.serving.results import NONE_KNOWN, POPULARITY
 
     model = Recommender.load(args.model, args.engine)
     user, history = one_user(model, args)
     candidates = None if args.item is None else [args.item]
     histories = {user: history}
     found = model.recommend_histories(histories, args.topk, candidates is None, candidates, explain=args.method)[user]
-    if found.problem:
-        raise LongInterestError(f"There is nothing to explain: {found.problem}.")
+    if found.problem or found.basis == POPULARITY:
+        raise LongInterestError(f"There is nothing to explain: {found.problem or NONE_KNOWN}.")
     said = text_of(user, found)
     return said + write(args.output, page_of(model, user, history, found)) if args.output else said

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.common.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,4 +129,4 @@ def write(path: str, content: str) -> str:
         write_text(Path(path), content)
     except OSError as error:
         raise LongInterestError(f"{path} could not be written: {error}") from error
-    return f"written: {path}\n"
+    return f"written: {printable(path)}\n"

@@ -6,6 +6,12 @@ from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 
+from recbole_longinterest.common.printable import printable, printable_lines
+
+
+class Exact(str):
+    """A result that is printed as it is, for other programs; others have their control characters written out."""
+
 
 class StoppedEarly(KeyboardInterrupt):
     """Ctrl-C in a command that still has results to print.
@@ -55,13 +61,13 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         _print_error(f"{named}{error.strerror or error}")
         return 2
     except ProblemsFound as found:
-        sys.stdout.write(found.report)
+        sys.stdout.write(printable_lines(found.report))
         if found.problem:
             _print_error(found.problem)
         return 1
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, StoppedEarly):
-            sys.stdout.write(interrupt.summary)
+            sys.stdout.write(printable_lines(interrupt.summary))
         sys.stderr.write(f"recbole-li: {str(interrupt) or stopped}\n")
         return 130
     except Exception as error:  # RecBole's, for a setting or data that it does not check
@@ -73,12 +79,13 @@ def finish(work: Callable[[], str], stopped: str) -> int:
             "--state=DEBUG shows more)"
         )
         return 2
-    sys.stdout.write(said)
+    sys.stdout.write(said if isinstance(said, Exact) else printable_lines(said))
     return 0
 
 
 def _print_error(message: str) -> None:
-    sys.stderr.write(f"recbole-li: error: {message}\n")
+    one_line = " ".join(message.splitlines())  # of an error that is not ours
+    sys.stderr.write(f"recbole-li: error: {printable(one_line)}\n")
 
 
 def _log_traceback() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from recbole_longinterest.cli.arguments import Commands, ShowAndExit, add_command, count
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.prepare.duplicates import DUPLICATES
 
 DESCRIPTION = "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped."
@@ -139,8 +140,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         done = prepare_data(name, show_progress=not given.pop("quiet"), **given)
     except OSError as error:  # of a path that this user may not look at, or whose name is too long
         raise LongInterestError(f"{error}. Nothing is written.") from error
-    said = as_text(done.report) + "".join(f"{note}\n" for note in done.report["notes"])
+    said = as_text(done.report) + "".join(f"{printable(note)}\n" for note in done.report["notes"])
     if given["dry_run"]:
         return f"{said}Dry run: nothing is written.\n"
-    written = "".join(f"{file}\n" for file in done.files)
+    written = "".join(f"{printable(file)}\n" for file in done.files)
     return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {shlex.quote(str(given['output']))}\n"

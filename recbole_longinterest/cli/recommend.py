@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
 from recbole_longinterest.cli.histories import add_model_and_history, events_of, write
+from recbole_longinterest.cli.outcome import Exact
 from recbole_longinterest.common.errors import LongInterestError
 
 
@@ -16,7 +17,20 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items a user (default: 10)")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there in place of the terminal")
     parser.add_argument("--format", choices=("csv", "jsonl"), help="default: by the ending of --output, else csv")
-    parser.add_argument("--include_seen", action="store_true", help="recommend items of the history too")
+    parser.add_argument(
+        "--raw", action="store_true", help="CSV: texts as they are, formulas and control characters too"
+    )
+    parser.add_argument(
+        "--exclude-seen",
+        default="target",
+        metavar="WHICH",
+        help="items of the history that are left out: target (those of events of target_behavior, all for a model "
+        "without one; the default), all, none, or those of events of behaviours: view,cart",
+    )
+    parser.add_argument(
+        "--include_seen", dest="exclude_seen", action="store_const", const="none", help="--exclude-seen none"
+    )
+    parser.add_argument("--exclude", metavar="FILE", help="never recommend these items: a token a line")
     parser.add_argument("--candidates", metavar="FILE", help="recommend these items alone: a token a line")
 
 
@@ -40,14 +54,19 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     events = events_of(args, model)
     candidates = _lines(args.candidates) if args.candidates else None
     kind = args.format or ("jsonl" if args.output and args.output.endswith(".jsonl") else "csv")
-    options = {"k": args.topk, "exclude_seen": not args.include_seen, "candidates": candidates}
+    options = {
+        "k": args.topk,
+        "exclude_seen": args.exclude_seen,
+        "candidates": candidates,
+        "exclude": _lines(args.exclude) if args.exclude else (),
+    }
     if kind == "csv":
-        text = to_csv(model.recommend_batch(events, **options))
+        text = to_csv(model.recommend_batch(events, **options), raw=args.raw)
     else:
         found = model.recommend_histories(model.read_table(events), **options)
         report_skipped(found)
         text = to_json_lines(found)
-    return write(args.output, text) if args.output else text
+    return write(args.output, text) if args.output else Exact(text)
 
 
 def _lines(path: str) -> list[str]:

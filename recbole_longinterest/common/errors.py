@@ -1,13 +1,19 @@
 """One base class for all errors that a user can act on."""
 
+from recbole_longinterest.common.printable import printable
+
 
 class LongInterestError(ValueError):
     """A setting, file, or argument that cannot be used; the message says what is wrong and what to do.
 
-    It is a ``ValueError``, so code that catches ``ValueError`` catches it too.
+    It is a ``ValueError``, so code that catches ``ValueError`` catches it too. Control characters, which a message may
+    quote of files and tokens, are written out.
 
     Attributes:
         exit_code: of `recbole-li` when it ends with this error.
     """
 
     exit_code = 2
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from recbole_longinterest.common.printable import printable_lines
+
 
 def render_page(package: str, template: str, values: Mapping[str, object]) -> str:
     """Fill a template.
@@ -25,4 +27,6 @@ def render_page(package: str, template: str, values: Mapping[str, object]) -> st
         keep_trailing_newline=True,
     )
     environment.filters["formatted"] = format
+    # Markup that is ready (safe by its type) stays as it is.
+    environment.finalize = lambda value: printable_lines(value) if type(value) is str else value
     return environment.get_template(template).render(values)

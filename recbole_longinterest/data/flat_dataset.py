@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import (
     behavior_field,
@@ -97,7 +98,7 @@ class FlatSequentialDataset(SequentialDataset):
         if names:
             absent = names.keys() - names_in(self.inter_feat[field])
             if absent:
-                self.logger.warning(f"behavior_map names what no event is: {', '.join(sorted(absent))}.")
+                self.logger.warning(f"behavior_map names what no event is: {printable(', '.join(sorted(absent)))}.")
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401

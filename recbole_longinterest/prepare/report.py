@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import Events
 from recbole_longinterest.prepare.readers.chunks import Tally
@@ -120,7 +121,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         hint = "  (--category-separator says otherwise)" if "separated" in what else ""
         lines.append((f"values of {name}", f"{what}{hint}"))
     width = max(len(name) for name, _ in lines)
-    return "".join(f"{name:{width}}  {value}\n" for name, value in lines)
+    return "".join(f"{printable(name):{width}}  {printable(value)}\n" for name, value in lines)
 
 
 def _printable(word: str) -> str:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.sources import EventSource
 from recbole_longinterest.nn.sources.numbers import numbers_of
+from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.event_times import EventTimes
 from recbole_longinterest.serving.training_times import TrainingTimes
 
@@ -64,6 +66,7 @@ class History:
         unknown: tokens of the items that the model does not know; these events were left out.
         before: time of the event before the first one if the history is a window of a longer one; else NaN.
         user: values of ``user_features`` at the last event, by the name of their column; None for none.
+        behavior: the training's names of the behaviours, None for an event without one, [L]; None if no event has one.
     """
 
     item_seq: NDArray[np.int64]
@@ -72,6 +75,7 @@ class History:
     unknown: list[str]
     before: float = nan
     user: Mapping[str, Any] | None = None
+    behavior: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         """Number of events."""
@@ -85,7 +89,8 @@ class History:
     def keep(self, positions: NDArray[Any] | slice) -> "History":
         """The history with only these events."""
         sides = {name: value[positions] for name, value in self.sides.items()}
-        return replace(self, item_seq=self.item_seq[positions], sides=sides, time=self.time[positions])
+        kinds = None if self.behavior is None else self.behavior[positions]
+        return replace(self, item_seq=self.item_seq[positions], sides=sides, time=self.time[positions], behavior=kinds)
 
     def last(self, number: int) -> "History":
         """The last events, with the time of the event before them."""
@@ -109,11 +114,17 @@ class EventReader:
         tokens: item tokens by internal id, the padding first.
         sources: the model's sources of events by name.
         times: of the training; None for an export that does not know them.
+        behaviors: of the training.
     """
 
     def __init__(
-        self, tokens: Sequence[str], sources: Mapping[str, EventSource], times: TrainingTimes | None = None
+        self,
+        tokens: Sequence[str],
+        sources: Mapping[str, EventSource],
+        times: TrainingTimes | None = None,
+        behaviors: Behaviors | None = None,
     ) -> None:
+        self.behaviors = behaviors or Behaviors()
         self.times = EventTimes(times)
         self.item_id = {token: i for i, token in enumerate(tokens) if i}
         self.sources = {name: source for name, source in sources.items() if name != "time"}
@@ -201,7 +212,19 @@ class EventReader:
             column: columns[name][kept[-1]] for name, column in self._of_users.items() if name in columns and len(kept)
         }
         user = {column: value for column, value in last.items() if value is not None} or None
-        return History(ids, sides, times, unknown, user=user).keep(kept)
+        return History(ids, sides, times, unknown, user=user, behavior=self._named(columns.get("behavior"))).keep(kept)
+
+    def _named(self, behaviors: Column | None) -> NDArray[Any] | None:
+        """The training's names of behaviours, each looked up once; None if there are none."""
+        if behaviors is None:
+            return None
+        kinds = list(behaviors)
+        names = {kind: self.behaviors.name_of(kind) for kind in set(kinds)}
+        if not any(names.values()):
+            return None
+        out = np.empty(len(kinds), dtype=object)
+        out[:] = [names[kind] for kind in kinds]
+        return out
 
 
 def as_events(history: object) -> list[Any]:
@@ -254,4 +277,5 @@ def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) 
     absent = [name for name in fields.values() if name and name not in names]
     if unread and absent:
         one = " All events are taken for one user's." if fields["user"] in absent else ""
-        getLogger().warning(f"{where} has no column {', '.join(absent)}, and {', '.join(unread)} are not read.{one}")
+        said = f"{where} has no column {', '.join(absent)}, and {', '.join(unread)} are not read.{one}"
+        getLogger().warning(printable(said))

@@ -300,13 +300,15 @@ def _sources(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list
 
 def _items(content: dict[str, Any]) -> Items:
     items = Items(**content)
-    columns = (items.tokens, items.titles, items.categories)
+    columns = [items.tokens, items.titles, items.categories, *([items.recent] if items.recent is not None else [])]
     if not all(isinstance(column, list) and len(column) == len(items.tokens) for column in columns):
         raise LongInterestError(f"tokens, titles and categories in {ITEMS} must be lists of one length")
     texts = [*items.tokens, *items.titles]
     lists = all(isinstance(value, list) and all(isinstance(part, str) for part in value) for value in items.categories)
     if not items.tokens or not lists or not all(isinstance(value, str) for value in texts):
         raise LongInterestError(f"tokens and titles in {ITEMS} must be texts, and categories lists of texts")
+    if not all(type(count) is int and count >= 0 for count in items.recent or ()):
+        raise LongInterestError(f"recent in {ITEMS} must be numbers of events")
     return items
 
 

@@ -107,16 +107,33 @@ def with_items(
         half = 0.51 * float(kept.abs().max()) / 127 if served.precision == "int8" else 0.0
         if torch.allclose(kept, whitened[place_given], atol=rounding + half):
             whitened[place_given] = kept
-        else:
+        elif not (untrained[place_given] and _same_text(kept, whitened[place_given] / boost, rounding, half)):
             changed.append(tokens[place_given])
     weights = grow_state(served.weights, old_ids(old, all_tokens), TextRows(ids, whitened))
-    items = Items(all_tokens, [*served.items.titles, *[""] * len(new)], [*served.items.categories, *([] for _ in new)])
+    recent = None if served.items.recent is None else [*served.items.recent, *[0] * len(new)]
+    titles, categories = [*served.items.titles, *[""] * len(new)], [*served.items.categories, *([] for _ in new)]
+    items = Items(all_tokens, titles, categories, recent)
     for row, number in zip(rows, ids.tolist(), strict=True):
-        title, categories = _shown(served, row)
+        title, names = _shown(served, row)
         items.titles[number] = title or items.titles[number]
-        items.categories[number] = categories or items.categories[number]
+        items.categories[number] = names or items.categories[number]
     grown = replace(served, weights=weights, items=items, known_fingerprint="", folder=None, manifest=None)
     return Added(grown, new, changed)
+
+
+def _same_text(kept: torch.Tensor, vector: torch.Tensor, rounding: float, half: float) -> bool:
+    """Whether two vectors differ by a factor alone, which is another boost of the same text.
+
+    Args:
+        kept: of the model.
+        vector: of the given text, without a boost.
+        rounding: largest difference of two encodings of a text.
+        half: half a step of int8 in ``kept``.
+    """
+    if not float(kept.norm()):
+        return False
+    factor = float(vector.norm() / kept.norm())
+    return torch.allclose(kept * factor, vector, atol=rounding + half * factor)
 
 
 def read_items(path: str | Path, served: Served) -> "pd.DataFrame":

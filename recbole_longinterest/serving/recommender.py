@@ -10,16 +10,12 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.engines import Engine, engine_of
 from recbole_longinterest.serving.event_tables import histories_of
 from recbole_longinterest.serving.events import EventLike, History, as_events
-from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD, explain_history
+from recbole_longinterest.serving.exclusion import ExcludeSeen, read_exclusion
+from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD
 from recbole_longinterest.serving.model_folder import Served, read_folder
 from recbole_longinterest.serving.new_items import Added, with_items
-from recbole_longinterest.serving.results import (
-    ALL_SEEN,
-    NONE_KNOWN,
-    Recommendation,
-    check_k,
-    report_skipped,
-)
+from recbole_longinterest.serving.ranking import recommend_to
+from recbole_longinterest.serving.results import Recommendation, frame_of, report_skipped
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.signing import TrustedKey
 from recbole_longinterest.serving.state import InterestState
@@ -110,9 +106,11 @@ class Recommender(Scorer):
         self,
         history: Mapping[User, Sequence[EventLike]],
         k: int = ...,
-        exclude_seen: bool = ...,
+        exclude_seen: ExcludeSeen = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
+        *,
+        exclude: Iterable[str | int] = ...,
     ) -> dict[User, Recommendation]: ...
 
     @overload
@@ -120,9 +118,11 @@ class Recommender(Scorer):
         self,
         history: Sequence[list[EventLike]],
         k: int = ...,
-        exclude_seen: bool = ...,
+        exclude_seen: ExcludeSeen = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
+        *,
+        exclude: Iterable[str | int] = ...,
     ) -> list[Recommendation]: ...
 
     @overload
@@ -130,20 +130,22 @@ class Recommender(Scorer):
         self,
         history: Sequence[EventLike],
         k: int = ...,
-        exclude_seen: bool = ...,
+        exclude_seen: ExcludeSeen = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
         user: Mapping[str, Any] | None = ...,
+        exclude: Iterable[str | int] = ...,
     ) -> Recommendation: ...
 
     def recommend(
         self,
         history: Mapping[User, Sequence[EventLike]] | Sequence[list[EventLike]] | Sequence[EventLike],
         k: int = 10,
-        exclude_seen: bool = True,
+        exclude_seen: ExcludeSeen = True,
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
         user: Mapping[str, Any] | None = None,
+        exclude: Iterable[str | int] = (),
     ) -> Recommendation | dict[User, Recommendation] | list[Recommendation]:
         """Recommend to one user.
 
@@ -152,15 +154,23 @@ class Recommender(Scorer):
                 skipped and reported. A dict from user to events, or a list of lists of events, goes to
                 :meth:`recommend_many`.
             k: number of items; fewer if fewer can be recommended.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out items of the history: True or ``"target"`` those of the events of
+                ``target_behavior`` (all for a model without one), and of events that do not say their behaviour;
+                ``"all"``; False or ``"none"``; or those of events of behaviours, a list or ``"view,cart"``.
             candidates: tokens of the only items that may be recommended; unknown ones are skipped and logged.
             explain: name of a method that explains each item, or True for the default one; see
                 :mod:`recbole_longinterest.serving.explain.methods`.
             user: the user's values of ``user_features``, by the name of their column.
+            exclude: tokens of items that are never recommended.
+
+        Returns:
+            The best items by the user's interest; the popular ones (``basis``) for a history that is empty or has only
+            unknown items.
 
         Raises:
-            LongInterestError: for a history that is empty, has only unknown items, or holds something else than
-                events; for a ``k`` below 1, and for candidates that are all unknown.
+            LongInterestError: for a history that holds something else than events, or that has no known item where the
+                export keeps no counts of recent events; for a ``k`` below 1, unknown behaviours, and candidates that
+                are all unknown.
         """
         many: Any = None
         if isinstance(history, Mapping) and "item" not in history:
@@ -172,8 +182,8 @@ class Recommender(Scorer):
         if many is not None:
             if user is not None:
                 raise LongInterestError("user belongs to one history. For several, call recommend_many with users.")
-            return self.recommend_many(many, k, exclude_seen, candidates, explain)
-        (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain)
+            return self.recommend_many(many, k, exclude_seen, candidates, explain, exclude=exclude)
+        (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain, exclude)
         if one.problem:
             raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
         return one
@@ -183,10 +193,11 @@ class Recommender(Scorer):
         self,
         histories: Mapping[User, Sequence[EventLike]],
         k: int = ...,
-        exclude_seen: bool = ...,
+        exclude_seen: ExcludeSeen = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
         users: Mapping[User, Mapping[str, Any]] | None = ...,
+        exclude: Iterable[str | int] = ...,
     ) -> dict[User, Recommendation]: ...
 
     @overload
@@ -194,20 +205,22 @@ class Recommender(Scorer):
         self,
         histories: Sequence[Sequence[EventLike]],
         k: int = ...,
-        exclude_seen: bool = ...,
+        exclude_seen: ExcludeSeen = ...,
         candidates: Iterable[str | int] | None = ...,
         explain: bool | str = ...,
         users: Sequence[Mapping[str, Any] | None] | None = ...,
+        exclude: Iterable[str | int] = ...,
     ) -> list[Recommendation]: ...
 
     def recommend_many(
         self,
         histories: Mapping[User, Sequence[EventLike]] | Sequence[Sequence[EventLike]],
         k: int = 10,
-        exclude_seen: bool = True,
+        exclude_seen: ExcludeSeen = True,
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
         users: Mapping[User, Mapping[str, Any]] | Sequence[Mapping[str, Any] | None] | None = None,
+        exclude: Iterable[str | int] = (),
     ) -> dict[User, Recommendation] | list[Recommendation]:
         """Recommend to several users.
 
@@ -218,9 +231,11 @@ class Recommender(Scorer):
             candidates: likewise.
             explain: likewise.
             users: values of ``user_features`` of each user, a dict or a list like ``histories``.
+            exclude: as in :meth:`recommend`.
 
         Returns:
-            A dict or a list like ``histories``. A user without a known item gets no items, and a ``problem``.
+            A dict or a list like ``histories``. A user without a known item gets what is popular; no items and a
+            ``problem`` where the export keeps no counts of recent events.
 
         Raises:
             LongInterestError: as :meth:`recommend`, but not for histories without a known item; and for ``users`` that
@@ -237,16 +252,17 @@ class Recommender(Scorer):
         else:
             rows = [None] * len(histories) if users is None else list(cast("Sequence[Mapping[str, Any]]", users))
             read = [self.read(part, user) for part, user in zip(histories, rows, strict=True)]
-        found = self._recommend(read, k, exclude_seen, candidates, explain)
+        found = self._recommend(read, k, exclude_seen, candidates, explain, exclude)
         return dict(zip(histories, found, strict=True)) if isinstance(histories, Mapping) else found
 
     def recommend_batch(
         self,
         events: "pd.DataFrame",
         k: int = 10,
-        exclude_seen: bool = True,
+        exclude_seen: ExcludeSeen = True,
         candidates: Iterable[str | int] | None = None,
         columns: Mapping[str, str] | None = None,
+        exclude: Iterable[str | int] = (),
     ) -> "pd.DataFrame":
         """Recommend to the users of a table of events.
 
@@ -259,35 +275,31 @@ class Recommender(Scorer):
             candidates: likewise.
             columns: the table's own names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``, those
                 that the training named otherwise.
+            exclude: as in :meth:`recommend`.
 
         Returns:
-            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``. Skipped items and users without a known
-            item are logged.
+            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``, ``basis`` (``interest``, or ``popularity``
+            for users without a known item). Skipped items and users without a known item are logged.
 
         Raises:
             LongInterestError: as :meth:`recommend_many`, and for a table without the item column.
         """
-        import pandas as pd  # late: serving without tables starts faster, and does not need it
-
         names = self.served.fields
-        found = self.recommend_histories(self.read_table(events, columns), k, exclude_seen, candidates)
-        rows = []
-        for user, recommendation in found.items():
-            for rank, item in enumerate(recommendation.items, start=1):
-                rows.append((user, rank, item.item, item.title, item.score))
+        found = self.recommend_histories(self.read_table(events, columns), k, exclude_seen, candidates, exclude=exclude)
         report_skipped(found)
-        return pd.DataFrame(rows, columns=[names["user"], "rank", names["item"], "title", "score"])
+        return frame_of(found, names["user"], names["item"])
 
     def recommend_histories(
         self,
         histories: Mapping[User, History],
         k: int = 10,
-        exclude_seen: bool = True,
+        exclude_seen: ExcludeSeen = True,
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
+        exclude: Iterable[str | int] = (),
     ) -> dict[User, Recommendation]:
         """Recommend to users whose histories were read already; see :meth:`recommend_many`."""
-        found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain)
+        found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain, exclude)
         return dict(zip(histories, found, strict=True))
 
     def read_table(self, events: "pd.DataFrame", columns: Mapping[str, str] | None = None) -> dict[str, History]:
@@ -311,31 +323,15 @@ class Recommender(Scorer):
         self,
         histories: list[History],
         k: int,
-        exclude_seen: bool,
+        exclude_seen: ExcludeSeen,
         candidates: Iterable[str | int] | None,
         explain: bool | str,
+        exclude: Iterable[str | int],
     ) -> list[Recommendation]:
-        check_k(k)
+        exclusion = read_exclusion(exclude_seen, self.reader.behaviors, self.excluded_ids(exclude))
         allowed = None if candidates is None else self.candidate_ids(candidates)
-        method = DEFAULT_METHOD if explain is True else explain
-        out = [
-            Recommendation([], len(history), history.unknown, None if len(history) else _why_nothing(history))
-            for history in histories
-        ]
-        rows = [row for row, history in enumerate(histories) if len(history)]
-        step = self.scored_at_once
-        for begin in range(0, len(rows), step):
-            part = rows[begin : begin + step]
-            interest = self.interest([histories[row] for row in part])
-            seen = [(histories[row] if exclude_seen else self.windowed(histories[row])).item_seq for row in part]
-            for row, items in zip(part, self.best(interest, k, seen, allowed, exclude_seen), strict=True):
-                history = histories[row]
-                why = [explain_history(self, history, item, method) if method else None for item, _ in items]
-                chosen = [
-                    self.recommended(item, score, reason) for (item, score), reason in zip(items, why, strict=True)
-                ]
-                out[row] = Recommendation(chosen, len(history), history.unknown, None if chosen else ALL_SEEN)
-        return out
+        method = DEFAULT_METHOD if explain is True else explain or None
+        return recommend_to(self, histories, k, exclusion, allowed, method)
 
 
 def _alike(histories: object, users: object) -> bool:
@@ -343,7 +339,3 @@ def _alike(histories: object, users: object) -> bool:
     if isinstance(histories, Mapping) or isinstance(users, Mapping):
         return isinstance(histories, Mapping) and isinstance(users, Mapping) and users.keys() <= histories.keys()
     return isinstance(histories, Sequence) and isinstance(users, Sequence) and len(histories) == len(users)
-
-
-def _why_nothing(history: History) -> str:
-    return NONE_KNOWN if history.unknown else "its history is empty"

@@ -1,6 +1,7 @@
 """From histories to interest vectors, scores of all items, and the best ones, by a served model."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from logging import getLogger
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
 from recbole_longinterest.serving.model_folder import Served
@@ -48,7 +50,11 @@ class Scorer:
         self.served = served
         self.network = served.network()
         self.sides = tuple(self.network.fusion.levels)
-        self.reader = EventReader(served.items.tokens, self.network.fusion.sources, training_times(served.about))
+        sources = self.network.fusion.sources
+        behavior = next((spec.settings for spec in served.sources if spec.name == "behavior"), None)
+        behaviors = Behaviors.of_export(served.about, behavior)
+        self.reader = EventReader(served.items.tokens, sources, training_times(served.about), behaviors)
+        self._popular: NDArray[np.int64] | None = None
         with torch.no_grad():
             self.items = self.network.item_vectors()
             repeat = self.network.repeat_logit()
@@ -92,6 +98,16 @@ class Scorer:
         if skipped:
             getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")
         return torch.tensor(ids)
+
+    def excluded_ids(self, exclude: Iterable[object]) -> list[int]:
+        """Internal ids of items that are left out; items that the model does not know are left out already.
+
+        Raises:
+            LongInterestError: for anything but a list of tokens.
+        """
+        if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+            raise LongInterestError(f"exclude must be a list of item tokens; got {exclude!r}.")
+        return sorted({self.item_id(token) for token in exclude} - {0})
 
     @torch.no_grad()
     def interest(self, histories: Sequence[History]) -> Tensor:
@@ -162,6 +178,7 @@ class Scorer:
         seen: Sequence[Collection[int]],
         allowed: Tensor | None = None,
         exclude_seen: bool = True,
+        hidden: Sequence[Collection[int]] | None = None,
     ) -> list[list[tuple[int, float]]]:
         """The ``k`` best items by internal id, with their scores.
 
@@ -171,9 +188,10 @@ class Scorer:
             seen: internal ids of the items that each user has had.
             allowed: internal ids of the only items to rank; None ranks all.
             exclude_seen: leave the seen items out.
+            hidden: internal ids of the items to leave out of each row, in place of ``exclude_seen``.
         """
-        scores = self.scores_of(interest, () if exclude_seen else seen)
-        for row, had in enumerate(seen if exclude_seen else ()):
+        scores = self.scores_of(interest, () if exclude_seen and hidden is None else seen)
+        for row, had in enumerate(hidden if hidden is not None else seen if exclude_seen else ()):
             scores[row, as_tensor(had)] = -torch.inf
         ids = None
         if allowed is not None:
@@ -185,6 +203,27 @@ class Scorer:
             [(item, score) for item, score in zip(row, values, strict=True) if item and score > -torch.inf][:k]
             for row, values in zip(places.tolist(), values.tolist(), strict=True)
         ]
+
+    def popular(self, k: int, hidden: Collection[int] = (), allowed: Tensor | None = None) -> list[tuple[int, float]]:
+        """The ``k`` items with most recent events, by internal id, with their numbers of these.
+
+        Args:
+            k: at least 1.
+            hidden: internal ids to leave out.
+            allowed: internal ids of the only items to rank; None ranks all.
+
+        Returns:
+            Best first; empty for an export that has no counts.
+        """
+        counts = self.served.items.recent
+        if counts is None:
+            return []
+        if self._popular is None:  # among equal counts the training's order
+            self._popular = np.argsort(-np.array(counts[1:]), kind="stable") + 1
+        left_out = set(map(int, hidden))
+        only = None if allowed is None else set(allowed.tolist())
+        chosen = (i for i in self._popular.tolist() if i not in left_out and (only is None or i in only))
+        return [(item, float(counts[item])) for item in islice(chosen, int(k))]
 
     def recommended(self, item: int, score: float, why: Explanation | None = None) -> Recommended:
         """An item by internal id, with its token and title."""

@@ -26,11 +26,13 @@ class Items:
         tokens: raw item tokens.
         titles: title of each item, "" if it has none.
         categories: categories of each item; empty lists for a data set without such a column.
+        recent: events of each item in the latest part of the training; None in exports of before.
     """
 
     tokens: list[str]
     titles: list[str]
     categories: list[list[str]]
+    recent: list[int] | None = None
 
 
 @dataclass(kw_only=True)

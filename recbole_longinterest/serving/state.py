@@ -5,7 +5,7 @@ and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.serving.engines import Array
 from recbole_longinterest.serving.events import Event, EventLike, History
-from recbole_longinterest.serving.results import ALL_SEEN, NONE_KNOWN, Recommendation, check_k
+from recbole_longinterest.serving.exclusion import UNSAID, ExcludeSeen, read_exclusion
+from recbole_longinterest.serving.ranking import nothing, popular
+from recbole_longinterest.serving.results import NONE_KNOWN, Recommendation, check_k
 from recbole_longinterest.serving.scorer import Scorer, stacked
 from recbole_longinterest.serving.state_codec import HEADER, StateContent, pack, unpack
 
@@ -38,10 +40,12 @@ class InterestState:
         events: number of events taken in.
         last_time: time of the last event, NaN if it had none.
         seen: internal ids of the items of the events.
+        seen_by: the same by the behaviour of the events, ``""`` for none; empty for a model without
+            ``target_behavior``.
         user: values of ``user_features`` by the name of their column; None for none.
     """
 
-    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen", "user")
+    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen", "seen_by", "user")
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class InterestState:
         events: int = 0,
         seen: set[int] | None = None,
         user: Mapping[str, Any] | None = None,
+        seen_by: dict[str, set[int]] | None = None,
     ) -> None:
         self.scorer = scorer
         self._encoder = encoder  # of a batch of one, in the engine's own kind of arrays
@@ -59,6 +64,7 @@ class InterestState:
         self.last_time = last_time
         self.events = events
         self.seen = seen if seen is not None else set()
+        self.seen_by = seen_by if seen_by is not None else {}
         self.user = user
 
     @classmethod
@@ -114,7 +120,7 @@ class InterestState:
         parsed, item, time = accepted
         values = _values([self], [parsed], [time])
         interest, encoder = self.scorer.engine.step(np.array([item]), values, self._encoder)
-        self.follow(item, time, interest, encoder)
+        self.follow(item, time, interest, encoder, parsed.behavior)
         return True
 
     def accept(self, event: EventLike) -> tuple[Event, int, float] | None:
@@ -138,20 +144,33 @@ class InterestState:
             )
         return parsed, item, time
 
-    def follow(self, item: int, time: float, interest: Array, encoder: Sequence[Array]) -> None:
+    def follow(
+        self, item: int, time: float, interest: Array, encoder: Sequence[Array], behavior: str | None = None
+    ) -> None:
         """Store the result of the engine's step for an event."""
         self._interest, self._encoder = interest, encoder
         self.last_time = time
         self.events += 1
         self.seen.add(item)
+        behaviors = self.scorer.reader.behaviors
+        if behaviors.targets:
+            self.seen_by.setdefault(behaviors.name_of(behavior) or UNSAID, set()).add(item)
 
-    def recommend(self, k: int = 10, exclude_seen: bool = True) -> Recommendation:
-        """The ``k`` best items now.
+    def recommend(
+        self, k: int = 10, exclude_seen: ExcludeSeen = True, exclude: Iterable[str | int] = ()
+    ) -> Recommendation:
+        """The ``k`` best items now, by popularity if there was no event yet.
+
+        Args:
+            k: number of items.
+            exclude_seen: as in :meth:`Recommender.recommend`; behaviours only for a model with ``target_behavior``.
+            exclude: tokens of items that are never recommended.
 
         Raises:
-            LongInterestError: if there was no event yet, or ``k`` is below 1.
+            LongInterestError: if there was no event yet and the export keeps no counts of recent events, if nothing is
+                left to recommend, or ``k`` is below 1.
         """
-        (found,) = recommend_states([self], k, exclude_seen)
+        (found,) = recommend_states([self], k, exclude_seen, exclude)
         if found.problem:
             raise LongInterestError(f"There is nothing to recommend from: {found.problem}.")
         return found
@@ -176,7 +195,12 @@ class InterestState:
                 had.
         """
         content = StateContent(
-            (*self.encoder, self.interest), self.last_time, self.events, self.seen if seen else set(), self.user
+            (*self.encoder, self.interest),
+            self.last_time,
+            self.events,
+            self.seen if seen else set(),
+            self.user,
+            self.seen_by if seen else {},
         )
         return pack(content, self.scorer.fingerprint)
 
@@ -190,7 +214,9 @@ class InterestState:
         new = cls.new(scorer)
         content = unpack(data, (*new.encoder, new.interest), scorer.fingerprint, scorer.n_items)
         *encoder, interest = content.parts
-        return cls(scorer, encoder, interest, content.last_time, content.events, content.seen, content.user)
+        return cls(
+            scorer, encoder, interest, content.last_time, content.events, content.seen, content.user, content.seen_by
+        )
 
 
 def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) -> list[bool]:
@@ -222,8 +248,8 @@ def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) 
         interest, encoder = scorer.step(np.array(ids), _values(chosen, parsed, times), carried)
         # Copies: a view would keep the state of the whole batch for as long as one of its users has no other event.
         apart = ([row.clone() for row in part.split(1)] for part in (interest, *encoder))
-        for state, item, time, vector, recurrent, sums in zip(chosen, ids, times, *apart, strict=True):
-            state.follow(item, time, vector, EncoderState(recurrent, sums))
+        for state, event, item, time, vector, recurrent, sums in zip(chosen, parsed, ids, times, *apart, strict=True):
+            state.follow(item, time, vector, EncoderState(recurrent, sums), event.behavior)
     return [found is not None for found in accepted]
 
 
@@ -263,45 +289,66 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         now, after = scorer.step(items, sides, EncoderState(*(part[:active] for part in encoder)))
         interest = torch.cat([now, interest[active:]])
         encoder = EncoderState(*(torch.cat([new, old[active:]]) for new, old in zip(after, encoder, strict=True)))
+    targets = scorer.reader.behaviors.targets
     for place, i in enumerate(order):
         row, state = slice(place, place + 1), states[i]
         state._encoder = EncoderState(*(part[row].clone() for part in encoder))
         state._interest = interest[row].clone()
         state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
         state.seen = set(histories[i].item_seq.tolist())
+        kinds = histories[i].behavior if histories[i].behavior is not None else [None] * len(histories[i])
+        for item, name in zip(histories[i].item_seq.tolist(), kinds if targets else (), strict=bool(targets)):
+            state.seen_by.setdefault(name or UNSAID, set()).add(item)
     return states
 
 
-def recommend_states(states: Sequence[InterestState], k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
-    """Recommend to many users at once; a user without events gets no items, and a ``problem``.
+def recommend_states(
+    states: Sequence[InterestState],
+    k: int = 10,
+    exclude_seen: ExcludeSeen = True,
+    exclude: Iterable[str | int] = (),
+) -> list[Recommendation]:
+    """Recommend to many users at once; to a user without events what is popular.
 
     Args:
         states: of one model.
         k: number of items.
-        exclude_seen: leave out the items of a user's events.
+        exclude_seen: as in :meth:`InterestState.recommend`.
+        exclude: likewise.
 
     Raises:
-        LongInterestError: if ``k`` is below 1.
+        LongInterestError: if ``k`` is below 1, and for behaviours of a model without ``target_behavior``, whose states
+            do not keep them.
     """
     check_k(k)
-    out = [Recommendation([], 0, [], f"there was no event, or {NONE_KNOWN}") for _ in states]
-    rows = [row for row, state in enumerate(states) if state.events]
-    if not rows:
-        return out
+    if not states:
+        return []
     scorer = states[0].scorer
+    exclusion = read_exclusion(exclude_seen, scorer.reader.behaviors, scorer.excluded_ids(exclude))
+    if exclusion.behaviors and not scorer.reader.behaviors.targets:
+        raise LongInterestError(
+            f"The states of a model without target_behavior do not keep behaviours; got exclude_seen={exclude_seen!r}. "
+            "Give True or False, or recommend from the events."
+        )
+    rows = [row for row, state in enumerate(states) if state.events]
+    why = f"there was no event, or {NONE_KNOWN}"
+    out = [Recommendation([], 0) if state.events else popular(scorer, k, exclusion, why=why) for state in states]
     step = scorer.scored_at_once
+    simple = exclusion.all_seen and not len(exclusion.items)
     for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
         interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
-        if exclude_seen:
+        if simple:
             found = scorer.best(interest, k + SPARE, ())
         else:
-            found = scorer.best(interest, k, [states[row].seen for row in part], exclude_seen=False)
+            seen = () if exclusion.all_seen else [states[row].seen for row in part]
+            hidden = [exclusion.of_seen(states[row].seen, states[row].seen_by) for row in part]
+            found = scorer.best(interest, k, seen, hidden=hidden)
         for row, items in zip(part, found, strict=True):
             state = states[row]
-            if exclude_seen:
+            if simple:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
                     (items,) = scorer.best(state.interest, k, [state.seen])
             chosen = [scorer.recommended(*item) for item in items[:k]]
-            out[row] = Recommendation(chosen, state.events, problem=None if chosen else ALL_SEEN)
+            out[row] = Recommendation(chosen, state.events, problem=None if chosen else nothing(exclusion))
     return out

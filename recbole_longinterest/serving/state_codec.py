@@ -4,7 +4,8 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.json_text import JsonError, parse_json
 
 MAGIC = b"RLIS"
-VERSION, WITH_USER = 2, 3  # a state with features of its user ends in them, as JSON
+# A state with features of its user ends in them, as JSON; one with behaviours of the seen items in both.
+VERSION, WITH_USER, WITH_BEHAVIORS = 2, 3, 4
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
 
@@ -30,6 +32,7 @@ class StateContent:
         events: number of events.
         seen: internal ids of the items of the events.
         user: values of ``user_features``, None for none; numbers, texts and lists of them.
+        seen_by: the seen items by the behaviour of the events, empty if behaviours are not kept.
     """
 
     parts: Sequence[Tensor]
@@ -37,6 +40,7 @@ class StateContent:
     events: int
     seen: set[int]
     user: Mapping[str, Any] | None = None
+    seen_by: dict[str, set[int]] = field(default_factory=dict)
 
 
 def pack(content: StateContent, fingerprint: str) -> bytes:
@@ -47,16 +51,32 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
         fingerprint: of its model.
     """
     parts = [part.contiguous().numpy() for part in content.parts]
-    ids = np.array(sorted(content.seen), dtype="<u4")
+    groups = _by_behaviors(content)
+    ids = np.array([item for group in groups.values() for item in sorted(group)], dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
     model, version = bytes.fromhex(fingerprint), VERSION if content.user is None else WITH_USER
-    user = b"" if content.user is None else json.dumps(dict(content.user), default=_plain).encode()
+    end: Any = None if content.user is None else dict(content.user)
+    if content.seen_by:
+        version, end = WITH_BEHAVIORS, {"user": end, "seen": [[names, len(group)] for names, group in groups.items()]}
+    user = b"" if end is None else json.dumps(end, default=_plain).encode()
 
     def whole(checksum: int) -> bytes:
         head = HEADER.pack(MAGIC, version, model, checksum, content.last_time, content.events, *map(len, raw))
         return head + b"".join(raw) + user
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
+
+
+def _by_behaviors(content: StateContent) -> dict[tuple[str, ...], set[int]]:
+    """The seen items by all behaviours that each of them has had, so that an item is written once."""
+    had: dict[int, list[str]] = {item: [] for item in content.seen}
+    for name in sorted(content.seen_by):
+        for item in content.seen_by[name]:
+            had.setdefault(item, []).append(name)
+    groups: dict[tuple[str, ...], set[int]] = {}
+    for item, names in had.items():
+        groups.setdefault(tuple(names), set()).add(item)
+    return dict(sorted(groups.items()))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's own form of it
@@ -79,9 +99,9 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
         raise LongInterestError("These bytes are no InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
-    if version not in (VERSION, WITH_USER):
+    if version not in (VERSION, WITH_USER, WITH_BEHAVIORS):
         raise LongInterestError(
-            f"This InterestState has version {version}; this is the reader of versions {VERSION} and {WITH_USER}. "
+            f"This InterestState has version {version}; this is the reader of versions {VERSION} to {WITH_BEHAVIORS}. "
             "Make it again from the user's events."
         )
     if model.hex() != fingerprint:
@@ -106,18 +126,47 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
         raise LongInterestError(
             "This InterestState holds numbers that are NaN or infinite. Make it again from the user's events."
         )
-    user = None if version == VERSION else _user(data[end:])
-    return StateContent(parts, last_time, events, set(seen), user)
-
-
-def _user(data: bytes) -> dict[str, Any]:
-    """Values of a user's features."""
     try:
-        user = parse_json(data)
-        if not isinstance(user, dict):
-            raise JsonError("the features of its user are no dict")
+        user, groups = _appendix(version, data[end:])
     except JsonError as error:
         raise LongInterestError(
             f"This InterestState was changed: {error}. Make it again from the user's events."
         ) from error
-    return user
+    seen_by: dict[str, set[int]] = {}
+    left = iter(seen)
+    for names, number in groups:
+        group = set(islice(left, number))
+        for name in names:
+            seen_by.setdefault(name, set()).update(group)
+    return StateContent(parts, last_time, events, set(seen), user, seen_by)
+
+
+def _appendix(version: int, data: bytes) -> tuple[dict[str, Any] | None, list[tuple[list[str], int]]]:
+    """Values of a user's features, and the behaviours of the seen items with the number of items of each.
+
+    Raises:
+        JsonError: for content that is neither.
+    """
+    if version == VERSION:
+        return None, []
+    content = parse_json(data)
+    groups: object = []
+    if version == WITH_BEHAVIORS:
+        if not isinstance(content, dict) or set(content) != {"user", "seen"}:
+            raise JsonError("it holds no user and no seen items")
+        content, groups = content["user"], content["seen"]
+    if not isinstance(content, dict) and not (content is None and version == WITH_BEHAVIORS):
+        raise JsonError("the features of its user are no dict")
+    if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
+        raise JsonError("the behaviours of its items are no lists of names with a number")
+    return content, [(names, number) for names, number in groups]
+
+
+def _is_group(group: object) -> bool:
+    """Whether a value is names of behaviours with a number of items."""
+    if not isinstance(group, list) or len(group) != 2:
+        return False
+    names, number = group
+    return (
+        isinstance(names, list) and all(isinstance(name, str) for name in names) and type(number) is int and number >= 0
+    )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.printable import printable
 
 # A time since 1970 says its unit by its magnitude: seconds reach 10^11 in the year 5138, milliseconds were below it
 # before 1973. Name, upper limit, units in a second.
@@ -93,7 +94,9 @@ class TrainingTimes:
         if found is None:
             if "far" not in self._warned:
                 self._warned.append("far")
-                getLogger().warning(f"{where} are far from the training's ({_number(float(odd[0]))}): {span}.")
+                getLogger().warning(
+                    f"{printable(where)} are far from the training's ({_number(float(odd[0]))}): {span}."
+                )
             return
         name, factor, example = found
         way_out = "Give ISO dates (2020-07-31), or times in the training's unit."

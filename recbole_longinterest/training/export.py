@@ -14,6 +14,7 @@ from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.version import __version__
+from recbole_longinterest.data.behaviors import behavior_field, read_behavior_map, read_target_behaviors
 from recbole_longinterest.nn.finite import check_finite
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
@@ -26,6 +27,7 @@ from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
+from recbole_longinterest.training.popularity import recent_counts
 from recbole_longinterest.training.shown_items import read_shown_items
 
 # Settings from which the text of a new item is made and encoded.
@@ -116,7 +118,7 @@ def _served_of(
     return Served(
         options=ModelOptions.from_config(config),
         weights=weights,
-        items=Items(tokens, titles, categories),
+        items=Items(tokens, titles, categories, recent_counts(dataset, train, times)),
         sources=sources,
         history_limit=config["eval_history_length"],
         fields={name: config[key] for name, key in FIELDS.items()},
@@ -131,6 +133,7 @@ def _served_of(
             },
             "shown": shown,
             "times": times_in_about(times),
+            "behaviors": _behaviors(config, dataset),
             "lineage": config["lineage"] or [],
         },
         precision=precision,
@@ -146,6 +149,15 @@ def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
         level[list(spec.settings["unseen"])] = level[0].clone()
         weights[table] = level
     return spec if values is None else replace(spec, settings={**spec.settings, "values": values.tolist()})
+
+
+def _behaviors(config: Settings, dataset: Any) -> dict[str, Any] | None:  # noqa: ANN401 - RecBole has no types
+    """The behaviours of the data, by which items of the past are left out; None for data without them."""
+    field = behavior_field(config)
+    if field not in dataset.field2id_token:
+        return None
+    names = [str(name) for name in dataset.field2id_token[field][1:]]
+    return {"targets": read_target_behaviors(config), "names": names, "map": dict(read_behavior_map(config))}
 
 
 def _text_kinds(config: Settings) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_color
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import in_notebook
 from recbole_longinterest.plugin.runs import logs
 from recbole_longinterest.plugin.runs.checkpoints import LAST
 from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
@@ -87,8 +89,9 @@ def train(
     init_logger(config)
     logs.set_up(config)
     logger = getLogger()
-    logger.info(sys.argv)
-    logger.info(config)
+    level = logging.DEBUG if in_notebook() else logging.INFO  # a cell is no place for two hundred settings
+    logger.log(level, sys.argv)
+    logger.log(level, config)
 
     if dataset is None:
         dataset = recbole.data.utils.create_dataset(config)
@@ -120,7 +123,7 @@ def train(
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
         trainer.tensorboard.close()  # its thread would outlive the run
-    return Trained(trainer, test_data, score, valid_result)
+    return Trained(trainer, test_data, float(score), valid_result)
 
 
 def run(config: Config, saved: bool = True) -> Run:

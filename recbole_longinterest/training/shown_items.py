@@ -5,6 +5,7 @@ from logging import getLogger
 from pathlib import Path
 
 from recbole_longinterest.common.atomic_files import read_header
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.serving.model_folder import ExportError
 from recbole_longinterest.text.reader import read_item_text, values_of
@@ -38,7 +39,7 @@ def read_shown_items(
         for option, name in given.items():
             if name:
                 raise ExportError(f"{option} {name}: there is no item file {file} to read it from. Leave it out.")
-        getLogger().warning(f"There is no item file {file}: the items have no titles.")
+        getLogger().warning(f"There is no item file {printable(file)}: the items have no titles.")
         return [""] * len(tokens), [[] for _ in tokens], {}
     kinds = dict(read_header(str(file), separator, encoding))
     for option, name in given.items():

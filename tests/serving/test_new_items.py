@@ -112,6 +112,21 @@ def test_a_boost_lifts_new_items_and_leaves_their_order(folder: Path) -> None:
     assert torch.allclose(model.items, before)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_another_boost_is_no_changed_text(folder: Path, tmp_path: Path, precision: str) -> None:
+    served = replace(read_folder(folder), precision=precision)
+    for boost, other in ((1.0, 3.0), (3.0, 1.0), (2.0, 0.5)):
+        write_folder(with_items(served, new_frame(), boost=boost).served, tmp_path / "boosted")
+        before = read_folder(tmp_path / "boosted")
+        again = with_items(before, new_frame(), boost=other)
+        assert again.new == [] and again.changed == []
+        key, ids = "item_sources.text.vectors", [before.items.tokens.index(name) for name in ("n1", "n2")]
+        lengths = again.served.weights[key][ids].norm(dim=1) / before.weights[key][ids].norm(dim=1)
+        assert lengths.tolist() == pytest.approx([other / boost] * 2, rel=0.02)  # and it has the new boost
+        texts = new_frame().assign(title=["Title number 3", "Quite another"])
+        assert with_items(before, texts, boost=other).changed == ["n2"]
+
+
 def test_states_go_on(folder: Path) -> None:
     model, other = Recommender.load(folder), Recommender.load(folder)
     state, same = model.start(), other.start()

@@ -149,7 +149,8 @@ def test_many_users_get_what_each_gets_alone(model: Recommender) -> None:
     for user in "abc":
         alone = model.recommend(histories[user], k=4)
         assert [item.item for item in found[user].items] == [item.item for item in alone.items]
-    assert found["d"].problem and found["d"].unknown == ["nothing known"] and "empty" in found["e"].problem
+    assert found["d"].unknown == ["nothing known"] and found["d"].items == found["e"].items
+    assert [found[user].basis for user in "abcde"] == ["interest"] * 3 + ["popularity"] * 2
     assert model.recommend_many(histories, k=4) == found
     as_list = model.recommend(list(histories.values()), k=4)
     assert as_list == model.recommend_many(list(histories.values()), k=4) == list(found.values())
@@ -177,7 +178,7 @@ def test_explain_is_a_method_or_true_for_the_default_one(model: Recommender) -> 
 def test_a_table_of_events_gives_a_table(model: Recommender, caplog: pytest.LogCaptureFixture) -> None:
     table = pd.DataFrame({"user_id": ["a", "b", "a"], "item_id": ["i1", "i7", "i2"], "timestamp": [5, 6, 7]})
     out = model.recommend_batch(table, k=3)
-    assert list(out.columns) == ["user_id", "rank", "item_id", "title", "score"]
+    assert list(out.columns) == ["user_id", "rank", "item_id", "title", "score", "basis"]
     assert list(out["user_id"]) == ["a"] * 3 + ["b"] * 3 and list(out["rank"]) == [1, 2, 3] * 2
     alone = model.recommend([Event("i1", time=5), Event("i2", time=7)], k=3)
     assert list(out["item_id"][:3]) == [item.item for item in alone.items]
@@ -265,8 +266,8 @@ def test_a_history_of_everything_has_nothing_left(model: Recommender) -> None:
 @pytest.mark.parametrize(
     ("history", "options", "message"),
     [
-        ([], {}, "history is empty"),
-        (["zz"], {}, "not one of its items is known"),
+        (["i1"], {"exclude": "i2"}, "exclude must be a list of item tokens; got 'i2'"),
+        (["i1"], {"exclude_seen": 2}, "exclude_seen must be True, False, target, all, none"),
         ("i1", {}, "must be a list of events"),
         (b"i1", {}, "must be a list of events"),
         (None, {}, "must be a list of events"),

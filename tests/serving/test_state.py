@@ -89,7 +89,7 @@ def test_bytes_give_the_state_back() -> None:
     [
         (lambda data: b"", "are no InterestState"),
         (lambda data: b"PK" + data[2:], "are no InterestState"),
-        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of versions 2 and 3"),
+        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of versions 2 to 4"),
         (lambda data: data[:6] + b"\x00" * 8 + data[14:], "belongs to the model 0000000000000000"),
         (lambda data: data[:-1], "cut short or changed"),
         (lambda data: data[: HEADER.size], "cut short or changed"),

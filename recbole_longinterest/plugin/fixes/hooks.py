@@ -23,10 +23,11 @@ WATCHED: dict[str, tuple[str, ...]] = {
     "recbole.utils.wandblogger": ("wandb_runs",),
     "recbole.config.configurator": ("plugin_settings",),
     "recbole.evaluator.collector": ("collector",),
+    "recbole.evaluator.evaluator": ("metrics",),
     "recbole.data.utils": ("loaders",),
     "recbole.data.dataset.dataset": ("datasets",),
     "recbole.trainer.hyper_tuning": ("hyper_tuning",),
-    "recbole.trainer.trainer": ("trainers",),
+    "recbole.trainer.trainer": ("trainers", "notebooks"),
     "recbole.model": ("models",),
     "recbole.quick_start.quick_start": ("ray_objective", "load_model"),
 }

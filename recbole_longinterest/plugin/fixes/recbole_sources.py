@@ -29,6 +29,7 @@ SOURCES = {
     "recbole.data.utils:save_split_dataloaders": "6374adc4d917",
     "recbole.evaluator.collector:Collector.eval_batch_collect": "00b86fa79dd1",
     "recbole.evaluator.collector:Collector.get_data_struct": "8a963644b0bd",
+    "recbole.evaluator.evaluator:Evaluator.evaluate": "f45d2891d372",
     "recbole.model.context_aware_recommender.kd_dagfm:KD_DAGFM.__init__": "e1407de40baa",
     "recbole.model.general_recommender.ldiffrec:LDiffRec.__init__": "23316004d1d2",
     "recbole.model.sequential_recommender.ksr:KSR.__init__": "92638f46ce41",

@@ -7,6 +7,7 @@ captum: the parts of all events grow from zero to their values, so the shares su
 `benchmarks/deletion.py` tests which method finds the events that matter: removal and gradients do, attention does not.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -50,11 +51,22 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
     events, sources = METHODS[method](scorer, history, item)
     weights = attention(scorer, history, item)[0].tolist()
     items = scorer.served.items
+    kinds = [None] * len(history) if history.behavior is None else history.behavior.tolist()
     return Explanation(
         method,
         [
-            EventShare(items.tokens[i], items.titles[i], share, weight)
-            for i, share, weight in zip(history.item_seq.tolist(), _shares(events).tolist(), weights, strict=True)
+            EventShare(
+                items.tokens[i],
+                items.titles[i],
+                share,
+                weight,
+                None if math.isnan(time) else time,
+                scorer.reader.times.date_of(time),
+                behavior,
+            )
+            for i, share, weight, time, behavior in zip(
+                history.item_seq.tolist(), _shares(events).tolist(), weights, history.time.tolist(), kinds, strict=True
+            )
         ],
         dict(zip(sources, _shares(torch.tensor(list(sources.values()))).tolist(), strict=True)),
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import torch
 
 from recbole_longinterest.common.html_pages import render_page
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import category_profile_of, interest_over_time
 from recbole_longinterest.serving.results import EventShare, Explanation, Recommendation
@@ -14,6 +14,7 @@ from recbole_longinterest.serving.scorer import Scorer
 
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b")
 SERIES, DRIVERS, WIDTH, HEIGHT, BAR = 5, 3, 860, 300, 160
+CLOSE, THICKER = 2.0, 3.0  # pixels
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,23 @@ def courses(scorer: Scorer, history: History, found: Recommendation) -> list[Cou
 
 def text_of(user: object, found: Recommendation, events: int = 5) -> str:
     """An explanation for the terminal."""
-    lines = [f"user {user}, {found.events} events"]
+    lines = [f"user {printable(user)}, {found.events} events"]
     for rank, item in enumerate(found.items, start=1):
-        lines.append(f"{rank:3} {item.title or item.item}  (score {item.score:.3f})")
+        lines.append(f"{rank:3} {printable(item.title or item.item)}  (score {item.score:.3f})")
         why = item.why
         if not isinstance(why, Explanation):
             continue
-        for event in why.leading(events):
-            lines.append(f"      {event.share:+7.1%}  {event.title or event.item}  (attention {event.attention:.1%})")
-        lines.append("      sources: " + ", ".join(f"{name} {share:+.0%}" for name, share in why.sources.items()))
+        leading = why.leading(events)
+        against = [event for event in why.against(2) if event not in leading]
+        for event in [*leading, *reversed(against)]:
+            notes = [
+                event.when_and_how,
+                f"attention {event.attention:.1%}",
+                "against the item" if event.share < 0 else "",
+            ]
+            named = printable(event.title or event.item)
+            lines.append(f"      {event.share:+7.1%}  {named}  ({printable(', '.join(filter(None, notes)))})")
+        lines.append(f"      sources: {why.sources_said}")
     return "\n".join(lines) + "\n"
 
 
@@ -72,35 +81,44 @@ def page_of(scorer: Scorer, user: object, history: History, found: Recommendatio
     values = {
         "user": user,
         "events": found.events,
-        "span": _span(history),
+        "span": _span(scorer, history),
         "chart": _chart(courses(scorer, history, found)),
-        "titles": [_title(scorer, int(item)) for item in history.item_seq],
-        "items": [(item, None if item.why is None else _strongest(item.why)) for item in found.items],
+        "titles": [_title(scorer, history, event) for event in range(len(history))],
+        "items": [
+            (item, None, []) if item.why is None else (item, _strongest(item.why), _sources(item.why))
+            for item in found.items
+        ],
     }
     return render_page("recbole_longinterest.serving.explain", "interest.html.j2", values)
 
 
-def _title(scorer: Scorer, item: int) -> str:
-    return scorer.served.items.titles[item] or scorer.served.items.tokens[item]
+def _title(scorer: Scorer, history: History, event: int) -> str:
+    """An event's title, with its date and behaviour."""
+    items, item = scorer.served.items, int(history.item_seq[event])
+    behavior = None if history.behavior is None else history.behavior[event]
+    notes = ", ".join(filter(None, (scorer.reader.times.date_of(float(history.time[event])), behavior)))
+    return (items.titles[item] or items.tokens[item]) + (f" ({notes})" if notes else "")
 
 
-def _span(history: History) -> str:
-    times = history.time[[0, -1]]
-    if not (0 < times[0] < 1e11 and 0 < times[1] < 1e11):  # none, or not seconds since 1970
-        return ""
-    first, last = (datetime.fromtimestamp(float(time), timezone.utc).date() for time in times)
-    return f", {first} to {last}"
+def _span(scorer: Scorer, history: History) -> str:
+    first, last = (scorer.reader.times.date_of(float(time)) for time in history.time[[0, -1]])
+    return f", {first} to {last}" if first and last else ""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A course as it is drawn: a point (x, y) for each event."""
+    """A course as it is drawn: a point (x, y) for each event.
+
+    Of courses that coincide the first is drawn widest, so that its edges stay visible beside those on top of it.
+    """
 
     name: str
     colour: str
     points: list[tuple[float, float]]
     last: float
     drivers: list[tuple[int, float]]
+    width: float
+    like: list[str]
 
 
 @dataclass(frozen=True)
@@ -122,11 +140,27 @@ def _chart(lines: Sequence[Course]) -> _Chart:
         x = WIDTH * (event + 0.5) / number
         return round(x, 1), round(HEIGHT - 18 - (HEIGHT - 36) * (value - low) / ((high - low) or 1), 1)
 
-    drawn = [
-        _Line(line.name, colour, [place(*point) for point in enumerate(line.values)], line.values[-1], line.drivers)
-        for line, colour in zip(lines, COLOURS, strict=False)
-    ]
+    paths = [[place(*point) for point in enumerate(line.values)] for line in lines]
+    drawn = []
+    for which, (line, colour, path) in enumerate(zip(lines, COLOURS, paths, strict=False)):
+        alike = [other for other, its in enumerate(paths) if other != which and _coincide(path, its)]
+        above = sum(other > which for other in alike)
+        names = [lines[other].name for other in alike]
+        drawn.append(_Line(line.name, colour, path, line.values[-1], line.drivers, 1.5 + THICKER * above, names))
     return _Chart(WIDTH, HEIGHT, [(value, place(0, value)[1]) for value in (high, low)], drawn)
+
+
+def _sources(why: Explanation) -> list[tuple[str, float, float]]:
+    """The sources, largest share first, each with its share and the width of its bar."""
+    ranked = sorted(why.sources.items(), key=lambda pair: -abs(pair[1]))
+    widest = max((abs(share) for _, share in ranked), default=1.0) or 1.0
+    return [(name, share, BAR * abs(share) / widest) for name, share in ranked]
+
+
+def _coincide(path: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> bool:
+    """Whether one line hides the other over half of its length or more."""
+    near = sum(abs(y - its) < CLOSE for (_, y), (_, its) in zip(path, other, strict=True))
+    return near >= len(path) / 2
 
 
 def _strongest(why: Explanation, number: int = 8) -> list[tuple[EventShare, float]]:

@@ -10,7 +10,9 @@ from torch.nn import functional
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file
+from recbole_longinterest.common.printable import printable
 from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.exclusion import read_exclusion
 from recbole_longinterest.serving.explain.category_profile import category_profile_of
 from recbole_longinterest.serving.results import Recommended
 from recbole_longinterest.serving.scorer import Scorer
@@ -43,18 +45,21 @@ class Card:
 
     def to_text(self) -> str:
         """The card as text for the terminal."""
-        lines = [f"user {self.user}, {self.events} events"]
+        lines = [f"user {printable(self.user)}, {self.events} events"]
         if self.categories:
             lines.append(
                 "leading categories, and how they drifted (score above the average item after 25, 50, 75, 100 %)"
             )
             lines += [
-                f"  {name:20} " + " ".join(f"{value:+7.2f}" for value in values) for name, values in self.categories
+                f"  {printable(name):20} " + " ".join(f"{value:+7.2f}" for value in values)
+                for name, values in self.categories
             ]
-        lines.append("recommended: " + "; ".join(item.title or item.item for item in self.titles))
-        lines.append("of the history, closest to the interest now: " + "; ".join(self.loved))
+        lines.append("recommended: " + "; ".join(printable(item.title or item.item) for item in self.titles))
+        lines.append("of the history, closest to the interest now: " + "; ".join(map(printable, self.loved)))
         if self.nearest:
-            lines.append("nearest users: " + ", ".join(f"{user} ({cosine:.2f})" for user, cosine in self.nearest))
+            lines.append(
+                "nearest users: " + ", ".join(f"{printable(user)} ({cosine:.2f})" for user, cosine in self.nearest)
+            )
         return "\n".join(lines) + "\n"
 
 
@@ -113,7 +118,9 @@ def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, numb
     until = [history.keep(slice(0, max(1, round(len(history) * part)))) for part in PARTS]
     interest = scorer.interest(until)
     profile = category_profile_of(scorer, interest)
-    ((*titles,),) = scorer.best(interest[-1:], number, [history.item_seq])
+    exclusion = read_exclusion(True, scorer.reader.behaviors)
+    seen = scorer.windowed(history).item_seq
+    ((*titles,),) = scorer.best(interest[-1:], number, [seen], hidden=[exclusion.of_history(history)])
     scores = scorer.scores_of(interest[-1:])[0]
     own = sorted({int(item) for item in history.item_seq}, key=lambda item: -float(scores[item]))[:number]
     items = scorer.served.items

@@ -462,6 +462,26 @@ def tuning_packages() -> None:
         assert "pip install 'recbole-longinterest[hyperopt]'" in str(error), error
 
 
+def plain_metrics() -> None:
+    trainer, _, test = trained(tiny("BPR"))
+    assert {type(value) for value in trainer.evaluate(test, load_best_model=False).values()} == {float}
+
+
+def one_bar_a_cell() -> None:
+    import recbole.trainer.trainer
+
+    shown: list[dict[str, str]] = []
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=True, execution_count=1)  # type: ignore[attr-defined]
+    ipython.display = types.ModuleType("IPython.display")  # type: ignore[attr-defined]
+    handle = types.SimpleNamespace(update=lambda content, raw: None)
+    ipython.display.display = lambda content, **options: shown.append(content) or handle  # type: ignore[attr-defined]
+    sys.modules["IPython"], sys.modules["IPython.display"] = ipython, ipython.display  # type: ignore[attr-defined]
+    for _ in range(3):
+        assert list(recbole.trainer.trainer.tqdm([1, 2], total=2, ncols=100, desc="Train")) == [1, 2]
+    assert len(shown) == 1
+
+
 # fix -> (what needs it, how it fails without the fix, whether this stack is new enough to fail)
 CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "numpy_aliases": (numpy_aliases, r"np\.float_` was removed", True),
@@ -499,6 +519,8 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
     "wandb_goes_on": (wandb_goes_on, "validations_before", True),
     "tuning_packages": (tuning_packages, "import of hyperopt halted|No module named", True),
     "resumable_training": (resumable_training, "AssertionError", True),
+    "plain_metrics": (plain_metrics, "AssertionError", True),
+    "one_bar_a_cell": (one_bar_a_cell, "AssertionError", True),
 }
 
 

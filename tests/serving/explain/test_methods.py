@@ -1,5 +1,8 @@
 """Explanations name the events that matter: planted ones, and by deletion on real data."""
 
+from dataclasses import replace
+from datetime import datetime, timezone
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +10,9 @@ import torch
 from recbole_longinterest.common.packages import MissingPackage
 from recbole_longinterest.serving.explain import methods
 from recbole_longinterest.serving.explain.methods import METHODS, explain_history, score_of, scores_without
-from recbole_longinterest.serving.explain.page import courses, page_of
+from recbole_longinterest.serving.explain.page import courses, page_of, text_of
 from recbole_longinterest.serving.recommender import Recommender
-from tests.served import OPTIONS, ModelOptions, random_events, random_model
+from tests.served import OPTIONS, ModelOptions, random_events, random_model, random_served
 
 
 def fall(model: Recommender, removed: int, method: str, users: int = 40) -> float:
@@ -127,6 +130,47 @@ def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
 
 
 @pytest.mark.parametrize("method", list(METHODS))
+def test_what_speaks_against_an_item_is_said_and_events_have_date_and_behaviour() -> None:
+    served = random_served()
+    served.about["times"] = {"first": 1.5e9, "median": 1.5005e9, "last": 1.501e9}
+    model = Recommender(served)
+    events = [replace(event, time=1.5e9 + event.time) for event in random_events(30)]
+    found = model.recommend(events, 3, explain=True)
+    why = found.items[0].why
+    assert why is not None and [event.behavior for event in why.events] == [event.behavior for event in events]
+    first = datetime.fromtimestamp(events[0].time, timezone.utc).date().isoformat()
+    assert why.events[0].date == first and why.events[0].time == events[0].time
+    against = [name for name, share in why.sources.items() if share < 0]
+    assert against and why.against(1)[0].share == min(event.share for event in why.events) < 0
+    said, page = text_of("u", found), page_of(model, "u", model.read(events), found)
+    line = next(line for line in said.splitlines() if "sources: " in line)
+    assert all(name in line.partition("; against the item: ")[2] for name in against)
+    kinds = {event.behavior for event in why.leading(5)} - {None}
+    assert "(2017-07-" in said and kinds and all(f", {kind}, attention" in said for kind in kinds)
+    assert "%, against the item)" in said
+    rows = page.split("<tr>")
+    for name in against:
+        assert any(f"source {name}<" in row and "speaks against the item" in row and "bar neg" in row for row in rows)
+    assert page.count("speaks against the item") == page.count("bar neg") and ">2017-07-" in page
+    assert f"30 events, {first} to 2017-07-" in page
+
+
+def test_curves_that_coincide_are_drawn_so_that_each_is_seen() -> None:
+    model = random_model()  # every item that is a drama is a war film, too
+    events = random_events(30)
+    page = page_of(model, "u", model.read(events), model.recommend(events, 1, explain=True))
+    widths = {line.split('stroke="')[1][:7]: line.split('stroke-width="')[1] for line in page.split("<polyline")[1:]}
+    assert sorted(float(width.partition('"')[0]) for width in widths.values()) == [1.5, 1.5, 4.5]
+    assert "(its line runs along that of War)" in page and "(its line runs along that of Drama)" in page
+
+
+def test_what_is_popular_has_nothing_to_explain() -> None:
+    served = random_served()
+    served.items.recent = [0, *range(300)]
+    found = Recommender(served).recommend([], 2, explain=True)
+    assert found.basis == "popularity" and [item.why for item in found.items] == [None, None]
+
+
 def test_a_model_of_a_window_is_explained_by_the_events_that_it_reads(method: str) -> None:
     model = random_model()
     model.served.history_limit = 4

@@ -1,0 +1,83 @@
+"""Work in a notebook: whether this process is one, and one progress bar for all loops of a cell."""
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any
+
+EVERY = 0.5  # seconds between two drawings
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_shown: dict[str, Any] = {}  # the bar of the cell that runs: its display and the number of the cell
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, and not a terminal or a script."""
+    return getattr(_shell(), "kernel", None) is not None
+
+
+def _shell() -> Any:  # noqa: ANN401 - IPython has no types
+    ipython = sys.modules.get("IPython")  # a notebook has imported it
+    return None if ipython is None else ipython.get_ipython()
+
+
+class CellBar:
+    """A loop whose progress is drawn where the other loops of the cell draw theirs; takes the place of ``tqdm``.
+
+    A text bar a loop, hundreds in a training, would be as many pieces of output.
+
+    Args:
+        iterable: what is gone through.
+        total: its length; its own if None.
+        desc: what the loop does.
+        unused: further options of ``tqdm``.
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[Any],
+        total: int | None = None,
+        desc: str = "",
+        **unused: Any,  # noqa: ANN401
+    ) -> None:
+        self._iterable = iterable
+        self.total = total if total is not None else len(iterable) if hasattr(iterable, "__len__") else None
+        self.desc, self.postfix = COLOUR.sub("", desc), ""
+
+    def __len__(self) -> int:
+        return self.total or 0
+
+    def __iter__(self) -> Iterator[Any]:
+        drawn = 0.0
+        done = 0
+        for done, each in enumerate(self._iterable, start=1):
+            yield each
+            if time.monotonic() - drawn > EVERY:
+                drawn = time.monotonic()
+                self._draw(done)
+        self._draw(done)
+
+    def set_postfix_str(self, text: str = "", refresh: bool = True) -> None:
+        """A note behind the bar, as of ``tqdm``."""
+        self.postfix = COLOUR.sub("", text)
+
+    def set_description(self, text: str = "", refresh: bool = True) -> None:
+        """What the loop does, as of ``tqdm``."""
+        self.desc = COLOUR.sub("", text)
+
+    def _draw(self, done: int) -> None:
+        total = max(self.total or done, 1)
+        text = escape(" ".join(f"{self.desc} {done:,} of {total:,} {self.postfix}".split()))
+        show({"text/html": f'<progress value="{done}" max="{total}"></progress> {text}', "text/plain": text})
+
+
+def show(content: dict[str, str]) -> None:
+    """Draw the cell's bar, or draw it anew."""
+    from IPython.display import display  # the notebook's own
+
+    cell = getattr(_shell(), "execution_count", None)
+    if _shown.get("cell") != cell or _shown.get("display") is None:
+        _shown.update(cell=cell, display=display(content, raw=True, display_id=True))
+    else:
+        _shown["display"].update(content, raw=True)

@@ -1,0 +1,22 @@
+"""A patch of RecBole's metrics."""
+
+from collections.abc import Callable
+from typing import Any
+
+from recbole_longinterest.plugin.fixes.registry import patch
+
+
+@patch(
+    "recbole.evaluator.evaluator:Evaluator.evaluate",
+    kind="fix",
+    why="Metrics are numpy's numbers, which a notebook shows as np.float64(...) and JSON does not always take.",
+    wraps=True,
+)
+def plain_metrics(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """The same metrics as Python's own numbers."""
+
+    def evaluate_plainly(self: Any, dataobject: Any) -> Any:  # noqa: ANN401 - RecBole has no types
+        result = evaluate(self, dataobject)
+        return type(result)((name, float(value)) for name, value in result.items())
+
+    return evaluate_plainly

@@ -1,0 +1,61 @@
+"""A cell of a notebook has one progress bar, whatever the number of loops."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from recbole_longinterest.common import notebook
+from recbole_longinterest.common.notebook import CellBar, in_notebook
+from recbole_longinterest.plugin.fixes.notebooks import one_bar_a_cell
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A notebook's kernel that keeps what is displayed, and what it was updated to."""
+    shell = SimpleNamespace(kernel=object(), execution_count=1)
+    found = SimpleNamespace(shell=shell, outputs=[])
+
+    class Handle:
+        def __init__(self, content: dict[str, str]) -> None:
+            self.drawn = [content]
+
+        def update(self, content: dict[str, str], raw: bool) -> None:
+            self.drawn.append(content)
+
+    def display(content: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        found.outputs.append(Handle(content))
+        return found.outputs[-1]
+
+    ipython: Any = ModuleType("IPython")
+    ipython.get_ipython = lambda: shell
+    ipython.display = ModuleType("IPython.display")
+    ipython.display.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
+    monkeypatch.setattr(notebook, "_shown", {})
+    monkeypatch.setattr(notebook, "EVERY", 0.0)
+    return found
+
+
+def test_the_loops_of_a_cell_share_a_bar(kernel: SimpleNamespace) -> None:
+    assert in_notebook()
+    for epoch in range(50):
+        bar = one_bar_a_cell(pytest.fail)([1, 2], total=2, ncols=100, desc=f"\x1b[1;35mTrain {epoch}\x1b[0m")
+        for _ in bar:
+            bar.set_postfix_str("\x1b[1;33mGPU <1 G>\x1b[0m")
+    (output,) = kernel.outputs
+    assert output.drawn[-1]["text/plain"] == "Train 49 2 of 2 GPU &lt;1 G&gt;" and len(output.drawn) == 150
+    assert output.drawn[-1]["text/html"].startswith('<progress value="2" max="2">')
+    kernel.shell.execution_count = 2
+    assert list(CellBar(iter("abc"))) == ["a", "b", "c"] and len(kernel.outputs) == 2
+    assert list(CellBar([])) == [] and len(CellBar([1])) == 1 and len(kernel.outputs) == 2
+
+
+def test_outside_of_notebooks_bars_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    assert not in_notebook()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))
+    assert not in_notebook()  # IPython in a terminal
+    assert one_bar_a_cell(lambda *args, **options: (args, options))([1], ncols=3) == (([1],), {"ncols": 3})
