@@ -135,7 +135,21 @@ def test_without_recbole_a_model_serves_and_raw_files_are_prepared(tmp_path: Pat
         ["recommend", *served],
         ["explain", *served, "--user", "u1"],
         ["profile", *served, "--user", "u1"],
-        ["prepare", "csv", history, "--user", "user_id", "--item", "item_id", "--output", str(tmp_path), "--name", "h"],
+        [
+            "prepare",
+            "csv",
+            history,
+            "--user",
+            "user_id",
+            "--item",
+            "item_id",
+            "--time",
+            "timestamp",
+            "--output",
+            str(tmp_path),
+            "--name",
+            "h",
+        ],
     ):
         done = run_without_recbole(COMMAND, *arguments)
         assert done.returncode == 0, done.stderr
