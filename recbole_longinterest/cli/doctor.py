@@ -16,7 +16,18 @@ from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
 
-REQUIRED = ("recbole", "torch", "numpy", "pandas", "scipy", "pyarrow", "transformers", "safetensors", "ray")
+REQUIRED = (
+    "recbole",
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pyarrow",
+    "transformers",
+    "safetensors",
+    "ray",
+    "packaging",
+)
 OPTIONAL = {
     "hyperopt": "RecBole's HyperTuning",
     "optuna": "recbole-li tune --search optuna",
@@ -118,24 +129,26 @@ def _versions(report: Report) -> None:
     for name in REQUIRED:
         version = _version(name)
         report.line(name, version or "missing")
-        if version is None:
-            pinned = f"{name}=={packages.RECBOLE}" if name == "recbole" else name
-            report.problem(f"The package {name} is not installed.", f"pip install {pinned}")
+        if version is None and name != "recbole":
+            report.problem(f"The package {name} is not installed.", f"pip install {name}")
     recbole = _version("recbole")
-    if recbole not in (None, packages.RECBOLE):
+    if recbole is None:
+        report.problem(
+            "The package recbole is not installed. Only prepare, recommend, explain, profile and add-items work.",
+            packages.INSTALL_RECBOLE,
+        )
+    elif recbole != packages.RECBOLE:
         report.problem(
             f"RecBole {recbole} is installed; the plugin works with RecBole {packages.RECBOLE} only.",
-            f"pip install recbole=={packages.RECBOLE}",
+            packages.INSTALL_RECBOLE,
         )
+    if _version("packaging") is not None:
+        for what, way_out in packages.unmet():
+            report.problem(what, way_out)
     report.part("optional packages")
     for name, purpose in OPTIONAL.items():
         way_out = f"absent; {purpose} needs it: pip install {packages.INSTALL.get(name, name)}"
         report.line(name, _version(name) or way_out)
-    if _version("ray") is not None:
-        try:
-            packages.require_ray("recbole-li tune")
-        except LongInterestError as error:
-            report.line("", str(error))
 
 
 def _patches(report: Report, listed: bool) -> None:

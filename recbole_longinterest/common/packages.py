@@ -1,4 +1,7 @@
-"""Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late."""
+"""Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late.
+
+RecBole is not a dependency of this package, because its own metadata asks for Ray <=2.6.3 (README, Install).
+"""
 
 import importlib.util
 import re
@@ -7,7 +10,8 @@ import sys
 from recbole_longinterest.common.errors import LongInterestError
 
 RECBOLE = "1.2.1"
-RAY = (2, 40)  # earliest for a search
+INSTALL_RECBOLE = f"pip install --no-deps recbole=={RECBOLE}"
+RAY = (2, 55)  # earlier ones have known vulnerabilities, as CVE-2026-27482
 
 # Models that import a package only where they use it, in the middle of a run.
 MODEL_PACKAGES = {"KGAT": "dgl", "KGIN": "torch_scatter", "MCCLK": "torch_scatter", "NCL": "faiss"}
@@ -30,6 +34,14 @@ class MissingPackage(ImportError, LongInterestError):
     """A package that is not installed, or in another version; a ValueError because a setting asks for it."""
 
 
+def missing_recbole() -> MissingPackage:
+    """The error for an environment without RecBole."""
+    return MissingPackage(
+        f"recbole_longinterest needs RecBole {RECBOLE} for this, and it is not installed: {INSTALL_RECBOLE}",
+        name="recbole",
+    )
+
+
 def check_recbole() -> None:
     """Refuse a RecBole of another version than the one that the patches are for.
 
@@ -41,14 +53,12 @@ def check_recbole() -> None:
     except ModuleNotFoundError as error:
         if error.name != "recbole":
             raise
-        raise MissingPackage(
-            f"recbole_longinterest needs RecBole {RECBOLE}, which is not installed: pip install recbole=={RECBOLE}"
-        ) from error
+        raise missing_recbole() from error
     installed = getattr(recbole, "__version__", "of an unknown version")
     if installed != RECBOLE:
         raise MissingPackage(
             f"recbole_longinterest works with RecBole {RECBOLE} only, and RecBole {installed} is installed: "
-            f"pip install recbole=={RECBOLE}"
+            f"{INSTALL_RECBOLE}"
         )
 
 
@@ -69,17 +79,46 @@ def require(package: str, what: str) -> None:
 
 
 def require_ray(what: str) -> None:
-    """Refuse the Ray that RecBole's own pin brings, whose Tune has another interface.
+    """Refuse a Ray with known vulnerabilities, as RecBole's own metadata brings: its Tune has another interface, too.
 
     Raises:
-        MissingPackage: says how to have today's.
+        MissingPackage: says what to install.
     """
     from importlib.metadata import version  # 0.1 s, which start-up need not pay
 
     require("ray", what)
     installed = version("ray")
     if tuple(map(int, re.findall(r"\d+", installed)[:2])) < RAY:
+        least = ".".join(map(str, RAY))
         raise MissingPackage(
-            f"{what} needs ray {'.'.join(map(str, RAY))} or later, and ray {installed} is installed: install with uv "
-            "and the wheel's overrides.txt (README, Install)."
+            f"{what} needs ray {least} or later, and ray {installed} is installed: pip install 'ray[tune]>={least}'"
         )
+
+
+def unmet() -> list[tuple[str, str]]:
+    """Compare the installed packages with the metadata of this one, as `pip check` does, extras left out.
+
+    Returns:
+        What is wrong and what to do, for each package. Empty for a source tree that was never installed.
+    """
+    from importlib.metadata import PackageNotFoundError, requires, version  # 0.1 s, which start-up need not pay
+
+    from packaging.requirements import Requirement
+
+    try:
+        stated = requires("recbole-longinterest") or []
+    except PackageNotFoundError:
+        return []
+    found = []
+    for need in map(Requirement, stated):
+        if need.marker and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            installed = version(need.name)
+        except PackageNotFoundError:
+            found.append((f"The package {need.name} is not installed.", f"pip install '{need}'"))
+            continue
+        if not need.specifier.contains(installed, prereleases=True):
+            what = f"{need.name} {installed} is installed; recbole-longinterest needs {need.name}{need.specifier}."
+            found.append((what, f"pip install '{need}'"))
+    return found

@@ -1,4 +1,4 @@
-"""Why the data cannot feed a source that the settings ask for."""
+"""Check that the data has the columns of the configured sources."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def absent_features(dataset: "Dataset", fields: Mapping[str, SourceField], item_file: Path) -> dict[str, str]:
-    """Sources that the data cannot feed, each with the reason as one sentence.
+    """Find sources without usable data, each with the reason as one sentence.
 
     Args:
         dataset: loaded.
-        fields: the sources of events that the settings ask for, by name.
-        item_file: where the ``.item`` file is, if there is one.
+        fields: the configured sources of events, by name.
+        item_file: path of the ``.item`` file, if it exists.
     """
     no_text = why_no_text(dataset.config, item_file)
     absent = {"text": no_text} if no_text else {}
@@ -61,7 +61,7 @@ def why_not_of_user(dataset: "Dataset", field: SourceField, types: Mapping[str, 
     Args:
         dataset: loaded.
         field: of the source.
-        types: of the columns of the file of users, empty without a file.
+        types: types of the columns in the ``.user`` file, empty without a file.
     """
     if dataset.benchmark_filename_list:
         return f"benchmark_filename is set, and {field.column} is read for the users of .inter alone."

@@ -1,4 +1,4 @@
-"""Behaviours of the events: renamed before they get ids, and those of them that are targets."""
+"""Behaviours of the events: their renaming, and the target behaviours."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +19,10 @@ def behavior_field(config: Settings) -> str:
 
 
 def read_behavior_map(config: Settings) -> Mapping[str, str]:
-    """``behavior_map``: behaviour in the file -> name that takes its place; behaviours it does not name stay.
+    """Read ``behavior_map``: behaviour in the file -> new name; other behaviours keep their names.
 
     Raises:
-        ValueError: if it is no mapping of names.
+        ValueError: if it is not a mapping of names.
     """
     names = config["behavior_map"]
     if names is None:
@@ -35,7 +35,7 @@ def read_behavior_map(config: Settings) -> Mapping[str, str]:
 
 
 def read_target_behaviors(config: Settings) -> list[str]:
-    """``target_behavior``: the behaviour, or behaviours, whose events are targets; empty if all events are.
+    """Read ``target_behavior``: the behaviours whose events are targets; empty if all events are.
 
     Raises:
         ValueError: if it is neither a name nor a list of names.
@@ -48,12 +48,12 @@ def read_target_behaviors(config: Settings) -> list[str]:
 
 
 def _is_name(value: object) -> bool:
-    """A text, or a whole number: codes of behaviours are read so."""
+    """Whether a value is a text, or a whole number, because yaml reads codes of behaviours as numbers."""
     return bool(value) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def uses_behaviors(config: Settings) -> bool:
-    """Whether ``behavior_map`` or ``target_behavior`` is set, which the flat log alone knows."""
+    """Whether ``behavior_map`` or ``target_behavior`` is set, which only the flat log supports."""
     return bool(read_behavior_map(config) or read_target_behaviors(config))
 
 
@@ -63,11 +63,11 @@ def names_in(column: Any) -> set[str]:  # noqa: ANN401 - a column of pandas
 
 
 def renamed(column: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - a column of pandas
-    """A column of behaviours under other names.
+    """Rename the behaviours of a column.
 
     Args:
         column: categorical or strings, [n].
-        names: behaviour -> other name.
+        names: behaviour -> new name.
 
     Returns:
         The column, of the same kind, [n].
@@ -89,7 +89,7 @@ def ids_of_targets(names: list[str], known: Mapping[str, int], where: str) -> ND
         where: data set, for the message.
 
     Raises:
-        ValueError: for a behaviour that the data has not got.
+        ValueError: for a behaviour that does not occur in the data.
     """
     missing = [name for name in names if name not in known]
     if missing:

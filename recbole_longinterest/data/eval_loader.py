@@ -1,4 +1,4 @@
-"""Evaluation batches bounded by what they take: events read and scores held, not rows alone."""
+"""Evaluation batches with bounded numbers of events and scores, not only of rows."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ SCORES = 2**25  # scores a batch, 128 MB in float32
 
 
 def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor]:
-    """Rows of each batch, of similar length each: no history takes more than twice its events.
+    """Plan batches of similar history lengths: padding at most doubles a history.
 
     Args:
         length: history length of each row, int64 [n_rows].
@@ -26,8 +26,8 @@ def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor
         most_rows: rows a batch, ``eval_batch_size``.
 
     Returns:
-        Row indices of each batch, int64, by length and then in order; together they are every row once. A row that
-        exceeds a bound by itself is a batch of its own.
+        Row indices of each batch, int64, by length and then in order; every row occurs once. A row that exceeds a bound
+        by itself is a batch of its own.
     """
     most_rows = max(1, min(most_rows, SCORES // n_items))
     order = torch.argsort(length, stable=True)
@@ -45,10 +45,10 @@ def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor
 
 
 class BoundedEvalDataLoader(FullSortEvalDataLoader):
-    """RecBole's full-ranking loader over a flat log, with batches that one long history cannot blow up.
+    """RecBole's full-ranking loader over a flat log, with batches of bounded memory.
 
-    A model that trains in one pass was found to read nothing after an event, so its histories are padded to the
-    longest of the batch instead of ``MAX_ITEM_LIST_LENGTH``.
+    A model that trains in one pass reads nothing after an event (this is checked before training), so its histories are
+    padded to the longest of the batch instead of ``MAX_ITEM_LIST_LENGTH``.
 
     Args:
         config: RecBole's config.
@@ -57,7 +57,7 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         shuffle: evaluation is never shuffled.
 
     Attributes:
-        order: rows of the part in the order of evaluation, int64 [n_rows]; of several processes each has its own.
+        order: rows of the part in the order of evaluation, int64 [n_rows]; each process has its own rows.
     """
 
     def __init__(

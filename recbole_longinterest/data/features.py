@@ -1,4 +1,4 @@
-"""Which sources of items and events a run has: what the settings ask for, and what the data hold."""
+"""Choose the sources of items and events of a run from the settings and the data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,22 +38,22 @@ class Features:
 def resolve_features(
     config: Settings, absent: Mapping[str, str], items: Sequence[str] = (), events: Sequence[str] = ()
 ) -> Features:
-    """Switch sources off that the data cannot feed.
+    """Switch off sources that are absent from the data.
 
-    A source that is on by default and absent from the data switches itself off, and the log says so. One that the
-    user asked for by name (in a file, a dict or on the command line) and that is absent is an error.
+    A source that is on by default and absent is switched off with a line in the log. If the user set it (in a file, a
+    dict or on the command line), its absence is an error.
 
     Args:
-        config: RecBole's config; its ``external_config_dict`` holds what the user set.
-        absent: source -> why the data cannot feed it, one sentence.
-        items: further sources of item vectors, all asked for by name.
-        events: further sources of events, all asked for by name.
+        config: RecBole's config; its ``external_config_dict`` holds the user's settings.
+        absent: source -> why the data lacks it, one sentence.
+        items: further sources of item vectors, all set by the user.
+        events: further sources of events, all set by the user.
 
     Returns:
-        What is on.
+        The sources that are on.
 
     Raises:
-        LongInterestError: for a switch that is neither on nor off, or a source asked for that is absent; all in one
+        LongInterestError: for a switch that is neither on nor off, and for absent sources that the user set; all in one
             message.
     """
     asked = getattr(config, "external_config_dict", {})

@@ -1,4 +1,4 @@
-"""Sources of item vectors beside the texts: a registry, and what makes their matrices.
+"""Registry of sources of item vectors other than the texts.
 
 To add one: write a function that makes a :class:`~recbole_longinterest.nn.sources.MatrixSource` from settings and item
 tokens, call :func:`register_item_source`, and set ``item_sources: {name: {any settings}}``. :func:`whitened` aligns and
@@ -28,12 +28,12 @@ def register_item_source(name: str, make: Make) -> None:
     """Make a source of item vectors known, for ``item_sources``.
 
     Args:
-        name: its name; "text" is built in and has settings of its own (``text_*``).
+        name: its name; "text" is built in and has separate settings (``text_*``).
         make: function of RecBole's config, the settings under the source's name, and the raw item tokens by internal
             id (the padding first).
 
     Raises:
-        LongInterestError: if the name is taken, or is one that torch cannot keep a module under.
+        LongInterestError: if the name is taken, or torch does not accept it as a module's name.
     """
     if not usable_name(name):
         raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
@@ -41,10 +41,10 @@ def register_item_source(name: str, make: Make) -> None:
 
 
 def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
-    """``item_sources``: settings by name of source.
+    """Read ``item_sources``: settings by name of source.
 
     Raises:
-        LongInterestError: if it is no mapping of registered names to settings.
+        LongInterestError: if it is not a mapping of registered names to settings.
     """
     value = config["item_sources"]
     wanted = {} if value is None else value

@@ -1,4 +1,4 @@
-"""Ready vectors of the items in place of encoded texts: from a file, or loaded by RecBole."""
+"""Ready item vectors instead of encoded texts: from a file, or loaded by RecBole."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -16,10 +16,10 @@ from recbole_longinterest.text.vectors import read_vectors
 
 
 class ItemVectors:
-    """A vector of every item by internal id; read and whitened once, at first call of :meth:`matrix`.
+    """Item vectors by internal id; read and whitened once, at the first call of :meth:`matrix`.
 
-    Items that the file leaves out are items without text. Copies share the object, as those of
-    :class:`~recbole_longinterest.data.item_texts.ItemTexts` do.
+    Items that are missing from the file count as items without text. A copy is the same object, as for
+    :class:`~recbole_longinterest.data.item_texts.ItemTexts`.
 
     Args:
         tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
@@ -51,12 +51,12 @@ class ItemVectors:
         tokens: Sequence[str],
         preloaded: dict[str, NDArray[np.floating]],
     ) -> "ItemVectors":
-        """Vectors that ``text_vectors`` names: a field of ``preload_weight`` if there is one of the name, else a file.
+        """Read ``text_vectors``: the name of a field of ``preload_weight``, or else a file.
 
         Args:
             config: RecBole's config.
             tokens: raw item tokens by internal id.
-            preloaded: what RecBole loaded, by field.
+            preloaded: vectors that RecBole loaded, by field.
         """
         name = str(config["text_vectors"])
         return cls(tokens, config["text_dim"], name, config["ITEM_ID_FIELD"], preloaded.get(name))
@@ -67,11 +67,11 @@ class ItemVectors:
         return self.text_dim
 
     def to_cache(self) -> list[str]:
-        """What a data set cache keeps: the tokens; the vectors are read again."""
+        """Content for a data set cache: the tokens. The vectors are read again."""
         return self.tokens
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ItemVectors":
-        """Share instead of copy: nothing changes and the matrix is made once."""
+        """Return the same object, which never changes, so that the matrix is made once."""
         return self
 
     def matrix(self) -> ItemMatrix:
@@ -104,7 +104,7 @@ class ItemVectors:
         return self._file_rows() if self.preloaded is None else self._preloaded_rows(self.preloaded)
 
     def _file_rows(self) -> tuple[list[int], NDArray[np.float32]]:
-        """Ids of the items in the file, and their vectors; of two of one item the first counts."""
+        """Ids of the items in the file, and their vectors; of two vectors for one item the first counts."""
         tokens, vectors = read_vectors(Path(self.name).expanduser(), self.item_field)
         place: dict[str, int] = {}
         for row, token in enumerate(tokens):

@@ -1,4 +1,4 @@
-"""Rows of the flat log: a position each, with RecBole's columns looked up in the log when they are asked for."""
+"""Rows as positions in the flat log; RecBole's columns are looked up in the log on access."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -14,14 +14,14 @@ class LogRows(Interaction):
 
     Args:
         log: column -> its values over the log, [n_events, ...].
-        position: where in the log each row's own event stands, [n_rows].
-        history_start: where the history of each row's user starts, by user id, [n_users].
+        position: position of each row's own event in the log, [n_rows].
+        history_start: first position of each user's history, by user id, [n_users].
         user_field: column of the users.
         length_field: column that holds the number of events before the row.
 
     Attributes:
-        limit: most events that the length column counts, as in RecBole's rows; None for all.
-        histories: (history field, rows) -> its padded values; for the few models that ask the rows for them.
+        limit: maximum of the length column, as in RecBole's rows; None for no limit.
+        histories: (history field, rows) -> its padded values; for the few models that read them from the rows.
     """
 
     limit: int | None = None
@@ -48,22 +48,22 @@ class LogRows(Interaction):
         return rows
 
     def history_start(self) -> Tensor:
-        """Where in the log the history of each row starts, int64 [n_rows]."""
+        """First position of each row's history in the log, int64 [n_rows]."""
         start, user_field, _ = self._place
         return start[self.interaction[user_field]]
 
     def whole_length(self) -> Tensor:
-        """Events before each row, all of them, int64 [n_rows]."""
+        """Number of all events before each row, int64 [n_rows]."""
         return self.position.long() - self.history_start()
 
     def after(self, position: Tensor) -> "LogRows":
-        """Rows at these positions of the log, int64 [n], and then these rows; columns set later are left out."""
+        """Prepend rows at these positions of the log, int64 [n]; columns that were set later are dropped."""
         rows = LogRows(self.interaction.log, torch.cat([position, self.position.long()]), *self._place)
         rows.limit, rows.histories = self.limit, self.histories
         return rows
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - RecBole's signature
-        """A column by name; else the rows of an index, a slice, a list or a mask."""
+        """Return a column by name, or rows by an index, a slice, a list or a mask."""
         if isinstance(index, str):
             return self.interaction[index]
         rows = LogRows(self.interaction.log, self.position[_as_index(index)], *self._place)
@@ -81,7 +81,7 @@ class LogRows(Interaction):
 
 
 class _Columns(MutableMapping[str, Tensor]):
-    """What RecBole takes for the dict of an Interaction."""
+    """Stands in for the dict inside RecBole's Interaction."""
 
     def __init__(self, log: dict[str, Tensor], rows: LogRows) -> None:
         self.log = log
@@ -124,7 +124,7 @@ def _as_index(index: Any) -> Any:  # noqa: ANN401
 
 
 def compact(values: Tensor) -> Tensor:
-    """Hold ids in the smallest of 16, 32 and 64 bits that takes them; other values as they are."""
+    """Store ids in the smallest of 16, 32 and 64 bits that holds them; other values do not change."""
     if values.dtype not in (torch.int64, torch.int32) or values.numel() == 0:
         return values
     low, high = int(values.min()), int(values.max())

@@ -1,4 +1,4 @@
-"""Numbers of the log scaled to the range that the training part has; RecBole takes the range of all parts."""
+"""Scale numbers of the log by the range of the training part; RecBole uses the range of all parts."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -11,12 +11,12 @@ from recbole_longinterest.data.log_rows import LogRows
 
 
 def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor:
-    """Events that the training rows show: those up to each user's last training row.
+    """Mark the training events: those up to each user's last training row.
 
     Args:
         rows: of the training part.
         n_events: events of the log.
-        with_targets: count the last row's own event too, which is a target only.
+        with_targets: include the last row's own event, which is only a target.
 
     Returns:
         bool [n_events].
@@ -38,7 +38,7 @@ def normalize_parts(
     Args:
         parts: training part first; data sets over one flat log.
         fields: columns of numbers.
-        exact: field -> its values over the log in full precision, [n_events], where the log holds them rounded.
+        exact: field -> its values in full precision, [n_events], for fields that the log stores rounded.
 
     Returns:
         Lowest and highest value of the training part by field.

@@ -1,4 +1,4 @@
-"""RecBole loaders whose batches are planned as wholes, not cut from a list of rows."""
+"""RecBole loaders that plan whole batches instead of cutting a list of rows."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -17,14 +17,14 @@ Planned = TypeVar("Planned")
 def deal_batches(
     loader: AbstractDataLoader, config: Settings, dataset: Dataset, sampler: object, plan: Iterable[Planned]
 ) -> None:
-    """What RecBole's constructor does, for a loader whose ``collate_fn`` takes an entry of a plan.
+    """Construct a RecBole loader whose ``collate_fn`` takes an entry of a plan.
 
     Args:
-        loader: being constructed; has ``shuffle``.
+        loader: under construction; has ``shuffle``.
         config: RecBole's config.
         dataset: part of the data set.
         sampler: RecBole's negative sampler.
-        plan: what each batch is made from, in order.
+        plan: an entry for each batch, in order.
     """
     loader.config = config
     loader._dataset = dataset
@@ -46,7 +46,7 @@ def deal_batches(
 
 
 class _AsDealt(Dataset[Any]):
-    """Hands an entry of the plan through to ``collate_fn``."""
+    """Passes entries of the plan to ``collate_fn`` unchanged."""
 
     def __getitem__(self, entry: Planned) -> Planned:
         return entry

@@ -1,4 +1,4 @@
-"""Which columns of the data are sources of events: the built-in ones, ``event_features`` and ``user_features``."""
+"""Columns that are sources of events: the built-in ones, ``event_features`` and ``user_features``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.sources import EVENT_SOURCES, usable_name
 
 BUILT_IN = {"rating": "RATING_FIELD", "behavior": "BEHAVIOR_FIELD", "time": "TIME_FIELD"}
-OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap"}  # what an event and a batch call something else
+OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap"}  # reserved names of events and batches
 TOKEN_KINDS = ("token", "tokens")
 DEFAULT_KINDS = {"token": "token", "float": "number", "token_seq": "tokens"}  # by RecBole's types of columns
-USER = "user_"  # what the name of a source of users begins with
+USER = "user_"  # prefix of the names of user sources
 
 
 @dataclass(frozen=True)
 class SourceField:
-    """A source that the settings ask for; the data may not have it.
+    """A configured source; the data may lack its column.
 
     Attributes:
-        name: of the source.
-        column: that it reads.
+        name: name of the source.
+        column: column that it reads.
         of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
-        kind: of the source; "" follows the column's type.
-        field: of a batch that carries its numbers.
+        kind: kind of the source; "" means the default for the column's type.
+        field: name of its numbers in a batch.
     """
 
     name: str
@@ -34,11 +34,10 @@ class SourceField:
 
 
 def source_fields(config: Settings) -> dict[str, SourceField]:
-    """The sources by name: rating, behaviour and time, then those that the settings name, in their order.
+    """The sources by name: rating, behaviour and time, then the configured ones in their order.
 
     Raises:
-        LongInterestError: for a setting that does not name columns, names one twice, or names one that must be
-            renamed.
+        LongInterestError: for a setting that does not name columns, names a column twice, or names a reserved one.
     """
     suffix = config["LIST_SUFFIX"]
     fields = [
@@ -51,8 +50,8 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
     for column, kind in columns_of(config, "event_features").items():
         if column in taken:
             raise LongInterestError(
-                f"event_features names {column}, which is read already: ids, rating, time and behaviour have settings "
-                "of their own. Leave it out."
+                f"event_features names {column}, which is read already: ids, rating, time and behaviour have separate "
+                "settings. Leave it out."
             )
         if column in OWN_NAMES or not usable_name(column):
             raise LongInterestError(
@@ -80,10 +79,10 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
 
 
 def read_source_levels(config: Settings) -> Mapping[str, object]:
-    """``source_levels``: the levels of sources of numbers by source, not looked at yet.
+    """Read ``source_levels``: the levels of number sources by source; the levels are not checked here.
 
     Raises:
-        LongInterestError: if it is no mapping.
+        LongInterestError: if it is not a mapping.
     """
     value = {} if config["source_levels"] is None else config["source_levels"]
     if not isinstance(value, Mapping):
@@ -94,7 +93,7 @@ def read_source_levels(config: Settings) -> Mapping[str, object]:
 
 
 def columns_of(config: Settings, key: str) -> dict[str, str]:
-    """Columns that ``event_features`` or ``user_features`` names, and their kinds, "" for the type's own.
+    """Read ``event_features`` or ``user_features``: columns and their kinds, "" for the type's default.
 
     Raises:
         LongInterestError: if the value is not a list of columns.
@@ -121,5 +120,5 @@ def columns_of(config: Settings, key: str) -> dict[str, str]:
 
 
 def kind_of(field: SourceField, column_type: str) -> str:
-    """Kind of a source over a column of a type, "" if there is none for the type."""
+    """Kind of the source for a type of column, "" if no kind reads this type."""
     return field.kind or DEFAULT_KINDS.get(column_type, "")

@@ -1,4 +1,4 @@
-"""RecBole's splits by group as index arrays: no Python loop over rows, no lists of boxed integers."""
+"""RecBole's splits by group with index arrays instead of Python loops and lists."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ Index = NDArray[np.int64]
 
 
 def stable_order(*keys: NDArray[Any]) -> Index:
-    """Row numbers sorted by the first key, equal ones by the next, and so on; what is equal stays in its own order.
+    """Sort rows by the first key, then by the next, and so on; the sort is stable.
 
-    numpy's ``lexsort`` in half its time: torch sorts integers by radix.
+    It takes half the time of numpy's ``lexsort``, because torch sorts integers by radix.
 
     Args:
-        keys: numbers, none of them NaN, [n] each.
+        keys: numbers without NaN, [n] each.
 
     Returns:
         Row numbers, [n].
@@ -28,13 +28,13 @@ def stable_order(*keys: NDArray[Any]) -> Index:
 
 
 def group_index(keys: Index) -> tuple[Index, Index]:
-    """Rows by group, groups in the order in which they first appear, rows in their own order.
+    """Group rows: groups in the order of their first rows, rows in their own order.
 
     Args:
         keys: group of each row, [n].
 
     Returns:
-        Row numbers in that order, [n], and how many rows each group has, [n_groups].
+        Row numbers in that order, [n], and the number of rows of each group, [n_groups].
     """
     order = stable_order(keys)
     sorted_keys = keys[order]
@@ -47,11 +47,11 @@ def group_index(keys: Index) -> tuple[Index, Index]:
 
 
 def leave_out(size: Index, number: int) -> Index:
-    """Part of each row when the last rows of every group are left out, one a part; a group keeps one at least.
+    """Leave-one-out split: each group's last rows go to one part each; at least one row stays in the first part.
 
     Args:
         size: rows of each group, [n_groups].
-        number: how many parts are left out.
+        number: number of parts beside the first.
 
     Returns:
         For the rows of :func:`group_index`: 0 for the first part, 1 to ``number`` for the others, [n].
@@ -62,11 +62,11 @@ def leave_out(size: Index, number: int) -> Index:
 
 
 def by_ends(size: Index, ends_of: Callable[[int], Sequence[int]]) -> Index:
-    """Part of each row when every group is cut where a rule says.
+    """Split each group at positions that a function gives.
 
     Args:
         size: rows of each group, [n_groups].
-        ends_of: number of rows of a group -> where its parts but the last end (RecBole's ``_calcu_split_ids``).
+        ends_of: number of rows of a group -> ends of all parts but the last (RecBole's ``_calcu_split_ids``).
 
     Returns:
         For the rows of :func:`group_index`: the number of its part, [n].

@@ -24,16 +24,16 @@ def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
 
     Args:
         config: RecBole's config.
-        required: ``one_pass: True`` is a wish of the user, not a default that yields.
+        required: whether ``one_pass: True`` comes from the user; a default falls back to prefix rows.
 
     Returns:
         True for windows.
 
     Raises:
-        ValueError: if ``one_pass`` is neither True nor False, or required where it cannot be.
+        ValueError: if ``one_pass`` is neither True nor False, or required but impossible.
     """
     one_pass = read_switch(config, "one_pass", default=False)
-    loss = str(config["loss_type"]).lower()  # names of losses count in any case
+    loss = str(config["loss_type"]).lower()  # names of losses are not case-sensitive
     possible = any(LOSSES.get(name).windows for name in LOSSES if name.lower() == loss)
     possible = possible and not config["benchmark_filename"]
     if one_pass and required and not possible:
@@ -53,8 +53,8 @@ class PlannedBatch(NamedTuple):
 
     Attributes:
         windows: window numbers.
-        weight: its share of the targets of all ranks' batches, times the number of ranks. Gradients are averaged over
-            the ranks, so with losses weighted by it every target counts the same.
+        weight: its share of the targets in all ranks' batches, times the number of ranks. Gradients are averaged over
+            the ranks, so this weight of the loss makes all targets count equally.
     """
 
     windows: list[int]
@@ -62,7 +62,7 @@ class PlannedBatch(NamedTuple):
 
 
 class BatchPlan(Sampler[PlannedBatch]):
-    """Batches of windows, dealt anew every epoch from the seed and the epoch, the same number to every rank.
+    """Batches of windows, drawn anew every epoch from the seed and the epoch; all ranks get the same number.
 
     Args:
         windows: the training rows.
@@ -92,7 +92,7 @@ class BatchPlan(Sampler[PlannedBatch]):
         self._planned: tuple[int, list[PlannedBatch]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Deal the batches of this epoch next."""
+        """Choose the epoch whose batches come next."""
         self.epoch = epoch
 
     def _batches(self) -> list[PlannedBatch]:
@@ -106,12 +106,12 @@ class BatchPlan(Sampler[PlannedBatch]):
         return self._planned[1]
 
     def _own(self, step: list[Tensor]) -> PlannedBatch:
-        """This rank's batch of those that the ranks train on at the same time."""
+        """Choose this rank's batch from those of one step."""
         targets = [int(self.windows.n_targets[batch].sum()) for batch in step]
         return PlannedBatch(step[self.rank].tolist(), targets[self.rank] * self.world_size / sum(targets))
 
     def __iter__(self) -> Iterator[PlannedBatch]:
-        """The batches of this epoch; then the next epoch's are due, unless :meth:`set_epoch` says otherwise."""
+        """Iterate over the batches of this epoch, then advance to the next one; :meth:`set_epoch` chooses another."""
         yield from self._batches()
         self.epoch += 1
 
@@ -130,7 +130,7 @@ class OnePassDataLoader(AbstractDataLoader):
         config: RecBole's config.
         dataset: training part of the data set.
         sampler: RecBole's negative sampler; cross entropy over the catalogue needs none.
-        shuffle: deal the batches anew every epoch.
+        shuffle: draw the batches anew every epoch.
     """
 
     def __init__(
@@ -160,12 +160,12 @@ class OnePassDataLoader(AbstractDataLoader):
         self._batch_size = self.step = self.config["train_batch_size"]
 
     def probe(self) -> Interaction:
-        """A batch of a few of the longest windows, without a weight of the loss, to try a model on."""
+        """A batch of a few of the longest windows, without a loss weight, to test a model with."""
         longest = torch.argsort(self.windows.length, descending=True, stable=True)[:4]
         return self._windows(longest)
 
     def collate_fn(self, batch: PlannedBatch) -> Interaction:
-        """The batch of these windows.
+        """Make the batch of these windows.
 
         Args:
             batch: window numbers, and the weight of the loss.

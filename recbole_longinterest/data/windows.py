@@ -1,7 +1,7 @@
 """The flat event log and its windows: pure tensors, no RecBole.
 
 RecBole copies every prefix of every history. Here the log stays flat, one tensor a field, sorted by user and time, and
-a batch gathers its windows when it is asked for. A *window* is the slice ``[start, start + length)`` of the log.
+a batch gathers its windows on access. A *window* is the slice ``[start, start + length)`` of the log.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ POSITIONS = 32  # padded positions of a training batch, for each of the targets 
 
 
 def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | None = None) -> Tensor:
-    """Windows of a flat field, padded with zeros at the end.
+    """Gather windows of a flat field, padded with zeros at the end.
 
     Args:
         values: one field of the log, [n_events, ...].
@@ -40,8 +40,8 @@ class TrainingWindows:
     Attributes:
         start: first event of each window, int64 [M].
         length: events of each window, int64 [M].
-        skip: leading positions whose target an earlier window counts, int64 [M].
-        n_targets: targets each window counts, int64 [M].
+        skip: leading positions whose targets belong to an earlier window, int64 [M].
+        n_targets: targets of each window, int64 [M].
     """
 
     start: Tensor
@@ -66,7 +66,7 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
         width: events a window, at least 2.
 
     Returns:
-        The windows; windows without a target are left out.
+        The windows that have targets.
     """
     if len(target) == 0:
         empty = torch.zeros(0, dtype=torch.int64)
@@ -92,16 +92,16 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
 
 
 def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Generator) -> list[Tensor]:
-    """Deal the windows into batches of about ``batch_size`` targets, of similar length each, in random order.
+    """Group windows of similar length into batches of about ``batch_size`` targets, in random order.
 
     Args:
         windows: the training rows.
-        batch_size: targets a batch; a batch holds as many windows as fit, and one at least. Where targets are few
-            among the events, as with ``target_behavior``, ``POSITIONS`` times as many positions are the limit.
+        batch_size: targets a batch; a batch holds as many windows as fit, and at least one. If few events are targets,
+            as with ``target_behavior``, the limit is ``POSITIONS`` times as many positions.
         generator: the only source of randomness.
 
     Returns:
-        Window indices of each batch; together they are every window once.
+        Window indices of each batch; every window occurs once.
     """
     shuffled = torch.randperm(len(windows), generator=generator)
     order = shuffled[torch.argsort(windows.length[shuffled], stable=True)]

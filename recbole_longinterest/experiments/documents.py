@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture, beside the report; HTML holds it."""
+    """A picture beside the report; the HTML page embeds it."""
 
     file: Path
     text: str
@@ -75,7 +75,7 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 
 def page(blocks: Sequence[Block], title: str) -> str:
-    """The blocks as one HTML file that needs no other."""
+    """The blocks as one self-contained HTML file."""
     named = [(type(block).__name__, block) for block in blocks]
     return render_page("recbole_longinterest.experiments", "report.html.j2", {"title": title, "blocks": named})
 

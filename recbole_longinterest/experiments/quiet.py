@@ -1,4 +1,4 @@
-"""Many configs are made of the same settings: only the first one's warnings are worth reading."""
+"""Silence repeated warnings when many configs are made from the same settings."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Log errors only while the block runs."""
+    """Log only errors inside this context."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

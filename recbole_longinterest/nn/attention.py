@@ -51,17 +51,17 @@ class RunningAttention(nn.Module):
         return running_softmax_mean(scores, values).flatten(2)
 
     def scored(self, fused: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Score of each event, [B, L, K], and what it brings to each head, [B, L, K, H/K]."""
+        """Score of each event, [B, L, K], and its value for each head, [B, L, K, H/K]."""
         return self.score(torch.cat([fused, states], dim=-1)), states.unflatten(-1, (self.heads, -1))
 
     def extend(self, fused: Tensor, states: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention after the last of some further events, from the sums over all events before them.
+        """Continue after further events from the sums over all earlier ones.
 
         Args:
             fused: ``U`` of the further events, [B, L, D].
             states: ``i`` of the further events, [B, L, H].
-            sums: for each head the largest score so far, and denominator and numerator against it,
-                float64 [B, K, 2 + H/K]. In float32 they would drift from the batch's over 10,000 events.
+            sums: for each head the largest score so far, and the denominator and numerator relative to it,
+                float64 [B, K, 2 + H/K]. In float32 they would drift over 10,000 events.
 
         Returns:
             ``V`` after the last event, [B, H], and the sums.
@@ -128,7 +128,7 @@ def running_softmax_mean(scores: Tensor, values: Tensor, block: int = BLOCK) -> 
 
 
 def _to_blocks(scores: Tensor, values: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Cut [B, L, ...] into blocks of ``block`` positions; the tail is filled up, which no earlier position sees."""
+    """Cut [B, L, ...] into blocks of ``block`` positions; the last block is padded, and no event reads the padding."""
     fill = -scores.shape[1] % block
     if fill:
         scores = nn.functional.pad(scores, (0, 0, 0, fill))

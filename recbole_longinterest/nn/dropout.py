@@ -1,4 +1,4 @@
-"""Dropout at half of torch's cost on a CPU, forward and backward, where it is otherwise a tenth of an epoch."""
+"""Dropout at half of torch's cost on a CPU, where torch's dropout takes a tenth of an epoch."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,13 @@ LEVELS = 2**16  # the probability is rounded to a multiple of 1 / LEVELS; what i
 class Dropout(nn.Dropout):
     """Dropout (Srivastava et al. 2014): each number zero with probability ``p``, the others scaled by ``1 / (1 - p)``.
 
-    On a CPU torch draws a random number for every element; 16 bits are enough, so one of 64 is drawn for four.
-    Elsewhere it is torch's. Draws from torch's global generator, so a resumed run sees the same masks.
+    On a CPU torch draws a random number for every element. Here one number of 64 bits serves four elements, because 16
+    bits are enough. Other devices use torch's dropout. The numbers come from torch's global generator, so a resumed run
+    sees the same masks.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Drop in training; the input itself in evaluation."""
+        """Apply dropout in training; return the input in evaluation."""
         dropped = round(self.p * LEVELS)
         if not self.training or dropped in (0, LEVELS) or input.device.type != "cpu":
             return super().forward(input)

@@ -81,7 +81,7 @@ class EventFusion(nn.Module):
 
 
 class EncoderState(NamedTuple):
-    """All that an :class:`InterestEncoder` keeps of the events so far, whatever their number.
+    """The state of an :class:`InterestEncoder`; its size does not depend on the number of events.
 
     Attributes:
         recurrent: of the cell, see :class:`~recbole_longinterest.nn.cells.Cell`, [B, P, W].
@@ -93,10 +93,10 @@ class EncoderState(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """A position's own event beside what the history adds to it, and a feed-forward layer: a Transformer's block.
+    """A Transformer's block: residual connections around the history's output and a feed-forward layer.
 
-    ``z = norm(x + y)``, ``out = norm(z + W2 gelu(W1 z))`` with the history's ``y`` in the place of self-attention
-    (Vaswani et al. 2017; around a recurrence: LRURec, Yue et al. 2024). Each position by itself.
+    ``z = norm(x + y)``, ``out = norm(z + W2 gelu(W1 z))`` with the event ``x``, and the history's ``y`` in place of
+    self-attention (Vaswani et al. 2017; around a recurrence: LRURec, Yue et al. 2024). Positions are independent.
 
     Args:
         dim: size ``D`` of ``x``, ``y`` and the output; the layer inside has ``4 D``.
@@ -179,7 +179,7 @@ class InterestEncoder(nn.Module):
         return EncoderState(self.rnn.start(batch), sums)
 
     def extend(self, fused: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
-        """Take further events in: the cost depends on their number alone, and no padding is allowed.
+        """Process further events, without padding; the cost depends only on their number.
 
         Args:
             fused: ``U`` of the further events, [B, L, D].

@@ -1,4 +1,4 @@
-"""From raw side values to level ids, 0 being "missing": what an embedding table can look up."""
+"""Map raw side values to level ids, which index an embedding table; 0 is "missing"."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(TIME_GAP_LEVELS - 1)]) 
 
 
 def rating_values(ratings: Tensor) -> Tensor:
-    """The levels of a rating scale, found from data: 0/1, 1-5, 0.5-5, 0-10 or normalised, it makes no difference.
+    """Find the levels of a rating scale from data; any scale works: 0/1, 1-5, 0.5-5, 0-10 or normalised.
 
     Args:
         ratings: ratings seen in training, [n]; NaN is missing.
@@ -26,7 +26,7 @@ def rating_values(ratings: Tensor) -> Tensor:
 
 
 def number_values(numbers: Tensor) -> Tensor:
-    """The levels of a column of numbers.
+    """Find the levels of a column of numbers.
 
     Args:
         numbers: seen in training, [n]; NaN is missing.
@@ -60,7 +60,7 @@ def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
         values: from :func:`rating_values`.
 
     Returns:
-        int64 ids in ``0..len(values)``, all 0 where training has shown no rating, shape of ``ratings``.
+        int64 ids in ``0..len(values)``, shape of ``ratings``. All are 0 if training showed no rating.
     """
     return torch.where(ratings.isnan(), 0, torch.bucketize(ratings, rating_edges(values)))
 

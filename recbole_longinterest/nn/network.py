@@ -17,21 +17,21 @@ from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEn
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
 
-EVAL_POSITIONS = 2**16  # positions of padded histories encoded together at evaluation: bounds memory, changes nothing
-TEMPERATURE = 0.07  # where the learned temperature of cosine logits starts (CLIP, Radford et al. 2021)
-REPEAT_PACE = 10.0  # a step of the optimizer moves the repeat logit so much further than a weight
+EVAL_POSITIONS = 2**16  # padded positions encoded together at evaluation; bounds memory, does not affect results
+TEMPERATURE = 0.07  # initial value of the learned temperature of cosine logits (CLIP, Radford et al. 2021)
+REPEAT_PACE = 10.0  # an optimizer step moves the repeat logit this many times further than a weight
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a network reads, beside its options.
+    """The inputs that a network is built for.
 
     Attributes:
         n_items: items with the padding.
         id: whether items have an embedding of their own.
         items: sources of item vectors, and the width of each.
         events: sources of event features.
-        trained: which items have an ID embedding that says something, bool [n_items]; None is all but the padding.
+        trained: which items have a trained ID embedding, bool [n_items]; None means all but the padding.
     """
 
     n_items: int
@@ -42,9 +42,9 @@ class Sources:
 
 
 class InterestNetwork(nn.Module):
-    """The network and what of it a checkpoint keeps; :meth:`build` comes after the constructor.
+    """The network without RecBole. Call :meth:`build` after the constructor.
 
-    ``LongInterest`` is this with RecBole's contract over it; a served model is this alone.
+    ``LongInterest`` adds RecBole's interface; a served model uses this class directly.
     """
 
     trained: Tensor
@@ -52,12 +52,12 @@ class InterestNetwork(nn.Module):
     def build(
         self, options: ModelOptions, sources: Sources, matrices: Mapping[str, MatrixSource] | None = None
     ) -> None:
-        """Make the layers, with weights as before the first training step.
+        """Make the layers and initialise their weights.
 
         Args:
             options: sizes and kinds of the layers.
-            sources: what events and items have.
-            matrices: fill the sources of item vectors when they are first needed; a checkpoint fills them too.
+            sources: inputs of events and items.
+            matrices: make the item vectors at first use, by source; a checkpoint fills them too.
 
         Raises:
             LongInterestError: if items have neither an embedding nor a source.
@@ -90,9 +90,9 @@ class InterestNetwork(nn.Module):
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
-        """Embeddings and projections of items start small, whatever the catalogue's size; the rest as torch has it.
+        """Initialise item embeddings and projections with a small scale that does not depend on the catalogue's size.
 
-        Sources of events start at zero, all levels alike: an event is its item until the data tells its levels apart.
+        Event sources start at zero, so that at first an event is its item alone. Other layers keep torch's defaults.
         """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -105,7 +105,7 @@ class InterestNetwork(nn.Module):
             nn.init.normal_(source.project.weight, std=scale)
 
     def prepare(self) -> None:
-        """Make the items' vectors now instead of at the first batch (once; a reloaded model has them already)."""
+        """Make the items' vectors now instead of at the first batch; a reloaded model already has them."""
         for source in self.sources.values():
             source.fill()
 
@@ -122,9 +122,9 @@ class InterestNetwork(nn.Module):
         return first
 
     def item_parts(self) -> dict[str, Tensor]:
-        """The parts whose sum the item vectors are, [N, D] each: ``id``, and one for each source.
+        """The summands of the item vectors, [N, D] each: ``id``, and one for each source.
 
-        The ID embedding of an item without a training event counts as zero, where a source says what the item is.
+        If there is a source, the ID embedding of an item without training events counts as zero.
         """
         parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
@@ -155,7 +155,7 @@ class InterestNetwork(nn.Module):
             item_vectors: from :meth:`item_vectors`, [N, D].
 
         Returns:
-            Interest vectors, [B, L, D]; what stands at padded positions has no meaning.
+            Interest vectors, [B, L, D]; those at padded positions are meaningless.
         """
         return self.interest_encoder(self._fused(item_seq, levels, item_vectors))
 
@@ -212,16 +212,16 @@ class InterestNetwork(nn.Module):
         return functional.normalize(interest, dim=-1) * self.log_scale.exp(), functional.normalize(items, dim=-1)
 
     def repeat_logit(self) -> Tensor | None:
-        """What is added to the score of an item that the user has had before, a scalar; None for nothing.
+        """The bias on the scores of items that the user has had before, a scalar; None without one.
 
-        Users repeat what they had more, or less, than its likeness to their interest says: never, in logs of ratings.
-        One number learns how much, so that interest and item vectors need not (repeat consumption, Anderson et al.
-        2014; RepeatNet, Ren et al. 2019, has a decoder of its own for it).
+        How often users repeat an item depends on the data: never, in logs of ratings. One learned number captures
+        this, so that interest and item vectors need not (repeat consumption, Anderson et al. 2014; RepeatNet, Ren et
+        al. 2019, uses a separate decoder).
         """
         return None if self.repeat_bias is None else REPEAT_PACE * self.repeat_bias
 
     def add_repeats(self, scores: Tensor, item_seq: Tensor) -> Tensor:
-        """Scores with the repeat logit; in place where no gradient is asked for, since they may be large.
+        """Add the repeat logit to scores, in place if no gradient is needed, because they may be large.
 
         Args:
             scores: of all items, [B, N].
@@ -230,7 +230,7 @@ class InterestNetwork(nn.Module):
         bias = self.repeat_logit()
         if bias is None:
             return scores
-        raised = scores.gather(1, item_seq) + bias  # the same for an item that stands twice
+        raised = scores.gather(1, item_seq) + bias  # added once for an item that occurs twice
         return scores.scatter(1, item_seq, raised) if torch.is_grad_enabled() else scores.scatter_(1, item_seq, raised)
 
 

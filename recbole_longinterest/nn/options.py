@@ -24,7 +24,7 @@ def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config
         value: a bool or one of "on", "off", "true", "false", in any case.
 
     Returns:
-        The switch, or None if it is none.
+        The switch, or None for any other value.
     """
     if isinstance(value, bool):
         return value

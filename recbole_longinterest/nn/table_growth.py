@@ -1,4 +1,4 @@
-"""A network's tables grown to a larger catalogue by token, and which of its parts an update trains.
+"""Grow a network's tables to a larger catalogue, and choose the parameters that an update trains.
 
 Plain state dicts and modules: no RecBole, no data set. Shapes: ``N`` items with the padding, ``D`` item dimension,
 ``T`` columns of the text matrix.
@@ -31,18 +31,18 @@ class TextRows:
 
 
 def old_ids(old_tokens: Sequence[str], new_tokens: Sequence[str]) -> Tensor:
-    """Place of each token in an older list: int64 [len(new_tokens)], -1 for a token that it has not got."""
+    """Position of each token in an older list: int64 [len(new_tokens)], -1 for tokens not in it."""
     place = {token: number for number, token in enumerate(old_tokens)}
     return torch.tensor([place.get(token, -1) for token in new_tokens], dtype=torch.int64)
 
 
 def grow_rows(table: Tensor, place: Tensor, filling: Tensor) -> Tensor:
-    """Rows of a table in a new order, with others where it has none.
+    """Reorder the rows of a table and insert new ones.
 
     Args:
         table: [n_old, ...].
-        place: row of ``table`` for each new row, -1 for none, int64 [n_new].
-        filling: what a new row is otherwise, [...] or [n_new, ...].
+        place: row of ``table`` for each new row, -1 for a row to insert, int64 [n_new].
+        filling: value of an inserted row, [...] or [n_new, ...].
 
     Returns:
         [n_new, ...].
@@ -58,27 +58,27 @@ def grow_state(
     tokens: Mapping[str, Tensor] | None = None,
     filling: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """A network's state for a larger catalogue, in which every item that it knew is scored as before.
+    """Grow a network's state to a larger catalogue. The scores of known items do not change.
 
-    A new item starts with the ID embedding zero, which is how an item without a training event counts: by its text
-    alone. A behaviour, or another token of an event, that the network did not know starts as the unknown one.
+    A new item starts with a zero ID embedding, so it is scored by its text alone, like any item without training
+    events. A new behaviour, or another new token of an event, starts as the unknown token.
 
     Args:
         state: of a network.
-        items: id in ``state`` of each item of the new catalogue, -1 for a new one, the padding first, int64 [N].
+        items: id in ``state`` of each item of the new catalogue, -1 for a new item, the padding first, int64 [N].
         texts: text vectors of new items, and of items whose text changed.
-        tokens: likewise the id of each token of a source of events, by the source's name; None leaves them.
-        filling: ID embeddings that new items start with where there is no text to score them by, [N, D].
+        tokens: likewise the id of each token of a source of events, by the source's name; None keeps them.
+        filling: ID embeddings of new items for a network without texts, [N, D].
 
     Returns:
-        The new state; nothing of ``state`` is changed.
+        The new state; ``state`` is not modified.
     """
     grown = {name: value.clone() for name, value in state.items()}
     sources = item_sources_in(grown)
     grown[TRAINED] = grow_rows(grown[TRAINED], items, torch.tensor(False))
     if ID in grown:
         table = grown[ID]
-        if sources:  # what stands in rows that never counted is noise of the start
+        if sources:  # untrained rows hold random initial values, which never counted
             table = table * grow_trained(state[TRAINED], len(table))
         zero = torch.zeros(table.shape[1])
         grown[ID] = grow_rows(table, items, zero if sources or filling is None else filling)
@@ -97,26 +97,26 @@ def grow_state(
 
 
 def grow_trained(trained: Tensor, rows: int) -> Tensor:
-    """Which rows of the ID table say something, as a factor, [N, 1]."""
+    """1 for trained rows of the ID table, 0 for the others, [N, 1]."""
     return trained[:rows].unsqueeze(1).float()
 
 
 def part_of_the_way(
     start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float, new_items: Tensor
 ) -> dict[str, Tensor]:
-    """Weights between those at the start of a training and those at its end.
+    """Interpolate between the weights before and after a training.
 
-    A few events say little, and training on them moves all that is trained. New items alone are as training made them:
-    the start knows nothing of them.
+    A few events are weak evidence, so their training counts in part. New items keep their trained weights in full,
+    because they had none before.
 
     Args:
-        start: of some parameters.
-        trained: of these, and maybe of others.
-        share: of the way, 0 to 1.
+        start: weights of some parameters before the training.
+        trained: weights of at least these parameters after it.
+        share: 0 for ``start``, 1 for ``trained``.
         new_items: bool [N].
 
     Returns:
-        Of the parameters in ``start``.
+        Weights of the parameters in ``start``.
     """
     weights = {name: torch.lerp(weight, trained[name].to(weight), share) for name, weight in start.items()}
     if ID in weights:
@@ -125,12 +125,12 @@ def part_of_the_way(
 
 
 def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[str]:
-    """Have gradients reach the parts alone that an update trains.
+    """Restrict gradients to the parameters that an update trains.
 
     Args:
-        network: any; its other parts stay bit for bit as they are, if the optimizer has no weight decay.
-        scope: ``"items"``: ID embeddings of items that training had not shown before; ``"head"``: those, and the
-            projection from history to interest with what follows it; ``"all"``: everything.
+        network: any; its other parameters do not change, if the optimizer has no weight decay.
+        scope: ``"items"``: ID embeddings of items that are new to the training; ``"head"``: those, and the projection
+            from history to interest with what follows it; ``"all"``: everything.
         new_items: those items, bool [N].
 
     Returns:

@@ -1,1 +1,1 @@
-"""The way from an item's text to a vector, no RecBole."""
+"""From an item's text to a vector, without RecBole."""

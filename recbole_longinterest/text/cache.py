@@ -1,4 +1,4 @@
-"""Vectors of texts on disk, by content: the only module that knows the format.
+"""Text vectors on disk, keyed by content. Only this module knows the format.
 
 ``<cache>/<hash of the encoder's identity>/encoder.json`` says which encoder it is; beside it lie shards
 ``<SHA-256 of the file>.safetensors`` with ``keys`` uint8 [n, 32], the SHA-256 of each text, and ``vectors`` float32
@@ -40,26 +40,26 @@ class Encoder(Protocol):
 
     @property
     def identity(self) -> str:
-        """Everything that decides the vectors except the text."""
+        """Everything but the text that determines the vectors."""
 
     @property
     def batch_size(self) -> int:
-        """Texts that it encodes at a time."""
+        """Texts encoded at a time."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors [n, dim] of ``n`` texts."""
 
 
 class CacheError(LongInterestError):
-    """Vectors that cannot be kept where they must be."""
+    """Vectors that cannot be written to the cache, where the cache is required."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What :func:`fill_cache` did.
+    """Result of :func:`fill_cache`.
 
     Attributes:
-        distinct: texts that differ.
+        distinct: number of distinct texts.
         known: those whose vectors were in the cache.
         folder: where the encoder's vectors are.
     """
@@ -72,14 +72,14 @@ class Filled:
 def encode_cached(
     texts: Sequence[str], encoder: Encoder, cache_dir: Path | None = None, show_progress: bool = True
 ) -> Vectors:
-    """Vectors of texts; only texts that this encoder has never seen are encoded.
+    """Return vectors of texts, and encode only texts that are not in the cache.
 
-    If all are known the encoder's model is not loaded. A folder that cannot be read or written costs a warning and the
-    time to encode, never the run.
+    If all are cached, the encoder's model is not loaded. A folder that cannot be read or written causes a warning and
+    another encoding, never an error.
 
     Args:
         texts: the texts, repeated ones too.
-        encoder: what encodes the unknown texts.
+        encoder: encodes the texts that are not cached.
         cache_dir: folder of the cache; None is :func:`default_cache_dir`.
         show_progress: show a progress bar while encoding.
 
@@ -100,11 +100,11 @@ def encode_cached(
 def fill_cache(
     texts: Sequence[str], encoder: Encoder, cache_dir: Path | None = None, show_progress: bool = True
 ) -> Filled:
-    """Encode the texts that the cache lacks and keep their vectors, for later runs.
+    """Encode the texts that are not cached and write their vectors to the cache.
 
     Args:
         texts: the texts, repeated ones too.
-        encoder: what encodes the unknown texts.
+        encoder: encodes the texts that are not cached.
         cache_dir: folder of the cache; None is :func:`default_cache_dir`.
         show_progress: show a progress bar while encoding.
 
@@ -122,12 +122,12 @@ def _keys(texts: Sequence[str]) -> list[bytes]:
 def _vectors(
     texts: dict[bytes, str], encoder: Encoder, cache_dir: Path | None, show_progress: bool, must_keep: bool
 ) -> tuple[dict[bytes, Vectors], Filled]:
-    """Vectors [dim] of texts, both by key, from the cache or encoded and then kept."""
-    identity = encoder.identity  # once: what is encoded is kept even if the encoder's folder goes away meanwhile
+    """Vectors [dim] of texts, both by key, from the cache or newly encoded and then cached."""
+    identity = encoder.identity  # read once: new vectors are cached even if the encoder's folder disappears meanwhile
     folder = (cache_dir or default_cache_dir()) / sha256(identity.encode()).hexdigest()[:32]
     vectors = _load(folder, set(texts))
     filled = Filled(len(texts), len(vectors), folder)
-    # Longest first over all parts: texts of a batch are then of one length, which saves padding.
+    # Longest first, so that the texts of a batch have similar lengths, which saves padding.
     missing = sorted((key for key in texts if key not in vectors), key=lambda key: -len(texts[key]))
     fresh: dict[bytes, Vectors] = {}  # not yet in a shard
     due, started = TEXTS_A_SHARD, monotonic()
@@ -148,7 +148,7 @@ def _vectors(
                     vectors.update(fresh)
                     fresh = {} if _save(folder, identity, fresh, must_keep) else fresh
                     due, started = len(fresh) + TEXTS_A_SHARD, monotonic()
-    finally:  # of an interrupted run too
+    finally:  # also after Ctrl-C
         if fresh:
             _save(folder, identity, fresh, must_keep)
     vectors.update(fresh)
@@ -156,7 +156,7 @@ def _vectors(
 
 
 def _load(folder: Path, wanted: set[bytes]) -> dict[bytes, Vectors]:
-    """The wanted vectors [dim] by key, from every shard that is whole."""
+    """The requested vectors [dim] by key, from all undamaged shards."""
     found: dict[bytes, Vectors] = {}
     dim = None
     for path, keys, vectors in _shards(folder):
@@ -204,7 +204,7 @@ def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
 
 
 def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: bool) -> bool:
-    """Write a shard, and say whether it is kept; a failure is a warning, or an error if it must be."""
+    """Write a shard and return whether that succeeded; a failure is a warning, or an error if the cache is required."""
     keys = np.frombuffer(b"".join(fresh), np.uint8).reshape(-1, 32)
     vectors = np.stack(list(fresh.values())).astype(np.float32)
     data = save({"keys": keys, "vectors": vectors})
@@ -219,11 +219,11 @@ def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: b
         if must_keep:
             raise CacheError(
                 f"The text vectors are not kept: {folder} cannot be written ({error}). Those written before stay. "
-                "Make room, or set RECBOLE_LI_CACHE to another folder; the same command then goes on."
+                "Make room or set RECBOLE_LI_CACHE to another folder, and run the same command again."
             ) from error
         getLogger().warning(
             f"The text vectors are not kept: {folder} cannot be written ({error}). "
-            "Set RECBOLE_LI_CACHE to a folder that can be."
+            "Set RECBOLE_LI_CACHE to a folder that can be written."
         )
         return False
     return True

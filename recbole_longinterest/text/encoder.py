@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POOLINGS = ("mean", "cls", "last")
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 MAX_LENGTH = 128  # tokens, where the folder does not say
-UNKNOWN_LENGTH = 10**6  # transformers gives a tokenizer without a limit a huge one
+UNKNOWN_LENGTH = 10**6  # a larger limit means that the tokenizer has none
 SHORTEST = 4  # tokens: the special ones and at least one of the text
 YAML = "Set it in a config file or on the command line."
 
@@ -28,16 +28,16 @@ YAML = "Set it in a config file or on the command line."
 class TextEncoder:
     """Turns texts into vectors with a pre-trained encoder, loaded at the first :meth:`encode`.
 
-    Only safetensors weights are loaded and no code of a model's own is run. A sentence-transformers folder is used as
-    it says: pooling, length, prompt, dense layers, normalization. Decoder-only models (GPT-2) and the encoder half of
-    encoder-decoder models (T5) work too.
+    Only safetensors weights are loaded, and no code from a model folder is run. The settings of a sentence-transformers
+    folder are used: pooling, length, prompt, dense layers, normalization. Decoder-only models (GPT-2) and the encoder
+    half of encoder-decoder models (T5) work too.
 
     Args:
         name_or_path: ``"minilm"`` for the packaged all-MiniLM-L6-v2, a model folder, or a name on the Hugging Face hub.
         pooling: ``"mean"`` of a text's token vectors, its first (``"cls"``), or its ``"last"``, which suits decoders.
-            None is the folder's own, else ``"last"`` for decoders and ``"mean"`` for others.
-        max_length: tokens of a text that are read; at most what the model can. None is the folder's own, else 128.
-        prompt: put before every text; the name of one of the folder's prompts stands for that. None is the folder's
+            None uses the folder's setting, or without one ``"last"`` for decoders and ``"mean"`` for others.
+        max_length: maximum tokens of a text, up to the model's limit. None uses the folder's setting, or 128.
+        prompt: a text to put before every text, or the name of one of the folder's prompts. None uses the folder's
             default prompt.
         precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"`` for half precision (weights stay float32). None is bf16 on a
             GPU that can, else fp32.
@@ -47,7 +47,7 @@ class TextEncoder:
             from a folder.
 
     Raises:
-        EncoderError: (a ValueError) for a bad argument; a model that cannot be had is told when it is needed.
+        EncoderError: (a ValueError) for a bad argument. A missing model raises it only when the model is needed.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class TextEncoder:
 
     @property
     def identity(self) -> str:
-        """Everything that decides the vectors except the text: weights, tokenizer, and how they are used.
+        """Everything but the text that determines the vectors: weights, tokenizer and settings.
 
-        A folder is known by its content, wherever it lies; a hub model by name and commit. Needs no network, but for a
-        hub model that was never downloaded.
+        A folder is identified by its content, a hub model by name and commit. Only a hub model that was never
+        downloaded needs the network.
 
         Raises:
-            EncoderError: if the model cannot be had.
+            EncoderError: if the model is not available.
         """
         model = self._find()
         settings = model.settings
@@ -112,17 +112,17 @@ class TextEncoder:
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Encode texts. The global random state is left as it was, so that a run is the same with a filled cache.
+        """Encode texts. The global random state is restored, so that a run with a filled cache gives the same results.
 
         Args:
-            texts: any number of texts; one that has no token at all is encoded as a single end-of-text token.
+            texts: any number of texts; a text without tokens is encoded as a single end-of-text token.
 
         Returns:
-            float32 [n, dim] in the order of ``texts``, the same whatever texts share a batch (up to rounding); [0, 0]
-            for no texts.
+            float32 [n, dim] in the order of ``texts``; [0, 0] for no texts. Up to rounding, a vector does not depend on
+            the other texts of its batch.
 
         Raises:
-            EncoderError: if the model cannot be had, is no text encoder, or gives values that are not finite.
+            EncoderError: if the model is not available, is not a text encoder, or gives NaN or infinity.
         """
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
@@ -249,10 +249,10 @@ class _Loaded:
     Attributes:
         tokenizer: pads on the right.
         network: token ids to token vectors.
-        steps: what follows the pooling.
-        limit: tokens of a text that are read.
-        skipped: first tokens of a text that are not pooled.
-        lower_case: whether texts are put in lower case.
+        steps: layers after the pooling.
+        limit: maximum tokens of a text.
+        skipped: number of first tokens that are not pooled.
+        lower_case: whether texts are lower-cased.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -264,18 +264,18 @@ class _Loaded:
 
 
 def _prompt_length(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int:
-    """Tokens of a prompt before a text: without the mark that ends a text."""
+    """Number of tokens of a prompt, without the end-of-text token."""
     ids = tokenizer(prompt)["input_ids"] if prompt else []
     return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
 
 
 def _longest(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> int:
-    """Tokens that a model can read: its tokenizer's limit and its table of positions, whichever is less."""
+    """Maximum tokens of a model: the tokenizer's limit or the size of the position table, whichever is smaller."""
     limit = tokenizer.model_max_length  # 10**30 if unknown
     tables = ("position_embeddings", "wpe", "embed_positions")
     for name, module in model.named_modules():
-        # By name, since a config's number is wrong for RoBERTa (whose table starts after the padding's row) and means
-        # nothing for T5 (which has no table).
+        # The config's number is wrong for RoBERTa, whose table starts after the padding's row, and meaningless for T5,
+        # which has no table. So the table is found by its name.
         if name.rpartition(".")[2] in tables and isinstance(module, torch.nn.Embedding):
             first = 0 if module.padding_idx is None else module.padding_idx + 1
             limit = min(limit, module.num_embeddings - getattr(module, "offset", first))  # OPT and BART start later

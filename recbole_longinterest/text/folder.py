@@ -1,8 +1,8 @@
-"""What a model folder says of its own use: pooling, length, prompts, and what follows the pooling.
+"""Settings in a model folder: pooling, length, prompts, and the layers after the pooling.
 
-A sentence-transformers folder says it in ``modules.json``, ``sentence_bert_config.json``,
-``config_sentence_transformers.json`` and a ``config.json`` in a folder for each module. These files are read here
-without that package.
+A sentence-transformers folder has them in ``modules.json``, ``sentence_bert_config.json``,
+``config_sentence_transformers.json`` and a ``config.json`` in a folder for each module. This module reads the files
+without the sentence-transformers package.
 """
 
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.json_text import parse_json
 
-# A plain folder does not say how its tokens are pooled. In these models a token sees only those before it, so that the
-# last one alone has read the whole text.
+# Folders without a pooling setting. In these models a token attends only to earlier ones, so only the last token has
+# read the whole text.
 DECODERS = (
     *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "llama", "mistral", "mixtral", "phi", "phi3"),
     *("qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "stablelm", "starcoder2", "smollm3"),
@@ -40,23 +40,23 @@ AFTER_POOLING = ("Dense", "Normalize", "Dropout")
 
 
 class EncoderError(LongInterestError):
-    """A text encoder that cannot be had or does not encode."""
+    """A text encoder that is not available or does not encode."""
 
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """How the vectors of a folder's model are made.
+    """Settings of a model folder.
 
     Attributes:
-        model: the folder inside it that holds the transformer; "" for itself.
-        pooling: names of :func:`~recbole_longinterest.text.pooling.pool`; several are joined.
+        model: subfolder of the transformer; "" for the folder itself.
+        pooling: names of :func:`~recbole_longinterest.text.pooling.pool`; several are concatenated.
         pools_prompt: whether the prompt's tokens are pooled with the text's.
-        steps: what follows the pooling, in order: ("Dense", its folder) and ("Normalize", "").
-        max_length: tokens that are read; None if the folder does not say.
-        says_length: whether the tokenizer's own limit is meant for use, as in a sentence-transformers folder.
-        lower_case: whether texts are put in lower case first.
+        steps: layers after the pooling, in order: ("Dense", its folder) and ("Normalize", "").
+        max_length: maximum tokens of a text; None if the folder has no such setting.
+        says_length: whether to use the tokenizer's own limit, as for a sentence-transformers folder.
+        lower_case: whether texts are lower-cased first.
         prompts: texts to put before a text, by name.
-        default_prompt: the one used if none is named, "" for none.
+        default_prompt: the default prompt, "" for none.
     """
 
     model: str = ""
@@ -71,13 +71,13 @@ class FolderSettings:
 
 
 def read_settings(folder: Path) -> FolderSettings:
-    """Read what a model folder says.
+    """Read the settings of a model folder.
 
     Args:
         folder: of transformers or of sentence-transformers.
 
     Raises:
-        EncoderError: for a file that is damaged or absent, or a module that is not known here.
+        EncoderError: for a file that is damaged or absent, or an unknown module.
     """
     if not (folder / MODULES).is_file():
         decoder = read_json(folder / "config.json", absent={}).get("model_type") in DECODERS
@@ -91,7 +91,7 @@ def read_settings(folder: Path) -> FolderSettings:
         )
     for kind, path in modules[1:]:
         if kind in ("Pooling", "Dense"):
-            read_json(folder / path / "config.json")  # told now, not after the model is loaded
+            read_json(folder / path / "config.json")  # raises before the model is loaded
     pooling = read_json(folder / modules[1][1] / "config.json")
     at = folder / modules[0][1]
     named = next((at / name for name in TRANSFORMER_CONFIGS if (at / name).is_file()), at / TRANSFORMER_CONFIGS[0])

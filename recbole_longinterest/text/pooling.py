@@ -19,23 +19,23 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def pool(hidden: Tensor, mask: Tensor, poolings: Sequence[str], skipped: int = 0) -> Tensor:
-    """One vector a text from its token vectors; padding on either side changes nothing.
+    """Pool the token vectors of each text into one vector; padding on either side does not affect it.
 
     Args:
         hidden: [B, T, D].
         mask: [B, T], 1 for tokens and 0 for padding; at least one 1 a row.
         poolings: ``mean``, ``cls`` (the first token), ``last``, and from sentence-transformers folders ``max``,
-            ``mean_sqrt_len`` (the sum over the root of the length) and ``weighted_mean`` (by place); several are
-            joined.
-        skipped: first tokens that are left out, those of a prompt.
+            ``mean_sqrt_len`` (the sum over the root of the length) and ``weighted_mean`` (weighted by position).
+            Several are concatenated.
+        skipped: number of first tokens to leave out, those of a prompt.
 
     Returns:
         [B, D * number of poolings].
     """
-    count = mask.cumsum(dim=1)  # place of a token among its text's, from 1
+    count = mask.cumsum(dim=1)  # position of a token in its text, from 1
     mask = mask * (count > skipped)
     weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B, T, 1]
-    length = weights.sum(dim=1).clamp(min=1)  # [B, 1]; a prompt that fills all that is read leaves no token
+    length = weights.sum(dim=1).clamp(min=1)  # [B, 1]; 0 tokens are left if the prompt fills the whole length
     places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     rows = torch.arange(len(hidden), device=hidden.device)
     parts = []
@@ -57,10 +57,10 @@ def pool(hidden: Tensor, mask: Tensor, poolings: Sequence[str], skipped: int = 0
 
 
 def load_steps(folder: Path, settings: FolderSettings, device: torch.device) -> list[Callable[[Tensor], Tensor]]:
-    """The layers after the pooling, in order; each takes and gives [B, D].
+    """Load the layers after the pooling, in order; each maps [B, D] to [B, D].
 
     Raises:
-        EncoderError: for a dense layer that is not one weight, one bias and a known activation.
+        EncoderError: for a dense layer other than one weight, one bias and a known activation.
     """
     return [
         functional.normalize if kind == "Normalize" else _dense(folder / path, device) for kind, path in settings.steps

@@ -1,4 +1,4 @@
-"""Item texts from a RecBole ``.item`` file, read as they stand: no quoting, no missing-value words, no RecBole."""
+"""Read item texts from a RecBole ``.item`` file verbatim: no quoting, no words for missing values, no RecBole."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,27 +20,26 @@ def read_item_text(
 ) -> dict[str, str]:
     """Read the text of every item of an atomic file.
 
-    A text is made of the values of ``text_fields``, in that order; by default the non-empty ones as sentences:
-    ``"Heat. Action Crime. 1995"``. The file is not read through RecBole, whose reader stops at a title that starts with
-    a quote and turns the titles "Null" and "NA" into missing values. Of two rows of one item the first counts, as in
-    RecBole.
+    A text consists of the values of ``text_fields``, in that order; by default the non-empty ones as sentences:
+    ``"Heat. Action Crime. 1995"``. RecBole's reader is not used, because it fails on a title that starts with a quote,
+    and turns the titles "Null" and "NA" into missing values. Of two rows for one item the first counts, as in RecBole.
 
     Args:
         path: the ``.item`` file; its first line is ``name:type`` for each column.
         item_field: name of the column of item tokens.
-        text_fields: names of the columns that make the text, in order.
-        field_separator: what stands between columns.
-        seq_separator: what stands between the values of a ``token_seq`` or ``float_seq`` column; other than white space
-            it is written as a comma.
+        text_fields: names of the text columns, in order.
+        field_separator: separator of columns.
+        seq_separator: separator of the values in a ``token_seq`` or ``float_seq`` column. In the text it becomes a
+            comma, unless it is white space.
         encoding: encoding of the file.
-        join: makes a text of a value for every field, "" for an empty one; None makes sentences.
+        join: makes the text from the values of all fields, "" for an empty one; None makes sentences.
 
     Returns:
-        Text by raw item token; an item whose text fields are all empty is left out.
+        Text by raw item token, without items whose text fields are all empty.
 
     Raises:
-        ItemFileError: (a ValueError) for a file that is absent, in another encoding or without one of the columns, for
-            a row with another number of columns than the header, and for empty ``text_fields``.
+        ItemFileError: (a ValueError) if the file is absent, in another encoding or lacks a column, if a row and the
+            header differ in their numbers of columns, and if ``text_fields`` is empty.
     """
     if not text_fields:
         raise ItemFileError("text_fields names no column; name columns of the .item file, or set text_features: off.")
@@ -74,8 +73,8 @@ def text_of(
     """The text of one item.
 
     Args:
-        values: of its text fields, "" for none.
-        separators: what stands between the values of each field that is a sequence, "" for any other.
+        values: values of its text fields, "" for an empty one.
+        separators: separator of each field that is a sequence, "" for other fields.
         join: as in :func:`read_item_text`.
     """
     return (join or _sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])

@@ -8,8 +8,8 @@ from string import Formatter
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.text.reader import SENTENCE_ENDS
 
-# What stands between two columns: what closes the left one, what separates, and what opens the right one, such as
-# its label: `) . Brand: (`.
+# The text between two columns in three parts: closes the left column, separates, opens the right column (also with its
+# label): `) . Brand: (`.
 BETWEEN = re.compile(
     r"(?P<closes>[)\]}»”’]*)(?P<separates>.*?)(?P<opens>(?:\w[\w ]*[:：]\s*)?[(\[{«“‘]*)",  # noqa: RUF001
     re.DOTALL,
@@ -17,12 +17,12 @@ BETWEEN = re.compile(
 
 
 class TemplateError(LongInterestError):
-    """A template that names no column, or more than a column."""
+    """A text_template that cannot be used."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A column of a template: what separates it from the part before, and what goes with it alone."""
+    """A column of a template, with the texts that separate it from the column before and that enclose it."""
 
     separates: str
     opens: str
@@ -31,16 +31,16 @@ class _Part:
 
 
 class Template:
-    """Fills columns into a text and leaves out what belongs to those that are empty.
+    """Fills columns into a text and leaves out the parts that belong to empty columns.
 
-    What separates two columns stands only between two that are there. A label up to a colon and brackets go with their
-    own column: of ``"{title} ({year}). Brand: {brand}"`` remain ``"Heat. Brand: X"``, ``"Heat (1995)"``, ``"Heat"``.
+    A separator is kept only between two columns that have values. Brackets, and a label up to a colon, belong to their
+    column: ``"{title} ({year}). Brand: {brand}"`` can become ``"Heat. Brand: X"``, ``"Heat (1995)"`` or ``"Heat"``.
 
     Args:
         text: the template; ``{{`` and ``}}`` are braces.
 
     Raises:
-        TemplateError: (a ValueError) if it is not text around ``{column}``.
+        TemplateError: (a ValueError) if it is not a text with ``{column}`` in it.
     """
 
     def __init__(self, text: str) -> None:
@@ -73,14 +73,14 @@ class Template:
 
     @property
     def fields(self) -> list[str]:
-        """Columns in order; one may stand twice."""
+        """Columns in order; a column may occur twice."""
         return [part.field for part in self._parts]
 
     def fill(self, values: Sequence[str]) -> str:
-        """A text from the columns' values.
+        """Make a text from the columns' values.
 
         Args:
-            values: a value for each of :attr:`fields`, "" for none.
+            values: a value for each of :attr:`fields`, "" for an empty one.
 
         Returns:
             The text; "" if all values are empty.
@@ -101,14 +101,14 @@ class Template:
 
 
 def columns_of(text_fields: str | Sequence[str] | None, text_template: str | None) -> tuple[list[str], Template | None]:
-    """Columns that an item's text is made of, and the template that makes it; no template joins them.
+    """Columns of an item's text, and the template if there is one.
 
     Args:
-        text_fields: a column, or some; None and "" are none.
-        text_template: has its own columns, which are taken.
+        text_fields: a column or several; None or "" for none.
+        text_template: a template, whose columns replace ``text_fields``.
 
     Raises:
-        TemplateError: for a template that cannot be read.
+        TemplateError: if the template cannot be used.
     """
     if text_template:
         template = Template(text_template)
@@ -117,7 +117,7 @@ def columns_of(text_fields: str | Sequence[str] | None, text_template: str | Non
 
 
 def _split(literal: str) -> tuple[str, str, str]:
-    """What closes the column before, what separates, what opens the column after."""
+    """Split the text between two columns: closes the left one, separates, opens the right one."""
     found = BETWEEN.fullmatch(literal)
     assert found is not None  # every part of the pattern may be empty
     return found["closes"], found["separates"], found["opens"]

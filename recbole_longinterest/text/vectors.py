@@ -15,7 +15,7 @@ FORMS = (
 
 
 class VectorFileError(LongInterestError):
-    """A file that does not give vectors of items."""
+    """A file that cannot be read as vectors of items."""
 
 
 def read_vectors(path: Path, item_field: str) -> tuple[list[str], NDArray[np.float32]]:
@@ -26,10 +26,10 @@ def read_vectors(path: Path, item_field: str) -> tuple[list[str], NDArray[np.flo
         item_field: name of the column of item tokens in a .parquet file.
 
     Returns:
-        Tokens, and float32 [n, dim]. Of two rows of one item both are given.
+        Tokens, and float32 [n, dim]. An item with two rows occurs twice.
 
     Raises:
-        VectorFileError: (a ValueError) for a file that is absent, of another form, damaged or not of finite numbers.
+        VectorFileError: (a ValueError) for a file that is absent, damaged, of another form, or with NaN or infinity.
     """
     readers = {".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}
     if path.suffix not in readers:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from recbole_longinterest.common.errors import LongInterestError
 
 CHUNK = 65_536  # rows turned into float64 at a time
-# Below these a component is rounding noise, which whitening would blow up to unit variance. The second is relative to
-# the vectors' own size: without it a catalogue of equal texts, all noise, would pass the first.
+# A component with less variance is rounding noise, which whitening would scale up to unit variance. The first floor is
+# relative to the largest variance, the second to the vectors' length, for a catalogue of equal texts that is all noise.
 VARIANCE_FLOOR = 1e-9
 NOISE_FLOOR = 1e-12
 
@@ -19,12 +19,12 @@ NOISE_FLOOR = 1e-12
 class Whitening:
     """``transform(x) = (x - mean) projection``: principal components scaled to unit variance over the fitted rows.
 
-    Encoders put all texts into a narrow cone, in which a few directions carry most of the variance; whitening lets
-    every direction that tells items apart weigh the same (Su et al. 2021, "Whitening Sentence Representations").
+    Encoders map all texts into a narrow cone, in which a few directions carry most of the variance. Whitening gives all
+    directions equal weight (Su et al. 2021, "Whitening Sentence Representations").
 
     Attributes:
         mean: float64 [dim].
-        projection: float64 [dim, text_dim]; columns by falling variance, zero where the rows have no variance left.
+        projection: float64 [dim, text_dim]; columns in the order of their variance, zero for columns without variance.
     """
 
     mean: NDArray[np.floating]
@@ -32,7 +32,7 @@ class Whitening:
 
     @classmethod
     def fit(cls, vectors: NDArray[np.floating], text_dim: int) -> "Whitening":
-        """Whitening of a catalogue; deterministic, and the same for any order of its rows up to rounding.
+        """Fit a whitening to a catalogue. It is deterministic, and up to rounding independent of the rows' order.
 
         Args:
             vectors: [n, dim]; no rows or a single one give a projection of zeros.
@@ -94,7 +94,7 @@ def _chunks(vectors: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
 def _signs(components: NDArray[np.floating]) -> NDArray[np.floating]:
     """Signs [text_dim] that make the largest entry of every component positive.
 
-    Of entries that are equally large up to rounding the first decides, so that rounding cannot turn a component round.
+    Among entries of equal size up to rounding the first one counts, so that rounding cannot flip a component.
     """
     sizes = np.abs(components)
     first = np.argmax(sizes >= sizes.max(axis=0) * (1 - 1e-6), axis=0)

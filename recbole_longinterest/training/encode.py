@@ -19,8 +19,8 @@ class Encoded:
 
     Attributes:
         items: number of items with a text.
-        filled: how many texts the cache lacked, and its folder.
-        seconds: time that it took, with loading of the encoder.
+        filled: numbers of distinct and of cached texts, and the cache's folder.
+        seconds: duration, including the loading of the encoder.
     """
 
     items: int
@@ -29,16 +29,16 @@ class Encoded:
 
 
 def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda encoder: encoder) -> Encoded:
-    """Encode the texts of all items of a data set's ``.item`` file that the text cache does not hold yet.
+    """Encode all item texts of a data set's ``.item`` file that are not cached yet.
 
-    Vectors are written as they are made: an interrupted call keeps them, and the next one goes on from there.
+    Vectors are written continually, so a call after an interruption continues where the first one stopped.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
-        by: makes what encodes from the config's encoder; by default the encoder itself.
+        by: function of the config's encoder that returns the encoder to use; by default the same one.
 
     Returns:
-        How many texts there are, and how many were encoded.
+        The numbers of texts and of newly encoded texts.
 
     Raises:
         LongInterestError: if the data set has no text to encode, or the encoder or the cache cannot be used.

@@ -1,4 +1,4 @@
-"""From the finished cells to what may be said: means, intervals, differences to the best baseline, slices."""
+"""Analyse the finished cells: means, intervals, differences to the best baseline, slices."""
 
 import zlib
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from recbole_longinterest.experiments.comparison.slices import slices_of
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 SIGNIFICANT = 0.05
-POOLED = ("ml-", "MovieLens")  # data sets whose names have this in them are pooled, and what that is called
+POOLED = ("ml-", "MovieLens")  # data sets with this in their names are pooled, under this name
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the comparison on one data set, all of its finished seeds.
+    """One row of the comparison on one data set, with all finished seeds.
 
     Attributes:
-        name: of the row.
+        name: name of the row.
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
-        source: where its settings come from.
-        seeds: finished ones.
+        source: origin of its settings.
+        seeds: finished seeds.
         results: ``result.json`` of each.
         ranks: rank of every test row by protocol, of each seed, [S, B].
     """
@@ -43,7 +43,7 @@ class Row:
     ranks: dict[str, NDArray[np.float64]]
 
     def values(self, protocol: str, metric: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """A metric of every test row, mean of the seeds (all of its own if None), [B]."""
+        """A metric of every test row, mean over the seeds (None for all seeds of the row), [B]."""
         name, _, k = metric.partition("@")
         ranks = self.ranks[protocol]
         if seeds is not None:
@@ -62,14 +62,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row against the best baseline, the metric's mean over the seeds that both have, paired by user.
+    """A row compared with the best baseline: means over their common seeds, paired by user.
 
     Attributes:
-        name: the row.
-        relative: difference over the baseline's mean.
+        name: name of the row.
+        relative: difference divided by the baseline's mean.
         low: lower end of its 95 % interval.
-        high: upper end.
-        p: of no difference, corrected for the number of rows compared.
+        high: upper end of its 95 % interval.
+        p: p value of "no difference", corrected for the number of compared rows.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Wins or loses only where the interval excludes 0 and the corrected p is below 0.05."""
+        """A win or loss requires that the interval excludes 0 and the corrected p is below 0.05."""
         if self.p >= SIGNIFICANT:
             return "open"
         return "wins" if self.low > 0 else "loses" if self.high < 0 else "open"
@@ -149,7 +149,7 @@ class Study:
 
     @property
     def pooled(self) -> bool:
-        """Whether it is pooled with others of its kind."""
+        """Whether it is pooled with similar data sets."""
         return POOLED[0] in self.dataset
 
     @property
@@ -159,7 +159,7 @@ class Study:
 
     @cached_property
     def metric(self) -> str:
-        """The metric that the epochs were chosen by."""
+        """The validation metric that chose the epochs."""
         return self.rows[0].results[0]["validation"]["metric"].lower()
 
     @cached_property
@@ -179,14 +179,15 @@ class Study:
         return statistics.bootstrap_means(np.stack(values), self.users, seed=zlib.crc32(self.dataset.encode()))
 
     def ratios(self, protocol: str, base: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The main metric of every row over that of one of them, over the seeds that both have.
+        """Ratios of the main metric of every row to that of one row, over their common seeds.
 
         Args:
             protocol: native or seen-masked.
-            base: place of the row to compare with, whose metric is above 0.
+            base: index of the row to compare with, whose metric is above 0.
 
         Returns:
-            Of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's is 0, or no seed is common.
+            Ratios of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's metric is 0, or no seed
+            is common.
         """
         drawn, means = self.samples(protocol), []
         samples = np.empty_like(drawn)
@@ -208,7 +209,7 @@ class Study:
         return np.array(means), samples
 
     def ablations(self, protocol: str) -> list[Difference]:
-        """Every ablation, and the model without side features, against the whole model; none if that has not run."""
+        """Every ablation, and the model without side features, against the full model; empty if that has not run."""
         names = [row.name for row in self.rows]
         if OWN not in names:
             return []
@@ -227,7 +228,7 @@ class Study:
 
 
 def studies_of(outcome: Outcome) -> list[Study]:
-    """What there is of each data set."""
+    """Collect the finished cells of each data set."""
     return [
         Study(dataset, [cell for cell in outcome.cells if cell.dataset == dataset]) for dataset in outcome.plan.datasets
     ]
@@ -236,17 +237,17 @@ def studies_of(outcome: Outcome) -> list[Study]:
 def differences_of(
     names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64], users: int
 ) -> list[Difference]:
-    """Differences of all rows but the best baseline, with p values corrected for their number.
+    """Differences of all other rows to the best baseline, with corrected p values.
 
     Args:
-        names: of the rows, [M].
-        best: place of the best baseline among them; -1 if it is no row.
-        relative: difference of each row over the baseline's mean, [M].
-        samples: the same of each bootstrap sample, [R, M]; NaN if a sample has none.
-        users: that were resampled.
+        names: names of the rows, [M].
+        best: index of the best baseline; -1 if it is not among the rows.
+        relative: difference of each row divided by the baseline's mean, [M].
+        samples: the same of each bootstrap sample, [R, M]; NaN if undefined.
+        users: number of resampled users.
     """
     drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in range(len(names)) if place != best}
-    others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]  # else nothing is known
+    others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]
     corrected = statistics.holm([statistics.p_value(drawn[place], users) for place in others])
     return [
         Difference(names[place], float(relative[place]), *statistics.interval(drawn[place]), p)

@@ -1,4 +1,4 @@
-"""All rows of a data set against its best baseline, in one protocol; and data sets pooled."""
+"""All rows of a data set, or of pooled data sets, compared with the best baseline in one protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ class Block:
     """All rows on one data set in one protocol.
 
     Attributes:
-        dataset: its name, or what pooled data sets are called.
+        dataset: its name, or the name of pooled data sets.
         protocol: native or seen-masked.
-        names: of the rows.
-        means: of the main metric, [M].
-        intervals: 95 % of each mean over users.
-        baseline: the best of RecBole's models as they are, of those with most seeds; None if none finished.
-        differences: of the other rows to it.
-        stronger: RecBole's models that are better than it over the seeds that both have, and have fewer.
+        names: names of the rows.
+        means: means of the main metric, [M].
+        intervals: 95 % interval of each mean over users.
+        baseline: the best unmodified RecBole model among those with most seeds; None if no such model finished.
+        differences: differences of the other rows to it.
+        stronger: RecBole's models with fewer seeds that are better than it over their common seeds.
     """
 
     dataset: str
@@ -36,7 +36,7 @@ class Block:
 
 
 def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
-    """All data sets in one protocol, and the pooled ones where there are several."""
+    """One block for each data set in one protocol, and one for pooled data sets."""
     blocks, pooled = [], []
     for study in studies:
         if not study.rows:
@@ -69,7 +69,7 @@ def _block(study: Study, protocol: str) -> Block:
     intervals = [interval(samples[:, place]) for place in range(len(rows))]
     baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
     most = max((len(rows[place].seeds) for place in baselines), default=0)
-    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed is no evidence
+    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed proves nothing
     if not baselines or means[baselines].max() <= 0:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
     best = max(baselines, key=lambda place: means[place])
@@ -88,7 +88,7 @@ def _relative_block(
     samples: NDArray[np.float64],
     users: int,
 ) -> Block:
-    """Means of ratios to each data set's best baseline; the rows are compared with that, whichever it is."""
+    """Pool data sets: means of the ratios to each data set's own best baseline."""
     names = [row.name for row in rows]
     intervals = [interval(drawn[~np.isnan(drawn)]) for drawn in samples.T]
     differences = differences_of(names, -1, means - 1, samples - 1, users)

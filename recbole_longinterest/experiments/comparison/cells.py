@@ -1,6 +1,6 @@
-"""Run a cell in a process of its own: train, rank every test target, leave plain files.
+"""Run a cell in its own process: train, rank every test target, write plain files.
 
-:mod:`recbole_longinterest.experiments.comparison.cell` says what these files are.
+:mod:`recbole_longinterest.experiments.comparison.cell` describes these files.
 """
 
 import json
@@ -33,18 +33,18 @@ from recbole_longinterest.training import pipeline
 
 
 def work(cell: Cell, expected: data.Fingerprint | None) -> None:
-    """Run a cell and write how it ended, whatever happens; what a process of its own calls.
+    """Run a cell and record its outcome, also after an error. This is the main function of a cell's process.
 
     Args:
-        cell: what to do.
-        expected: what the data of the models before it is, None if it is the first.
+        cell: the cell to run.
+        expected: properties of the earlier models' data, None for the first model.
     """
     cell.folder.mkdir(parents=True, exist_ok=True)
     _end_with_parent()
     with (cell.folder / "log.txt").open("a", encoding="utf-8") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
-    os.chdir(cell.folder)  # RecBole's log goes below the working directory
+    os.chdir(cell.folder)  # RecBole writes its log below the working directory
     try:
         run_cell(cell, expected)
     except data.DataMismatch as error:
@@ -57,17 +57,17 @@ def work(cell: Cell, expected: data.Fingerprint | None) -> None:
 
 
 def reason(error: Exception) -> str:
-    """An error as one line; a ValueError says it all, of others the name helps."""
+    """An error as one line, with the name of its class unless it is a ValueError."""
     text = " ".join(str(error).split())
     return (text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")[:500]
 
 
 def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
-    """Train, or go on with the training of, a cell, and rank its test targets.
+    """Train a cell, or resume its training, and rank its test targets.
 
     Raises:
-        DataMismatch: if its data is not the expected.
-        ValueError: for what the model, the data or its scores do not allow.
+        DataMismatch: if its data differs from the other models'.
+        ValueError: for unsuitable settings or data, and for scores that are not finite.
     """
     write_text(cell.folder / "cell.json", json.dumps(asdict(cell), indent=1, default=str) + "\n")
     config = cell.config()
@@ -76,8 +76,8 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     dataset = data.make_dataset(config, cell.change, split)
     source = getattr(dataset, "text_source", None)
     if source is not None:
-        source.matrix()  # encoding is no part of the training's time
-    if wanted_file(config) is None:  # a training that other defaults had begun
+        source.matrix()  # encoded here, so that it does not count as training time
+    if wanted_file(config) is None:  # a training with other defaults
         forget_epochs(cell.folder)
     earlier = read_epochs(cell.folder)
     begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
@@ -149,7 +149,7 @@ def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[
 def _check_reported(
     reported: Mapping[str, float], own: dict[str, float], ranks: pd.DataFrame, config: Settings
 ) -> None:
-    """Without ties the ranks give what RecBole's evaluator gives."""
+    """Check that ranks without ties give the same metrics as RecBole's evaluator."""
     if ranks["tied"].any():
         return
     allowed = 0.5 * 10 ** -config["metric_decimal_place"] + 1e-6
@@ -159,7 +159,7 @@ def _check_reported(
 
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Dataset) -> None:
-    """The slices of the test rows, once for all models."""
+    """Write the slices of the test rows, once for all models."""
     file = rows_file(cell.output, cell.dataset, asdict(found))
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Da
 
 
 def _end_with_parent() -> None:
-    """A cell whose driver was killed stops, too: its checkpoint is there, and nobody waits for it."""
+    """Stop a cell when its driver has been killed; the checkpoint stays."""
     parent = parent_process()
     if parent is None:
         return

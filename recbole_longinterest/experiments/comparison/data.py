@@ -1,4 +1,4 @@
-"""The data of a comparison: the same catalogue, the same log and the same split for every model, or it stops."""
+"""The data of a comparison: every model must get the same catalogue, log and split."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,12 +25,12 @@ CHANGE_SEED = 2020
 
 
 class DataMismatch(LongInterestError):
-    """A model was given other data than the models before it."""
+    """A model got other data than the earlier models."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What must be equal for all models.
+    """Properties of the data that must be equal for all models.
 
     Attributes:
         users: users of the log.
@@ -47,10 +47,10 @@ class Fingerprint:
     split: str
 
     def check(self, other: "Fingerprint", dataset: str, model: str) -> None:
-        """Refuse the data of another model.
+        """Check the data of another model.
 
         Raises:
-            DataMismatch: says what differs.
+            DataMismatch: if it differs; the message says how.
         """
         for name, own in asdict(self).items():
             got = getattr(other, name)
@@ -68,12 +68,12 @@ Parts = list[Dataset]
 def make_dataset(
     config: Settings, change: str = "", on_split: Callable[[Dataset, Parts], Parts] | None = None
 ) -> Dataset:
-    """The data set of a config, with the catalogue of the log, whatever item features a model loads.
+    """Load a data set with exactly the items of the log, for any item features of a model.
 
     Args:
-        config: RecBole's config of a sequential model, or of one that is run as such.
+        config: RecBole's config of a sequential model, or of a model that is run as one.
         change: "" or one of ``CHANGES``: the control of an ablation.
-        on_split: is given the data set and its parts when RecBole splits it, and returns the parts to train with.
+        on_split: gets the data set and its parts when RecBole splits it, and returns the parts to train with.
 
     Raises:
         ValueError: for a change that the data does not allow.
@@ -81,7 +81,7 @@ def make_dataset(
     kind: Any = dataset_class(config)
 
     class SameCatalogue(kind):
-        """Item features cover the items of the log, all of them and no others."""
+        """A data set whose table of item features has a row for each item of the log, and no other rows."""
 
         def _load_user_or_item_feat(self, *args: object) -> "pd.DataFrame | None":
             feat = super()._load_user_or_item_feat(*args)
@@ -110,7 +110,7 @@ def make_dataset(
 
 
 class RandomText:
-    """Random vectors in place of the texts', of the same size and spread, for the same items."""
+    """Random vectors with the size and spread of the text vectors, for the same items."""
 
     def __init__(self, source: MatrixSource) -> None:
         self._source = source
@@ -124,7 +124,7 @@ class RandomText:
         return self._source.width
 
     def matrix(self) -> ItemMatrix:
-        """The matrix of the source, with other vectors."""
+        """The matrix of the source, with random vectors."""
         real = self._source.matrix()
         drawn = torch.randn(real.vectors.shape, generator=torch.Generator().manual_seed(CHANGE_SEED))
         vectors = drawn * real.vectors[real.present].std() * real.present.unsqueeze(1)
@@ -132,7 +132,7 @@ class RandomText:
 
 
 def fingerprint(dataset: Dataset, parts: Parts) -> Fingerprint:
-    """What a data set and its training, validation and test parts are.
+    """Properties of a data set and its training, validation and test parts.
 
     Raises:
         ValueError: for a split that RecBole read from files.

@@ -1,7 +1,7 @@
-"""RecBole's general recommenders on the rows of a comparison: the same events to learn from, the same targets to rank.
+"""Run RecBole's general recommenders on the same training events and test targets as sequential models.
 
-RecBole gives a general model rows of its own, masks what a user has had, and evaluates users in place of rows. Here it
-is run as a sequential model is, whose histories it does not read.
+RecBole gives a general model other rows, masks the user's items, and evaluates users instead of rows. Here it runs like
+a sequential model and ignores the histories.
 """
 
 from recbole.data.dataset import Dataset
@@ -15,10 +15,10 @@ LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "
 
 
 def is_general(model: str) -> bool:
-    """Whether a model of RecBole is a general recommender, and no sequential one.
+    """Whether a model of RecBole is a general recommender rather than a sequential one.
 
     Raises:
-        ValueError: if it is neither, or there is no such model.
+        ValueError: if it is neither, or does not exist.
     """
     kind = get_model(model).type
     if kind not in (*KINDS, ModelType.SEQUENTIAL):
@@ -30,9 +30,9 @@ def is_general(model: str) -> bool:
 
 
 def as_sequential(config: Settings) -> None:
-    """Let RecBole load, split and evaluate for this model as for a sequential one.
+    """Make RecBole load, split and evaluate for this model as for a sequential one.
 
-    Its negatives stay its own. A model that is computed and not trained gets its one epoch, as by RecBole's trainer.
+    Its negative sampling does not change. A model that is computed and not trained gets one epoch, as in RecBole.
     """
     if config["MODEL_TYPE"] == ModelType.TRADITIONAL:
         config["epochs"] = 1
@@ -40,6 +40,6 @@ def as_sequential(config: Settings) -> None:
 
 
 def with_first_events(train: Dataset) -> Dataset:
-    """The training part with each user's first event: no row of a sequential model, but a pair to learn from."""
+    """The training part and each user's first event, which is a training pair here but no row of a sequential model."""
     rows = train.inter_feat
     return train.copy(rows.after(rows.history_start().unique()))

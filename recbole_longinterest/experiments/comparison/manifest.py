@@ -1,4 +1,4 @@
-"""What a result was made with: settings, versions, commit, inputs, and the memory that it took."""
+"""Provenance of a result: settings, versions, commit, inputs; and the memory that the run needed."""
 
 import contextlib
 import importlib.metadata
@@ -17,7 +17,7 @@ PACKAGES = ("recbole-longinterest", "recbole", "torch", "numpy", "pandas", "tran
 
 
 def manifest(config: Config) -> dict[str, Any]:
-    """What a result was made with: settings, versions, commit, inputs."""
+    """Describe the provenance of a result: settings, versions, commit, inputs."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -32,7 +32,7 @@ def manifest(config: Config) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Commit of the checkout that the package is in, marked if files differ from it; None if it is in none."""
+    """Commit of the package's checkout, marked if files differ from it; None without a checkout."""
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -44,15 +44,15 @@ def commit() -> str | None:
 
     found = git("rev-parse", "HEAD")
     tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
-    if not found or tracked is None:  # an installed package below somebody else's checkout
+    if not found or tracked is None:  # the package is installed inside another project's checkout
         return None
     return found + (" and changes" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def peak_memory_mb() -> float | None:
-    """Most memory that this process has held, None where the system does not say."""
+    """Peak memory of this process, None if the system does not report it."""
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts what the parent held before it started this one
+    if status.is_file():  # getrusage includes the parent's memory from before this process started
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 1024

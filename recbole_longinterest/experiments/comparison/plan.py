@@ -21,7 +21,7 @@ from recbole_longinterest.training.settings import keys_of_file
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared.
+    """The models, data sets, seeds and settings of a comparison.
 
     Attributes:
         models: rows of the comparison, each with all seeds.
@@ -40,10 +40,10 @@ class Plan:
     given: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
-        """The rows and the seeds of each.
+        """The rows with their seeds.
 
         Raises:
-            ValueError: for an ablation that there is not.
+            ValueError: for an unknown ablation.
         """
         known = {entry.name: entry for entry in ABLATIONS}
         unknown = [name for name in self.ablations if name not in known]
@@ -59,13 +59,13 @@ class Plan:
 
 
 def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What ``--ablations`` alone means: every ablation, and the rows that keep a win honest.
+    """Names for ``--ablations`` without a list: every ablation, and the control rows.
 
     Args:
-        models: what is compared anyway.
+        models: models of the comparison.
 
     Returns:
-        Names of ablations, and of further rows; those of a baseline that is not compared are left out.
+        Names of ablations, and of further rows, except those of a baseline that is not in ``models``.
     """
     missing = {row.model for row in ROWS if "@" in row.name} - set(models)
     return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.model not in missing]
@@ -74,7 +74,7 @@ def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
 def read_settings(
     config_files: Sequence[str], settings: Mapping[str, object] | Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Settings of every run, by RecBole's own parsing.
+    """Read the settings of every run with RecBole's parser.
 
     Args:
         config_files: yaml files, later ones win.

@@ -17,7 +17,7 @@ LINES = ("#c1121f", "#2a6f97", "#5a9367", "#b5838d", "#8d6a9f", "#c98b2b", "#4d4
 
 
 def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
-    """A row a model, its mean and 95 % interval in both protocols.
+    """Plot the mean and 95 % interval of each model in both protocols.
 
     Args:
         blocks: one data set in both protocols.
@@ -46,7 +46,7 @@ def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
 
 
 def plot_differences(blocks: Sequence[Block], path: Path) -> None:
-    """A forest plot: every row against the best baseline, in percent.
+    """Draw a forest plot: every row against the best baseline, in percent.
 
     Args:
         blocks: one data set in both protocols, with differences.
@@ -80,7 +80,7 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
 
 
 def plot_slices(study: Study, protocol: str, path: Path) -> None:
-    """A panel a kind of slice, a line a model: the eight of most seeds and best.
+    """Plot a panel for each kind of slice with a line for each of the eight models with most seeds and best metrics.
 
     Args:
         study: the data set.

@@ -1,4 +1,4 @@
-"""Where the target stands among the scores: seen items ranked too (native), or left out (masked), from one batch."""
+"""Rank of the target among the scores of a batch, with the user's seen items (native) or without them (masked)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ def rank_targets(
     """Rank each row's target in both protocols.
 
     Args:
-        scores: of all items, [B, N]; column 0 is the padding and counts for nothing.
+        scores: scores of all items, [B, N]; column 0 is the padding and is ignored.
         target: item of each row, int64 [B].
         history: all events of the row's user before the target, int64 [B, L], 0 being no event.
         cold: items without a training event, bool [N].
-        most: K, items of the best that are kept.
-        candidates: items that are ranked, bool [B, N]; None is all. The target is always one.
+        most: K, number of best items to keep.
+        candidates: items to rank, bool [B, N]; None for all. The target is always included.
 
     Raises:
-        ValueError: for a score of a candidate that is no finite number.
+        ValueError: if a candidate's score is NaN or infinite.
     """
     own = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target.unsqueeze(1), True)
     ranked = torch.ones_like(own) if candidates is None else candidates | own
@@ -80,11 +80,11 @@ def rank_targets(
 
 
 def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float64]:
-    """A metric of rows with one target each, as RecBole defines it.
+    """Compute a metric of rows with one target each, by RecBole's definition.
 
     Args:
         name: one of ``METRICS``.
-        rank: of each target, from 1, [B].
+        rank: rank of each target, from 1, [B].
         k: length of the list.
 
     Returns:
@@ -102,14 +102,14 @@ def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float
 def beyond_accuracy(
     top: NDArray[np.int64], train_count: NDArray[np.int64], ks: Sequence[int], tail: float = 0.1
 ) -> dict[str, float]:
-    """What the lists are made of: RecBole's coverage, Gini index, popularity and tail share.
+    """Compute properties of the lists: RecBole's coverage, Gini index, popularity and tail share.
 
     Args:
         top: recommended items, best first, [B, K].
-        train_count: training rows whose target each item is, [N], the padding with it.
+        train_count: number of training rows with the item as target, [N], with the padding.
         ks: lengths of the list.
-        tail: RecBole's ``tail_ratio``: this share of the items that have training rows, the rarest, is the tail; above
-            1 the items with at most that many rows.
+        tail: RecBole's ``tail_ratio``. Up to 1: this share of the items with training rows, the rarest ones, is the
+            tail. Above 1: the items with at most that many rows.
 
     Returns:
         ``itemcoverage@k``, ``giniindex@k``, ``averagepopularity@k``, ``tailpercentage@k``.

@@ -1,4 +1,4 @@
-"""Ranks of all test targets, taken from the scores that RecBole's own evaluation computes."""
+"""Record the ranks of all test targets during RecBole's own evaluation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,15 +23,15 @@ Evaluate = Callable[[Sequence[Any]], tuple[Any, Tensor, Tensor, Tensor]]
 
 
 class Recorder:
-    """Looks over the shoulder of RecBole's evaluation and ranks the target of every row.
+    """Intercepts the scores of RecBole's evaluation and ranks the target of every row.
 
     Args:
         loader: RecBole's, over the flat log: full ranking, or sampled candidates.
         train: the training part.
-        most: K, items of the best that are kept.
+        most: K, number of best items to keep.
 
     Attributes:
-        target_count: training rows whose target each item is, int64 [N].
+        target_count: number of training rows with the item as target, int64 [N].
         candidates: SHA-256 of the sampled candidates, None in full ranking.
     """
 
@@ -50,7 +50,7 @@ class Recorder:
 
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
-        """Inside, the trainer's evaluation is recorded."""
+        """Record the trainer's evaluation inside this context."""
         for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval"):
             setattr(trainer, name, self._recorded(getattr(trainer, name), sampled=name.startswith("_neg")))
         try:
@@ -97,7 +97,7 @@ class Recorder:
         return np.concatenate([ranks.native_top if protocol == NATIVE else ranks.masked_top for ranks in self._ranks])
 
     def table(self) -> pd.DataFrame:
-        """A line a test row: user, history (events before), item, its rank in both protocols, among_cold, tied."""
+        """A line for each test row: user, history (events before), item, rank in both protocols, among_cold, tied."""
         rows, test = self.rows, self.test
         lines = pd.DataFrame(
             {

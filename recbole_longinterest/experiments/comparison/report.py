@@ -1,4 +1,4 @@
-"""What a comparison leaves for people: results.csv, per_user.parquet, summary.md, summary.html, table.tex and plots."""
+"""Write the report of a comparison: results.csv, per_user.parquet, summary.md, summary.html, table.tex and plots."""
 
 import contextlib
 import csv
@@ -37,11 +37,11 @@ def write_report(outcome: Outcome, output: Path) -> str:
     """Write the files of a comparison that has ended or was stopped.
 
     Args:
-        outcome: how it ended.
+        outcome: outcome of the comparison.
         output: its folder.
 
     Returns:
-        The summary, as it stands in summary.md.
+        The text of summary.md.
     """
     studies = studies_of(outcome)
     _write_csv(studies, output / "results.csv")
@@ -277,7 +277,7 @@ def _write_csv(studies: Sequence[Study], path: Path) -> None:
 
 
 def _write_per_user(studies: Sequence[Study], path: Path) -> None:
-    """A line a test row and run: the ranks, and what the slices are made of; one run in memory at a time."""
+    """Write a line for each test row and run with ranks and slices; holds one run in memory at a time."""
     runs = [(study, row, place) for study in studies for row in study.rows for place in range(len(row.seeds))]
     if not runs:
         return

@@ -1,4 +1,4 @@
-"""What distinguishes the test rows: history, popularity, repeats, cold items, drift; from the data alone."""
+"""Slices of the test rows by properties of the data: history, popularity, repeats, cold items, drift."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from recbole.data.dataset import Dataset
 from recbole_longinterest.data.normalizing import seen_in_training
 
 LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 200), (201, None))
-HEAD = 0.2  # share of the items with training events, the most frequent, that are the head
-FACTORS = 32  # of the item vectors that drift is measured in
+HEAD = 0.2  # this share of the items with training events, the most frequent ones, is the head
+FACTORS = 32  # dimensions of the item vectors for the drift
 
 
 def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
-    """The slices of every test row.
+    """Describe every test row.
 
     Args:
         train: training part.
         test: test part, whose rows are described.
 
     Returns:
-        A line a row: user, history (events before the target), item, time, train_events (of the target), repeat (the
-        target is in the history), cold (the target has no training event), popularity (head, tail or cold), drift.
+        A line for each row: user, history (events before the target), item, time, train_events (of the target), repeat
+        (the target is in the history), cold (no training event), popularity (head, tail or cold), drift.
     """
     rows = test.inter_feat
     counts = train.training_events().numpy()
@@ -53,7 +53,7 @@ def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
 
 
 def _drift(train: Dataset, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.float64]:
-    """How far a user's last third is from what came before: 1 - cosine of their mean item vectors; NaN if too short.
+    """Drift: 1 - cosine of the mean item vectors of a history's last third and the rest; NaN for short histories.
 
     Item vectors are the right singular vectors of the training part's user-item matrix, so that no model is favoured.
     """
@@ -70,7 +70,7 @@ def _drift(train: Dataset, log: NDArray[Any], begin: NDArray[Any], end: NDArray[
     factors = min(FACTORS, min(matrix.shape) - 1)
     if factors < 1:
         return np.full(len(begin), np.nan)
-    start = np.random.default_rng(0).standard_normal(min(matrix.shape))  # ARPACK's own is not fixed
+    start = np.random.default_rng(0).standard_normal(min(matrix.shape))  # ARPACK's default is random
     _, strength, vectors = scipy.sparse.linalg.svds(matrix, k=factors, v0=start)
     vectors = (vectors * strength[:, None]).T  # [N, F]
     drift = np.full(len(begin), np.nan)
@@ -85,13 +85,13 @@ def _drift(train: Dataset, log: NDArray[Any], begin: NDArray[Any], end: NDArray[
 
 
 def slices_of(rows: pd.DataFrame) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Which rows are in which slice.
+    """Assign rows to slices.
 
     Args:
         rows: from :func:`describe_rows`.
 
     Returns:
-        Kind of slice -> name of the slice -> bool [B]; a slice without rows is left out.
+        Kind of slice -> name of the slice -> bool [B], without empty slices.
     """
     history = rows["history"].to_numpy()
     kinds = {

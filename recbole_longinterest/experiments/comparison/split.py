@@ -1,4 +1,4 @@
-"""The split of a cell's data, checked when RecBole makes it."""
+"""Check the split of a cell's data when RecBole makes it."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,14 @@ from recbole_longinterest.experiments.comparison.data import Fingerprint, Parts,
 
 @dataclass
 class SplitCheck:
-    """Checks a split against that of the models before, and keeps its parts.
+    """Compares a split with that of the earlier models, and keeps its parts.
 
     Attributes:
-        dataset: name of the data set, for the error.
-        name: row of the comparison, likewise.
+        dataset: name of the data set, for the error message.
+        name: row of the comparison, for the error message.
         model: RecBole's name of the model.
-        expected: what the data of the models before is, None for the first model.
-        parts: of the last split, as the data set has made them.
+        expected: properties of the earlier models' data, None for the first model.
+        parts: parts of the last split.
     """
 
     dataset: str
@@ -27,7 +27,7 @@ class SplitCheck:
     parts: Parts = field(default_factory=list)
 
     def __call__(self, dataset: Dataset, parts: Parts) -> Parts:
-        """The parts to train with: a general model learns from each user's first event, too.
+        """Return the parts to train with; a general model also learns from each user's first event.
 
         Raises:
             DataMismatch: if the split is not the expected one.

@@ -1,4 +1,4 @@
-"""What may be said of differences: paired bootstrap over users, intervals, Holm's correction."""
+"""Statistics of differences: paired bootstrap over users, intervals, Holm's correction."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-CHUNK = 2**23  # cells of the matrix of weights held at once
+CHUNK = 2**23  # size of the part of the weight matrix in memory
 
 
 def bootstrap_means(
     values: NDArray[np.floating], users: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Means of every model over users drawn with replacement, the same users for all models.
+    """Bootstrap over users: means of every model over users drawn with replacement, the same users for all models.
 
     A user's rows are drawn together.
 
     Args:
         values: a metric of every model on every row, [M, B].
         users: user of each row, from 0, int [B].
-        resamples: how often users are drawn, R.
-        seed: of the draws.
+        resamples: number of bootstrap samples, R.
+        seed: seed of the draws.
 
     Returns:
         [R, M].
@@ -40,18 +40,18 @@ def bootstrap_means(
 
 
 def interval(samples: NDArray[np.floating], level: float = 0.95) -> tuple[float, float]:
-    """The middle part of bootstrap samples, [R]."""
+    """Percentile interval of bootstrap samples, [R]."""
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def p_value(differences: NDArray[np.floating], users: int) -> float:
-    """Two-sided p of "no difference" from bootstrap samples of it.
+    """Two-sided p value of "no difference" from bootstrap samples of the difference.
 
     Args:
         differences: the samples, [R].
-        users: that were drawn from. So few that chance alone makes all of their differences of one sign, a bootstrap
-            never contradicts: p is at least that chance.
+        users: number of users. If chance alone can give all users' differences the same sign, no bootstrap sample
+            contradicts it, so p is at least the probability of that.
 
     Returns:
         p, at least 2 / (R + 1).
@@ -61,7 +61,7 @@ def p_value(differences: NDArray[np.floating], users: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number (Holm 1979), in the order given."""
+    """P values corrected for their number (Holm 1979), in the same order."""
     adjusted = [1.0] * len(p_values)
     largest = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

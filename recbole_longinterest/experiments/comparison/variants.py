@@ -1,4 +1,4 @@
-"""What is compared: models by name, with their settings, and the ablations as differences of settings."""
+"""Rows of a comparison: models by name, with their settings, and the ablations as changes of settings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,10 @@ from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
 
 OWN = "LongInterest"
-WHOLE = 100_000  # events of a window that holds every history
-ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # trained so, unless settings differ
+WHOLE = 100_000  # a window longer than every history
+ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
-# What tuned settings say of the search that found them, and what is the same for all models here.
+# Keys of tuned settings that describe the search, or are equal for all models here.
 NOT_OF_A_MODEL = ("model", "dataset", "data_path", "valid_metric", "topk", "metrics", "eval_args", "exact_order")
 
 
@@ -22,12 +22,12 @@ class Variant:
     """A row of the comparison.
 
     Attributes:
-        name: what it is called.
+        name: its name in reports.
         model: RecBole's name of the model.
-        settings: what it differs by from the model's settings; wins over everything else.
+        settings: changes of the model's settings; they override all others.
         change: a change of the data, see :data:`~recbole_longinterest.experiments.comparison.data.CHANGES`.
-        like: model whose tuned settings it has.
-        kind: model, baseline (one of RecBole's, as it is), row (another row to compare with) or ablation.
+        like: model whose tuned settings it uses.
+        kind: model, baseline (an unmodified RecBole model), row (another row to compare with) or ablation.
     """
 
     name: str
@@ -43,7 +43,7 @@ def _window(events: int) -> dict[str, Any]:
 
 
 ID_ONLY = {f"{feature}_features": False for feature in ("text", "rating", "behavior", "time")}
-COUNTED = {"epochs": 1, "loss_type": "CE", "one_pass": True}  # for what is counted, not trained
+COUNTED = {"epochs": 1, "loss_type": "CE", "one_pass": True}  # for models that count instead of training
 ABLATIONS = (
     Variant("without text", OWN, {"text_features": False}),
     Variant("random text", OWN, change="random text"),
@@ -78,10 +78,10 @@ def ablation(variant: Variant) -> Variant:
 
 
 def variant_of(name: str) -> Variant:
-    """The row of a name: one of ``ROWS``, ``MODEL@WINDOW``, or any model of RecBole.
+    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, or any model of RecBole.
 
     Raises:
-        ValueError: for a window that is no number.
+        ValueError: for a window that is not a number.
     """
     for row in ROWS:
         if row.name == name:
@@ -96,7 +96,7 @@ def variant_of(name: str) -> Variant:
 
 
 def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """All settings of a row on a data set.
+    """Merge all settings of a row on a data set.
 
     Later ones win: defaults of the comparison, the data set's config, the tuned settings, ``given``, the variant's.
 
@@ -106,10 +106,10 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         given: settings of every run.
 
     Returns:
-        The settings, and where the model's come from.
+        The settings, and the origin of the model's settings.
     """
     settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
-    if variant.model != OWN:  # whose own default it is; RecBole's leaves the times out
+    if variant.model != OWN:  # LongInterest loads the times by default, RecBole's models do not
         settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}

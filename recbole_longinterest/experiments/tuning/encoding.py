@@ -1,4 +1,4 @@
-"""Texts encoded by all nodes of a Ray cluster, through Ray Data."""
+"""Encode texts on all nodes of a Ray cluster with Ray Data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.text.encoder import TextEncoder
 
-TEXTS_A_CALL = 512  # a part that the cache asks for is some of these: models are loaded once a part
+TEXTS_A_CALL = 512  # texts a call of a worker; the cache requests several such calls at once, and models load once
 
 
 class ClusterEncoder:
-    """An encoder for the text cache whose work is done by one process a GPU, or a core, of the cluster.
+    """An encoder for the text cache with one worker process for each GPU, or for each core, of the cluster.
 
     Args:
-        encoder: what each of them does; on other machines a folder of the same name must hold the same model.
+        encoder: the encoder of each worker. Every machine must have the same model folder at the same path.
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
@@ -25,19 +25,19 @@ class ClusterEncoder:
         self.batch_size = TEXTS_A_CALL
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
-        self.workers = gpus or max(1, int(resources.get("CPU", 1)) - 1)  # a core is left to reading and collecting
+        self.workers = gpus or max(1, int(resources.get("CPU", 1)) - 1)  # one core for reading and collecting
         self.resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
 
     @property
     def identity(self) -> str:
-        """That of the encoder: both write one cache."""
+        """Identity of the encoder, so that both share a cache."""
         return self.encoder.identity
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors [n, dim] of texts, in their order."""
+        """Encode texts to vectors [n, dim], in their order."""
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        # As bytes: Arrow has no lone surrogates, which texts may have.
+        # As bytes, because texts may contain lone surrogates, which Arrow does not allow.
         rows = [{"row": row, "text": text.encode("utf-8", "surrogatepass")} for row, text in enumerate(texts)]
         blocks = max(self.workers, -(-len(rows) // (8 * self.encoder.batch_size)))
         encoded = ray.data.from_items(rows, override_num_blocks=min(blocks, len(rows))).map_batches(

@@ -1,4 +1,4 @@
-"""One trial of a search, in a Ray worker: train one setting, report every epoch, look at no test data."""
+"""One trial of a search, in a Ray worker: train one setting and report every epoch, without test data."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ BEST = "best_valid_score"
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials of a search share.
+    """Data shared by all trials of a search.
 
     Attributes:
         model: name of the model.
@@ -44,26 +44,26 @@ class Task:
     datasets: dict[str, ray.ObjectRef]
 
     def config(self, setting: dict[str, Any], folder: Path) -> Config:
-        """RecBole's config of one trial, whose files go into its folder."""
+        """RecBole's config of one trial, which writes its files into its own folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
-        with command_line(()):  # a worker's arguments are Ray's
+        with command_line(()):  # ignore the worker's arguments, which belong to Ray
             return make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
 
 
 def dataset_key(config: Config) -> str:
-    """Equal for two configs that make the same data set."""
+    """Key of a config's data set; configs with the same data set have equal keys."""
     return repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items())))
 
 
 def run_trial(given: dict[str, Any], task: Task) -> None:
-    """Train one setting; what Ray Tune calls.
+    """Train one setting; Ray Tune calls this function.
 
-    Every evaluated epoch is kept and reported. What was done for this setting before, by a worker or a search that
-    died, is reported again and not trained again.
+    Every evaluated epoch is recorded and reported. Epochs that an earlier worker or search recorded for this setting
+    are reported again, not trained again.
 
     Args:
-        given: the values drawn, under ``setting``.
-        task: what all trials share.
+        given: the drawn values, under ``setting``.
+        task: data shared by all trials.
     """
     setting = given["setting"]
     folder = records.folder_of(task.output, setting)
@@ -78,7 +78,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
             tune.report(_with_best(before[:end], config["valid_metric_bigger"]))
         if not unfinished:
             return
-        os.chdir(folder)  # RecBole's log goes below the working directory
+        os.chdir(folder)  # RecBole writes its log below the working directory
         try:
             _train(config, task, folder)
         except Exception as error:
@@ -89,7 +89,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Wait for another trial of the same setting, which a search of choices alone may draw twice at one time."""
+    """Wait for a running trial of the same setting; a space of choices may yield a setting twice."""
     while True:
         with contextlib.ExitStack() as held:
             try:
@@ -115,6 +115,6 @@ def _train(config: Config, task: Task, folder: Path) -> None:
 
 
 def _with_best(epochs: Sequence[dict[str, float]], bigger: bool) -> dict[str, float]:
-    """The last epoch with the best score so far: a search that learns is told a trial's last report alone."""
+    """Add the best score so far to the last epoch's report, because Optuna reads only a trial's last report."""
     scores = [epoch["valid_score"] for epoch in epochs]
     return {**epochs[-1], BEST: max(scores) if bigger else min(scores)}

@@ -1,4 +1,4 @@
-"""What is seen of a search while it runs, and how its trials end."""
+"""Progress of a running search, and the outcome of its trials."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watch(Callback):
-    """Writes down how trials end, and shows how far the search is."""
+    """Records the outcome of trials and shows the progress of the search."""
 
     def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
         self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
@@ -39,14 +39,16 @@ class Watch(Callback):
 
     def on_trial_complete(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
         """A trial trained to its end, or was stopped early."""
-        records.end(records.folder_of(self.output, trial.config["setting"]), records.STOPPED)  # unless it has said so
+        records.end(
+            records.folder_of(self.output, trial.config["setting"]), records.STOPPED
+        )  # unless it is recorded already
         self._show()
         records.prune(records.read_trials(self.output, self.bigger))
 
     def on_trial_error(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
         """A trial failed."""
         folder = records.folder_of(self.output, trial.config["setting"])
-        if not folder.is_dir():  # its worker died before it could write a word
+        if not folder.is_dir():  # its worker died before it wrote anything
             records.begin(folder, trial.config["setting"], "")
         records.end(folder, records.ERROR, _reason(trial))
         self._show()
@@ -65,7 +67,7 @@ class Watch(Callback):
 
 
 def _reason(trial: "Trial") -> str:
-    """Why a worker died, by Ray's words."""
+    """Reason why a worker died, from Ray's message."""
     file = trial.error_file
     text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""
     if "OutOfMemory" in text or "out of memory" in text.lower():

@@ -1,4 +1,4 @@
-"""Recurrent cells: what carries a user's history from event to event.
+"""Recurrent cells, which carry a user's state from event to event.
 
 To add one: subclass :class:`Cell` in a module of your own, call :func:`register_cell`, set ``rnn_type`` to its name.
 """

@@ -34,7 +34,7 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def extend(self, fused: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
-        """Take further events in.
+        """Process further events.
 
         Args:
             fused: of the further events, without padding, [B, L, D].
@@ -45,7 +45,7 @@ class Cell(nn.Module, ABC):
         """
 
     def step(self, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one event in, in operations that ONNX has and as few as can be; as :meth:`extend`.
+        """Process one event as :meth:`extend` does, with few operations, all of which ONNX supports.
 
         Args:
             event: [B, D].

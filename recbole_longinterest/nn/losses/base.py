@@ -11,19 +11,19 @@ from recbole_longinterest.common.registry import Registry
 
 @dataclass(frozen=True)
 class LossBatch:
-    """What a loss reads of a batch.
+    """The inputs of a loss for one batch.
 
     Shapes: ``T`` targets, ``N`` items, ``D`` their size, ``B`` histories, ``L`` events.
 
     Attributes:
         interest: of the user before each target, ready for the dot product, [T, D].
         items: vectors of all items, ready for the dot product, [N, D].
-        target: the items that came next, int64 [T].
-        losing: an item for each target that did not, int64 [T]; None for a loss without ``negatives``.
+        target: the item that came next, int64 [T].
+        losing: a negative item for each target, int64 [T]; None for a loss without ``negatives``.
         item_seq: histories, padded with 0, int64 [B, L].
-        counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
+        counted: positions that a target follows, bool [B, L]; None means one target a row, after the last event.
         trained: items that training has shown, bool [N].
-        repeat: what is added to the score of an item that the user has had, a scalar; None for nothing.
+        repeat: bias added to the scores of items that the user has had, a scalar; None without a bias.
     """
 
     interest: Tensor
@@ -59,9 +59,9 @@ class Loss(ABC):
     """A training loss. To add one: subclass this, call :func:`register_loss`, and set ``loss_type`` to its name.
 
     Attributes:
-        negatives: whether RecBole draws a losing item for each target.
-        windows: whether it takes a target at every position of a window, so that one pass trains a whole history. A
-            loss that does not is trained on RecBole's prefix rows.
+        negatives: whether RecBole draws a negative item for each target.
+        windows: whether the loss accepts a target at every position of a window, so that one pass trains a whole
+            history. Otherwise RecBole's prefix rows are used.
     """
 
     negatives: ClassVar[bool] = False
@@ -94,6 +94,6 @@ def register_loss(name: str, loss: type[Loss]) -> None:
 
 
 def make_loss(options: LossOptions) -> Loss:
-    """The loss that the options name; ``sampled_softmax`` above 0 makes a sampled one of ``loss_type: CE``."""
+    """Create the loss named in the options; ``loss_type: CE`` with ``sampled_softmax`` above 0 is sampled."""
     sampled = options.loss_type == "CE" and options.sampled_softmax
     return LOSSES.get("sampled_softmax" if sampled else options.loss_type).from_options(options)

@@ -11,7 +11,7 @@ GAMMA = 1e-10  # as RecBole's BPRLoss: keeps the logarithm finite
 
 
 class BPR(Loss):
-    """``-log(gamma + sigmoid(score of the target - score of the losing item))``."""
+    """``-log(gamma + sigmoid(score of the target - score of the negative item))``."""
 
     negatives: ClassVar[bool] = True
     windows: ClassVar[bool] = False

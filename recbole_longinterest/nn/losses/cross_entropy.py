@@ -1,4 +1,4 @@
-"""Cross entropy over all items, without its logits in memory."""
+"""Cross entropy over all items, without holding all logits in memory."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from recbole_longinterest.nn.losses.base import Loss, LossBatch
 from recbole_longinterest.nn.losses.repeats import Repeats, had_before, pairs_of
 
 CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
-ROWS = 64  # targets a chunk at least, or a large catalogue's table is read for every few of them
+ROWS = 64  # minimum targets a chunk, so that a large catalogue's table is not read for every few targets
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Loss and gradients chunk by chunk: the gradient of the logits is their softmax, at hand in the forward pass."""
+    """Loss and gradients chunk by chunk; the forward pass already has the softmax that the gradient needs."""
 
     @staticmethod
     def forward(
@@ -64,19 +64,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repeats: Repeats | None = None) -> Tensor:
-    """Mean cross entropy of ``interest @ items.T``, equal to torch's, in a memory that the catalogue does not multiply.
+    """Mean cross entropy of ``interest @ items.T``, equal to torch's, with bounded memory for any catalogue.
 
-    Of the logits, [T, N], a chunk of rows is held at a time; its gradient is taken before the next one is made. In
-    half precision under autocast, logits and sums are float32.
+    The logits, [T, N], are computed in chunks of rows, and each chunk's gradient before the next chunk. In half
+    precision under autocast, logits and sums are float32.
 
     Args:
         interest: [T, D].
         items: [N, D].
         target: row of ``items`` of each target, int64 [T].
-        repeats: logits that something is added to.
+        repeats: logits that get the repeat bias; None without a bias.
 
     Returns:
-        The mean loss, a scalar; NaN for no target, as torch's.
+        The mean loss, a scalar; NaN without targets, as in torch.
     """
     kind = torch.promote_types(interest.dtype, items.dtype)
     if kind in (torch.float16, torch.bfloat16):
@@ -88,9 +88,9 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repea
 
 
 class CrossEntropy(Loss):
-    """Cross entropy over the items that training has shown; the others are no candidates.
+    """Cross entropy over the items that occur in training; only these are candidates.
 
-    The softmax would teach an item without a training event to lose, and its text alone should say how it scores.
+    The softmax would push down the score of an item without training events, which should depend on its text alone.
     """
 
     def __call__(self, batch: LossBatch) -> Tensor:
@@ -99,7 +99,7 @@ class CrossEntropy(Loss):
         place = trained.cumsum(dim=0).masked_fill(~trained, 0)  # of each item among the candidates, from 1
         repeats = None
         if batch.repeat is not None:
-            had, begin, number = had_before(place[batch.item_seq], batch.counted)  # what is no candidate is padding
+            had, begin, number = had_before(place[batch.item_seq], batch.counted)  # other items count as padding
             repeats = Repeats(had - 1, begin, number, batch.repeat)
         candidates = batch.items[1:] if trained[1:].all() else batch.items[trained]
         return chunked_cross_entropy(batch.interest, candidates, place[batch.target] - 1, repeats)

@@ -1,4 +1,4 @@
-"""The items that a user has had, whose scores a learned number raises or lowers, in the terms of a softmax."""
+"""Items that a user has had before: a learned number is added to their logits in the softmax."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class Repeats(NamedTuple):
-    """Items of the softmax that the user of a target has had before, and what is added to their logits.
+    """The logits that get the repeat bias: for each target, the items that its user has had before.
 
-    What stands before a target stands before all later ones of its history: it is kept once a history, so that memory
-    does not grow with the square of its length.
+    An item is stored once a history, not once a target, because it counts for all later targets too. So memory does not
+    grow with the square of the history's length.
 
     Attributes:
         items: row of the softmax's items, -1 for an item that the softmax leaves out, int64 [E].
         begin: where in ``items`` those of each target begin, int64 [T].
-        number: how many there are; an item stands among them once, int64 [T].
+        number: how many distinct items each target has, int64 [T].
         bias: a scalar.
     """
 
@@ -25,10 +25,10 @@ class Repeats(NamedTuple):
     bias: Tensor
 
     def among(self, place: Tensor) -> "Repeats":
-        """The same over a choice of the items.
+        """Map the items to a sample of the catalogue.
 
         Args:
-            place: of each item in the choice, -1 for one that is not in it, int64 [N].
+            place: position of each item in the sample, -1 for items outside it, int64 [N].
         """
         return self._replace(items=torch.where(self.items < 0, -1, place[self.items]))
 
@@ -43,19 +43,19 @@ def pairs_of(items: Tensor, begin: Tensor, number: Tensor) -> tuple[Tensor, Tens
 
 
 def had_before(item_seq: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The items that stand in the history of each target, once each.
+    """Distinct items in the history of each target.
 
     Args:
         item_seq: histories padded with 0, int64 [B, L].
-        counted: positions after which there is a target, bool [B, L]; None is one target a row, after all of it.
+        counted: positions that a target follows, bool [B, L]; None means one target a row, after the last event.
 
     Returns:
-        Items in the order in which they first stand, history after history, int64 [E]; where those of each target begin
-        among them, and how many they are, int64 [T].
+        Items in the order of their first events, history after history, int64 [E]; for each target, the index of its
+        first item and its number of items, int64 [T].
     """
     ordered, order = item_seq.sort(dim=1, stable=True)
     new = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1])) > 0  # the padding is not an item
-    first = torch.zeros_like(new).scatter(1, order, new)  # where each item stands first
+    first = torch.zeros_like(new).scatter(1, order, new)  # each item's first event
     items, until = item_seq[first], first.cumsum(dim=1)  # row by row; how many there are up to each position
     begin = until[:, -1].cumsum(dim=0) - until[:, -1]  # of each row in ``items``
     if counted is None:

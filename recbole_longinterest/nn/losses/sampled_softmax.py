@@ -30,9 +30,9 @@ def sampled_softmax(
         interest: [T, D].
         items: [N, D].
         target: row of ``items`` of each target, int64 [T].
-        candidates: which items the softmax is over, bool [N].
+        candidates: items that the softmax covers, bool [N].
         number: sample size ``K``.
-        repeats: logits that something is added to.
+        repeats: logits that get the repeat bias; None without a bias.
 
     Returns:
         The mean loss, a scalar.
@@ -54,7 +54,7 @@ def sampled_softmax(
 
 
 class SampledSoftmax(Loss):
-    """:func:`sampled_softmax` over the items that training has shown.
+    """:func:`sampled_softmax` over the items that occur in training.
 
     Args:
         number: sample size.

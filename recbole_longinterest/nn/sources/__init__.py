@@ -1,4 +1,4 @@
-"""What events and items are made of: sources of event features, and sources of item vectors.
+"""Sources of event features, and sources of item vectors.
 
 To add a feature of events: subclass :class:`EventSource` in a module of your own, call :func:`register_event_source`,
 and set ``event_features: [{column: kind}]``. To add item vectors: call

@@ -1,7 +1,7 @@
 """The interface of a source of event features, and the registry.
 
-A source turns what an event says beside its item (a rating, a device, the user's age) into a vector: raw value ->
-number -> level -> row of a table. Level 0 is "missing".
+A source turns a feature of an event (a rating, a device, the user's age) into a vector: raw value -> number -> level ->
+row of a table. Level 0 is "missing".
 """
 
 from abc import ABC, abstractmethod
@@ -28,11 +28,11 @@ class SourceSpec:
     """One source of a model, as plain data that a file can hold.
 
     Attributes:
-        name: what the network and served events call it.
+        name: its name in the network and in served events.
         kind: name of a registered :class:`EventSource`.
         column: the column of the data that it reads.
         of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
-        settings: what the kind learned from the training part, see :meth:`EventSource.fit`: plain data.
+        settings: plain data learned from the training part, see :meth:`EventSource.fit`.
     """
 
     name: str
@@ -44,15 +44,15 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class Column:
-    """What the training part shows of a source's column.
+    """A source's column in the training part.
 
     Attributes:
-        values: of the events that training shows, as a batch holds them: ids of tokens (0 for none), [n] or [n, S] for
-            sequences of tokens, or numbers (NaN for none), [n].
+        values: one for each training event, as in a batch: ids of tokens (0 if missing), [n] or [n, S] for sequences of
+            tokens, or numbers (NaN if missing), [n].
         tokens: tokens by id, the padding first; empty for numbers.
         unseen: ids of tokens that no training event has.
         scaled_by: lowest and highest number by which RecBole normalised the column, None if it did not.
-        options: settings of the user for this source.
+        options: the user's settings for this source.
     """
 
     values: Tensor
@@ -63,7 +63,7 @@ class Column:
 
 
 class EventSource(nn.Embedding, ABC):
-    """A table of embeddings, a row a level, and the way from raw values to levels.
+    """An embedding table with a row for each level, and the mapping from raw values to levels.
 
     Shapes: ``[...]`` is any shape, usually [B, L]; ``D`` is the size of a vector.
 
@@ -85,19 +85,19 @@ class EventSource(nn.Embedding, ABC):
     @classmethod
     @abstractmethod
     def fit(cls, column: Column) -> dict[str, Any]:
-        """Learn from the training part what :meth:`count`, :meth:`levels` and :meth:`read` need, as plain data."""
+        """Learn the settings that :meth:`count`, :meth:`levels` and :meth:`read` need, as plain data."""
 
     @classmethod
     @abstractmethod
     def count(cls, settings: Mapping[str, Any]) -> int:
-        """Number of levels with "missing"."""
+        """Number of levels, "missing" included."""
 
     @abstractmethod
     def levels(self, values: Tensor) -> Tensor:
-        """Level ids, int64, of numbers as a batch holds them, [...]."""
+        """Level ids, int64, of the numbers in a batch, [...]."""
 
     def step_levels(self, values: Tensor) -> Tensor:
-        """As :meth:`levels` of one event of each user, [B], in operations that ONNX has."""
+        """:meth:`levels` for one event of each user, [B], in operations that ONNX supports."""
         return self.levels(values)
 
     def lookup(self, table: Tensor, levels: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class EventSource(nn.Embedding, ABC):
 
     @abstractmethod
     def read(self, raw: object) -> Any:  # noqa: ANN401 - a number, or a list of them
-        """The number that a batch holds for a raw value of a served event; None stands for a missing one.
+        """Convert a raw value of a served event to the number in a batch; None means missing.
 
         Raises:
             LongInterestError: if the value cannot be read.
@@ -129,7 +129,7 @@ class EventSource(nn.Embedding, ABC):
         return np.array([self.read(value) for value in raw])
 
     def example(self) -> Tensor:
-        """Values of two events, from which the ONNX exporter takes type and number of dimensions."""
+        """Values of two events, which give the ONNX exporter the type and number of dimensions."""
         return torch.as_tensor(self.read_all([None, None]))
 
 
@@ -139,7 +139,7 @@ EVENT_SOURCES: Registry[type[EventSource]] = Registry(
 
 
 def usable_name(name: str) -> bool:
-    """Whether a source can have a name: torch takes no dots, and none of its own attributes' names."""
+    """Whether torch accepts a name for a source: no dots, and no names of torch's own attributes."""
     return bool(name) and "." not in name and name not in TAKEN_NAMES
 
 

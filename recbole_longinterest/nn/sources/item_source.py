@@ -1,6 +1,6 @@
-"""Vectors that say what the items are (texts, images, a knowledge graph), as part of the model's state.
+"""Vectors that describe the items (texts, images, a knowledge graph), as part of the model's state.
 
-A checkpoint is complete with them: a reloaded model needs neither encoder nor cache.
+A checkpoint contains them, so a reloaded model needs neither encoder nor cache.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ItemMatrix:
 
 
 class MatrixSource(Protocol):
-    """Something that can make the matrix of a catalogue when it is asked for, which may take minutes.
+    """Makes the matrix of a catalogue on request, which may take minutes.
 
     Attributes:
         width: columns ``W`` of the matrix.
@@ -48,7 +48,7 @@ BUFFERS = ("vectors", "present", "mean", "whitening")
 
 
 class ItemTable(nn.Module):
-    """The matrix of a catalogue as buffers, filled at first use or by a checkpoint, whichever comes first.
+    """The matrix of a catalogue as buffers, filled by a checkpoint or at first use.
 
     Args:
         n_items: catalogue size ``N`` with the padding row 0.

@@ -1,4 +1,4 @@
-"""Numbers cut into levels: ratings and float columns; and the time since the event before."""
+"""Numbers as levels: ratings, float columns, and the time since the previous event."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from recbole_longinterest.nn.sources.base import Column, EventSource, RawValues,
 
 
 def number_of(value: object, name: str) -> float:
-    """A rating, a time, or another number of an event; NaN for none.
+    """Convert a rating, a time, or another number of an event; NaN if it is missing.
 
     Raises:
         LongInterestError: if it is not a finite number.
@@ -49,7 +49,7 @@ def numbers_of(values: RawValues, name: str) -> NDArray[np.float64]:
 
 
 class Number(EventSource):
-    """A float column: a level for each of the values that training shows, or for as many parts of them at most.
+    """A float column: a level for each value in training, or for each of at most 32 ranges.
 
     Settings: ``values`` of the levels in ascending order, ``range`` by which RecBole normalised, or None.
     """
@@ -63,7 +63,7 @@ class Number(EventSource):
 
     @classmethod
     def fit(cls, column: Column) -> dict[str, Any]:
-        """See :meth:`EventSource.fit`; ``levels`` of the options takes the place of what the data show."""
+        """See :meth:`EventSource.fit`; ``levels`` in the options replaces the levels found in the data."""
         given = column.options.get("levels")
         values = cls.choose(column.values) if given is None else torch.unique(torch.tensor(given, dtype=torch.float32))
         return {"values": values.tolist(), "range": None if column.scaled_by is None else list(column.scaled_by)}
@@ -83,17 +83,17 @@ class Number(EventSource):
         return rating_levels_of(values, self.values)
 
     def step_levels(self, values: Tensor) -> Tensor:
-        """How many edges a value exceeds; NaN exceeds none."""
-        known = self.values.numpy()  # by numpy, so that the exporter takes the edges for a constant
+        """Number of edges below a value; 0 for NaN."""
+        known = self.values.numpy()  # numpy makes the edges a constant for the exporter
         edges = np.concatenate([np.full(1, -np.inf, np.float32), (known[1:] + known[:-1]) / 2])[: len(known)]
         return (values.unsqueeze(1) > torch.from_numpy(edges)).sum(dim=1)
 
     def read(self, raw: object) -> np.float32:
-        """A number as the training had it."""
+        """Scale a number as in training."""
         return np.float32(self._scaled(np.array(number_of(raw, self.spec.name))))
 
     def read_all(self, raw: RawValues) -> NDArray[np.float32]:
-        """Numbers as the training had them, [n]."""
+        """Scale numbers as in training, [n]."""
         return self._scaled(numbers_of(raw, self.spec.name))
 
     def _scaled(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -114,7 +114,7 @@ class Rating(Number):
 
 
 class TimeGap(EventSource):
-    """The time since the user's event before, in buckets that double; made from the times, not from a column."""
+    """The time since the user's previous event, in buckets that double; computed from the times."""
 
     column_kinds: ClassVar[tuple[str, ...]] = ("float",)
 

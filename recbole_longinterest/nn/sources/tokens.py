@@ -13,9 +13,9 @@ from recbole_longinterest.nn.sources.base import Column, EventSource, RawValues,
 
 
 class Token(EventSource):
-    """A token column: a level a token; tokens that training never showed count as missing.
+    """A token column: a level for each token; tokens that do not occur in training count as missing.
 
-    Settings: ``tokens`` by id, the padding first; ``unseen``: ids that training never showed.
+    Settings: ``tokens`` by id, the padding first; ``unseen``: ids that do not occur in training.
     """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("token",)
@@ -52,7 +52,7 @@ class Token(EventSource):
 
 
 class Behavior(Token):
-    """Behaviour types: a type that the model does not know is an error, because its events would mean another thing.
+    """Behaviour types. An unknown type is an error, because the meaning of its events is unknown.
 
     Settings: as :class:`Token`, and ``map``: other names of behaviours, see ``behavior_map``.
     """

@@ -60,14 +60,31 @@ def when_imported(module_name: str, callback: Callable[[ModuleType], object]) ->
 
 
 class _RecBoleFinder:
-    """Finds nothing itself: sets the hooks when RecBole is looked for, and goes."""
+    """Sets the hooks when RecBole is imported, and says what to install if it is not there.
+
+    It finds nothing itself. It goes when RecBole is found, and stays otherwise, so that RecBole can be installed while
+    the process runs, as in a notebook.
+    """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != "recbole":
             return None
         sys.meta_path.remove(self)
+        if importlib.util.find_spec(name) is None:
+            sys.meta_path.insert(0, self)
+            if _is_import():
+                from recbole_longinterest.common.packages import missing_recbole  # late: saves start-up time
+
+                raise missing_recbole()
+            return None
         _watch()
         return importlib.util.find_spec(name)  # by the other finders, of which wrapt's calls back
+
+
+def _is_import() -> bool:
+    """Whether a finder was called by an import, rather than by ``importlib.util.find_spec``, which expects None."""
+    caller = sys._getframe(3)  # above this function, the finder, and importlib's loop over finders
+    return caller.f_globals.get("__name__") != "importlib.util"
 
 
 @functools.cache  # once a process
