@@ -43,7 +43,7 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
             if getattr(options, name) > largest:
                 raise ShapeError(f"{name} is {getattr(options, name)}, and no tensor is that long") from None
         return
-    for name, wanted in network.state_dict().items():
+    for name, wanted in network.named_parameters():  # buffers are of the data, and some take the size that a file has
         value = weights.get(name)
         if isinstance(value, Tensor) and value.shape != wanted.shape:
             raise ShapeError(
