@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 STOPPED = 130
 PROGRAMS = ("recbole-li", "run_recbole_li")
@@ -37,7 +38,7 @@ def watch_program() -> None:
         watch()
 
 
-def watch() -> dict[int, object]:
+def watch() -> dict[int, Any]:
     """Set the handlers where nobody else has set one.
 
     Returns:
@@ -45,7 +46,7 @@ def watch() -> dict[int, object]:
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
-    before: dict[int, object] = {}
+    before: dict[int, Any] = {}
     for number, handler, usual in (
         (signal.SIGINT, _interrupt, signal.default_int_handler),
         (signal.SIGTERM, _terminate, signal.SIG_DFL),

@@ -53,7 +53,7 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
     # saves start-up time: these import torch
     from recbole_longinterest.common.packages import MissingPackage
     from recbole_longinterest.serving.canaries import ask_canaries
-    from recbole_longinterest.serving.engines import TorchEngine, engines_in
+    from recbole_longinterest.serving.engines import Engine, TorchEngine, engines_in
     from recbole_longinterest.serving.model_folder import check_place, read_folder
     from recbole_longinterest.serving.recommender import Recommender
 
@@ -66,7 +66,8 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
         )
     check_place(folder)  # foreign files
     lines = [f"{name}: {size:,} bytes, sha256 {digest}" for name, (size, digest) in sorted(manifest.files.items())]
-    for engine in [TorchEngine, *engines_in(folder)]:
+    engines: list[type[Engine]] = [TorchEngine, *engines_in(folder)]
+    for engine in engines:
         try:
             asked = ask_canaries(Recommender(served, engine))
         except MissingPackage as error:

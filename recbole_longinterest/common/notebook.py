@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from html import escape
 from typing import Any
 
@@ -42,7 +42,7 @@ class CellBar:
         **unused: Any,  # noqa: ANN401
     ) -> None:
         self._iterable = iterable
-        self.total = total if total is not None else len(iterable) if hasattr(iterable, "__len__") else None
+        self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
         self.desc, self.postfix = COLOUR.sub("", desc), ""
 
     def __len__(self) -> int:

@@ -34,7 +34,8 @@ def write_checked(
     """
 
     def check(draft: Path) -> None:
-        for engine in dict.fromkeys([TorchEngine, *engines]):
+        asked: list[type[Engine]] = [TorchEngine, *engines]
+        for engine in dict.fromkeys(asked):
             try:
                 model = Recommender.load(draft, engine)
             except MissingPackage:  # written here, and served where the package is

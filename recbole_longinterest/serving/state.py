@@ -296,8 +296,11 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         state._interest = interest[row].clone()
         state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
         state.seen = set(histories[i].item_seq.tolist())
-        kinds = histories[i].behavior if histories[i].behavior is not None else [None] * len(histories[i])
-        for item, name in zip(histories[i].item_seq.tolist(), kinds if targets else (), strict=bool(targets)):
+        if not targets:
+            continue
+        behavior = histories[i].behavior
+        kinds = [None] * len(histories[i]) if behavior is None else list(behavior)
+        for item, name in zip(histories[i].item_seq.tolist(), kinds, strict=True):
             state.seen_by.setdefault(name or UNSAID, set()).add(item)
     return states
 

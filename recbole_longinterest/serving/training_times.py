@@ -171,10 +171,9 @@ def training_times(about: Mapping[str, Any]) -> TrainingTimes | None:
     given = about.get("times")
     if given is None:
         return None
-    values = [given.get(name) for name in ("first", "median", "last")] if isinstance(given, Mapping) else [None]
-    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values) or values != sorted(
-        values
-    ):
+    named = given if isinstance(given, Mapping) else {}
+    values: list[Any] = [named.get(name) for name in ("first", "median", "last")]
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values) or values != sorted(values):
         raise LongInterestError(f"times of the training must be first, median and last; got {given!r:.100}.")
     return TrainingTimes(*map(float, values))
 

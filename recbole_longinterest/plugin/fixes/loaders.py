@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import ModelType
 
-from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.lookups import is_kin
 
@@ -69,7 +68,7 @@ def save(self: "Dataset") -> None:
 def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
     """Windows for training in one pass, and bounded batches for evaluation over the flat log."""
 
-    def get(config: Settings, phase: str) -> type:
+    def get(config: "Config", phase: str) -> type:
         from recbole_longinterest.data import eval_loader, train_loader  # late: see above
         from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
         from recbole_longinterest.data.lookup import dataset_class

@@ -31,8 +31,8 @@ def setup(self: "WandbLogger") -> None:
         known = _known_run(self.config)
         settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
         again = {"id": known, "resume": "allow"} if known else {}
-        wandb.init(project=self.config["wandb_project"], config=settings, **again)
-        remember("run of W&B", wandb.run.id)
+        run: Any = wandb.init(project=self.config["wandb_project"], config=settings, **again)
+        remember("run of W&B", run.id)
     self._set_steps()
 
 

@@ -165,12 +165,12 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any) -> _Tensor:  # n
     return _Tensor(length * storage.item_bytes)
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[misc,name-defined] - the C one allocates what a memo's number asks for
+class _Reader(pickle._Unpickler):  # the C one allocates what a memo's number asks for
     """Reads a pickle with stand-ins; runs nothing."""
 
-    dispatch: ClassVar[Mapping[int, Any]] = {
+    dispatch: ClassVar[dict[int, Any]] = {
         code: read
-        for code, read in pickle._Unpickler.dispatch.items()  # type: ignore[attr-defined]
+        for code, read in pickle._Unpickler.dispatch.items()
         if bytes([code]) not in (pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.PERSID)
     }
 
