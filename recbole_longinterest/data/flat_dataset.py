@@ -15,6 +15,7 @@ from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.common.similar_names import notes_on_behaviors
 from recbole_longinterest.data.behaviors import (
     behavior_field,
     ids_of_targets,
@@ -100,6 +101,9 @@ class FlatSequentialDataset(SequentialDataset):
             if absent:
                 self.logger.warning(f"behavior_map names what no event is: {printable(', '.join(sorted(absent)))}.")
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
+        if field in self.inter_feat and self.field2type.get(field) == FeatureType.TOKEN:
+            for note in notes_on_behaviors(sorted(names_in(self.inter_feat[field]))):
+                self.logger.warning(printable(note))
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
         """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""

@@ -1,12 +1,12 @@
 """What a reader of the report should look at: times that may be misread, names of behaviours that may be one."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
 import numpy as np
 import pyarrow as pa
 
+from recbole_longinterest.common.similar_names import notes_on_behaviors
 from recbole_longinterest.prepare.cleaning.number_dates import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 
@@ -28,13 +28,8 @@ def notes_on(events: Events, forms: Mapping[str, int]) -> Iterator[str]:
         )
     else:
         yield from _on_times(events, {name: number for name, number in forms.items() if number})
-    for names in similar_names(behavior_counts(events)):
-        first, *others = names
-        pairs = ", ".join(f"{name}: {first}" for name in others)
-        yield (
-            f"Behaviours that differ only by case, spaces, dashes or underscores: {', '.join(names)}. If they are one, "
-            f"set behavior_map: {{{pairs}}}."
-        )
+    counts = behavior_counts(events)
+    yield from notes_on_behaviors(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
 def _on_times(events: Events, forms: Mapping[str, int]) -> Iterator[str]:
@@ -65,11 +60,3 @@ def behavior_counts(events: Events) -> dict[str, int]:
         return {}
     numbers, counts = np.unique(events.behavior[events.behavior >= 0], return_counts=True)
     return dict(zip(events.behaviors.take(pa.array(numbers)).to_pylist(), counts.tolist(), strict=True))
-
-
-def similar_names(counts: Mapping[str, int]) -> list[list[str]]:
-    """Groups of names that differ by case, spaces, dashes and underscores only, the most frequent first."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(counts, key=lambda name: (-counts[name], name)):
-        groups["".join(c for c in name.replace("%20", "").casefold() if not c.isspace() and c not in "-_")].append(name)
-    return [names for names in groups.values() if len(names) > 1]

@@ -231,3 +231,13 @@ def test_recboles_order_keeps_recboles_range(make: Callable[..., Any]) -> None:
     table.loc[table.groupby("user_id").tail(1).index, "rating"] = 50
     train, *_ = make("GRU4Rec", table, normalize_all=True, exact_order=False)
     assert float(train._dataset.inter_feat["rating"].max()) == pytest.approx(4 / 49)
+
+
+def test_behaviors_that_differ_by_case_are_pointed_out(
+    make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    make("GRU4Rec", behavior_map={"cart": "View"})
+    assert "Behaviours that differ only by case, spaces, dashes or underscores: View, view. If they are" in caplog.text
+    caplog.clear()
+    make("GRU4Rec", behavior_map={"cart": "view"})
+    assert "Behaviours that differ" not in caplog.text

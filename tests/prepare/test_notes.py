@@ -3,13 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from recbole_longinterest.prepare.notes import similar_names
-
-
-def test_groups_of_names() -> None:
-    counts = {"View": 3, "view": 5, "add to cart": 1, "Add-To_Cart": 2, "buy": 1, "view%20": 1}
-    assert similar_names(counts) == [["view", "View", "view%20"], ["Add-To_Cart", "add to cart"]]
-
 
 def test_they_are_said(prepare: Callable, tmp_path: Path) -> None:
     rows = [f"u,i{at},{1_600_000_000 + at},{name}" for at, name in enumerate(["view", "View", "view", "buy", " buy"])]

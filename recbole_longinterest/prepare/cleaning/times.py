@@ -15,9 +15,10 @@ from recbole_longinterest.prepare.cleaning.number_dates import FORMATS, MISSING,
 
 # A number's magnitude says its unit: seconds reach 10^11 in the year 5138, milliseconds were below it before 1973.
 UNITS = (("seconds", 10**11, NANO), ("milliseconds", 10**14, 10**6), ("microseconds", 10**17, 10**3))
-ISO, FORMATTED = "ISO dates", "dates of the given format"
+ISO, OFFSET, FORMATTED = "ISO dates", "ISO dates with an offset", "dates of the given format"
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 WHOLE = r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$"
+HAS_OFFSET = r"\d[Tt ]\d{2}(:?\d{2}){0,2}([.,]\d+)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)\s*$"  # behind a time of day
 SAMPLE = 10_000  # times that tell the form of a file's
 DECIMALS = (0, 3, 6, 9)
 
@@ -223,7 +224,12 @@ def _of_dates(
     except ValueError as error:
         raise LongInterestError(f"--time-format must be {WAYS}; got {time_format!r}: {error}") from error
     missing = dates.isna().to_numpy()
-    forms[FORMATTED if time_format else ISO] += int((~missing).sum())
+    if time_format is None:
+        offset = _mask(pc.fill_null(strings, ""), HAS_OFFSET) & ~missing
+        forms[OFFSET] += int(offset.sum())
+        forms[ISO] += int((~missing & ~offset).sum())
+    else:
+        forms[FORMATTED] += int((~missing).sum())
     plain = dates.dt.tz_localize(None)
     try:
         nano = plain.dt.as_unit("ns").to_numpy().astype(np.int64)

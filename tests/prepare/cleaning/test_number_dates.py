@@ -155,6 +155,10 @@ def log(folder: Path, values: list[object]) -> Path:
         ([1, 2], "The times of 2 of 2 events are before 1990, the first on 1970-01-01; they were read as seconds."),
         ([4_102_444_800, JULY_31], "The times of 1 of 2 events are after"),
         (["2020-07-31", 20200801], "The times are of 2 kinds, which may reorder events: dates written as %Y%m%d: 1,"),
+        (
+            ["2020-07-31T00:00:00", "2020-07-31T00:00:00+02:00"],
+            "The times are of 2 kinds, which may reorder events: ISO",
+        ),
         (["2020-07-31", JULY_31], "The times are of 2 kinds, which may reorder events: seconds: 1, ISO dates: 1."),
         ([JULY_31, JULY_31 * 1000], "The times are of 2 kinds, which may reorder events: seconds: 1, milliseconds: 1."),
     ],

@@ -97,7 +97,7 @@ def test_several_files_and_a_folder(prepare: Callable, tmp_path: Path) -> None:
             "timestamps",
         ),
         (pa.array([datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)]), ["1577836800", "1577923200"], "timestamps"),
-        (pa.array(["2020-01-01", "2020-01-02T01:00:00+01:00"]), ["1577836800", "1577923200"], "ISO dates: 2"),
+        (pa.array(["2020-01-01", "2020-01-02T01:00:00+01:00"]), ["1577836800", "1577923200"], "ISO dates: 1"),
     ],
 )
 def test_times_of_parquet(prepare: Callable, tmp_path: Path, column: pa.Array, expected: list[str], form: str) -> None:
