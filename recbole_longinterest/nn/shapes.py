@@ -1,26 +1,22 @@
 """Compare the tensors of a file with what its settings ask for, before anything is allocated."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.network import Sources
 from recbole_longinterest.nn.options import ModelOptions
-
-SIZES = ("embedding_size", "hidden_size")
+from recbole_longinterest.nn.sources import EVENT_SOURCES
+from recbole_longinterest.nn.state_keys import ID, QUERY, item_key, table_key
 
 
 class ShapeError(LongInterestError):
     """Weights that are not of the shapes that their settings ask for; the message ends a sentence."""
 
 
-def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, Any]) -> None:
-    """Check the shapes of the weights that both a network and a file have.
-
-    The network is made on torch's ``meta`` device, where a table of 16 TB takes no memory.
+def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, Tensor]) -> None:
+    """Check the tensors from which the sizes of all others follow, up to 64 recurrent layers.
 
     Args:
         options: of the network.
@@ -28,24 +24,23 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
         weights: of the file, by name.
 
     Raises:
-        ShapeError: names the first tensor of another shape.
+        ShapeError: names the first tensor that is missing or of another shape.
         KeyError: for a source whose settings are broken, as the network itself.
         TypeError: likewise.
     """
-    network = InterestNetwork()
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network.build(options, sources)
-    except (NotImplementedError, RuntimeError):  # a part of somebody's own, which needs numbers
-        shapes = [value.shape for value in weights.values() if isinstance(value, Tensor)]
-        largest = max((max(shape, default=1) for shape in shapes), default=1)
-        for name in SIZES:
-            if getattr(options, name) > largest:
-                raise ShapeError(f"{name} is {getattr(options, name)}, and no tensor is that long") from None
-        return
-    for name, wanted in network.named_parameters():  # buffers are of the data, and some take the size that a file has
+    size = options.embedding_size
+    wanted = {QUERY: (size, options.hidden_size * (2 if options.attention else 1))}
+    if sources.id:
+        wanted[ID] = (sources.n_items, size)
+    for name, width in sources.items.items():
+        wanted[item_key(name, "vectors")] = (sources.n_items, width)
+    for spec in sources.events:
+        wanted[table_key(spec.name)] = (EVENT_SOURCES.get(spec.kind).count(spec.settings), size)
+    for name, shape in wanted.items():
         value = weights.get(name)
-        if isinstance(value, Tensor) and value.shape != wanted.shape:
+        if value is None:
+            raise ShapeError(f"{name} is missing")
+        if tuple(value.shape) != shape:
             raise ShapeError(
-                f"size mismatch for {name}: it is {list(value.shape)}, and the settings ask for {list(wanted.shape)}"
+                f"size mismatch for {name}: its shape is {list(value.shape)}, and the settings ask for {list(shape)}"
             )

@@ -12,6 +12,7 @@ ID = "id_embedding.weight"
 TRAINED = "trained"
 LOG_SCALE = "log_scale"  # of cosine logits, absent for dot products
 REPEAT_BIAS = "repeat_bias"  # absent with repeat_bias: off
+QUERY = "interest_encoder.query.weight"  # from the history's encoding to the interest
 ITEM_SOURCES = "item_sources."
 EVENT_SOURCES = "fusion.levels."
 TEXT = "text"  # the source of item vectors that is built in

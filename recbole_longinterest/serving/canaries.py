@@ -73,7 +73,7 @@ def ask_canaries(model: Recommender) -> int:
     due = min(BEST, model.n_items)
     asked = canaries(model.served.items.tokens)
     for history in asked:
-        found = model.recommend(history, due, exclude_seen=False)
+        (found,) = model.recommend_many([history], due, exclude_seen=False)
         finite = int(np.isfinite([item.score for item in found.items]).sum())
         if finite < due:
             raise NotFiniteError(

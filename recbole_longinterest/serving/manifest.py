@@ -170,5 +170,5 @@ def read_manifest(folder: Path, trusted_key: TrustedKey | None = None) -> Manife
 def _check_names(names: Iterable[str]) -> None:
     """A manifest names files of its own folder only."""
     for name in names:
-        if Path(name).name != name or "\\" in name or name in (MANIFEST, SIGNATURE):
+        if Path(name).name != name or "\\" in name or name in (".", "..", MANIFEST, SIGNATURE):
             raise JsonError(f"{name!r} is no name of a file of the folder")

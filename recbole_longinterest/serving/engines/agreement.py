@@ -32,7 +32,7 @@ def check_agreement(engine: Engine, network: InterestNetwork, items: Tensor, ser
     values = {name: source.read_all([None] * USERS) for name, source in network.fusion.sources.items()}
     state = network.interest_encoder.start(USERS)
     wanted, kept = own.step(ids, values, state)
-    exact = served.precision == "fp32"
+    exact = served.precision == "fp32" and engine.exact
     try:
         interest, carried = engine.step(ids, values, state)
         pairs: list[tuple[str, Array, Array]] = [("one event", interest, wanted), ("its state", carried[0], kept[0])]

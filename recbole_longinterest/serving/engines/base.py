@@ -28,10 +28,12 @@ class Engine(ABC):
             added to a loaded model.
         files: names of the files that :meth:`write` adds to an exported folder; a folder with all of them was
             exported for this engine.
+        exact: whether it gives the network's numbers up to rounding; False for one that quantizes.
     """
 
     can_grow: ClassVar[bool] = True
     files: ClassVar[tuple[str, ...]] = ()
+    exact: bool = True
 
     @classmethod
     @abstractmethod

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 STEP, SCORES = "step.onnx", "scores.onnx"
+QUANTIZED = b"QuantizeLinear"  # in the name of a node of every graph that is in int8
 
 
 class OnnxEngine(Engine):
@@ -38,6 +39,7 @@ class OnnxEngine(Engine):
     def __init__(self, step: bytes, scores: bytes, where: Path) -> None:
         require("onnxruntime", "The onnx engine")
         self._step, self._scores = _session(step, where / STEP), _session(scores, where / SCORES)
+        self.exact = not any(QUANTIZED in content for content in (step, scores))
         self._step_outputs = [output.name for output in self._step.get_outputs()]
 
     @classmethod
