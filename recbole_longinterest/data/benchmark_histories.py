@@ -1,4 +1,4 @@
-"""The histories of files that are split already: RecBole's sequential data sets read them as columns of lists."""
+"""Histories in benchmark files, which are split already: RecBole reads them as columns of lists."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from recbole_longinterest.data.log_checks import check_histories
 
 
 def set_histories(dataset: Any) -> None:  # noqa: ANN401 - RecBole's SequentialDataset, which is untyped
-    """Name the fields of the histories, count their events, and keep the last of those that are too long.
+    """Name the fields of the histories, count their events, and cut long histories to their last events.
 
     A data set whose ``pads_to_limit`` is False reads histories of any length.
 
     Args:
-        dataset: loaded, its events still a table.
+        dataset: loaded; its events are still a table.
 
     Raises:
-        LongInterestError: for a column of histories that is absent, has numbers of items of its own, or a list that is
-            empty or shorter than the history.
+        LongInterestError: if the column of histories is absent or has separate ids, or a list is empty or shorter than
+            the history.
     """
     events, suffix = dataset.inter_feat, dataset.config["LIST_SUFFIX"]
     items = dataset.iid_field + suffix

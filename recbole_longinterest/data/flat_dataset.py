@@ -37,22 +37,22 @@ from recbole_longinterest.nn.options import read_switch
 class FlatSequentialDataset(SequentialDataset):
     """RecBole's sequential data set without copied prefixes: rows point into one flat log.
 
-    Rows, splits and field names are RecBole's; a batch's history fields (``<field>_list``) are gathered from the log
-    when it is asked for. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in file
-    order; RecBole casts times to float32 before it sorts (RecBole issue #2204).
+    Rows, splits and field names are RecBole's. A batch gathers its history fields (``<field>_list``) from the log on
+    access. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in file order; RecBole
+    casts times to float32 before it sorts (RecBole issue #2204).
 
     Attributes:
         event_log: history field -> its values over the log, [n_events, ...]; shared by the splits.
-        history_limit: events of a history that a batch holds at most, None for all.
-        target_list_field: field of one-pass batches that holds each position's target.
-        normalized_ranges: of numbers that the split scaled by the training part, its lowest and highest value.
+        history_limit: maximum events of a history in a batch, None for no limit.
+        target_list_field: field of one-pass batches with each position's target.
+        normalized_ranges: column -> lowest and highest value of the training part, for numbers that were scaled by it.
     """
 
     inter_feat: Any
     history_limit: int | None
-    default_exact_order = False  # a lean log of RecBole's models is RecBole's unless exact_order says otherwise
-    pads_to_limit = True  # RecBole's models expect the width of MAX_ITEM_LIST_LENGTH; causal ones need not
-    history_dtype: torch.dtype | None = None  # of numbers; None is as RecBole loads them
+    default_exact_order = False  # RecBole's order, unless exact_order is set
+    pads_to_limit = True  # RecBole's models expect histories of width MAX_ITEM_LIST_LENGTH; causal models do not
+    history_dtype: torch.dtype | None = None  # dtype of numbers; None for RecBole's
 
     def __init__(self, config: Settings) -> None:
         self.history_limit = config["MAX_ITEM_LIST_LENGTH"]
@@ -66,7 +66,7 @@ class FlatSequentialDataset(SequentialDataset):
 
     @property
     def item_seq_field(self) -> str:
-        """History field of the items, whatever ITEM_ID_FIELD is."""
+        """History field of the items, for any ITEM_ID_FIELD."""
         return str(self.iid_field + self.config["LIST_SUFFIX"])
 
     @property
@@ -106,7 +106,7 @@ class FlatSequentialDataset(SequentialDataset):
                 self.logger.warning(printable(note))
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
-        """Interactions of tokens and numbers through a reader that takes less memory; anything else as RecBole does."""
+        """Load interactions of tokens and numbers with a reader that needs less memory; other files with RecBole's."""
         separator, encoding = self.config["field_separator"], self.config["encoding"]
         if source != FeatureSource.INTERACTION or self.benchmark_filename_list or len(separator) != 1:
             return super()._load_feat(filepath, source)
@@ -127,7 +127,7 @@ class FlatSequentialDataset(SequentialDataset):
         return read_columns(filepath, columns, separator, encoding)
 
     def _remove_duplication(self) -> None:
-        """In exact order ties keep the order of the file, which says what comes first; RecBole's sort does not."""
+        """Keep ties in the order of the file if the order is exact; RecBole's sort does not."""
         keep = self.config["rm_dup_inter"]
         if keep is None or not self.exact_order or self.time_field not in self.inter_feat:
             super()._remove_duplication()
@@ -136,7 +136,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat.drop_duplicates(subset=[self.uid_field, self.iid_field], keep=keep, inplace=True)
 
     def _filter_by_inter_num(self) -> None:
-        """As RecBole; but intervals that admit any number, its default, are not worth counting 20 million events."""
+        """Filter as RecBole does, but skip the counting for intervals that allow any number, as the default does."""
         intervals = [self._parse_intervals_str(self.config[f"{kind}_inter_num_interval"]) for kind in ("user", "item")]
         if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
             super()._filter_by_inter_num()
@@ -144,7 +144,7 @@ class FlatSequentialDataset(SequentialDataset):
     def _concat_remaped_tokens(self, remap_list: Any) -> Any:  # noqa: ANN401
         if len(remap_list) == 1:
             feat, field, _ = remap_list[0]
-            if isinstance(feat[field].dtype, pd.CategoricalDtype):  # numbered by its codes, never as Python strings
+            if isinstance(feat[field].dtype, pd.CategoricalDtype):  # map the codes, not Python strings
                 return feat[field].values, np.array([], dtype=np.int64)
         return super()._concat_remaped_tokens(remap_list)
 
@@ -160,7 +160,7 @@ class FlatSequentialDataset(SequentialDataset):
         super()._fill_nan()
 
     def _normalize(self) -> None:
-        """In exact order numbers of the log keep their values until the parts are known; see :meth:`build`."""
+        """Normalise later if the order is exact, when the parts are known; see :meth:`build`."""
         if not self.exact_order or self.benchmark_filename_list:
             super()._normalize()
             return
@@ -201,7 +201,7 @@ class FlatSequentialDataset(SequentialDataset):
         for field in self.inter_feat.columns:
             if field != self.uid_field:
                 columns[field] = compact(self.inter_feat[field][index])
-                self.inter_feat[field] = torch.empty(0)  # its memory is the log's from here on
+                self.inter_feat[field] = torch.empty(0)  # the log owns the values now
         self.event_log = {
             getattr(self, f"{field}_list_field"): self._as_history(values)
             for field, values in columns.items()
@@ -214,7 +214,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat.limit, self.inter_feat.histories = self.history_limit, self._history
 
     def _is_target(self, order: np.ndarray) -> np.ndarray:
-        """Which events may be predicted: those of ``target_behavior``; the others are context. [n_events]."""
+        """Mark the events of ``target_behavior``, which may be predicted; the others are context. [n_events]."""
         names, field = read_target_behaviors(self.config), behavior_field(self.config)
         if not names:
             return np.ones(len(order), dtype=bool)
@@ -229,7 +229,7 @@ class FlatSequentialDataset(SequentialDataset):
         return {}
 
     def sort(self, by: Any, ascending: Any = True) -> None:  # noqa: ANN401 - RecBole's signature
-        """Sort the rows; by time means by full-precision time."""
+        """Sort the rows; a sort by time uses full-precision time."""
         if by == self.time_field and ascending is True and self.exact_order and isinstance(self.inter_feat, LogRows):
             times = self._exact_time[self.inter_feat.position.numpy()]
             self.inter_feat = self.inter_feat[stable_order(times)]
@@ -237,7 +237,7 @@ class FlatSequentialDataset(SequentialDataset):
             super().sort(by=by, ascending=ascending)
 
     def event_times(self) -> np.ndarray:
-        """Times of all events in full precision, as the file has them, in the order of the log; before :meth:`build`.
+        """Full-precision times of all events in the order of the log; available before :meth:`build`.
 
         Returns:
             float64 [n_events]; empty for data without times.
@@ -247,7 +247,7 @@ class FlatSequentialDataset(SequentialDataset):
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list[Any]:
-        """Split as RecBole does; then numbers that are to be normalised are, by the range of the training part.
+        """Split as RecBole does, then normalise numbers by the range of the training part.
 
         Raises:
             ValueError: if there are not three parts.
@@ -258,7 +258,7 @@ class FlatSequentialDataset(SequentialDataset):
             exact = {self.time_field: torch.from_numpy(self._exact_time)}
             self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)
         for part in (self, *parts):
-            part._exact_time = None  # 8 bytes an event, needed for sorting only
+            part._exact_time = None  # 8 bytes an event, only needed for sorting
         return parts
 
     def _grouped_index(self, group_by_list: np.ndarray) -> list[np.ndarray]:
@@ -319,14 +319,14 @@ class FlatSequentialDataset(SequentialDataset):
         return length if self.history_limit is None else length.clamp(max=self.history_limit)
 
     def padded_lengths(self) -> Tensor:
-        """Events that each row's history takes in a batch of its own, int64 [n_rows]."""
+        """Number of events of each row's history in a batch, int64 [n_rows]."""
         if not isinstance(self.inter_feat, LogRows) or (self.pads_to_limit and self.history_limit is not None):
             return torch.full((len(self.inter_feat),), self.max_item_list_len)
         return self._length(self.inter_feat)
 
     def training_events(self) -> Tensor:
-        """How often each item occurs in what the rows show, as target or in a history, int64 [N]."""
-        if not isinstance(self.inter_feat, LogRows):  # of benchmark files
+        """Number of occurrences of each item in the rows, as target or in a history, int64 [N]."""
+        if not isinstance(self.inter_feat, LogRows):  # benchmark files
             shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_seq_field)])
             return torch.bincount(shown[shown > 0], minlength=self.item_num)
         items = self.event_log[self.item_seq_field]
@@ -340,7 +340,7 @@ class FlatSequentialDataset(SequentialDataset):
         return restore(gather_windows(self.event_log[field], rows.position.long() - length, length, width))
 
     def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> Any:  # noqa: ANN401
-        """RecBole's sparse user-item matrix of the rows and of each user's first event, once."""
+        """RecBole's sparse user-item matrix of the rows and each user's first event."""
         if not isinstance(self.inter_feat, LogRows):
             return super().inter_matrix(form, value_field)
         rows, length = self.inter_feat, self.inter_feat.whole_length()
@@ -350,7 +350,7 @@ class FlatSequentialDataset(SequentialDataset):
         return self._create_sparse_matrix(rows, self.uid_field, self.iid_field, form, value_field)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
-        """Make an attribute again that a data set cache holds as plain data."""
+        """Restore an attribute from the plain data in a data set cache."""
         if name != "inter_feat" or not isinstance(plain, tuple):
             return plain
         rows = LogRows.from_cache(plain)

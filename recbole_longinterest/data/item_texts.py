@@ -1,4 +1,4 @@
-"""Texts of the catalogue in the order of the items' internal ids, and the text matrix made from them on demand."""
+"""Texts of the catalogue in the order of the items' internal ids, and their text matrix."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -16,14 +16,14 @@ from recbole_longinterest.text.template import columns_of
 
 
 class ItemTexts:
-    """Text of every item by internal id; encodes and whitens them once, at first call of :meth:`matrix`.
+    """Texts by internal item id; encoded and whitened once, at the first call of :meth:`matrix`.
 
-    Copies share the object (RecBole deep-copies models to count FLOPs), so nothing is encoded twice.
+    A copy is the same object, because RecBole deep-copies models to count FLOPs, and nothing should be encoded twice.
 
     Args:
         texts: text by internal item id, "" for none; row 0 is the padding.
         text_dim: columns of the whitened matrix.
-        encoder: what turns texts into vectors.
+        encoder: encodes the texts.
         show_progress: show a progress bar while encoding.
     """
 
@@ -36,7 +36,7 @@ class ItemTexts:
 
     @classmethod
     def from_config(cls, config: Settings, texts: Sequence[str]) -> "ItemTexts":
-        """Texts with the encoder that the ``text_*`` options name."""
+        """Texts with the encoder from the ``text_*`` options."""
         return cls(texts, config["text_dim"], make_encoder(config), bool(config["show_progress"]))
 
     @property
@@ -45,11 +45,11 @@ class ItemTexts:
         return self.text_dim
 
     def to_cache(self) -> list[str]:
-        """What a data set cache keeps: the texts alone."""
+        """Content for a data set cache: the texts."""
         return self.texts
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ItemTexts":
-        """Share instead of copy: the texts never change and the matrix is made once."""
+        """Return the same object, which never changes, so that the matrix is made once."""
         return self
 
     def matrix(self) -> ItemMatrix:
@@ -61,13 +61,13 @@ class ItemTexts:
         if self._matrix is None:
             rows = [i for i, text in enumerate(self.texts) if text]
             encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
-            self.encoder.unload()  # its memory is the training's from here on
+            self.encoder.unload()  # free its memory for the training
             self._matrix = whitened(len(self.texts), rows, encoded, self.text_dim)
         return self._matrix
 
 
 def make_encoder(config: Settings) -> TextEncoder:
-    """The encoder that the ``text_*`` options name."""
+    """Create the encoder from the ``text_*`` options."""
     return TextEncoder(
         config["text_encoder"],
         pooling=config["text_pooling"],
@@ -81,7 +81,7 @@ def make_encoder(config: Settings) -> TextEncoder:
 
 
 def why_no_text(config: Settings, item_file: Path) -> str | None:
-    """Why the data cannot give item texts, or None if it can."""
+    """Reason why the data has no item texts, or None if it has."""
     if config["text_vectors"]:
         return None
     if not config["text_fields"] and not config["text_template"]:
@@ -92,7 +92,7 @@ def why_no_text(config: Settings, item_file: Path) -> str | None:
 
 
 def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
-    """Texts of all items of the ``.item`` file by token, as ``text_fields`` or ``text_template`` say.
+    """Read the texts of all items in the ``.item`` file by token, with ``text_fields`` or ``text_template``.
 
     Raises:
         ValueError: for a column that is missing, or a template that cannot be read.
@@ -118,10 +118,10 @@ def load_item_texts(config: Settings, item_file: Path, tokens: Sequence[str]) ->
         tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
 
     Returns:
-        A text by internal id, "" for an item without a row or with empty fields; the log counts those.
+        Texts by internal id, "" for an item without a row or with empty fields; their number is logged.
 
     Raises:
-        ValueError: for a column that is missing, or when not one item has a text.
+        ValueError: if a column is missing, or no item has a text.
     """
     by_token = read_texts(config, item_file)
     texts = ["", *(by_token.get(str(token), "") for token in tokens[1:])]

@@ -1,4 +1,4 @@
-"""What a sequential data set needs of its columns and parts, or one sentence that says what is missing."""
+"""Check the columns and parts of a sequential data set; an error says in one sentence what is missing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,17 +13,17 @@ LEARN_LABELS = (ModelType.CONTEXT, ModelType.DECISIONTREE)
 
 
 def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: str, file: str) -> None:  # noqa: ANN401
-    """Users and items are there, as tokens, and there is an event.
+    """Check that users and items are columns of tokens, and that there are events.
 
     Args:
         events: a pandas table.
         kinds: type of each column.
         user: column of the users.
         item: column of the items.
-        file: that they were read from, for the message.
+        file: file of the events, for the message.
 
     Raises:
-        ValueError: for a column that is absent or of another type, and for no event.
+        ValueError: if a column is absent or of another type, or there is no event.
     """
     for field, key in ((user, "USER_ID_FIELD"), (item, "ITEM_ID_FIELD")):
         if field not in events:
@@ -38,7 +38,7 @@ def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: st
 
 
 def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: str) -> None:  # noqa: ANN401
-    """Times are there, as numbers.
+    """Check that times are a column of numbers.
 
     Raises:
         ValueError: if not.
@@ -56,7 +56,7 @@ def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: 
 
 
 def check_histories(events: Any, field: str) -> None:  # noqa: ANN401
-    """Benchmark files hold histories of items.
+    """Check that benchmark files have histories of items.
 
     Raises:
         ValueError: if not.
@@ -69,10 +69,10 @@ def check_histories(events: Any, field: str) -> None:  # noqa: ANN401
 
 
 def check_parts(parts: Sequence[Any], name: str) -> None:
-    """There is a part to train, to validate and to test on, each of which may be empty.
+    """Check that there are three parts: training, validation and test. Each may be empty.
 
     Raises:
-        ValueError: if there are others.
+        ValueError: for another number of parts.
     """
     if len(parts) != 3:
         raise LongInterestError(
@@ -82,7 +82,7 @@ def check_parts(parts: Sequence[Any], name: str) -> None:
 
 
 def check_labels(dataset: Any) -> None:  # noqa: ANN401 - RecBole's Dataset, which is untyped
-    """Labels are there if a metric compares scores with them, or a model learns them.
+    """Check that there are labels if a metric or the model needs them.
 
     Raises:
         LongInterestError: says who needs them.
@@ -91,7 +91,7 @@ def check_labels(dataset: Any) -> None:  # noqa: ANN401 - RecBole's Dataset, whi
     if dataset.inter_feat is None or dataset.label_field in dataset.inter_feat:
         return
     needs = [] if config["MODEL_TYPE"] not in LEARN_LABELS or _samples(config) else [config["model"]]
-    if "labeled" in config["eval_args"]["mode"].values():  # in other modes the candidates that are drawn make labels
+    if "labeled" in config["eval_args"]["mode"].values():  # other modes label their sampled candidates
         needs += [name for name in config["metrics"] if "data.label" in metric_information.get(name.lower(), ())]
     if needs:
         raise LongInterestError(
@@ -102,5 +102,5 @@ def check_labels(dataset: Any) -> None:  # noqa: ANN401 - RecBole's Dataset, whi
 
 
 def _samples(config: Settings) -> bool:
-    """Whether a model is trained on drawn items beside the events, which are then the ones with label 1."""
+    """Whether a model trains with negative sampling, which gives the events label 1."""
     return str((config["train_neg_sample_args"] or {}).get("distribution", "none")).lower() != "none"

@@ -1,4 +1,4 @@
-"""Reading `<dataset>.inter` in a small part of the memory that RecBole's reader takes."""
+"""Read `<dataset>.inter` with a fraction of the memory that RecBole's reader needs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,29 +13,29 @@ from recbole_longinterest.data.numbers import find_no_number, read_chunks
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
-    """Columns of tokens and numbers; a token is held once, and an integer a row.
+    """Read columns of tokens and numbers, with each distinct token stored once and an integer for each row.
 
-    The values are those of RecBole's reader (pandas' Python engine: 368 MB a million rows).
+    The values equal those of RecBole's reader (pandas' Python engine: 368 MB a million rows).
 
     Args:
         path: an atomic file.
-        columns: (name, "token" or "float") of each column wanted, in the order of the file.
-        separator: between columns, one character.
-        encoding: of the file.
+        columns: (name, "token" or "float") of each requested column, in the order of the file.
+        separator: separator of columns, one character.
+        encoding: encoding of the file.
 
     Returns:
         A table with categorical and float64 columns.
 
     Raises:
-        ValueError: for a value that is not a finite number or not of the encoding, and for a quote that makes several
-            lines one value.
+        ValueError: for a value that is not a finite number or not in the encoding, and for a quoted value that contains
+            a line break.
     """
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}
     rows = 0
     try:
         for chunk in read_chunks(path, kinds, separator, encoding):
-            if not isinstance(chunk.index, pd.RangeIndex):  # pandas takes what is too much for an index: all is shifted
+            if not isinstance(chunk.index, pd.RangeIndex):  # pandas made an index of surplus columns
                 raise LongInterestError("its rows have more values than its first line names. Name every column.")
             rows += len(chunk)
             for column, kind in kinds.items():

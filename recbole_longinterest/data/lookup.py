@@ -1,4 +1,4 @@
-"""Which data set class a config's model reads."""
+"""Find the data set class for a config's model."""
 
 import numpy as np
 import recbole.data.dataset
@@ -17,7 +17,7 @@ from recbole_longinterest.nn.options import read_switch
 
 
 def dataset_class(config: Config) -> type[Dataset]:
-    """The data set class of a model: its own, else that of a model that it derives from, else that of its type.
+    """Find the data set class of a model, of the model that it derives from, or of its type.
 
     A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
     ``target_behavior`` is set.
@@ -39,7 +39,7 @@ def dataset_class(config: Config) -> type[Dataset]:
 
 
 class FlatKGSeqDataset(FlatSequentialDataset, KGSeqDataset):
-    """The flat log for GRU4RecKG and KSR, which read a knowledge graph beside it."""
+    """The flat log for GRU4RecKG and KSR, which also read a knowledge graph."""
 
 
 class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
@@ -74,7 +74,7 @@ def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
         The class.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if it has no flat counterpart.
     """
     for base, flat in (
         (FlatSequentialDataset, kind),

@@ -1,4 +1,4 @@
-"""Where a file holds a value that should be a number, for an error that names it."""
+"""Locate a non-numeric value in a column of numbers, for an error message."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -14,8 +14,8 @@ def read_chunks(path: str, kinds: Mapping[str, str], separator: str, encoding: s
     Args:
         path: the file.
         kinds: ``name:type`` of each column, and the type that pandas reads it as.
-        separator: between columns.
-        encoding: of the file.
+        separator: separator of columns.
+        encoding: encoding of the file.
     """
     quick = {"engine": "c", "float_precision": "round_trip"} if len(separator) == 1 else {"engine": "python"}
     yield from pd.read_csv(
@@ -26,17 +26,17 @@ def read_chunks(path: str, kinds: Mapping[str, str], separator: str, encoding: s
 def find_no_number(
     path: str, columns: Iterable[str], separator: str, encoding: str | None, seq_separator: str = " "
 ) -> str | None:
-    """Say where the first value is that is not a finite number.
+    """Locate the first value that is not a finite number.
 
     Args:
         path: an atomic file.
-        columns: ``name:type`` of its columns; those of floats are looked at.
-        separator: between columns.
-        encoding: of the file.
-        seq_separator: between the numbers of a list.
+        columns: ``name:type`` of its columns; float columns are checked.
+        separator: separator of columns.
+        encoding: encoding of the file.
+        seq_separator: separator of the numbers in a list.
 
     Returns:
-        A sentence with row, column and value; None if all values are numbers, or if something else is wrong.
+        A sentence with row, column and value; None if all values are numbers, or another error occurs.
     """
     numbers = [column for column in columns if column.rpartition(":")[2] in ("float", "float_seq")]
     if not numbers:

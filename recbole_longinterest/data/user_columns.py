@@ -1,4 +1,4 @@
-"""Columns of ``<dataset>.user`` by internal user id, read without RecBole, which would add every user of the file."""
+"""Read columns of ``<dataset>.user`` by internal user id; RecBole's reader would add all users in the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class UserColumn:
 
 
 def user_file(config: Settings) -> Path:
-    """Where the file of users is, if there is one."""
+    """Path of the ``.user`` file, which may not exist."""
     return Path(config["data_path"]) / f"{config['dataset']}.user"
 
 
@@ -41,7 +41,7 @@ def user_column_types(config: Settings) -> dict[str, str]:
 
 
 def read_user_column(config: Settings, column: str, users: Sequence[str]) -> UserColumn:
-    """Read a column of the file of users.
+    """Read a column of the ``.user`` file.
 
     Args:
         config: RecBole's config.
@@ -49,8 +49,7 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
         users: raw tokens by internal user id, the padding first.
 
     Raises:
-        LongInterestError: for a value that is not a number, a row that is cut short, or a file without
-            any of the users.
+        LongInterestError: for a value that is not a number, a truncated row, or a file without any of the users.
     """
     file, types = user_file(config), user_column_types(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"

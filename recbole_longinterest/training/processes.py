@@ -24,18 +24,18 @@ Arguments: TypeAlias = tuple[str | None, str | None, Sequence[str], Mapping[str,
 Message: TypeAlias = tuple[str, Any]  # ("result", Run), ("done", rank), ("wrong", text) or ("broken", text)
 Queue: TypeAlias = "SimpleQueue[Message]"
 
-AFTER_A_FAILURE = 2.0  # seconds for the others to say what happened to them
-TO_END = 10.0  # seconds for a process to end when it is told to
+AFTER_A_FAILURE = 2.0  # seconds for the other processes to report their errors
+TO_END = 10.0  # seconds for a process to end on request
 
 
 class ProcessError(LongInterestError, RuntimeError):
-    """A process of a run died of something that no setting explains."""
+    """A process of a run failed for a reason other than a setting."""
 
     exit_code = 1
 
 
 def several(config: Config) -> bool:
-    """Whether a config asks for more than this process."""
+    """Whether a config needs several processes."""
     return int(config["nproc"] or 1) > 1 or int(config["world_size"] or 1) > 1
 
 
@@ -43,19 +43,19 @@ def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeli
     """Train and evaluate with ``nproc`` processes of this machine.
 
     Args:
-        config: of the run, as :func:`~recbole_longinterest.training.settings.make_config` gives it to a single process.
-        arguments: what ``make_config`` got: model, dataset, config_files and config_dict.
-        settings: what the command line got, `--key=value` each.
+        config: of the run, from :func:`~recbole_longinterest.training.settings.make_config` for a single process.
+        arguments: arguments of ``make_config``: model, dataset, config_files and config_dict.
+        settings: settings of the command line, `--key=value` each.
 
     Returns:
-        The results of the first process, the same as every other's.
+        The results of the first process; all processes have the same results.
 
     Raises:
-        LongInterestError: for a wrong setting that a process found.
-        ProcessError: for a process that failed otherwise or was killed.
+        LongInterestError: for a wrong setting.
+        ProcessError: for a process that was killed or failed for another reason.
     """
     nproc = int(config["nproc"] or 1)
-    world_size = int(config["world_size"] or -1)  # -1, as RecBole's script has it, is this machine alone
+    world_size = int(config["world_size"] or -1)  # -1 means this machine only, as in RecBole's script
     place = {
         "nproc": nproc,
         "world_size": world_size if world_size > 0 else nproc,
@@ -91,7 +91,7 @@ def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeli
 
 
 def _outcome(workers: Sequence[BaseProcess], queue: Queue, said: list[Message]) -> pipeline.Run:
-    """The result, or the error of the process that failed first; the others fail because it is gone."""
+    """The result, or the error of the process that failed first, because its absence makes the others fail."""
     if _failed(workers, said):
         time.sleep(AFTER_A_FAILURE)
     _drain(queue, said)
@@ -114,7 +114,7 @@ def _outcome(workers: Sequence[BaseProcess], queue: Queue, said: list[Message]) 
 
 
 def _failed(workers: Sequence[BaseProcess], said: Sequence[Message]) -> list[int]:
-    """Processes that ended with an error before their work was done: gloo's threads may abort one that only goes."""
+    """Processes that failed before their work was done; gloo's threads may abort a process that exits normally."""
     done = {content for kind, content in said if kind == "done"}
     return [rank for rank, worker in enumerate(workers) if worker.exitcode and rank not in done]
 
@@ -131,9 +131,9 @@ def _free_port() -> int:
 
 
 def _work(rank: int, queue: Queue, arguments: Arguments, settings: Sequence[str]) -> None:
-    """What each process does. It says why it fails before it goes, so that the first word is the cause."""
+    """Main function of each process. It reports an error before it exits, so that the first report is the cause."""
     model, dataset, config_files, config_dict = arguments
-    # RecBole's parser takes the last word; where the processes are is not the user's line's to say.
+    # RecBole's parser takes the last value, so the settings of the processes override those of the user's command.
     settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
     try:
         with command_line(settings):

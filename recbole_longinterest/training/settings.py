@@ -1,4 +1,4 @@
-"""The settings of a run: RecBole's config, with files, keys and values checked before anything is trained."""
+"""Make RecBole's config for a run, and check its files, keys and values before the training."""
 
 from collections.abc import Mapping, Sequence
 from logging import getLogger
@@ -18,9 +18,9 @@ from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_l
 from recbole_longinterest.plugin.register import register
 from recbole_longinterest.plugin.runs import averaging, resume
 
-register()  # all patches, now: a config is made next
+register()  # apply all patches before a config is made
 
-WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics that no topk belongs to
+WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics without topk
 
 # Settings, their types and lowest values.
 NUMBERS: tuple[tuple[str, Any, int], ...] = (
@@ -48,7 +48,7 @@ def make_config(
 ) -> Config:
     """Make RecBole's config and check it: files, keys, values and the data set folder.
 
-    Settings of the command line win over ``config_dict``, as in RecBole, if the program is a script of the user's.
+    In a user's script, settings of the command line win over ``config_dict``, as in RecBole.
 
     Args:
         model: name of any RecBole model. If it is None, the files or ``config_dict`` name it; the default is
@@ -136,10 +136,10 @@ def _say_what_is_not_read(config: Config) -> None:
 
 
 def check_values(config: Config) -> None:
-    """Check values on which RecBole fails late, or not at all.
+    """Check values that RecBole checks late or never.
 
     Raises:
-        LongInterestError: says all that is wrong.
+        LongInterestError: lists all wrong values.
     """
     wrong = [*_wrong_numbers(config), *_wrong_averaging(config), *_wrong_gpus(config), *_wrong_metric(config)]
     if wrong:
@@ -185,7 +185,7 @@ def _wrong_metric(config: Config) -> list[str]:
         for name in ([metric] if metric.lower() in WITHOUT_K else [f"{metric}@{k}" for k in config["topk"]])
     ]
     metric = str(config["valid_metric"]).lower()
-    known = "@" in metric or metric in metrics_dict  # else it is one of the user's own
+    known = "@" in metric or metric in metrics_dict  # other metrics are the user's
     if known and metric not in map(str.lower, offered):
         return [f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."]
     return []
