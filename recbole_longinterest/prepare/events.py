@@ -28,8 +28,6 @@ BAD_RATING = "ratings that are no numbers, left empty"
 NO_RATINGS = "events of data without any rating, which gets no column of ratings"
 NO_BEHAVIOR = "events without a behaviour, left empty"
 BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
-JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
-RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
 ROW_NUMBERS = "numbers of the rows, in place of times"
 ESCAPED = "ids with characters that a file cannot hold, written as %XX"
 
@@ -125,8 +123,6 @@ class Collector:
             ids["behavior"], bad = self._encode(chunk, "behavior")
             emptied[BAD_BEHAVIOR] = bad[1] | bad[2]
         stays = self.tally.check(chunk, refused, emptied)
-        self.tally.changed[RECODED] += chunk.recoded
-        self.tally.changed[JOINED] += chunk.joined
         self._numbers["time"].append(times[stays])
         if ratings is not None:
             self._numbers["rating"].append(ratings[stays])

@@ -135,7 +135,7 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
         "duplicates": DUPLICATES[filters.duplicates],
         "rows": {**counts_of(tally), "kept": len(events)},
         "changed": {what: number for what, number in tally.changed.items() if number},
-        "item_rows": {**counts_of(item_tally), "changed": dict(catalogue.changed)},
+        "item_rows": {**counts_of(item_tally), "changed": dict(+(item_tally.changed + catalogue.changed))},
         "times": {form: number for form, number in collector.forms.items() if number},
         "missing_values": {
             name: dict(counts) for name, counts in {**collector.missing, **catalogue.missing_found}.items() if counts

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.prepare.cleaning.times import NANO
-from recbole_longinterest.prepare.events import Events
+from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 from recbole_longinterest.prepare.readers.chunks import Tally
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -100,15 +100,17 @@ def as_text(report: Mapping[str, Any]) -> str:
     if report["item_rows"]["read"]:
         items = report["item_rows"]
         lines += [("item rows read", f"{items['read']:,}"), *_counted("  dropped: ", items["dropped"], items["places"])]
-    lines += _counted("  changed: ", report["item_rows"]["changed"], {})
+    lines += _counted("  changed: ", report["item_rows"]["changed"], report["item_rows"]["places"])
     for name, words in report["missing_values"].items():
         counts = ", ".join(f"{_printable(word)} {number:,}" for word, number in list(words.items())[:MAX_LEVELS])
         lines.append((f"  read as no value: {name}", f"{counts}  (--missing-values says which words mean this)"))
     lines += [("times", ", ".join(f"{name}: {number:,}" for name, number in report["times"].items()))]
     lines += [("duplicates", report["duplicates"])]
     lines += [(name, f"{data[name]:,}") for name in ("users", "items", "interactions")]
-    lines += [("density", f"{data['density']:.3%}"), ("time span", " to ".join(data["time_span"]))]
-    lines += [("events at a time of another of the user", f"{data['tie_share']:.1%}")]
+    lines += [("density", f"{data['density']:.3%}")]
+    if ROW_NUMBERS not in report["times"]:
+        lines += [("time span", " to ".join(data["time_span"]))]
+        lines += [("events at a time of another of the user", f"{data['tie_share']:.1%}")]
     for name, title in (("history_length", "events a user"), ("item_popularity", "events an item")):
         lines.append((title, ", ".join(f"{_share(at)} {value:g}" for at, value in data[name].items())))
     for name, title in (("rating_levels", "ratings"), ("behaviors", "behaviours")):

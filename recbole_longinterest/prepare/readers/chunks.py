@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COLUMNS = "wrong number of columns"
 BARE = "rows with quotes that are neither doubled nor escaped, read by their separators"
 ESCAPES = "quotes, separators or line ends escaped by a backslash, read without it"
+JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
+RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
 RECORD = "not a record"  # a line of a JSON file
 MAX_LISTED, MAX_SHOWN = 20, 60  # names that a message lists, and characters of each
 
@@ -105,6 +107,7 @@ class Tally:
                     counts[reason] += number
                     if counts is self.dropped:
                         stays &= ~rows
+        self.changed.update({RECODED: chunk.recoded, JOINED: chunk.joined})
         for what, number in chunk.mended.items():
             self.changed[what] += number
             self.places.setdefault(what, f"{chunk.source}, line {chunk.first_mended[what]}")

@@ -135,3 +135,12 @@ def test_many_rows_in_many_blocks(prepare: Callable, tmp_path: Path, monkeypatch
     done = prepare("csv", tmp_path / "log.csv", *COLUMNS)
     assert len(done.rows()) == 400 and done.report()["rows"]["dropped"] == {}
     assert [row["name"].strip() for row in done.rows("item")] == [" ".join(name.split()) for name in names]
+
+
+def test_quotes_in_files_of_items_are_said(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("u,i,t\na,1,1600000000\nb,2,1600000001\n")
+    (tmp_path / "items.csv").write_text('i,name\n1,"The "best" mug"\n2,"5\\" screen"\n')
+    done = prepare("csv", tmp_path / "log.csv", *COLUMNS, "--items", tmp_path / "items.csv")
+    assert [row["name"] for row in done.rows("item")] == ['The "best" mug', '5" screen']
+    assert done.report()["item_rows"]["changed"] == {BARE: 1, ESCAPES: 1}
+    assert BARE in done.out and f"(first: {tmp_path / 'items.csv'}, line 2)" in done.out
