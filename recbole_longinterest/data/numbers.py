@@ -1,6 +1,7 @@
 """Locate a non-numeric value in a column of numbers, for an error message."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ def read_chunks(path: str, kinds: Mapping[str, str], separator: str, encoding: s
         separator: separator of columns.
         encoding: encoding of the file.
     """
-    quick = {"engine": "c", "float_precision": "round_trip"} if len(separator) == 1 else {"engine": "python"}
+    options: dict[str, Any] = {"engine": "c" if len(separator) == 1 else "python"}
+    if "float64" in kinds.values():
+        options["float_precision"] = "round_trip"
     yield from pd.read_csv(
-        path, sep=separator, usecols=list(kinds), dtype=dict(kinds), encoding=encoding, chunksize=CHUNK, **quick
+        path, sep=separator, usecols=list(kinds), dtype=dict(kinds), encoding=encoding, chunksize=CHUNK, **options
     )
 
 

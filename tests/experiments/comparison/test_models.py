@@ -68,6 +68,5 @@ def test_sasrec_reads_the_texts_and_learns_their_projection(cell: Callable[..., 
 
 
 def test_sasrec_without_texts_is_an_error(cell: Callable[..., Cell]) -> None:
-    config, train, _ = build(cell("SASRec+text", text_fields=None))
     with pytest.raises(ValueError, match="tiny has none: text_fields names no column"):
-        SASRecText(config, train)
+        build(cell("SASRec+text", text_fields=None))

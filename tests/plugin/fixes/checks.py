@@ -127,7 +127,8 @@ def benchmark_histories() -> None:
         lines = [f"u{i}\tp{i % 5}\t{' '.join(f'p{(i + j) % 5}' for j in range(1 + i))}" for i in range(8)]
         head = "user_id:token\tp_id:token\tp_id_list:token_seq"
         (folder / f"tiny.{part}.inter").write_text("\n".join([head, *lines]) + "\n")
-    settings: dict[str, Any] = {"ITEM_ID_FIELD": "p_id", "alias_of_item_id": ["p_id_list"], "load_col": None}
+    settings: dict[str, Any] = {"ITEM_ID_FIELD": "p_id", "alias_of_item_id": ["p_id_list"]}
+    settings |= {"load_col": {"inter": ["user_id", "p_id", "p_id_list"]}}
     settings |= {"benchmark_filename": ["train", "valid", "test"], "MAX_ITEM_LIST_LENGTH": 3, "normalize_all": False}
     trained(tiny("SASRec", train_neg_sample_args=None, hidden_size=8, inner_size=8, n_layers=1, **settings))
 
