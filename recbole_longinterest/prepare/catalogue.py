@@ -8,6 +8,7 @@ from recbole_longinterest.prepare.cleaning.escaping import MAX_TEXT, cut_text, s
 from recbole_longinterest.prepare.cleaning.missing_values import ONLY_EMPTY, is_missing
 from recbole_longinterest.prepare.item_lists import (
     MARK,
+    POSSIBLE,
     as_list,
     find_separator,
     is_category,
@@ -140,9 +141,13 @@ class Catalogue:
             separator = None
         has_lists = any(value.startswith(MARK) for value in values.values())
         if separator is not None:
-            split_values(values, separator)
+            split_values(values, separator, lambda part: is_missing(part, self.missing))
             return LIST, f"lists, separated by {separator!r}"
-        return (LIST, "lists") if has_lists else (TOKEN, "one value an item")
+        if has_lists:
+            return LIST, "lists"
+        held = [mark for mark in POSSIBLE if any(mark in value for value in values.values())]
+        hint = f"; some hold {' '.join(held)}: if they are lists, name it with --category-separator" if held else ""
+        return TOKEN, f"one value an item{hint}"
 
     def coverage(self, items: Iterable[str]) -> dict[str, float]:
         """Share of some items that have each field."""

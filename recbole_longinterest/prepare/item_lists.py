@@ -5,12 +5,13 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 MARK = "\x1f"  # before every part of a list that is held as one text; no text holds it
 SEPARATORS = ("|", ";", ",")  # that are looked for in the values
 NAME_KEYS = ("name", "title", "label", "value")  # of a list of records, as TMDB has its genres
+POSSIBLE = (*SEPARATORS, "/", ">")  # that the report points out
 SHARE = 0.2  # of the values that have a separator
 REUSE = 0.5  # of the parts that stand in several values
 MAX_PART = 40  # characters of a part, on average
@@ -72,7 +73,7 @@ def find_separator(values: Iterable[str], declared: bool) -> str | None:
     """What separates the parts of lists, None for single values.
 
     A name may hold a comma (Clothing, Shoes & Jewelry). So a separator counts only where the parts are used again in
-    other values; a bar needs no such proof.
+    other values; a bar needs no such proof, nor a semicolon in what the user calls categories.
 
     Args:
         values: of a column, as they stand.
@@ -89,13 +90,14 @@ def find_separator(values: Iterable[str], declared: bool) -> str | None:
             continue
         uses = Counter(part for some in lists for part in set(some))
         reused = sum(number > 1 for number in uses.values()) >= REUSE * len(uses)
-        if separator == "|" or (len(several) > 1 and reused):
+        if separator == "|" or (declared and separator == ";") or (len(several) > 1 and reused):
             return separator
     return None
 
 
-def split_values(values: dict[str, str], separator: str) -> None:
-    """Make lists of the values of a column, in place."""
+def split_values(values: dict[str, str], separator: str, drop: Callable[[str], bool]) -> None:
+    """Make lists of the values of a column, in place, without the parts to drop."""
     for item, value in values.items():
         if not value.startswith(MARK):
-            values[item] = joined_list(part.strip() for part in value.split(separator))
+            parts = (part.strip() for part in value.split(separator))
+            values[item] = joined_list(part for part in parts if not drop(part))

@@ -147,3 +147,16 @@ def test_a_title_is_text_and_a_lone_category_is_none(prepare: Callable, tmp_path
         "item_id:token\tcategory:token",
         "i0\tHome & Garden",
     ]
+
+
+def test_a_possible_separator_is_pointed_out(prepare: Callable, tmp_path: Path) -> None:
+    rows = [{"name": "mug", "cat": "Clothing, Shoes & Jewelry"}, {"name": "ball", "cat": "Toys"}]
+    done = prepare("csv", log(tmp_path, rows), *COLUMNS, "--text", "name", "--category", "cat")
+    assert "one value an item; some hold ,: if they are lists, name it with --category-separator" in done.out
+
+
+def test_a_category_may_be_named_among_the_texts_too(prepare: Callable, tmp_path: Path) -> None:
+    rows = [{"name": "mug", "cat": "a b;NULL;c"}, {"name": "ball", "cat": "Toys"}]
+    done = prepare("csv", log(tmp_path, rows), *COLUMNS, "--text", "cat,name", "--category", "cat")
+    assert [row["cat"] for row in done.rows("item")] == ["a b|c", "Toys"]
+    assert "text_fields: [name, cat]\n" in (done.output / "dataset_configs" / "raw.yaml").read_text()

@@ -38,13 +38,14 @@ class ItemColumns:
     @property
     def all(self) -> list[str]:
         """All of them: the title, then the categories."""
-        return [*self.text[:1], *self.category, *self.text[1:]]
+        texts = [name for name in self.text if name not in self.category]
+        return [*texts[:1], *self.category, *texts[1:]]
 
     def kind(self, column: str) -> str:
         """What is known of a column before its values are."""
         if column in self.category:
             return CATEGORY
-        return TITLE if column == self.text[0] else FOUND
+        return TITLE if column == self.all[0] else FOUND
 
 
 def table(
@@ -77,7 +78,7 @@ def table(
     if columns.id is not None and not items:
         raise LongInterestError("--items-id names a column of the files of --items. Give these, too.")
     fields = {column: field_name(column) for column in columns.all}
-    if len(set(fields.values())) < len(columns.text) + len(columns.category) or set(fields.values()) & TAKEN:
+    if len(set(fields.values())) < len(columns.all) or set(fields.values()) & TAKEN:
         named = ",".join([*columns.text, *columns.category])
         raise LongInterestError(
             f"--text and --category {named}: the columns need distinct names, other than {', '.join(sorted(TAKEN))}."
