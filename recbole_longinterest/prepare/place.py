@@ -5,6 +5,7 @@ the same moment. It is set before the folder has its place: until then it leads 
 """
 
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -19,6 +20,7 @@ from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETT
 
 REPORT = "prepare.json"
 PLOTS = "plots"
+NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # FAT, Windows without the right
 
 
 def settings_link(folder: Path, name: str) -> Path:
@@ -136,7 +138,9 @@ def _set_link(place: Path, link: Path) -> None:
     draft = beside(link, "tmp")
     try:
         draft.symlink_to(target)
-    except (OSError, NotImplementedError):  # a system without links: the settings are found in the data set's folder
-        link.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        link.unlink(missing_ok=True)  # the settings are found in the data set's folder
     else:
         draft.replace(link)

@@ -69,6 +69,7 @@ def _run(request: dict[str, Any], count: Any, out: int) -> None:
     code = 99
     try:
         os.setsid()
+        sys.dont_write_bytecode = True  # which a limit on the size of files would cut short
         root = Path(request["root"])
         os.chdir(root)
         os.environ["RECBOLE_LI_CACHE"] = str(root / "cache")

@@ -1,11 +1,14 @@
 """All files of a data set or none, and never over files that nobody meant."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from recbole_longinterest.common.file_lock import lock_files
+from recbole_longinterest.common.resources import prepared_settings
 from recbole_longinterest.prepare.write import MAX_NAME, check_name
 from tests.prepare import layouts
 
@@ -44,6 +47,31 @@ def test_plots_of_an_earlier_data_set_go(prepare: Callable, tmp_path: Path) -> N
     (plots / "notes.txt").unlink()
     prepare("movielens", folder, "--overwrite")
     assert not plots.exists()
+
+
+def test_without_links_the_settings_are_found_in_the_folder(
+    prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def symlink_to(self: Path, target: str) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", symlink_to)
+    (tmp_path / "out" / "dataset_configs").mkdir(parents=True)
+    (tmp_path / "out" / "dataset_configs" / "raw.yaml").write_text("text_fields: [old]")
+    done = prepare("movielens", layouts.ml_csv(tmp_path / "ml"), "--overwrite")
+    found = prepared_settings(done.output, "raw")
+    assert found == done.folder / "prepare.yaml" and "old" not in found.read_text()
+    assert str(found) in done.out and not (done.output / "dataset_configs").exists()
+
+
+def test_a_data_set_whose_replacement_was_killed_gets_its_folder_back(tmp_path: Path) -> None:
+    old = tmp_path / ".shop.0123456789ab.old"
+    old.mkdir()
+    (old / "prepare.yaml").write_text("{}")
+    with lock_files(tmp_path / "shop"):
+        old.parent.joinpath("shop").rename(old)
+        assert prepared_settings(tmp_path, "shop") is None, "another process is between the two renames"
+    assert prepared_settings(tmp_path, "shop") == tmp_path / "shop" / "prepare.yaml" and not old.exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "-x", "a b", "a/b", "n" * (MAX_NAME + 1), "dataset_configs", "a\n"])
