@@ -171,7 +171,7 @@ def read_folder(folder: str | Path, *, trusted_key: TrustedKey | None = None, ma
         before = _identity(place)
         try:
             served = _read_folder(place, trusted_key, mapped)
-        except (ExportError, OSError):
+        except (LongInterestError, OSError):
             if _identity(place) == before:
                 raise
         else:
