@@ -1,5 +1,6 @@
 """The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -20,7 +21,9 @@ from recbole.utils import get_model, get_trainer, init_logger, init_seed, set_co
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.notebook import in_notebook
 from recbole_longinterest.plugin.runs import logs
+from recbole_longinterest.plugin.runs.allocation import AllocationLimit
 from recbole_longinterest.plugin.runs.checkpoints import LAST
+from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
 from recbole_longinterest.training.settings import WITHOUT_K
 
@@ -105,7 +108,10 @@ def train(
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    begun = wanted_file(config)
+    with AllocationLimit(begun) if begun else contextlib.nullcontext():
+        model = get_model(config["model"])(config, train_data._dataset)
+    model = model.to(config["device"])
     logger.info(model)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     if start is not None:

@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(make_export: Callable[...,
         (lambda copy: items(copy, titles=["a"]), "in items.json must be lists of one length"),
         (lambda copy: items(copy, tokens=None), "in items.json must be lists of one length"),
         (
-            lambda copy: items(copy, tokens=[], titles=[], categories=[]),
+            lambda copy: items(copy, tokens=[], titles=[], categories=[], recent=[]),
             "tokens and titles in items.json must be texts",
         ),
         (lambda copy: settings(copy, options={"hidden_size": 8}), "embedding_size must be a whole number"),

@@ -45,7 +45,7 @@ class AllocationLimit(TorchFunctionMode):
             given = args or (kwargs.get("size", ()),)
             shape = given[0] if isinstance(given[0], (list, tuple)) else [n for n in given if isinstance(n, int)]
             dtype = kwargs.get("dtype") or torch.get_default_dtype()
-            size = math.prod(map(int, shape)) * dtype.itemsize
+            size = math.prod(map(int, shape)) * getattr(dtype, "itemsize", 8)  # Python's int and float are of 8 bytes
             self.left -= size
             if self.left < 0:
                 raise CheckpointError(
