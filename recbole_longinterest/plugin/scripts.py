@@ -81,7 +81,7 @@ def _ray_workers(ray: ModuleType) -> None:
         environment.setdefault("worker_process_setup_hook", SETUP_HOOK)
         environment["env_vars"] = {"RAY_CHDIR_TO_TRIAL_DIR": "0", **environment.get("env_vars", {})}
         address = (args[0] if args else kwargs.get("address")) or os.environ.get("RAY_ADDRESS")
-        if address not in (None, "local"):
+        if address and address != "local":
             return original(*args, runtime_env=environment, **kwargs)
         kwargs.setdefault("include_dashboard", False)
         with loopback_only(agent=bool(kwargs["include_dashboard"])):
