@@ -68,7 +68,7 @@ def finish(work: Callable[[], str], stopped: str) -> int:
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, StoppedEarly):
             sys.stdout.write(printable_lines(interrupt.summary))
-        sys.stderr.write(f"recbole-li: {str(interrupt) or stopped}\n")
+        sys.stderr.write(f"recbole-li: {printable(str(interrupt) or stopped)}\n")
         return 130
     except Exception as error:  # RecBole's, for a setting or data that it does not check
         _log_traceback()

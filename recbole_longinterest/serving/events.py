@@ -215,16 +215,9 @@ class EventReader:
         return History(ids, sides, times, unknown, user=user, behavior=self._named(columns.get("behavior"))).keep(kept)
 
     def _named(self, behaviors: Column | None) -> NDArray[Any] | None:
-        """The training's names of behaviours, each looked up once; None if there are none."""
-        if behaviors is None:
-            return None
-        kinds = list(behaviors)
-        names = {kind: self.behaviors.name_of(kind) for kind in set(kinds)}
-        if not any(names.values()):
-            return None
-        out = np.empty(len(kinds), dtype=object)
-        out[:] = [names[kind] for kind in kinds]
-        return out
+        """The training's names of behaviours, [L]; None if there are none."""
+        names = [self.behaviors.name_of(kind) for kind in behaviors] if behaviors is not None else []
+        return np.array(names, dtype=object) if any(names) else None
 
 
 def as_events(history: object) -> list[Any]:
