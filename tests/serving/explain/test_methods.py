@@ -129,7 +129,6 @@ def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
         assert course.drivers[0] == (int(rises.argmax()), pytest.approx(rises.max(), abs=1e-5))
 
 
-@pytest.mark.parametrize("method", list(METHODS))
 def test_what_speaks_against_an_item_is_said_and_events_have_date_and_behaviour() -> None:
     served = random_served()
     served.about["times"] = {"first": 1.5e9, "median": 1.5005e9, "last": 1.501e9}
@@ -171,6 +170,7 @@ def test_what_is_popular_has_nothing_to_explain() -> None:
     assert found.basis == "popularity" and [item.why for item in found.items] == [None, None]
 
 
+@pytest.mark.parametrize("method", list(METHODS))
 def test_a_model_of_a_window_is_explained_by_the_events_that_it_reads(method: str) -> None:
     model = random_model()
     model.served.history_limit = 4
