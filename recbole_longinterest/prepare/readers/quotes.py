@@ -42,21 +42,24 @@ def is_regular(text: bytes, separator: str) -> bool:
     """Whether all quotes of a block are those of RFC 4180: around whole values, and doubled in them."""
     import numpy as np  # not needed by a source's arguments
 
+    if text[:1] == b'"' or text[-1:] == b'"':
+        text = b"\n" + text + b"\n"
     data = np.frombuffer(text, np.uint8)
     places = np.flatnonzero(data == QUOTE)
     if not len(places):
         return True
-    starts = places[np.append(True, np.diff(places) > 1)]  # of runs of quotes
-    ends = places[np.append(np.diff(places) > 1, True)] + 1
-    odd = (ends - starts) % 2 == 1
-    inside = np.append(False, np.cumsum(odd)[:-1] % 2 == 1)  # before each run, if all is regular so far
-    ends_of_value = np.zeros(256, dtype=bool)
-    ends_of_value[[ord(separator), *b"\r\n"]] = True
-    after = np.append(True, ends_of_value[data[starts[1:] - 1]]) if starts[0] == 0 else ends_of_value[data[starts - 1]]
-    before = np.append(ends_of_value[data[ends[:-1]]], True) if ends[-1] == len(data) else ends_of_value[data[ends]]
-    opens_well = inside | after
-    closes_well = before | (inside & ~odd) | (~inside & odd)
-    return bool((opens_well & closes_well).all() and odd.sum() % 2 == 0)
+    gaps = np.diff(places) > 1  # between runs of quotes
+    starts, ends = places, places
+    if not gaps.all():
+        starts, ends = places[np.append(True, gaps)], places[np.append(gaps, True)]
+    odd = (ends - starts) & 1 == 0  # a run of an odd number of quotes opens or closes a value
+    opened = np.cumsum(odd, dtype=np.uint8) & 1 == 1  # behind each run, if all is regular so far; parity survives 256
+    if opened[-1]:
+        return False
+    edge = np.zeros(256, dtype=bool)
+    edge[[ord(separator), *b"\r\n"]] = True
+    # In front of a run that is in no value, and behind one that leaves none open, stands a separator or a line end.
+    return bool((edge[data[ends + 1]] | opened).all() and (edge[data[starts - 1]] | (opened ^ odd)).all())
 
 
 def without_escapes(text: bytes) -> bytes:
