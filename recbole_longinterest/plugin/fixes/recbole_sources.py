@@ -56,6 +56,7 @@ SOURCES = {
     "recbole.utils.logger:init_logger": "2d3c8057d601",
     "recbole.utils.utils:ensure_dir": "76d8c94a9f39",
     "recbole.utils.utils:get_model": "a1737104c8c3",
+    "recbole.utils.utils:get_tensorboard": "d292db2e700c",
     "recbole.utils.wandblogger:WandbLogger.log_metrics": "b2a7b51c6339",
     "recbole.utils.wandblogger:WandbLogger.setup": "1cdfe2d5602d",
 }

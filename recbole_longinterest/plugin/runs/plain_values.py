@@ -6,6 +6,7 @@ a dict of one entry whose key starts with "#", and made again from fixed tables:
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -57,9 +58,11 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
         if isinstance(number, np.generic):  # longdouble has no Python type
             raise _no_plain_form(value, where)
         return to_plain(number, where)
-    for kind in (int, float, str):
+    for kind in (int, float):
         if isinstance(value, kind):
             return kind(value)
+    if isinstance(value, str):  # equal texts are one: a pickle shows which objects are, and a resumed run has others
+        return sys.intern(str.__str__(value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (list, tuple)):
