@@ -40,13 +40,23 @@ def remember(kind: str, place: object) -> None:
 
 
 def is_known(kind: str, place: object) -> bool:
-    """Whether the user has named this place for this setting before."""
+    """Whether the user has named this place for this setting before, or works in a folder that it is inside of."""
+    path = Path(str(place)).expanduser()
+    if not path.is_absolute() and _exists(path) and path.resolve().is_relative_to(Path.cwd().resolve()):
+        return True
     return _file(kind, place).is_file()
 
 
 def _file(kind: str, place: object) -> Path:
     text = str(place)
     path = Path(text).expanduser()
-    if path.exists():  # else it is no path, as a name on the hub
+    if _exists(path):  # else it is no path, as a name on the hub
         text = str(path.resolve())
     return default_cache_dir() / "places" / sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long to be one
+        return False

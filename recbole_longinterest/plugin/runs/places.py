@@ -136,13 +136,12 @@ def _data_folder(config: "Config", path: Path, above: object) -> Path:
         import recbole  # late: only its place is asked for
 
         return Path(next(iter(recbole.__path__)), "dataset_example", dataset)
-    inside = not said.is_absolute() and ".." not in said.parts  # of the folder that the caller works in
     if not said.is_dir():
         raise PlaceError(
             f"There is no data set folder {said}, which {path} says it was trained on. Give the folder above it as "
             "data_path (--data_path DIR)."
         )
-    if not inside and not is_known("data_path", said):
+    if not is_known("data_path", said):
         raise PlaceError(
             f"{path} says that it was trained on {said}, which you have not used on this machine, and a file's word is "
             f"no reason to read it. If it is right, name it yourself: --data_path {said.parent}."

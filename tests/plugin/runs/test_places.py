@@ -194,11 +194,14 @@ def test_places_are_kept_by_setting_and_path(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("RECBOLE_LI_CACHE", str(tmp_path / "cache"))
     Path("data").mkdir()
     remember("data_path", "data")
-    assert is_known("data_path", tmp_path / "data") and is_known("data_path", "data")
-    assert not is_known("text_vectors", "data") and not is_known("data_path", "other")
+    assert is_known("data_path", tmp_path / "data") and not is_known("data_path", "other")
+    assert not is_known("text_vectors", tmp_path / "data")
+    assert is_known("text_vectors", "data")  # inside the folder that the user works in
+    Path("away").symlink_to("/")
+    assert not is_known("data_path", "away/etc") and not is_known("data_path", "..")
     monkeypatch.setenv("RECBOLE_LI_CACHE", "/proc/none")  # nothing can be kept there, which is no error
-    remember("data_path", "data")
-    assert not is_known("data_path", "data")
+    remember("data_path", tmp_path / "data")
+    assert not is_known("data_path", tmp_path / "data")
 
 
 def test_a_config_that_is_disarmed_twice_is_the_same(foreign: Callable[..., str]) -> None:

@@ -75,6 +75,22 @@ def killed(config: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         pipeline.run(config)
 
 
+def test_a_run_that_goes_on_writes_the_same_bytes(
+    setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # torch's own change of the class comes first
+    contents = []
+    for name, batch in (("whole", None), ("stopped", 9)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if batch is not None:
+            killed(setting("LongInterest", resume=True), batch, monkeypatch)
+        checkpoint = pipeline.run(setting("LongInterest", resume=True)).checkpoint
+        assert checkpoint is not None
+        contents.append(checkpoint.read_bytes())
+    assert contents[0] == contents[1]
+
+
 def assert_same(one: pipeline.Run, other: pipeline.Run) -> None:
     assert one.test_result == other.test_result and one.best_valid_result == other.best_valid_result
     for ending in ("", ".last"):
