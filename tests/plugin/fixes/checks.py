@@ -222,7 +222,7 @@ def own_logs() -> None:
         assert log.read_text().count("Saving current") == 1, log
     folders = sorted(folder.name for folder in Path("log_tensorboard").iterdir())
     assert folders == [log.stem for log in logs], folders
-    assert all(len(list(Path("log_tensorboard", folder).iterdir())) == 1 for folder in folders)
+    assert all(len(list(Path("log_tensorboard", folder).glob("events.out.*"))) == 1 for folder in folders)
     mine = logging.FileHandler("mine.log")  # the program's own, the first of all
     logging.getLogger().handlers.insert(0, mine)
     run_recbole("BPR", "tiny", config_dict=dict(settings))

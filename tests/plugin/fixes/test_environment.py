@@ -52,9 +52,9 @@ def test_a_command_line_reaches_the_config(bpr: Callable[..., Any], monkeypatch:
     from recbole_longinterest.plugin.fixes.command_line import command_line
 
     monkeypatch.setattr(sys, "argv", ["run_recbole.py", "--epochs=9"])
-    with command_line(["--epochs=4", "--note=a=b=c"]):
+    with command_line(["--epochs=4", "--encoding=a=b=c"]):
         config = bpr("BPR")
-    assert (config["epochs"], config["note"]) == (4, "a=b=c")
+    assert (config["epochs"], config["encoding"]) == (4, "a=b=c")
     assert bpr("BPR")["epochs"] == 9
 
 
