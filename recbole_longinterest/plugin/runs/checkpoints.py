@@ -22,9 +22,6 @@ from recbole_longinterest.common.checksum import ChecksumError, CutShortError, a
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.nn.finite import check_finite
-from recbole_longinterest.nn.network import Sources
-from recbole_longinterest.nn.options import ModelOptions
-from recbole_longinterest.nn.shapes import ShapeError, check_shapes
 from recbole_longinterest.nn.state_keys import ID, TRAINED, item_key, item_sources_in
 from recbole_longinterest.plugin.runs import places
 from recbole_longinterest.plugin.runs.old_checkpoints import upgrade
@@ -247,21 +244,23 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
     if state["config"]["model"] != "LongInterest":
         return whole
     whole = upgrade(whole)
-    try:
-        _check_options(whole["config"], whole["state_dict"])
-    except ShapeError as error:
-        raise CheckpointError(f"The weights in {path} do not fit its settings: {error}.") from error
+    _check_options(whole["config"], whole["state_dict"], path)
     return whole
 
 
-def _check_options(config: Config, weights: dict[str, Any]) -> None:
+def _check_options(config: Config, weights: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Check the sizes that a LongInterest checkpoint asks for, apart from sources of events, which its data tell."""
+    # Late: importing RecBole alone does not load the network.
+    from recbole_longinterest.nn.network import Sources
+    from recbole_longinterest.nn.options import ModelOptions
+    from recbole_longinterest.nn.shapes import ShapeError, check_shapes
+
     try:
         options, rows = ModelOptions.from_config(config), len(weights[TRAINED])
         items = {name: weights[item_key(name, "vectors")].shape[1] for name in item_sources_in(weights)}
         check_shapes(options, Sources(rows, ID in weights, items), weights)
-    except ShapeError:
-        raise
+    except ShapeError as error:
+        raise CheckpointError(f"The weights in {path} do not fit its settings: {error}.") from error
     except (LongInterestError, KeyError, AttributeError, IndexError, TypeError):
         return  # of other code, which is said where the model is made
 
