@@ -269,8 +269,9 @@ class LongInterestDataset(FlatSequentialDataset):
             return {"map": dict(read_behavior_map(self.config))}
         key = "rating_levels" if name == "rating" else f"source_levels.{name}"
         levels = self.config["rating_levels"] if name == "rating" else read_source_levels(self.config).get(name)
-        some = bool(levels) or name != "rating"  # an update keeps the levels of a column that its training never showed
-        if levels is not None and (not isinstance(levels, list) or not some or not all(map(_is_number, levels))):
+        # An update of a training without a rating sets [] itself; a user who writes [] asks for something else.
+        by_user = name == "rating" and getattr(self.config, "external_config_dict", {}).get(key) == []
+        if levels is not None and (not isinstance(levels, list) or by_user or not all(map(_is_number, levels))):
             raise LongInterestError(f"{key} must be a list of numbers, or empty to find them; got {levels!r}.")
         return {"levels": levels, "separator": self.config["seq_separator"]}
 

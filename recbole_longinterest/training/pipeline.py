@@ -51,12 +51,14 @@ class Trained:
 
     Attributes:
         trainer: RecBole's, with the model.
+        valid_data: loader of the validation part.
         test_data: loader of the test part.
         best_valid_score: value of ``valid_metric`` at the best epoch.
         best_valid_result: all metrics on the validation data at that epoch.
     """
 
     trainer: Trainer
+    valid_data: AbstractDataLoader
     test_data: AbstractDataLoader
     best_valid_score: float
     best_valid_result: dict[str, float] | None
@@ -129,7 +131,7 @@ def train(
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
         trainer.tensorboard.close()  # its thread would outlive the run
-    return Trained(trainer, test_data, float(score), valid_result)
+    return Trained(trainer, valid_data, test_data, float(score), valid_result)
 
 
 def run(config: Config, saved: bool = True) -> Run:

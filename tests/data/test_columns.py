@@ -46,7 +46,9 @@ def test_levels_of_ratings_in_any_order(small_config: Callable[..., Any]) -> Non
     train = create_dataset(small_config(rating_levels=[5, 4, 3, 2, 1])).build()[0]
     values = train.training_rating_values()
     assert rating_levels_of(torch.tensor([1.0, 3.0, 5.0]), values).tolist() == [1, 3, 5]
-    for wrong in (5, [], ["a"], [1, float("nan")]):
+    with pytest.raises(ValueError, match="rating_levels must be a list of numbers"):
+        create_dataset(small_config(rating_levels=[])).build()[0].training_rating_values()
+    for wrong in (5, ["a"], [1, float("nan")]):
         train.config["rating_levels"] = wrong
         with pytest.raises(ValueError, match="rating_levels must be a list of numbers"):
             train.training_rating_values()

@@ -1,4 +1,4 @@
-"""What an update starts from: a checkpoint with the data that it was trained on."""
+"""Load the checkpoint that an update starts from, together with its training data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,15 +18,32 @@ from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.training.update.merge import hashes
 from recbole_longinterest.training.update.replay import KeyedDataset
 
-SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets, in it or before
+SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets in it or in an earlier training
 
 
 class UpdateError(LongInterestError):
-    """An update that cannot be made."""
+    """An update that cannot be done."""
 
 
 class Parent:
-    """A checkpoint with its data: which token each row of its tables is, and what it was trained on."""
+    """A checkpoint and its training data.
+
+    Args:
+        path: the checkpoint.
+        named: places that the caller names, see :func:`~recbole_longinterest.plugin.runs.places.use_places`.
+
+    Attributes:
+        path: the checkpoint.
+        config: of its training.
+        weights: its state dict.
+        data: its data set.
+        tokens: item token of each row of its tables.
+        sources: its sources of events.
+        trained_keys: keys of the events that were targets of this training or an earlier one of the lineage.
+
+    Raises:
+        UpdateError: for another model than LongInterest, benchmark files, or other data than the checkpoint's.
+    """
 
     def __init__(self, path: Path, named: Mapping[str, Any]) -> None:
         state = load_checkpoint(path)
@@ -45,16 +62,18 @@ class Parent:
         use_places(config, named)
         lineage = config["lineage"] or []
         folder = Path(config["data_path"])
-        if lineage and hashes(folder, config["dataset"]) != lineage[-1]["merged"]["sha256"]:
-            raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
-        _on_one_process(config)
+        if lineage:
+            kept = lineage[-1]["merged"]["sha256"]
+            if hashes(folder, config["dataset"], tuple(dict.fromkeys(("inter", "item", *kept)))) != kept:
+                raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
+        run_in_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
         train = self.data.build()[0]  # which reads the users' columns, too
         check_vocabulary(state, self.data, path, (self.data.iid_field, *self.data.token_fields()))
         self.trained_keys, self.sources = train.trained_keys(), train.event_sources()
         before = folder.parent / SHOWN
-        if lineage and before.is_file():  # a split by ratios may hold out by now what an earlier training has shown
+        if lineage and before.is_file():  # a split by ratios may now hold out events that an earlier training has shown
             self.trained_keys = np.union1d(self.trained_keys, np.load(before, allow_pickle=False))
 
     def texts(self) -> dict[str, str]:
@@ -73,8 +92,8 @@ def texts_of(config: Config) -> dict[str, str]:
     return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
 
 
-def _on_one_process(config: Config) -> None:
-    """On this machine, in this process, whatever the checkpoint says."""
+def run_in_one_process(config: Config) -> None:
+    """Drop the checkpoint's settings of devices and processes, and take this machine's."""
     for name in (*PLACE, "nproc", "world_size", "offset", "group_offset"):
         config.final_config_dict.pop(name, None)
     config._init_device()

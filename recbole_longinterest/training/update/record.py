@@ -1,4 +1,4 @@
-"""Settings of an update, and the record of it that the new checkpoint keeps."""
+"""The settings of an update, and its entry in the new checkpoint's lineage."""
 
 import json
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ from typing import Any
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.table_growth import SCOPES
+from recbole_longinterest.training.update.caps import Caps
 from recbole_longinterest.training.update.parent import UpdateError
 
-# Settings that decide the result, and their defaults; None takes the training's. There are few new events, and batches
-# as large as a training's would give too few steps (README has the measurements).
+# Settings that change the result, with their defaults; None takes the training's value. New events are few, so batches
+# of the training's size would give too few steps (README has the measurements).
 DEFAULTS: dict[str, Any] = {
     "epochs": 3,
     "learning_rate": None,
@@ -21,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "eval_step": 0,
     "stopping_step": None,
 }
-FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # settings that do not affect the result
+FREE = {"show_progress": False, "state": "WARNING", "num_threads": None}  # settings that do not change the result
 
 
 def settings_of(
@@ -29,7 +30,9 @@ def settings_of(
     scope: str,
     replay: float,
     without_text: bool,
+    caps: Caps,
     given: Mapping[str, Any],
+    form: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of an update: those that decide the result, and the others.
 
@@ -38,7 +41,9 @@ def settings_of(
         scope: what is trained.
         replay: old targets replayed for each new one.
         without_text: whether new items are added without their texts.
+        caps: limits of the new events; a limit that is not set leaves no trace, so that names of updates stay.
         given: settings that the user gives.
+        form: names of the events' columns and form of their dates; what is not set leaves no trace either.
 
     Raises:
         UpdateError: for an unknown setting, or a value that cannot be used.
@@ -55,21 +60,28 @@ def settings_of(
         raise UpdateError(f"replay must be a number of at least 0 (old targets for each new one); got {replay!r}.")
     wanted = {name: given.get(name, default) for name, default in DEFAULTS.items()}
     chosen = {name: config[name] if value is None else value for name, value in wanted.items()}
-    return {"scope": scope, "replay": float(replay), "without_text": without_text, **chosen}, {
-        name: given.get(name, default) for name, default in FREE.items()
-    }
+    deciding = {"scope": scope, "replay": float(replay), "without_text": without_text, **chosen, **caps.chosen()}
+    deciding |= {name: value for name, value in form.items() if value}
+    return deciding, {name: given.get(name, default) for name, default in FREE.items()}
 
 
-def record_of(checkpoint: Path, inter: Path, item: Path | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Identify an update by its parent, its files and its settings, as its entry in the lineage begins.
+def record_of(checkpoint: Path, files: Mapping[str, Path], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Identify an update by the hashes of its parent and files, and by its settings.
+
+    Args:
+        checkpoint: the parent.
+        files: new files by ending.
+        chosen: settings that change the result.
+
+    Returns:
+        The beginning of the update's entry in the lineage.
 
     Raises:
         UpdateError: if a file is missing.
     """
-    for file in (inter, item):
-        if file is not None and not file.is_file():
+    for file in files.values():
+        if not file.is_file():
             raise UpdateError(f"There is no file {file}.")
-    files = {"inter": inter} if item is None else {"inter": inter, "item": item}
     return {
         "parent": checkpoint.name,
         "parent_sha256": file_hash(checkpoint),
@@ -79,5 +91,5 @@ def record_of(checkpoint: Path, inter: Path, item: Path | None, chosen: dict[str
 
 
 def key_of(record: dict[str, Any]) -> str:
-    """A short name of a record, for the name of the new checkpoint."""
+    """A short hash of a record, for the default name of the new checkpoint."""
     return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
-"""What an update trains on: the events that training has not shown yet, and a seeded sample of old ones.
+"""Choose the training rows of an update: all new targets, and a seeded sample of old ones.
 
-Replaying some of the past while learning the new is experience replay (Rolnick et al. 2019, "Experience Replay for
-Continual Learning"; of exemplars in recommendation: Mi et al. 2020, "ADER"). Here what is replayed are windows.
+Training on a sample of old data together with new data is experience replay (Rolnick et al. 2019, "Experience Replay
+for Continual Learning"; in recommendation: Mi et al. 2020, "ADER"). The sample consists of windows of histories.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
 Keys = NDArray[np.uint64]
-LEAST = 2048  # old targets beside a few new ones, lest a step see these alone
+LEAST = 2048  # old targets at least, so that no step sees a few new ones alone
 FACTORS = tuple(
     np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
 )
 
 
 def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors: Keys | None = None) -> Keys:
-    """A number for every event by which it is known in any file: from user, item, time and behaviour.
+    """Hash each event's user, item, time and behaviour, to recognise the event in any file.
 
     Args:
         users: :func:`token_keys` of each event's user, [n].
         items: likewise of its item, [n].
         times: in full precision, [n].
-        behaviors: :func:`token_keys` of each event's behaviour, [n]; None where there are none.
+        behaviors: :func:`token_keys` of each event's behaviour, [n]; None if the data have no behaviours.
 
     Returns:
-        uint64 [n]; two events that differ in any of these share one by chance in 2^64.
+        uint64 [n]. Two different events have the same key with a probability of 2^-64.
     """
     mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # -0.0 is 0.0
     if behaviors is not None:
@@ -40,21 +40,21 @@ def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors:
 
 
 def token_keys(tokens: Sequence[str] | NDArray[np.object_]) -> Keys:
-    """A number for every token, uint64 [n]."""
+    """Hash each token, uint64 [n]."""
     return pd.util.hash_array(np.asarray(tokens, dtype=object), categorize=False)
 
 
 class KeyedDataset(LongInterestDataset):
-    """LongInterest's data set that knows its events' keys.
+    """LongInterest's data set with a key for every event.
 
     Attributes:
-        log_keys: :func:`event_keys` of the log, [n_events]; there once the log is.
+        log_keys: :func:`event_keys` of the log, [n_events]; set by :meth:`data_augmentation`.
     """
 
     log_keys: Keys
 
     def data_augmentation(self) -> None:
-        """Make the log; see :meth:`FlatSequentialDataset.data_augmentation`."""
+        """Make the log and its keys; see :meth:`FlatSequentialDataset.data_augmentation`."""
         super().data_augmentation()
         log, behavior = self.inter_feat.interaction.log, self.config["BEHAVIOR_FIELD"]
         users, items, *behaviors = (
@@ -65,21 +65,23 @@ class KeyedDataset(LongInterestDataset):
         self.log_keys = event_keys(users, items, self._exact_time, *behaviors)
 
     def trained_keys(self) -> Keys:
-        """Keys of the events that are targets of this part."""
+        """Keys of the events that are targets of this part of the split."""
         return self.log_keys[self.inter_feat.position.long().numpy()]
 
 
 class ReplayDataset(KeyedDataset):
-    """Whose training part has the targets that are new, and a sample of the old ones.
+    """A data set whose training part holds the new targets and a sample of the old ones.
 
     Attributes:
-        known: keys of the events that trainings had as targets before; set before :meth:`build`.
-        shown: those, and the ones that this training has, there once it is built.
-        replay: old targets for each new one; but see ``LEAST``.
-        full_rows: training rows before any was left out, there once it is built.
-        new_targets: training rows that are new, likewise.
-        old_targets: training rows that are replayed, likewise.
-        training_count: events of each item in the whole training part, likewise.
+        known: keys of the targets of earlier trainings; the caller sets it before :meth:`build`.
+        replay: old targets for each new one, ``LEAST`` at least; 0 replays none. The caller sets it, too.
+        shown: keys of the targets of this training and of earlier ones; set by :meth:`build`, like all that follow.
+        full_rows: training rows before the choice.
+        new_targets: chosen training rows whose target is new.
+        old_targets: chosen training rows whose target is old.
+        training_count: events of each item in the whole training part, [N].
+        training_part: the training part.
+        validation_part: the validation part.
     """
 
     known: Keys
@@ -89,10 +91,17 @@ class ReplayDataset(KeyedDataset):
     new_targets: int = 0
     old_targets: int = 0
     training_count: Any = None
+    training_part: Any = None
+    validation_part: Any = None
 
     def build(self) -> list[Any]:
-        """Split as ever; then leave out training rows that are neither new nor drawn, and held-out rows seen before."""
+        """Split the data, choose training rows, and drop held-out rows that an earlier training had as targets.
+
+        Raises:
+            LongInterestError: if no training row remains, or no validation row although validation chooses the epoch.
+        """
         train, *held_out = super().build()
+        self.training_part, self.validation_part = train, held_out[0]
         new = ~np.isin(train.trained_keys(), self.known)
         history, position = train.inter_feat.history_start().numpy(), train.inter_feat.position.numpy()
         window, seed = self.config["MAX_ITEM_LIST_LENGTH"], self.config["seed"]
@@ -102,19 +111,18 @@ class ReplayDataset(KeyedDataset):
         self.training_count = train.training_events()
         if not len(kept):
             raise LongInterestError(
-                "There is nothing to train on: no new event is a training target (they are first ones, or held out) "
-                "and replay is 0. Give --replay 1."
+                "There is nothing to train on: every new event is its user's first or is held out, and replay is 0. "
+                "Give --replay 1."
             )
         self.shown = np.union1d(self.known, train.trained_keys())
         train.inter_feat = train.inter_feat[kept]
-        for part in held_out:  # in a split by ratios earlier new events push old targets there
+        for part in held_out:  # in a split by ratios, early new events push old targets into these parts
             shown = np.isin(part.trained_keys(), self.known)
             if shown.any():
                 part.inter_feat = part.inter_feat[np.flatnonzero(~shown)]
         if self.config["eval_step"] and not len(held_out[0]):
             raise LongInterestError(
-                "There is nothing to choose an epoch by: no validation row is left that the training has not seen. "
-                "Leave eval_step out."
+                "There is nothing to choose an epoch by: training has seen every validation row. Leave eval_step out."
             )
         return [train, *held_out]
 
@@ -128,23 +136,22 @@ def choose_rows(
     seed: int,
     least: int = LEAST,
 ) -> NDArray[np.int64]:
-    """All new rows, and old windows drawn until they hold enough targets.
+    """Choose all rows with new targets, and draw old windows until they hold enough old targets.
 
-    A window is what of a user's old targets falls into one of the stretches of ``window`` events of the history: they
-    are encoded together, so drawing them one by one would cost a window each.
+    Each history is cut into stretches of ``window`` events. The old targets in one stretch are drawn together, because
+    they are encoded together: drawing them one by one would cost a window each.
 
     Args:
-        new: which rows have a target that is new, [n].
+        new: which rows have a new target, [n].
         history: start of each row's history in the log, [n].
         position: place of each row's event in the log, [n].
-        window: events a window.
-        replay: old targets for each new one, and ``least`` in all; the last window drawn may exceed it.
+        window: events a stretch.
+        replay: old targets for each new one. The last stretch drawn may exceed it.
         seed: of the draw.
-        least: old targets that are replayed at least, unless ``replay`` is 0; where no target is new (new events are
-            first ones, or held out for validation and test), they are all that is trained on.
+        least: lower bound of the old targets, unless ``replay`` is 0. If no target is new, only old ones are chosen.
 
     Returns:
-        Row numbers in their order.
+        Row numbers in ascending order.
 
     Raises:
         ValueError: for a ``replay`` below 0.
@@ -155,7 +162,7 @@ def choose_rows(
         )
     old = np.flatnonzero(~new)
     stretch = (position[old] - history[old]) // window
-    # A history holds more events than stretches, so that the sum names a window.
+    # A history has more events than stretches, so this sum is unique to a stretch.
     windows, which, size = np.unique(history[old].astype(np.int64) + stretch, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(windows))
     before = np.cumsum(size[order]) - size[order]

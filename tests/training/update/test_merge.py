@@ -10,7 +10,8 @@ import pytest
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.text.reader import read_item_text
-from recbole_longinterest.training.update.merge import MergeError, merge
+from recbole_longinterest.training.update.lines import MergeError
+from recbole_longinterest.training.update.merge import NewFiles, merge
 
 OLD = "user_id:token\titem_id:token\ttimestamp:float\tbehavior:token\nu1\ti1\t1\tview\nu1\ti2\t2\tview"
 NEW = OLD.split("\n")[0] + "\nu1\ti3\t3\tview\nu1\ti3\t3\tbuy\nu1\ti2\t2\tbuy\n"
@@ -36,7 +37,7 @@ def merged(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
         (tmp_path / "old" / f"{name}.user").write_text("kept")
         (tmp_path / "new.inter").write_bytes(new.encode(encoding))
         (tmp_path / "new.item").write_bytes((ITEMS + "i3\tThree\n").encode(encoding))
-        done = merge(config, tmp_path / "new.inter", tmp_path / "new.item", tmp_path / "out")
+        done = merge(config, NewFiles(tmp_path / "new.inter", tmp_path / "new.item"), tmp_path / "out")
         return done, tmp_path / "out"
 
     return make

@@ -1,0 +1,207 @@
+"""One update, from its files to its checkpoint. Called again after a kill, it resumes."""
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.config import Config
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.files import atomic_file, atomic_folder, write_text
+from recbole_longinterest.common.json_text import read_json
+from recbole_longinterest.common.known_places import remember
+from recbole_longinterest.common.leftovers import discard, remove
+from recbole_longinterest.common.version import __version__
+from recbole_longinterest.nn.state_keys import values_key
+from recbole_longinterest.nn.table_growth import part_of_the_way
+from recbole_longinterest.plugin.longinterest import LongInterest
+from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.settings import check_values
+from recbole_longinterest.training.update.caps import Caps
+from recbole_longinterest.training.update.gate import Gate, rows_of_old_users
+from recbole_longinterest.training.update.intake import QUARANTINE, beside, read_report, write_report
+from recbole_longinterest.training.update.merge import Merged, NewFiles, merge
+from recbole_longinterest.training.update.parent import SHOWN, Parent, UpdateError
+from recbole_longinterest.training.update.record import DEFAULTS
+from recbole_longinterest.training.update.replay import ReplayDataset
+from recbole_longinterest.training.update.result import TRAINING, Updated, data_folder, files_beside, refused_name
+from recbole_longinterest.training.update.review import Reviewed, old_users, review
+from recbole_longinterest.training.update.start import Start, start_from
+
+PARENT_EVENTS = 1000  # this number of new events moves the weights half of the way to those trained on them
+CONVERTED = "new.inter"  # in the same folder while it is merged: new events of a CSV, Parquet or JSON file
+MERGED = "merged.json"  # in the folder of merged data: names the update that they belong to
+
+
+class Update:
+    """One update.
+
+    Args:
+        parent: what it starts from.
+        record: its entry in the lineage begins with it, see :func:`record_of`.
+        files: new events, items and users.
+        output: the new checkpoint.
+        free: settings that do not change the result.
+        caps: limits of the new events.
+        gate: what the new checkpoint must hold to be put in place.
+    """
+
+    def __init__(
+        self,
+        parent: Parent,
+        record: dict[str, Any],
+        files: NewFiles,
+        output: Path,
+        free: dict[str, Any],
+        caps: Caps | None,
+        gate: Gate | None,
+    ) -> None:
+        self.parent, self.record, self.files, self.output = parent, record, files, output
+        self.caps, self.gate = caps, gate
+        self.folder = data_folder(output)
+        self.work = self.folder / TRAINING
+        self.settings = record["settings"]
+        self.free = {name: value for name, value in free.items() if value is not None}
+        self._start: Start | None = None
+
+    def run(self, started: float) -> Updated:
+        """Do it; ``started`` is the monotonic time at which the caller began."""
+        config = self._config(self.parent.config, self._data)
+        chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
+        config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
+        if self.settings["scope"] != "all":
+            config["weight_decay"] = 0.0  # it would move what is not trained
+        check_values(config)
+        merged = self._merge()
+        data = ReplayDataset(config)
+        data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
+        self._check_features(data)
+        began = time.monotonic()
+        trained = pipeline.train(config, dataset=data, start=lambda model: self._begin(model, data))
+        seconds = time.monotonic() - began
+        assert self._start is not None  # pipeline.train has called _begin
+        counts = {
+            "changed_texts": self._start.changed_texts,
+            "items": data.item_num - 1,
+            "new_targets": data.new_targets,
+            "old_targets": data.old_targets,
+        }
+        file = Path(trained.trainer.saved_model_file)
+        best = self._part_of_the_way(load_checkpoint(file), self._start, data)
+        reviewed = review(self.parent, trained, self._start, data, best["state_dict"], merged.quarantined, self.gate)
+        entry = {**self.record, **counts, "merged": merged.to_dict()}
+        place = self._write(best, load_checkpoint(f"{file}{LAST}"), data, entry, reviewed)
+        total = time.monotonic() - started
+        return Updated(
+            place,
+            merged,
+            trained=self._start.trained,
+            seconds=seconds,
+            total_seconds=total,
+            **counts,
+            **files_beside(place, read_report(place)),
+        )
+
+    def _begin(self, model: LongInterest, data: ReplayDataset) -> None:
+        if self.gate is not None and self.gate.share:
+            rows_of_old_users(
+                data.validation_part, old_users(self.parent)
+            )  # raises before the training if there are none
+        self._start = start_from(self.parent, model, data, self.settings)
+
+    def _part_of_the_way(self, best: dict[str, Any], start: Start, data: ReplayDataset) -> dict[str, Any]:
+        """The trained checkpoint, moved back towards the parent's weights unless validation has chosen its epoch."""
+        if not self.settings["eval_step"]:
+            share = data.new_targets / (data.new_targets + PARENT_EVENTS)
+            weights = {name: start.state[name] for name in start.trained}
+            best["state_dict"].update(part_of_the_way(weights, best["state_dict"], share, start.new_items))
+        return best
+
+    def _merge(self) -> Merged:
+        """Merge the data, unless a stopped run of this update has done it."""
+        about = self.folder / MERGED
+        if about.is_file():
+            known = read_json(about)
+            if known["record"] == self.record and known["merged"] and Path(self._data).is_dir():
+                (self.folder / CONVERTED).unlink(missing_ok=True)
+                return Merged(**known["merged"])
+            if (self.folder / SHOWN).is_file() or self.folder in Path(
+                self.parent.config["data_path"]
+            ).absolute().parents:
+                raise UpdateError(f"{self.folder} holds the data of another checkpoint. Give another --output.")
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
+        discard(self.folder)
+        with atomic_folder(self.folder) as draft:  # never without MERGED, which says whose folder it is
+            write_text(draft / MERGED, json.dumps({"record": self.record, "merged": None}))
+        try:
+            merged = merge(self.parent.config, self.files, self._data, self.caps, beside(self.output, QUARANTINE))
+        except LongInterestError:
+            discard(self.folder)
+            raise
+        write_text(about, json.dumps({"record": self.record, "merged": merged.to_dict()}))
+        (self.folder / CONVERTED).unlink(missing_ok=True)
+        return merged
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / str(self.parent.config["dataset"])
+
+    def _config(self, parent: Config, folder: Path) -> Config:
+        """The parent's config over merged data in a folder."""
+        config = copy.deepcopy(parent)
+        values = {spec.name: self.parent.weights.get(values_key(spec.name)) for spec in self.parent.sources}
+        levels = {name: value.tolist() for name, value in values.items() if value is not None}
+        config.final_config_dict.update(
+            data_path=str(folder),
+            rating_levels=levels.pop("rating", None),
+            source_levels=levels or None,
+            resume=False,
+            save_dataset=False,
+            dataset_save_path=None,
+            save_dataloaders=False,
+            dataloaders_save_path=None,
+        )
+        return config
+
+    def _check_features(self, data: ReplayDataset) -> None:
+        old = self.parent.data
+        if data.features != old.features:
+            raise UpdateError(f"The merged data give the features {data.features}, and the model has {old.features}.")
+
+    def _write(
+        self, best: dict[str, Any], last: dict[str, Any], data: ReplayDataset, entry: dict[str, Any], reviewed: Reviewed
+    ) -> Path:
+        """Write the new checkpoint, its report and the file that a training resumes from; returns its place."""
+        place = self.output
+        if reviewed.reasons:
+            place = refused_name(self.output)
+            reviewed.report["gate"]["refused"] = (
+                f"{self.output.name} is not put in place: {'; '.join(reviewed.reasons)}. The checkpoint is kept as "
+                f"{place.name}."
+            )
+        write_report(reviewed.report, reviewed.table, place)
+        config = self._config(self.parent.config, data_folder(place) / str(self.parent.config["dataset"]))
+        entry = {**entry, "made_by": f"recbole-longinterest {__version__}"}
+        # Through text, because a pickle shows which strings are one object, and a stopped update has others.
+        config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
+        for group in last["optimizer"]["param_groups"]:  # a resumed training has the settings of the parent's
+            group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
+        last["run"].update(rows=data.full_rows, stopped=False, best_file=place.name)
+        with atomic_file(self.folder / SHOWN) as draft, draft.open("wb") as file:
+            np.save(file, data.shown, allow_pickle=False)
+        save_checkpoint({**last, "config": config}, place.with_name(place.name + LAST))
+        save_checkpoint({**best, "config": config}, place)
+        if place != self.output:  # the data folder moves last: until then the same command does all of this again
+            if beside(self.output, QUARANTINE).is_file():
+                beside(self.output, QUARANTINE).replace(beside(place, QUARANTINE))
+            if data_folder(place).exists():
+                discard(data_folder(place))
+            self.folder.rename(data_folder(place))
+        remember("data_path", data_folder(place) / str(self.parent.config["dataset"]))
+        remove(data_folder(place) / TRAINING)
+        return place
