@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recbole_longinterest.serving.state import InterestState
     from recbole_longinterest.training.encode import encode_items
     from recbole_longinterest.training.export import export_checkpoint
+    from recbole_longinterest.training.forget.forget import forget_users
     from recbole_longinterest.training.pipeline import run, train
     from recbole_longinterest.training.settings import make_config
     from recbole_longinterest.training.update.update import update_checkpoint
@@ -42,6 +43,7 @@ _MODULES = {
     "compare": "experiments.comparison.compare",
     "encode_items": "training.encode",
     "export_checkpoint": "training.export",
+    "forget_users": "training.forget.forget",
     "make_config": "training.settings",
     "prepare_data": "prepare.prepare_data",
     "register": "plugin.register",
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "encode_items",
     "export_checkpoint",
+    "forget_users",
     "make_config",
     "prepare_data",
     "register",

@@ -135,6 +135,7 @@ def _served_of(
             "times": times_in_about(times),
             "behaviors": _behaviors(config, dataset),
             "lineage": config["lineage"] or [],
+            "erasures": config["erasures"] or [],
         },
         precision=precision,
         parent={"checkpoint": Path(checkpoint).name, "sha256": file_hash(Path(checkpoint))},

@@ -1,0 +1,1 @@
+"""Remove users from the data, caches and checkpoints of a lineage."""

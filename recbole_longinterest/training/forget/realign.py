@@ -1,0 +1,81 @@
+"""Bring a checkpoint in step with its data after users were removed: rows of its tables are moved by token."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.config import Config
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
+from recbole_longinterest.nn.state_keys import values_key
+from recbole_longinterest.nn.table_growth import grow_state, old_ids
+from recbole_longinterest.plugin.runs import token_tables
+from recbole_longinterest.training.forget.lineage import ForgetError, Member
+from recbole_longinterest.training.update.parent import run_in_one_process, tokens_of
+from recbole_longinterest.training.update.replay import KeyedDataset, Keys
+from recbole_longinterest.training.update.start import check_ranges, grown_tokens
+
+ERASURES = "erasures"  # key of a config: receipts of the erasures after its training
+
+
+class Realigned:
+    """A member's state for the data without the users.
+
+    Args:
+        member: of the lineage, a LongInterest.
+        state: its checkpoint's content.
+        folder: its data without the users, complete.
+
+    Attributes:
+        state: the new content; config, lineage and mark are still the old ones.
+        sources: sources of events of the new data.
+        removed_keys: keys of the events that are gone.
+
+    Raises:
+        ForgetError: if the checkpoint cannot be kept without these events.
+    """
+
+    def __init__(self, member: Member, state: dict[str, Any], folder: Path) -> None:
+        weights = {name: value.cpu() for name, value in state["state_dict"].items()}
+        if member.config["model"] != "LongInterest" or member.config["benchmark_filename"]:
+            raise ForgetError(
+                f"{member.path} cannot be kept in step with its data: a LongInterest of one .inter file can. Train "
+                "it anew."
+            )
+        try:
+            old, old_train = _built(member.config, member.folder)
+            token_tables.check_vocabulary(state, old, member.path, (old.iid_field, *old.token_fields()))
+            specs = old_train.event_sources()
+            new, new_train = _built(
+                member.config, folder, {spec.name: weights.get(values_key(spec.name)) for spec in specs}
+            )
+            now = new_train.event_sources()
+            check_ranges(specs, now)
+        except LongInterestError as error:
+            raise ForgetError(f"{member.path} cannot be kept in step with its data: {error} Train it anew.") from error
+        self.sources = now
+        items = old_ids(tokens_of(old, old.iid_field), tokens_of(new, new.iid_field))
+        self.state = {
+            **state,
+            "state_dict": grow_state(weights, items, tokens=grown_tokens(specs, now)),
+            token_tables.STATE: token_tables.vocabulary(new_train),
+        }
+        if isinstance(state.get("optimizer"), dict):
+            self.state["optimizer"] = {**state["optimizer"], "state": {}}
+        self.removed_keys: Keys = np.setdiff1d(old.log_keys, new.log_keys)
+
+
+def _built(
+    config: Config, folder: Path, values: dict[str, Any] | None = None
+) -> tuple[KeyedDataset, LongInterestDataset]:
+    """A data set from a folder, and its training part; levels of numbers are those of ``values``, if they are given."""
+    config = copy.deepcopy(config)
+    levels = {name: value.tolist() for name, value in (values or {}).items() if value is not None}
+    config.final_config_dict.update(data_path=str(folder), state="ERROR")
+    if values is not None:
+        config.final_config_dict.update(rating_levels=levels.pop("rating", None), source_levels=levels or None)
+    run_in_one_process(config)
+    data = KeyedDataset(config)
+    return data, data.build()[0]

@@ -1,0 +1,48 @@
+"""Train a checkpoint anew on the events that its data have now."""
+
+import copy
+from pathlib import Path
+
+from recbole_longinterest.common.known_places import remember
+from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, save_checkpoint
+from recbole_longinterest.plugin.runs.places import use_places
+from recbole_longinterest.training import pipeline
+from recbole_longinterest.training.forget.lineage import last_of
+from recbole_longinterest.training.forget.realign import ERASURES
+from recbole_longinterest.training.update.parent import run_in_one_process
+
+
+def retrain_checkpoint(path: Path, folder: Path, work: Path) -> None:
+    """Train from the start with a checkpoint's settings and data, and write the result in its place.
+
+    Stopped, it resumes from the last whole epoch when it is called again.
+
+    Args:
+        path: the checkpoint. Of an update it keeps the data; the lineage ends, because nothing of the parents is left.
+        folder: its data.
+        work: folder of the training.
+    """
+    config = load_checkpoint(path)["config"]
+    use_places(config, {"data_path": folder.parent})
+    own = {name: config.external_config_dict.get(name) for name in ("rating_levels", "source_levels")}
+    config.final_config_dict.update(own, lineage=None)
+    config.final_config_dict.pop(ERASURES, None)
+    final = copy.deepcopy(config)
+    config.final_config_dict.update(
+        resume=True,
+        checkpoint_dir=str(work),
+        show_progress=False,
+        state="WARNING",
+        save_dataset=False,
+        dataset_save_path=None,
+        save_dataloaders=False,
+        dataloaders_save_path=None,
+    )
+    run_in_one_process(config)
+    trained = pipeline.train(config)
+    file = trained.trainer.saved_model_file
+    best, last = load_checkpoint(file), load_checkpoint(f"{file}{LAST}")
+    last["run"]["best_file"] = path.name
+    save_checkpoint({**last, "config": final}, last_of(path))
+    save_checkpoint({**best, "config": final}, path)
+    remember("data_path", folder)
