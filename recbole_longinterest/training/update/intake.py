@@ -183,7 +183,8 @@ def as_text(report: dict[str, Any]) -> str:
             lines.append(
                 f"  popularity: {_shown(row['item'])} rises from place {row['popularity_before']:,} to "
                 f"{row['popularity_after']:,}; {row['events_new']:,} new events after {row['events_before']:,}, "
-                f"{row['events_of_new_users']:,} of them by new users"
+                f"{row['events_of_new_users']:,} of them by new users; its rank for old users goes from "
+                f"{row['rank_before']:,.0f} to {row['rank_after']:,.0f}"
             )
     for row in moves["rank_rises"][:3]:
         if row["rank_rise"] >= 1:

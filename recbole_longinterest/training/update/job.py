@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint, 
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import check_values
 from recbole_longinterest.training.update.caps import Caps
+from recbole_longinterest.training.update.event_table import needs_table, write_inter
 from recbole_longinterest.training.update.gate import Gate, rows_of_old_users
 from recbole_longinterest.training.update.intake import QUARANTINE, beside, read_report, write_report
 from recbole_longinterest.training.update.merge import Merged, NewFiles, merge
@@ -139,13 +141,23 @@ class Update:
         with atomic_folder(self.folder) as draft:  # never without MERGED, which says whose folder it is
             write_text(draft / MERGED, json.dumps({"record": self.record, "merged": None}))
         try:
-            merged = merge(self.parent.config, self.files, self._data, self.caps, beside(self.output, QUARANTINE))
+            files = self._atomic_files()
+            merged = merge(self.parent.config, files, self._data, self.caps, beside(self.output, QUARANTINE))
         except LongInterestError:
             discard(self.folder)
             raise
         write_text(about, json.dumps({"record": self.record, "merged": merged.to_dict()}))
         (self.folder / CONVERTED).unlink(missing_ok=True)
         return merged
+
+    def _atomic_files(self) -> NewFiles:
+        """The new files; events in another form are converted to an ``.inter`` file first."""
+        if not needs_table(self.files.inter, self.settings):
+            return self.files
+        converted = self.folder / CONVERTED
+        columns, time_format = self.settings.get("columns"), self.settings.get("time_format")
+        write_inter(self.parent.config, self.files.inter, converted, columns, time_format)
+        return replace(self.files, inter=converted)
 
     @property
     def _data(self) -> Path:
