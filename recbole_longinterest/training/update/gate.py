@@ -20,6 +20,7 @@ from recbole_longinterest.training.update.replay import Keys, ReplayDataset, tok
 
 SHARE = 0.95
 CANARIES = 12
+ROUNDING = 1e-9  # 0.9 of 0.2 is more than 0.18 in floating point
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def judge(
     if metric is not None:
         name, old, new = metric
         measured["metric"] = {"name": name, "parent": old, "new": new}
-        if not (new >= gate.share * old if bigger else new * gate.share <= old):  # NaN is refused, too
+        low, high = (gate.share * old, new) if bigger else (gate.share * new, old)
+        if not high >= low - ROUNDING:  # NaN is refused, too
             reasons.append(
                 f"{name} of old users is {new:.4f} on the validation rows, and {gate.share:g} of the parent's "
                 f"{old:.4f} is asked for"

@@ -203,7 +203,9 @@ class Update:
         config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
         for group in last["optimizer"]["param_groups"]:  # a resumed training has the settings of the parent's
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
-        last["run"].update(rows=data.full_rows, stopped=False, best_file=place.name)
+        # A training on all data logs in a folder of its own; the name of the update's is another one each time.
+        logs = dict.fromkeys(last["run"]["logs"])
+        last["run"].update(rows=data.full_rows, stopped=False, best_file=place.name, logs=logs)
         with atomic_file(self.folder / SHOWN) as draft, draft.open("wb") as file:
             np.save(file, data.shown, allow_pickle=False)
         save_checkpoint({**last, "config": config}, place.with_name(place.name + LAST))
