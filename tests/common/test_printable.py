@@ -110,6 +110,7 @@ def test_recommend_neutralises_cells_unless_raw(
     assert main.main([*command, "--raw", "-o", str(hostile / "raw.csv")]) == 0
     raw = pd.read_csv(hostile / "raw.csv", dtype=str)
     assert set(raw["user_id"]) == {"=1+1", "u\x1b[2J", "-7"} and set(raw["item_id"]) == {"@i0", "i1\u202e", "-2"}
+    capfd.readouterr()
     assert main.main([*command, "--format", "jsonl"]) == 0
     said = capfd.readouterr()
     assert not IN_LINES.search(said.out) and not IN_LINES.search(said.err)

@@ -96,7 +96,7 @@ def test_behaviours_have_the_names_of_the_file_or_of_the_training() -> None:
     model = Recommender(served)
     events = [Event("i1", behavior="detail"), Event("i3", behavior="buy")]
     for names in ("view", "detail", ["detail"]):
-        assert seen_in(model.recommend(events, 300, names).items) == {"i3"}
+        assert seen_in(model.recommend(events, 300, names).items) == {"i2", "i3", "i4", "i5"}
 
 
 def test_a_list_of_items_is_never_recommended() -> None:
@@ -105,7 +105,7 @@ def test_a_list_of_items_is_never_recommended() -> None:
     rest = [item.item for item in model.recommend(EVENTS, 300).items if item.item not in best[:3]]
     left_out = [*best[:3], "no such item"]
     assert [item.item for item in model.recommend(EVENTS, 300, exclude=left_out).items] == rest
-    table = pd.DataFrame([{"item_id": e.item, "behavior": e.behavior} for e in EVENTS])
+    table = pd.DataFrame([{"item_id": e.item, "behavior": e.behavior, "timestamp": e.time} for e in EVENTS])
     assert model.recommend_batch(table, 7, exclude=left_out)["item_id"].tolist() == rest[:7]
     (state,) = states_of(model, [model.read(EVENTS)])
     assert [item.item for item in state.recommend(7, exclude=left_out).items] == rest[:7]
