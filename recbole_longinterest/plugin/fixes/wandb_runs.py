@@ -31,7 +31,8 @@ def setup(self: "WandbLogger") -> None:
         known = _known_run(self.config)
         settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
         again = {"id": known, "resume": "allow"} if known else {}
-        run: Any = wandb.init(project=self.config["wandb_project"], config=settings, **again)
+        wandb.init(project=self.config["wandb_project"], config=settings, **again)
+        run: Any = wandb.run  # by now there is one
         remember("run of W&B", run.id)
     self._set_steps()
 

@@ -8,6 +8,7 @@ stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
 """
 
 import os
+import sys
 import warnings
 from functools import lru_cache
 from logging import getLogger
@@ -56,7 +57,7 @@ def plain_config(config: Config) -> dict[str, Any]:
             continue
         if name.endswith("config_dict") and isinstance(value.get("model"), type):
             value = {**value, "model": value["model"].__name__}
-        fields[name] = to_plain(value, f"config.{name}")
+        fields[sys.intern(name)] = to_plain(value, f"config.{name}")
         try:
             _check_plain(fields[name], name)
         except CheckpointError as error:
@@ -208,8 +209,24 @@ def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None
     Raises:
         PlainError: names the value that a checkpoint cannot hold.
     """
-    kept = ("config", "state_dict")
-    write_plain({name: value if name in kept else to_plain(value, name) for name, value in state.items()}, path)
+    plain: dict[str, Any] = {}
+    for name, value in state.items():
+        if name == "state_dict":
+            plain[sys.intern(name)] = _with_one_text_each(value)
+        else:
+            plain[sys.intern(name)] = value if name == "config" else to_plain(value, name)
+    write_plain(plain, path)
+
+
+def _with_one_text_each(weights: Any) -> Any:  # noqa: ANN401 - of decision trees, a path
+    """A state dict whose names are the objects that equal texts are elsewhere, as `plain_values` has them."""
+    if not isinstance(weights, dict):
+        return weights
+    same = type(weights)((sys.intern(name), value) for name, value in weights.items())
+    about = getattr(weights, "_metadata", None)
+    if about is not None:
+        same._metadata = type(about)((sys.intern(name), value) for name, value in about.items())  # type: ignore[attr-defined]
+    return same
 
 
 def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.device = "cpu") -> dict[str, Any]:
