@@ -264,7 +264,7 @@ def test_a_checkpoint_whose_settings_are_code(config: Callable[..., Config]) -> 
         ("KD_DAGFM", "teacher", r"teacher must be one of DAGFM, CrossNet"),
         ("BPR", "model", r"There is no model .__import__"),
     ):
-        settings = config(model)
+        settings = config(model, threshold={"rating": 3})  # labels, which KD_DAGFM reads
         settings[key] = EVIL
         save_checkpoint(state_of(settings), "a.pth")
         with pytest.raises(ValueError, match=match):
@@ -326,7 +326,13 @@ def test_layers_that_torch_does_not_see_come_back(write_dataset: Callable[..., P
     item = "item_id:token\tclass:token\n" + "".join(f"i{i}\tc{i % 3}\n" for i in range(20))
     settings = {"data_path": str(write_dataset("tiny", synthetic_inter(), item)), "epochs": 1, "state": "ERROR"}
     settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}}
-    settings |= {"selected_features": ["class"], "train_neg_sample_args": None, "hidden_size": 8, "inner_size": 8}
+    settings |= {
+        "selected_features": ["class"],
+        "train_neg_sample_args": None,
+        "hidden_size": 8,
+        "inner_size": 8,
+        "strict_keys": False,
+    }
     trainer, test = fitted(Config("SASRecF", "tiny", config_dict={**settings, "n_layers": 1, "show_progress": False}))
     _, model, *_ = load_data_and_model(trainer.saved_model_file)
     tables = [each.feature_embed_layer.token_embedding_table["item"] for each in (trainer.model, model)]
@@ -354,6 +360,7 @@ for model in ("GRU4Rec", "SASRec"):
 def test_a_fresh_process_gives_the_same_result(write_dataset: Callable[..., Path], python: Callable[..., Any]) -> None:
     settings = {"data_path": str(write_dataset("tiny", synthetic_inter())), "epochs": 1, "state": "ERROR"}
     settings |= {"embedding_size": 8, "hidden_size": 8, "inner_size": 8, "n_layers": 1, "train_neg_sample_args": None}
+    settings["strict_keys"] = False
     settings |= {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "show_progress": False}
     trained = []
     for model in ("GRU4Rec", "SASRec"):
