@@ -12,7 +12,7 @@ from recbole.quick_start import run_recbole
 from recbole_longinterest.cli.main import main
 from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 from recbole_longinterest.plugin.runs.allocation import FREE_BYTES, AllocationLimit
-from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, load_checkpoint, write_plain
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
@@ -22,7 +22,7 @@ def with_settings(path: str | Path, **settings: Any) -> None:
     state = torch.load(path, weights_only=True)
     for name, value in settings.items():
         state["config"].final_config_dict[name] = value
-    save_checkpoint(state, "big.pth")
+    write_plain(state, "big.pth")
 
 
 @pytest.mark.parametrize("name", ["hidden_size", "embedding_size"])
