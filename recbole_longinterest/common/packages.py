@@ -101,7 +101,7 @@ def unmet() -> list[tuple[str, str]]:
     Returns:
         What is wrong and what to do, for each package. Empty for a source tree that was never installed.
     """
-    from importlib.metadata import PackageNotFoundError, requires, version  # 0.1 s, which start-up need not pay
+    from importlib.metadata import PackageNotFoundError, distributions, requires  # 0.1 s, which start-up need not pay
 
     from packaging.requirements import Requirement
 
@@ -109,16 +109,15 @@ def unmet() -> list[tuple[str, str]]:
         stated = requires("recbole-longinterest") or []
     except PackageNotFoundError:
         return []
+    folders = [folder for folder in sys.path if "thirdparty_files" not in folder]  # copies that ray brings for itself
     found = []
     for need in map(Requirement, stated):
         if need.marker and not need.marker.evaluate({"extra": ""}):
             continue
-        try:
-            installed = version(need.name)
-        except PackageNotFoundError:
+        installed = next(iter(distributions(name=need.name, path=folders)), None)
+        if installed is None:
             found.append((f"The package {need.name} is not installed.", f"pip install '{need}'"))
-            continue
-        if not need.specifier.contains(installed, prereleases=True):
-            what = f"{need.name} {installed} is installed; recbole-longinterest needs {need.name}{need.specifier}."
-            found.append((what, f"pip install '{need}'"))
+        elif not need.specifier.contains(installed.version, prereleases=True):
+            what = f"{need.name} {installed.version} is installed; recbole-longinterest needs"
+            found.append((f"{what} {need.name}{need.specifier}.", f"pip install '{need}'"))
     return found

@@ -31,7 +31,7 @@ def test_a_missing_package_and_an_absent_extra(
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
-    assert "1 problem\n  1. The package pyarrow is not installed.\n     -> pip install pyarrow\n" in said
+    assert "\n  1. The package pyarrow is not installed.\n     -> pip install pyarrow\n" in said
     assert "pip install 'recbole-longinterest[optuna]'" in said
 
 

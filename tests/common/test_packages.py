@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,15 @@ def test_packages_that_do_not_meet_the_metadata(monkeypatch: pytest.MonkeyPatch)
             "pip install 'pytest<1'",
         ),
     ]
+
+
+def test_the_copies_of_packages_that_ray_brings_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    copies = tmp_path / "ray" / "thirdparty_files"
+    (copies / "pytest-0.1.dist-info").mkdir(parents=True)
+    (copies / "pytest-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pytest\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(str(copies))
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["pytest>=1"])
+    assert importlib.metadata.version("pytest") == "0.1" and packages.unmet() == []
 
 
 def test_what_recbole_needs_is_what_this_package_needs() -> None:
