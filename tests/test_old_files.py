@@ -202,7 +202,7 @@ def test_a_checkpoint_is_exported_as_it_was(kind: str) -> None:
     found, before = (
         json.loads((folder / "items.json").read_text()) for folder in (Path("model"), Path("exports", kind))
     )
-    assert found == before
+    assert len(found.pop("recent")) == len(found["tokens"]) and found == before  # exports of before have no counts
     if kind == "fp32":  # states that users have kept are states of the model that is exported today, too
         state = InterestState.from_bytes(model, Path("exports/state.bin").read_bytes())
         assert_pairs(state.recommend(5).items, EXPECTED["state"])

@@ -18,6 +18,8 @@ from recbole_longinterest.common.printable import printable
 # before 1973. Name, upper limit, units in a second.
 UNITS = (("seconds", 1e11, 1.0), ("milliseconds", 1e14, 1e3), ("microseconds", 1e17, 1e6), ("nanoseconds", np.inf, 1e9))
 EARLIEST = 1e8  # seconds, March 1973: what counts up to less counts from something else than 1970
+SAMPLE = 1000
+YEAR = 31_556_952.0  # seconds
 NEAR = 8.0  # times between an eighth and eight times the training's median are not looked at
 COARSE = {"minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 EXCEL = 25569  # days from Excel's day 0 to 1970
@@ -88,9 +90,10 @@ class TrainingTimes:
         where = f"{where}: {len(odd):,} of {len(times):,} times" if len(times) > 1 else f"{where}: the time"
         span = f"the training's are {self.unit or 'numbers'} from {_number(self.first)} to {_number(self.last)}"
         later = odd[odd > 0]
+        later = later[:: max(1, len(later) // SAMPLE)]  # of a million events a thousand say the unit
         found = self._dates_in(later)
-        for value in (np.median(later), later[0], later.max()) if len(later) else ():
-            found = found or self._other_unit(float(value))
+        for value in (np.sort(later)[len(later) // 2], later[0], later.max()) if len(later) else ():
+            found = found or self._other_unit(float(value), later)
         if found is None:
             if "far" not in self._warned:
                 self._warned.append("far")
@@ -104,8 +107,8 @@ class TrainingTimes:
             way_out = f"Multiply by {_number(factor)}." if factor > 1 else f"Divide by {_number(round(1 / factor))}."
         raise LongInterestError(f"{where}, {_number(example)} for one, may be {name}, and {span}. {way_out}")
 
-    def _other_unit(self, time: float) -> "tuple[str, float, float] | None":
-        """The unit that a time above 0 seems to have, the factor that makes it the training's, and the time."""
+    def _other_unit(self, time: float, times: NDArray[np.float64]) -> "tuple[str, float, float] | None":
+        """The unit that a time of some above 0 seems to have, the factor that makes it the training's, and the time."""
         if not self._has_base():
             over = time / self.last
             near = [factor for factor in (1e3, 1e6, 1e9) if factor / 10 < over <= 4 * factor]
@@ -122,7 +125,14 @@ class TrainingTimes:
         if off[name] > math.log(NEAR):
             return None
         since_1900 = (time - EXCEL) * COARSE["days"] * self.per_second
-        if name == "days" and since_1900 > 0 and abs(math.log(since_1900 / self.median)) < off[name]:
+        excel = name == "days" and since_1900 > 0 and abs(math.log(since_1900 / self.median)) < off[name]
+        if name in COARSE:
+            # Numbers that count from something else may look like hours, but not all of them are of these years.
+            around = 20 * YEAR * self.per_second
+            moved = (times - EXCEL * excel) * named[name]
+            if ((moved > self.first - around) & (moved < self.last + around)).mean() < 0.9:
+                return None
+        if excel:
             return "days since 1900, as Excel's", 0.0, time
         return name, named[name], time
 
@@ -130,7 +140,7 @@ class TrainingTimes:
         """The form of dates written as numbers, such as 20200731, if nearly all times above 0 are such dates."""
         if self.unit is None or not len(times):
             return None
-        year = round(1970 + self.median / self.per_second / 31_556_952)
+        year = round(1970 + self.median / self.per_second / YEAR)
         texts = [f"{time:.0f}" if time == math.floor(time) else "" for time in times.tolist()]
         form = DIGITS.get(len(texts[0]), "")
         dated = sum(_is_date(text, form, year) for text in texts) if form else 0

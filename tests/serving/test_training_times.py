@@ -63,6 +63,11 @@ def test_other_times_far_from_the_trainings_are_said_once(caplog: pytest.LogCapt
     ]
 
 
+def test_numbers_that_count_from_zero_are_no_hours(caplog: pytest.LogCaptureFixture) -> None:
+    TrainingTimes(1e9, 1e9, 1.1e9).check(np.arange(1_000_000.0), "f")
+    assert "f: 1,000,000 of 1,000,000 times are far from the training's (0)" in caplog.text
+
+
 def test_an_export_holds_them() -> None:
     about = {"times": times_in_about(np.array([3.0, 1.0, np.nan, 2.0]))}
     assert about == {"times": {"first": 1.0, "median": 2.0, "last": 3.0}}
