@@ -83,14 +83,18 @@ def test_what_is_wrong_is_one_sentence(
     assert message in error and error.count("\n") == 1
 
 
-def test_a_setting_in_a_file_that_no_model_has_is_said(
-    arguments: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+def test_a_setting_in_a_file_that_no_model_has_is_refused(
+    arguments: list[str], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "my.yaml").write_text("learning_rat: 0.1\nlearning_rate: 0.01\n")
-    assert main.main([*arguments, "--models=Pop", f"--config_files={tmp_path / 'my.yaml'}"]) == 0
-    assert [record.message for record in caplog.records if "None of the models" in record.message] == [
-        "None of the models has a setting learning_rat."
-    ]
+    arguments += ["--models=Pop", f"--config_files={tmp_path / 'my.yaml'}"]
+    assert main.main(arguments) == 2
+    assert (
+        "None of the models has a setting learning_rat. Take it out, or set strict_keys: False"
+        in capsys.readouterr().err
+    )
+    assert main.main([*arguments, "--strict_keys=False"]) == 0
+    assert "None of the models has a setting learning_rat." in [record.message for record in caplog.records]
 
 
 def test_a_model_with_other_data_stops_the_command(

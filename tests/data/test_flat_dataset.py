@@ -53,7 +53,7 @@ OWN: dict[str, dict[str, Any]] = {
     "GRU4RecCPR": {"reranker_CAN_NUM": 5},
     "SASRecCPR": {"reranker_CAN_NUM": 5},
     "FPMC": {"loss_type": "BPR"},
-    "TransRec": {"loss_type": "BPR"},
+    "TransRec": {"loss_type": "BPR", "strict_keys": False},  # its yaml does not name it
     "KSR": {**GRAPH, "kg_embedding_size": 8},
     "GRU4RecKG": GRAPH,
 }

@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_no_temporary_file(
     def full(source: str, target: Path) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(cache.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert encode_cached(TITLES, FakeEncoder(), tmp_path).shape == (5, 16)
     assert "No space left on device" in caplog.text
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -264,7 +264,8 @@ def test_a_checkpoint_whose_settings_are_code(config: Callable[..., Config]) -> 
         ("KD_DAGFM", "teacher", r"teacher must be one of DAGFM, CrossNet"),
         ("BPR", "model", r"There is no model .__import__"),
     ):
-        settings = config(model, threshold={"rating": 3})  # labels, which KD_DAGFM reads
+        columns = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
+        settings = config(model, threshold={"rating": 3}, load_col=columns)  # labels, which KD_DAGFM reads
         settings[key] = EVIL
         save_checkpoint(state_of(settings), "a.pth")
         with pytest.raises(ValueError, match=match):
