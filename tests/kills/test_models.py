@@ -13,6 +13,7 @@ from recbole_longinterest.serving.model_folder import read_folder
 from tests.conftest import synthetic_inter, synthetic_item
 from tests.kills.conftest import Trial, files_of
 
+pytestmark = pytest.mark.slow
 SMALL = ["--text_dim=4", "--embedding_size=8", "--hidden_size=8", "--show_progress=False", "--train_batch_size=64"]
 RUN = ["run", "--dataset", "tiny", "--data_path=data", "--text_fields=['title']", "--resume=True", *SMALL]
 RUN += ["--state=ERROR"]
@@ -68,7 +69,6 @@ def is_whole(found: Any) -> bool:
     return isinstance(found, dict)
 
 
-@pytest.mark.slow
 def test_a_training_goes_on(start: Path, trial: Callable[..., Trial]) -> None:
     tried = trial([*RUN, "--epochs=2"], trained_in, right=is_whole)
     assert tried.new[".last"][0] == 1
@@ -76,7 +76,6 @@ def test_a_training_goes_on(start: Path, trial: Callable[..., Trial]) -> None:
     tried.fill_everywhere()
 
 
-@pytest.mark.slow
 def test_a_training_that_goes_on_is_killed_again(checkpoint: str, trial: Callable[..., Trial]) -> None:
     resumed = ["run", "--resume", checkpoint, "--epochs=2", "--show_progress=False"]
     tried = trial(resumed, trained_in, right=is_whole)
@@ -116,15 +115,14 @@ def test_items_are_added(checkpoint: str, trial: Callable[..., Trial], options: 
     tried.fill_everywhere()
 
 
-@pytest.mark.slow
 def test_an_update_is_made_or_not(checkpoint: str, trial: Callable[..., Trial]) -> None:
     def look(root: Path) -> Any:
         files = files_of(root)
         made = "saved/new.pth" in files
-        return {name: content for name, content in files.items() if made or not name.startswith("saved/new.pth")}
+        return {name: content for name, content in files.items() if made or not name.startswith("saved/new")}
 
     update = ["update", checkpoint, "--inter", "new.inter", "--output", "saved/new.pth", "--epochs=1"]
     tried = trial(update, look)
-    assert len(tried.new.keys() - tried.old.keys()) == 6
+    assert "saved/new.pth" in tried.new and "saved/new.pth" not in tried.old
     tried.kill_everywhere()
     tried.fill_everywhere()

@@ -48,6 +48,7 @@ def test_a_data_set_that_is_replaced_and_other_files_beside_it(trial: Callable[.
     tried.fill_everywhere()
 
 
+@pytest.mark.slow
 def test_a_data_set_of_an_earlier_version_that_is_replaced(trial: Callable[..., Trial], raw: Path) -> None:
     """Its settings were a file of their own."""
     own = raw.parent / "data" / "shop"
