@@ -11,7 +11,7 @@ from recbole_longinterest.experiments.epochs import read_epochs
 from tests.conftest import synthetic_inter
 from tests.kills.conftest import Trial, files_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 TIMES = ("seconds", "peak_memory_mb", "train_seconds", "gpu_memory_mb", "manifest")
 
 

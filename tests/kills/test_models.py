@@ -13,7 +13,7 @@ from recbole_longinterest.serving.model_folder import read_folder
 from tests.conftest import synthetic_inter, synthetic_item
 from tests.kills.conftest import Trial, files_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 SMALL = ["--text_dim=4", "--embedding_size=8", "--hidden_size=8", "--show_progress=False", "--train_batch_size=64"]
 RUN = ["run", "--dataset", "tiny", "--data_path=data", "--text_fields=['title']", "--resume=True", *SMALL]
 RUN += ["--state=ERROR"]

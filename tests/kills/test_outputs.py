@@ -14,6 +14,8 @@ from tests.served import random_served, write_histories
 
 READ = ["--model", "model", "--history", "histories.csv"]
 
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
+
 
 @pytest.mark.parametrize(
     "command",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.kills.conftest import Trial, files_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
+
 ARGUMENTS = ["prepare", "csv", "raw/log.csv", "--user", "u", "--item", "i", "--time", "t", "--text", "title", "--quiet"]
 ARGUMENTS += ["--name", "shop", "--output", "data"]
 
@@ -48,7 +50,6 @@ def test_a_data_set_that_is_replaced_and_other_files_beside_it(trial: Callable[.
     tried.fill_everywhere()
 
 
-@pytest.mark.slow
 def test_a_data_set_of_an_earlier_version_that_is_replaced(trial: Callable[..., Trial], raw: Path) -> None:
     """Its settings were a file of their own."""
     own = raw.parent / "data" / "shop"
