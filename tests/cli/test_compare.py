@@ -36,7 +36,7 @@ def test_cells_run_and_are_not_run_again(
         "SASRec+text, seed 2020: SASRec+text needs texts, and tiny has none",
     ):
         assert why in out and f"tiny, {why}" in err
-    assert err.startswith("recbole-li: error: 2 rows could not run:\n")
+    assert err.startswith("recbole-li: error: 2 rows could not run:")
     files = {path.parent.name.split("-")[0]: path for path in (tmp_path / "out").rglob("result.json")}
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
     assert {name: result["status"] for name, result in results.items()} == {
