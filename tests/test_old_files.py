@@ -269,8 +269,8 @@ def unfinished_trial() -> Path:
     here = {"data_path": str(Path("data").resolve()), "num_threads": 1, "checkpoint_dir": str(folder)}
     with command_line([]):
         config = make_config("BPR", "toy", (), {**fixed, **setting, **here, "resume": True, "show_progress": False})
-    (last,) = folder.glob("*.last")
-    last.rename(folder / f"{own_name(config)}.pth.last")
+    for file in list(folder.glob("*.pth*")):
+        file.rename(folder / f"{own_name(config)}{''.join(file.suffixes)}")
     return folder
 
 
