@@ -130,6 +130,7 @@ def benchmark_histories() -> None:
     settings: dict[str, Any] = {"ITEM_ID_FIELD": "p_id", "alias_of_item_id": ["p_id_list"]}
     settings |= {"load_col": {"inter": ["user_id", "p_id", "p_id_list"]}}
     settings |= {"benchmark_filename": ["train", "valid", "test"], "MAX_ITEM_LIST_LENGTH": 3, "normalize_all": False}
+    settings |= {"topk": [3], "valid_metric": "MRR@3"}  # there are five items
     trained(tiny("SASRec", train_neg_sample_args=None, hidden_size=8, inner_size=8, n_layers=1, **settings))
 
 
@@ -414,7 +415,7 @@ def known_places() -> None:
     os.environ["RECBOLE_LI_CACHE"] = str(Path("cache").absolute())
     assert not is_known("data_path", "data/tiny")
     tiny("BPR")
-    assert is_known("data_path", Path("data/tiny").absolute()) and not is_known("data_path", "data")
+    assert is_known("data_path", Path("data/tiny").absolute()) and not is_known("data_path", Path("data").absolute())
 
 
 def processes_without_gpu() -> None:
