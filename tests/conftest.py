@@ -1,5 +1,6 @@
 """Shared fixtures: small atomic data sets, a fake text encoder, and where the real data is."""
 
+import logging
 import os
 import tempfile
 
@@ -57,6 +58,16 @@ def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEncoder
     monkeypatch.setattr(item_texts, "TextEncoder", lambda *args, **kwargs: encoder)
     monkeypatch.setenv("RECBOLE_LI_CACHE", str(tmp_path / "cache"))
     return encoder
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """Commands that log errors only set the level of the root logger, for the tests after them too."""
+    root = logging.getLogger()
+    level, disabled = root.level, root.manager.disable
+    yield
+    root.setLevel(level)
+    logging.disable(disabled)
 
 
 @pytest.fixture(autouse=True)
