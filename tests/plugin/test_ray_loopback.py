@@ -67,7 +67,7 @@ def test_rays_own_settings_come_back() -> None:
 def test_a_search_listens_on_the_loopback_alone() -> None:
     import ray
 
-    ray.get(ray.remote(os.getpid).remote())  # a worker, too
+    ray.get(ray.remote(lambda: os.getpid()).remote())  # a worker, too
     found = listening(os.getpid())
     assert {"gcs_server", "raylet"} <= {name for name, _ in found}
     assert [name for name, address in found.items() if not is_loopback(address)] == []
