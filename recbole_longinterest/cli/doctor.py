@@ -1,6 +1,7 @@
 """The command `recbole-li doctor`: what this installation is made of, what is wrong with it, and what to do."""
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -223,12 +224,22 @@ def _folders(report: Report) -> None:
         from recbole_longinterest.common.known_places import default_cache_dir  # saves start-up time
 
         cache = default_cache_dir()
-        files = [path for path in cache.rglob("*") if path.is_file()] if cache.is_dir() else []
-        size = sum(path.stat().st_size for path in files)
-        report.line("text cache", f"{cache}, {len(files)} files, {size / 2**20:.1f} MiB, {_access(cache, report)}")
+        sizes = _sizes(cache) if cache.is_dir() else []
+        held = f"{len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
+        report.line("text cache", f"{cache}, {held}, {_access(cache, report)}")
         report.lines[-1] += "" if os.environ.get("RECBOLE_LI_CACHE") else " (RECBOLE_LI_CACHE chooses another)"
     for name in FOLDERS:
         report.line(f"{name}/", f"{Path(name).resolve()}, {_access(Path(name), report)}")
+
+
+def _sizes(folder: Path) -> list[int]:
+    """Sizes of the files below a folder; other commands may be removing some of them."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return sizes
 
 
 def _access(folder: Path, report: Report) -> str:

@@ -227,7 +227,7 @@ def test_a_full_disk_loses_nothing_and_says_so(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = capsys.readouterr().err
     assert "The text vectors are not kept" in message and "File too large" in message
-    assert "Make room, or set RECBOLE_LI_CACHE to another folder; the same command then goes on." in message
+    assert "Make room or set RECBOLE_LI_CACHE to another folder, and run the same command again." in message
     assert shards(tmp_path) == kept and not list((tmp_path / "cache").rglob("*.tmp"))
     encoded.clear()
     assert main.main(arguments) == 0

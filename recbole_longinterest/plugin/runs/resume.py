@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from recbole.trainer.trainer import Trainer
 
 PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
+MAY_CHANGE = FREE | {"world_size"}  # another number of processes is refused by the states that the file holds
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
             message = about(name, str(config["model"]), known)
             raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
         old = config.final_config_dict.get(name), config.external_config_dict.get(name)
-        if name not in FREE and value not in old:
+        if name not in MAY_CHANGE and value not in old:
             other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")
     if other:
         raise _other_settings(path, other)
@@ -91,7 +92,7 @@ def _check_same_settings(path: Path, old: Config, new: Config) -> None:
     other = [
         f"{name} is {now.get(name)!r} and was {before.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
-        if name not in FREE and before.get(name) != now.get(name)
+        if name not in MAY_CHANGE and before.get(name) != now.get(name)
     ]
     if other:
         raise _other_settings(path, other)
