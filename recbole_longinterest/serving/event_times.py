@@ -40,6 +40,8 @@ class EventTimes:
         Raises:
             LongInterestError: for something else, and for a time of another unit.
         """
+        if type(value) is float and self.low <= value <= self.high:  # the usual case of a stream
+            return value
         if _is_date(value):
             seconds = seconds_of(value)
             return math.nan if math.isnan(seconds) else float(self.of_seconds(np.array(seconds), where))

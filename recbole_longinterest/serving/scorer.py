@@ -41,6 +41,7 @@ class Scorer:
         engine: of this model.
         sides: names of the sources of events that the network reads.
         reader: turns raw events into what the network reads.
+        keeps_behaviors: whether states keep the behaviours of the seen items: those of a model with targets do.
     """
 
     def __init__(self, served: Served, engine: type[Engine] = TorchEngine) -> None:
@@ -54,6 +55,7 @@ class Scorer:
         behavior = next((spec.settings for spec in served.sources if spec.name == "behavior"), None)
         behaviors = Behaviors.of_export(served.about, behavior)
         self.reader = EventReader(served.items.tokens, sources, training_times(served.about), behaviors)
+        self.keeps_behaviors = bool(behaviors.targets)
         self._popular: NDArray[np.int64] | None = None
         with torch.no_grad():
             self.items = self.network.item_vectors()

@@ -152,8 +152,8 @@ class InterestState:
         self.last_time = time
         self.events += 1
         self.seen.add(item)
-        behaviors = self.scorer.reader.behaviors
-        if behaviors.targets:
+        if self.scorer.keeps_behaviors:
+            behaviors = self.scorer.reader.behaviors
             self.seen_by.setdefault(behaviors.name_of(behavior) or UNSAID, set()).add(item)
 
     def recommend(
