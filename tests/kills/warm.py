@@ -1,6 +1,7 @@
 """A process that has imported everything, and forks one that runs a command for every line that it reads.
 
-Importing torch and RecBole takes seconds, and a fork some milliseconds.
+Importing torch and RecBole takes seconds, and a fork some milliseconds. ``torch._dynamo`` is imported by the first
+optimizer, which took most of a command's time.
 """
 
 import contextlib
@@ -19,8 +20,10 @@ from tests.kills.points import Points, limit_files
 SECONDS = 120.0  # after which a process hangs
 
 IMPORTED = (
-    *("pandas", "pyarrow.parquet", "torch", "recbole.quick_start", "torch.utils.tensorboard", "matplotlib.pyplot"),
-    *("recbole.model.sequential_recommender", "recbole.trainer", "filelock", "recbole_longinterest.cli.main"),
+    *("pandas", "pyarrow.parquet", "torch", "torch._dynamo", "torch.distributed.fsdp", "recbole.quick_start"),
+    *("torch.utils.tensorboard", "tensorboard.plugins.hparams", "matplotlib.pyplot", "filelock"),
+    *("recbole.model.sequential_recommender", "recbole.model.general_recommender", "recbole.trainer"),
+    *("recbole_longinterest.cli.main", "recbole_longinterest.data.eval_loader", "recbole_longinterest.plugin.trainer"),
     *("recbole_longinterest.training.export", "recbole_longinterest.training.update.update"),
     *("recbole_longinterest.training.encode", "recbole_longinterest.prepare.pipeline"),
     *("recbole_longinterest.prepare.plots", "recbole_longinterest.serving.explain.page"),
