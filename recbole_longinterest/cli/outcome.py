@@ -1,6 +1,7 @@
 """What a command prints when it ends, and its exit code: one line for an error that the user can act on."""
 
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from logging import getLogger
@@ -49,6 +50,14 @@ def finish(work: Callable[[], str], stopped: str) -> int:
         Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died, for problems that
             `doctor` found and for rows of `compare` that could not run; 130 after Ctrl-C.
     """
+    before, threading.excepthook = threading.excepthook, _say_that_a_thread_ended
+    try:
+        return _finish(work, stopped)
+    finally:
+        threading.excepthook = before
+
+
+def _finish(work: Callable[[], str], stopped: str) -> int:
     try:
         said = work()
     except (ValueError, NotImplementedError) as error:  # RecBole raises the latter for a setting that it does not know
@@ -86,6 +95,15 @@ def finish(work: Callable[[], str], stopped: str) -> int:
 def _print_error(message: str) -> None:
     one_line = " ".join(message.splitlines())  # of an error that is not ours
     sys.stderr.write(f"recbole-li: error: {printable(one_line)}\n")
+
+
+def _say_that_a_thread_ended(thread: threading.ExceptHookArgs) -> None:
+    """One line for an error in a thread, which ends the thread alone: TensorBoard's writer on a full disk."""
+    error = thread.exc_value
+    getLogger().debug("where it happened", exc_info=error)
+    name = thread.thread.name if thread.thread else "a thread"
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    sys.stderr.write(f"recbole-li: warning: {printable(f'{name} ended early: {said}')}\n")
 
 
 def _log_traceback() -> None:

@@ -1,6 +1,7 @@
 """What a command prints at its end, and its exit code."""
 
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +45,23 @@ def test_errors_are_one_line_and_an_exit_code(
     assert finish(fails(error), "stopped; it goes on.") == code
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(f"recbole-li: {line}") and err.count("\n") == 1
+
+
+def test_an_error_in_a_thread_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def write() -> None:
+        raise OSError(28, "No space left on device")
+
+    def work() -> str:
+        thread = threading.Thread(target=write, name="writer")
+        thread.start()
+        thread.join()
+        return "done\n"
+
+    before = threading.excepthook
+    assert finish(work, "stopped.") == 0
+    said = "recbole-li: warning: writer ended early: OSError: [Errno 28] No space left on device\n"
+    assert capsys.readouterr() == ("done\n", said)
+    assert threading.excepthook is before
 
 
 def test_results_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ RUN = ["run", "--dataset", "tiny", "--data_path=data", "--text_fields=['title']"
 RUN += ["--state=ERROR"]
 ITEMS = "item_id,title\n" + "".join(f"i{n},Title number {n}\n" for n in range(18, 24))
 CLASSIC = "tests.kills.scenarios:without_exchange"
+# Where the disk takes no name any more, the old folder cannot get its own back: readers and the next command find it.
+MAY_STAY = {CLASSIC: ".old"}
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_a_training_that_goes_on_is_killed_again(checkpoint: str, trial: Callabl
 @pytest.mark.parametrize("work", ["tests.kills.scenarios:command", CLASSIC])
 def test_an_export_replaces_an_export(checkpoint: str, trial: Callable[..., Trial], work: str) -> None:
     export = ["export", checkpoint, "--output", "model"]
-    tried = trial([*export, "--int8"], model_of, export, work=work)
+    tried = trial([*export, "--int8"], model_of, export, work=work, may_stay=MAY_STAY.get(work, ""))
     assert tried.old[0] != tried.new[0]
     tried.kill_everywhere()
     tried.fill_everywhere()
@@ -107,7 +109,9 @@ def test_items_are_added(checkpoint: str, trial: Callable[..., Trial], options: 
         return model_of(root), files_of(other) if other.exists() else None
 
     export = ["export", checkpoint, "--output", "model"]
-    tried = trial(["add-items", "model", "items.csv", *options], look, export, work=work)
+    tried = trial(
+        ["add-items", "model", "items.csv", *options], look, export, work=work, may_stay=MAY_STAY.get(work, "")
+    )
     assert (tried.old[0] == tried.new[0]) == bool(options)
     if options and work == CLASSIC:
         return  # nothing is replaced
@@ -117,9 +121,10 @@ def test_items_are_added(checkpoint: str, trial: Callable[..., Trial], options: 
 
 def test_an_update_is_made_or_not(checkpoint: str, trial: Callable[..., Trial]) -> None:
     def look(root: Path) -> Any:
-        files = files_of(root)
+        """What it makes counts from its checkpoint on, without the folder of the training, which goes last."""
+        files = {name: content for name, content in files_of(root).items() if "new.pth.data/training/" not in name}
         made = "saved/new.pth" in files
-        return {name: content for name, content in files.items() if made or not name.startswith("saved/new")}
+        return {name: content for name, content in files.items() if made or not name.startswith(("saved/new", "cache"))}
 
     update = ["update", checkpoint, "--inter", "new.inter", "--output", "saved/new.pth", "--epochs=1"]
     tried = trial(update, look)

@@ -19,7 +19,7 @@ from recbole_longinterest.cli import main
 from recbole_longinterest.data.train_loader import BatchPlan
 from recbole_longinterest.data.windows import plan_windows
 from recbole_longinterest.plugin.fixes.command_line import command_line
-from recbole_longinterest.plugin.fixes.processes import TIMEOUT
+from recbole_longinterest.plugin.process_group import TIMEOUT
 from recbole_longinterest.plugin.runs.ranks import even_step
 from recbole_longinterest.training import pipeline, processes
 from recbole_longinterest.training.settings import make_config

@@ -3,7 +3,6 @@
 import copy
 import functools
 from collections.abc import Callable, MutableMapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes import config as config_patches  # noqa: F401 - theirs of _init_device comes first
 from recbole_longinterest.plugin.fixes.registry import patch
+from recbole_longinterest.plugin.process_group import join_group
 from recbole_longinterest.plugin.runs.ranks import even_step, from_all_ranks
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from recbole.evaluator.collector import DataStruct
     from recbole.trainer.trainer import AbstractTrainer, Trainer
 
-# One rank may encode a catalogue's texts while the others wait. Of a rank that dies the others hear at once.
-TIMEOUT = timedelta(days=1)
 COLLECTED = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")  # what a Collector gets from batches
 
 # Without a GPU the processes meet through gloo and train on the CPU. With GPUs they meet as RecBole's do, and wait for
@@ -56,12 +54,13 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
             raise LongInterestError(
                 f"nproc needs a GPU a process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
             )
-        dist.init_process_group(
-            backend="nccl" if gpu else "gloo",
+        join_group(
+            "nccl" if gpu else "gloo",
             rank=rank + settings["offset"],
             world_size=settings["world_size"],
-            init_method=f"tcp://{settings['ip']}:{settings['port']}",
-            timeout=TIMEOUT,
+            ip=settings["ip"],
+            port=settings["port"],
+            this_machine_alone=settings["world_size"] == settings["nproc"],
         )
         if gpu:
             settings["device"] = torch.device("cuda", rank)

@@ -208,6 +208,8 @@ class Update:
         last["run"].update(rows=data.full_rows, stopped=False, best_file=place.name, logs=logs)
         with atomic_file(self.folder / SHOWN) as draft, draft.open("wb") as file:
             np.save(file, data.shown, allow_pickle=False)
+        # Before the checkpoint, which a kill would leave with data that nobody has named.
+        remember("data_path", (data_folder(place) / str(self.parent.config["dataset"])).resolve())
         save_checkpoint({**last, "config": config}, place.with_name(place.name + LAST))
         save_checkpoint({**best, "config": config}, place)
         if place != self.output:  # the data folder moves last: until then the same command does all of this again
@@ -216,6 +218,5 @@ class Update:
             if data_folder(place).exists():
                 discard(data_folder(place))
             self.folder.rename(data_folder(place))
-        remember("data_path", data_folder(place) / str(self.parent.config["dataset"]))
         remove(data_folder(place) / TRAINING)
         return place
