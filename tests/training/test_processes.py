@@ -233,7 +233,8 @@ def test_processes_meet_on_the_gpus_that_are_named(data_path: str, monkeypatch: 
         torch.cuda, "is_available", lambda: bool(visible.append(os.environ.get("CUDA_VISIBLE_DEVICES"))) or True
     )
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: met.update(gpu=number))
-    monkeypatch.setattr(dist, "init_process_group", lambda **given: met.update(given))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **given: met.update(given, backend=backend))
+    monkeypatch.setattr(dist, "TCPStore", lambda *given, **more: met.update(at=given, master=more["is_master"]))
     place = {"local_rank": 1, "world_size": 2, "nproc": 2, "offset": 0, "ip": "localhost", "port": 1}
 
     def config(gpu_id: str) -> Any:
@@ -244,6 +245,7 @@ def test_processes_meet_on_the_gpus_that_are_named(data_path: str, monkeypatch: 
     assert visible[0] == "2,3"  # before torch asks, which fixes them
     assert (made["device"], made["single_spec"]) == (torch.device("cuda", 1), False)
     assert (met["backend"], met["rank"], met["timeout"], met["gpu"]) == ("nccl", 1, TIMEOUT, 1)
+    assert met["at"] == ("127.0.0.1", 1, 2) and not met["master"]
     with pytest.raises(ValueError, match="nproc needs a GPU a process; got nproc=2 and gpu_id=2"):
         config("2")
 
