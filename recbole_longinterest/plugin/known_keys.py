@@ -21,7 +21,8 @@ STRICT = "strict_keys"
 # Keys that RecBole or the plugin reads and no yaml of them names.
 UNNAMED = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "convert_token_to_onehot", "tail_ratio"),
-    *("resume", "quiet", "log_file", "num_threads", "verbose", "weight_averaging", "category_field", STRICT),
+    *("resume", "quiet", "log_file", "num_threads", "verbose", "weight_averaging", "best_by"),
+    *("category_field", STRICT),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank", "device"),
     *("mask_ratio", "ft_ratio", "eta", "gamma", "beta"),  # of RecBole's transforms of histories
     *("neg_sampling", "training_neg_sample_num"),  # of earlier RecBoles, which it speaks of itself

@@ -156,4 +156,9 @@ def run(config: Config, saved: bool = True) -> Run:
     checkpoint = Path(trainer.saved_model_file) if saved else None
     if checkpoint is not None:
         logger.info(set_color("checkpoint ", "yellow") + f": {checkpoint}")
+        for choice in getattr(trainer, "choices", ()):
+            file, epoch = choice.criterion.file(checkpoint), choice.epoch
+            logger.info(
+                set_color(f"by {choice.criterion.name} ", "yellow") + f": {choice.score}, epoch {epoch}, {file}"
+            )
     return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint)

@@ -16,7 +16,7 @@ from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
 from recbole_longinterest.plugin.register import register
-from recbole_longinterest.plugin.runs import averaging, resume
+from recbole_longinterest.plugin.runs import averaging, choices, resume
 
 register()  # apply all patches before a config is made
 
@@ -142,6 +142,7 @@ def check_values(config: Config) -> None:
         LongInterestError: lists all wrong values.
     """
     wrong = [*_wrong_numbers(config), *_wrong_averaging(config), *_wrong_gpus(config), *_wrong_metric(config)]
+    wrong += _wrong_choices(config)
     if wrong:
         raise LongInterestError(" ".join(wrong))
 
@@ -165,6 +166,14 @@ def _wrong_averaging(config: Config) -> list[str]:
         return [str(error)]
     if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
         return [f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out."]
+    return []
+
+
+def _wrong_choices(config: Config) -> list[str]:
+    try:
+        choices.criteria_of(config)
+    except ValueError as error:
+        return [str(error)]
     return []
 
 

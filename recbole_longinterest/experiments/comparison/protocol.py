@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.runs.seen_masked import MASKED, METRICS, NATIVE, metric_of
 
-NATIVE, MASKED = "native", "seen-masked"
 PROTOCOLS = (NATIVE, MASKED)
-METRICS = ("ndcg", "recall", "mrr", "hit", "precision")
+__all__ = ["MASKED", "METRICS", "NATIVE", "PROTOCOLS", "Ranks", "beyond_accuracy", "metric_of", "rank_targets"]
 
 
 @dataclass(frozen=True)
@@ -77,26 +77,6 @@ def rank_targets(
         lowest.topk(min(most, scores.shape[1] - 1), dim=1).indices.cpu().numpy(),
         lowest.masked_fill(seen, -torch.inf).topk(min(most, scores.shape[1] - 1), dim=1).indices.cpu().numpy(),
     )
-
-
-def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float64]:
-    """Compute a metric of rows with one target each, by RecBole's definition.
-
-    Args:
-        name: one of ``METRICS``.
-        rank: rank of each target, from 1, [B].
-        k: length of the list.
-
-    Returns:
-        Its value for every row, [B].
-    """
-    found = rank <= k
-    gain = {
-        "ndcg": 1.0 / np.log2(rank + 1.0),
-        "mrr": 1.0 / rank,
-        "precision": np.full(len(rank), 1.0 / k),
-    }.get(name, np.ones(len(rank)))
-    return np.where(found, gain, 0.0)
 
 
 def beyond_accuracy(

@@ -1,6 +1,6 @@
 """Record the ranks of all test targets during RecBole's own evaluation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.dataset import Dataset
 from recbole.trainer import Trainer
-from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
-
-Evaluate = Callable[[Sequence[Any]], tuple[Any, Tensor, Tensor, Tensor]]
-"""RecBole's evaluation of a batch: the interaction, the scores, and row and item of the targets."""
+from recbole_longinterest.plugin.runs.seen_masked import Evaluated, TargetRows, watching_batches
 
 
 class Recorder:
@@ -36,9 +33,8 @@ class Recorder:
     """
 
     def __init__(self, loader: AbstractDataLoader, train: Dataset, most: int) -> None:
-        self.test = loader._dataset
-        self.order = getattr(loader, "order", torch.arange(len(self.test)))
-        self.rows = self.test.inter_feat[self.order]  # RecBole's loaders sort the part's own rows
+        self.targets = TargetRows(loader)
+        self.test = self.targets.part
         self.most = most
         self.items = self.test.event_log[self.test.item_seq_field].long()
         self.cold = train.training_events() == 0
@@ -46,51 +42,32 @@ class Recorder:
         self.candidates: str | None = None
         self._digest = sha256()
         self._ranks: list[Ranks] = []
-        self._seen = 0
 
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
         """Record the trainer's evaluation inside this context."""
-        for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval"):
-            setattr(trainer, name, self._recorded(getattr(trainer, name), sampled=name.startswith("_neg")))
-        try:
+        with watching_batches(trainer, self._add):
             yield
-        finally:
-            del trainer._full_sort_batch_eval, trainer._neg_sample_batch_eval
-        if self._seen != len(self.rows):
-            raise LongInterestError(f"{self._seen} of {len(self.rows)} test rows were evaluated.")
+        if self.targets.done != len(self.targets.rows):
+            raise LongInterestError(f"{self.targets.done} of {len(self.targets.rows)} test rows were evaluated.")
         if self._digest.digest() != sha256().digest():
             self.candidates = self._digest.hexdigest()
 
-    def _recorded(self, evaluate: Evaluate, sampled: bool) -> Evaluate:
-        def recorded(batch: Sequence[Any]) -> tuple[Any, Tensor, Tensor, Tensor]:
-            interaction, scores, positive_u, positive_i = evaluate(batch)
-            candidates = None
-            if sampled:
-                candidates = torch.zeros_like(scores, dtype=torch.bool)
-                candidates[batch[1], batch[0][self.test.iid_field].to(scores.device)] = True
-                drawn = candidates.nonzero()[:, 1].cpu().numpy()
-                self._digest.update(
-                    "".join(f"{token}\t" for token in self.test.id2token(self.test.iid_field, drawn)).encode()
-                )
-            self._add(scores, positive_u, positive_i, candidates)
-            return interaction, scores, positive_u, positive_i
-
-        return recorded
-
-    def _add(self, scores: Tensor, positive_u: Tensor, positive_i: Tensor, candidates: Tensor | None) -> None:
-        rows = self.rows[self._seen : self._seen + len(scores)]
-        target = rows[self.test.iid_field]
-        if len(positive_u) != len(scores) or not torch.equal(target, positive_i.cpu()):
-            raise LongInterestError(
-                "Every row must have one target: sampled candidates need a split with one test row a user (LS)."
+    def _add(self, batch: Sequence[Any], evaluated: Evaluated, sampled: bool) -> None:
+        _, scores, positive_u, positive_i = evaluated
+        candidates = None
+        if sampled:
+            candidates = torch.zeros_like(scores, dtype=torch.bool)
+            candidates[batch[1], batch[0][self.test.iid_field].to(scores.device)] = True
+            drawn = candidates.nonzero()[:, 1].cpu().numpy()
+            self._digest.update(
+                "".join(f"{token}\t" for token in self.test.id2token(self.test.iid_field, drawn)).encode()
             )
-        start = rows.history_start()
+        rows = self.targets.following(len(scores), positive_u, positive_i)
+        target, start, device = rows[self.test.iid_field], rows.history_start(), scores.device
         history = gather_windows(self.items, start, rows.position.long() - start)
-        device = scores.device
         ranks = rank_targets(scores, target.to(device), history.to(device), self.cold.to(device), self.most, candidates)
         self._ranks.append(ranks)
-        self._seen += len(scores)
 
     def top(self, protocol: str) -> NDArray[np.int64]:
         """The best items of every row, [B, K]."""
@@ -98,7 +75,7 @@ class Recorder:
 
     def table(self) -> pd.DataFrame:
         """A line for each test row: user, history (events before), item, rank in both protocols, among_cold, tied."""
-        rows, test = self.rows, self.test
+        rows, test = self.targets.rows, self.test
         lines = pd.DataFrame(
             {
                 "user": test.id2token(test.uid_field, rows[test.uid_field].numpy()),
@@ -110,4 +87,4 @@ class Recorder:
                 "tied": np.concatenate([ranks.tied for ranks in self._ranks]),
             }
         )
-        return lines.iloc[torch.argsort(self.order).numpy()].reset_index(drop=True)
+        return lines.iloc[torch.argsort(self.targets.order).numpy()].reset_index(drop=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from recbole.utils import set_color
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.one_pass import train_on_windows
-from recbole_longinterest.plugin.runs import ranks, resume, token_tables
+from recbole_longinterest.plugin.runs import choices, ranks, resume, token_tables
 from recbole_longinterest.plugin.runs.checkpoints import (
     LAST,
     CheckpointError,
@@ -174,7 +175,7 @@ def resumable_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
 
 @resumable_training(f"{TRAINERS}:DecisionTreeTrainer.fit", why="Trees train at once: resume has nothing to go on from.")
 def tree_fit(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse ``resume``."""
+    """Refuse ``resume`` and ``best_by``."""
 
     @functools.wraps(original)
     def fit(self: "DecisionTreeTrainer", *args: object, **kwargs: object) -> object:
@@ -182,6 +183,11 @@ def tree_fit(original: Callable[..., Any]) -> Callable[..., Any]:
             raise CheckpointError(
                 f"{self.config['model']} trains at once, not by epochs, and cannot go on from a checkpoint. "
                 "Leave resume out."
+            )
+        if self.config[choices.SETTING]:
+            raise LongInterestError(
+                f"{self.config['model']} trains at once, not by epochs, and has none to choose. "
+                f"Leave {choices.SETTING} out."
             )
         return original(self, *args, **kwargs)
 

@@ -32,6 +32,7 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from recbole_longinterest.plugin.runs.choices import Choices
 from recbole_longinterest.plugin.runs.files import FREE, last_file
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
@@ -116,6 +117,7 @@ class _Session:
     ) -> None:
         self.trainer = trainer
         self.loaders = train_data, valid_data
+        self.choices = Choices(trainer, valid_data, saved)
         self.rows = len(train_data._dataset)
         trainer.vocabulary = token_tables.vocabulary(train_data._dataset)
         self.saved = saved
@@ -186,6 +188,7 @@ class _Session:
             trainer.best_valid_result = state["best_valid_result"]
             trainer.train_loss_dict = state["train_loss_dict"]
             trainer.saved_model_file = str(self._best_file(state["best_file"]))
+            self.choices.restore(state.get("choices", {}))
         except (KeyError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{self.last} was written by other code: {error}") from error
         self._check_best(state["best_epoch"])
@@ -218,6 +221,10 @@ class _Session:
             yield epoch
             self.save()
 
+    def current(self) -> int | None:
+        """The epoch that was begun and is not saved."""
+        return self.epoch
+
     def save(self, stopped: bool = False) -> None:
         """Write the last epoch's file, if there is an epoch to write."""
         trainer, epoch = self.trainer, self.epoch
@@ -243,6 +250,7 @@ class _Session:
             "best_epoch": getattr(trainer, "best_epoch", None),
             "logs": logs.places(trainer),
             "average": None if average is None else average.state(),
+            "choices": self.choices.state(),
         }
         save_checkpoint({**run_state.trainer_state(trainer, epoch), "run": run}, self.last)
 
@@ -267,11 +275,16 @@ def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
             if session.saved and first:
                 sweep_folder(session.best.parent)
             session.begin()
+            self.choices = session.choices.choices
             if session.finished:
                 getLogger().info(f"{session.last} is of a finished training: nothing is left to train.")
                 self.eval_collector.data_collect(train_data)  # as the loop does at its start, for coverage and the like
                 return self.best_valid_score, self.best_valid_result
-            result = with_globals(loop, range=session.epochs)(self, train_data, *args, **kwargs)
+            names: dict[str, object] = {"range": session.epochs}
+            if "early_stopping" in loop.__globals__:
+                names["early_stopping"] = session.choices.stopping(loop.__globals__["early_stopping"], session.current)
+            with session.choices.watching():
+                result = with_globals(loop, **names)(self, train_data, *args, **kwargs)
             session.save(stopped=True)  # only an epoch that stopped the loop is left
             return result
 

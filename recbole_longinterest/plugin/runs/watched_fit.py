@@ -7,6 +7,7 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.trainer.trainer import DecisionTreeTrainer, Trainer
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.runs.choices import scores_of
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -24,8 +25,8 @@ def fit_watched(
         trainer: of any model.
         train_data: its training loader.
         valid_data: its validation loader.
-        on_epoch: called with the epoch, counted from 0, and all validation metrics and ``valid_score``, after the
-            epoch's checkpoint is written. A model that trains at once is not watched.
+        on_epoch: called with the epoch, counted from 0, and all validation metrics, those of ``best_by`` too, and
+            ``valid_score``, after the epoch's checkpoint is written. A model that trains at once is not watched.
         options: further arguments of ``fit``.
 
     Returns:
@@ -52,7 +53,9 @@ def fit_watched(
         return trainer.fit(
             train_data,
             valid_data,
-            callback_fn=lambda epoch, score: on_epoch(epoch, {**latest, "valid_score": float(score)}),
+            callback_fn=lambda epoch, score: on_epoch(
+                epoch, {**latest, **scores_of(trainer), "valid_score": float(score)}
+            ),
             **options,
         )
     finally:
