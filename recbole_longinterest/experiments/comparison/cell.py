@@ -1,7 +1,8 @@
 """One cell of the comparison: what it trains, RecBole's config of it, its folder and its result.
 
-Files of the folder: ``cell.json`` (what it is), ``epochs.jsonl``, ``ranks.parquet`` (a line a test row), the checkpoint
-of the best epoch, ``log.txt``, and ``result.json`` (how it ended, with the manifest), which is written last.
+Files of the folder: ``cell.json`` (what it is), ``epochs.jsonl``, ``ranks.parquet`` (a line a test row; each protocol's
+ranks are of the epoch that it chose on the validation data), the checkpoints of these epochs, ``log.txt``, and
+``result.json`` (how it ended, with the manifest), which is written last.
 """
 
 import json
@@ -16,9 +17,10 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.comparison import data, general, models
-from recbole_longinterest.experiments.comparison.protocol import METRICS
+from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import STRICT
+from recbole_longinterest.plugin.runs.choices import SETTING
 from recbole_longinterest.plugin.runs.files import FREE
 from recbole_longinterest.training.settings import make_config
 
@@ -71,6 +73,8 @@ class Cell:
         """RecBole's config, whose files go into the folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
         own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split when it is made
+        asked = self.settings.get(SETTING) or []
+        own |= {SETTING: list(dict.fromkeys([MASKED, *([asked] if isinstance(asked, str) else asked)]))}
         own |= {STRICT: False}  # what is given goes to all models, and check_plan asks that one of them has it
         models.register()
         pairs = general.is_general(self.model)

@@ -4,29 +4,24 @@
 """
 
 import json
-import math
 import os
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from multiprocessing import connection, parent_process
 
-import pandas as pd
 import torch
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
-from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.common.leftovers import remove, sweep_folder
-from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison import data, slices
 from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, MISMATCH, RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
-from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
-from recbole_longinterest.experiments.comparison.recorder import Recorder
+from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
 from recbole_longinterest.experiments.comparison.split import SplitCheck
+from recbole_longinterest.experiments.comparison.tested import rank_choices
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.training import pipeline
@@ -90,29 +85,30 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     seconds = epochs[-1]["seconds"] if epochs else time.monotonic() - begun
 
     train, _, test = split.parts
-    init_seed(config["seed"], config["reproducibility"])  # sampled candidates are the same for all models
-    recorder = Recorder(trained.test_data, train, max(config["topk"]))
-    with recorder.watching(trained.trainer):
-        reported = trained.trainer.evaluate(trained.test_data, load_best_model=True, show_progress=False)
-    ranks = recorder.table()
-    metrics = _metrics(ranks, recorder, config)
-    _check_reported(reported, metrics[NATIVE], ranks, config)
-
+    tested = rank_choices(trained, train, config)
+    ranks = tested.ranks()
     with atomic_file(cell.folder / RANKS) as draft:
         ranks.to_parquet(draft, index=False)
     print_of = data.fingerprint(dataset, split.parts)
     _describe_once(cell, print_of, train, test)
     cell.end(
         FINISHED,
-        metrics=metrics,
+        metrics={protocol: tested.metrics(protocol, protocol) for protocol in PROTOCOLS},
+        errors={protocol: tested.errors(protocol) for protocol in PROTOCOLS},
         validation={"metric": config["valid_metric"], "score": trained.best_valid_score},
+        choices=tested.chosen,
+        further={
+            name: {protocol: tested.metrics(name, protocol) for protocol in PROTOCOLS}
+            for name in tested.chosen
+            if name not in PROTOCOLS
+        },
         train_seconds=seconds,
         epochs=len(epochs),
         peak_memory_mb=peak_memory_mb(),
         gpu_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
         parameters=sum(weights.numel() for weights in trained.trainer.model.parameters() if weights.requires_grad),
         tie_share=float(ranks["tied"].mean()),
-        candidates=recorder.candidates,
+        candidates=tested.candidates,
         data=asdict(print_of),
         manifest=manifest(config),
     )
@@ -125,37 +121,6 @@ def tidy(cell: Cell) -> None:
     for file in cell.folder.glob("*.pth.last"):
         remove(file)
     remove(cell.folder / "log_tensorboard")
-
-
-def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[str, dict[str, float]]:
-    """All metrics by protocol."""
-    cold = ~ranks["among_cold"].isna().to_numpy()
-    values: dict[str, dict[str, float]] = {}
-    for protocol in (NATIVE, MASKED):
-        rank = ranks[protocol].to_numpy()
-        found = {f"{name}@{k}": float(metric_of(name, rank, k).mean()) for name in METRICS for k in config["topk"]}
-        found |= beyond_accuracy(
-            recorder.top(protocol), recorder.target_count, config["topk"], config["tail_ratio"] or 0.1
-        )
-        if cold.any():
-            for k in config["topk"]:
-                found[f"cold_recall@{k}"] = float((rank[cold] <= k).mean())
-                among = ranks["among_cold"].to_numpy()[cold]
-                found[f"cold_recall_among_cold@{k}"] = float((among <= k).mean())
-        values[protocol] = found
-    return values
-
-
-def _check_reported(
-    reported: Mapping[str, float], own: dict[str, float], ranks: pd.DataFrame, config: Settings
-) -> None:
-    """Check that ranks without ties give the same metrics as RecBole's evaluator."""
-    if ranks["tied"].any():
-        return
-    allowed = 0.5 * 10 ** -config["metric_decimal_place"] + 1e-6
-    for name, value in reported.items():
-        if name.split("@")[0] in METRICS and not math.isclose(own[name], value, abs_tol=allowed):
-            raise LongInterestError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
 
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Dataset) -> None:

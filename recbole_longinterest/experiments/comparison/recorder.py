@@ -73,6 +73,11 @@ class Recorder:
         """The best items of every row, [B, K]."""
         return np.concatenate([ranks.native_top if protocol == NATIVE else ranks.masked_top for ranks in self._ranks])
 
+    def users(self) -> NDArray[np.int64]:
+        """User of every row of :meth:`top`, [B]."""
+        users: NDArray[np.int64] = self.targets.rows[self.test.uid_field].numpy()
+        return users
+
     def table(self) -> pd.DataFrame:
         """A line for each test row: user, history (events before), item, rank in both protocols, among_cold, tied."""
         rows, test = self.targets.rows, self.test

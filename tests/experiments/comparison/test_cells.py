@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from recbole_longinterest.experiments.comparison import cells, slices
+from recbole_longinterest.experiments.comparison import protocol as protocol_of
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell, rows_file
 from recbole_longinterest.experiments.comparison.cells import run_cell
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, read_epochs
 from recbole_longinterest.plugin.fixes.command_line import command_line
@@ -57,6 +59,37 @@ def test_the_mask_covers_the_whole_history_and_never_the_target(cell: Callable[.
             higher = sum(counts[item] > counts[target] for item in among)
             equal = sum(counts[item] == counts[target] for item in among)
             assert ranks.loc[user, protocol] == 1 + higher + equal / 2, (user, protocol)
+
+
+def test_each_protocol_ranks_with_the_epoch_that_it_chose(cell: Callable[..., Cell]) -> None:
+    settings = {"epochs": 12, "learning_rate": 0.05, "metric_decimal_place": 12, "best_by": ["Recall@10"], "topk": [10]}
+    own = cell("GRU4Rec", run=True, **settings)
+    result, epochs = own.result(), read_epochs(own.folder)
+    assert result is not None
+    chosen = result["choices"]
+    assert set(chosen) == {"native", "seen-masked", "recall@10"} and result["further"].keys() == {"recall@10"}
+    for name, key in (("native", "valid_score"), ("seen-masked", "seen-masked"), ("recall@10", "recall@10")):
+        best = max(line[key] for line in epochs)
+        assert chosen[name]["score"] == best and epochs[chosen[name]["epoch"] - 1][key] == best
+    assert chosen["native"]["epoch"] != chosen["seen-masked"]["epoch"]  # or this test shows nothing
+    assert result["validation"]["score"] == chosen["native"]["score"]
+
+    ranks = ranks_of(own)
+    for protocol in ("native", "seen-masked"):
+        values = protocol_of.metric_of("ndcg", ranks[protocol].to_numpy(), 10)
+        assert values.mean() == pytest.approx(result["metrics"][protocol]["ndcg@10"])
+        assert set(result["errors"][protocol]) == {
+            f"{name}@10" for name in ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
+        }
+    config = own.config()
+    split = SplitCheck(own.dataset, own.name, own.model)
+    trained = pipeline.train(config, dataset=make_dataset(config, own.change, split))
+    stem = next(own.folder.glob("*.seen-masked.pth"))
+    recorder = Recorder(trained.test_data, split.parts[0], 10)
+    with recorder.watching(trained.trainer):
+        trained.trainer.evaluate(trained.test_data, model_file=stem)
+    assert np.array_equal(recorder.table()["seen-masked"], ranks["seen-masked"])
+    assert not np.array_equal(recorder.table()["native"], ranks["native"])
 
 
 def test_a_metric_of_numpys_is_kept_too(cell: Callable[..., Cell]) -> None:
@@ -181,7 +214,7 @@ def test_coverage_and_the_like_may_be_asked_of_recbole_too(
     killed = cell(name, seed=2, **asked)  # in its test, all epochs done
     killed.folder.mkdir(parents=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cells, "Recorder", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(cells, "rank_choices", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         run_cell(killed)
     run_cell(killed)
     assert (killed.result() or {})["epochs"] == 2
