@@ -50,6 +50,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--search-seed", type=int, default=2020, metavar="SEED", help="of the draws (default: %(default)s)"
     )
+    parser.add_argument(
+        "--protocol",
+        choices=("native", "masked"),
+        default="native",
+        help="compare trials as RecBole ranks, or without the items that the user has had (default: %(default)s)",
+    )
     parser.add_argument("--cpus-per-trial", type=amount, default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--gpus-per-trial", type=amount, default=0, metavar="N", help="or a part of one (default: 0)")
     parser.add_argument("--max-concurrent", type=count, metavar="N", help="most trials at a time")
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         scheduler=args.scheduler,
         search=args.search,
         search_seed=args.search_seed,
+        protocol=args.protocol,
         cpus_per_trial=args.cpus_per_trial,
         gpus_per_trial=args.gpus_per_trial,
         max_concurrent=args.max_concurrent,

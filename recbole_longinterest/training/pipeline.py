@@ -70,6 +70,7 @@ def train(
     dataset: Dataset | None = None,
     on_epoch: OnEpoch | None = None,
     start: Callable[[AbstractRecommender], None] | None = None,
+    stop_by: str | None = None,
 ) -> Trained:
     """Train on the training part and choose the epoch on the validation part. The test part is not used.
 
@@ -80,6 +81,8 @@ def train(
         on_epoch: called after every evaluated epoch, see
             :func:`~recbole_longinterest.plugin.runs.watched_fit.fit_watched`.
         start: called with the model before the first epoch, to load other weights than random ones.
+        stop_by: the choice of the best epoch whose end stops the training, native or one of ``best_by``; None for the
+            last of them.
 
     Returns:
         The trainer with the model, the loader of the test part, and the best epoch's validation results.
@@ -116,6 +119,7 @@ def train(
     model = model.to(config["device"])
     logger.info(model)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    trainer.stop_by = stop_by
     if start is not None:
         start(model)
     try:

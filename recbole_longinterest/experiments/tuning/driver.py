@@ -28,6 +28,7 @@ from recbole_longinterest.experiments.tuning.plan import (
     own_config,
     settings_of,
 )
+from recbole_longinterest.experiments.tuning.protocol import PROTOCOLS, metric_name
 from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
 from recbole_longinterest.experiments.tuning.time_budget import TimeBudget
@@ -35,6 +36,7 @@ from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_ke
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs.places import PLACES
+from recbole_longinterest.plugin.runs.seen_masked import MASKED, NATIVE, MaskedPass, metric_of, watching_batches
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -95,6 +97,7 @@ def search(
     output = output.resolve()
     space = read_space(Path(plan.space))
     config = config_of(plan, space)
+    metric = metric_name(plan.protocol, config)
     settings = settings_of(plan, space, config)
     make_folder(output)
     with lock_files(output / PLAN, "searching in", "give another --output"):
@@ -102,22 +105,22 @@ def search(
         fixed = fixed_settings(plan, config)
         try:
             with ray_session(address):
-                task = Task(config["model"], config["dataset"], fixed, output, {})
+                task = Task(config["model"], config["dataset"], fixed, output, {}, plan.protocol)
                 with without_warnings():
                     task.datasets.update(_share_datasets(task, space))
                 total = (plan.trials or 1) if settings is None else len(settings)
-                watch = Watch(output, config["valid_metric_bigger"], config["valid_metric"], total, show_progress)
+                watch = Watch(output, config["valid_metric_bigger"], metric, total, show_progress)
                 left = _run(plan, space, settings, task, config, watch, budget)
         except KeyboardInterrupt:
             left, interrupted = True, True
         else:
             interrupted = left and not budget.over
 
-    trials = records.read_trials(output, config["valid_metric_bigger"])
+    trials = records.read_trials(output, config["valid_metric_bigger"], PROTOCOLS[plan.protocol])
     best = trials[0] if trials and trials[0].checkpoint and trials[0].status != records.ERROR else None
     ended_by = time_budget if left and not interrupted else None
     tested = None if interrupted or best is None else _test(best, fixed)
-    return Outcome(plan, config["valid_metric"], trials, tested, best.best if best else None, interrupted, ended_by)
+    return Outcome(plan, metric, trials, tested, best.best if best else None, interrupted, ended_by)
 
 
 # --- ray -------------------------------------------------------------------------------------------------------------
@@ -244,4 +247,10 @@ def _test(trial: records.Trial, fixed: dict[str, Any]) -> dict[str, float]:
         config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint), **named)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against
-    return trainer.evaluate(test_data, load_best_model=False)
+    if trial.protocol == NATIVE:
+        return trainer.evaluate(test_data, load_best_model=False)
+    seen = MaskedPass(test_data)
+    with watching_batches(trainer, seen.add):
+        found = trainer.evaluate(test_data, load_best_model=False)
+    name, _, k = str(config["valid_metric"]).lower().partition("@")
+    return {MASKED: float(metric_of(name, seen.ranks(), int(k)).mean()), **found}

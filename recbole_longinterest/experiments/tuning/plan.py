@@ -14,6 +14,7 @@ from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.protocol import check_protocol
 from recbole_longinterest.experiments.tuning.space import Space
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import about, known_keys
@@ -39,6 +40,7 @@ class Plan:
         cpus: CPU cores a trial.
         gpus: GPUs a trial, or a part of one.
         concurrent: most trials at a time; None is as many as the resources hold.
+        protocol: native or masked: by which validation values trials are compared.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Plan:
     cpus: float = 1
     gpus: float = 0
     concurrent: int | None = None
+    protocol: str = "native"
 
 
 def config_of(plan: Plan, space: Space) -> Config:
@@ -68,6 +71,7 @@ def config_of(plan: Plan, space: Space) -> Config:
         config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
+    check_protocol(plan.protocol, config)
     if config["eval_step"] < 1:
         raise LongInterestError("A search compares validation results; eval_step must be at least 1.")
     for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
@@ -136,11 +140,12 @@ def keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         return
     if not file.is_file():
         raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
-    before = read_json(file)
+    before: dict[str, Any] = {"protocol": "native", **read_json(file)}  # earlier versions had no other
     free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
     if other:
-        now, then = kept[other[0]], before.get(other[0])
+        now: Any = kept[other[0]]
+        then: Any = before.get(other[0])
         name = other[0]
         if name == "fixed":
             name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))

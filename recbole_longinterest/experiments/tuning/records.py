@@ -16,6 +16,7 @@ from typing import Any
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.epochs import read_epochs
+from recbole_longinterest.plugin.runs.seen_masked import MASKED, NATIVE
 
 TRIALS = "trials"
 TRIAL, END = "trial.json", "end.json"
@@ -36,6 +37,7 @@ class Trial:
         status: finished, stopped early, failed or unfinished.
         reason: why it failed.
         bigger: whether a bigger ``valid_score`` is better.
+        protocol: by which validation values trials are compared.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Trial:
     status: str
     reason: str
     bigger: bool
+    protocol: str = NATIVE
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -67,7 +70,10 @@ class Trial:
     @property
     def checkpoint(self) -> Path | None:
         """The file of its best epoch's model."""
-        return next(iter(sorted(self.folder.glob("*.pth"))), None)
+        masked = sorted(self.folder.glob(f"*.{MASKED}.pth"))
+        if self.protocol != NATIVE:
+            return next(iter(masked), None)
+        return next((file for file in sorted(self.folder.glob("*.pth")) if file not in masked), None)
 
 
 def folder_of(output: Path, setting: dict[str, Any]) -> Path:
@@ -108,7 +114,7 @@ def forget_failures(output: Path) -> None:
             (folder / END).unlink()
 
 
-def read_trials(output: Path, bigger: bool) -> list[Trial]:
+def read_trials(output: Path, bigger: bool, protocol: str = NATIVE) -> list[Trial]:
     """All trials of a search, the best first."""
     found = []
     for folder in sorted((output / TRIALS).glob("*/")):
@@ -117,7 +123,9 @@ def read_trials(output: Path, bigger: bool) -> list[Trial]:
             begun = read_json(file)
             ended = read_end(folder)
             found.append(
-                Trial(folder.name, folder, begun["setting"], begun["node"], read_epochs(folder), *ended, bigger)
+                Trial(
+                    folder.name, folder, begun["setting"], begun["node"], read_epochs(folder), *ended, bigger, protocol
+                )
             )
     return sorted(found, key=lambda trial: -trial.score if bigger else trial.score)
 

@@ -15,6 +15,8 @@ import yaml
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.tuning.driver import Outcome
 from recbole_longinterest.experiments.tuning.records import ERROR, FINISHED, Trial
+from recbole_longinterest.plugin.runs.choices import SETTING
+from recbole_longinterest.plugin.runs.seen_masked import MASKED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,10 +57,12 @@ def best_yaml(outcome: Outcome, best: Trial) -> str:
         **best.setting,
         "num_threads": max(1, int(plan.cpus)),
     }
+    if plan.protocol != "native":
+        settings[SETTING] = [MASKED]
     ran = [trial for trial in outcome.trials if trial.epochs]
     head = (
         f"# {plan.model} on {plan.dataset}: best of {len(ran)} trials by validation {outcome.metric}, {best.score!r}\n"
-        f"# ({plan.search} search, {plan.scheduler} scheduler).\n"
+        f"# ({plan.search} search, {plan.scheduler} scheduler, {plan.protocol} protocol).\n"
     )
     return head + yaml.safe_dump(_plain(settings), sort_keys=False, allow_unicode=True)
 

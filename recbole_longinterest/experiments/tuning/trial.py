@@ -16,6 +16,7 @@ from recbole_longinterest.common.file_lock import FileLockError, lock_files
 from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.protocol import PROTOCOLS, both_choices, line_of
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.files import wanted_file
@@ -35,6 +36,7 @@ class Task:
         fixed: settings of every trial; paths in it are absolute.
         output: the search's folder, absolute.
         datasets: data sets in Ray's object store, by :func:`dataset_key`.
+        protocol: native or masked: by which validation values trials are compared.
     """
 
     model: str
@@ -42,12 +44,16 @@ class Task:
     fixed: dict[str, Any]
     output: Path
     datasets: dict[str, ray.ObjectRef]
+    protocol: str = "native"
 
     def config(self, setting: dict[str, Any], folder: Path) -> Config:
         """RecBole's config of one trial, which writes its files into its own folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
         with command_line(()):  # ignore the worker's arguments, which belong to Ray
-            return make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
+            config = make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
+        for name, value in both_choices(config).items():
+            config[name] = value
+        return config
 
 
 def dataset_key(config: Config) -> str:
@@ -107,11 +113,12 @@ def _train(config: Config, task: Task, folder: Path) -> None:
     shared = task.datasets.get(dataset_key(config))
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        line = {**metrics, "epoch": epoch + 1, "seconds": time.monotonic() - begun}
+        line = {**line_of(task.protocol, metrics), "epoch": epoch + 1, "seconds": time.monotonic() - begun}
         add_epoch(folder, line)
         tune.report(_with_best(read_epochs(folder), config["valid_metric_bigger"]))
 
-    pipeline.train(config, dataset=None if shared is None else ray.get(shared), on_epoch=on_epoch)
+    dataset = None if shared is None else ray.get(shared)
+    pipeline.train(config, dataset=dataset, on_epoch=on_epoch, stop_by=PROTOCOLS[task.protocol])
 
 
 def _with_best(epochs: Sequence[dict[str, float]], bigger: bool) -> dict[str, float]:

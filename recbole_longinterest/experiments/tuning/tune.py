@@ -26,6 +26,7 @@ def tune(
     scheduler: str = "asha",
     search: str = "random",
     search_seed: int = 2020,
+    protocol: str = "native",
     cpus_per_trial: float = 1,
     gpus_per_trial: float = 0,
     max_concurrent: int | None = None,
@@ -55,6 +56,8 @@ def tune(
         scheduler: ``"asha"``, ``"median"`` or ``"none"``: how trials are stopped early.
         search: ``"random"``, ``"grid"`` or ``"optuna"``: how settings are chosen.
         search_seed: seed of that choice.
+        protocol: ``"native"`` or ``"masked"``: whether trials are compared as RecBole ranks or without the items that
+            the user has had before. Each trial's epochs hold both values where the model has them.
         cpus_per_trial: CPU cores of a trial.
         gpus_per_trial: GPUs of a trial, or a part of one.
         max_concurrent: most trials at a time; as many as the resources hold if None.
@@ -92,6 +95,7 @@ def tune(
         scheduler=scheduler,
         search=search,
         search_seed=search_seed,
+        protocol=protocol,
         cpus=cpus_per_trial,
         gpus=gpus_per_trial,
         concurrent=max_concurrent,

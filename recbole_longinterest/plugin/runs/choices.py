@@ -27,6 +27,7 @@ from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 from recbole_longinterest.plugin.runs.seen_masked import (
     MASKED,
     METRICS,
+    NATIVE,
     MaskedPass,
     TargetRows,
     metric_of,
@@ -208,7 +209,7 @@ class Choices:
 
         Returns:
             A function of the same arguments. It writes the checkpoints of further choices that are better now, and
-            says stop when every choice is final.
+            says stop when every choice is final, or the one that the trainer's ``stop_by`` names.
         """
         if not self.choices:
             return own
@@ -222,8 +223,10 @@ class Choices:
                 native = best, cur_step + 1, True, False
             else:
                 native = own(value, best, cur_step, max_step=max_step, bigger=bigger)
-            stop = native[2] and all(choice.waited > max_step for choice in self.choices)
-            return (*native[:2], stop, native[3])
+            final = {NATIVE: native[2]}
+            final |= {choice.criterion.name: choice.waited > max_step for choice in self.choices}
+            stop_by = getattr(self.trainer, "stop_by", None)
+            return (*native[:2], all(final.values()) if stop_by is None else final[stop_by], native[3])
 
         return early_stopping
 

@@ -90,6 +90,24 @@ def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path
 
 
 @pytest.mark.usefixtures("one_ray")
+def test_a_search_by_the_masked_protocol(plan: Callable[..., Any], tmp_path: Path) -> None:
+    from recbole_longinterest.experiments.tuning.driver import search
+    from recbole_longinterest.experiments.tuning.report import write_report
+
+    output = tmp_path / "out"
+    searched = plan(protocol="masked", trials=2, scheduler="none", fixed={"metric_decimal_place": 12})
+    outcome = search(searched, output, show_progress=False)
+    text = write_report(outcome, output)
+    best = outcome.trials[0]
+    assert outcome.metric == "seen-masked NDCG@10" and "chosen by validation seen-masked NDCG@10" in text
+    assert best.score == max(epoch["seen-masked"] for epoch in best.epochs) and "ndcg@10" in best.epochs[0]
+    assert "masked protocol" in (output / "best.yaml").read_text()
+    again = pipeline.train(make_config(config_files=[output / "best.yaml"]))
+    assert again.trainer.choices[0].score == best.score
+    assert outcome.test_result["seen-masked"] > 0
+
+
+@pytest.mark.usefixtures("one_ray")
 def test_trials_that_fail_say_why_and_the_rest_goes_on(plan: Callable[..., Any], tmp_path: Path) -> None:
     from recbole_longinterest.experiments.tuning.driver import search
     from recbole_longinterest.experiments.tuning.report import write_report

@@ -1,5 +1,6 @@
 """The plain files of a search."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ def test_the_best_comes_first(tmp_path: Path) -> None:
     assert (best.setting, best.best) == ({"n": 1}, {"epoch": 1, "valid_score": 0.4, "seconds": 1.0})
     assert (last.setting, last.reason) == ({"n": 3}, "because")  # a failed trial never wins
     assert records.read_trials(tmp_path, bigger=False)[0].setting == {"n": 0}
+
+
+def test_a_checkpoint_is_that_of_the_searchs_protocol(tmp_path: Path) -> None:
+    folder = trial(tmp_path, 0, [0.1])
+    (folder / "a.seen-masked.pth").touch()
+    (native,) = records.read_trials(tmp_path, bigger=True)
+    (masked,) = records.read_trials(tmp_path, bigger=True, protocol="seen-masked")
+    assert native.checkpoint is not None and "seen-masked" not in native.checkpoint.name
+    assert masked.checkpoint == folder / "a.seen-masked.pth"
+    records.prune([masked, replace(masked, status=records.FINISHED)])
+    assert not list(folder.glob("*.pth"))
 
 
 def test_losers_lose_their_checkpoints(tmp_path: Path) -> None:

@@ -90,12 +90,12 @@ def test_a_run_that_was_killed_makes_the_same_choices(config: Callable[..., Any]
 
 
 def follow(
-    values: Sequence[Sequence[float]], patience: int, monkeypatch: pytest.MonkeyPatch
+    values: Sequence[Sequence[float]], patience: int, monkeypatch: pytest.MonkeyPatch, stop_by: str | None = None
 ) -> tuple[list[int | None], int]:
     """Best epoch of each row of values, the native one first, and the number of epochs, by RecBole's loop."""
     settings = {"best_by": ["seen-masked", "Recall@10"], "metrics": ["NDCG", "Recall"], "topk": [10]}
     monkeypatch.setattr(choices_module, "TargetRows", lambda loader: None)
-    trainer = SimpleNamespace(config={**settings, "valid_metric": "NDCG@10"}, saved_model_file="x.pth")
+    trainer = SimpleNamespace(config={**settings, "valid_metric": "NDCG@10"}, saved_model_file="x.pth", stop_by=stop_by)
     choices, best, waited, chosen, epoch = Choices(trainer, [1], saved=False), -float("inf"), 0, None, 0  # type: ignore[arg-type]
     stopping = choices.stopping(early_stopping, lambda: epoch)
     for epoch in range(len(values[0])):
@@ -106,6 +106,17 @@ def follow(
         if stop:
             break
     return [chosen, *(choice.epoch for choice in choices.choices)], epoch + 1
+
+
+def test_one_choice_may_stop_the_training(config: Callable[..., Any]) -> None:
+    given = {"best_by": ["seen-masked"], "epochs": 40, "learning_rate": 0.1, "stopping_step": 1}
+    lines: dict[str, list[float]] = {"native": [], "seen-masked": []}
+    for name, key in (("native", "valid_score"), ("seen-masked", "seen-masked")):
+        values = lines[name]
+        pipeline.train(
+            config(name, **given), on_epoch=lambda _, line, key=key, to=values: to.append(line[key]), stop_by=name
+        )
+        assert len(values) == alone(values, 1)[1] < 40
 
 
 def alone(values: Sequence[float], patience: int) -> tuple[int | None, int]:
@@ -128,6 +139,8 @@ def test_each_choice_is_that_of_a_training_which_it_alone_stops(patience: int, m
         expected = [alone(row, patience) for row in values]
         assert chosen == [best for best, _ in expected]
         assert epochs == max(number for _, number in expected)
+        for place, name in enumerate(("native", "seen-masked", "recall@10")):
+            assert follow(values, patience, monkeypatch, name)[1] == expected[place][1]
 
 
 @pytest.mark.parametrize(
