@@ -7,6 +7,7 @@ from recbole_longinterest.cli.arguments import Commands, add_command, add_long_w
 from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
 
 SEED = 2020
+COLUMNS = "metric,interval,recall,difference"
 
 
 def add_arguments(commands: Commands) -> None:
@@ -43,6 +44,12 @@ def add_arguments(commands: Commands) -> None:
         metavar="NAMES",
         help="all ablations of LongInterest, and rows that keep a win honest; or some, as 'without text,window 50'",
     )
+    parser.add_argument(
+        "--table-columns",
+        default=COLUMNS,
+        metavar="NAMES",
+        help="columns of table.tex: metric, interval, recall, mrr, difference, range, p, seeds (default: %(default)s)",
+    )
     add_long_work(parser)
 
 
@@ -71,6 +78,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         seeds=range(args.first_seed, args.first_seed + args.seeds),
         once=_names(args.once),
         ablations="all" if ablations == ["all"] else ablations,
+        table_columns=_names(args.table_columns),
         config_files=config_files_of(args),
         settings=settings,
         show_progress=not args.quiet,

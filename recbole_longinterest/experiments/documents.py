@@ -1,6 +1,7 @@
 """A report as a list of blocks, written as Markdown or as one HTML page."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,23 +33,29 @@ class Points:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the row that ``best`` names is marked."""
+    """A table; the row that ``best`` names is marked, and rows whose places are in ``faint`` are grey."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     best: str | None = None
+    faint: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture beside the report; the HTML page embeds it."""
+    """A picture beside the report; the HTML page embeds it, and ``dark`` in its place where dark is preferred."""
 
     file: Path
     text: str
+    dark: Path | None = None
 
     def content(self) -> str:
         """The file in base64."""
         return base64.b64encode(self.file.read_bytes()).decode()
+
+    def dark_content(self) -> str:
+        """The dark file in base64; empty if there is none."""
+        return base64.b64encode(self.dark.read_bytes()).decode() if self.dark else ""
 
 
 Block = Heading | Text | Points | Table | Image
@@ -75,32 +82,24 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 
 def page(blocks: Sequence[Block], title: str) -> str:
-    """The blocks as one self-contained HTML file."""
-    named = [(type(block).__name__, block) for block in blocks]
-    return render_page("recbole_longinterest.experiments", "report.html.j2", {"title": title, "blocks": named})
+    """The blocks as one self-contained HTML file with a list of contents."""
+    named, contents, taken = [], [], set[str]()
+    for block in blocks:
+        anchor = ""
+        if isinstance(block, Heading):
+            anchor = re.sub(r"[^a-z0-9]+", "-", block.text.lower()).strip("-") or "part"
+            while anchor in taken:
+                anchor += "-"
+            taken.add(anchor)
+            if block.level > 1:
+                contents.append((anchor, block))
+        named.append((type(block).__name__, block, anchor))
+    values = {"title": title, "blocks": named, "contents": contents}
+    return render_page("recbole_longinterest.experiments", "report.html.j2", values)
 
 
-def latex(table: Table, caption: str, label: str) -> str:
-    """A table for a paper, with booktabs."""
-
-    def clean(text: str) -> str:
-        for character in "&%#_$":
-            text = text.replace(character, f"\\{character}")
-        return text.replace("<", "$<$").replace(">", "$>$")
-
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{clean(caption)}}}",
-        rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(clean, table.head)) + r" \\",
-        r"\midrule",
-    ]
-    for row in table.rows:
-        texts = [clean(cell) for cell in row]
-        if row[0] == table.best:
-            texts = [rf"\textbf{{{text}}}" if text else "" for text in texts]
-        lines.append(" & ".join(texts) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+def latex_text(text: str) -> str:
+    """A text with what LaTeX reads as commands escaped."""
+    for character in "&%#_$":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("<", "$<$").replace(">", "$>$")

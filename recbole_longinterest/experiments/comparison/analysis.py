@@ -1,4 +1,4 @@
-"""Analyse the finished cells: means, intervals, differences to the best baseline, slices."""
+"""Analyse the finished cells: means, intervals over users and seeds, differences, slices."""
 
 import zlib
 from collections.abc import Sequence
@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import statistics
-from recbole_longinterest.experiments.comparison.cell import FINISHED, RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.cell import FINISHED, Cell
 from recbole_longinterest.experiments.comparison.driver import Outcome
-from recbole_longinterest.experiments.comparison.protocol import metric_of
-from recbole_longinterest.experiments.comparison.slices import slices_of
+from recbole_longinterest.experiments.comparison.protocol import NATIVE
+from recbole_longinterest.experiments.comparison.rows import Key, Row, TestRows, read_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 SIGNIFICANT = 0.05
@@ -23,46 +22,8 @@ POOLED = ("ml-", "MovieLens")  # data sets with this in their names are pooled, 
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the comparison on one data set, with all finished seeds.
-
-    Attributes:
-        name: name of the row.
-        kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
-        source: origin of its settings.
-        seeds: finished seeds.
-        results: ``result.json`` of each.
-        ranks: rank of every test row by protocol, of each seed, [S, B].
-    """
-
-    name: str
-    kind: str
-    source: str
-    seeds: Sequence[int]
-    results: Sequence[dict[str, Any]]
-    ranks: dict[str, NDArray[np.float64]]
-
-    def values(self, protocol: str, metric: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """A metric of every test row, mean over the seeds (None for all seeds of the row), [B]."""
-        name, _, k = metric.partition("@")
-        ranks = self.ranks[protocol]
-        if seeds is not None:
-            ranks = ranks[[place for place, seed in enumerate(self.seeds) if seed in seeds]]
-        return metric_of(name, ranks.ravel(), int(k)).reshape(ranks.shape).mean(axis=0)
-
-    def reported(self, protocol: str, metric: str) -> list[float]:
-        """A metric of each seed."""
-        return [result["metrics"][protocol][metric] for result in self.results]
-
-    def mean(self, name: str) -> float:
-        """Mean over the seeds of a number in ``result.json``."""
-        values = [result[name] for result in self.results if result.get(name) is not None]
-        return float(np.mean(values)) if values else float("nan")
-
-
-@dataclass(frozen=True)
 class Difference:
-    """A row compared with the best baseline: means over their common seeds, paired by user.
+    """A row compared with the best baseline: means over their common runs, paired by user.
 
     Attributes:
         name: name of the row.
@@ -70,6 +31,7 @@ class Difference:
         low: lower end of its 95 % interval.
         high: upper end of its 95 % interval.
         p: p value of "no difference", corrected for the number of compared rows.
+        runs: number of common runs; with one, the interval is over users alone.
     """
 
     name: str
@@ -77,6 +39,7 @@ class Difference:
     low: float
     high: float
     p: float
+    runs: int = 0
 
     @property
     def verdict(self) -> str:
@@ -95,7 +58,6 @@ class Study:
 
     Attributes:
         rows: finished rows.
-        table: descriptions of the test rows, see `slices.describe_rows`.
         failed: (name, seed, error) of cells that failed.
         missing: (name, seed) of cells that have not run.
     """
@@ -104,10 +66,8 @@ class Study:
         self.dataset = dataset
         self.failed: list[tuple[str, int, str]] = []
         self.missing: list[tuple[str, int]] = []
-        self.rows: list[Row] = []
-        self.table = pd.DataFrame()
-        self._samples: dict[str, NDArray[np.float64]] = {}
-        by_name: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}
+        self._samples: dict[str, list[NDArray[np.float64]]] = {}
+        finished: list[tuple[Cell, dict[str, Any]]] = []
         for cell in cells:
             result = cell.result()
             if result is None:
@@ -115,98 +75,96 @@ class Study:
             elif result["status"] != FINISHED:
                 self.failed.append((cell.name, cell.seed, result["error"]))
             else:
-                by_name.setdefault(cell.name, []).append((cell, result))
-        for name, finished in by_name.items():
-            self.rows.append(self._row(name, finished))
-
-    def _row(self, name: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> Row:
-        cell, result = finished[0]
-        if self.table.empty:
-            file = rows_file(cell.output, self.dataset, result["data"])
-            self.table = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
-        ranks: dict[str, list[NDArray[np.float64]]] = {}
-        for each, _ in finished:
-            table = pd.read_parquet(each.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
-            if not table[["user", "history", "item"]].equals(self.table[["user", "history", "item"]]):
-                raise LongInterestError(
-                    f"The test rows of {each.folder} are not those of {self.dataset}; remove that folder."
-                )
-            for protocol in ("native", "seen-masked", "among_cold"):
-                ranks.setdefault(protocol, []).append(table[protocol].to_numpy())
-        return Row(
-            name,
-            cell.kind,
-            cell.source,
-            [each.seed for each, _ in finished],
-            [result for _, result in finished],
-            {protocol: np.stack(values) for protocol, values in ranks.items()},
-        )
-
-    @cached_property
-    def users(self) -> NDArray[np.int64]:
-        """User of each test row, from 0, [B]."""
-        return pd.factorize(self.table["user"])[0]
+                finished.append((cell, result))
+        self.rows: list[Row] = read_rows(dataset, finished)
 
     @property
     def pooled(self) -> bool:
         """Whether it is pooled with similar data sets."""
         return POOLED[0] in self.dataset
 
+    @cached_property
+    def splits(self) -> list[TestRows]:
+        """The test rows of each split; there are several where the order of ties differs."""
+        return list({id(run.rows): run.rows for row in self.rows for run in row.runs}.values())
+
     @property
+    def table(self) -> pd.DataFrame:
+        """Descriptions of the test rows of the first split; empty without finished rows."""
+        return self.splits[0].table if self.splits else pd.DataFrame()
+
+    @cached_property
     def number(self) -> int:
         """Users of the test rows."""
-        return int(self.users.max()) + 1
+        return 1 + max(int(split.users.max()) for split in self.splits)
 
     @cached_property
     def metric(self) -> str:
         """The validation metric that chose the epochs."""
-        return self.rows[0].results[0]["validation"]["metric"].lower()
+        results = [result for row in self.rows for result in row.results]
+        known = [result["validation"]["metric"] for result in results if result.get("validation")]
+        return (known[0] if known else "NDCG@10").lower()
 
     @cached_property
     def ks(self) -> list[int]:
         """Lengths of the lists."""
-        names = self.rows[0].results[0]["metrics"]["native"]
+        names = self.rows[0].results[0]["metrics"][NATIVE]
         return [int(name.split("@")[1]) for name in names if name.startswith("ndcg@")]
 
-    def samples(self, protocol: str) -> NDArray[np.float64]:
-        """Bootstrap samples of the main metric's mean, [R, M]."""
+    @property
+    def seed(self) -> int:
+        """Seed of the draws of users: the same in every analysis of this data set."""
+        return zlib.crc32(self.dataset.encode())
+
+    def runs(self, keys: Sequence[Key]) -> NDArray[np.float64]:
+        """Bootstrap weights of runs with these keys, [R, S]; the same for every row with the same keys."""
+        seed = zlib.crc32(repr((self.dataset, sorted(keys, key=repr))).encode())
+        order = sorted(range(len(keys)), key=lambda place: repr(keys[place]))
+        return statistics.run_weights(len(keys), seed=seed)[:, np.argsort(order)]
+
+    def user_samples(self, protocol: str) -> list[NDArray[np.float64]]:
+        """Bootstrap samples over users of the main metric: for each row [R, S], a column for each run."""
         if protocol not in self._samples:
-            self._samples[protocol] = self._draw([row.values(protocol, self.metric) for row in self.rows])
+            columns = [(run.rows.users, run.values(protocol, self.metric)) for row in self.rows for run in row.runs]
+            drawn = statistics.user_samples(columns, self.number, seed=self.seed)
+            ends = np.cumsum([len(row.runs) for row in self.rows])
+            self._samples[protocol] = np.split(drawn, ends[:-1], axis=1)
         return self._samples[protocol]
 
-    def _draw(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Bootstrap means, [R, M]; the same users every time."""
-        return statistics.bootstrap_means(np.stack(values), self.users, seed=zlib.crc32(self.dataset.encode()))
+    def samples(self, protocol: str) -> NDArray[np.float64]:
+        """Bootstrap samples over users and runs of the main metric's mean, [R, M]."""
+        drawn = self.user_samples(protocol)
+        return np.stack(
+            [(part * self.runs(row.keys)).sum(axis=1) for part, row in zip(drawn, self.rows, strict=True)], axis=1
+        )
 
-    def ratios(self, protocol: str, base: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Ratios of the main metric of every row to that of one row, over their common seeds.
+    def ratios(self, protocol: str, base: int) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
+        """Ratios of the main metric of every row to that of one row, over their common runs.
 
         Args:
             protocol: native or seen-masked.
             base: index of the row to compare with, whose metric is above 0.
 
         Returns:
-            Ratios of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's metric is 0, or no seed
-            is common.
+            Ratios of the means, [M], those of the bootstrap samples, [R, M], and the number of common runs, M. They are
+            NaN where the base's metric is 0, or no run is common.
         """
-        drawn, means = self.samples(protocol), []
-        samples = np.empty_like(drawn)
+        drawn = self.user_samples(protocol)
+        samples = np.full((len(drawn[0]), len(self.rows)), np.nan)
+        means, common = np.full(len(self.rows), np.nan), []
         for place, row in enumerate(self.rows):
-            seeds = [seed for seed in row.seeds if seed in self.rows[base].seeds]
-            if not seeds:
-                means.append(np.nan)
-                samples[:, place] = np.nan
+            keys = [key for key in row.keys if key in self.rows[base].keys]
+            common.append(len(keys))
+            if not keys:
                 continue
-            if len(seeds) == len(row.seeds) == len(self.rows[base].seeds):
-                pair = drawn[:, [place, base]]
-                values = [each.values(protocol, self.metric) for each in (row, self.rows[base])]
-            else:
-                values = [each.values(protocol, self.metric, seeds) for each in (row, self.rows[base])]
-                pair = self._draw(values)
-            mean = values[1].mean()
-            means.append(values[0].mean() / mean if mean > 0 else np.nan)
-            samples[:, place] = pair[:, 0] / np.where(pair[:, 1] > 0, pair[:, 1], np.nan)
-        return np.array(means), samples
+            weights, parts, whole = self.runs(keys), [], []
+            for which in (place, base):
+                chosen = [self.rows[which].keys.index(key) for key in keys]
+                parts.append((drawn[which][:, chosen] * weights).sum(axis=1))
+                whole.append(self.rows[which].means(protocol, self.metric)[chosen].mean())
+            means[place] = whole[0] / whole[1] if whole[1] > 0 else np.nan
+            samples[:, place] = parts[0] / np.where(parts[1] > 0, parts[1], np.nan)
+        return means, samples, common
 
     def ablations(self, protocol: str) -> list[Difference]:
         """Every ablation, and the model without side features, against the full model; empty if that has not run."""
@@ -215,16 +173,18 @@ class Study:
             return []
         chosen = [place for place, row in enumerate(self.rows) if row.kind == "ablation" or row.name == f"{OWN}-ID"]
         whole = names.index(OWN)
-        if not chosen or not self.rows[whole].values(protocol, self.metric).any():
+        if not chosen or not self.rows[whole].means(protocol, self.metric).any():
             return []
         places = [*chosen, whole]
-        means, drawn = self.ratios(protocol, whole)
-        of = [names[place] for place in places]
-        return differences_of(of, len(chosen), means[places] - 1, drawn[:, places] - 1, self.number)
-
-    def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
-        """Test rows by slice."""
-        return slices_of(self.table)
+        means, drawn, common = self.ratios(protocol, whole)
+        return differences_of(
+            [names[place] for place in places],
+            len(chosen),
+            means[places] - 1,
+            drawn[:, places] - 1,
+            self.number,
+            [common[place] for place in places],
+        )
 
 
 def studies_of(outcome: Outcome) -> list[Study]:
@@ -235,7 +195,12 @@ def studies_of(outcome: Outcome) -> list[Study]:
 
 
 def differences_of(
-    names: Sequence[str], best: int, relative: NDArray[np.float64], samples: NDArray[np.float64], users: int
+    names: Sequence[str],
+    best: int,
+    relative: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    users: int,
+    runs: Sequence[int] = (),
 ) -> list[Difference]:
     """Differences of all other rows to the best baseline, with corrected p values.
 
@@ -245,11 +210,18 @@ def differences_of(
         relative: difference of each row divided by the baseline's mean, [M].
         samples: the same of each bootstrap sample, [R, M]; NaN if undefined.
         users: number of resampled users.
+        runs: number of runs behind each difference, [M].
     """
     drawn = {place: samples[~np.isnan(samples[:, place]), place] for place in range(len(names)) if place != best}
     others = [place for place in drawn if len(drawn[place]) and np.isfinite(relative[place])]
     corrected = statistics.holm([statistics.p_value(drawn[place], users) for place in others])
     return [
-        Difference(names[place], float(relative[place]), *statistics.interval(drawn[place]), p)
+        Difference(
+            names[place],
+            float(relative[place]),
+            *statistics.interval(drawn[place]),
+            p,
+            runs[place] if runs else 0,
+        )
         for place, p in zip(others, corrected, strict=True)
     ]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recbole_longinterest.experiments.comparison.analysis import POOLED, Difference, Row, Study, differences_of
+from recbole_longinterest.experiments.comparison.analysis import POOLED, Difference, Study, differences_of
+from recbole_longinterest.experiments.comparison.protocol import NATIVE
+from recbole_longinterest.experiments.comparison.rows import Row
 from recbole_longinterest.experiments.comparison.statistics import interval
 
 
@@ -19,10 +21,13 @@ class Block:
         protocol: native or seen-masked.
         names: names of the rows.
         means: means of the main metric, [M].
-        intervals: 95 % interval of each mean over users.
-        baseline: the best unmodified RecBole model among those with most seeds; None if no such model finished.
+        intervals: 95 % interval of each mean over users and runs.
+        baseline: the best row that is not LongInterest's, by its validation score; None if no such row has one.
         differences: differences of the other rows to it.
-        stronger: RecBole's models with fewer seeds that are better than it over their common seeds.
+        candidates: number of rows that the baseline was chosen from.
+        chosen_natively: whether it was chosen by native scores, because cells of earlier versions have no others.
+        fewer: rows with a better validation score than the baseline, which are not it for their fewer seeds.
+        unvalidated: rows that are not LongInterest's and have no validation score.
     """
 
     dataset: str
@@ -32,7 +37,69 @@ class Block:
     intervals: Sequence[tuple[float, float]]
     baseline: str | None
     differences: Sequence[Difference]
-    stronger: Sequence[str] = ()
+    candidates: int = 0
+    chosen_natively: bool = False
+    fewer: Sequence[str] = ()
+    unvalidated: Sequence[str] = ()
+
+    def difference(self, name: str) -> Difference | None:
+        """The difference of a row to the baseline, if it has one."""
+        return next((entry for entry in self.differences if entry.name == name), None)
+
+    def clear_best(self, rows: Sequence[Row]) -> str | None:
+        """The row that is best beyond doubt among those with most runs.
+
+        It is the row with the best mean if it wins against the baseline, or if it is the baseline and all others lose.
+        """
+        if self.baseline is None:
+            return None
+        most = max(len(row.runs) for row in rows)
+        whole = {row.name: mean for row, mean in zip(rows, self.means, strict=True) if len(row.runs) == most}
+        best = max(whole, key=lambda name: whole[name])
+        if best != self.baseline:
+            difference = self.difference(best)
+            return best if difference is not None and difference.verdict == "wins" else None
+        others = [self.difference(name) for name in whole if name != best]
+        return best if all(each is not None and each.verdict == "loses" for each in others) else None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The choice of the row to compare with.
+
+    Attributes:
+        place: its index among the rows, None if there is none.
+        candidates: number of rows that it was chosen from.
+        natively: whether it was chosen by native scores.
+        fewer: names of rows with a better score and fewer seeds.
+        unvalidated: names of rows without a score.
+    """
+
+    place: int | None
+    candidates: int
+    natively: bool
+    fewer: Sequence[str]
+    unvalidated: Sequence[str]
+
+
+def best_baseline(rows: Sequence[Row], protocol: str) -> Baseline:
+    """Choose the best row that is not LongInterest's by the protocol's validation score; the test decides nothing.
+
+    Only rows with most runs are candidates, because one lucky seed proves nothing. Where a candidate has no score of
+    the protocol but a native one (cells of earlier versions), all are compared by the native one.
+    """
+    others = [place for place, row in enumerate(rows) if not row.ours]
+    unvalidated = [place for place in others if rows[place].validation(NATIVE) is None]
+    known = [place for place in others if place not in unvalidated]
+    natively = protocol != NATIVE and any(rows[place].validation(protocol) is None for place in known)
+    score = {place: rows[place].validation(NATIVE if natively else protocol) or 0.0 for place in known}
+    most = max((len(rows[place].runs) for place in known), default=0)
+    whole = [place for place in known if len(rows[place].runs) == most]
+    best = max(whole, key=lambda place: score[place], default=None)
+    fewer = [] if best is None else [place for place in known if place not in whole and score[place] > score[best]]
+    return Baseline(
+        best, len(whole), natively, [rows[place].name for place in fewer], [rows[place].name for place in unvalidated]
+    )
 
 
 def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
@@ -46,15 +113,16 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
         if study.pooled and block.baseline:
             pooled.append((study, *study.ratios(protocol, list(block.names).index(block.baseline))))
     if len(pooled) > 1:
-        names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, _, _ in pooled)]
-        rows = [row for row in pooled[0][0].rows if row.name in names]
-        chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, _, _ in pooled]
-        means = np.mean([means[which] for (_, means, _), which in zip(pooled, chosen, strict=True)], axis=0)
-        samples = np.mean([drawn[:, which] for (_, _, drawn), which in zip(pooled, chosen, strict=True)], axis=0)
+        names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, *_ in pooled)]
+        chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, *_ in pooled]
+        parts = list(zip(pooled, chosen, strict=True))
+        means = np.mean([means[which] for (_, means, _, _), which in parts], axis=0)
+        samples = np.mean([drawn[:, which] for (_, _, drawn, _), which in parts], axis=0)
+        runs = np.min([np.array(common)[which] for (_, _, _, common), which in parts], axis=0)
         other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # than the best baseline of every data set
-        kept = [row for row, whether in zip(rows, other, strict=True) if whether]
-        users = sum(study.number for study, _, _ in pooled)
-        blocks.append(_relative_block(POOLED[1], protocol, kept, means[other], samples[:, other], users))
+        kept = [name for name, whether in zip(names, other, strict=True) if whether]
+        users = sum(study.number for study, *_ in pooled)
+        blocks.append(_relative_block(protocol, kept, means[other], samples[:, other], users, runs[other].tolist()))
     return blocks
 
 
@@ -64,32 +132,28 @@ def _has(study: Study, name: str) -> bool:
 
 def _block(study: Study, protocol: str) -> Block:
     rows, samples = study.rows, study.samples(protocol)
-    means = np.array([row.values(protocol, study.metric).mean() for row in rows])
+    means = np.array([row.means(protocol, study.metric).mean() for row in rows])
     names = [row.name for row in rows]
     intervals = [interval(samples[:, place]) for place in range(len(rows))]
-    baselines = [place for place, row in enumerate(rows) if row.kind == "baseline"]
-    most = max((len(rows[place].seeds) for place in baselines), default=0)
-    baselines = [place for place in baselines if len(rows[place].seeds) == most]  # one lucky seed proves nothing
-    if not baselines or means[baselines].max() <= 0:
-        return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [])
-    best = max(baselines, key=lambda place: means[place])
-    relative, drawn = study.ratios(protocol, best)
-    differences = differences_of(names, best, relative - 1, drawn - 1, study.number)
-    fewer = [place for place, row in enumerate(rows) if row.kind == "baseline" and len(row.seeds) < most]
-    stronger = [names[place] for place in fewer if relative[place] > 1]
-    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, stronger)
+    chosen = best_baseline(rows, protocol)
+    about = (chosen.candidates, chosen.natively, chosen.fewer, chosen.unvalidated)
+    best = chosen.place
+    if best is None or means[best] <= 0:
+        return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [], *about)
+    relative, drawn, runs = study.ratios(protocol, best)
+    differences = differences_of(names, best, relative - 1, drawn - 1, study.number, runs)
+    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, *about)
 
 
 def _relative_block(
-    dataset: str,
     protocol: str,
-    rows: Sequence[Row],
+    names: Sequence[str],
     means: NDArray[np.float64],
     samples: NDArray[np.float64],
     users: int,
+    runs: Sequence[int],
 ) -> Block:
     """Pool data sets: means of the ratios to each data set's own best baseline."""
-    names = [row.name for row in rows]
-    intervals = [interval(drawn[~np.isnan(drawn)]) for drawn in samples.T]
-    differences = differences_of(names, -1, means - 1, samples - 1, users)
-    return Block(dataset, protocol, names, means.tolist(), intervals, None, differences)
+    intervals = [interval(drawn) for drawn in samples.T]
+    differences = differences_of(names, -1, means - 1, samples - 1, users, runs)
+    return Block(POOLED[1], protocol, names, means.tolist(), intervals, None, differences)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.experiments.comparison import paper_table
 from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
@@ -21,6 +22,7 @@ def compare(
     ablations: Sequence[str] | Literal["all"] = (),
     config_files: Sequence[str | Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
+    table_columns: Sequence[str] = paper_table.DEFAULT,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -42,6 +44,8 @@ def compare(
         config_files: yaml files with settings of every run; later ones win.
         settings: settings of every run that win over the files': a mapping, or ``--key=value`` each as on a command
             line. At least one model must have each of them.
+        table_columns: columns of ``table.tex`` in each protocol: metric, interval, recall, mrr, difference, range (the
+            interval of the difference), p, seeds.
         show_progress: show a progress bar.
 
     Returns:
@@ -52,6 +56,7 @@ def compare(
             if the models would read different data, and if every model failed.
     """
     output = Path(output)
+    paper_table.check_columns(table_columns)
     given, _ = read_settings([str(file) for file in config_files], settings)
     rows = list(models)
     if ablations == "all":
@@ -68,7 +73,7 @@ def compare(
     if not plan.models or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     outcome = run_plan(plan, output, show_progress=show_progress)
-    write_report(outcome, output)
+    write_report(outcome, output, table_columns)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
     if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):
         raise LongInterestError(f"None of the models could run on these data; the first: {ends[0]['error']}")

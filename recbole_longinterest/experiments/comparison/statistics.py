@@ -1,4 +1,12 @@
-"""Statistics of differences: paired bootstrap over users, intervals, Holm's correction."""
+"""Statistics of differences: a bootstrap over users and seeds, intervals, Holm's correction.
+
+A figure varies for two reasons: other users, and another run of the training. The bootstrap draws both. Users are drawn
+with replacement, the same ones for all models and runs; for each draw of users the runs of a model are drawn with
+replacement too, so that the variance has a part for each (the pigeonhole bootstrap of crossed factors: Owen 2007, "The
+pigeonhole bootstrap", Annals of Applied Statistics 1(2)). Few runs are known: of S runs, S - 1 are drawn, by which the
+variance over runs has no bias (McCarthy and Snowden 1985). A single run says nothing about others: its intervals are
+over users alone.
+"""
 
 from collections.abc import Sequence
 
@@ -6,15 +14,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-CHUNK = 2**23  # size of the part of the weight matrix in memory
+CHUNK = 2**23  # numbers of a part of the weights, or of the sums, in memory
+
+Column = tuple[NDArray[np.integer], NDArray[np.floating]]
+"""Users, from 0, and values of some rows: int [B] and float [B]. Runs need not have the same rows or users."""
+
+
+def user_samples(
+    columns: Sequence[Column], number: int, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Bootstrap over users: the mean of every column over users drawn with replacement, the same users for all.
+
+    A user's rows are drawn together. Rows are matched by user, so columns may have other rows.
+
+    Args:
+        columns: users and values of each.
+        number: U, number of users.
+        resamples: number of bootstrap samples, R.
+        seed: seed of the draws.
+
+    Returns:
+        [R, C]; NaN where no user of a column was drawn.
+    """
+    means = np.empty((resamples, len(columns)))
+    together = max(1, 2 * CHUNK // max(1, number))
+    for begin in range(0, len(columns), together):
+        part = columns[begin : begin + together]
+        means[:, begin : begin + len(part)] = _user_samples(part, number, resamples, seed)
+    return means
+
+
+def _user_samples(columns: Sequence[Column], number: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    sums = np.stack([np.bincount(users, weights=values, minlength=number) for users, values in columns], axis=1)
+    kinds = {id(users): users for users, _ in columns}  # most columns are of the same rows
+    place = {key: index for index, key in enumerate(kinds)}
+    rows = np.stack([np.bincount(users, minlength=number) for users in kinds.values()], axis=1).astype(np.float64)
+    of = [place[id(users)] for users, _ in columns]
+    rng, means = np.random.default_rng(seed), []
+    step = max(1, CHUNK // number)
+    for begin in range(0, resamples, step):
+        size = min(step, resamples - begin)
+        drawn = rng.integers(number, size=(size, number)) + number * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * number).reshape(size, number).astype(np.float64)
+        counts = times @ rows
+        means.append(times @ sums / np.where(counts > 0, counts, np.nan)[:, of])
+    return np.concatenate(means)
+
+
+def run_weights(runs: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
+    """Weights of a model's runs in each bootstrap sample: S - 1 of S drawn with replacement, the one run of one.
+
+    Args:
+        runs: S.
+        resamples: R.
+        seed: seed of the draws. Models with the same runs take the same ones: what a run's seed does to all of them,
+            as the order of ties, cancels in a difference.
+
+    Returns:
+        [R, S]; each row sums to 1.
+    """
+    if runs == 1:
+        return np.ones((resamples, 1))
+    drawn = np.random.default_rng(seed).multinomial(runs - 1, np.full(runs, 1 / runs), size=resamples)
+    return drawn / (runs - 1)
 
 
 def bootstrap_means(
     values: NDArray[np.floating], users: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Bootstrap over users: means of every model over users drawn with replacement, the same users for all models.
-
-    A user's rows are drawn together.
+    """Bootstrap over users alone, of models with the same rows.
 
     Args:
         values: a metric of every model on every row, [M, B].
@@ -25,23 +93,15 @@ def bootstrap_means(
     Returns:
         [R, M].
     """
-    rng = np.random.default_rng(seed)
-    number = int(users.max()) + 1
-    rows = np.bincount(users, minlength=number).astype(np.float64)  # [U]
-    sums = np.stack([np.bincount(users, weights=model, minlength=number) for model in values], axis=1)  # [U, M]
-    means = []
-    step = max(1, CHUNK // number)
-    for begin in range(0, resamples, step):
-        size = min(step, resamples - begin)
-        drawn = rng.integers(number, size=(size, number)) + number * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * number).reshape(size, number).astype(np.float64)
-        means.append(times @ sums / (times @ rows)[:, None])
-    return np.concatenate(means)
+    return user_samples([(users, model) for model in values], int(users.max()) + 1, resamples, seed)
 
 
 def interval(samples: NDArray[np.floating], level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples, [R]."""
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    """Percentile interval of bootstrap samples, [R], those that are not NaN; NaN without any."""
+    known = samples[~np.isnan(samples)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -1,0 +1,185 @@
+"""The finished runs of a comparison as rows: per-user values of every run, with the seeds of each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.experiments.comparison.cell import RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS, metric_of
+from recbole_longinterest.experiments.comparison.slices import slices_of
+from recbole_longinterest.experiments.comparison.tested import AMONG_COLD
+from recbole_longinterest.experiments.comparison.variants import OWN
+
+Key = tuple[object, ...]
+"""What two rows must share for their runs to be paired."""
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """The test rows of one split.
+
+    Attributes:
+        table: descriptions of the rows, see `slices.describe_rows`.
+        users: user of each row, numbered over all splits of the study, [B].
+    """
+
+    __test__ = False  # for pytest
+
+    table: pd.DataFrame
+    users: NDArray[np.int64]
+
+    @cached_property
+    def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
+        """Kind of slice -> its name -> whether a row is in it, [B]."""
+        return slices_of(self.table)
+
+    @cached_property
+    def cold(self) -> NDArray[np.bool_]:
+        """Whether the target of a row has no training event, [B]."""
+        return self.table["cold"].to_numpy(dtype=bool)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished training, or one list that was made elsewhere.
+
+    Attributes:
+        key: runs of two rows with the same key are paired.
+        seed: its seed.
+        result: its ``result.json``.
+        rows: its test rows.
+        ranks: column of the ranks file -> rank of every test row, [B].
+    """
+
+    key: Key
+    seed: int
+    result: dict[str, Any]
+    rows: TestRows
+    ranks: dict[str, NDArray[np.float64]]
+
+    def values(self, protocol: str, metric: str) -> NDArray[np.float64]:
+        """A metric of every test row, [B]."""
+        name, _, k = metric.partition("@")
+        return metric_of(name, self.ranks[protocol], int(k))
+
+    def validation(self, protocol: str) -> float | None:
+        """The score on the validation data that chose its epoch in a protocol; None if there is none."""
+        chosen = (self.result.get("choices") or {}).get(protocol)
+        if chosen is not None:
+            return chosen["score"]
+        return (self.result.get("validation") or {}).get("score") if protocol == NATIVE else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the comparison on one data set, with all finished runs.
+
+    Attributes:
+        name: name of the row.
+        kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
+        source: origin of its settings.
+        runs: its runs.
+    """
+
+    name: str
+    kind: str
+    source: str
+    runs: Sequence[Run]
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is LongInterest, an ablation or a variant of it."""
+        return self.runs[0].result["model"] == OWN
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of its runs."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """``result.json`` of each run."""
+        return [run.result for run in self.runs]
+
+    @property
+    def keys(self) -> list[Key]:
+        """Keys of its runs."""
+        return [run.key for run in self.runs]
+
+    @property
+    def chose_natively(self) -> bool:
+        """Whether a run of an earlier version has no epoch that the seen-masked protocol chose."""
+        return any(run.validation(NATIVE) is not None and run.validation(MASKED) is None for run in self.runs)
+
+    def means(self, protocol: str, metric: str) -> NDArray[np.float64]:
+        """A metric of each run, mean over its test rows, [S]."""
+        return np.array([run.values(protocol, metric).mean() for run in self.runs])
+
+    def validation(self, protocol: str) -> float | None:
+        """Mean over the runs of the validation score in a protocol; None if a run has none."""
+        scores = [run.validation(protocol) for run in self.runs]
+        return None if None in scores else float(np.mean([score for score in scores if score is not None]))
+
+    def reported(self, protocol: str, metric: str) -> list[float]:
+        """A metric of each run's ``result.json``; NaN where a run has none."""
+        return [result["metrics"][protocol].get(metric, float("nan")) for result in self.results]
+
+    def error(self, protocol: str, metric: str) -> float:
+        """Standard error of the mean of a property of lists: over users (as of one run) and over runs."""
+        errors = [(result.get("errors") or {}).get(protocol, {}).get(metric, float("nan")) for result in self.results]
+        values = self.reported(protocol, metric)
+        between = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
+        return float(np.sqrt(np.mean(np.square(errors)) + between))
+
+    def mean(self, name: str) -> float:
+        """Mean over the runs of a number in ``result.json``; NaN if no run has it."""
+        values = [result[name] for result in self.results if result.get(name) is not None]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def key_of(cell: Cell) -> Key:
+    """What pairs a cell's run with those of other rows: its seed, and the order of ties if there are several."""
+    return (cell.seed, getattr(cell, "tie_seed", None))
+
+
+def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Row]:
+    """Read the ranks of finished cells.
+
+    Args:
+        dataset: name of the data set.
+        finished: cells and their results.
+
+    Returns:
+        The rows, in the order of the cells; runs of one split share their :class:`TestRows`.
+
+    Raises:
+        LongInterestError: for ranks of other test rows than those of the split.
+    """
+    columns = ["user", "history", "item"]
+    tables: dict[str, pd.DataFrame] = {}
+    for cell, result in finished:
+        file = str(rows_file(cell.output, cell.dataset, result["data"]))
+        if file not in tables:
+            tables[file] = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
+    names = pd.Index(sorted({user for table in tables.values() for user in table["user"].unique()}))
+    splits = {file: TestRows(table, names.get_indexer(table["user"])) for file, table in tables.items()}
+    runs: dict[str, list[Run]] = {}
+    first: dict[str, Cell] = {}
+    for cell, result in finished:
+        rows = splits[str(rows_file(cell.output, cell.dataset, result["data"]))]
+        table = pd.read_parquet(cell.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
+        if not table[columns].equals(rows.table[columns]):
+            raise LongInterestError(f"The test rows of {cell.folder} are not those of {dataset}; remove that folder.")
+        ranks = {
+            name: table[name].to_numpy(dtype=float) for name in (*PROTOCOLS, *AMONG_COLD.values()) if name in table
+        }
+        ranks.setdefault(AMONG_COLD[MASKED], ranks[AMONG_COLD[NATIVE]])  # of one choice, in earlier versions
+        first.setdefault(cell.name, cell)
+        runs.setdefault(cell.name, []).append(Run(key_of(cell), cell.seed, result, rows, ranks))
+    return [Row(name, first[name].kind, first[name].source, found) for name, found in runs.items()]

@@ -1,0 +1,89 @@
+"""What a comparison found, in sentences: each says what it is against, on how many seeds, and what is open."""
+
+from recbole_longinterest.experiments.comparison.analysis import Difference, Study
+from recbole_longinterest.experiments.comparison.blocks import Block
+from recbole_longinterest.experiments.comparison.protocol import MASKED
+from recbole_longinterest.experiments.comparison.variants import OWN
+
+WORDS = {
+    "wins": "{own} is better than {base}",
+    "loses": "{own} is worse than {base}",
+    "open": "the difference between {own} and {base} is open",
+}
+
+
+def percent(difference: Difference) -> str:
+    """A difference with its interval and p, as "+4.6 % (95 % +1.2 to +8.1, p 0.012)"."""
+    low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
+    return f"{100 * difference.relative:+.1f} % (95 % {low} to {high}, p {p_text(difference.p)})"
+
+
+def p_text(p: float) -> str:
+    """A p value as text."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict(study: Study, block: Block) -> str:
+    """The sentence about LongInterest on one data set in one protocol."""
+    where = f"{block.dataset}, {block.protocol}: "
+    if block.baseline is None:
+        return f"{where}no row that is not {OWN}'s has a validation score above 0, so nothing is compared."
+    best = (
+        f"the best of {block.candidates} rows that are not {OWN}'s, on the validation data"
+        if block.candidates > 1
+        else f"the one row that is not {OWN}'s with most seeds"
+    )
+    difference = block.difference(OWN)
+    if difference is None:
+        return f"{where}{OWN} has no seed in common with {block.baseline}, {best}."
+    mean = dict(zip(block.names, block.means, strict=True))
+    runs = f"{difference.runs} seeds" if difference.runs > 1 else "one seed: the interval is over users alone"
+    said = WORDS[difference.verdict].format(own=OWN, base=block.baseline)
+    return (
+        f"{where}{said} ({best}): {study.metric} {mean[OWN]:.4f} against {mean[block.baseline]:.4f}, "
+        f"{percent(difference)}; {runs}."
+    )
+
+
+def pooled_verdict(block: Block) -> str | None:
+    """The sentence about LongInterest over pooled data sets; None if it is no row of all."""
+    difference = block.difference(OWN)
+    if difference is None:
+        return None
+    said = WORDS[difference.verdict].format(own=OWN, base="each data set's best baseline")
+    return f"{block.dataset} pooled, {block.protocol}: {said}: {percent(difference)}."
+
+
+def remarks(study: Study, block: Block) -> list[str]:
+    """What a reader of a block's table must know."""
+    lines = []
+    mean = dict(zip(block.names, block.means, strict=True))
+    if OWN in mean:
+        ahead = [
+            f"{row.name} ({mean[row.name]:.4f})"
+            for row in study.rows
+            if not row.ours and row.name != block.baseline and mean[row.name] > mean[OWN]
+        ]
+        if ahead:
+            lines.append(
+                f"A higher mean than {OWN}'s on the test data, without being the baseline: {', '.join(ahead)}."
+            )
+    if block.fewer:
+        lines.append(
+            f"Better than the baseline on the validation data, and not it for having fewer seeds: "
+            f"{', '.join(block.fewer)}."
+        )
+    if block.unvalidated:
+        lines.append(
+            f"Without a validation score, and so never the baseline: {', '.join(block.unvalidated)} (lists made "
+            "elsewhere)."
+        )
+    natively = [row.name for row in study.rows if row.chose_natively] if block.protocol == MASKED else []
+    if natively:
+        lines.append(
+            f"Cells of an earlier version, whose epoch was chosen natively and judged here: {', '.join(natively)}. "
+            "Remove their folders to train them again."
+        )
+    if block.chosen_natively:
+        lines.append("For their sake the baseline was chosen by native validation scores here.")
+    return lines
