@@ -43,19 +43,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture beside the report; the HTML page embeds it, and ``dark`` in its place where dark is preferred."""
+    """A picture beside the report; the HTML page embeds it."""
 
     file: Path
     text: str
-    dark: Path | None = None
 
     def content(self) -> str:
         """The file in base64."""
         return base64.b64encode(self.file.read_bytes()).decode()
-
-    def dark_content(self) -> str:
-        """The dark file in base64; empty if there is none."""
-        return base64.b64encode(self.dark.read_bytes()).decode() if self.dark else ""
 
 
 Block = Heading | Text | Points | Table | Image

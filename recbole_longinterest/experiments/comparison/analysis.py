@@ -67,6 +67,7 @@ class Study:
         self.failed: list[tuple[str, int, str]] = []
         self.missing: list[tuple[str, int]] = []
         self._samples: dict[str, list[NDArray[np.float64]]] = {}
+        self._weights: dict[tuple[Key, ...], NDArray[np.float64]] = {}
         finished: list[tuple[Cell, dict[str, Any]]] = []
         for cell in cells:
             result = cell.result()
@@ -118,6 +119,11 @@ class Study:
 
     def runs(self, keys: Sequence[Key]) -> NDArray[np.float64]:
         """Bootstrap weights of runs with these keys, [R, S]; the same for every row with the same keys."""
+        if tuple(keys) not in self._weights:
+            self._weights[tuple(keys)] = self._draw_runs(keys)
+        return self._weights[tuple(keys)]
+
+    def _draw_runs(self, keys: Sequence[Key]) -> NDArray[np.float64]:
         seed = zlib.crc32(repr((self.dataset, sorted(keys, key=repr))).encode())
         order = sorted(range(len(keys)), key=lambda place: repr(keys[place]))
         return statistics.run_weights(len(keys), seed=seed)[:, np.argsort(order)]

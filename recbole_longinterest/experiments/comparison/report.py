@@ -63,10 +63,6 @@ def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled:
     return parts
 
 
-def _image(name: Path, text: str) -> Image:
-    return Image(name, text, plots.dark_twin(name))
-
-
 def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Part]:
     parts: list[Part] = [Heading(study.dataset)]
     if study.rows:
@@ -85,11 +81,11 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
     if blocks:
         name = output / f"means-{study.dataset}.png"
         plots.plot_means(blocks, study.metric, name)
-        parts.append(_image(name, f"{study.metric} of every model on {study.dataset}"))
+        parts.append(Image(name, f"{study.metric} of every model on {study.dataset}"))
         if any(block.differences for block in blocks):
             name = output / f"differences-{study.dataset}.png"
             plots.plot_differences([block for block in blocks if block.differences], name)
-            parts.append(_image(name, f"differences to the best baseline on {study.dataset}"))
+            parts.append(Image(name, f"differences to the best baseline on {study.dataset}"))
         parts += _detail_parts(study, output)
     if study.failed:
         parts += [Heading(f"{study.dataset}: could not run", 3)]
@@ -114,7 +110,7 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
         groups = groups_of(study, protocol)
         name = output / f"slices-{study.dataset}-{protocol}.png"
         plots.plot_slices(study, groups, protocol, name)
-        parts += [tables.slice_table(study, groups, protocol), _image(name, f"slices of {study.dataset}, {protocol}")]
+        parts += [tables.slice_table(study, groups, protocol), Image(name, f"slices of {study.dataset}, {protocol}")]
     parts += [Heading(f"{study.dataset}: beyond accuracy", 3)]
     parts.append(Text("± is 1.96 standard errors over users (jackknife) and seeds."))
     parts += [tables.beyond_table(study, protocol) for protocol in PROTOCOLS]
@@ -128,4 +124,4 @@ def _pooled_parts(studies: Sequence[Study], blocks: Sequence[Block], output: Pat
     parts += [tables.pooled_table(block) for block in blocks]
     name = output / "differences-pooled.png"
     plots.plot_differences(blocks, name)
-    return [*parts, _image(name, "pooled differences to the best baseline")]
+    return [*parts, Image(name, "pooled differences to the best baseline")]
