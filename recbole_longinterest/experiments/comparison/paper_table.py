@@ -97,7 +97,7 @@ def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = 
     titles = [rf"\multicolumn{{{number}}}{{c}}{{{latex_text(block.protocol)}}}" for block in blocks]
     lines = [
         r"\begin{table*}[t]",
-        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{_caption(study, blocks)}}}",
         rf"\label{{tab:{study.dataset}}}",
         rf"\begin{{tabular}}{{l{columns_of * len(blocks)}}}",

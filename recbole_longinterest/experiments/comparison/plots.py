@@ -1,5 +1,6 @@
 """The plots of a comparison: means with intervals, differences to the best baseline, slices."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def _bars(panel: Any, groups: Sequence[Group], places: Sequence[int], names: Seq
 
 
 def _short(name: str) -> str:
-    return name.replace(" events", "").replace(" and more", "+").replace(" to ", "\u2013")
+    return re.sub(r"(\d) to (\d)", "\\1\u2013\\2", name).replace(" events", "").replace(" and more", "+")
 
 
 def _panels(kinds: dict[str, list[Group]]) -> tuple["Figure", dict[str, Any]]:

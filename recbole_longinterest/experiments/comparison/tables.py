@@ -22,7 +22,7 @@ def main_table(study: Study, block: Block) -> Table:
     k = study.metric.split("@")[1]
     others = [name for name in (f"recall@{k}", f"mrr@{k}") if name != study.metric]
     against = f"against {block.baseline}" if block.baseline else "difference"
-    head = ["model", study.metric, "95 %", "validation", "seeds", *others, against, "95 %", "p", "verdict", "settings"]
+    head = ["model", study.metric, "95 %", against, "95 %", "p", "verdict", "seeds", *others, "validation", "settings"]
     rows = []
     for row, mean, (low, high) in zip(study.rows, block.means, block.intervals, strict=True):
         difference = block.difference(row.name)
@@ -32,11 +32,11 @@ def main_table(study: Study, block: Block) -> Table:
                 row.name,
                 f"{mean:.4f}",
                 f"{low:.4f} to {high:.4f}",
-                "" if score is None else f"{score:.4f}",
-                _seeds(row, block.protocol, study.metric),
-                *(f"{np.mean(row.reported(block.protocol, name)):.4f}" for name in others),
                 *difference_cells(difference),
                 "best baseline" if row.name == block.baseline else difference.verdict if difference else "",
+                _seeds(row, block.protocol, study.metric),
+                *(f"{np.mean(row.reported(block.protocol, name)):.4f}" for name in others),
+                "" if score is None else f"{score:.4f}",
                 row.source + (", epoch chosen natively" if block.protocol == MASKED and row.chose_natively else ""),
             ]
         )
