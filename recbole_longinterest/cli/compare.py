@@ -50,6 +50,13 @@ def add_arguments(commands: Commands) -> None:
         metavar="NAMES",
         help="columns of table.tex: metric, interval, recall, mrr, difference, range, p, seeds (default: %(default)s)",
     )
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        default=1,
+        metavar="N",
+        help="runs at a time, each in a process of its own, with one thread if N > 1 (default: %(default)s)",
+    )
     add_long_work(parser)
 
 
@@ -78,6 +85,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         seeds=range(args.first_seed, args.first_seed + args.seeds),
         once=_names(args.once),
         ablations="all" if ablations == ["all"] else ablations,
+        jobs=args.jobs,
         table_columns=_names(args.table_columns),
         config_files=config_files_of(args),
         settings=settings,

@@ -55,10 +55,10 @@ def small_shards(*arguments: str) -> int:
 
 def compare_in_forks(*arguments: str) -> int:
     """Run `recbole-li compare` with cells in forks: a new process would import everything anew."""
-    from recbole_longinterest.experiments.comparison import driver
+    from recbole_longinterest.experiments.comparison import jobs
 
     fork = multiprocessing.get_context("fork")
-    driver.multiprocessing = SimpleNamespace(get_context=lambda kind: fork)  # type: ignore[assignment]
+    jobs.multiprocessing = SimpleNamespace(get_context=lambda kind: fork)  # type: ignore[assignment]
     return command(*arguments)
 
 

@@ -27,13 +27,16 @@ from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.training import pipeline
 
 
-def work(cell: Cell, expected: data.Fingerprint | None) -> None:
+def work(cell: Cell, expected: data.Fingerprint | None, threads: int | None = None) -> None:
     """Run a cell and record its outcome, also after an error. This is the main function of a cell's process.
 
     Args:
         cell: the cell to run.
         expected: properties of the earlier models' data, None for the first model.
+        threads: threads of torch; None for its own number. ``num_threads`` of a cell wins.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     cell.folder.mkdir(parents=True, exist_ok=True)
     _end_with_parent()
     with (cell.folder / "log.txt").open("a", encoding="utf-8") as log:
@@ -107,6 +110,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
         peak_memory_mb=peak_memory_mb(),
         gpu_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
         parameters=sum(weights.numel() for weights in trained.trainer.model.parameters() if weights.requires_grad),
+        threads=torch.get_num_threads(),
         tie_share=float(ranks["tied"].mean()),
         candidates=tested.candidates,
         data=asdict(print_of),

@@ -23,6 +23,7 @@ def compare(
     config_files: Sequence[str | Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
     table_columns: Sequence[str] = paper_table.DEFAULT,
+    jobs: int = 1,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -46,6 +47,7 @@ def compare(
             line. At least one model must have each of them.
         table_columns: columns of ``table.tex`` in each protocol: metric, interval, recall, mrr, difference, range (the
             interval of the difference), p, seeds.
+        jobs: runs at a time, each in a process of its own. With more than one, each has one thread.
         show_progress: show a progress bar.
 
     Returns:
@@ -57,6 +59,8 @@ def compare(
     """
     output = Path(output)
     paper_table.check_columns(table_columns)
+    if jobs < 1:
+        raise LongInterestError(f"jobs must be a whole number of at least 1; got {jobs}.")
     given, _ = read_settings([str(file) for file in config_files], settings)
     rows = list(models)
     if ablations == "all":
@@ -72,7 +76,7 @@ def compare(
     )
     if not plan.models or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
-    outcome = run_plan(plan, output, show_progress=show_progress)
+    outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs)
     write_report(outcome, output, table_columns)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
     if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):

@@ -1,26 +1,22 @@
-"""A comparison from its plan to its cells: one process a cell, one after another, nothing done twice."""
+"""A comparison from its plan to its cells, of which nothing is done twice."""
 
 import json
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
-from recbole_longinterest.common.signals import children_without_ctrl_c
-from recbole_longinterest.experiments.comparison import cells, data
-from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
+from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
+from recbole_longinterest.experiments.comparison.jobs import run_cells
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.variants import (
     Variant,
     settings_of,
 )
-from recbole_longinterest.experiments.epochs import read_epochs
 
 PLAN = "compare.json"
 
@@ -52,13 +48,14 @@ class Outcome:
         return [f"{dataset}, {name}, seed {', '.join(of)}: {why}" for (dataset, name, why), of in seeds.items()]
 
 
-def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
+def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1) -> Outcome:
     """Run the cells of a plan that are not finished.
 
     Args:
         plan: what to do.
         output: folder of all its files; cells of the same settings that are finished in it are not run again.
         show_progress: show a progress bar.
+        jobs: cells at a time, each in a process; more than one have a thread each.
 
     Returns:
         The outcome. After Ctrl-C it is one that is marked as interrupted.
@@ -69,10 +66,10 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
     output = output.resolve()
     make_folder(output)
     with lock_files(output / PLAN, "comparing in", "give another --output"):
-        return _run_plan(plan, output, show_progress)
+        return _run_plan(plan, output, show_progress, jobs)
 
 
-def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
+def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     todo, same = without_twins(
         [cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)]
@@ -81,10 +78,9 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
-            for cell in todo:
-                if (cell.dataset, cell.name) not in cannot:
-                    _finish(cell, expected, bar)
-                bar.update()
+            can = [cell for cell in todo if (cell.dataset, cell.name) not in cannot]
+            bar.update(len(todo) - len(can))
+            run_cells(can, expected, bar, jobs)
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)
@@ -122,37 +118,3 @@ def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path)
     """The cell of a row and a seed."""
     settings, source = settings_of(variant, dataset, plan.given)
     return Cell(dataset, variant.name, variant.model, seed, settings, variant.change, source, variant.kind, output)
-
-
-def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> None:
-    """Run a cell unless it is finished; one that failed is tried again, from where it was."""
-    if cell.finished:
-        cells.tidy(cell)
-        return
-    (cell.folder / RESULT).unlink(missing_ok=True)
-    process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.dataset]))
-    with children_without_ctrl_c():
-        process.start()
-    try:
-        shown = None
-        while process.is_alive():
-            epochs = read_epochs(cell.folder)
-            done = f", epoch {epochs[-1]['epoch']}, {epochs[-1]['valid_score']:.4f}" if epochs else ""
-            if done != shown:
-                shown = done
-                bar.set_postfix_str(f"{cell.dataset}, {cell.name}, seed {cell.seed}{done}")
-            process.join(0.5)
-    except BaseException:
-        process.terminate()
-        process.join()
-        raise
-    result = cell.result()
-    if result is None:
-        cell.end(
-            FAILED,
-            error=f"The process ended with code {process.exitcode} (-9: out of memory); see {cell.folder / 'log.txt'}.",
-        )
-    elif result["status"] == MISMATCH:
-        raise LongInterestError(result["error"])
-    elif result["status"] == FAILED:
-        bar.write(f"{cell.dataset}, {cell.name}, seed {cell.seed} failed: {result['error']}")
