@@ -14,7 +14,10 @@ from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
 from recbole_longinterest.experiments.epochs import read_epochs
 
-PRELOADED = (cells.__name__, "pyarrow.parquet", "recbole.trainer", "recbole.model.sequential_recommender")
+PRELOADED = (
+    *(cells.__name__, "pyarrow.parquet", "recbole.trainer", "recbole.model.sequential_recommender"),
+    "torch._dynamo",  # which the first optimizer imports
+)
 """Modules that every cell imports: they are imported once, in a server whose copies the cells are."""
 
 
