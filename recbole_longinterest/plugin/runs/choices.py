@@ -87,6 +87,11 @@ def criteria_of(config: Settings) -> list[Criterion]:
 
 def _check(chosen: Criterion, config: Settings) -> None:
     name, _, k = chosen.metric.partition("@")
+    if chosen.name == MASKED and (name not in METRICS or not k.isdecimal()):
+        raise LongInterestError(
+            f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10, for {SETTING}: {MASKED}; got "
+            f"{config['valid_metric']}."
+        )
     if chosen.masked and (name not in METRICS or not k.isdecimal() or int(k) < 1):
         raise LongInterestError(
             f"{SETTING}: a {MASKED} metric is one of {', '.join(METRICS)} with @K; got {chosen.metric!r}."

@@ -157,6 +157,11 @@ def test_what_cannot_choose_is_refused(config: Callable[..., Any], given: object
         config(best_by=given)
 
 
+def test_a_valid_metric_that_has_no_masked_form_is_refused(config: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"valid_metric must be one of ndcg, .* for best_by: seen-masked; got MAP@10"):
+        config(best_by=["seen-masked"], metrics=["MAP"], valid_metric="MAP@10")
+
+
 def test_choices_are_read(config: Callable[..., Any]) -> None:
     found = criteria_of(config(best_by=["seen-masked", "seen-masked Recall@7", "MRR@10"], valid_metric="MRR@10"))
     assert [(each.metric, each.masked) for each in found] == [("mrr@10", True), ("recall@7", True), ("mrr@10", False)]
