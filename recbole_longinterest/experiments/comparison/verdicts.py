@@ -33,6 +33,8 @@ def verdict(study: Study, block: Block) -> str:
         if block.candidates > 1
         else f"the one row that is not {OWN}'s with most seeds"
     )
+    if OWN not in block.names:
+        return f"{where}{OWN} is no row; the others are compared with {block.baseline}, {best}."
     difference = block.difference(OWN)
     if difference is None:
         return f"{where}{OWN} has no seed in common with {block.baseline}, {best}."

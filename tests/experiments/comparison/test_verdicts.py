@@ -33,11 +33,16 @@ def test_a_verdict_names_what_it_is_against(made: Made) -> None:
     ("names", "said"),
     [
         (["LongInterest"], "no row that is not LongInterest's has a validation score above 0"),
-        (["Pop", "SASRec"], "LongInterest has no seed in common with Pop"),
+        (["Pop", "SASRec"], "LongInterest is no row; the others are compared with Pop, the best of 2 rows"),
     ],
 )
 def test_where_nothing_is_compared(made: Made, names: list[str], said: str) -> None:
     assert said in sentence(*(made(name, 1, [3] * 20) for name in names))
+
+
+def test_rows_without_a_common_seed_are_not_compared(made: Made) -> None:
+    said = sentence(made("Pop", 1, [3] * 20), made("LongInterest", 2, [3] * 20))
+    assert "LongInterest has no seed in common with Pop, the one row that is not LongInterest's" in said
 
 
 def test_remarks_say_what_the_choice_of_the_baseline_leaves_out(made: Made) -> None:
