@@ -6,10 +6,11 @@ What has no lookup is patched, see `plugin.fixes`.
 import importlib
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-MODEL = "LongInterest"
-PLUGIN = "recbole_longinterest.plugin"
+from recbole_longinterest.plugin.models import MODEL, PLUGIN, find_model
+
 SEQUENTIAL = "recbole.model.sequential_recommender"
 
 # Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
@@ -41,10 +42,27 @@ DATA_KEYS = (
 )
 
 
-def place_model(_: ModuleType | None = None) -> None:
-    """Put the model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules."""
-    name = f"{SEQUENTIAL}.{MODEL.lower()}"
-    sys.modules[name] = importlib.import_module(f"{PLUGIN}.longinterest")
+def place_model(name: str = MODEL) -> bool:
+    """Put a model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules.
+
+    Args:
+        name: of one of `plugin.models`, in any case of letters.
+
+    Returns:
+        Whether there is such a model.
+    """
+    model = find_model(name)
+    if model is None:
+        return False
+    place = f"{SEQUENTIAL}.{model.name.lower()}"
+    kind = model.load()
+    module = sys.modules[kind.__module__]
+    if getattr(module, model.name, None) is not kind or module.__spec__ is None:
+        module = ModuleType(place)
+        module.__spec__ = ModuleSpec(place, None)
+        setattr(module, model.name, kind)
+    sys.modules[place] = module
+    return True
 
 
 _kin = {MODEL}
@@ -83,10 +101,10 @@ def _data_keys(module: ModuleType) -> None:
     module.dataset_arguments.extend(key for key in DATA_KEYS if key not in module.dataset_arguments)
 
 
-LOOKUPS: dict[str, Callable[[ModuleType], None]] = {
+LOOKUPS: dict[str, Callable[[ModuleType], object]] = {
     "recbole.utils.argument_list": _data_keys,
     "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset"),
     "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer"),
-    SEQUENTIAL: place_model,
+    SEQUENTIAL: lambda _: place_model(),
 }
 """Module of RecBole -> what adds the plugin to it after its import."""

@@ -14,6 +14,7 @@ from recbole_longinterest.plugin.fixes.command_line import is_given
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.known_keys import check_keys
 from recbole_longinterest.plugin.lookups import MODEL, is_kin
+from recbole_longinterest.plugin.models import is_baseline, known_models
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -69,6 +70,10 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
                 self._update_internal_config_dict(about)
             pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows CE and BPR alone
             internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
+        known = None if ours else known_models().get(model)  # get_model was here before
+        file = known and known.file(f"{known.name}.yaml")
+        if file:
+            self._update_internal_config_dict(file)
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and not ours:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
@@ -77,7 +82,9 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         if beside is not None:
             self._update_internal_config_dict(beside)
         follows = ours or (_follow_loss_type.get() and sequential)
-        if follows and "train_neg_sample_args" not in external:
+        if is_baseline(model_class) and "train_neg_sample_args" not in external:
+            internal["train_neg_sample_args"] = None  # their losses draw their own
+        elif follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
             if not (_draws_negatives(loss_type) if ours else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None
