@@ -5,11 +5,11 @@ What has no lookup is patched, see `plugin.fixes`.
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from recbole_longinterest.plugin.models import MODEL, PLUGIN, find_model
+from recbole_longinterest.plugin.models import DATASETS, MODEL, PLUGIN, find_model
 
 SEQUENTIAL = "recbole.model.sequential_recommender"
 
@@ -81,14 +81,22 @@ def is_kin(model: type, name: str | None = None) -> bool:
     return found
 
 
-def _on_demand(kind: str, module: str) -> Callable[[ModuleType], None]:
-    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for."""
+def _on_demand(kind: str, module: str, others: Mapping[str, str]) -> Callable[[ModuleType], None]:
+    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for.
+
+    Args:
+        kind: ``Dataset`` or ``Trainer``.
+        module: of LongInterest's.
+        others: name of a baseline -> module of its own.
+    """
 
     def add(package: ModuleType) -> None:
         def __getattr__(attribute: str) -> object:
-            if attribute not in {f"{name}{kind}" for name in _kin}:
+            name = attribute.removesuffix(kind)
+            if attribute == name or name not in {*_kin, *others}:
                 raise AttributeError(f"module {package.__name__!r} has no attribute {attribute!r}")
-            value = getattr(importlib.import_module(module), f"{MODEL}{kind}")
+            place, name = (module, MODEL) if name in _kin else (others[name], name)
+            value = getattr(importlib.import_module(place), f"{name}{kind}")
             setattr(package, attribute, value)
             return value
 
@@ -103,8 +111,8 @@ def _data_keys(module: ModuleType) -> None:
 
 LOOKUPS: dict[str, Callable[[ModuleType], object]] = {
     "recbole.utils.argument_list": _data_keys,
-    "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset"),
-    "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer"),
+    "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset", DATASETS),
+    "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer", {}),
     SEQUENTIAL: lambda _: place_model(),
 }
 """Module of RecBole -> what adds the plugin to it after its import."""
