@@ -155,6 +155,14 @@ def read_places(command: str, settings: Sequence[str]) -> dict[str, object]:
     return {name: read_value(value) for name, value in named.items()}
 
 
+def allow_own_models(models: Sequence[str | None]) -> None:
+    """Let the module of a model ``module:Class`` that the user has named be imported from the working folder."""
+    if any(":" in model for model in models if model):
+        from recbole_longinterest.plugin.own_models import search_folder
+
+        search_folder(Path.cwd())
+
+
 def count(text: str) -> int:
     """Read a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -3,8 +3,17 @@
 import argparse
 from collections.abc import Sequence
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, config_files_of, count, settings_of
+from recbole_longinterest.cli.arguments import (
+    Commands,
+    add_command,
+    add_long_work,
+    allow_own_models,
+    config_files_of,
+    count,
+    settings_of,
+)
 from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
+from recbole_longinterest.plugin.models import BASELINES
 
 SEED = 2020
 
@@ -28,7 +37,8 @@ def add_arguments(commands: Commands) -> None:
         "--models",
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
-        help="RecBole's sequential and general models, MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
+        help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, module:Class of your own, "
+        "MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
         "'SASRec averaged', LongInterest-ID (default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
@@ -61,6 +71,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         ProblemsFound: if rows could not run, with the summary of the others.
     """
     settings = settings_of(args, settings)
+    allow_own_models([*_names(args.models), *_names(args.once)])
     from recbole_longinterest.experiments.comparison.compare import compare  # saves start-up time: torch, RecBole
 
     ablations = _names(args.ablations)

@@ -37,7 +37,7 @@ class Cell:
     Attributes:
         dataset: name of the data set.
         name: row of the comparison.
-        model: RecBole's name of the model.
+        model: RecBole's name of the model, or ``module:Class``.
         seed: its seed.
         settings: everything but the seed.
         change: a change of the data, or "".

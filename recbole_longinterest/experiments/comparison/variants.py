@@ -8,6 +8,8 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
+from recbole_longinterest.plugin.models import known_models
+from recbole_longinterest.plugin.own_models import model_name
 
 OWN = "LongInterest"
 WHOLE = 100_000  # a window longer than every history
@@ -78,7 +80,7 @@ def ablation(variant: Variant) -> Variant:
 
 
 def variant_of(name: str) -> Variant:
-    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, or any model of RecBole.
+    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
 
     Raises:
         ValueError: for a window that is not a number.
@@ -87,6 +89,7 @@ def variant_of(name: str) -> Variant:
         if row.name == name:
             return row
     model, at, window = name.partition("@")
+    name = model_name(model) + at + window  # of module:Class the class
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")
     if not window.isdecimal() or int(window) < 2:
@@ -113,7 +116,10 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}
-    tuned = resource("properties", f"tuned/{variant.like or variant.model}/{dataset}.yaml")
+    model = model_name(variant.like or variant.model)
+    file = f"tuned/{model}/{dataset}.yaml"
+    known = known_models().get(model)
+    tuned = (known.file(file) if known and known.own else None) or resource("properties", file)
     if variant.model == "SASRecText":
         settings |= sasrec_text_settings()
         settings |= {
@@ -128,7 +134,7 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
     other = sum(given.get(key, value) != value for key, value in found.items())
     if source == TUNED and (variant.settings or variant.like or variant.change):
-        source = f"as tuned for {variant.like or variant.model}"
+        source = f"as tuned for {model}"
     if source != PUBLISHED and other:
         source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source

@@ -11,6 +11,7 @@ import recbole.model
 
 from recbole_longinterest.common import packages
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.lookups import SEQUENTIAL, place_model
 from recbole_longinterest.plugin.models import find_model, known_models
@@ -51,6 +52,11 @@ def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
                 right = _spelling(model_name.lower()) or right
                 if right == model_name:
                     raise
+        if own_models.is_own(model_name):
+            raise LongInterestError(
+                f"A model of your own, as {model_name}, is named where the run is started, and in no file: "
+                f"--model {model_name}, or model={model_name!r} in Python."
+            )
         close = [right] if right else [known[n] for n in difflib.get_close_matches(model_name.lower(), known, n=3)]
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise LongInterestError(f"There is no model {model_name!r}, neither in RecBole nor in a plugin.{hint}")

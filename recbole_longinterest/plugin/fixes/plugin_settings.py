@@ -10,6 +10,7 @@ from recbole.utils import InputType, ModelType
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.data.source_fields import columns_of
 from recbole_longinterest.nn.losses import LOSSES
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.command_line import is_given
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.known_keys import check_keys
@@ -57,9 +58,16 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         internal, external = self.internal_config_dict, self.external_config_dict
         beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
         ours = is_kin(model_class, model)
+        # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
         if ours:
-            # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
+        known = known_models().get(model)  # get_model was here before
+        file = known and known.file(f"{known.name}.yaml")
+        if file and model != MODEL:
+            self._update_internal_config_dict(file)
+        if known and known.own:
+            internal[own_models.MODULE] = known.module
+        if ours:
             own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
             columns = [own.get(name, name) for name in internal["load_col"]["inter"]]
             wanted = {**internal, **external}.get("event_features")
@@ -70,10 +78,6 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
                 self._update_internal_config_dict(about)
             pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows CE and BPR alone
             internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
-        known = None if ours else known_models().get(model)  # get_model was here before
-        file = known and known.file(f"{known.name}.yaml")
-        if file:
-            self._update_internal_config_dict(file)
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and not ours:
             # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
