@@ -107,6 +107,23 @@ def _of_package(lower: str) -> KnownModel | None:
     return None
 
 
+def defaults_of(model: type, name: str) -> list[Path]:
+    """The yaml files with a model's defaults, later ones winning; LongInterest's is read with its data's.
+
+    Args:
+        model: its class; files of the classes that it derives from come first.
+        name: by which RecBole knows it.
+    """
+    found: list[Path] = []
+    for base in reversed(model.__mro__):
+        known = _known.get(name if base is model else base.__name__)
+        if known is None or known.name == MODEL or (base is not model and known.module != base.__module__):
+            continue
+        file = known.file(f"{known.name}.yaml")
+        found += [file] if file else []
+    return found
+
+
 def is_baseline(model: type) -> bool:
     """Whether a class is one of the plugin's baselines, or derives from one."""
     return any(base.__module__.startswith(f"{PLUGIN}.baselines.") for base in model.__mro__)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import recbole
+from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_longinterest.common.resources import resource
+from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.plugin import models
 from recbole_longinterest.plugin.models import BASELINES, GROUP, find_model, known_models
 
@@ -57,6 +59,17 @@ def test_a_model_of_an_installed_package_is_found_with_its_settings(
     assert found.file("ShopRec.yaml") == package / "properties" / "ShopRec.yaml"
     assert found.file("search/ShopRec.yaml") == package / "properties" / "search" / "ShopRec.yaml"
     assert found.file("tuned/ShopRec/ml-100k.yaml") is None
+
+
+def test_a_class_that_derives_from_a_baseline_has_its_defaults_below_its_own() -> None:
+    class Mine(get_model("HSTU")):  # type: ignore[misc]
+        """A user's model."""
+
+    config = Config(Mine, "ml-100k", config_dict={"n_layers": 3})
+    assert config["temperature"] == 0.05 and config["n_layers"] == 3
+    assert dataset_class(config).__name__ == "HSTUDataset"
+    assert models.defaults_of(Mine, "Mine") == [resource("properties", "HSTU.yaml")]
+    assert models.defaults_of(type("HSTU", (), {}), "GRU4Rec") == []
 
 
 def test_a_class_typed_into_a_prompt_has_no_files(monkeypatch: pytest.MonkeyPatch) -> None:

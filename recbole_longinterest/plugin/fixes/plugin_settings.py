@@ -15,7 +15,7 @@ from recbole_longinterest.plugin.fixes.command_line import is_given
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.known_keys import check_keys
 from recbole_longinterest.plugin.lookups import MODEL, is_kin
-from recbole_longinterest.plugin.models import is_baseline, known_models
+from recbole_longinterest.plugin.models import defaults_of, is_baseline, known_models
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -61,12 +61,8 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
         if ours:
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
-        known = known_models().get(model)  # get_model was here before
-        file = known and known.file(f"{known.name}.yaml")
-        if file and model != MODEL:
+        for file in defaults_of(model_class, model):
             self._update_internal_config_dict(file)
-        if known and known.own:
-            internal[own_models.MODULE] = known.module
         if ours:
             own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
             columns = [own.get(name, name) for name in internal["load_col"]["inter"]]
@@ -85,6 +81,9 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if beside is not None:
             self._update_internal_config_dict(beside)
+        known = known_models().get(model)  # get_model was here before
+        if known and known.own:
+            internal[own_models.MODULE] = known.module
         follows = ours or (_follow_loss_type.get() and sequential)
         if is_baseline(model_class) and "train_neg_sample_args" not in external:
             internal["train_neg_sample_args"] = None  # their losses draw their own
