@@ -1,5 +1,6 @@
 """The list of models: each has its class, its yaml files and a name that RecBole has not."""
 
+import re
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -13,8 +14,12 @@ from recbole.utils import get_model
 
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.data.lookup import dataset_class
+from recbole_longinterest.experiments.tuning.space import read_space
 from recbole_longinterest.plugin import models
+from recbole_longinterest.plugin.known_keys import known_keys
 from recbole_longinterest.plugin.models import BASELINES, GROUP, find_model, known_models
+from recbole_longinterest.training.settings import make_config
+from tests.plugin.baselines.conftest import NEURAL
 
 
 def test_every_baseline_is_found_by_recboles_own_lookup_and_has_its_files() -> None:
@@ -25,6 +30,29 @@ def test_every_baseline_is_found_by_recboles_own_lookup_and_has_its_files() -> N
             assert known_models()[name].file(file) == resource("properties", file), file
         with pytest.raises(ValueError, match=f"There is no model '{name.upper()}x', .*Did you mean {name}"):
             get_model(f"{name.upper()}x")
+
+
+@pytest.mark.parametrize("name", [*BASELINES, "SASRec"])
+def test_a_search_space_holds_known_settings_and_the_defaults(name: str) -> None:
+    config = make_config(name, "ml-100k")
+    space = read_space(resource("properties", f"search/{name}.yaml"))
+    known = known_keys(config)
+    names = [parameter.name for parameter in space.parameters]
+    assert all(parameter in known for parameter in names)
+    assert space.own(config, {}) is not None
+    if name in NEURAL:
+        assert {"learning_rate", "hidden_dropout_prob", "hidden_size", "MAX_ITEM_LIST_LENGTH", "n_layers"} <= {*names}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_its_yaml_names_every_option_with_type_and_meaning(name: str) -> None:
+    model = get_model(name)
+    lines = resource("properties", f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    said = {
+        line.partition(":")[0] for line in lines if re.fullmatch(r"\w+: .+?  # \((int|float|str|bool)\) .+\.", line)
+    }
+    options = {*getattr(model, "rules", ()), "loss_type", "one_pass", "exact_order", "valid_metric"}
+    assert options <= said and len(said) == sum(bool(line) and not line.startswith("#") for line in lines)
 
 
 def test_no_name_is_one_of_recboles() -> None:
