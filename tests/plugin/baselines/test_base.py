@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from recbole.data.interaction import Interaction
-from recbole.quick_start import run_recbole
+from recbole.quick_start import load_data_and_model, run_recbole
+from recbole.utils import get_trainer
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.train_loader import OnePassDataLoader
@@ -135,6 +136,17 @@ def test_a_resumed_run_is_an_unbroken_one(
         results.append({field: value.clone() for field, value in trained.trainer.model.state_dict().items()})
     for field, value in results[0].items():
         assert torch.equal(value, results[1][field]), field
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_checkpoint_is_loaded_with_its_data_and_scores_the_same(
+    baseline_config: Callable[..., Any], name: str, tmp_path: Path
+) -> None:
+    done = pipeline.run(baseline_config(name, checkpoint_dir=str(tmp_path), metric_decimal_place=12))
+    config, model, _, _, _, test = load_data_and_model(done.checkpoint, data_path=str(tmp_path / "data"))
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    assert trainer.evaluate(test, load_best_model=False) == done.test_result
+    assert type(model).__name__ == name
 
 
 @pytest.mark.parametrize("name", NEURAL)
