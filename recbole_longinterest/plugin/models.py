@@ -13,7 +13,11 @@ PLUGIN = "recbole_longinterest.plugin"
 GROUP = "recbole_longinterest.models"
 """Entry points of installed packages: ``Name = "package.module:Class"``."""
 
-BASELINES: dict[str, str] = {"gSASRec": "gsasrec", "eSASRec": "esasrec", "LRURec": "lrurec", "HSTU": "hstu"}
+BASELINES: dict[str, str] = {
+    **{"gSASRec": "gsasrec", "eSASRec": "esasrec", "LRURec": "lrurec", "HSTU": "hstu"},
+    **{"SeqEASE": "computed.ease", "TALE": "computed.tale"},
+    **{"VSKNN": "computed.neighbours", "STAN": "computed.neighbours"},
+}
 """Name of a baseline's class -> its module in `plugin/baselines/`. No name of RecBole's, in any case of letters."""
 
 DATASETS: dict[str, str] = {"HSTU": "recbole_longinterest.data.timed_dataset"}
