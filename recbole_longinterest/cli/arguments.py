@@ -87,9 +87,11 @@ def add_config_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
-def add_long_work(parser: argparse.ArgumentParser) -> None:
+def add_long_work(parser: argparse.ArgumentParser, output_required: bool = True) -> None:
     """Add what a search and a comparison share: where results go, where data and settings come from."""
-    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="DIR", required=output_required, help="folder of all results"
+    )
     add_config_files(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
 

@@ -14,6 +14,7 @@ from multiprocessing import connection, parent_process
 
 import pandas as pd
 import torch
+from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
@@ -23,6 +24,8 @@ from recbole_longinterest.common.leftovers import remove, sweep_folder
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison import data, slices
 from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, MISMATCH, RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.list_ranks import ListRanks
+from recbole_longinterest.experiments.comparison.lists import ListCell
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS, NATIVE, beyond_accuracy, metric_of
 from recbole_longinterest.experiments.comparison.recorder import Recorder
@@ -74,6 +77,9 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     init_seed(config["seed"], config["reproducibility"])
     split = SplitCheck(cell.dataset, cell.name, cell.model, expected)
     dataset = data.make_dataset(config, cell.change, split)
+    if isinstance(cell, ListCell):
+        _rank_lists(cell, config, dataset, split)
+        return
     source = getattr(dataset, "text_source", None)
     if source is not None:
         source.matrix()  # encoded here, so that it does not count as training time
@@ -119,6 +125,35 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     tidy(cell)
 
 
+def _rank_lists(cell: ListCell, config: Config, dataset: Dataset, split: SplitCheck) -> None:
+    """Judge lists that were made elsewhere, like the lists of a model that was trained here."""
+    dataset.build()
+    train, _, test = split.parts
+    found = cell.rank(config, split.parts)
+    ranks = found.table()
+    with atomic_file(cell.folder / RANKS) as draft:
+        ranks.to_parquet(draft, index=False)
+    print_of = data.fingerprint(dataset, split.parts)
+    _describe_once(cell, print_of, train, test)
+    made = manifest(config)
+    cell.end(
+        FINISHED,
+        metrics=_metrics(ranks, found, config),
+        validation={"metric": config["valid_metric"], "score": None},  # the file has no lists for the validation rows
+        train_seconds=0.0,
+        epochs=0,
+        peak_memory_mb=peak_memory_mb(),
+        gpu_memory_mb=None,
+        parameters=0,
+        tie_share=float(ranks["tied"].mean()),
+        candidates=found.candidates,
+        notes=list(found.notes),
+        data=asdict(print_of),
+        manifest={**made, "files": {**made["files"], f"lists: {cell.file.name}": cell.digest}},
+    )
+    tidy(cell)
+
+
 def tidy(cell: Cell) -> None:
     """Remove what a finished cell needs no more; a process that was killed may have left it."""
     sweep_folder(cell.folder)
@@ -127,7 +162,7 @@ def tidy(cell: Cell) -> None:
     remove(cell.folder / "log_tensorboard")
 
 
-def _metrics(ranks: pd.DataFrame, recorder: Recorder, config: Settings) -> dict[str, dict[str, float]]:
+def _metrics(ranks: pd.DataFrame, recorder: Recorder | ListRanks, config: Settings) -> dict[str, dict[str, float]]:
     """All metrics by protocol."""
     cold = ~ranks["among_cold"].isna().to_numpy()
     values: dict[str, dict[str, float]] = {}

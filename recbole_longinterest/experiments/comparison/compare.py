@@ -21,6 +21,8 @@ def compare(
     ablations: Sequence[str] | Literal["all"] = (),
     config_files: Sequence[str | Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
+    lists: Mapping[str, str | Path] | None = None,
+    lists_columns: Mapping[str, str] | None = None,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -42,6 +44,10 @@ def compare(
         config_files: yaml files with settings of every run; later ones win.
         settings: settings of every run that win over the files': a mapping, or ``--key=value`` each as on a command
             line. At least one model must have each of them.
+        lists: top-k lists or scores that another system made for the test users of the same split (see
+            :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
+            ``NAME@DATASET`` -> file: CSV, TSV, Parquet or JSON lines with the columns user, item, and rank or score.
+        lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
         show_progress: show a progress bar.
 
     Returns:
@@ -64,8 +70,10 @@ def compare(
         once=list(once),
         ablations=list(ablations),
         given=given,
+        lists={name: str(file) for name, file in (lists or {}).items()},
+        lists_columns=dict(lists_columns or {}),
     )
-    if not plan.models or not plan.datasets:
+    if not (plan.models or plan.lists) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     outcome = run_plan(plan, output, show_progress=show_progress)
     write_report(outcome, output)

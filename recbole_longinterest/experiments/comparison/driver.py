@@ -12,7 +12,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.common.signals import children_without_ctrl_c
-from recbole_longinterest.experiments.comparison import cells, data
+from recbole_longinterest.experiments.comparison import cells, data, lists
 from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
 from recbole_longinterest.experiments.comparison.plan import Plan
@@ -33,7 +33,8 @@ class Outcome:
         plan: what was compared.
         cells: all of its cells, in the order of the plan.
         interrupted: whether it was stopped before its end.
-        same: rows that another row is, with the same settings, in words; they have no cells.
+        same: rows that another row is, with the same settings, in words; they have no cells. And what must be said of
+            lists that were made elsewhere.
     """
 
     plan: Plan
@@ -74,10 +75,15 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
 
 def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
-    todo, same = without_twins(
-        [cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)]
+    made = lists.list_cells(
+        plan.lists, plan.lists_columns, plan.datasets, plan.given, next(iter(plan.seeds), 0), output
     )
+    todo, same = without_twins(
+        [*(cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)), *made]
+    )
+    lists.check_names(todo)
     expected, cannot = check_plan(plan, todo)
+    lists.check_lists(todo)
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
@@ -88,7 +94,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)
-    return Outcome(plan, todo, interrupted, same)
+    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)])
 
 
 def order_of(plan: Plan) -> list[tuple[str, Variant, int]]:

@@ -29,7 +29,8 @@ class Variant:
         settings: changes of the model's settings; they override all others.
         change: a change of the data, see :data:`~recbole_longinterest.experiments.comparison.data.CHANGES`.
         like: model whose tuned settings it uses.
-        kind: model, baseline (an unmodified RecBole model), row (another row to compare with) or ablation.
+        kind: model, baseline (an unmodified RecBole model), row (another row to compare with), ablation, or lists (made
+            by another system).
     """
 
     name: str
