@@ -21,7 +21,8 @@ class ListRanks:
     """What a recorder of an evaluation has, for lists.
 
     Attributes:
-        table: a line for each test row, as the recorder's.
+        lines: a line for each test row, as the recorder's table.
+        user: RecBole's user id of each test row, int64 [B].
         tops: best items by protocol, int64 [B, K]; 0 where a list has no further item.
         target_count: number of training rows with the item as target, int64 [N].
         notes: what must be said of the lists.
@@ -29,14 +30,19 @@ class ListRanks:
     """
 
     lines: pd.DataFrame
+    user: NDArray[np.int64]
     tops: dict[str, NDArray[np.int64]]
     target_count: NDArray[np.int64]
     notes: Sequence[str]
-    candidates: None = None
+    candidates: str | None = None
 
     def top(self, protocol: str) -> NDArray[np.int64]:
         """The best items of every row, [B, K]."""
         return self.tops[protocol]
+
+    def users(self) -> NDArray[np.int64]:
+        """User of every row of :meth:`top`, [B]."""
+        return self.user
 
     def table(self) -> pd.DataFrame:
         """A line for each test row; see the recorder's."""
@@ -89,7 +95,7 @@ def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str)
     tops = {NATIVE: np.concatenate([each.native_top for each in ranks])}
     tops[MASKED] = np.concatenate([each.masked_top for each in ranks])
     counts = torch.bincount(train.inter_feat[train.iid_field], minlength=train.item_num).numpy()
-    return ListRanks(lines, tops, counts, _notes(lists, kept, most))
+    return ListRanks(lines, user.numpy(), tops, counts, _notes(lists, kept, most))
 
 
 def _scores(lists: UserLists, user: NDArray[np.int64], n_items: int) -> torch.Tensor:

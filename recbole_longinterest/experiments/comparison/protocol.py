@@ -122,6 +122,10 @@ def beyond_accuracy(
     values: dict[str, float] = {}
     for k in ks:
         items = top[:, :k][top[:, :k] > 0]
+        if not len(items):  # lists from elsewhere that are empty without the seen items
+            names = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
+            values |= dict.fromkeys((f"{name}@{k}" for name in names), 0.0)
+            continue
         counts = np.bincount(items, minlength=n_items)
         shown = np.sort(counts[counts > 0])
         place = np.arange(n_items - len(shown) + 1, n_items + 1)
