@@ -93,7 +93,7 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         part.to_parquet(place / f"{name}.parquet", index=False)
     pd.DataFrame({tables.item: tables.items}).to_csv(place / "items.csv", index=False, lineterminator="\n")
     name = f"{dataset}-split"  # RecBole takes its bundled files for ml-100k
-    events = int(given.get("MAX_ITEM_LIST_LENGTH") or 50)  # type: ignore[call-overload]
+    events = int(config["MAX_ITEM_LIST_LENGTH"])
     about = _write_benchmark(tables, place, name, events)
     for source in (Path(config["data_path"]) / f"{dataset}.{kind}" for kind in ("item", "user")):
         for folder in place.glob(f"recbole-*/{name}") if source.is_file() else ():
