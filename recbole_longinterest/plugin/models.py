@@ -17,6 +17,7 @@ BASELINES: dict[str, str] = {
     **{"gSASRec": "gsasrec", "eSASRec": "esasrec", "LRURec": "lrurec", "HSTU": "hstu"},
     **{"SeqEASE": "computed.ease", "TALE": "computed.tale"},
     **{"VSKNN": "computed.neighbours", "STAN": "computed.neighbours"},
+    **{"SASRecAll": "plus_all", "GRU4RecAll": "plus_all"},
 }
 """Name of a baseline's class -> its module in `plugin/baselines/`. No name of RecBole's, in any case of letters."""
 

@@ -12,6 +12,7 @@ from recbole_longinterest.plugin.models import known_models
 from recbole_longinterest.plugin.own_models import model_name
 
 OWN = "LongInterest"
+LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
 WHOLE = 100_000  # a window longer than every history
 ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
@@ -63,6 +64,8 @@ ABLATIONS = (
 )
 ROWS = (
     Variant("LongInterest-ID", OWN, {**ID_ONLY, **_window(50)}, kind="row"),
+    Variant("SASRec+all", "SASRecAll", kind="row"),
+    Variant("GRU4Rec+all", "GRU4RecAll", kind="row"),
     Variant("SASRec+text", "SASRecText", like="SASRec", kind="row"),
     Variant("GRU4Rec averaged", "GRU4Rec", {"weight_averaging": 0.99}, kind="row"),
     Variant("SASRec averaged", "SASRec", {"weight_averaging": 0.99}, kind="row"),
@@ -113,7 +116,7 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         The settings, and the origin of the model's settings.
     """
     settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
-    if variant.model != OWN:  # LongInterest loads the times by default, RecBole's models do not
+    if variant.model not in LIKE_OWN:  # LongInterest loads the times by default, RecBole's models do not
         settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}

@@ -85,7 +85,7 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         if known and known.own:
             internal[own_models.MODULE] = known.module
         follows = ours or (_follow_loss_type.get() and sequential)
-        if is_baseline(model_class) and "train_neg_sample_args" not in external:
+        if is_baseline(model_class) and not ours and "train_neg_sample_args" not in external:
             internal["train_neg_sample_args"] = None  # their losses draw their own
         elif follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
