@@ -1,6 +1,6 @@
 """RecBole's encoders with everything else that is LongInterest's: the rows that isolate the network."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from recbole.model.layers import TransformerEncoder
@@ -67,6 +67,8 @@ class SASRecAll(LongInterest):
     Raises:
         LongInterestError: for options out of range.
     """
+
+    rules: ClassVar = RULES
 
     def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
         config["embedding_size"] = config["hidden_size"]
