@@ -1,5 +1,6 @@
 """gSASRec: SASRec with many negatives and generalised binary cross entropy (Petrov & Macdonald, RecSys 2023)."""
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +27,8 @@ class gSASRec(CausalRecommender):
 
     What differs from the paper: the Transformer is RecBole's (BERT's layers with GELU), so that the loss alone
     distinguishes it from RecBole's SASRec; a target is never drawn as its own negative; with ``shared_negatives`` one
-    draw serves the whole batch.
+    draw serves the whole batch; ``prior_logit`` adds the log-odds of a random item to every score of the loss. That
+    constant changes no ranking, and training need not begin with many epochs that push all items down alike.
 
     Reference: Petrov & Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
     Sampling", RecSys 2023.
@@ -43,12 +45,14 @@ class gSASRec(CausalRecommender):
         "negatives": whole(1),
         "shared_negatives": SWITCH,
         "calibration": SHARE,
+        "prior_logit": SWITCH,
     }
 
     def build(self, dataset: Any) -> None:  # noqa: ANN401
         """Make SASRec's layers."""
         options = self.options
         self.beta = beta_of(options["negatives"], self.n_items, options["calibration"])
+        self.prior = -math.log(max(1, self.n_items - 2)) if options["prior_logit"] else 0.0  # log-odds of 1 / |I|
         self.position_embedding = nn.Embedding(self.max_seq_length, self.hidden_size)
         self.trm_encoder = TransformerEncoder(
             n_layers=options["n_layers"],
@@ -77,6 +81,6 @@ class gSASRec(CausalRecommender):
         """Generalised binary cross entropy over drawn negatives."""
         options = self.options
         drawn = draw_uniform(target, options["negatives"], self.n_items, options["shared_negatives"])
-        positive = (outputs * items[target]).sum(dim=1)
+        positive = (outputs * items[target]).sum(dim=1) + self.prior
         hit = drawn == target.unsqueeze(1) if options["shared_negatives"] else None
-        return generalised_bce(positive, scores_of(outputs, items, drawn), self.beta, hit)
+        return generalised_bce(positive, scores_of(outputs, items, drawn) + self.prior, self.beta, hit)

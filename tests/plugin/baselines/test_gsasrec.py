@@ -1,5 +1,6 @@
 """gSASRec: the loss of its options, and SASRec's layers."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,13 @@ from recbole_longinterest.plugin.baselines.sampled import beta_of, generalised_b
 Build = Callable[..., Any]
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_the_loss_is_gbce_over_the_drawn_negatives(build: Build, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build("gSASRec", shared_negatives=shared, calibration=0.5).model
+@pytest.mark.parametrize(("shared", "prior"), [(False, False), (True, False), (False, True)])
+def test_the_loss_is_gbce_over_the_drawn_negatives(
+    build: Build, shared: bool, prior: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("gSASRec", shared_negatives=shared, calibration=0.5, prior_logit=prior).model
+    chance = 1 / (model.n_items - 1)
+    shift = math.log(chance / (1 - chance)) if prior else 0.0
     outputs, target = torch.randn(5, 8), torch.tensor([1, 2, 3, 4, 5])
     drawn = torch.tensor([2, 7, 9]) if shared else torch.randint(6, 12, (5, 3))
     monkeypatch.setattr(gsasrec, "draw_uniform", lambda *_: drawn)
@@ -23,7 +28,10 @@ def test_the_loss_is_gbce_over_the_drawn_negatives(build: Build, shared: bool, m
     rows = drawn.expand(5, 3)
     negative = torch.stack([outputs[row] @ items[rows[row]].T for row in range(5)])
     expected = generalised_bce(
-        (outputs * items[target]).sum(dim=1), negative, beta_of(8, model.n_items, 0.5), rows == target.unsqueeze(1)
+        (outputs * items[target]).sum(dim=1) + shift,
+        negative + shift,
+        beta_of(8, model.n_items, 0.5),
+        rows == target.unsqueeze(1),
     )
     assert (rows == target.unsqueeze(1)).any() == shared
     torch.testing.assert_close(model.loss(outputs, items, target), expected)
