@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recbole_longinterest.common.errors import LongInterestError
     from recbole_longinterest.common.version import __version__
     from recbole_longinterest.experiments.comparison.compare import compare
+    from recbole_longinterest.experiments.comparison.export_split import export_split
     from recbole_longinterest.experiments.tuning.tune import tune
     from recbole_longinterest.plugin.register import register
     from recbole_longinterest.prepare.prepare_data import prepare_data
@@ -43,6 +44,7 @@ _MODULES = {
     "compare": "experiments.comparison.compare",
     "encode_items": "training.encode",
     "export_checkpoint": "training.export",
+    "export_split": "experiments.comparison.export_split",
     "forget_users": "training.forget.forget",
     "make_config": "training.settings",
     "prepare_data": "prepare.prepare_data",
@@ -64,6 +66,7 @@ __all__ = [
     "compare",
     "encode_items",
     "export_checkpoint",
+    "export_split",
     "forget_users",
     "make_config",
     "prepare_data",

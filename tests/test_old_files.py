@@ -241,7 +241,8 @@ def test_a_checkpoint_is_updated_as_it_was() -> None:
     before, now = (load_checkpoint(file)["state_dict"] for file in ("updated/toy.pth", "anew/toy.pth"))
     assert before.keys() == now.keys()
     for name, value in before.items():
-        torch.testing.assert_close(now[name], value, rtol=1e-4, atol=1e-5)
+        if name != "interest_encoder.attention.score.bias":  # the softmax takes it off: its gradient is rounding noise
+            torch.testing.assert_close(now[name], value, rtol=1e-4, atol=1e-5)
     assert_recommends(served("anew/toy.pth"), EXPECTED["updated"])
 
 

@@ -10,7 +10,7 @@ import recbole_longinterest
 
 FUNCTIONS = [
     *("make_config", "run", "train", "export_checkpoint", "update_checkpoint", "encode_items", "tune"),
-    *("prepare_data", "compare", "register", "forget_users"),
+    *("prepare_data", "compare", "register", "forget_users", "export_split"),
 ]
 CLASSES = ["Recommender", "Event", "InterestState", "Recommendation", "Explanation", "LongInterestError"]
 

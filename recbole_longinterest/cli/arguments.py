@@ -87,9 +87,11 @@ def add_config_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
 
 
-def add_long_work(parser: argparse.ArgumentParser) -> None:
+def add_long_work(parser: argparse.ArgumentParser, output_required: bool = True) -> None:
     """Add what a search and a comparison share: where results go, where data and settings come from."""
-    parser.add_argument("--output", "-o", type=Path, metavar="DIR", required=True, help="folder of all results")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="DIR", required=output_required, help="folder of all results"
+    )
     add_config_files(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
 
@@ -153,6 +155,14 @@ def read_places(command: str, settings: Sequence[str]) -> dict[str, object]:
     named = dict(setting.removeprefix("--").split("=", 1) for setting in settings)
     refuse_settings(command, [f"--{name}" for name in named if name not in PLACES and not LIKE_A_PLACE.search(name)])
     return {name: read_value(value) for name, value in named.items()}
+
+
+def allow_own_models(models: Sequence[str | None]) -> None:
+    """Let the module of a model ``module:Class`` that the user has named be imported from the working folder."""
+    if any(":" in model for model in models if model):
+        from recbole_longinterest.plugin.own_models import search_folder
+
+        search_folder(Path.cwd())
 
 
 def count(text: str) -> int:

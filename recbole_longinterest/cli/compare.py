@@ -2,9 +2,20 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_long_work, config_files_of, count, settings_of
+from recbole_longinterest.cli.arguments import (
+    Commands,
+    add_command,
+    add_long_work,
+    allow_own_models,
+    config_files_of,
+    count,
+    settings_of,
+)
 from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.plugin.models import BASELINES
 
 SEED = 2020
 COLUMNS = "metric,interval,recall,difference"
@@ -29,7 +40,8 @@ def add_arguments(commands: Commands) -> None:
         "--models",
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
-        help="RecBole's sequential and general models, MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
+        help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, module:Class of your own, "
+        "MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
         "'SASRec averaged', LongInterest-ID (default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
@@ -57,7 +69,29 @@ def add_arguments(commands: Commands) -> None:
         metavar="N",
         help="runs at a time, each in a process of its own, with one thread if N > 1 (default: %(default)s)",
     )
-    add_long_work(parser)
+    parser.add_argument(
+        "--lists",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a further row: top-k lists or scores of another system for the test users of the same split, a CSV, TSV, "
+        "Parquet or JSON lines file with the columns user, item, and rank or score; NAME@DATASET=FILE with several "
+        "data sets; may be repeated",
+    )
+    parser.add_argument(
+        "--lists-columns",
+        metavar="COLUMNS",
+        default="",
+        help="these files' own names of the columns, as user=who,item=what,score=value",
+    )
+    parser.add_argument(
+        "--export-split",
+        type=Path,
+        metavar="DIR",
+        help="write the split of the data sets to a folder, as CSV, Parquet and RecBole's benchmark files with a "
+        "README; nothing is compared unless there is an --output too",
+    )
+    add_long_work(parser, output_required=False)
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -68,13 +102,24 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         settings: settings of every run, ``--key=value`` each.
 
     Returns:
-        The summary.
+        The summary, or where the split is.
 
     Raises:
         StoppedEarly: after Ctrl-C, with the summary so far.
         ProblemsFound: if rows could not run, with the summary of the others.
+        LongInterestError: without ``--output`` and ``--export-split``, and as
+            :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
     """
     settings = settings_of(args, settings)
+    allow_own_models([*_names(args.models), *_names(args.once)])
+    if args.export_split is not None:
+        from recbole_longinterest.experiments.comparison.export_split import export_split  # saves start-up time
+
+        export_split(_names(args.datasets), args.export_split, config_files=config_files_of(args), settings=settings)
+        if args.output is None:
+            return f"The split is in {args.export_split}; README.md there says what every file is."
+    elif args.output is None:
+        raise LongInterestError("compare needs --output DIR, the folder of all results.")
     from recbole_longinterest.experiments.comparison.compare import compare  # saves start-up time: torch, RecBole
 
     ablations = _names(args.ablations)
@@ -89,6 +134,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         table_columns=_names(args.table_columns),
         config_files=config_files_of(args),
         settings=settings,
+        lists=_pairs("--lists", args.lists, "NAME=FILE"),
+        lists_columns=_pairs("--lists-columns", _names(args.lists_columns), "user=COLUMN"),
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")
@@ -97,6 +144,21 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     if outcome.failed:
         raise ProblemsFound(summary, "\n  ".join([f"{len(outcome.failed)} rows could not run:", *outcome.failed]))
     return summary
+
+
+def _pairs(option: str, texts: Sequence[str], form: str) -> dict[str, str]:
+    """Texts of the form ``name=value``.
+
+    Raises:
+        LongInterestError: for a text of another form, and a name that is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in pairs:
+            raise LongInterestError(f"{option} must be {form}, each name once; got {text!r}.")
+        pairs[name] = value
+    return pairs
 
 
 def _names(text: str) -> list[str]:

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, config_files_of, settings_of
+from recbole_longinterest.cli.arguments import (
+    Commands,
+    add_command,
+    add_config_files,
+    allow_own_models,
+    config_files_of,
+    settings_of,
+)
 from recbole_longinterest.common.resources import resource
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ def add_arguments(commands: Commands) -> None:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of RecBole's own run_recbole.py, and a few more."""
-    parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
+    parser.add_argument("--model", "-m", help="any RecBole model, or module:Class of your own (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     add_config_files(parser)
     parser.add_argument(
@@ -51,6 +58,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         The results as a table.
     """
     settings = settings_of(args, settings)
+    allow_own_models([args.model])
     # saves start-up time: these import torch and RecBole
     from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training import pipeline, processes

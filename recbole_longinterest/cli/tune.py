@@ -8,6 +8,7 @@ from recbole_longinterest.cli.arguments import (
     Commands,
     add_command,
     add_long_work,
+    allow_own_models,
     amount,
     config_files_of,
     count,
@@ -28,7 +29,7 @@ def add_arguments(commands: Commands) -> None:
         "Every other setting is given as --key=value and is the same in all trials. Ctrl-C stops, --resume goes on.",
         stopped="stopped; the same command with --resume goes on from there.",
     )
-    parser.add_argument("--model", "-m", help="any RecBole model (default: LongInterest)")
+    parser.add_argument("--model", "-m", help="any RecBole model, or module:Class of your own (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument(
         "--space",
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         StoppedEarly: after Ctrl-C, with the summary so far.
     """
     settings = settings_of(args, settings)
+    allow_own_models([args.model])
     from recbole_longinterest.experiments.tuning.tune import tune  # saves start-up time: torch, RecBole, ray
 
     outcome = tune(

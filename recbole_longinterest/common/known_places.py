@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.common.leftovers import sweep_folder
 
 
 def default_cache_dir() -> Path:
@@ -34,6 +35,7 @@ def remember(kind: str, place: object) -> None:
     try:
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
+            sweep_folder(file.parent)  # drafts of names that never come again
             write_text(file, f"{kind}: {place}\n")
     except (OSError, ValueError):
         return

@@ -257,6 +257,8 @@ class FlatSequentialDataset(SequentialDataset):
         if self._to_normalize:
             exact = {self.time_field: torch.from_numpy(self._exact_time)}
             self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)
+            for part in parts:
+                part.normalized_ranges = self.normalized_ranges
         for part in (self, *parts):
             part._exact_time = None  # 8 bytes an event, only needed for sorting
         return parts

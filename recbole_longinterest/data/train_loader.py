@@ -22,6 +22,8 @@ from recbole_longinterest.nn.options import read_switch
 def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
     """Whether a model trains on windows (as its loss says) or on RecBole's prefix rows (BPR, benchmark files).
 
+    A model's ``window_losses`` are its own values of ``loss_type`` that can.
+
     Args:
         config: RecBole's config.
         required: whether ``one_pass: True`` comes from the user; a default falls back to prefix rows.
@@ -34,7 +36,8 @@ def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
     """
     one_pass = read_switch(config, "one_pass", default=False)
     loss = str(config["loss_type"]).lower()  # names of losses are not case-sensitive
-    possible = any(LOSSES.get(name).windows for name in LOSSES if name.lower() == loss)
+    own = getattr(getattr(config, "model_class", None), "window_losses", ())
+    possible = loss in map(str.lower, own) or any(LOSSES.get(name).windows for name in LOSSES if name.lower() == loss)
     possible = possible and not config["benchmark_filename"]
     if one_pass and required and not possible:
         raise LongInterestError(

@@ -13,6 +13,7 @@ from recbole.utils import ModelType
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.lookups import DATA_KEYS
+from recbole_longinterest.plugin.models import is_baseline
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -41,7 +42,7 @@ def known_keys(config: "Config") -> set[str]:
     """Every setting that a config's model and data may have."""
     internal = config.internal_config_dict
     known = set().union(*config.parameters.values())
-    if not config.model_class.__module__.startswith("recbole_longinterest."):
+    if not config.model_class.__module__.startswith("recbole_longinterest.") or is_baseline(config.model_class):
         known -= set(DATA_KEYS)  # of LongInterest's data set
     known |= internal.keys() | UNNAMED | _read_by(config.model_class)
     if internal.get("MODEL_TYPE") == ModelType.SEQUENTIAL:

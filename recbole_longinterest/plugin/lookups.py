@@ -5,11 +5,12 @@ What has no lookup is patched, see `plugin.fixes`.
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-MODEL = "LongInterest"
-PLUGIN = "recbole_longinterest.plugin"
+from recbole_longinterest.plugin.models import DATASETS, MODEL, PLUGIN, find_model
+
 SEQUENTIAL = "recbole.model.sequential_recommender"
 
 # Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
@@ -41,10 +42,27 @@ DATA_KEYS = (
 )
 
 
-def place_model(_: ModuleType | None = None) -> None:
-    """Put the model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules."""
-    name = f"{SEQUENTIAL}.{MODEL.lower()}"
-    sys.modules[name] = importlib.import_module(f"{PLUGIN}.longinterest")
+def place_model(name: str = MODEL) -> bool:
+    """Put a model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules.
+
+    Args:
+        name: of one of `plugin.models`, in any case of letters.
+
+    Returns:
+        Whether there is such a model.
+    """
+    model = find_model(name)
+    if model is None:
+        return False
+    place = f"{SEQUENTIAL}.{model.name.lower()}"
+    kind = model.load()
+    module = sys.modules[kind.__module__]
+    if getattr(module, model.name, None) is not kind or module.__spec__ is None:
+        module = ModuleType(place)
+        module.__spec__ = ModuleSpec(place, None)
+        setattr(module, model.name, kind)
+    sys.modules[place] = module
+    return True
 
 
 _kin = {MODEL}
@@ -63,14 +81,22 @@ def is_kin(model: type, name: str | None = None) -> bool:
     return found
 
 
-def _on_demand(kind: str, module: str) -> Callable[[ModuleType], None]:
-    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for."""
+def _on_demand(kind: str, module: str, others: Mapping[str, str]) -> Callable[[ModuleType], None]:
+    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for.
+
+    Args:
+        kind: ``Dataset`` or ``Trainer``.
+        module: of LongInterest's.
+        others: name of a baseline -> module of its own.
+    """
 
     def add(package: ModuleType) -> None:
         def __getattr__(attribute: str) -> object:
-            if attribute not in {f"{name}{kind}" for name in _kin}:
+            name = attribute.removesuffix(kind)
+            if attribute == name or name not in {*_kin, *others}:
                 raise AttributeError(f"module {package.__name__!r} has no attribute {attribute!r}")
-            value = getattr(importlib.import_module(module), f"{MODEL}{kind}")
+            place, name = (module, MODEL) if name in _kin else (others[name], name)
+            value = getattr(importlib.import_module(place), f"{name}{kind}")
             setattr(package, attribute, value)
             return value
 
@@ -83,10 +109,10 @@ def _data_keys(module: ModuleType) -> None:
     module.dataset_arguments.extend(key for key in DATA_KEYS if key not in module.dataset_arguments)
 
 
-LOOKUPS: dict[str, Callable[[ModuleType], None]] = {
+LOOKUPS: dict[str, Callable[[ModuleType], object]] = {
     "recbole.utils.argument_list": _data_keys,
-    "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset"),
-    "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer"),
-    SEQUENTIAL: place_model,
+    "recbole.data.dataset": _on_demand("Dataset", "recbole_longinterest.data.longinterest_dataset", DATASETS),
+    "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer", {}),
+    SEQUENTIAL: lambda _: place_model(),
 }
 """Module of RecBole -> what adds the plugin to it after its import."""

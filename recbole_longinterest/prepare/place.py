@@ -143,4 +143,8 @@ def _set_link(place: Path, link: Path) -> None:
             raise
         link.unlink(missing_ok=True)  # the settings are found in the data set's folder
     else:
-        draft.replace(link)
+        try:
+            draft.replace(link)
+        except OSError:  # a full disk
+            draft.unlink()
+            raise

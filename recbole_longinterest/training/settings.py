@@ -15,6 +15,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
+from recbole_longinterest.plugin.own_models import model_name
 from recbole_longinterest.plugin.register import register
 from recbole_longinterest.plugin.runs import averaging, choices, resume
 
@@ -51,8 +52,8 @@ def make_config(
     In a user's script, settings of the command line win over ``config_dict``, as in RecBole.
 
     Args:
-        model: name of any RecBole model. If it is None, the files or ``config_dict`` name it; the default is
-            LongInterest.
+        model: name of any RecBole model, or ``module:Class`` of one of your own, whose module is imported. If it is
+            None, the files or ``config_dict`` name it; the default is LongInterest.
         dataset: name of the data set. If it is None, the files or ``config_dict`` name it; the default is ml-100k.
         config_files: yaml files; later ones win.
         config_dict: values that win over the files'. If ``resume`` is a checkpoint file, all settings of its run come
@@ -67,6 +68,8 @@ def make_config(
     for kind, name in (("model", model), ("dataset", dataset)):
         if name is not None and (not name or Path(name).name != name):
             raise LongInterestError(f"{kind} must be a name; got {name!r}.")
+    if model is not None:
+        model = model_name(model)
     given = dict(config_dict or {})
     named = set(given)
     for file in config_files:

@@ -72,6 +72,10 @@ def test_cells_run_and_are_not_run_again(
         ),
         (["--models=Pop", "--learning_rat=0.1", "--epoch=1"], "has a setting learning_rat or epoch"),
         (["--models=Pop", "--datasets=nowhere,neither"], "nowhere"),
+        (["--models=Pop", "--lists=here.csv"], "--lists must be NAME=FILE, each name once; got 'here.csv'."),
+        (["--models=Pop", "--lists=A=x", "--lists=A=y"], "--lists must be NAME=FILE, each name once; got 'A=y'."),
+        (["--models=Pop", "--lists=A=x"], "There is no file of lists x (for A)."),
+        (["--models=Pop", "--lists-columns=user"], "--lists-columns must be user=COLUMN, each name once; got 'user'."),
         (["--models=Pop", f"--output={__file__}"], "test_compare.py cannot be made (File exists)"),
     ],
 )
@@ -81,6 +85,35 @@ def test_what_is_wrong_is_one_sentence(
     assert main.main([*arguments, *extra]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_lists_of_another_system_are_a_row(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"u{user},i{item},{item}" for user in range(30) for item in range(20)]
+    (tmp_path / "their.csv").write_text("\n".join(["who,item,score", *rows]) + "\n")
+    given = [*arguments, "--models=", f"--lists=Theirs={tmp_path / 'their.csv'}", "--lists-columns=user=who"]
+    assert main.main(given) == 0
+    out = capsys.readouterr().out
+    assert "Theirs" in out and "Theirs on tiny: all items have a place, so that ranks are exact." in out
+    (file,) = (tmp_path / "out").rglob("result.json")
+    written = file.stat().st_mtime_ns
+    assert main.main(given) == 0 and file.stat().st_mtime_ns == written
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["lists"] == {
+        "Theirs": str(tmp_path / "their.csv")
+    }
+
+
+def test_the_split_is_exported_without_a_comparison(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word for word in arguments if not word.startswith("--output")]
+    assert main.main(given) == 2
+    assert "compare needs --output DIR, the folder of all results." in capsys.readouterr().err
+    assert main.main([*given, f"--export-split={tmp_path / 'split'}"]) == 0
+    assert f"The split is in {tmp_path / 'split'}; README.md there says" in capsys.readouterr().out
+    assert (tmp_path / "split" / "tiny" / "test.csv").is_file() and not (tmp_path / "out").exists()
 
 
 def test_a_setting_in_a_file_that_no_model_has_is_refused(

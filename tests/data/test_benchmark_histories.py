@@ -20,6 +20,7 @@ RECURRENT = {"embedding_size": 8, "hidden_size": 8}
 ATTENTIVE = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 2}
 SIZES: dict[str, dict[str, Any]] = {
     **{"GRU4Rec": RECURRENT, "NARM": RECURRENT, "STAMP": {"embedding_size": 8}},
+    **{"eSASRec": ATTENTIVE, "HSTU": {"hidden_size": 8}, "LRURec": {"hidden_size": 8}},
     **{"SASRec": ATTENTIVE, "BERT4Rec": ATTENTIVE, "LongInterest": {**RECURRENT, "text_features": "off"}},
 }
 PARTS = ("train", "valid", "test")
@@ -68,7 +69,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("model", ["GRU4Rec", "SASRec", "LongInterest"])
+@pytest.mark.parametrize("model", ["GRU4Rec", "SASRec", "LongInterest", "HSTU"])
 @pytest.mark.parametrize("exact", [None, True])
 def test_fields_of_any_name_give_the_figures_of_recboles_names(write: Write, model: str, exact: bool | None) -> None:
     more = {} if exact is None else {"exact_order": exact}
@@ -78,7 +79,7 @@ def test_fields_of_any_name_give_the_figures_of_recboles_names(write: Write, mod
     assert named.best_valid_result == usual.best_valid_result and named.test_result == usual.test_result
 
 
-@pytest.mark.parametrize("model", ["SASRec", "GRU4Rec", "BERT4Rec", "NARM", "STAMP"])
+@pytest.mark.parametrize("model", ["SASRec", "GRU4Rec", "BERT4Rec", "NARM", "STAMP", "eSASRec", "HSTU", "LRURec"])
 def test_of_long_histories_the_last_events_are_read(write: Write, model: str, caplog: pytest.LogCaptureFixture) -> None:
     figures = []
     for last in (None, 5):

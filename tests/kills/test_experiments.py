@@ -30,7 +30,7 @@ def results_of(root: Path) -> Any:
         content = json.loads(file.read_text())
         if content["status"] == "finished":
             found[content["name"]] = {name: value for name, value in content.items() if name not in TIMES}
-            assert read_epochs(file.parent) or content["name"] == "Pop"
+            assert read_epochs(file.parent) or content["name"] in ("Pop", "Their")
             assert (file.parent / "ranks.parquet").read_bytes().endswith(b"PAR1")
     for name in ("summary.html", "table.tex", "results.csv"):
         assert not (root / "out" / name).exists() or (root / "out" / name).stat().st_size
@@ -44,6 +44,24 @@ def test_a_comparison_goes_on(trial: Callable[..., Trial]) -> None:
     assert tried.old == {} and set(tried.new) == {"GRU4Rec", "Pop"}
     tried.right = lambda found: found.items() <= tried.new.items()
     tried.kill_everywhere(sizes=[])
+
+
+def test_lists_of_another_system_are_ranked_again(trial: Callable[..., Trial], data: Path) -> None:
+    rows = [f"u{user},i{item},{item}" for user in range(30) for item in range(20)]
+    (data.parent.parent / "their.csv").write_text("\n".join(["user,item,score", *rows]) + "\n")
+    compare = ["compare", "--models=", "--lists=Their=their.csv", "--datasets=tiny", "--data_path=data", "--output=out"]
+    tried = trial([*compare, "--quiet", "--state=ERROR"], results_of, work="tests.kills.scenarios:compare_in_forks")
+    assert tried.old == {} and set(tried.new) == {"Their"}
+    tried.right = lambda found: found.items() <= tried.new.items()
+    tried.kill_everywhere(sizes=[])
+
+
+def test_an_exported_split_replaces_another(trial: Callable[..., Trial]) -> None:
+    export = ["compare", "--export-split=split", "--datasets=tiny", "--data_path=data", "--state=ERROR"]
+    tried = trial(export, files_of, [*export, "--MAX_ITEM_LIST_LENGTH=3"])
+    assert tried.old["split/split.json"] != tried.new["split/split.json"]
+    tried.kill_everywhere()
+    tried.fill_everywhere()
 
 
 def test_a_search_goes_on(trial: Callable[..., Trial]) -> None:

@@ -1,5 +1,6 @@
 """Trainings, checkpoints, updates and exports after a kill at any point, and on a full disk."""
 
+import json
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -129,5 +130,27 @@ def test_an_update_is_made_or_not(checkpoint: str, trial: Callable[..., Trial]) 
     update = ["update", checkpoint, "--inter", "new.inter", "--output", "saved/new.pth", "--epochs=1"]
     tried = trial(update, look)
     assert "saved/new.pth" in tried.new and "saved/new.pth" not in tried.old
+    tried.kill_everywhere()
+    tried.fill_everywhere()
+
+
+def test_a_user_is_forgotten_everywhere_in_the_end(checkpoint: str, trial: Callable[..., Trial]) -> None:
+    """A journal finishes what is begun; until then every file is the old or the new one."""
+
+    def look(root: Path) -> Any:
+        found: dict[str, Any] = {"events": (root / "data" / "tiny" / "tiny.inter").read_bytes()}
+        for file in (root / "saved").glob("[!.]*.pth*"):
+            found[file.name] = len(load_checkpoint(file)["config"]["erasures"] or [])
+        for file in (root / "saved").glob("[!.]*.json"):
+            assert json.loads(file.read_text())
+            found["receipts"] = found.get("receipts", 0) + 1
+        return found
+
+    tried = trial(["forget", "u1", "--lineage", checkpoint, "--data_path", "data"], look)
+    assert b"u1\t" in tried.old["events"] and b"u1\t" not in tried.new["events"] and tried.new["receipts"] == 1
+    assert tried.new[Path(checkpoint).name] == 1
+    tried.right = lambda found: all(
+        value in (tried.old.get(name), tried.new.get(name)) for name, value in found.items()
+    )
     tried.kill_everywhere()
     tried.fill_everywhere()

@@ -18,6 +18,7 @@ from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.experiments.comparison import data, general, models
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS
+from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommender
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import STRICT
 from recbole_longinterest.plugin.runs.choices import SETTING
@@ -39,7 +40,7 @@ class Cell:
     Attributes:
         dataset: name of the data set.
         name: row of the comparison.
-        model: RecBole's name of the model.
+        model: RecBole's name of the model, or ``module:Class``.
         seed: its seed.
         settings: everything but the seed.
         change: a change of the data, or "".
@@ -83,6 +84,8 @@ class Cell:
             config = make_config(self.model, self.dataset, (), settings)
         if pairs:
             general.as_sequential(config)
+        if issubclass(config.model_class, ComputedRecommender):
+            config["epochs"] = 1  # also where the trained models beside it are given more
         chosen_by = str(config["valid_metric"])
         if chosen_by.split("@")[0].lower() not in METRICS:
             raise LongInterestError(f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10; got {chosen_by}.")

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from multiprocessing import connection, parent_process
 
 import torch
+from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
@@ -18,10 +19,11 @@ from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.common.leftovers import remove, sweep_folder
 from recbole_longinterest.experiments.comparison import data, slices
 from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, MISMATCH, RANKS, Cell, rows_file
+from recbole_longinterest.experiments.comparison.lists import ListCell
 from recbole_longinterest.experiments.comparison.manifest import manifest, peak_memory_mb
-from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
+from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS
 from recbole_longinterest.experiments.comparison.split import SplitCheck
-from recbole_longinterest.experiments.comparison.tested import rank_choices
+from recbole_longinterest.experiments.comparison.tested import AMONG_COLD, errors_of, metrics_of, rank_choices
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.training import pipeline
@@ -72,6 +74,9 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
     init_seed(config["seed"], config["reproducibility"])
     split = SplitCheck(cell.dataset, cell.name, cell.model, expected)
     dataset = data.make_dataset(config, cell.change, split)
+    if isinstance(cell, ListCell):
+        _rank_lists(cell, config, dataset, split)
+        return
     source = getattr(dataset, "text_source", None)
     if source is not None:
         source.matrix()  # encoded here, so that it does not count as training time
@@ -115,6 +120,37 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
         candidates=tested.candidates,
         data=asdict(print_of),
         manifest=manifest(config),
+    )
+    tidy(cell)
+
+
+def _rank_lists(cell: ListCell, config: Config, dataset: Dataset, split: SplitCheck) -> None:
+    """Judge lists that were made elsewhere, like the lists of a model that was trained here."""
+    dataset.build()
+    train, _, test = split.parts
+    found = cell.rank(config, split.parts)
+    ranks = found.table()
+    ranks = ranks.assign(**{AMONG_COLD[MASKED]: ranks[AMONG_COLD[NATIVE]]})
+    with atomic_file(cell.folder / RANKS) as draft:
+        ranks.to_parquet(draft, index=False)
+    print_of = data.fingerprint(dataset, split.parts)
+    _describe_once(cell, print_of, train, test)
+    made = manifest(config)
+    cell.end(
+        FINISHED,
+        metrics={protocol: metrics_of(found, protocol, config) for protocol in PROTOCOLS},
+        errors={protocol: errors_of(found, protocol, config) for protocol in PROTOCOLS},
+        validation={"metric": config["valid_metric"], "score": None},  # the file has no lists for the validation rows
+        train_seconds=0.0,
+        epochs=0,
+        peak_memory_mb=peak_memory_mb(),
+        gpu_memory_mb=None,
+        parameters=0,
+        tie_share=float(ranks["tied"].mean()),
+        candidates=found.candidates,
+        notes=list(found.notes),
+        data=asdict(print_of),
+        manifest={**made, "files": {**made["files"], f"lists: {cell.file.name}": cell.digest}},
     )
     tidy(cell)
 

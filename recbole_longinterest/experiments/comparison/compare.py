@@ -24,6 +24,8 @@ def compare(
     settings: Mapping[str, object] | Sequence[str] = (),
     table_columns: Sequence[str] = paper_table.DEFAULT,
     jobs: int = 1,
+    lists: Mapping[str, str | Path] | None = None,
+    lists_columns: Mapping[str, str] | None = None,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -35,8 +37,8 @@ def compare(
         >>> [(cell.name, cell.seed, cell.result()) for cell in outcome.cells]
 
     Args:
-        models: RecBole's sequential and general models, ``MODEL@WINDOW``, and the rows that README names, such as
-            ``"Pop"`` or ``"SASRec+text"``.
+        models: RecBole's sequential and general models, the plugin's (docs/baselines.md), ``module:Class`` of your own,
+            ``MODEL@WINDOW``, and the rows that README names, such as ``"Pop"`` or ``"SASRec+text"``.
         datasets: names of data sets.
         output: folder of all results: ``summary.md``, ``summary.html``, ``results.csv``, ``table.tex`` and plots.
         seeds: seeds of every model.
@@ -48,6 +50,10 @@ def compare(
         table_columns: columns of ``table.tex`` in each protocol: metric, interval, recall, mrr, difference, range (the
             interval of the difference), p, seeds.
         jobs: runs at a time, each in a process of its own. With more than one, each has one thread.
+        lists: top-k lists or scores that another system made for the test users of the same split (see
+            :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
+            ``NAME@DATASET`` -> file: CSV, TSV, Parquet or JSON lines with the columns user, item, and rank or score.
+        lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
         show_progress: show a progress bar.
 
     Returns:
@@ -73,8 +79,10 @@ def compare(
         once=list(once),
         ablations=list(ablations),
         given=given,
+        lists={name: str(file) for name, file in (lists or {}).items()},
+        lists_columns=dict(lists_columns or {}),
     )
-    if not plan.models or not plan.datasets:
+    if not (plan.models or plan.lists) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs)
     write_report(outcome, output, table_columns)

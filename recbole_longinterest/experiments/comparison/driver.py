@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.experiments.comparison import lists
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
 from recbole_longinterest.experiments.comparison.jobs import run_cells
@@ -29,7 +30,8 @@ class Outcome:
         plan: what was compared.
         cells: all of its cells, in the order of the plan.
         interrupted: whether it was stopped before its end.
-        same: rows that another row is, with the same settings, in words; they have no cells.
+        same: rows that another row is, with the same settings, in words; they have no cells. And what must be said of
+            lists that were made elsewhere.
     """
 
     plan: Plan
@@ -71,10 +73,15 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1
 
 def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
-    todo, same = without_twins(
-        [cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)]
+    made = lists.list_cells(
+        plan.lists, plan.lists_columns, plan.datasets, plan.given, next(iter(plan.seeds), 0), output
     )
+    todo, same = without_twins(
+        [*(cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)), *made]
+    )
+    lists.check_names(todo)
     expected, cannot = check_plan(plan, todo)
+    lists.check_lists(todo)
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
@@ -84,7 +91,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)
-    return Outcome(plan, todo, interrupted, same)
+    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)])
 
 
 def order_of(plan: Plan) -> list[tuple[str, Variant, int]]:

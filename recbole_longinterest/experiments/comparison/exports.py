@@ -35,7 +35,7 @@ def write_csv(studies: Sequence[Study], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def _values(run: Run) -> Iterator[tuple[str, str, float]]:
+def _values(run: Run) -> Iterator[tuple[str, str, float | None]]:
     """Protocol, metric and value of everything that a run has."""
     valid = run.result.get("validation")
     if valid:

@@ -9,18 +9,19 @@ from recbole.utils import ModelType, get_model
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.plugin.own_models import model_name
 
 KINDS = (ModelType.GENERAL, ModelType.TRADITIONAL)
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 
 
 def is_general(model: str) -> bool:
-    """Whether a model of RecBole is a general recommender rather than a sequential one.
+    """Whether a model of RecBole, or ``module:Class``, is a general recommender rather than a sequential one.
 
     Raises:
         ValueError: if it is neither, or does not exist.
     """
-    kind = get_model(model).type
+    kind = get_model(model_name(model)).type
     if kind not in (*KINDS, ModelType.SEQUENTIAL):
         raise LongInterestError(
             f"{model} reads more than who had what when ({kind.name.lower()}); compare runs RecBole's sequential and "

@@ -11,7 +11,6 @@ import torch
 import yaml
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.sequential_recommender.sasrec import SASRec
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,9 +22,10 @@ from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts, why_no_text
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.nn.sources import ItemTable
+from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommender
 
 
-class PopularItems(SequentialRecommender):
+class PopularItems(ComputedRecommender):
     """Every user gets the items with the most training events, over the same rows as a sequential model.
 
     RecBole's Pop is no sequential model: it is given other rows and masks seen items.
@@ -35,16 +35,9 @@ class PopularItems(SequentialRecommender):
         dataset: the training part, over the flat log.
     """
 
-    reads_windows = True  # one pass, the fastest way over nothing to learn
-
     def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
         super().__init__(config, dataset)
         self.register_buffer("count", dataset.training_events().double())
-        self.nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainer wants something to train
-
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Nothing is trained."""
-        return self.nothing.sum()
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""
@@ -77,7 +70,7 @@ class LastItemMarkov(PopularItems):
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Score of the row's item, [B]."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
+        return ComputedRecommender.predict(self, interaction)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, [B, N]: the number of times, and below 1 the popularity."""

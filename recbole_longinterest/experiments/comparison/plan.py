@@ -30,6 +30,8 @@ class Plan:
         once: further rows, with the first seed alone.
         ablations: names of ablations of LongInterest.
         given: settings of every run.
+        lists: ``NAME`` or ``NAME@DATASET`` of lists that were made elsewhere -> their file.
+        lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
     """
 
     models: Sequence[str]
@@ -38,6 +40,8 @@ class Plan:
     once: Sequence[str] = ()
     ablations: Sequence[str] = ()
     given: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, str] = field(default_factory=dict)
+    lists_columns: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
         """The rows with their seeds.

@@ -85,7 +85,7 @@ def beyond_accuracy(
     """Compute properties of the lists: RecBole's coverage, Gini index, popularity and tail share.
 
     Args:
-        top: recommended items, best first, [B, K].
+        top: recommended items, best first, [B, K]; 0 where a list from elsewhere has no further item.
         train_count: number of training rows with the item as target, [N], with the padding.
         ks: lengths of the list.
         tail: RecBole's ``tail_ratio``. Up to 1: this share of the items with training rows, the rarest ones, is the
@@ -101,8 +101,12 @@ def beyond_accuracy(
     is_tail[known[train_count[known] <= tail] if tail > 1 else rarest[: max(int(len(known) * tail), 1)]] = True
     values: dict[str, float] = {}
     for k in ks:
-        items = top[:, :k]
-        counts = np.bincount(items.ravel(), minlength=n_items)
+        items = top[:, :k][top[:, :k] > 0]
+        if not len(items):  # lists from elsewhere that are empty without the seen items
+            names = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
+            values |= dict.fromkeys((f"{name}@{k}" for name in names), 0.0)
+            continue
+        counts = np.bincount(items, minlength=n_items)
         shown = np.sort(counts[counts > 0])
         place = np.arange(n_items - len(shown) + 1, n_items + 1)
         values[f"itemcoverage@{k}"] = len(shown) / n_items

@@ -14,6 +14,7 @@ from recbole.utils import init_seed
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.experiments.comparison.jackknife import list_errors
+from recbole_longinterest.experiments.comparison.list_ranks import ListRanks
 from recbole_longinterest.experiments.comparison.protocol import (
     MASKED,
     METRICS,
@@ -59,22 +60,30 @@ class Tested:
 
     def metrics(self, choice: str, protocol: str) -> dict[str, float]:
         """All metrics of a choice's checkpoint in one protocol."""
-        recorder, ks = self.recorder(choice), self.config["topk"]
-        table = recorder.table()
-        rank, among = table[protocol].to_numpy(), table["among_cold"].to_numpy()
-        cold = ~np.isnan(among)
-        found = {f"{name}@{k}": float(metric_of(name, rank, k).mean()) for name in METRICS for k in ks}
-        found |= beyond_accuracy(recorder.top(protocol), recorder.target_count, ks, self.config["tail_ratio"] or 0.1)
-        for k in ks if cold.any() else ():
-            found[f"cold_recall@{k}"] = float((rank[cold] <= k).mean())
-            found[f"cold_recall_among_cold@{k}"] = float((among[cold] <= k).mean())
-        return found
+        return metrics_of(self.recorder(choice), protocol, self.config)
 
     def errors(self, protocol: str) -> dict[str, float]:
         """Standard errors over users of a protocol's properties of lists."""
-        recorder = self.recorder(protocol)
-        tail = self.config["tail_ratio"] or 0.1
-        return list_errors(recorder.top(protocol), recorder.users(), recorder.target_count, self.config["topk"], tail)
+        return errors_of(self.recorder(protocol), protocol, self.config)
+
+
+def metrics_of(recorder: Recorder | ListRanks, protocol: str, config: Settings) -> dict[str, float]:
+    """All metrics of recorded ranks in one protocol."""
+    table, ks = recorder.table(), config["topk"]
+    rank, among = table[protocol].to_numpy(), table["among_cold"].to_numpy()
+    cold = ~np.isnan(among)
+    found = {f"{name}@{k}": float(metric_of(name, rank, k).mean()) for name in METRICS for k in ks}
+    found |= beyond_accuracy(recorder.top(protocol), recorder.target_count, ks, config["tail_ratio"] or 0.1)
+    for k in ks if cold.any() else ():
+        found[f"cold_recall@{k}"] = float((rank[cold] <= k).mean())
+        found[f"cold_recall_among_cold@{k}"] = float((among[cold] <= k).mean())
+    return found
+
+
+def errors_of(recorder: Recorder | ListRanks, protocol: str, config: Settings) -> dict[str, float]:
+    """Standard errors over users of the properties of recorded lists in one protocol."""
+    tail = config["tail_ratio"] or 0.1
+    return list_errors(recorder.top(protocol), recorder.users(), recorder.target_count, config["topk"], tail)
 
 
 def rank_choices(trained: Trained, train: Dataset, config: Settings) -> Tested:

@@ -8,8 +8,11 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
+from recbole_longinterest.plugin.models import known_models
+from recbole_longinterest.plugin.own_models import model_name
 
 OWN = "LongInterest"
+LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
 WHOLE = 100_000  # a window longer than every history
 ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
@@ -37,7 +40,8 @@ class Variant:
         settings: changes of the model's settings; they override all others.
         change: a change of the data, see :data:`~recbole_longinterest.experiments.comparison.data.CHANGES`.
         like: model whose tuned settings it uses.
-        kind: model, baseline (an unmodified RecBole model), row (another row to compare with) or ablation.
+        kind: model, baseline (an unmodified RecBole model), row (another row to compare with), ablation, or lists (made
+            by another system).
     """
 
     name: str
@@ -70,6 +74,8 @@ ABLATIONS = (
 )
 ROWS = (
     Variant("LongInterest-ID", OWN, {**ID_ONLY, **_window(50)}, kind="row"),
+    Variant("SASRec+all", "SASRecAll", kind="row"),
+    Variant("GRU4Rec+all", "GRU4RecAll", kind="row"),
     Variant("SASRec+text", "SASRecText", like="SASRec", kind="row"),
     Variant("GRU4Rec averaged", "GRU4Rec", {"weight_averaging": 0.99}, kind="row"),
     Variant("SASRec averaged", "SASRec", {"weight_averaging": 0.99}, kind="row"),
@@ -88,7 +94,7 @@ def ablation(variant: Variant) -> Variant:
 
 
 def variant_of(name: str) -> Variant:
-    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, or any model of RecBole.
+    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
 
     Raises:
         ValueError: for a window that is not a number.
@@ -97,6 +103,7 @@ def variant_of(name: str) -> Variant:
         if row.name == name:
             return row
     model, at, window = name.partition("@")
+    name = model_name(model) + at + window  # of module:Class the class
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")
     if not window.isdecimal() or int(window) < 2:
@@ -119,11 +126,14 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         The settings, and the origin of the model's settings.
     """
     settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
-    if variant.model != OWN:  # LongInterest loads the times by default, RecBole's models do not
+    if variant.model not in LIKE_OWN:  # LongInterest loads the times by default, RecBole's models do not
         settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}
-    tuned = resource("properties", f"tuned/{variant.like or variant.model}/{dataset}.yaml")
+    model = model_name(variant.like or variant.model)
+    file = f"tuned/{model}/{dataset}.yaml"
+    known = known_models().get(model)
+    tuned = (known.file(file) if known and known.own else None) or resource("properties", file)
     if variant.model == "SASRecText":
         settings |= sasrec_text_settings()
         settings |= {
@@ -138,7 +148,7 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED
     other = sum(given.get(key, value) != value for key, value in found.items())
     if source == TUNED and (variant.settings or variant.like or variant.change):
-        source = f"as tuned for {variant.like or variant.model}"
+        source = f"as tuned for {model}"
     if source != PUBLISHED and other:
         source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source

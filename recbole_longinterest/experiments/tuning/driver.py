@@ -34,6 +34,7 @@ from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_s
 from recbole_longinterest.experiments.tuning.time_budget import TimeBudget
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs.places import PLACES
 from recbole_longinterest.plugin.runs.seen_masked import MASKED, NATIVE, MaskedPass, metric_of, watching_batches
@@ -105,7 +106,8 @@ def search(
         fixed = fixed_settings(plan, config)
         try:
             with ray_session(address):
-                task = Task(config["model"], config["dataset"], fixed, output, {}, plan.protocol)
+                folder = own_models.folder_of(plan.model)
+                task = Task(plan.model, config["dataset"], fixed, output, {}, folder, plan.protocol)
                 with without_warnings():
                     task.datasets.update(_share_datasets(task, space))
                 total = (plan.trials or 1) if settings is None else len(settings)

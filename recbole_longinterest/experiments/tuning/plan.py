@@ -29,7 +29,7 @@ class Plan:
     """What a search does; kept beside its results, so that ``resume`` goes on with the same.
 
     Attributes:
-        model: any RecBole model.
+        model: any RecBole model, or ``module:Class``.
         dataset: name of the data set.
         space: file of the search space.
         trials: settings to try, the model's own the first where the space holds it; a grid tries all if None.

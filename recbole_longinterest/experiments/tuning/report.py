@@ -15,6 +15,7 @@ import yaml
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.experiments.tuning.driver import Outcome
 from recbole_longinterest.experiments.tuning.records import ERROR, FINISHED, Trial
+from recbole_longinterest.plugin.own_models import is_own
 from recbole_longinterest.plugin.runs.choices import SETTING
 from recbole_longinterest.plugin.runs.seen_masked import MASKED
 
@@ -104,7 +105,8 @@ def summary(outcome: Outcome, output: Path) -> str:
             [name, f"{outcome.valid_result[name]:.4f}", f"{value:.4f}"] for name, value in outcome.test_result.items()
         ]
         lines += _markdown([["metric", "validation", "test"], *rows])
-        again = f"recbole-li run --config_files {shlex.quote(str(output / 'best.yaml'))}"
+        own = f"--model {plan.model} " if is_own(plan.model) else ""  # which no file names
+        again = f"recbole-li run {own}--config_files {shlex.quote(str(output / 'best.yaml'))}"
         lines += ["", f"Its settings again: `{again}`. Its model is best.pth."]
     return "\n".join(lines) + "\n"
 

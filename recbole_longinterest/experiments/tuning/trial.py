@@ -17,6 +17,7 @@ from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.experiments.epochs import add_epoch, forget_epochs, read_epochs
 from recbole_longinterest.experiments.tuning import records
 from recbole_longinterest.experiments.tuning.protocol import PROTOCOLS, both_choices, line_of
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.plugin.runs.files import wanted_file
@@ -31,11 +32,12 @@ class Task:
     """Data shared by all trials of a search.
 
     Attributes:
-        model: name of the model.
+        model: name of the model, or ``module:Class``.
         dataset: name of the data set.
         fixed: settings of every trial; paths in it are absolute.
         output: the search's folder, absolute.
         datasets: data sets in Ray's object store, by :func:`dataset_key`.
+        module_folder: where the module of ``module:Class`` is.
         protocol: native or masked: by which validation values trials are compared.
     """
 
@@ -44,11 +46,14 @@ class Task:
     fixed: dict[str, Any]
     output: Path
     datasets: dict[str, ray.ObjectRef]
+    module_folder: Path | None = None
     protocol: str = "native"
 
     def config(self, setting: dict[str, Any], folder: Path) -> Config:
         """RecBole's config of one trial, which writes its files into its own folder."""
         own = {"checkpoint_dir": str(folder), "resume": True, "show_progress": False, "state": "WARNING"}
+        if self.module_folder is not None:
+            own_models.search_folder(self.module_folder)
         with command_line(()):  # ignore the worker's arguments, which belong to Ray
             config = make_config(self.model, self.dataset, (), {**self.fixed, **setting, **own})
         for name, value in both_choices(config).items():

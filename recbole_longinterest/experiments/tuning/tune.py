@@ -8,6 +8,8 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require_ray
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.models import known_models
+from recbole_longinterest.plugin.own_models import is_own
 from recbole_longinterest.training.settings import make_config
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def tune(
         >>> outcome.trials[0].setting
 
     Args:
-        model: any RecBole model; the default is LongInterest.
+        model: any RecBole model, or ``module:Class`` of your own; the default is LongInterest.
         dataset: name of the data set; the default is ml-100k.
         output: folder of all results: ``summary.md``, ``trials.csv``, ``best.yaml``, ``best.pth`` and plots. On a
             cluster, every node must see it.
@@ -83,11 +85,14 @@ def tune(
 
     output = Path(output)
     name, data, fixed = _fixed(model, dataset, config_files, settings)
+    known = known_models().get(name)
     file = Path(space) if space is not None else resource("properties", f"search/{name}.yaml")
+    if space is None and known and known.own:
+        file = known.file(f"search/{name}.yaml") or file
     if space is None and not file.is_file():
         raise LongInterestError(f"The plugin has no search space for {name}; give one as --space FILE.")
     plan = Plan(
-        model=name,
+        model=model if model and is_own(model) else name,
         dataset=data,
         space=str(file),
         trials=trials or (None if search == "grid" else 10),

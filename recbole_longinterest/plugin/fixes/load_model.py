@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import recbole.data.utils
 from recbole.utils import get_model, init_logger, init_seed
 
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs import places, ranks, token_tables
 from recbole_longinterest.plugin.runs.allocation import AllocationLimit
@@ -46,6 +47,7 @@ def load_data_and_model(model_file: str | os.PathLike[str], **named: object) -> 
     """
     state = load_checkpoint(model_file)
     config = state["config"]
+    own_models.check_known(config, model_file)
     places.use_places(config, named)
     model_class = get_model(str(config["model"]))  # first: the name becomes a folder of the log
     ranks.leave_finished_group(config)

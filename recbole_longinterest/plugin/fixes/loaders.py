@@ -74,11 +74,8 @@ def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
         from recbole_longinterest.data.lookup import dataset_class
 
         sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-        if (
-            phase == "train"
-            and sequential
-            and train_loader.trains_in_one_pass(config, required=not is_kin(config.model_class))
-        ):
+        asked = "one_pass" in config.external_config_dict and not is_kin(config.model_class)
+        if phase == "train" and sequential and train_loader.trains_in_one_pass(config, required=asked):
             return train_loader.OnePassDataLoader
         kind = original(config, phase)
         flat = sequential and issubclass(dataset_class(config), FlatSequentialDataset)

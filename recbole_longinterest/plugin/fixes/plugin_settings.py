@@ -10,10 +10,12 @@ from recbole.utils import InputType, ModelType
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.data.source_fields import columns_of
 from recbole_longinterest.nn.losses import LOSSES
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.command_line import is_given
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.known_keys import check_keys
 from recbole_longinterest.plugin.lookups import MODEL, is_kin
+from recbole_longinterest.plugin.models import defaults_of, is_baseline, known_models
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -56,9 +58,12 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
         internal, external = self.internal_config_dict, self.external_config_dict
         beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
         ours = is_kin(model_class, model)
+        # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
         if ours:
-            # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
+        for file in defaults_of(model_class, model):
+            self._update_internal_config_dict(file)
+        if ours:
             own = {internal[key]: external[key] for key in FIELD_KEYS if isinstance(external.get(key), str)}
             columns = [own.get(name, name) for name in internal["load_col"]["inter"]]
             wanted = {**internal, **external}.get("event_features")
@@ -76,8 +81,13 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if beside is not None:
             self._update_internal_config_dict(beside)
+        known = known_models().get(model)  # get_model was here before
+        if known and known.own:
+            internal[own_models.MODULE] = known.module
         follows = ours or (_follow_loss_type.get() and sequential)
-        if follows and "train_neg_sample_args" not in external:
+        if is_baseline(model_class) and not ours and "train_neg_sample_args" not in external:
+            internal["train_neg_sample_args"] = None  # their losses draw their own
+        elif follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
             if not (_draws_negatives(loss_type) if ours else loss_type != "CE"):
                 internal["train_neg_sample_args"] = None

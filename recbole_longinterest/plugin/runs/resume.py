@@ -22,6 +22,7 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.leftovers import sweep_folder
+from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.known_keys import STRICT, UnknownKeyError, about, known_keys
 from recbole_longinterest.plugin.runs import logs, places, token_tables
 from recbole_longinterest.plugin.runs import state as run_state
@@ -63,6 +64,7 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
     """
     path = last_file(path)
     config = load_checkpoint(path)["config"]
+    own_models.check_known(config, path)
     settings = {name: value for name, value in given(config).items() if value is not None}
     known = known_keys(config) | config.final_config_dict.keys()
     other = []

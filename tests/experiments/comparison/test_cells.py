@@ -19,13 +19,14 @@ from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
+from tests.plugin.baselines.conftest import NEURAL
 
 
 def ranks_of(cell: Cell) -> pd.DataFrame:
     return pd.read_parquet(cell.folder / "ranks.parquet")
 
 
-@pytest.mark.parametrize("name", ["GRU4Rec", "LongInterest"])
+@pytest.mark.parametrize("name", ["GRU4Rec", "LongInterest", *NEURAL])
 def test_native_figures_are_those_of_a_plain_run(cell: Callable[..., Cell], name: str) -> None:
     own = cell(name, run=True, metric_decimal_place=12, topk=[3, 10], MAX_ITEM_LIST_LENGTH=5)
     result = own.result()

@@ -70,3 +70,19 @@ def test_sasrec_reads_the_texts_and_learns_their_projection(cell: Callable[..., 
 def test_sasrec_without_texts_is_an_error(cell: Callable[..., Cell]) -> None:
     with pytest.raises(ValueError, match="tiny has none: text_fields names no column"):
         build(cell("SASRec+text", text_fields=None))
+
+
+@pytest.mark.parametrize("name", ["SeqEASE", "TALE", "VSKNN", "STAN"])
+def test_models_that_are_computed_have_one_epoch_beside_others_that_have_more(
+    cell: Callable[..., Cell], name: str
+) -> None:
+    made = cell(name, run=True, epochs=7)
+    result = made.result()
+    assert result is not None and result["epochs"] == 1 and made.finished
+    assert made.config()["epochs"] == 1
+
+
+def test_ease_is_recboles_own_and_seqease_is_not(cell: Callable[..., Cell]) -> None:
+    own, theirs = (cell(name).config().model_class for name in ("SeqEASE", "EASE"))
+    assert theirs.__module__ == "recbole.model.general_recommender.ease"
+    assert own.__module__ == "recbole_longinterest.plugin.baselines.computed.ease"

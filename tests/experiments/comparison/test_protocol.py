@@ -95,3 +95,12 @@ def test_lists_are_described_as_recbole_does(tail: float) -> None:
         expected = getattr(recbole_metrics, kind)({**CONFIG, "tail_ratio": tail}).calculate_metric(struct)
         for name, value in expected.items():
             assert own[name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_lists_that_end_early_count_what_they_have() -> None:
+    top, count = np.array([[1, 2, 0], [1, 0, 0]]), np.array([0, 4, 1, 0, 0])
+    values = beyond_accuracy(top, count, [1, 3], 0.5)
+    assert values["itemcoverage@3"] == 2 / 5 and values["averagepopularity@3"] == (4 + 1 + 4) / 3
+    assert values["tailpercentage@3"] == pytest.approx(1 / 3)
+    assert values["itemcoverage@1"] == beyond_accuracy(top[:, :1], count, [1], 0.5)["itemcoverage@1"]
+    assert set(beyond_accuracy(np.zeros((2, 3), dtype=np.int64), count, [3]).values()) == {0.0}

@@ -1,0 +1,19 @@
+"""The flat log with the events' exact times, for models that read the time between events."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+
+EVENT_TIME = "event_time"  # with RecBole's LIST_SUFFIX, the history field of exact times
+
+
+class HSTUDataset(FlatSequentialDataset):
+    """The flat log with a history field ``event_time_list``: the times of the file, float64 [B, L], 0 for padding.
+
+    RecBole's own times are float32, in steps of 64 to 128 seconds, and scaled to 0..1 by ``normalize_all``.
+    """
+
+    def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
+        return {EVENT_TIME + self.config["LIST_SUFFIX"]: torch.from_numpy(self._exact_time.copy())}

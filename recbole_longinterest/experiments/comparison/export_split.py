@@ -1,0 +1,202 @@
+"""Write the split of a comparison, so that systems of any kind can be trained on it and come back by ``--lists``."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
+from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.leftovers import standing
+from recbole_longinterest.common.version import __version__
+from recbole_longinterest.experiments.comparison import data
+from recbole_longinterest.experiments.comparison.driver import cell_of
+from recbole_longinterest.experiments.comparison.plan import Plan, read_settings
+from recbole_longinterest.experiments.comparison.split_readme import readme
+from recbole_longinterest.experiments.comparison.split_tables import PARTS, SplitTables, split_tables
+from recbole_longinterest.experiments.comparison.variants import variant_of
+from recbole_longinterest.experiments.quiet import without_warnings
+
+MARK = "split.json"  # in a folder that holds an export
+RECBOLE_PARTS = dict(zip(PARTS, ("train", "valid", "test"), strict=True))
+SEPARATORS = (" ", ",", ";", "|", "\x1f")  # of the items of a history, the first that no item has
+PLACES = ("data_path", "text_encoder", "text_vectors")  # of this machine
+LIKE = "Pop"  # the row whose data and split are written
+
+
+def export_split(
+    datasets: Sequence[str],
+    folder: str | Path,
+    *,
+    config_files: Sequence[str | Path] = (),
+    settings: Mapping[str, object] | Sequence[str] = (),
+) -> Path:
+    """Write the split that ``compare`` would use with these settings: CSV, Parquet and RecBole's benchmark files.
+
+    Args:
+        datasets: names of data sets.
+        folder: to make; an earlier export there is replaced, anything else is not.
+        config_files: as for :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
+        settings: likewise.
+
+    Returns:
+        The folder; ``README.md`` in it says what every file is.
+
+    Raises:
+        LongInterestError: for a folder that holds something else, and for data or settings that cannot be used.
+    """
+    folder = Path(folder)
+    if not datasets:
+        raise LongInterestError("There is no data set to export.")
+    given, _ = read_settings([str(file) for file in config_files], settings)
+    with lock_files(folder, "exporting to", "give another folder"):
+        _check_place(folder)
+        with atomic_folder(folder) as draft:
+            found = {dataset: _write(dataset, given, draft) for dataset in datasets}
+            told = {name: value for name, value in given.items() if name not in PLACES}
+            about = {"format": 1, "version": __version__, "settings": told, "datasets": found}
+            (draft / MARK).write_text(json.dumps(about, indent=1, default=str) + "\n", encoding="utf-8")
+    return folder
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder that is no earlier export."""
+    if folder.is_file():
+        raise LongInterestError(f"{folder} is a file. Give another folder.")
+    place = standing(folder)
+    if place.is_dir() and any(place.iterdir()) and not (place / MARK).is_file():
+        raise LongInterestError(
+            f"{folder} exists and holds no exported split (no {MARK}), so it is not replaced. Give another folder."
+        )
+
+
+def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, object]:
+    """Write one data set; returns what the mark says of it."""
+    whole: dict[str, object] = {"load_col": {"inter": "*"}}
+    if given.get("exact_order", True) is True:  # the order does not depend on the scale
+        whole |= {"normalize_all": False, "normalize_field": None}
+    plan = Plan([LIKE], [dataset], [0], given={**given, **whole})
+    with without_warnings():
+        config = cell_of(plan, dataset, variant_of(LIKE), 0, draft).config()
+        tables = split_tables(config)
+        found = _as_compared(dataset, given, draft) or tables.found
+    place = draft / dataset
+    place.mkdir(parents=True)
+    for name in PARTS:
+        part = _whole_numbers(tables.part(name), tables.numbers)
+        part.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
+        part.to_parquet(place / f"{name}.parquet", index=False)
+    pd.DataFrame({tables.item: tables.items}).to_csv(place / "items.csv", index=False, lineterminator="\n")
+    name = f"{dataset}-split"  # RecBole takes its bundled files for ml-100k
+    events = int(config["MAX_ITEM_LIST_LENGTH"])
+    about = _write_benchmark(tables, place, name, events)
+    for source in (Path(config["data_path"]) / f"{dataset}.{kind}" for kind in ("item", "user")):
+        for folder in place.glob(f"recbole-*/{name}") if source.is_file() else ():
+            shutil.copyfile(source, folder / f"{name}{source.suffix}")
+    with (draft / "README.md").open("a", encoding="utf-8") as file:
+        file.write(readme(tables, found.split, dataset, name, events, about))
+    return {
+        "split": found.split,
+        "users": found.users,
+        "items": found.items,
+        "rows": {part: len(tables.rows[part]) for part in PARTS},
+    }
+
+
+def _as_compared(dataset: str, given: Mapping[str, object], draft: Path) -> data.Fingerprint | None:
+    """What a comparison knows the split by, if its times are scaled; else None."""
+    plan = Plan([LIKE], [dataset], [0], given=dict(given))
+    config = cell_of(plan, dataset, variant_of(LIKE), 0, draft).config()
+    if not (config["normalize_all"] or config["normalize_field"]):
+        return None
+    whole = data.make_dataset(config)
+    return data.fingerprint(whole, whole.build())
+
+
+def _whole_numbers(table: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
+    """Numbers that are all whole as integers, so that a file says 5 and not 5.0."""
+    for name in numbers:
+        values = table[name]
+        if np.isfinite(values).all() and (values == values.round()).all() and (values.abs() < 2**53).all():
+            table[name] = values.astype(np.int64)
+    return table
+
+
+# --- RecBole's benchmark files ---------------------------------------------------------------------------------------
+
+
+def _write_benchmark(tables: SplitTables, place: Path, name: str, events: int) -> dict[str, int]:
+    """Write the parts for RecBole's general and sequential models, each with its settings.
+
+    Returns:
+        How many items of the catalogue each lacks.
+    """
+    columns = {field: _texts(tables, field) for field in tables.events}
+    _check_texts(columns)
+    head = [f"{field}:{'float' if field in tables.numbers else 'token'}" for field in columns]
+    lists = [tables.item, *(field for field in tables.numbers if tables.events[field].notna().all())]
+    separator = next(mark for mark in SEPARATORS if not any(mark in item for item in tables.items))
+    list_head = [f"{field}_list:{'float_seq' if field in tables.numbers else 'token_seq'}" for field in lists]
+    lacks = {}
+    for kind, rows in (("general", tables.rows), ("sequential", tables.targets)):
+        folder = place / f"recbole-{kind}" / name
+        folder.mkdir(parents=True)
+        shown = np.zeros(len(tables.events), dtype=bool)
+        for part in PARTS:
+            with (folder / f"{name}.{RECBOLE_PARTS[part]}.inter").open("w", encoding="utf-8", newline="\n") as file:
+                file.write("\t".join([*head, *(list_head if kind == "sequential" else ())]) + "\n")
+                for row in rows[part].tolist():
+                    values = [texts[row] for texts in columns.values()]
+                    begin = row
+                    if kind == "sequential":
+                        begin = max(int(tables.start[row]), row - events)
+                        values += [separator.join(columns[field][begin:row]) for field in lists]
+                    shown[begin : row + 1] = True
+                    file.write("\t".join(values) + "\n")
+        lacks[kind] = len(tables.items) - tables.events[tables.item][shown].nunique()
+        own = [field.partition(":")[0] for field in (*head, *(list_head if kind == "sequential" else ()))]
+        text = yaml.safe_dump(_settings(tables, kind, own, separator, events), sort_keys=False)
+        (place / f"recbole-{kind}.yaml").write_text(f"# Settings for recbole-{kind}/{name}.\n{text}", encoding="utf-8")
+    return lacks
+
+
+def _settings(tables: SplitTables, kind: str, columns: Sequence[str], separator: str, events: int) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "USER_ID_FIELD": tables.user,
+        "ITEM_ID_FIELD": tables.item,
+        "TIME_FIELD": tables.time,
+        "load_col": {"inter": list(columns)},
+        "benchmark_filename": list(RECBOLE_PARTS.values()),
+    }
+    if kind == "sequential":
+        settings |= {"alias_of_item_id": [f"{tables.item}_list"], "MAX_ITEM_LIST_LENGTH": events}
+        settings |= {"seq_separator": separator}
+    return settings
+
+
+def _texts(tables: SplitTables, field: str) -> list[str]:
+    """A column as an atomic file has it."""
+    values = tables.events[field]
+    if field not in tables.numbers:
+        return [str(value) for value in values]
+    whole = values.notna() & (values == values.round()) & (values.abs() < 2**53)
+    return [
+        "" if missing else str(int(value)) if is_whole else str(value)
+        for value, missing, is_whole in zip(values, values.isna(), whole, strict=True)
+    ]
+
+
+def _check_texts(columns: Mapping[str, Sequence[str]]) -> None:
+    """Refuse tokens that RecBole's files cannot hold: its reader takes quotes as marks around values."""
+    for field, texts in columns.items():
+        wrong = next((text for text in texts if any(mark in text for mark in '"\t\n\r')), None)
+        if wrong is not None:
+            raise LongInterestError(
+                f"{field} has {wrong!r}, and a quote, tab or line end cannot be in RecBole's benchmark files. Replace "
+                "it in the data."
+            )

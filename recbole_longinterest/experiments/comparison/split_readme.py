@@ -1,0 +1,78 @@
+"""What the README of an exported split says."""
+
+from collections.abc import Mapping
+
+from recbole_longinterest.common.printable import printable
+from recbole_longinterest.experiments.comparison.split_tables import SplitTables
+
+TEXT = """# {dataset}: the split of a comparison
+
+{users} users, {items} items, {events} events. SHA-256 of the split: {split}.
+
+| file | what it is |
+|---|---|
+| train.csv, train.parquet | {train} events that a model may learn from, by user and then by time |
+| validation.csv, validation.parquet | {validation} events to choose epochs and settings by |
+| test.csv, test.parquet | {test} events to test on, once |
+| items.csv | the catalogue: every model ranks all of these items |
+| recbole-general/, recbole-general.yaml | RecBole's benchmark files for its general models |
+| recbole-sequential/, recbole-sequential.yaml | for its sequential models, with the last {limit} events before each |
+
+RecBole's folders hold the data set's .item and .user files too, if it has them.
+
+Columns: {columns}.{left_out}
+
+An event's history is all earlier events of its user, of all three parts; at the test a validation event is in it.
+Events of equal time stand in the order of these files. What an event's row holds beside user and item (its own time
+among it) is not known when it is predicted.
+
+A system's lists come back by
+
+    recbole-li compare --datasets {dataset} --lists NAME=FILE ...
+
+with the settings of this export. FILE has a line for every test user and item of the list: `user`, `item`, and `rank`
+(1 is the best) or `score` (the largest is the best). In the native protocol seen items are ranked too. In the
+seen-masked one they are removed here, so that a list should be longer than the longest topk by what it may lose. A list
+that leaves seen items out misses targets that the user has had before, in both protocols.
+
+RecBole itself reads the split by
+
+    run_recbole(model="GRU4Rec", dataset="{name}", config_file_list=["{dataset}/recbole-sequential.yaml"],
+                config_dict={{"data_path": "{dataset}/recbole-sequential", "train_neg_sample_args": None}})
+    run_recbole(model="BPR", dataset="{name}", config_file_list=["{dataset}/recbole-general.yaml"],
+                config_dict={{"data_path": "{dataset}/recbole-general"}})
+
+RecBole masks the training items of users for its general models and evaluates users, not rows, so that their figures
+there are not those of `compare`. {lacks}
+
+"""
+
+
+def readme(tables: SplitTables, split: str, dataset: str, name: str, limit: int, lacks: Mapping[str, int]) -> str:
+    """The part of the README about a data set.
+
+    Args:
+        tables: its split.
+        split: SHA-256 that the report of a comparison gives it.
+        dataset: its name.
+        name: of RecBole's benchmark files.
+        limit: events of a history in them.
+        lacks: items of the catalogue that they do not name, by kind.
+    """
+    kinds = [
+        f"{number} items of the catalogue are in no row of recbole-{kind}." for kind, number in lacks.items() if number
+    ]
+    left_out = f" Lists of numbers are left out: {', '.join(tables.left_out)}." if tables.left_out else ""
+    return TEXT.format(
+        dataset=printable(dataset),
+        name=printable(name),
+        users=tables.found.users,
+        items=tables.found.items,
+        events=tables.found.interactions,
+        split=split,
+        limit=limit,
+        columns=printable(", ".join(f"`{column}`" for column in tables.events)),
+        left_out=printable(left_out),
+        lacks=" ".join(kinds) or "Both name all items of the catalogue.",
+        **{part: len(rows) for part, rows in tables.rows.items()},
+    )
