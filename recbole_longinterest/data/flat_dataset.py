@@ -126,18 +126,23 @@ class FlatSequentialDataset(SequentialDataset):
             self.logger.info(sentence(self.time_bounds, self.left_out))
 
     def _leave_out_unknown(self) -> None:
-        """Drop later events of items that nobody had before the validation: the catalogue is that of the training."""
+        """Drop later events of items that nobody had before the validation: the catalogue is that of the training.
+
+        The training's events are put first, because ids count in the order of the table: what comes later then changes
+        nothing of the training, not even which weights an item begins with.
+        """
         if self.time_bounds is None:
             return
         events = self.inter_feat
         times = events[self.time_field].to_numpy(dtype=np.float64)
-        kept = known_by_then(events[self.iid_field], times, self.time_bounds[0])
-        if not kept.all():
-            self.left_out = {
-                "events": self.left_out["events"] + int((~kept).sum()),
-                "items": self.left_out["items"] + int(events[self.iid_field][~kept].nunique()),
-            }
-            self.inter_feat = events[kept].reset_index(drop=True)
+        kept, before = known_by_then(events[self.iid_field], times, self.time_bounds[0]), times < self.time_bounds[0]
+        self.left_out = {
+            "events": self.left_out["events"] + int((~kept).sum()),
+            "items": self.left_out["items"] + int(events[self.iid_field][~kept].nunique()),
+        }
+        rows = np.concatenate([np.flatnonzero(before), np.flatnonzero(kept & ~before)])
+        if len(rows) < len(events) or (np.diff(rows) < 0).any():
+            self.inter_feat = events.iloc[rows].reset_index(drop=True)
 
     def _data_filtering(self) -> None:
         super()._data_filtering()
