@@ -34,6 +34,20 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
     parser.add_argument("--seeds", type=count, default=5, metavar="N", help="seeds a model (default: %(default)s)")
+    parser.add_argument(
+        "--ties",
+        default="file",
+        metavar="ORDERS",
+        help="order of a user's events at one time: file, random, or file,random for a table of each; in random order "
+        "three orders are averaged (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--split",
+        default="leave-one-out",
+        metavar="SPLITS",
+        help="leave-one-out (or what --eval_args says), time, or leave-one-out,time for a table of each; by time, "
+        "models train before, validate until and test from --split_by_time=[0.8,0.9] on (default: %(default)s)",
+    )
     parser.add_argument("--first-seed", type=int, default=SEED, metavar="SEED", help="(default: %(default)s)")
     parser.add_argument(
         "--ablations",
@@ -73,6 +87,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         ablations="all" if ablations == ["all"] else ablations,
         config_files=config_files_of(args),
         settings=settings,
+        ties=_names(args.ties),
+        splits=_names(args.split),
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.report import write_report
+from recbole_longinterest.experiments.comparison.views import read_views
 
 
 def compare(
@@ -21,6 +22,8 @@ def compare(
     ablations: Sequence[str] | Literal["all"] = (),
     config_files: Sequence[str | Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
+    ties: Sequence[str] = ("file",),
+    splits: Sequence[str] = ("leave-one-out",),
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -42,6 +45,10 @@ def compare(
         config_files: yaml files with settings of every run; later ones win.
         settings: settings of every run that win over the files': a mapping, or ``--key=value`` each as on a command
             line. At least one model must have each of them.
+        ties: orders of a user's events at one time, ``"file"`` and ``"random"``. Each has a table of its own; in random
+            order run i of a row has the tie seed i modulo 3, and a row has three runs at least.
+        splits: ``"leave-one-out"``, or what ``eval_args`` says in ``settings``, and ``"time"``: a split by global time,
+            ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has a table of its own.
         show_progress: show a progress bar.
 
     Returns:
@@ -64,9 +71,12 @@ def compare(
         once=list(once),
         ablations=list(ablations),
         given=given,
+        ties=list(ties),
+        splits=list(splits),
     )
     if not plan.models or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
+    read_views(plan.ties, plan.splits, given)
     outcome = run_plan(plan, output, show_progress=show_progress)
     write_report(outcome, output)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]

@@ -15,6 +15,7 @@ from recbole_longinterest.experiments.comparison.variants import (
     ablation,
     variant_of,
 )
+from recbole_longinterest.experiments.comparison.views import View, read_views
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import keys_of_file
 
@@ -30,6 +31,8 @@ class Plan:
         once: further rows, with the first seed alone.
         ablations: names of ablations of LongInterest.
         given: settings of every run.
+        ties: orders of ties, ``file`` and ``random``; each has a table of its own.
+        splits: ``leave-one-out``, which is the split of ``eval_args``, and ``time``; likewise.
     """
 
     models: Sequence[str]
@@ -38,6 +41,13 @@ class Plan:
     once: Sequence[str] = ()
     ablations: Sequence[str] = ()
     given: dict[str, Any] = field(default_factory=dict)
+    ties: Sequence[str] = ("file",)
+    splits: Sequence[str] = ("leave-one-out",)
+
+    @property
+    def views(self) -> list[View]:
+        """What every data set is to the models."""
+        return read_views(self.ties, self.splits, self.given)
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
         """The rows with their seeds.
