@@ -54,7 +54,9 @@ class Ties:
             for name, tied, number in (("validation", self.valid_tied, self.valid), ("test", self.test_tied, self.test))
             if number
         )
-        like = "which a model can learn; a random order has about 50 %" if self.ordered else "as in a random order"
+        like = "as a random order may have"
+        if self.ordered:
+            like = "which a model can learn; a random order has about 50 %"
         return (
             f"{self.tied:,} of {self.neighbours:,} neighbouring events of a user are at one time "
             f"({_percent(self.tied, self.neighbours)}), and so are {targets or 'no targets'} with a neighbour. The "
