@@ -147,9 +147,9 @@ def parts_of(
 def sentence(bounds: tuple[float, float], left_out: Mapping[str, int]) -> str:
     """What the split does to the log, in one sentence."""
     return (
-        f"split_by_time trains on what is before {_moment(bounds[0])}, validates until {_moment(bounds[1])} and tests "
-        f"from there on; {left_out['events']:,} later events of {left_out['items']:,} items that nobody had before are "
-        "left out."
+        f"The split by time trains on what is before {_moment(bounds[0])}, validates until {_moment(bounds[1])} and "
+        f"tests from there on; {left_out['events']:,} later events of {left_out['items']:,} items that nobody had "
+        "before are left out."
     )
 
 

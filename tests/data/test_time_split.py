@@ -184,8 +184,8 @@ def test_shares_are_of_the_events_and_a_moment_is_on_one_side() -> None:
     seconds = 999_993_600 + 86_400.0 * np.arange(-1, 4)
     assert bounds_of(day, seconds, "tiny") == (999_993_600.0, 999_993_600.0 + 86_400 + 10 * 3600)
     assert sentence((999_993_600.0, 1e12), {"events": 3, "items": 2}) == (
-        "split_by_time trains on what is before 2001-09-09 00:00:00 UTC, validates until 1e+12 and tests from there "
-        "on; 3 later events of 2 items that nobody had before are left out."
+        "The split by time trains on what is before 2001-09-09 00:00:00 UTC, validates until 1e+12 and tests from "
+        "there on; 3 later events of 2 items that nobody had before are left out."
     )
 
 

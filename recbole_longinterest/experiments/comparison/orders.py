@@ -30,7 +30,7 @@ def about_data(study: Study) -> list[Text]:
         return []
     parts = [Text(study.about.ties.sentence())]
     if study.about.split:
-        parts.append(Text(f"{study.about.split[0].upper()}{study.about.split[1:]}"))
+        parts.append(Text(study.about.split))
     if study.about.matters:
         if study.view.ties == RANDOM:
             parts.append(Text(HEADLINE))
@@ -57,8 +57,8 @@ def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
         marked = [study.view.name or "ties in the order of the file" for study in views if study.headline]
         parts.append(
             Text(
-                f"The headline is: {'; '.join(marked)}. It is the random order where more than {MATTERS:.0%} of the "
-                "test targets tie. Figures of one order or split are not comparable with those of another."
+                f"The headline is: {'; '.join(marked)}. It is the random order where more than {100 * MATTERS:.0f} % "
+                "of the test targets tie. Figures of one order or split are not comparable with those of another."
             )
         )
     return parts
