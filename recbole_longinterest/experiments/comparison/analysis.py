@@ -11,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.ties import RANDOM
 from recbole_longinterest.experiments.comparison import statistics
 from recbole_longinterest.experiments.comparison.cell import FINISHED, RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import metric_of
 from recbole_longinterest.experiments.comparison.slices import slices_of
 from recbole_longinterest.experiments.comparison.variants import OWN
+from recbole_longinterest.experiments.comparison.views import TIME, USUAL, About, View, headline
 
 SIGNIFICANT = 0.05
 POOLED = ("ml-", "MovieLens")  # data sets with this in their names are pooled, under this name
@@ -30,9 +32,11 @@ class Row:
         name: name of the row.
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         source: origin of its settings.
-        seeds: finished seeds.
+        seeds: seeds of the finished runs.
         results: ``result.json`` of each.
-        ranks: rank of every test row by protocol, of each seed, [S, B].
+        ranks: rank of every test row by protocol, of each run, [S, B].
+        runs: number of each run; those of one number have the same data in every row.
+        orders: place of each run's order of ties among those of the study, int [S].
     """
 
     name: str
@@ -41,14 +45,26 @@ class Row:
     seeds: Sequence[int]
     results: Sequence[dict[str, Any]]
     ranks: dict[str, NDArray[np.float64]]
+    runs: Sequence[int]
+    orders: NDArray[np.int64]
 
-    def values(self, protocol: str, metric: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """A metric of every test row, mean over the seeds (None for all seeds of the row), [B]."""
+    def by_run(self, protocol: str, metric: str) -> NDArray[np.float64]:
+        """A metric of every test row, of each run, [S, B]."""
         name, _, k = metric.partition("@")
         ranks = self.ranks[protocol]
-        if seeds is not None:
-            ranks = ranks[[place for place, seed in enumerate(self.seeds) if seed in seeds]]
-        return metric_of(name, ranks.ravel(), int(k)).reshape(ranks.shape).mean(axis=0)
+        return metric_of(name, ranks.ravel(), int(k)).reshape(ranks.shape)
+
+    def values(self, protocol: str, metric: str, runs: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """A metric of every test row, mean over the runs (None for all runs of the row), [B]."""
+        values = self.by_run(protocol, metric)
+        if runs is not None:
+            values = values[[place for place, run in enumerate(self.runs) if run in runs]]
+        return values.mean(axis=0)
+
+    def mean_of(self, protocol: str, metric: str, mask: NDArray[np.bool_]) -> float:
+        """Mean of a metric over a slice, NaN if it is empty; each order of ties has its own targets in it, [T, B]."""
+        chosen = self.by_run(protocol, metric)[mask[self.orders]]
+        return float(chosen.mean()) if len(chosen) else float("nan")
 
     def reported(self, protocol: str, metric: str) -> list[float]:
         """A metric of each seed."""
@@ -62,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row compared with the best baseline: means over their common seeds, paired by user.
+    """A row compared with the best baseline: means over their common runs, paired by user.
 
     Attributes:
         name: name of the row.
@@ -87,47 +103,70 @@ class Difference:
 
 
 class Study:
-    """One data set of a comparison.
+    """One table of a comparison: a data set, in one order of ties and one split.
 
     Args:
         dataset: its name.
         cells: its cells, in the order of the plan.
+        view: order of ties and split.
+        about: what is known of the data; None if nothing is.
+        headline: whether it is the table of its split that counts.
 
     Attributes:
+        of: name of the data set.
+        dataset: name of the table.
+        key: the same for names of files.
         rows: finished rows.
-        table: descriptions of the test rows, see `slices.describe_rows`.
-        failed: (name, seed, error) of cells that failed.
-        missing: (name, seed) of cells that have not run.
+        tables: descriptions of the test rows by seed of the order of ties, see `slices.describe_rows`.
+        failed: (name, run, error) of cells that failed.
+        missing: (name, run) of cells that have not run.
     """
 
-    def __init__(self, dataset: str, cells: Sequence[Cell]) -> None:
-        self.dataset = dataset
-        self.failed: list[tuple[str, int, str]] = []
-        self.missing: list[tuple[str, int]] = []
+    def __init__(
+        self,
+        dataset: str,
+        cells: Sequence[Cell],
+        view: View = USUAL.view,
+        about: About | None = None,
+        headline: bool = True,
+    ) -> None:
+        self.of, self.dataset, self.key = dataset, view.table(dataset), view.key(dataset)
+        self.view, self.about, self.headline = view, about, headline
+        self.failed: list[tuple[str, str, str]] = []
+        self.missing: list[tuple[str, str]] = []
         self.rows: list[Row] = []
-        self.table = pd.DataFrame()
+        self.tables: dict[int, pd.DataFrame] = {}
         self._samples: dict[str, NDArray[np.float64]] = {}
         by_name: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}
         for cell in cells:
             result = cell.result()
             if result is None:
-                self.missing.append((cell.name, cell.seed))
+                self.missing.append((cell.name, cell.run))
             elif result["status"] != FINISHED:
-                self.failed.append((cell.name, cell.seed, result["error"]))
+                self.failed.append((cell.name, cell.run, result["error"]))
             else:
                 by_name.setdefault(cell.name, []).append((cell, result))
+        orders = sorted({cell.place.tie_seed for finished in by_name.values() for cell, _ in finished})
         for name, finished in by_name.items():
-            self.rows.append(self._row(name, finished))
+            self.rows.append(self._row(name, finished, orders))
+        self.tables = {order: self.tables[order] for order in orders}
 
-    def _row(self, name: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> Row:
-        cell, result = finished[0]
-        if self.table.empty:
-            file = rows_file(cell.output, self.dataset, result["data"])
-            self.table = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
+    @property
+    def table(self) -> pd.DataFrame:
+        """Descriptions of the test rows, in the first order of ties; user and history are those of every order."""
+        return next(iter(self.tables.values()), pd.DataFrame())
+
+    def _row(self, name: str, finished: Sequence[tuple[Cell, dict[str, Any]]], orders: Sequence[int]) -> Row:
+        cell = finished[0][0]
         ranks: dict[str, list[NDArray[np.float64]]] = {}
-        for each, _ in finished:
+        for each, result in finished:
+            order = each.place.tie_seed
+            if order not in self.tables:
+                file = rows_file(each, result["data"])
+                self.tables[order] = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
             table = pd.read_parquet(each.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
-            if not table[["user", "history", "item"]].equals(self.table[["user", "history", "item"]]):
+            same = table[["user", "history"]].equals(self.table[["user", "history"]])  # paired by user in all orders
+            if not same or not table["item"].equals(self.tables[order]["item"]):
                 raise LongInterestError(
                     f"The test rows of {each.folder} are not those of {self.dataset}; remove that folder."
                 )
@@ -140,6 +179,8 @@ class Study:
             [each.seed for each, _ in finished],
             [result for _, result in finished],
             {protocol: np.stack(values) for protocol, values in ranks.items()},
+            [_number(each) for each, _ in finished],
+            np.array([orders.index(each.place.tie_seed) for each, _ in finished]),
         )
 
     @cached_property
@@ -150,7 +191,7 @@ class Study:
     @property
     def pooled(self) -> bool:
         """Whether it is pooled with similar data sets."""
-        return POOLED[0] in self.dataset
+        return POOLED[0] in self.dataset and self.headline and self.view.split == USUAL.view.split
 
     @property
     def number(self) -> int:
@@ -179,29 +220,29 @@ class Study:
         return statistics.bootstrap_means(np.stack(values), self.users, seed=zlib.crc32(self.dataset.encode()))
 
     def ratios(self, protocol: str, base: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Ratios of the main metric of every row to that of one row, over their common seeds.
+        """Ratios of the main metric of every row to that of one row, over their common runs.
 
         Args:
             protocol: native or seen-masked.
             base: index of the row to compare with, whose metric is above 0.
 
         Returns:
-            Ratios of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's metric is 0, or no seed
+            Ratios of the means, [M], and of the bootstrap samples, [R, M]; NaN where the base's metric is 0, or no run
             is common.
         """
         drawn, means = self.samples(protocol), []
         samples = np.empty_like(drawn)
         for place, row in enumerate(self.rows):
-            seeds = [seed for seed in row.seeds if seed in self.rows[base].seeds]
-            if not seeds:
+            runs = [run for run in row.runs if run in self.rows[base].runs]
+            if not runs:
                 means.append(np.nan)
                 samples[:, place] = np.nan
                 continue
-            if len(seeds) == len(row.seeds) == len(self.rows[base].seeds):
+            if len(runs) == len(row.runs) == len(self.rows[base].runs):
                 pair = drawn[:, [place, base]]
                 values = [each.values(protocol, self.metric) for each in (row, self.rows[base])]
             else:
-                values = [each.values(protocol, self.metric, seeds) for each in (row, self.rows[base])]
+                values = [each.values(protocol, self.metric, runs) for each in (row, self.rows[base])]
                 pair = self._draw(values)
             mean = values[1].mean()
             means.append(values[0].mean() / mean if mean > 0 else np.nan)
@@ -222,16 +263,40 @@ class Study:
         of = [names[place] for place in places]
         return differences_of(of, len(chosen), means[places] - 1, drawn[:, places] - 1, self.number)
 
+    @property
+    def cold(self) -> NDArray[np.bool_]:
+        """Test rows whose target has no training event, in every order of ties, [T, B]."""
+        return np.stack([table["cold"].to_numpy(dtype=bool) for table in self.tables.values()])
+
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
-        """Test rows by slice."""
-        return slices_of(self.table)
+        """Test rows by slice, in every order of ties, [T, B]."""
+        found = [slices_of(table) for table in self.tables.values()]
+        none = np.zeros(len(self.table), dtype=bool)
+        return {
+            kind: {
+                name: np.stack([slices.get(kind, {}).get(name, none) for slices in found])
+                for name in dict.fromkeys(name for slices in found for name in slices.get(kind, {}))
+            }
+            for kind in (found[0] if found else ())
+        }
+
+
+def _number(cell: Cell) -> int:
+    """What pairs a cell's run with those of other rows: its seed; its number where each run has an order of ties."""
+    if cell.place.view.ties == RANDOM and cell.place.run is not None:
+        return cell.place.run
+    return cell.seed
 
 
 def studies_of(outcome: Outcome) -> list[Study]:
-    """Collect the finished cells of each data set."""
-    return [
-        Study(dataset, [cell for cell in outcome.cells if cell.dataset == dataset]) for dataset in outcome.plan.datasets
-    ]
+    """Collect the finished cells of each table; of a data set and a split, the table that counts comes first."""
+    studies, views = [], outcome.plan.views
+    for dataset in outcome.plan.datasets:
+        about = {view: outcome.about[view.table(dataset)] for view in views if view.table(dataset) in outcome.about}
+        for view in sorted(views, key=lambda view: (view.split == TIME, not headline(views, view, about))):
+            cells = [cell for cell in outcome.cells if cell.dataset == dataset and cell.place.view == view]
+            studies.append(Study(dataset, cells, view, about.get(view), headline(views, view, about)))
+    return studies
 
 
 def differences_of(

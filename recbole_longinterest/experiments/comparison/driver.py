@@ -2,8 +2,8 @@
 
 import json
 import multiprocessing
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,13 +13,14 @@ from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.experiments.comparison import cells, data, lists
-from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
+from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell, DataKey
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.variants import (
     Variant,
     settings_of,
 )
+from recbole_longinterest.experiments.comparison.views import USUAL, About, Place
 from recbole_longinterest.experiments.epochs import read_epochs
 
 PLAN = "compare.json"
@@ -35,22 +36,26 @@ class Outcome:
         interrupted: whether it was stopped before its end.
         same: rows that another row is, with the same settings, in words; they have no cells. And what must be said of
             lists that were made elsewhere.
+        about: what is known of the data of each table.
     """
 
     plan: Plan
     cells: Sequence[Cell]
     interrupted: bool
     same: Sequence[str] = ()
+    about: Mapping[str, About] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[str]:
-        """Rows that could not run, each with its data set, its seeds and the reason."""
+        """Rows that could not run, each with its table, its seeds and the reason."""
         seeds: dict[tuple[str, str, str], list[str]] = {}
         for cell in self.cells:
             result = cell.result()
             if result is not None and result["status"] == FAILED:
-                seeds.setdefault((cell.dataset, cell.name, result["error"]), []).append(str(cell.seed))
-        return [f"{dataset}, {name}, seed {', '.join(of)}: {why}" for (dataset, name, why), of in seeds.items()]
+                seeds.setdefault((cell.table, cell.name, result["error"]), []).append(str(cell.seed))
+        return [
+            f"{table}, {name}, seed {', '.join(dict.fromkeys(of))}: {why}" for (table, name, why), of in seeds.items()
+        ]
 
 
 def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
@@ -75,68 +80,70 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True) -> Outcome:
 
 def _run_plan(plan: Plan, output: Path, show_progress: bool) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
-    made = lists.list_cells(
-        plan.lists, plan.lists_columns, plan.datasets, plan.given, next(iter(plan.seeds), 0), output
-    )
+    seed = next(iter(plan.seeds), 0)
+    made = lists.list_cells(plan.lists, plan.lists_columns, plan.datasets, plan.given, seed, output, plan.views)
     todo, same = without_twins(
-        [*(cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)), *made]
+        [*(cell_of(plan, name, variant, seed, output, place) for name, variant, seed, place in order_of(plan)), *made]
     )
     lists.check_names(todo)
-    expected, cannot = check_plan(plan, todo)
+    expected, cannot, about = check_plan(plan, todo)
     lists.check_lists(todo)
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
             for cell in todo:
-                if (cell.dataset, cell.name) not in cannot:
+                if (*cell.data_key, cell.name) not in cannot:
                     _finish(cell, expected, bar)
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)
-    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)])
+    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)], about)
 
 
-def order_of(plan: Plan) -> list[tuple[str, Variant, int]]:
-    """A data set after the other, in it a seed after the other: what there is early is comparable."""
+def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
+    """A table after the other, in it a run of every row after the other: what there is early is comparable."""
     rows = plan.rows()
-    return [
-        (dataset, variant, seed)
-        for dataset in plan.datasets
-        for seed in plan.seeds
-        for variant, seeds in rows
-        if seed in seeds
-    ]
+    found = []
+    for dataset, view in ((dataset, view) for dataset in plan.datasets for view in plan.views):
+        runs = [(variant, view.runs(seeds)) for variant, seeds in rows]
+        for run in range(max((len(of) for _, of in runs), default=0)):
+            found += [
+                (dataset, variant, of[run][0], Place(view, of[run][1], run)) for variant, of in runs if run < len(of)
+            ]
+    return found
 
 
 def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     """Cells without those that another row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
-    first: dict[tuple[str, int, str], str] = {}
+    first: dict[tuple[str, int, int, str], str] = {}
     kept, same = [], []
     for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these stay
-        first.setdefault((cell.dataset, cell.seed, cell.what), cell.name)
+        first.setdefault((*cell.data_key, cell.seed, cell.what), cell.name)
     for cell in cells_of_plan:
-        name = first[cell.dataset, cell.seed, cell.what]
+        key = (*cell.data_key, cell.seed, cell.what)
+        name = first[key]
         if name == cell.name:
             kept.append(cell)
         else:
-            same.append(f"{cell.name} is {name} on {cell.dataset}: its settings are the same.")
+            same.append(f"{cell.name} is {name} on {cell.table}: its settings are the same.")
     return kept, list(dict.fromkeys(same))
 
 
-def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path) -> Cell:
-    """The cell of a row and a seed."""
-    settings, source = settings_of(variant, dataset, plan.given)
-    return Cell(dataset, variant.name, variant.model, seed, settings, variant.change, source, variant.kind, output)
+def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path, place: Place = USUAL) -> Cell:
+    """The cell of a row and a run."""
+    settings, source = settings_of(variant, dataset, place.view.settings(plan.given, place.tie_seed))
+    what = (variant.change, source, variant.kind)
+    return Cell(dataset, variant.name, variant.model, seed, settings, *what, output, place)
 
 
-def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> None:
+def _finish(cell: Cell, expected: Mapping[DataKey, data.Fingerprint], bar: tqdm) -> None:
     """Run a cell unless it is finished; one that failed is tried again, from where it was."""
     if cell.finished:
         cells.tidy(cell)
         return
     (cell.folder / RESULT).unlink(missing_ok=True)
-    process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.dataset]))
+    process = multiprocessing.get_context("spawn").Process(target=cells.work, args=(cell, expected[cell.data_key]))
     with children_without_ctrl_c():
         process.start()
     try:
@@ -146,7 +153,7 @@ def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> Non
             done = f", epoch {epochs[-1]['epoch']}, {epochs[-1]['valid_score']:.4f}" if epochs else ""
             if done != shown:
                 shown = done
-                bar.set_postfix_str(f"{cell.dataset}, {cell.name}, seed {cell.seed}{done}")
+                bar.set_postfix_str(f"{cell.table}, {cell.name}, {cell.run}{done}")
             process.join(0.5)
     except BaseException:
         process.terminate()
@@ -161,4 +168,4 @@ def _finish(cell: Cell, expected: dict[str, data.Fingerprint], bar: tqdm) -> Non
     elif result["status"] == MISMATCH:
         raise LongInterestError(result["error"])
     elif result["status"] == FAILED:
-        bar.write(f"{cell.dataset}, {cell.name}, seed {cell.seed} failed: {result['error']}")
+        bar.write(f"{cell.table}, {cell.name}, {cell.run} failed: {result['error']}")

@@ -93,10 +93,9 @@ def plot_slices(study: Study, protocol: str, path: Path) -> None:
     rows = rows[: len(LINES)]
     figure, panels = _figure(4.2 * max(1, len(kinds)), 4.6, max(1, len(kinds)))
     for panel, (kind, parts) in zip(panels, kinds.items(), strict=False):
-        labels = [f"{_short(name)}\n({mask.sum()})" for name, mask in parts.items()]
+        labels = [f"{_short(name)}\n({mask.sum(axis=1).mean():.0f})" for name, mask in parts.items()]
         for row, colour in zip(rows, LINES, strict=False):
-            values = row.values(protocol, study.metric)
-            means = [values[mask].mean() for mask in parts.values()]
+            means = [row.mean_of(protocol, study.metric, mask) for mask in parts.values()]
             panel.plot(range(len(means)), means, marker="o", ms=4, lw=1.6, color=colour, label=row.name)
         panel.set_xticks(range(len(labels)), labels, fontsize=8)
         panel.set_title({"history": "events before the target", "target": "target in training"}.get(kind, kind))

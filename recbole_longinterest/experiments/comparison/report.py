@@ -16,6 +16,7 @@ from recbole_longinterest.experiments.comparison import plots
 from recbole_longinterest.experiments.comparison.analysis import Difference, Study, studies_of
 from recbole_longinterest.experiments.comparison.blocks import Block, blocks_of
 from recbole_longinterest.experiments.comparison.driver import Outcome
+from recbole_longinterest.experiments.comparison.orders import about_data, view_parts
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS
 from recbole_longinterest.experiments.comparison.variants import OWN, PUBLISHED
 from recbole_longinterest.experiments.documents import Block as Part
@@ -47,10 +48,11 @@ def write_report(outcome: Outcome, output: Path) -> str:
     _write_csv(studies, output / "results.csv")
     blocks = {protocol: blocks_of(studies, protocol) for protocol in PROTOCOLS}
     parts: list[Part] = [Heading("Comparison", 1)]
-    missing = [f"{study.dataset}: {name}, seed {seed}" for study in studies for name, seed in study.missing]
+    missing = [f"{study.dataset}: {name}, {run}" for study in studies for name, run in study.missing]
     if missing:
         parts.append(Text(f"{len(missing)} cells have not run yet; the same command goes on."))
     parts.append(Text(_how(studies)))
+    parts += view_parts(studies)
     tables: list[str] = []
     for study in studies:
         own = [block for protocol in PROTOCOLS for block in blocks[protocol] if block.dataset == study.dataset]
@@ -89,7 +91,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: li
     parts: list[Part] = [Heading(study.dataset)]
     if study.rows:
         about = study.rows[0].results[0]["data"]
-        cold = int(study.table["cold"].sum())
+        cold = round(float(study.cold.sum(axis=1).mean()))
         parts.append(
             Text(
                 f"{about['users']} users, {about['items']} items, {about['interactions']} interactions; "
@@ -97,6 +99,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: li
                 f"{cold} of them with a target that has no training event; SHA-256 of the split {about['split'][:16]}."
             )
         )
+        parts += about_data(study)
     for block in blocks:
         table = _main_table(study, block)
         parts += [Heading(f"{study.dataset}, {block.protocol}", 3), table]
@@ -108,20 +111,20 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path, tables: li
                 )
             )
         caption = f"{study.dataset}, {block.protocol}: test results, mean of the seeds, 95 % intervals over users."
-        tables.append(latex(table, caption, f"tab:{study.dataset}-{block.protocol}"))
+        tables.append(latex(table, caption, f"tab:{study.key}-{block.protocol}"))
     if blocks:
-        name = output / f"means-{study.dataset}.png"
+        name = output / f"means-{study.key}.png"
         plots.plot_means(blocks, study.metric, name)
         parts.append(Image(name, f"{study.metric} of every model on {study.dataset}"))
         if any(block.differences for block in blocks):
-            name = output / f"differences-{study.dataset}.png"
+            name = output / f"differences-{study.key}.png"
             plots.plot_differences([block for block in blocks if block.differences], name)
             parts.append(Image(name, f"differences to the best baseline on {study.dataset}"))
         parts += [*_ablation_parts(study), Heading("Slices", 3), *_slice_parts(study, output)]
         parts += [Heading("Beyond accuracy", 3), _beyond_table(study)]
     if study.failed:
         parts += [Heading("Could not run", 3)]
-        parts.append(Points([f"{name}, seed {seed}: {error}" for name, seed, error in study.failed]))
+        parts.append(Points([f"{name}, {run}: {error}" for name, run, error in study.failed]))
     return parts
 
 
@@ -145,7 +148,7 @@ def _main_table(study: Study, block: Block) -> Table:
                 "best baseline"
                 if row.name == block.baseline
                 else difference[row.name].verdict
-                if row.name in difference
+                if row.name in difference and study.headline
                 else "",
                 row.source,
             ]
@@ -179,20 +182,23 @@ def _slice_parts(study: Study, output: Path) -> list[Part]:
     ]
     for protocol in PROTOCOLS:
         head = [f"{study.metric}, {protocol}", "rows", *(row.name for row in study.rows)]
-        values = [row.values(protocol, study.metric) for row in study.rows]
         rows = [
-            [f"{kind}: {name}", str(int(mask.sum())), *(f"{value[mask].mean():.4f}" for value in values)]
+            [
+                f"{kind}: {name}",
+                f"{mask.sum(axis=1).mean():.0f}",
+                *(f"{row.mean_of(protocol, study.metric, mask):.4f}" for row in study.rows),
+            ]
             for kind, parts_of in study.slices().items()
             for name, mask in parts_of.items()
         ]
         k = int(study.metric.split("@")[1])
-        cold = study.table["cold"].to_numpy(dtype=bool)
+        cold = study.cold
         if cold.any():
-            number = str(int(cold.sum()))
+            number = f"{cold.sum(axis=1).mean():.0f}"
             for text, of in (("among all items", protocol), ("among cold items", "among_cold")):
-                shares = [f"{(row.ranks[of][:, cold] <= k).mean():.4f}" for row in study.rows]
+                shares = [f"{(row.ranks[of][cold[row.orders]] <= k).mean():.4f}" for row in study.rows]
                 rows.append([f"cold: recall@{k} {text}", number, *shares])
-        name = output / f"slices-{study.dataset}-{protocol}.png"
+        name = output / f"slices-{study.key}-{protocol}.png"
         plots.plot_slices(study, protocol, name)
         parts += [Table(head, rows), Image(name, f"slices of {study.dataset}, {protocol}")]
     return parts
@@ -263,14 +269,15 @@ def _write_csv(studies: Sequence[Study], path: Path) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     head = ["dataset", "model", "seed", "protocol", "metric", "value", "train_seconds", "peak_memory_mb", "parameters"]
-    rows.writerow(head)
+    rows.writerow([*head, "tie_seed"])
     for study in studies:
         for row in study.rows:
-            for seed, result in zip(row.seeds, row.results, strict=True):
+            for seed, order, result in zip(row.seeds, row.orders, row.results, strict=True):
                 costs = [f"{result['train_seconds']:.1f}", _whole(result["peak_memory_mb"]), result["parameters"]]
                 valid = result["validation"]
                 values = [("validation", valid["metric"].lower(), valid["score"])]
                 values += [(p, name, value) for p in PROTOCOLS for name, value in result["metrics"][p].items()]
+                costs.append(list(study.tables)[order])
                 for protocol, name, value in values:
                     rows.writerow([study.dataset, row.name, seed, protocol, name, value, *costs])
     write_text(path, text.getvalue())
@@ -282,16 +289,19 @@ def _write_per_user(studies: Sequence[Study], path: Path) -> None:
     if not runs:
         return
     datasets, models = sorted({study.dataset for study, _, _ in runs}), sorted({row.name for _, row, _ in runs})
-    levels = sorted({str(level) for study, _, _ in runs for level in study.table["popularity"].unique()})
+    described = [table for study, _, _ in runs for table in study.tables.values()]
+    levels = sorted({str(level) for table in described for level in table["popularity"].unique()})
     with atomic_file(path) as draft, contextlib.ExitStack() as open_files:
         writer = None
         for study, row, place in runs:
-            number = len(study.table)
-            table = study.table.assign(
+            number, order = len(study.table), list(study.tables)[row.orders[place]]
+            rows = study.tables[order]
+            table = rows.assign(
                 dataset=pd.Categorical([study.dataset] * number, datasets),
                 model=pd.Categorical([row.name] * number, models),
-                popularity=pd.Categorical(study.table["popularity"], levels),
+                popularity=pd.Categorical(rows["popularity"], levels),
                 seed=row.seeds[place],
+                tie_seed=order,
                 rank_native=row.ranks[NATIVE][place],
                 rank_masked=row.ranks[MASKED][place],
                 rank_among_cold=row.ranks["among_cold"][place],
