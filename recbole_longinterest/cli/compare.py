@@ -19,6 +19,7 @@ from recbole_longinterest.plugin.models import BASELINES
 
 SEED = 2020
 COLUMNS = "metric,interval,recall,difference"
+FILE, LEAVE_ONE_OUT = "file", "leave-one-out"
 
 
 def add_arguments(commands: Commands) -> None:
@@ -47,6 +48,20 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
     parser.add_argument("--seeds", type=count, default=5, metavar="N", help="seeds a model (default: %(default)s)")
+    parser.add_argument(
+        "--ties",
+        default=FILE,
+        metavar="ORDERS",
+        help="order of a user's events at one time: file, random, or file,random for a table of each; in random order "
+        "three orders are averaged (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--split",
+        default=LEAVE_ONE_OUT,
+        metavar="SPLITS",
+        help="leave-one-out (or what --eval_args says), time, or leave-one-out,time for a table of each; by time, "
+        "models train before, validate until and test from --split_by_time=[0.8,0.9] on (default: %(default)s)",
+    )
     parser.add_argument("--first-seed", type=int, default=SEED, metavar="SEED", help="(default: %(default)s)")
     parser.add_argument(
         "--ablations",
@@ -113,6 +128,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     settings = settings_of(args, settings)
     allow_own_models([*_names(args.models), *_names(args.once)])
     if args.export_split is not None:
+        if (args.ties, args.split) != (FILE, LEAVE_ONE_OUT):
+            raise LongInterestError(
+                "--export-split writes one split, which settings choose: give --split_by_time=[0.8,0.9] in place of "
+                "--split, and --tie_order=random --tie_seed=0 in place of --ties."
+            )
         from recbole_longinterest.experiments.comparison.export_split import export_split  # saves start-up time
 
         export_split(_names(args.datasets), args.export_split, config_files=config_files_of(args), settings=settings)
@@ -136,6 +156,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         settings=settings,
         lists=_pairs("--lists", args.lists, "NAME=FILE"),
         lists_columns=_pairs("--lists-columns", _names(args.lists_columns), "user=COLUMN"),
+        ties=_names(args.ties),
+        splits=_names(args.split),
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")

@@ -25,11 +25,14 @@ from recbole_longinterest.data.behaviors import (
     renamed,
     uses_behaviors,
 )
-from recbole_longinterest.data.log_checks import check_ids, check_parts, check_times
+from recbole_longinterest.data.event_keys import Keys, event_keys, token_keys
+from recbole_longinterest.data.log_checks import check_ids, check_order, check_parts, check_times
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order
+from recbole_longinterest.data.splits import Index, by_ends, group_index, leave_out, stable_order
+from recbole_longinterest.data.ties import read_tie_seed, shuffle_ties
+from recbole_longinterest.data.time_split import bounds_of, known_by_then, parts_of, read_time_split, sentence
 from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.nn.options import read_switch
 
@@ -38,14 +41,19 @@ class FlatSequentialDataset(SequentialDataset):
     """RecBole's sequential data set without copied prefixes: rows point into one flat log.
 
     Rows, splits and field names are RecBole's. A batch gathers its history fields (``<field>_list``) from the log on
-    access. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in file order; RecBole
-    casts times to float32 before it sorts (RecBole issue #2204).
+    access. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in the order of the file
+    or, with ``tie_order: random``, in a random one; RecBole casts times to float32 before it sorts (RecBole issue
+    #2204). With ``split_by_time`` the parts are periods, see :mod:`recbole_longinterest.data.time_split`.
 
     Attributes:
         event_log: history field -> its values over the log, [n_events, ...]; shared by the splits.
         history_limit: maximum events of a history in a batch, None for no limit.
         target_list_field: field of one-pass batches with each position's target.
         normalized_ranges: column -> lowest and highest value of the training part, for numbers that were scaled by it.
+        tie_seed: seed of the order of ties; None for the order of the file.
+        time_bounds: from when on events validate, and test, with ``split_by_time``; else None.
+        keeps_times: whether :meth:`event_times` has them after :meth:`build`, which costs 8 bytes an event.
+        left_out: ``events`` and ``items`` that ``split_by_time`` leaves out, because nobody had the items before.
     """
 
     inter_feat: Any
@@ -58,6 +66,11 @@ class FlatSequentialDataset(SequentialDataset):
         self.history_limit = config["MAX_ITEM_LIST_LENGTH"]
         self.event_log: dict[str, Tensor] = {}
         self.exact_order = read_switch(config, "exact_order", self.default_exact_order)
+        self.tie_seed = read_tie_seed(config)
+        check_order(config, self.exact_order, self.tie_seed)
+        self.time_bounds: tuple[float, float] | None = None
+        self.left_out = {"events": 0, "items": 0}
+        self.keeps_times = False
         self._exact_time: Any = None
         self._to_normalize: list[str] = []
         self.normalized_ranges: dict[str, tuple[float, float]] = {}
@@ -104,6 +117,36 @@ class FlatSequentialDataset(SequentialDataset):
         if field in self.inter_feat and self.field2type.get(field) == FeatureType.TOKEN:
             for note in notes_on_behaviors(sorted(names_in(self.inter_feat[field]))):
                 self.logger.warning(printable(note))
+        ends = read_time_split(self.config)
+        if ends is not None:
+            check_times(self.inter_feat, self.field2type, self.time_field, self.dataset_name)
+            times = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+            self.time_bounds = bounds_of(ends, times, self.dataset_name)
+            self._leave_out_unknown()
+            self.logger.info(sentence(self.time_bounds, self.left_out))
+
+    def _leave_out_unknown(self) -> None:
+        """Drop later events of items that nobody had before the validation: the catalogue is that of the training.
+
+        The training's events are put first, because ids count in the order of the table: what comes later then changes
+        nothing of the training, not even which weights an item begins with.
+        """
+        if self.time_bounds is None:
+            return
+        events = self.inter_feat
+        times = events[self.time_field].to_numpy(dtype=np.float64)
+        kept, before = known_by_then(events[self.iid_field], times, self.time_bounds[0]), times < self.time_bounds[0]
+        self.left_out = {
+            "events": self.left_out["events"] + int((~kept).sum()),
+            "items": self.left_out["items"] + int(events[self.iid_field][~kept].nunique()),
+        }
+        rows = np.concatenate([np.flatnonzero(before), np.flatnonzero(kept & ~before)])
+        if len(rows) < len(events) or (np.diff(rows) < 0).any():
+            self.inter_feat = events.iloc[rows].reset_index(drop=True)
+
+    def _data_filtering(self) -> None:
+        super()._data_filtering()
+        self._leave_out_unknown()  # of an item whose early events a filter has dropped
 
     def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
         """Load interactions of tokens and numbers with a reader that needs less memory; other files with RecBole's."""
@@ -181,7 +224,10 @@ class FlatSequentialDataset(SequentialDataset):
         check_times(self.inter_feat, self.field2type, self.time_field, self.dataset_name)
         users = compact(self.inter_feat[self.uid_field]).numpy()
         times = self._exact_time if self.exact_order else self.inter_feat[self.time_field].numpy()
-        order = stable_order(users, times)  # ties keep the order of the file
+        order = stable_order(users, times)  # ties are in the order of the file
+        if self.tie_seed is not None:
+            keys = self._event_keys
+            order = shuffle_ties(order, users[order], self._exact_time[order], self.tie_seed, keys)
         users, self._exact_time = users[order], self._exact_time[order]
 
         first = np.concatenate([[True], users[1:] != users[:-1]])
@@ -213,6 +259,14 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat = LogRows(columns, torch.from_numpy(rows), start, self.uid_field, self.item_list_length_field)
         self.inter_feat.limit, self.inter_feat.histories = self.history_limit, self._history
 
+    def _event_keys(self, rows: Index) -> Keys:
+        """Keys of rows of the table, uint64 [n]: of columns that every model loads, and of tokens, not of ids."""
+        users, items = (
+            token_keys(self.field2id_token[field])[self.inter_feat[field].numpy()[rows]]
+            for field in (self.uid_field, self.iid_field)
+        )
+        return event_keys(users, items, self._exact_time[rows])
+
     def _is_target(self, order: np.ndarray) -> np.ndarray:
         """Mark the events of ``target_behavior``, which may be predicted; the others are context. [n_events]."""
         names, field = read_target_behaviors(self.config), behavior_field(self.config)
@@ -237,31 +291,39 @@ class FlatSequentialDataset(SequentialDataset):
             super().sort(by=by, ascending=ascending)
 
     def event_times(self) -> np.ndarray:
-        """Full-precision times of all events in the order of the log; available before :meth:`build`.
+        """Full-precision times of all events; after :meth:`build` in the order of the log, before it of the table.
 
         Returns:
-            float64 [n_events]; empty for data without times.
+            float64 [n_events]; empty for data without times, and after :meth:`build` unless :attr:`keeps_times`.
         """
         return np.zeros(0) if self._exact_time is None else self._exact_time
 
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list[Any]:
-        """Split as RecBole does, then normalise numbers by the range of the training part.
+        """Split as RecBole does, or by ``split_by_time``, then normalise numbers by the range of the training part.
 
         Raises:
             ValueError: if there are not three parts.
         """
-        parts = super().build()
+        parts = super().build() if self.time_bounds is None else self._parts_by_time(self.time_bounds)
         check_parts(parts, self.dataset_name)
         if self._to_normalize:
             exact = {self.time_field: torch.from_numpy(self._exact_time)}
             self.normalized_ranges = normalize_parts(parts, self._to_normalize, exact)
             for part in parts:
                 part.normalized_ranges = self.normalized_ranges
-        for part in (self, *parts):
+        for part in parts if self.keeps_times else (self, *parts):
             part._exact_time = None  # 8 bytes an event, only needed for sorting
         return parts
+
+    def _parts_by_time(self, bounds: tuple[float, float]) -> list[Any]:
+        self._change_feat_format()
+        self.sort(by=self.time_field)
+        rows = self.inter_feat
+        times = self._exact_time[rows.position.numpy()]
+        part = parts_of(rows[self.uid_field].numpy(), times, bounds, self.config["split_targets"])
+        return self._parts(np.arange(len(part)), part, 3)
 
     def _grouped_index(self, group_by_list: np.ndarray) -> list[np.ndarray]:
         rows, size = group_index(group_by_list)

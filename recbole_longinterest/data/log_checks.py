@@ -55,6 +55,26 @@ def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: 
         )
 
 
+def check_order(config: Settings, exact: bool, tie_seed: int | None) -> None:
+    """Check that the events are in exact order where a setting builds on it.
+
+    Args:
+        config: RecBole's config.
+        exact: whether the order is by full-precision time.
+        tie_seed: seed of the order of ties, None for the order of the file.
+
+    Raises:
+        LongInterestError: for ``tie_order: random`` or ``split_by_time`` without it, or with benchmark files.
+    """
+    wanted = ["tie_order: random"] * (tie_seed is not None) + ["split_by_time"] * (config["split_by_time"] is not None)
+    if wanted and config["benchmark_filename"]:
+        raise LongInterestError(f"{wanted[0]} needs one log, and benchmark_filename has it split already. Unset one.")
+    if wanted and not exact:
+        raise LongInterestError(
+            f"{wanted[0]} needs exact_order: True, because RecBole's float32 times make ties of their own. Set it."
+        )
+
+
 def check_histories(events: Any, field: str) -> None:  # noqa: ANN401
     """Check that benchmark files have histories of items.
 

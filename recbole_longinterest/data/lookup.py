@@ -13,6 +13,8 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_rows import compact
+from recbole_longinterest.data.ties import read_tie_seed
+from recbole_longinterest.data.time_split import read_time_split
 from recbole_longinterest.nn.options import read_switch
 
 
@@ -20,7 +22,7 @@ def dataset_class(config: Config) -> type[Dataset]:
     """Find the data set class of a model, of the model that it derives from, or of its type.
 
     A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
-    ``target_behavior`` is set.
+    ``target_behavior``, ``tie_order: random``, ``split_by_time`` is set.
 
     Args:
         config: RecBole's.
@@ -58,10 +60,12 @@ def wants_flat_log(config: Settings) -> bool:
         config: RecBole's config.
 
     Raises:
-        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key cannot be read.
+        ValueError: if ``lean_sequences`` or ``one_pass`` is neither True nor False, or a behaviour key, ``tie_order``,
+            ``tie_seed`` or ``split_by_time`` cannot be read.
     """
     lean, one_pass = (read_switch(config, key, default=False) for key in ("lean_sequences", "one_pass"))
-    return lean or one_pass or config["exact_order"] is not None or uses_behaviors(config)
+    ordered = read_tie_seed(config) is not None or read_time_split(config) is not None
+    return lean or one_pass or ordered or config["exact_order"] is not None or uses_behaviors(config)
 
 
 def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:

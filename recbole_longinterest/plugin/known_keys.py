@@ -29,7 +29,10 @@ UNNAMED = {
     *("neg_sampling", "training_neg_sample_num"),  # of earlier RecBoles, which it speaks of itself
     *("MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "valid_neg_sample_args", "test_neg_sample_args"),
 }
-OF_SEQUENTIAL = ("exact_order", "lean_sequences", "one_pass", "BEHAVIOR_FIELD", "behavior_map", "target_behavior")
+OF_SEQUENTIAL = (
+    *("exact_order", "tie_order", "tie_seed", "split_by_time", "split_targets", "lean_sequences", "one_pass"),
+    *("BEHAVIOR_FIELD", "behavior_map", "target_behavior"),
+)
 READS = re.compile(r"config\[[\"'](\w+)[\"']\]|config\.(\w+)\b|[\"'](\w+)[\"'] in (?:self\.)?config\b")
 CLOSE = 0.8  # how like a known key one of a script's own options must be to be taken for a misspelt one
 

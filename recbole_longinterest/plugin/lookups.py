@@ -16,6 +16,10 @@ SEQUENTIAL = "recbole.model.sequential_recommender"
 # Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
 DATA_KEYS = (
     "exact_order",
+    "tie_order",
+    "tie_seed",
+    "split_by_time",
+    "split_targets",
     "BEHAVIOR_FIELD",
     "behavior_map",
     "target_behavior",

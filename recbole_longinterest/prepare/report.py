@@ -1,7 +1,7 @@
 """The cleaning report: what was read, dropped and changed, and what the data set is like now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.printable import printable
+from recbole_longinterest.common.ties import Ties, count_ties, leave_one_out, ranks_of_ids
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 from recbole_longinterest.prepare.readers.chunks import Tally
@@ -28,6 +29,7 @@ class Statistics:
     density: float
     time_span: list[str]
     tie_share: float
+    ties: dict[str, int]
     history_length: dict[str, float]
     item_popularity: dict[str, float]
     rating_levels: dict[str, int] | None
@@ -58,12 +60,21 @@ def describe(events: Events) -> Statistics:
         density=len(events) / (len(lengths) * len(popularity)),
         time_span=[_utc(int(events.time.min())), _utc(int(events.time.max()))],
         tie_share=float(pd.Series(moment).duplicated(keep=False).mean()),
+        ties=asdict(_ties(events)),
         history_length=_quantiles(lengths),
         item_popularity=_quantiles(popularity),
         rating_levels=_levels(events.rating),
         missing_ratings=None if events.rating is None else int(np.isnan(events.rating).sum()),
         behaviors=behaviors,
     )
+
+
+def _ties(events: Events) -> Ties:
+    """Ties in the order of the file, with the targets of leave-one-out."""
+    order = np.lexsort((events.time, events.user))  # stable
+    users = events.user[order]
+    ranks = ranks_of_ids(events.items.to_pylist())
+    return count_ties(users, events.time[order], ranks[events.item[order]], *leave_one_out(users))
 
 
 def _quantiles(values: NDArray[np.integer]) -> dict[str, float]:
@@ -111,6 +122,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     if ROW_NUMBERS not in report["times"]:
         lines += [("time span", " to ".join(data["time_span"]))]
         lines += [("events at a time of another of the user", f"{data['tie_share']:.1%}")]
+        lines += [("ties", Ties(**data["ties"]).sentence())]
     for name, title in (("history_length", "events a user"), ("item_popularity", "events an item")):
         lines.append((title, ", ".join(f"{_share(at)} {value:g}" for at, value in data[name].items())))
     for name, title in (("rating_levels", "ratings"), ("behaviors", "behaviours")):

@@ -108,8 +108,9 @@ def _served_of(
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
-    times = dataset.event_times()
+    dataset.keeps_times = True
     train = dataset.build()[0]  # which reads the users' columns, too
+    times = dataset.event_times()
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     sources = [_with_weights(spec, weights) for spec in train.event_sources()]

@@ -18,8 +18,8 @@ def recent_counts(dataset: Any, train: Any, times: NDArray[np.float64]) -> list[
     Args:
         dataset: the data set.
         train: its training part, after ``build``.
-        times: of all events in the order of the log, from ``event_times``; not needed for benchmark files, all of whose
-            events count, because their order is not known.
+        times: of all events in the order of the log, from ``event_times`` after ``build``; not needed for benchmark
+            files, all of whose events count, because their order is not known.
 
     Returns:
         A number an item by internal id, the padding's 0 first.

@@ -97,14 +97,16 @@ def test_counts_that_are_none_are_refused(tmp_path: Path) -> None:
             read_folder(tmp_path / "m")
 
 
+@pytest.mark.parametrize("step", [1, -1], ids=["as in the log", "backwards"])
 def test_an_export_keeps_counts_times_and_behaviours_of_the_training(
-    small_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     lines = ["user_id:token\titem_id:token\tbehavior:token\ttimestamp:float"]
     for user in range(20):  # i0 to i4 early on, i5 to i9 later; the last two events of a user are held out
-        for step in range(10):
-            kind = "buy" if step % 2 else "look"
-            lines.append(f"u{user}\ti{step}\t{kind}\t{1_500_000_000 + 100_000 * step + user}")
+        for item in range(10):
+            kind = "buy" if item % 2 else "look"
+            lines.append(f"u{user}\ti{item}\t{kind}\t{1_500_000_000 + 100_000 * item + user}")
+    lines[1:] = lines[1:][::step]  # which events are the latest does not follow from the order of the file
     settings = {"target_behavior": "purchase", "behavior_map": {"buy": "purchase"}}
     checkpoint = pipeline.run(small_config("\n".join(lines) + "\n", **settings)).checkpoint
     monkeypatch.setattr("recbole_longinterest.training.popularity.FEWEST", 30)

@@ -16,6 +16,7 @@ from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import NATIVE
 from recbole_longinterest.experiments.comparison.rows import Key, Row, TestRows, read_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
+from recbole_longinterest.experiments.comparison.views import TIME, USUAL, About, View, headline
 
 SIGNIFICANT = 0.05
 POOLED = ("ml-", "MovieLens")  # data sets with this in their names are pooled, under this name
@@ -50,31 +51,45 @@ class Difference:
 
 
 class Study:
-    """One data set of a comparison.
+    """One table of a comparison: a data set, in one order of ties and one split.
 
     Args:
         dataset: its name.
         cells: its cells, in the order of the plan.
+        view: order of ties and split.
+        about: what is known of the data; None if nothing is.
+        headline: whether it is the table of its split that counts.
 
     Attributes:
+        of: name of the data set.
+        dataset: name of the table.
+        key: the same for names of files.
         rows: finished rows.
-        failed: (name, seed, error) of cells that failed.
-        missing: (name, seed) of cells that have not run.
+        failed: (name, run, error) of cells that failed.
+        missing: (name, run) of cells that have not run.
     """
 
-    def __init__(self, dataset: str, cells: Sequence[Cell]) -> None:
-        self.dataset = dataset
-        self.failed: list[tuple[str, int, str]] = []
-        self.missing: list[tuple[str, int]] = []
+    def __init__(
+        self,
+        dataset: str,
+        cells: Sequence[Cell],
+        view: View = USUAL.view,
+        about: About | None = None,
+        headline: bool = True,
+    ) -> None:
+        self.of, self.dataset, self.key = dataset, view.table(dataset), view.key(dataset)
+        self.view, self.about, self.headline = view, about, headline
+        self.failed: list[tuple[str, str, str]] = []
+        self.missing: list[tuple[str, str]] = []
         self._samples: dict[str, list[NDArray[np.float64]]] = {}
         self._weights: dict[tuple[Key, ...], NDArray[np.float64]] = {}
         finished: list[tuple[Cell, dict[str, Any]]] = []
         for cell in cells:
             result = cell.result()
             if result is None:
-                self.missing.append((cell.name, cell.seed))
+                self.missing.append((cell.name, cell.run))
             elif result["status"] != FINISHED:
-                self.failed.append((cell.name, cell.seed, result["error"]))
+                self.failed.append((cell.name, cell.run, result["error"]))
             else:
                 finished.append((cell, result))
         self.rows: list[Row] = read_rows(dataset, finished)
@@ -82,7 +97,7 @@ class Study:
     @property
     def pooled(self) -> bool:
         """Whether it is pooled with similar data sets."""
-        return POOLED[0] in self.dataset
+        return POOLED[0] in self.dataset and self.headline and self.view.split == USUAL.view.split
 
     @cached_property
     def splits(self) -> list[TestRows]:
@@ -194,10 +209,14 @@ class Study:
 
 
 def studies_of(outcome: Outcome) -> list[Study]:
-    """Collect the finished cells of each data set."""
-    return [
-        Study(dataset, [cell for cell in outcome.cells if cell.dataset == dataset]) for dataset in outcome.plan.datasets
-    ]
+    """Collect the finished cells of each table; of a data set and a split, the table that counts comes first."""
+    studies, views = [], outcome.plan.views
+    for dataset in outcome.plan.datasets:
+        about = {view: outcome.about[view.table(dataset)] for view in views if view.table(dataset) in outcome.about}
+        for view in sorted(views, key=lambda view: (view.split == TIME, not headline(views, view, about))):
+            cells = [cell for cell in outcome.cells if cell.dataset == dataset and cell.place.view == view]
+            studies.append(Study(dataset, cells, view, about.get(view), headline(views, view, about)))
+    return studies
 
 
 def differences_of(

@@ -16,8 +16,10 @@ from recbole.config.configurator import Config
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import read_json
+from recbole_longinterest.data.ties import RANDOM
 from recbole_longinterest.experiments.comparison import data, general, models
 from recbole_longinterest.experiments.comparison.protocol import MASKED, METRICS
+from recbole_longinterest.experiments.comparison.views import USUAL, Place
 from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommender
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import STRICT
@@ -27,6 +29,10 @@ from recbole_longinterest.training.settings import make_config
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
+
+
+DataKey = tuple[str, int]
+"""A table, and a seed of the order of ties."""
 
 
 class CannotRun(LongInterestError):
@@ -47,6 +53,7 @@ class Cell:
         source: where the settings come from.
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         output: folder of the comparison, absolute.
+        place: its place among the tables: the order of ties and the split, which its settings say too.
     """
 
     dataset: str
@@ -58,6 +65,23 @@ class Cell:
     source: str
     kind: str
     output: Path
+    place: Place = USUAL
+
+    @property
+    def table(self) -> str:
+        """Name of its table: of the data set, with the order of ties and the split where they are not the usual."""
+        return self.place.view.table(self.dataset)
+
+    @property
+    def data_key(self) -> DataKey:
+        """What has one and the same data: the table, and the seed of the order of ties."""
+        return self.table, self.place.tie_seed
+
+    @property
+    def run(self) -> str:
+        """Its seeds in words."""
+        shuffled = f", tie seed {self.place.tie_seed}" if self.place.view.ties == RANDOM else ""
+        return f"seed {self.seed}{shuffled}"
 
     @property
     def folder(self) -> Path:
@@ -157,6 +181,7 @@ def _plain(value: object) -> object:
     return json.loads(json.dumps(value, default=str))
 
 
-def rows_file(output: Path, dataset: str, found: dict[str, Any]) -> Path:
-    """File of the descriptions of a data set's test rows, from its fingerprint as a dict."""
-    return output / "cells" / dataset / f"rows-{found['split'][:12]}-{found['interactions']}.parquet"
+def rows_file(cell: Cell, found: dict[str, Any]) -> Path:
+    """File of the descriptions of the test rows of a cell's data, from their fingerprint as a dict."""
+    order = f"-ties{cell.place.tie_seed}" if cell.place.view.ties == RANDOM else ""
+    return cell.output / "cells" / cell.dataset / f"rows-{found['split'][:12]}-{found['interactions']}{order}.parquet"

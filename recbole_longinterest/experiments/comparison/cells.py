@@ -165,7 +165,7 @@ def tidy(cell: Cell) -> None:
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Dataset) -> None:
     """Write the slices of the test rows, once for all models."""
-    file = rows_file(cell.output, cell.dataset, asdict(found))
+    file = rows_file(cell, asdict(found))
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as draft:

@@ -8,43 +8,48 @@ from recbole.config import Config
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.lookup import dataset_class
+from recbole_longinterest.data.ties import ties_of_log
+from recbole_longinterest.data.time_split import sentence
 from recbole_longinterest.experiments.comparison import data
-from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, CannotRun, Cell
+from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, CannotRun, Cell, DataKey
 from recbole_longinterest.experiments.comparison.cells import reason
 from recbole_longinterest.experiments.comparison.plan import Plan
+from recbole_longinterest.experiments.comparison.views import ENDS, About
 from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.plugin.known_keys import STRICT, known_keys
 from recbole_longinterest.plugin.runs import dataset_cache
 
-Row = tuple[str, str]
-"""A data set and a row of the comparison."""
+Row = tuple[str, int, str]
+"""A table, a seed of the order of ties, and a row of the comparison."""
 
 
-def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[str, data.Fingerprint], set[Row]]:
+def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[DataKey, data.Fingerprint], set[Row], dict[str, About]]:
     """Read every config, and every data set that they make, before anything is trained.
 
     Returns:
-        What the data of each data set is, and the (data set, row) that cannot run; their cells have the error.
+        What the data of each table and seed of the order of ties is; the rows that cannot run, whose cells have the
+        error; and what is known of the data of each table.
 
     Raises:
         LongInterestError: says every model, setting and data set that cannot be used.
     """
     rows: dict[Row, Cell] = {}
     for cell in todo:
-        rows.setdefault((cell.dataset, cell.name), cell)
+        rows.setdefault((*cell.data_key, cell.name), cell)
     configs, cannot = _read_configs(rows)
     _check_settings(plan, list(configs.values()))
     settings = {row: dict(config.final_config_dict) for row, config in configs.items()}
-    expected = _read_data(rows, configs, cannot)
-    nothing = [dataset for dataset in plan.datasets if dataset not in expected]
+    about: dict[str, About] = {}
+    expected = _read_data(rows, configs, cannot, about)
+    nothing = {cell.data_key for cell in todo} - expected.keys()
     if nothing:
-        raise LongInterestError(_together({row: why for row, why in cannot.items() if row[0] in nothing}))
+        raise LongInterestError(_together({row: why for row, why in cannot.items() if row[:2] in nothing}))
     for cell in todo:
-        why = cannot.get((cell.dataset, cell.name))
+        why = cannot.get((*cell.data_key, cell.name))
         if why is not None and not cell.finished:
             cell.end(FAILED, error=why)
     _check_finished(todo, configs, settings, expected)
-    return expected, set(cannot)
+    return expected, set(cannot), about
 
 
 def _read_configs(rows: Mapping[Row, Cell]) -> tuple[dict[Row, Config], dict[Row, str]]:
@@ -78,7 +83,7 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
     Raises:
         LongInterestError: says which.
     """
-    known = set().union(*(known_keys(config) for config in configs))
+    known = set(ENDS).union(*(known_keys(config) for config in configs))
     unknown = [name for name in plan.given if name not in known and not name.startswith("alias_of_")]
     if not unknown:
         return
@@ -89,14 +94,18 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
 
 
 def _read_data(
-    rows: Mapping[Row, Cell], configs: Mapping[Row, Config], cannot: dict[Row, str]
-) -> dict[str, data.Fingerprint]:
-    """What the data of each data set is; rows that cannot be run on it are added to ``cannot``."""
-    expected: dict[str, data.Fingerprint] = {}
+    rows: Mapping[Row, Cell], configs: Mapping[Row, Config], cannot: dict[Row, str], about: dict[str, About]
+) -> dict[DataKey, data.Fingerprint]:
+    """What the data are; rows that cannot be run on them are added to ``cannot``, what is known to ``about``."""
+    expected: dict[DataKey, data.Fingerprint] = {}
     made: dict[tuple[str, str, str], Row] = {}
     for row, config in configs.items():
-        (dataset, name), change = row, rows[row].change
-        key = (dataset, repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))), change)
+        (table, tie_seed, name), change = row, rows[row].change
+        key = (
+            rows[row].dataset,
+            repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))),
+            change,
+        )
         same = made.setdefault(key, row)
         if same != row:
             if same in cannot:
@@ -104,42 +113,46 @@ def _read_data(
             continue
         try:
             with without_warnings():
-                found = _fingerprint(config, change)
+                found, known = _fingerprint(config, change)
         except Exception as error:
             cannot[row] = reason(error)
             continue
-        expected.setdefault(dataset, found).check(found, dataset, name)
+        about.setdefault(table, known)
+        expected.setdefault((table, tie_seed), found).check(found, table, name)
     return expected
 
 
-def _fingerprint(config: Config, change: str) -> data.Fingerprint:
+def _fingerprint(config: Config, change: str) -> tuple[data.Fingerprint, About]:
     whole = data.make_dataset(config, change)
+    whole.keeps_times = True
     parts = whole.build()
     found = data.fingerprint(whole, parts)
     if config["eval_args"]["mode"]["test"] != "full" and found.rows[2] != data.users_of(parts[2]):
         raise LongInterestError(
-            "Sampled candidates (uni100, pop100) need a split with one test row a user, as LS; got "
-            f"{found.rows[2]} rows of {data.users_of(parts[2])} users."
+            "Sampled candidates (uni100, pop100) need a split with one test row a user, as LS or split_targets: last; "
+            f"got {found.rows[2]} rows of {data.users_of(parts[2])} users."
         )
-    return found
+    split = "" if whole.time_bounds is None else sentence(whole.time_bounds, whole.left_out)
+    return found, About(ties_of_log(whole, parts), split)
 
 
 def _check_finished(
     todo: Sequence[Cell],
     configs: Mapping[Row, Config],
     settings: Mapping[Row, dict[str, Any]],
-    expected: Mapping[str, data.Fingerprint],
+    expected: Mapping[DataKey, data.Fingerprint],
 ) -> None:
     """Refuse a finished run that other data or defaults have made."""
     hashes: dict[str, dict[str, str]] = {}
     for cell in todo:
-        config = configs.get((cell.dataset, cell.name))
+        row = (*cell.data_key, cell.name)
+        config = configs.get(row)
         if config is None or not cell.finished:
             continue
         read = repr((cell.dataset, config["text_vectors"], config["load_col"]))
         if read not in hashes:
             hashes[read] = data.file_hashes(config)
-        change = cell.differs(settings[cell.dataset, cell.name], hashes[read], expected[cell.dataset])
+        change = cell.differs(settings[row], hashes[read], expected[cell.data_key])
         if change:
             raise LongInterestError(
                 f"{cell.folder} holds a finished run that is not what it would be today: {change}. Remove that "
@@ -150,9 +163,10 @@ def _check_finished(
 def _together(why: Mapping[Row, str]) -> str:
     """Reasons as one message: each once, with the rows that it is for unless it names them or is for all."""
     rows: dict[str, list[str]] = {}
-    for (_, name), text in why.items():
-        rows.setdefault(text, []).append(name)
-    all_names = {name for _, name in why}
+    for (*_, name), text in why.items():
+        if name not in rows.setdefault(text, []):
+            rows[text].append(name)
+    all_names = {name for *_, name in why}
     return " ".join(
         text if set(names) == all_names or any(name in text for name in names) else f"{', '.join(names)}: {text}"
         for text, names in rows.items()
@@ -161,14 +175,14 @@ def _together(why: Mapping[Row, str]) -> str:
 
 def check_candidates(todo: Sequence[Cell]) -> None:
     """Sampled candidates are the same for all models of a seed, or their results cannot be compared."""
-    first: dict[tuple[str, int], tuple[str, str]] = {}
+    first: dict[tuple[str, int, int], tuple[str, str]] = {}
     for cell in todo:
         result = cell.result()
         if result is None or result["status"] != FINISHED or result["candidates"] is None:
             continue
-        name, candidates = first.setdefault((cell.dataset, cell.seed), (cell.name, result["candidates"]))
+        name, candidates = first.setdefault((*cell.data_key, cell.seed), (cell.name, result["candidates"]))
         if candidates != result["candidates"]:
             raise LongInterestError(
-                f"{cell.name} was ranked among other candidates than {name} on {cell.dataset}, seed {cell.seed}. "
+                f"{cell.name} was ranked among other candidates than {name} on {cell.table}, {cell.run}. "
                 f"Use full ranking, or leave {cell.name} out."
             )

@@ -10,6 +10,7 @@ from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.report import write_report
+from recbole_longinterest.experiments.comparison.views import read_views
 
 
 def compare(
@@ -26,6 +27,8 @@ def compare(
     jobs: int = 1,
     lists: Mapping[str, str | Path] | None = None,
     lists_columns: Mapping[str, str] | None = None,
+    ties: Sequence[str] = ("file",),
+    splits: Sequence[str] = ("leave-one-out",),
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with seeds, and write a report.
@@ -54,6 +57,10 @@ def compare(
             :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
             ``NAME@DATASET`` -> file: CSV, TSV, Parquet or JSON lines with the columns user, item, and rank or score.
         lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
+        ties: orders of a user's events at one time, ``"file"`` and ``"random"``. Each has a table of its own; in random
+            order run i of a row has the tie seed i modulo 3, and a row has three runs at least.
+        splits: ``"leave-one-out"``, or what ``eval_args`` says in ``settings``, and ``"time"``: a split by global time,
+            ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has a table of its own.
         show_progress: show a progress bar.
 
     Returns:
@@ -81,9 +88,12 @@ def compare(
         given=given,
         lists={name: str(file) for name, file in (lists or {}).items()},
         lists_columns=dict(lists_columns or {}),
+        ties=list(ties),
+        splits=list(splits),
     )
     if not (plan.models or plan.lists) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
+    read_views(plan.ties, plan.splits, given)
     outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs)
     write_report(outcome, output, table_columns)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]

@@ -1,8 +1,8 @@
 """A comparison from its plan to its cells, of which nothing is done twice."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from recbole_longinterest.experiments.comparison.variants import (
     Variant,
     settings_of,
 )
+from recbole_longinterest.experiments.comparison.views import USUAL, About, Place
 
 PLAN = "compare.json"
 
@@ -32,22 +33,26 @@ class Outcome:
         interrupted: whether it was stopped before its end.
         same: rows that another row is, with the same settings, in words; they have no cells. And what must be said of
             lists that were made elsewhere.
+        about: what is known of the data of each table.
     """
 
     plan: Plan
     cells: Sequence[Cell]
     interrupted: bool
     same: Sequence[str] = ()
+    about: Mapping[str, About] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[str]:
-        """Rows that could not run, each with its data set, its seeds and the reason."""
+        """Rows that could not run, each with its table, its seeds and the reason."""
         seeds: dict[tuple[str, str, str], list[str]] = {}
         for cell in self.cells:
             result = cell.result()
             if result is not None and result["status"] == FAILED:
-                seeds.setdefault((cell.dataset, cell.name, result["error"]), []).append(str(cell.seed))
-        return [f"{dataset}, {name}, seed {', '.join(of)}: {why}" for (dataset, name, why), of in seeds.items()]
+                seeds.setdefault((cell.table, cell.name, result["error"]), []).append(str(cell.seed))
+        return [
+            f"{table}, {name}, seed {', '.join(dict.fromkeys(of))}: {why}" for (table, name, why), of in seeds.items()
+        ]
 
 
 def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1) -> Outcome:
@@ -73,55 +78,57 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1
 
 def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outcome:
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
-    made = lists.list_cells(
-        plan.lists, plan.lists_columns, plan.datasets, plan.given, next(iter(plan.seeds), 0), output
-    )
+    seed = next(iter(plan.seeds), 0)
+    made = lists.list_cells(plan.lists, plan.lists_columns, plan.datasets, plan.given, seed, output, plan.views)
     todo, same = without_twins(
-        [*(cell_of(plan, dataset, variant, seed, output) for dataset, variant, seed in order_of(plan)), *made]
+        [*(cell_of(plan, name, variant, seed, output, place) for name, variant, seed, place in order_of(plan)), *made]
     )
     lists.check_names(todo)
-    expected, cannot = check_plan(plan, todo)
+    expected, cannot, about = check_plan(plan, todo)
     lists.check_lists(todo)
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
-            can = [cell for cell in todo if (cell.dataset, cell.name) not in cannot]
+            can = [cell for cell in todo if (*cell.data_key, cell.name) not in cannot]
             bar.update(len(todo) - len(can))
             run_cells(can, expected, bar, jobs)
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)
-    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)])
+    return Outcome(plan, todo, interrupted, [*same, *lists.notes_of(todo)], about)
 
 
-def order_of(plan: Plan) -> list[tuple[str, Variant, int]]:
-    """A data set after the other, in it a seed after the other: what there is early is comparable."""
+def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
+    """A table after the other, in it a run of every row after the other: what there is early is comparable."""
     rows = plan.rows()
-    return [
-        (dataset, variant, seed)
-        for dataset in plan.datasets
-        for seed in plan.seeds
-        for variant, seeds in rows
-        if seed in seeds
-    ]
+    found = []
+    for dataset, view in ((dataset, view) for dataset in plan.datasets for view in plan.views):
+        runs = [(variant, view.runs(seeds)) for variant, seeds in rows]
+        for run in range(max((len(of) for _, of in runs), default=0)):
+            found += [
+                (dataset, variant, of[run][0], Place(view, of[run][1], run)) for variant, of in runs if run < len(of)
+            ]
+    return found
 
 
 def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     """Cells without those that another row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
-    first: dict[tuple[str, int, str], str] = {}
+    first: dict[tuple[str, int, int, str], str] = {}
     kept, same = [], []
     for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these stay
-        first.setdefault((cell.dataset, cell.seed, cell.what), cell.name)
+        first.setdefault((*cell.data_key, cell.seed, cell.what), cell.name)
     for cell in cells_of_plan:
-        name = first[cell.dataset, cell.seed, cell.what]
+        key = (*cell.data_key, cell.seed, cell.what)
+        name = first[key]
         if name == cell.name:
             kept.append(cell)
         else:
-            same.append(f"{cell.name} is {name} on {cell.dataset}: its settings are the same.")
+            same.append(f"{cell.name} is {name} on {cell.table}: its settings are the same.")
     return kept, list(dict.fromkeys(same))
 
 
-def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path) -> Cell:
-    """The cell of a row and a seed."""
-    settings, source = settings_of(variant, dataset, plan.given)
-    return Cell(dataset, variant.name, variant.model, seed, settings, variant.change, source, variant.kind, output)
+def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path, place: Place = USUAL) -> Cell:
+    """The cell of a row and a run."""
+    settings, source = settings_of(variant, dataset, place.view.settings(plan.given, place.tie_seed))
+    what = (variant.change, source, variant.kind)
+    return Cell(dataset, variant.name, variant.model, seed, settings, *what, output, place)

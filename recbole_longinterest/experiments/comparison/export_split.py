@@ -20,6 +20,7 @@ from recbole_longinterest.experiments.comparison.plan import Plan, read_settings
 from recbole_longinterest.experiments.comparison.split_readme import readme
 from recbole_longinterest.experiments.comparison.split_tables import PARTS, SplitTables, split_tables
 from recbole_longinterest.experiments.comparison.variants import variant_of
+from recbole_longinterest.experiments.comparison.views import place_of
 from recbole_longinterest.experiments.quiet import without_warnings
 
 MARK = "split.json"  # in a folder that holds an export
@@ -82,7 +83,7 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         whole |= {"normalize_all": False, "normalize_field": None}
     plan = Plan([LIKE], [dataset], [0], given={**given, **whole})
     with without_warnings():
-        config = cell_of(plan, dataset, variant_of(LIKE), 0, draft).config()
+        config = cell_of(plan, dataset, variant_of(LIKE), 0, draft, place_of(given)).config()
         tables = split_tables(config)
         found = _as_compared(dataset, given, draft) or tables.found
     place = draft / dataset
@@ -111,7 +112,7 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
 def _as_compared(dataset: str, given: Mapping[str, object], draft: Path) -> data.Fingerprint | None:
     """What a comparison knows the split by, if its times are scaled; else None."""
     plan = Plan([LIKE], [dataset], [0], given=dict(given))
-    config = cell_of(plan, dataset, variant_of(LIKE), 0, draft).config()
+    config = cell_of(plan, dataset, variant_of(LIKE), 0, draft, place_of(given)).config()
     if not (config["normalize_all"] or config["normalize_field"]):
         return None
     whole = data.make_dataset(config)

@@ -23,13 +23,16 @@ def write_csv(studies: Sequence[Study], path: Path) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     head = ["dataset", "model", "seed", "protocol", "metric", "value", "train_seconds", "peak_memory_mb", "parameters"]
-    rows.writerow(head)
+    rows.writerow([*head, "tie_seed"])
     for study in studies:
         for row in study.rows:
             for run in row.runs:
                 seconds = run.result.get("train_seconds")
-                costs = ["" if seconds is None else f"{seconds:.1f}", whole(run.result.get("peak_memory_mb"))]
-                costs.append(run.result.get("parameters", ""))
+                costs: list[object] = [
+                    "" if seconds is None else f"{seconds:.1f}",
+                    whole(run.result.get("peak_memory_mb")),
+                ]
+                costs += [run.result.get("parameters", ""), run.tie_seed]
                 for protocol, name, value in _values(run):
                     rows.writerow([study.dataset, row.name, run.seed, protocol, name, value, *costs])
     write_text(path, text.getvalue())
@@ -69,6 +72,7 @@ def write_per_user(studies: Sequence[Study], path: Path) -> None:
                 model=pd.Categorical([name] * number, models),
                 popularity=pd.Categorical(run.rows.table["popularity"], levels),
                 seed=run.seed,
+                tie_seed=run.tie_seed,
                 rank_native=run.ranks[NATIVE],
                 rank_masked=run.ranks[MASKED],
                 rank_among_cold=run.ranks[AMONG_COLD[NATIVE]],

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.experiments.comparison import cells, data
-from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell
+from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell, DataKey
 from recbole_longinterest.experiments.epochs import read_epochs
 
 PRELOADED = (
@@ -33,15 +33,15 @@ class Job:
         """What it does at the moment."""
         epochs = read_epochs(self.cell.folder)
         done = f", epoch {epochs[-1]['epoch']}, {epochs[-1]['valid_score']:.4f}" if epochs else ""
-        return f"{self.cell.dataset}, {self.cell.name}, seed {self.cell.seed}{done}"
+        return f"{self.cell.table}, {self.cell.name}, {self.cell.run}{done}"
 
 
-def run_cells(todo: Sequence[Cell], expected: Mapping[str, data.Fingerprint], bar: tqdm, jobs: int = 1) -> None:
+def run_cells(todo: Sequence[Cell], expected: Mapping[DataKey, data.Fingerprint], bar: tqdm, jobs: int = 1) -> None:
     """Run the cells that are not finished; one that failed is tried again, from where it was.
 
     Args:
         todo: cells, in the order in which they are begun.
-        expected: what the data of each data set is.
+        expected: what the data of each table and seed of the order of ties is.
         bar: progress bar, which gets an update for each cell.
         jobs: cells at a time. With more than one, each has one thread.
 
@@ -58,7 +58,7 @@ def run_cells(todo: Sequence[Cell], expected: Mapping[str, data.Fingerprint], ba
                     cells.tidy(cell)
                     bar.update()
                     continue
-                running.append(_start(context, cell, expected[cell.dataset], 1 if jobs > 1 else None))
+                running.append(_start(context, cell, expected[cell.data_key], 1 if jobs > 1 else None))
             if not running:
                 continue
             connection.wait([job.process.sentinel for job in running], timeout=0.5)
@@ -109,4 +109,4 @@ def _look_at_end(job: Job, bar: tqdm) -> None:
     elif result["status"] == MISMATCH:
         raise LongInterestError(result["error"])
     elif result["status"] == FAILED:
-        bar.write(f"{cell.dataset}, {cell.name}, seed {cell.seed} failed: {result['error']}")
+        bar.write(f"{cell.table}, {cell.name}, {cell.run} failed: {result['error']}")

@@ -13,11 +13,13 @@ from pathlib import Path
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.ties import FILE, RANDOM
 from recbole_longinterest.experiments.comparison import data
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.list_files import UserLists, read_lists
 from recbole_longinterest.experiments.comparison.list_ranks import ListRanks, rank_lists
 from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
+from recbole_longinterest.experiments.comparison.views import USUAL, Place, View
 from recbole_longinterest.experiments.quiet import without_warnings
 
 KIND = "lists"
@@ -75,6 +77,7 @@ def list_cells(
     given: Mapping[str, object],
     seed: int,
     output: Path,
+    views: Sequence[View] = (USUAL.view,),
 ) -> list[ListCell]:
     """Cells of the lists, one each.
 
@@ -85,22 +88,33 @@ def list_cells(
         given: settings of every run.
         seed: of the cells; nothing is drawn.
         output: folder of the comparison.
+        views: of the comparison; lists are of the first one in the order of the file.
 
     Raises:
-        LongInterestError: for a name that cannot be a row's, a data set that is not compared, and a missing file.
+        LongInterestError: for a name that cannot be a row's, a data set that is not compared, a missing file, and a
+            comparison in random order alone, whose test targets are others in every run.
     """
     cells = []
+    view = next((view for view in views if view.ties == FILE), None)
+    if lists and view is None:
+        raise LongInterestError(f"Lists have the targets of one order of ties. Say --ties {FILE},{RANDOM}.")
     for key, path in lists.items():
         name, dataset = _row_of(key, datasets)
         file = Path(path).resolve()
         if not file.is_file():
             raise LongInterestError(f"There is no file of lists {path} (for {key}).")
-        settings, _ = settings_of(variant_of(LIKE), dataset, dict(given))
+        assert view is not None  # there are lists
+        settings, _ = settings_of(variant_of(LIKE), dataset, view.settings(given, 0))
         digest = file_hash(file)
         source = f"lists, SHA-256 {digest[:12]}"
         model = variant_of(LIKE).model
         cells.append(
-            ListCell(dataset, name, model, seed, settings, "", source, KIND, output, file, digest, dict(columns))
+            ListCell(
+                *(dataset, name, model, seed, settings, "", source, KIND, output, Place(view)),
+                file=file,
+                digest=digest,
+                columns=dict(columns),
+            )
         )
     return cells
 

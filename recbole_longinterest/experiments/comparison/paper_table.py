@@ -99,7 +99,7 @@ def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = 
         r"\begin{table*}[t]",
         r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{_caption(study, blocks)}}}",
-        rf"\label{{tab:{study.dataset}}}",
+        rf"\label{{tab:{study.key}}}",
         rf"\begin{{tabular}}{{l{columns_of * len(blocks)}}}",
         r"\toprule",
         " & ".join(["", *titles]) + r" \\",

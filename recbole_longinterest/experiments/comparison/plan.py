@@ -15,6 +15,7 @@ from recbole_longinterest.experiments.comparison.variants import (
     ablation,
     variant_of,
 )
+from recbole_longinterest.experiments.comparison.views import View, read_views
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training.settings import keys_of_file
 
@@ -32,6 +33,8 @@ class Plan:
         given: settings of every run.
         lists: ``NAME`` or ``NAME@DATASET`` of lists that were made elsewhere -> their file.
         lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
+        ties: orders of ties, ``file`` and ``random``; each has a table of its own.
+        splits: ``leave-one-out``, which is the split of ``eval_args``, and ``time``; likewise.
     """
 
     models: Sequence[str]
@@ -42,6 +45,13 @@ class Plan:
     given: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
     lists_columns: dict[str, str] = field(default_factory=dict)
+    ties: Sequence[str] = ("file",)
+    splits: Sequence[str] = ("leave-one-out",)
+
+    @property
+    def views(self) -> list[View]:
+        """What every data set is to the models."""
+        return read_views(self.ties, self.splits, self.given)
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
         """The rows with their seeds.

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.experiments.comparison import paper_table, plots, tables
 from recbole_longinterest.experiments.comparison.analysis import Study, studies_of
@@ -10,6 +12,7 @@ from recbole_longinterest.experiments.comparison.blocks import Block, blocks_of
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.exports import write_csv, write_per_user
 from recbole_longinterest.experiments.comparison.groups import SMALL, groups_of
+from recbole_longinterest.experiments.comparison.orders import about_data, view_parts
 from recbole_longinterest.experiments.comparison.origins import how_made, how_to_read
 from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
 from recbole_longinterest.experiments.comparison.verdicts import pooled_verdict, remarks, verdict
@@ -37,6 +40,7 @@ def write_report(outcome: Outcome, output: Path, table_columns: Sequence[str] = 
     }
     pooled = [block for protocol in PROTOCOLS for block in blocks[protocol][-1:] if block.dataset not in of]
     parts: list[Part] = [Heading("Comparison", 1), *_verdict_parts(studies, of, pooled)]
+    parts += view_parts(studies)
     for study in studies:
         parts += _study_parts(study, of[study.dataset], output)
     if pooled:
@@ -53,7 +57,7 @@ def write_report(outcome: Outcome, output: Path, table_columns: Sequence[str] = 
 
 def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled: Sequence[Block]) -> list[Part]:
     parts: list[Part] = [Heading("Verdict")]
-    lines = [verdict(study, block) for study in studies for block in of[study.dataset]]
+    lines = [verdict(study, block) for study in studies if study.headline for block in of[study.dataset]]
     lines += [said for block in pooled if (said := pooled_verdict(block)) is not None]
     if lines:
         parts.append(Points(lines))
@@ -67,7 +71,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
     parts: list[Part] = [Heading(study.dataset)]
     if study.rows:
         about = study.rows[0].results[0]["data"]
-        cold = int(study.table["cold"].sum())
+        cold = round(float(np.mean([split.cold.sum() for split in study.splits])))
         parts.append(
             Text(
                 f"{about['users']} users, {about['items']} items, {about['interactions']} interactions; "
@@ -75,21 +79,22 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
                 f"{cold} of them with a target that has no training event; SHA-256 of the split {about['split'][:16]}."
             )
         )
+        parts += about_data(study)
     for block in blocks:
         parts += [Heading(f"{study.dataset}, {block.protocol}", 3), tables.main_table(study, block)]
         parts += [Text(line) for line in remarks(study, block)]
     if blocks:
-        name = output / f"means-{study.dataset}.png"
+        name = output / f"means-{study.key}.png"
         plots.plot_means(blocks, study.metric, name)
         parts.append(Image(name, f"{study.metric} of every model on {study.dataset}"))
         if any(block.differences for block in blocks):
-            name = output / f"differences-{study.dataset}.png"
+            name = output / f"differences-{study.key}.png"
             plots.plot_differences([block for block in blocks if block.differences], name)
             parts.append(Image(name, f"differences to the best baseline on {study.dataset}"))
         parts += _detail_parts(study, output)
     if study.failed:
         parts += [Heading(f"{study.dataset}: could not run", 3)]
-        parts.append(Points([f"{name}, seed {seed}: {error}" for name, seed, error in study.failed]))
+        parts.append(Points([f"{name}, {run}: {error}" for name, run, error in study.failed]))
     return parts
 
 
@@ -108,7 +113,7 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
     )
     for protocol in PROTOCOLS:
         groups = groups_of(study, protocol)
-        name = output / f"slices-{study.dataset}-{protocol}.png"
+        name = output / f"slices-{study.key}-{protocol}.png"
         plots.plot_slices(study, groups, protocol, name)
         parts += [tables.slice_table(study, groups, protocol), Image(name, f"slices of {study.dataset}, {protocol}")]
     parts += [Heading(f"{study.dataset}: beyond accuracy", 3)]

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.ties import RANDOM
 from recbole_longinterest.experiments.comparison.cell import RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS, metric_of
 from recbole_longinterest.experiments.comparison.slices import slices_of
@@ -52,6 +53,7 @@ class Run:
     Attributes:
         key: runs of two rows with the same key are paired.
         seed: its seed.
+        tie_seed: seed of its order of ties.
         result: its ``result.json``.
         rows: its test rows.
         ranks: column of the ranks file -> rank of every test row, [B].
@@ -59,6 +61,7 @@ class Run:
 
     key: Key
     seed: int
+    tie_seed: int
     result: dict[str, Any]
     rows: TestRows
     ranks: dict[str, NDArray[np.float64]]
@@ -144,8 +147,10 @@ class Row:
 
 
 def key_of(cell: Cell) -> Key:
-    """What pairs a cell's run with those of other rows: its seed, and the order of ties if there are several."""
-    return (cell.seed, getattr(cell, "tie_seed", None))
+    """What pairs a cell's run with those of other rows: its seed; its number where each run has an order of ties."""
+    if cell.place.view.ties == RANDOM and cell.place.run is not None:
+        return (cell.place.run,)
+    return (cell.seed,)
 
 
 def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Row]:
@@ -164,7 +169,7 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
     columns = ["user", "history", "item"]
     tables: dict[str, pd.DataFrame] = {}
     for cell, result in finished:
-        file = str(rows_file(cell.output, cell.dataset, result["data"]))
+        file = str(rows_file(cell, result["data"]))
         if file not in tables:
             tables[file] = pd.read_parquet(file).sort_values(["user", "history"], ignore_index=True)
     names = pd.Index(sorted({user for table in tables.values() for user in table["user"].unique()}))
@@ -172,7 +177,7 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
     runs: dict[str, list[Run]] = {}
     first: dict[str, Cell] = {}
     for cell, result in finished:
-        rows = splits[str(rows_file(cell.output, cell.dataset, result["data"]))]
+        rows = splits[str(rows_file(cell, result["data"]))]
         table = pd.read_parquet(cell.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
         if not table[columns].equals(rows.table[columns]):
             raise LongInterestError(f"The test rows of {cell.folder} are not those of {dataset}; remove that folder.")
@@ -181,5 +186,5 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         }
         ranks.setdefault(AMONG_COLD[MASKED], ranks[AMONG_COLD[NATIVE]])  # of one choice, in earlier versions
         first.setdefault(cell.name, cell)
-        runs.setdefault(cell.name, []).append(Run(key_of(cell), cell.seed, result, rows, ranks))
+        runs.setdefault(cell.name, []).append(Run(key_of(cell), cell.seed, cell.place.tie_seed, result, rows, ranks))
     return [Row(name, first[name].kind, first[name].source, found) for name, found in runs.items()]

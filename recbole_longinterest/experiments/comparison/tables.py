@@ -33,7 +33,11 @@ def main_table(study: Study, block: Block) -> Table:
                 f"{mean:.4f}",
                 f"{low:.4f} to {high:.4f}",
                 *difference_cells(difference),
-                "best baseline" if row.name == block.baseline else difference.verdict if difference else "",
+                "best baseline"
+                if row.name == block.baseline
+                else difference.verdict
+                if difference and study.headline
+                else "",
                 _seeds(row, block.protocol, study.metric),
                 *(f"{np.mean(row.reported(block.protocol, name)):.4f}" for name in others),
                 "" if score is None else f"{score:.4f}",

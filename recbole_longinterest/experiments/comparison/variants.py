@@ -18,15 +18,8 @@ ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  #
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
 # Keys of tuned settings that describe the search, or are equal for all models here.
 NOT_OF_A_MODEL = (
-    "model",
-    "dataset",
-    "data_path",
-    "valid_metric",
-    "topk",
-    "metrics",
-    "eval_args",
-    "exact_order",
-    "best_by",
+    *("model", "dataset", "data_path", "valid_metric", "topk", "metrics", "eval_args", "exact_order", "best_by"),
+    *("tie_order", "tie_seed", "split_by_time", "split_targets"),
 )
 
 

@@ -18,8 +18,17 @@ FREE = {
     *("ip", "port", "local_rank", "offset"),
     *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
 }
-# Settings that came later: while unset they are left out of a run's name, so that older runs are found.
-LATER = ("event_features", "user_features", "source_levels", "item_sources")
+# Settings that came later, with what was done before: while they are that, or unset, they are left out of a run's name,
+# so that older runs are found, and go on.
+LATER = {
+    **dict.fromkeys(("event_features", "user_features", "source_levels", "item_sources")),
+    **{"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"},
+}
+
+
+def settled(name: str, value: object) -> object:
+    """A setting's value; of one that came later and is unset, what it was before."""
+    return LATER.get(name) if value is None else value
 
 
 def own_name(config: Config) -> str:
@@ -28,7 +37,7 @@ def own_name(config: Config) -> str:
         name: value
         for name, value in config.final_config_dict.items()
         if (name not in FREE or name == "data_path")  # a data set's name alone does not say which it is
-        and not (name in LATER and value is None)
+        and not (name in LATER and settled(name, value) == LATER[name])
     }
     text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
     return f"{config['model']}-{config['dataset']}-{sha256(text.encode()).hexdigest()[:12]}"

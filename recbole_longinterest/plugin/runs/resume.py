@@ -34,7 +34,7 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     save_checkpoint,
 )
 from recbole_longinterest.plugin.runs.choices import Choices
-from recbole_longinterest.plugin.runs.files import FREE, last_file
+from recbole_longinterest.plugin.runs.files import FREE, last_file, settled
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 from recbole_longinterest.plugin.same_code import with_globals
@@ -73,7 +73,7 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
             message = about(name, str(config["model"]), known)
             raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
         old = config.final_config_dict.get(name), config.external_config_dict.get(name)
-        if name not in MAY_CHANGE and value not in old:
+        if name not in MAY_CHANGE and value not in [settled(name, each) for each in old]:
             other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")
     if other:
         raise _other_settings(path, other)
@@ -95,7 +95,7 @@ def _check_same_settings(path: Path, old: Config, new: Config) -> None:
     other = [
         f"{name} is {now.get(name)!r} and was {before.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
-        if name not in MAY_CHANGE and before.get(name) != now.get(name)
+        if name not in MAY_CHANGE and settled(name, before.get(name)) != settled(name, now.get(name))
     ]
     if other:
         raise _other_settings(path, other)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from recbole_longinterest.training.update.replay import token_keys
+from recbole_longinterest.data.event_keys import token_keys
 
 BANDS, ROWS = 8, 4
 ALIKE = 0.5  # Jaccard index of two users' items

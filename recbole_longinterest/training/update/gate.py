@@ -13,10 +13,11 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
+from recbole_longinterest.data.event_keys import Keys, token_keys
 from recbole_longinterest.nn.finite import NotFiniteError, check_finite
 from recbole_longinterest.training.update.panel import PanelRanks
 from recbole_longinterest.training.update.parent import UpdateError
-from recbole_longinterest.training.update.replay import Keys, ReplayDataset, token_keys
+from recbole_longinterest.training.update.replay import ReplayDataset
 
 SHARE = 0.95
 CANARIES = 12

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.behaviors import read_behavior_map, renamed
+from recbole_longinterest.data.event_keys import Keys, event_keys, token_keys
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.serving.training_times import TrainingTimes
 from recbole_longinterest.training.update.lines import MergeError, header_of
-from recbole_longinterest.training.update.replay import Keys, event_keys, token_keys
 
 Mask = NDArray[np.bool_]
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_longinterest.data.event_keys import Keys, token_keys
 from recbole_longinterest.data.log_rows import restore
 from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.plugin.longinterest import LongInterest
-from recbole_longinterest.training.update.replay import Keys, ReplayDataset, token_keys
+from recbole_longinterest.training.update.replay import ReplayDataset
 
 USERS = 200
 TOP = 10

@@ -42,7 +42,8 @@ class Parent:
         trained_keys: keys of the events that were targets of this training or an earlier one of the lineage.
 
     Raises:
-        UpdateError: for another model than LongInterest, benchmark files, or other data than the checkpoint's.
+        UpdateError: for another model than LongInterest, benchmark files, ``split_by_time``, or other data than the
+            checkpoint's.
     """
 
     def __init__(self, path: Path, named: Mapping[str, Any]) -> None:
@@ -58,6 +59,11 @@ class Parent:
             raise UpdateError(
                 f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
                 "be merged into. Train on one .inter file."
+            )
+        if config["split_by_time"] is not None:
+            raise UpdateError(
+                f"{path} was trained with split_by_time, whose catalogue ends where validation begins, so that new "
+                "events have no place in it. Train the model that is to be updated without split_by_time."
             )
         use_places(config, named)
         lineage = config["lineage"] or []

@@ -4,44 +4,16 @@ Training on a sample of old data together with new data is experience replay (Ro
 for Continual Learning"; in recommendation: Mi et al. 2020, "ADER"). The sample consists of windows of histories.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.data.event_keys import Keys, event_keys, token_keys
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
-Keys = NDArray[np.uint64]
 LEAST = 2048  # old targets at least, so that no step sees a few new ones alone
-FACTORS = tuple(
-    np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
-)
-
-
-def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors: Keys | None = None) -> Keys:
-    """Hash each event's user, item, time and behaviour, to recognise the event in any file.
-
-    Args:
-        users: :func:`token_keys` of each event's user, [n].
-        items: likewise of its item, [n].
-        times: in full precision, [n].
-        behaviors: :func:`token_keys` of each event's behaviour, [n]; None if the data have no behaviours.
-
-    Returns:
-        uint64 [n]. Two different events have the same key with a probability of 2^-64.
-    """
-    mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # -0.0 is 0.0
-    if behaviors is not None:
-        mixed += behaviors * FACTORS[3]
-    return pd.util.hash_array(mixed)
-
-
-def token_keys(tokens: Sequence[str] | NDArray[np.object_]) -> Keys:
-    """Hash each token, uint64 [n]."""
-    return pd.util.hash_array(np.asarray(tokens, dtype=object), categorize=False)
 
 
 class KeyedDataset(LongInterestDataset):

@@ -10,13 +10,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from recbole_longinterest.data.event_keys import Keys, token_keys
 from recbole_longinterest.nn.finite import check_finite
 from recbole_longinterest.training.pipeline import Trained
 from recbole_longinterest.training.update.gate import Gate, judge, loader_of, rows_of_old_users, validation_metric
 from recbole_longinterest.training.update.intake import Intake
 from recbole_longinterest.training.update.panel import panel_histories, panel_ranks
 from recbole_longinterest.training.update.parent import Parent, tokens_of
-from recbole_longinterest.training.update.replay import Keys, ReplayDataset, token_keys
+from recbole_longinterest.training.update.replay import ReplayDataset
 from recbole_longinterest.training.update.start import Start
 
 

@@ -104,7 +104,7 @@ def test_slices_describe_the_rows(cell: Callable[..., Cell]) -> None:
     own = cell("Pop", run=True)
     result = own.result()
     assert result is not None
-    rows = pd.read_parquet(rows_file(own.output, "tiny", result["data"]))
+    rows = pd.read_parquet(rows_file(own, result["data"]))
     log: dict[str, list[str]] = {}
     for line in synthetic_inter().splitlines()[1:]:
         user, item, *_ = line.split("\t")

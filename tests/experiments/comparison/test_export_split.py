@@ -18,6 +18,7 @@ from recbole_longinterest.experiments.comparison import data
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter, synthetic_item
+from tests.data.test_ties import days
 
 PARTS = ("train", "validation", "test")
 GLOBAL = {"split": {"TS": [0.6, 0.2, 0.2]}, "order": "TO", "mode": "full"}
@@ -184,3 +185,16 @@ def test_what_cannot_be_exported_is_said(root: Path, write_dataset: Callable[...
     with pytest.raises(ValueError, match=r"item_id has 'i\"3', and a quote, tab or line end cannot be in RecBole's"):
         exported(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_split_by_time_is_exported(tmp_path: Path, write_dataset: Callable[..., Path]) -> None:
+    root = write_dataset("tiny", days())
+    thirds = {"data_path": str(root), "state": "ERROR", "split_by_time": [0.34, 0.67]}  # a day each
+    read = []
+    for name, more in (("file", {}), ("random", {"tie_order": "random"})):
+        folder = export_split(["tiny"], tmp_path / name, settings={**thirds, **more}) / "tiny"
+        parts = [pd.read_csv(folder / f"{part}.csv") for part in ("train", "validation", "test")]
+        assert [len(part) for part in parts] == [160, 160, 160]  # each user's first event is in the training
+        assert [part["timestamp"].nunique() for part in parts] == [1, 1, 1]
+        read.append(parts[2]["item_id"].tolist())
+    assert read[0] != read[1] and sorted(read[0]) == sorted(read[1])

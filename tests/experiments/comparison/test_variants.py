@@ -107,7 +107,8 @@ def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
 
 def test_rows_that_are_another_row_are_not_run_twice(tmp_path: Path) -> None:
     plan = Plan(["GRU4Rec", "GRU4Rec@50", "GRU4Rec@200"], ["ml-100k"], [1, 2], given={"data_path": "dataset"})
-    every = [driver.cell_of(plan, dataset, variant, seed, tmp_path) for dataset, variant, seed in driver.order_of(plan)]
+    order = driver.order_of(plan)
+    every = [driver.cell_of(plan, dataset, variant, seed, tmp_path, place) for dataset, variant, seed, place in order]
     kept, same = driver.without_twins(every)  # the tuned window is 200
     assert [(cell.name, cell.seed) for cell in kept] == [(n, s) for s in (1, 2) for n in ("GRU4Rec", "GRU4Rec@50")]
     assert same == ["GRU4Rec@200 is GRU4Rec on ml-100k: its settings are the same."]

@@ -297,6 +297,36 @@ def test_names(setting: Callable[..., Any]) -> None:
     assert len({files.own_name(config) for config in others}) == 4
 
 
+def test_runs_from_before_ties_had_an_order_go_on(setting: Callable[..., Any]) -> None:
+    """What a setting that came later stood for before is no other setting, whether it is said or not."""
+    said = {"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"}
+    half = pipeline.run(setting("LongInterest", epochs=2, resume=True))
+    state = load_checkpoint(f"{half.checkpoint}.last")
+    for table in (state["config"].final_config_dict, state["config"].external_config_dict):
+        for name in said:
+            table.pop(name, None)
+    save_checkpoint(state, Path(f"{half.checkpoint}.last"))
+    whole = pipeline.run(setting("LongInterest", resume=True, **said))
+    assert whole.checkpoint == half.checkpoint and load_checkpoint(f"{whole.checkpoint}.last")["epoch"] == 3
+    with command_line([]):
+        again = make_config(config_dict={"resume": str(half.checkpoint), "tie_order": "file", "epochs": 5})
+        assert again["tie_order"] == "file"
+        with pytest.raises(CheckpointError, match="tie_order is 'random' and was"):
+            make_config(config_dict={"resume": str(half.checkpoint), "tie_order": "random"})
+    names = [files.own_name(setting("LongInterest", **more)) for more in (said, {}, {"tie_order": "random"})]
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_run_with_random_ties_goes_on(setting: Callable[..., Any]) -> None:
+    more = {"tie_order": "random", "tie_seed": 2, "resume": True}
+    half = pipeline.run(setting("LongInterest", epochs=2, **more))
+    whole = pipeline.run(setting("LongInterest", **more))
+    assert whole.checkpoint == half.checkpoint
+    assert load_checkpoint(whole.checkpoint)["config"]["tie_seed"] == 2
+    with pytest.raises(CheckpointError, match="tie_seed is 3 and was 2"):
+        pipeline.run(setting("LongInterest", **{**more, "tie_seed": 3, "resume": str(half.checkpoint)}))
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recbole_longinterest.cli.main import main
+from recbole_longinterest.data.event_keys import event_keys, token_keys
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
@@ -18,7 +19,6 @@ from recbole_longinterest.training.forget import drafts, forget, journal
 from recbole_longinterest.training.forget.forget import Forgotten, forget_users
 from recbole_longinterest.training.settings import make_config
 from recbole_longinterest.training.update.caps import Caps
-from recbole_longinterest.training.update.replay import event_keys, token_keys
 from recbole_longinterest.training.update.update import update_checkpoint
 from tests.training.update.made import HEADER, LATER, new_events
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recbole_longinterest.training.update.replay import choose_rows, event_keys, token_keys
+from recbole_longinterest.data.event_keys import event_keys, token_keys
+from recbole_longinterest.training.update.replay import choose_rows
 
 
 def rows(users: int = 40, each: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from recbole_longinterest.training.update import job
 from recbole_longinterest.training.update.job import PARENT_EVENTS
 from recbole_longinterest.training.update.replay import KeyedDataset
 from recbole_longinterest.training.update.update import update_checkpoint
-from tests.training.update.made import LATER, exported, items_to, new_events, rows_of
+from tests.training.update.made import HEADER, LATER, exported, items_to, new_events, rows_of
 
 
 def test_the_old_checkpoint_and_data_are_not_touched_and_the_new_one_has_its_lineage(
@@ -175,3 +175,33 @@ def test_what_training_has_shown_is_not_held_out_after_an_update(
     update_checkpoint(done.checkpoint, more, settings={"eval_step": 1, "epochs": 1})
     again = made[1][0]
     assert set(known.tolist()) < set(again.tolist()) and not set(known.tolist()) & set(made[1][1].tolist())
+
+
+def test_ties_of_a_parent_keep_their_random_order(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path]
+) -> None:
+    """A tie's place follows from the tied events, so that old ones keep their order beside new ones at their time."""
+    days = HEADER + "".join(
+        f"u{user}\ti{(user + step) % 20}\t3\t{LATER - 86_400 * (2 - step // 6)}\n"
+        for user in range(20)
+        for step in range(12)
+    )
+    parent = pipeline.run(small_config(days, tie_order="random", tie_seed=4)).checkpoint
+    assert parent is not None
+    lines = (f"u{user}\ti{(user + 15) % 20}\t3\t{LATER - 86_400}\n" for user in range(20))
+    more = write("more.inter", HEADER + "".join(lines))
+    done = update_checkpoint(parent, more)
+    old, new = (log_of(file) for file in (parent, done.checkpoint))
+    assert (len(new), done.merged.events, done.merged.earlier) == (len(old) + 20, 20, 0)
+    added = [(f"u{user}", f"i{(user + 15) % 20}") for user in range(20)]
+    assert [event for event in new if event not in added] == old
+    last = [place for place, event in enumerate(new) if place + 1 == len(new) or new[place + 1][0] != event[0]]
+    assert 0 < len(set(added) & {new[place] for place in last}) < 20  # among the old ones, not after all of them
+
+
+def log_of(checkpoint: Path) -> list[tuple[str, str]]:
+    """Users and items of the log that a checkpoint was trained on, in order, users by name."""
+    data = KeyedDataset(load_checkpoint(checkpoint)["config"])
+    log = data.build()[0].inter_feat.interaction.log
+    users, items = (data.id2token(field, log[field].long().numpy()).tolist() for field in ("user_id", "item_id"))
+    return sorted(zip(users, items, strict=True), key=lambda event: event[0])

@@ -44,6 +44,12 @@ def test_what_is_wrong_is_said(
     assert "x.pth is there already and is not this update" in refused(parent, "--inter", inter, "-o", occupied)
 
 
+def test_a_model_of_a_split_by_time_is_not_updated(small_config: Callable[..., Any], inter: Path) -> None:
+    split = pipeline.run(small_config(split_by_time=[0.7, 0.9])).checkpoint
+    with pytest.raises(ValueError, match="was trained with split_by_time, whose catalogue ends where validation"):
+        update_checkpoint(split, inter)
+
+
 def test_another_model_and_moved_or_changed_data(
     parent: Path, inter: Path, small_config: Callable[..., Any], tmp_path: Path
 ) -> None:

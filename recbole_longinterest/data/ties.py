@@ -1,0 +1,85 @@
+"""The order of a user's events at one time: as in the file, or at random.
+
+Data sets are handed around sorted, so that events at one time stand in the order of the items' ids, and a model learns
+that the next item has a larger id. No order is the true one, because the times do not say. In the random order the rank
+of an event is a hash of its user, item and time and of ``tie_seed``: the same for every model, and whatever else the
+file holds, in whatever order.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.common.ties import Ties, count_ties, ranks_of_ids, ties_of
+from recbole_longinterest.data.event_keys import FACTORS, Keys
+from recbole_longinterest.data.splits import Index, stable_order
+
+FILE, RANDOM = "file", "random"
+MAX_SEED = 2**32
+
+
+def read_tie_seed(config: Settings) -> int | None:
+    """The seed of the order of ties, None for the order of the file.
+
+    Args:
+        config: RecBole's config; a config of before has neither ``tie_order`` nor ``tie_seed``.
+
+    Raises:
+        LongInterestError: for a ``tie_order`` or ``tie_seed`` that cannot be used.
+    """
+    order = FILE if config["tie_order"] is None else config["tie_order"]
+    if order not in (FILE, RANDOM):
+        raise LongInterestError(f"tie_order must be {FILE} or {RANDOM}; got {order!r}.")
+    seed = 0 if config["tie_seed"] is None else config["tie_seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
+        raise LongInterestError(f"tie_seed must be a whole number from 0 to {MAX_SEED - 1}; got {seed!r}.")
+    return seed if order == RANDOM else None
+
+
+def shuffle_ties(
+    order: Index, users: NDArray[np.integer], times: NDArray[np.floating], seed: int, keys_of: Callable[[Index], Keys]
+) -> Index:
+    """Put the events of a user at one time in a random order.
+
+    Args:
+        order: rows sorted by user and time, [n].
+        users: user of each of them, in that order, [n].
+        times: their times, in full precision and that order, [n].
+        seed: of the order.
+        keys_of: rows -> :func:`~recbole_longinterest.data.event_keys.event_keys` of them. The user is part of a key, or
+            all users would have two items in the same order, which a model could learn.
+
+    Returns:
+        The rows in the new order, [n]. Events with equal keys, which are of one item, stay as they are.
+    """
+    with_before = ties_of(users, times)
+    tied = with_before | np.append(with_before[1:], False)
+    rows = order[tied]
+    if not len(rows):
+        return order
+    moment = np.cumsum(~with_before)[tied]
+    mixed = keys_of(rows) ^ (np.uint64(seed + 1) * FACTORS[3])
+    mixed *= FACTORS[0]  # so that another seed changes more than single bits of a rank
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= FACTORS[1]
+    shuffled = order.copy()
+    shuffled[tied] = rows[stable_order(moment, mixed.view(np.int64))]
+    return shuffled
+
+
+def ties_of_log(dataset: Any, parts: Sequence[Any]) -> Ties:  # noqa: ANN401 - RecBole's
+    """Count the ties of a data set over the flat log, in the order that its models see.
+
+    Args:
+        dataset: a :class:`~recbole_longinterest.data.flat_dataset.FlatSequentialDataset` that keeps its times.
+        parts: what ``build`` gave.
+    """
+    log = parts[0].inter_feat.interaction.log
+    items = dataset.event_log[dataset.item_seq_field].numpy()
+    ranks = np.append(-1, ranks_of_ids(dataset.field2id_token[dataset.iid_field][1:]))
+    targets = [part.inter_feat.position.numpy() for part in parts[1:]]
+    return count_ties(log[dataset.uid_field].numpy(), dataset.event_times(), ranks[items], *targets)
