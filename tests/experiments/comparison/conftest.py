@@ -79,7 +79,7 @@ def made(tmp_path: Path) -> Made:
         )
         among = np.where(rows["cold"], 1.0, np.nan)
         data = {"users": number, "items": 9, "interactions": 99, "rows": [9, 9, number], "split": split}
-        file = rows_file(cell.output, dataset, data)
+        file = rows_file(cell, data)
         if not file.is_file():
             rows.to_parquet(file, index=False)
         table = rows[["user", "history", "item"]].assign(**by, among_cold=among, among_cold_masked=among, tied=False)

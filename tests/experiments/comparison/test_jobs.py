@@ -15,7 +15,7 @@ from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, M
 from recbole_longinterest.experiments.comparison.jobs import run_cells
 from tests.conftest import synthetic_inter
 
-EXPECTED = {"tiny": data.Fingerprint(1, 1, 1, (1, 1, 1), "")}
+EXPECTED = {("tiny", 0): data.Fingerprint(1, 1, 1, (1, 1, 1), "")}
 
 
 class Bar:

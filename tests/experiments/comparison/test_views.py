@@ -21,6 +21,7 @@ from recbole_longinterest.experiments.comparison.cell import RESULT, Cell
 from recbole_longinterest.experiments.comparison.cells import run_cell
 from recbole_longinterest.experiments.comparison.checks import check_plan
 from recbole_longinterest.experiments.comparison.driver import Outcome, cell_of, order_of
+from recbole_longinterest.experiments.comparison.groups import groups_of
 from recbole_longinterest.experiments.comparison.lists import list_cells
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.report import write_report
@@ -150,24 +151,25 @@ def test_each_order_is_a_table_with_its_own_targets(compared: Callable[..., Outc
     shuffled, file = studies_of(outcome)
     assert (shuffled.dataset, file.dataset) == ("tiny, ties in random order", "tiny")
     assert (shuffled.headline, file.headline) == (True, False)
-    assert list(shuffled.tables) == [0, 1, 2] and list(file.tables) == [0]
-    items = [table["item"].tolist() for table in shuffled.tables.values()]
+    assert (len(shuffled.splits), len(file.splits)) == (3, 1)
+    items = [split.table["item"].tolist() for split in shuffled.splits]
     assert items[0] != items[1] != items[2] and file.table["item"].tolist() not in items
     gru, _, markov = shuffled.rows
-    assert (gru.runs, gru.orders.tolist(), gru.seeds) == ([0, 1, 2, 3], [0, 1, 2, 0], [1, 2, 3, 4])
-    assert (markov.runs, markov.seeds) == ([0, 1, 2], [1, 1, 1])
+    assert ([run.tie_seed for run in gru.runs], gru.seeds) == ([0, 1, 2, 0], [1, 2, 3, 4])
+    assert (markov.keys, gru.keys[:3], markov.seeds) == ([(0,), (1,), (2,)], markov.keys, [1, 1, 1])
     # Means are over runs of all orders; a difference is over the runs that both have, which have the same targets.
-    values = gru.by_run("native", "ndcg@10")
+    values = np.stack([run.values("native", "ndcg@10") for run in gru.runs])
     reported = [result["metrics"]["native"]["ndcg@10"] for result in gru.results]
     assert values.mean(axis=1).tolist() == pytest.approx(reported)
-    means, _ = shuffled.ratios("native", 0)
-    assert means[2] == pytest.approx(markov.by_run("native", "ndcg@10").mean() / values[:3].mean())
+    means, _, common = shuffled.ratios("native", 0)
+    assert means[2] == pytest.approx(markov.means("native", "ndcg@10").mean() / values[:3].mean())
+    assert common == [4, 4, 3]
     # A slice holds in every order the targets that are in it there.
-    masks = shuffled.slices()["repeat"]["new to the user"]
-    own = [slices_of(table)["repeat"]["new to the user"] for table in shuffled.tables.values()]
-    assert (masks == np.stack(own)).all() and (masks[0] != masks[1]).any()
-    wanted = np.concatenate([values[run][own[run % 3]] for run in range(4)]).mean()
-    assert gru.mean_of("native", "ndcg@10", masks) == pytest.approx(wanted)
+    own = [slices_of(split.table)["repeat"]["new to the user"] for split in shuffled.splits]
+    assert (own[0] != own[1]).any()
+    wanted = np.mean([values[run][own[run % 3]].mean() for run in range(4)])
+    (group,) = [group for group in groups_of(shuffled, "native") if group.name == "new to the user"]
+    assert group.means[0] == pytest.approx(wanted) and group.rows == round(np.mean([mask.sum() for mask in own]))
 
     text = write_report(outcome, tmp_path)
     assert text.index("## tiny, by order of ties and split") < text.index("## tiny, ties in random order")
@@ -238,7 +240,7 @@ def test_other_data_is_found_in_every_order(compared: Callable[..., Outcome]) ->
 @pytest.mark.slow
 def test_the_function_compares_both(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
     root = write_dataset("tiny", days())
-    settings = {"data_path": str(root), "epochs": 1, "state": "WARNING"}
+    settings = {"data_path": str(root), "epochs": 1, "state": "WARNING", "split_by_time": [0.5, 0.9]}
     outcome = compare(
         ["Pop"],
         ["tiny"],
