@@ -141,6 +141,7 @@ def test_choices_by_either_protocol(learn: Callable[..., str]) -> None:
     assert learn("masked_choice", *given) == out  # from its file
 
 
+@pytest.mark.slow
 def test_latency_of_each_engine_beside_recboles_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def refused(warm: Warm, root: Path, place: Path, arguments: list[str]) -> str:
     return done.said
 
 
+@pytest.mark.slow
 def test_the_second_of_two_processes_is_told(warm: Warm, tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "raw").mkdir(parents=True)
@@ -64,6 +65,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(warm: Warm, tmp_path: P
         assert files_of(root) == before
 
 
+@pytest.mark.slow
 def test_a_model_that_is_replaced_while_it_is_read_is_one_of_the_two(tmp_path: Path) -> None:
     models = [random_served(n_items=20, seed=seed) for seed in (0, 1)]
     write_folder(models[0], tmp_path / "model")

@@ -181,6 +181,7 @@ def test_the_working_folder_hides_no_installed_module(folder: Path, capsys: pyte
     assert str(folder) not in tabulate.__file__ and sys.path[-1] == str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_runs_it_in_rays_workers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*SMALL, "--epochs=1", f"--data_path={folder / 'data'}", "--trials=2", "--quiet"]

@@ -126,6 +126,7 @@ def test_sasrec_reads_the_last_events_of_a_long_history(built: Callable[..., Bui
         assert len(rows) and ((interest[rows] - other[rows]).abs().amax(dim=1) > 1e-5).all() == moves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_planted_order_is_learned_and_a_shuffled_one_is_not(write_dataset: Callable[..., Path], name: str) -> None:
     found = {}

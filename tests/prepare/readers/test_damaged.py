@@ -126,6 +126,7 @@ DAMAGES: list[Callable[[bytes, random.Random], bytes]] = [
 ]
 
 
+@pytest.mark.slow
 def test_damaged_files_give_a_sentence_or_counted_drops(prepare: Callable, tmp_path: Path) -> None:
     outcomes = {"error": 0, "drops": 0, "as good": 0}
     good = good_files(tmp_path)
