@@ -33,6 +33,8 @@ FINISHED, FAILED, MISMATCH = "finished", "failed", "other data"
 
 DataKey = tuple[str, int]
 """A table, and a seed of the order of ties."""
+RowKey = tuple[str, int, str, str]
+"""A table, a seed of the order of ties, a protocol or "" for both, and a row of the comparison."""
 
 
 class CannotRun(LongInterestError):
@@ -54,6 +56,7 @@ class Cell:
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         output: folder of the comparison, absolute.
         place: its place among the tables: the order of ties and the split, which its settings say too.
+        protocol: the protocol whose table it is for, where each protocol has settings of its own; both if empty.
     """
 
     dataset: str
@@ -66,6 +69,12 @@ class Cell:
     kind: str
     output: Path
     place: Place = USUAL
+    protocol: str = ""
+
+    @property
+    def row(self) -> RowKey:
+        """What has one and the same settings and data."""
+        return (*self.data_key, self.protocol, self.name)
 
     @property
     def table(self) -> str:

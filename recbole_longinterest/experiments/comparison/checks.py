@@ -11,7 +11,7 @@ from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.data.ties import ties_of_log
 from recbole_longinterest.data.time_split import sentence
 from recbole_longinterest.experiments.comparison import data
-from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, CannotRun, Cell, DataKey
+from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, CannotRun, Cell, DataKey, RowKey
 from recbole_longinterest.experiments.comparison.cells import reason
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.views import ENDS, About
@@ -19,11 +19,10 @@ from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.plugin.known_keys import STRICT, known_keys
 from recbole_longinterest.plugin.runs import dataset_cache
 
-Row = tuple[str, int, str]
-"""A table, a seed of the order of ties, and a row of the comparison."""
 
-
-def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[DataKey, data.Fingerprint], set[Row], dict[str, About]]:
+def check_plan(
+    plan: Plan, todo: Sequence[Cell]
+) -> tuple[dict[DataKey, data.Fingerprint], set[RowKey], dict[str, About]]:
     """Read every config, and every data set that they make, before anything is trained.
 
     Returns:
@@ -33,9 +32,9 @@ def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[DataKey, data.Fin
     Raises:
         LongInterestError: says every model, setting and data set that cannot be used.
     """
-    rows: dict[Row, Cell] = {}
+    rows: dict[RowKey, Cell] = {}
     for cell in todo:
-        rows.setdefault((*cell.data_key, cell.name), cell)
+        rows.setdefault(cell.row, cell)
     configs, cannot = _read_configs(rows)
     _check_settings(plan, list(configs.values()))
     settings = {row: dict(config.final_config_dict) for row, config in configs.items()}
@@ -45,14 +44,14 @@ def check_plan(plan: Plan, todo: Sequence[Cell]) -> tuple[dict[DataKey, data.Fin
     if nothing:
         raise LongInterestError(_together({row: why for row, why in cannot.items() if row[:2] in nothing}))
     for cell in todo:
-        why = cannot.get((*cell.data_key, cell.name))
+        why = cannot.get(cell.row)
         if why is not None and not cell.finished:
             cell.end(FAILED, error=why)
     _check_finished(todo, configs, settings, expected)
     return expected, set(cannot), about
 
 
-def _read_configs(rows: Mapping[Row, Cell]) -> tuple[dict[Row, Config], dict[Row, str]]:
+def _read_configs(rows: Mapping[RowKey, Cell]) -> tuple[dict[RowKey, Config], dict[RowKey, str]]:
     """The config of every row.
 
     Returns:
@@ -61,9 +60,9 @@ def _read_configs(rows: Mapping[Row, Cell]) -> tuple[dict[Row, Config], dict[Row
     Raises:
         LongInterestError: says all that is wrong with the models and their settings.
     """
-    configs: dict[Row, Config] = {}
-    cannot: dict[Row, str] = {}
-    wrong: dict[Row, str] = {}
+    configs: dict[RowKey, Config] = {}
+    cannot: dict[RowKey, str] = {}
+    wrong: dict[RowKey, str] = {}
     for row, cell in rows.items():
         try:
             with without_warnings():
@@ -94,13 +93,13 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
 
 
 def _read_data(
-    rows: Mapping[Row, Cell], configs: Mapping[Row, Config], cannot: dict[Row, str], about: dict[str, About]
+    rows: Mapping[RowKey, Cell], configs: Mapping[RowKey, Config], cannot: dict[RowKey, str], about: dict[str, About]
 ) -> dict[DataKey, data.Fingerprint]:
     """What the data are; rows that cannot be run on them are added to ``cannot``, what is known to ``about``."""
     expected: dict[DataKey, data.Fingerprint] = {}
-    made: dict[tuple[str, str, str], Row] = {}
+    made: dict[tuple[str, str, str], RowKey] = {}
     for row, config in configs.items():
-        (table, tie_seed, name), change = row, rows[row].change
+        (table, tie_seed, _, name), change = row, rows[row].change
         key = (
             rows[row].dataset,
             repr((dataset_class(config).__name__, sorted(dataset_cache.arguments(config).items()))),
@@ -138,21 +137,20 @@ def _fingerprint(config: Config, change: str) -> tuple[data.Fingerprint, About]:
 
 def _check_finished(
     todo: Sequence[Cell],
-    configs: Mapping[Row, Config],
-    settings: Mapping[Row, dict[str, Any]],
+    configs: Mapping[RowKey, Config],
+    settings: Mapping[RowKey, dict[str, Any]],
     expected: Mapping[DataKey, data.Fingerprint],
 ) -> None:
     """Refuse a finished run that other data or defaults have made."""
     hashes: dict[str, dict[str, str]] = {}
     for cell in todo:
-        row = (*cell.data_key, cell.name)
-        config = configs.get(row)
+        config = configs.get(cell.row)
         if config is None or not cell.finished:
             continue
         read = repr((cell.dataset, config["text_vectors"], config["load_col"]))
         if read not in hashes:
             hashes[read] = data.file_hashes(config)
-        change = cell.differs(settings[row], hashes[read], expected[cell.data_key])
+        change = cell.differs(settings[cell.row], hashes[read], expected[cell.data_key])
         if change:
             raise LongInterestError(
                 f"{cell.folder} holds a finished run that is not what it would be today: {change}. Remove that "
@@ -160,7 +158,7 @@ def _check_finished(
             )
 
 
-def _together(why: Mapping[Row, str]) -> str:
+def _together(why: Mapping[RowKey, str]) -> str:
     """Reasons as one message: each once, with the rows that it is for unless it names them or is for all."""
     rows: dict[str, list[str]] = {}
     for (*_, name), text in why.items():

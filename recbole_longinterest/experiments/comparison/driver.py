@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
 from recbole_longinterest.experiments.comparison.jobs import run_cells
 from recbole_longinterest.experiments.comparison.plan import Plan
+from recbole_longinterest.experiments.comparison.protocol import NATIVE, PROTOCOLS
 from recbole_longinterest.experiments.comparison.variants import (
     Variant,
     settings_of,
@@ -81,7 +82,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
     seed = next(iter(plan.seeds), 0)
     made = lists.list_cells(plan.lists, plan.lists_columns, plan.datasets, plan.given, seed, output, plan.views)
     todo, same = without_twins(
-        [*(cell_of(plan, name, variant, seed, output, place) for name, variant, seed, place in order_of(plan)), *made]
+        [*(cell for planned in order_of(plan) for cell in cells_of(plan, *planned, output)), *made]
     )
     lists.check_names(todo)
     expected, cannot, about = check_plan(plan, todo)
@@ -89,7 +90,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
-            can = [cell for cell in todo if (*cell.data_key, cell.name) not in cannot]
+            can = [cell for cell in todo if cell.row not in cannot]
             bar.update(len(todo) - len(can))
             run_cells(can, expected, bar, jobs)
         except KeyboardInterrupt:
@@ -113,13 +114,22 @@ def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
 
 def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     """Cells without those that another row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
+    trains: dict[tuple[str, int, int, str], list[str]] = {}  # what a row trains, for both protocols or for each
+
+    def of_row(cell: Cell) -> tuple[str, int, int, str]:
+        return (*cell.data_key, cell.seed, cell.name)
+
+    def what(cell: Cell) -> tuple[str, int, int, str]:
+        return (*cell.data_key, cell.seed, str(sorted(trains[of_row(cell)])))
+
+    for cell in cells_of_plan:
+        trains.setdefault(of_row(cell), []).append(cell.what)
     first: dict[tuple[str, int, int, str], str] = {}
     kept, same = [], []
     for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these stay
-        first.setdefault((*cell.data_key, cell.seed, cell.what), cell.name)
+        first.setdefault(what(cell), cell.name)
     for cell in cells_of_plan:
-        key = (*cell.data_key, cell.seed, cell.what)
-        name = first[key]
+        name = first[what(cell)]
         if name == cell.name:
             kept.append(cell)
         else:
@@ -127,8 +137,25 @@ def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]
     return kept, list(dict.fromkeys(same))
 
 
-def cell_of(plan: Plan, dataset: str, variant: Variant, seed: int, output: Path, place: Place = USUAL) -> Cell:
-    """The cell of a row and a run."""
-    settings, source = settings_of(variant, dataset, place.view.settings(plan.given, place.tie_seed))
+def cells_of(plan: Plan, dataset: str, variant: Variant, seed: int, place: Place, output: Path) -> list[Cell]:
+    """The cells of a row and a run: one, or one for each protocol where each has chosen its own settings."""
+    native, masked = (cell_of(plan, dataset, variant, seed, output, place, protocol) for protocol in PROTOCOLS)
+    if native.what == masked.what:
+        return [replace(native, protocol="")]
+    return [native, masked]
+
+
+def cell_of(
+    plan: Plan,
+    dataset: str,
+    variant: Variant,
+    seed: int,
+    output: Path,
+    place: Place = USUAL,
+    protocol: str = "",
+) -> Cell:
+    """The cell of a row and a run, with the settings that a protocol chose; the native one if it is for both."""
+    given = place.view.settings(plan.given, place.tie_seed)
+    settings, source = settings_of(variant, dataset, given, protocol or NATIVE)
     what = (variant.change, source, variant.kind)
-    return Cell(dataset, variant.name, variant.model, seed, settings, *what, output, place)
+    return Cell(dataset, variant.name, variant.model, seed, settings, *what, output, place, protocol)

@@ -1,7 +1,7 @@
 """The finished runs of a comparison as rows: per-user values of every run, with the seeds of each row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -161,7 +161,8 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         finished: cells and their results.
 
     Returns:
-        The rows, in the order of the cells; runs of one split share their :class:`TestRows`.
+        The rows, in the order of the cells; runs of one split share their :class:`TestRows`. A run of which one
+        protocol's training is not finished is left out.
 
     Raises:
         LongInterestError: for ranks of other test rows than those of the split.
@@ -176,6 +177,7 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
     splits = {file: TestRows(table, names.get_indexer(table["user"])) for file, table in tables.items()}
     runs: dict[str, list[Run]] = {}
     first: dict[str, Cell] = {}
+    halves: dict[tuple[str, Key], dict[str, Run]] = {}  # of rows whose settings each protocol chose for itself
     for cell, result in finished:
         rows = splits[str(rows_file(cell, result["data"]))]
         table = pd.read_parquet(cell.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
@@ -186,5 +188,24 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         }
         ranks.setdefault(AMONG_COLD[MASKED], ranks[AMONG_COLD[NATIVE]])  # of one choice, in earlier versions
         first.setdefault(cell.name, cell)
-        runs.setdefault(cell.name, []).append(Run(key_of(cell), cell.seed, cell.place.tie_seed, result, rows, ranks))
+        run = Run(key_of(cell), cell.seed, cell.place.tie_seed, result, rows, ranks)
+        if cell.protocol:
+            half = halves.setdefault((cell.name, run.key), {})
+            half[cell.protocol] = run
+            if len(half) < len(PROTOCOLS):
+                continue
+            run = _joined(half)
+        runs.setdefault(cell.name, []).append(run)
     return [Row(name, first[name].kind, first[name].source, found) for name, found in runs.items()]
+
+
+def _joined(half: dict[str, Run]) -> Run:
+    """One run of two trainings, each of which a protocol's table reads; time and memory are the native one's."""
+    native, masked = half[NATIVE], half[MASKED]
+    of_masked = (MASKED, AMONG_COLD[MASKED])
+    ranks = {name: (masked if name in of_masked else native).ranks[name] for name in native.ranks}
+    result = dict(native.result)
+    for name in ("metrics", "errors", "choices"):
+        if native.result.get(name) and masked.result.get(name):
+            result[name] = {**native.result[name], MASKED: masked.result[name][MASKED]}
+    return replace(native, result=result, ranks=ranks)

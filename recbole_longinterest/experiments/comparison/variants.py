@@ -8,6 +8,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import prepared_settings, resource
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
+from recbole_longinterest.experiments.comparison.protocol import NATIVE
 from recbole_longinterest.plugin.models import known_models
 from recbole_longinterest.plugin.own_models import model_name
 
@@ -105,7 +106,9 @@ def variant_of(name: str) -> Variant:
     return Variant(name, model, settings, kind="row")
 
 
-def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def settings_of(
+    variant: Variant, dataset: str, given: dict[str, Any], protocol: str = NATIVE
+) -> tuple[dict[str, Any], str]:
     """Merge all settings of a row on a data set.
 
     Later ones win: defaults of the comparison, the data set's config, the tuned settings, ``given``, the variant's.
@@ -114,6 +117,8 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
         variant: the row.
         dataset: name of the data set.
         given: settings of every run.
+        protocol: the one whose table the row is for. ``tuned/<Model>/<dataset>.seen-masked.yaml`` has the settings that
+            the seen-masked protocol chose; without that file both protocols have the same.
 
     Returns:
         The settings, and the origin of the model's settings.
@@ -124,9 +129,9 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}
     model = model_name(variant.like or variant.model)
-    file = f"tuned/{model}/{dataset}.yaml"
-    known = known_models().get(model)
-    tuned = (known.file(file) if known and known.own else None) or resource("properties", file)
+    tuned = _tuned_file(model, f"{dataset}.{protocol}")
+    if protocol == NATIVE or not tuned.is_file():
+        tuned = _tuned_file(model, dataset)
     if variant.model == "SASRecText":
         settings |= sasrec_text_settings()
         settings |= {
@@ -145,6 +150,13 @@ def settings_of(variant: Variant, dataset: str, given: dict[str, Any]) -> tuple[
     if source != PUBLISHED and other:
         source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source
+
+
+def _tuned_file(model: str, name: str) -> Path:
+    """File of a model's tuned settings; it need not be there."""
+    file = f"tuned/{model}/{name}.yaml"
+    known = known_models().get(model)
+    return (known.file(file) if known and known.own else None) or resource("properties", file)
 
 
 def _read(file: Path) -> dict[str, Any]:

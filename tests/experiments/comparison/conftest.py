@@ -56,13 +56,16 @@ def made(tmp_path: Path) -> Made:
         split: str = "a" * 20,
         dataset: str = "tiny",
         cold: Sequence[int] = (),
+        protocol: str = "",
         **more: Any,
     ) -> Cell:
         variant = variant_of(name) if not name.startswith("LongInterest, ") else None
         kind, model = ("ablation", "LongInterest") if variant is None else (variant.kind, variant.model)
         by = ranks if isinstance(ranks, dict) else {"native": ranks, "seen-masked": ranks}
         number = len(by["native"])
-        cell = Cell(dataset, name, model, seed, {"n": split}, "", "tuned", kind, tmp_path / "comparison")
+        settings = {"n": split, **({"for": protocol} if protocol else {})}
+        output = tmp_path / "comparison"
+        cell = Cell(dataset, name, model, seed, settings, "", "tuned", kind, output, protocol=protocol)
         cell.folder.mkdir(parents=True, exist_ok=True)
         rows = pd.DataFrame(
             {

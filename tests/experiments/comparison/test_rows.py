@@ -69,6 +69,21 @@ def test_properties_of_lists_vary_over_users_and_runs(made: Made) -> None:
     assert np.isnan(single.error("native", "itemcoverage@10"))
 
 
+def test_a_row_may_have_a_training_for_each_protocol(made: Made) -> None:
+    scores = {"native": 0.5, "seen-masked": 0.1}
+    native = made("SASRec", 1, {"native": [1, 2, 3], "seen-masked": [9, 9, 9]}, scores, protocol="native")
+    assert read_rows("tiny", finished(native)) == []  # of one protocol: the row is not finished
+    scores = {"native": 0.2, "seen-masked": 0.7}
+    masked = made("SASRec", 1, {"native": [9, 9, 9], "seen-masked": [3, 1, 1]}, scores, protocol="seen-masked")
+    (row,) = read_rows("tiny", finished(native, masked))
+    (run,) = row.runs
+    assert run.values("native", "recall@1").tolist() == [1, 0, 0]
+    assert run.values("seen-masked", "recall@1").tolist() == [0, 1, 1]
+    assert (row.validation("native"), row.validation("seen-masked")) == (0.5, 0.7)
+    assert row.reported("seen-masked", "ndcg@10") == [masked.result()["metrics"]["seen-masked"]["ndcg@10"]]
+    assert row.reported("native", "ndcg@10") == [native.result()["metrics"]["native"]["ndcg@10"]]
+
+
 def test_rows_of_another_data_set_are_refused(made: Made) -> None:
     cell = made("GRU4Rec", 1, [1, 2, 3])
     table = pd.read_parquet(cell.folder / "ranks.parquet")

@@ -40,9 +40,13 @@ def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
     folder = resource("properties", "tuned")
     trials: dict[str, set[str]] = {}
     for file in sorted(folder.glob("*/*.yaml")):
-        model, dataset, text = file.parent.name, file.stem, file.read_text(encoding="utf-8")
-        head = re.match(rf"# {model} on {dataset}: best of (\d+) trials by validation NDCG@10, (0\.\d{{4}}) ", text)
+        model, text = file.parent.name, file.read_text(encoding="utf-8")
+        dataset, _, protocol = file.stem.partition(".")
+        assert protocol in ("", "seen-masked")
+        metric = f"{protocol} NDCG@10".strip()
+        head = re.match(rf"# {model} on {dataset}: best of (\d+) trials by validation {metric}, (0\.\d{{4}}) ", text)
         assert head and f"recbole-li tune --model {model} --dataset {dataset} --trials {head[1]} " in text, file
+        assert ("--protocol masked" in text) == bool(protocol), file
         trials.setdefault(dataset, set()).add(head[1])
         with command_line([]):
             config = make_config(model, "ml-100k")
@@ -91,6 +95,26 @@ def test_later_settings_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert variants.settings_of(variants.variant_of(name), "some", {})[1] == "as tuned for GRU4Rec"
     assert variants.settings_of(variants.variant_of("NARM"), "some", {})[1] == "model's defaults"
     assert variants.settings_of(variants.variant_of("Pop"), "some", {})[1] == "nothing to tune"
+
+
+def test_each_protocol_may_have_settings_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "properties" / "tuned" / "GRU4Rec"
+    folder.mkdir(parents=True)
+    (folder / "some.yaml").write_text("learning_rate: 0.1\n")
+    monkeypatch.setattr(variants, "resource", lambda folder, name: tmp_path / folder / name)
+    plan = Plan(["GRU4Rec", "GRU4Rec averaged"], ["some"], [1], given={"data_path": "dataset"})
+
+    def planned() -> list[tuple[str, str, float]]:
+        order = driver.order_of(plan)
+        made = [cell for each in order for cell in driver.cells_of(plan, *each, tmp_path)]
+        return [(cell.name, cell.protocol, cell.settings["learning_rate"]) for cell in driver.without_twins(made)[0]]
+
+    assert planned() == [("GRU4Rec", "", 0.1), ("GRU4Rec averaged", "", 0.1)]
+    (folder / "some.seen-masked.yaml").write_text("learning_rate: 0.2\n")
+    both = [("native", 0.1), ("seen-masked", 0.2)]
+    assert planned() == [(name, *each) for name in ("GRU4Rec", "GRU4Rec averaged") for each in both]
+    (folder / "some.seen-masked.yaml").write_text("learning_rate: 0.1\n")
+    assert [protocol for _, protocol, _ in planned()] == ["", ""]
 
 
 def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
