@@ -29,8 +29,8 @@ def add_arguments(commands: Commands) -> None:
         "compare",
         "compare models with seeds",
         "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, "
-        "significance. The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults (for the seen-masked "
-        "table <dataset>.seen-masked.yaml, if there is one); "
+        "significance. The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults (for "
+        "the seen-masked table <dataset>.seen-masked.yaml, if there is one); "
         "GRU4Rec, GRU4RecF, SASRec, SASRecF and FDSA learn in one pass unless --one_pass=False.",
         "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
         "{'TS': [0.8, 0.1, 0.1]}, 'order': 'TO', 'mode': 'full'}\" for a split by global time, and 'mode': 'uni100' "

@@ -135,8 +135,8 @@ def test_a_model_with_other_data_stops_the_command(
 ) -> None:
     real = driver.settings_of
 
-    def settings_of(variant: Any, dataset: str, given: dict[str, Any]) -> Any:
-        settings, source = real(variant, dataset, given)
+    def settings_of(variant: Any, dataset: str, given: dict[str, Any], protocol: str) -> Any:
+        settings, source = real(variant, dataset, given, protocol)
         return settings | ({"rm_dup_inter": "first"} if variant.name == "GRU4Rec" else {}), source
 
     monkeypatch.setattr(driver, "settings_of", settings_of)

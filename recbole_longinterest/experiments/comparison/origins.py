@@ -12,7 +12,8 @@ HOW = (
     "Every model reads the same log, split and catalogue. {native}; seen-masked leaves out what the user has had "
     "before the target, whatever the model. Each protocol chooses its own epoch on the validation data, in one "
     "training, which stops when the choice of each is final; and its own settings, in a training of its own, where a "
-    "search by it has written some. Time and memory are then the native training's. An item with the target's score counts half.",
+    "search by it has written some. Time and memory are then the native training's. An item with the target's score "
+    "counts half.",
     "Means are over the seeds. Intervals are 95 % by a bootstrap that draws users and seeds (the pigeonhole bootstrap, "
     "Owen 2007: slightly too wide rather than too narrow); with one seed they are over users alone, and the table says "
     "so. With three to five seeds the seeds' part is roughly known.",
