@@ -1,14 +1,20 @@
 """A cell of a notebook has one progress bar, whatever the number of loops."""
 
+import logging
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from recbole.config import Config
+from recbole.utils import init_logger
 
 from recbole_longinterest.common import notebook
 from recbole_longinterest.common.notebook import CellBar, in_notebook
+from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.fixes.notebooks import one_bar_a_cell
+from recbole_longinterest.plugin.runs import own_handlers
 
 
 @pytest.fixture
@@ -59,3 +65,25 @@ def test_outside_of_notebooks_bars_are_as_before(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))
     assert not in_notebook()  # IPython in a terminal
     assert one_bar_a_cell(lambda *args, **options: (args, options))([1], ncols=3) == (([1],), {"ncols": 3})
+
+
+@pytest.mark.usefixtures("kernel")
+def test_recboles_own_run_logs_its_settings_for_debugging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with command_line([]):
+        config = Config("BPR", "ml-100k", config_dict={"state": "INFO"})
+    root = logging.getLogger()
+    before = root.filters[:]
+    try:
+        init_logger(config)
+        levels = {type(each).__name__: each.level for each in own_handlers.handlers()}
+        with caplog.at_level(logging.INFO):
+            root.info(config)  # as recbole.quick_start does
+            root.info("a line")
+    finally:
+        root.filters[:] = before
+        own_handlers.remove_all()
+    assert set(levels.values()) == {logging.INFO}  # which shows no record of a lower level
+    assert [record.levelno for record in caplog.records[-2:]] == [logging.DEBUG, logging.INFO]

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from recbole_longinterest.common.notebook import in_notebook
 from recbole_longinterest.plugin.fixes import environment  # noqa: F401 - its patch of the terminal's streams comes first
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs import own_handlers
@@ -61,8 +62,17 @@ def init_logger(original: Callable[["Config"], None]) -> Callable[["Config"], No
         names |= {"Formatter": logging.Formatter, "StreamHandler": logging.StreamHandler}
         log = SimpleNamespace(FileHandler=_NewFile, basicConfig=_basic_config, **names)
         with_globals(original, logging=log)(config)  # made now: another patch of its names may have come since
+        if in_notebook():
+            logging.getLogger().addFilter(_settings_at_debug)  # adding it again changes nothing
 
     return init
+
+
+def _settings_at_debug(record: logging.LogRecord) -> bool:
+    """RecBole logs its Config as information, two hundred lines: too many for the cell of a notebook."""
+    if type(record.msg).__name__ == "Config" and record.levelno == logging.INFO:
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return True
 
 
 @own_logs("recbole.utils.utils:get_tensorboard")
