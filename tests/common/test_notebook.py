@@ -79,11 +79,12 @@ def test_recboles_own_run_logs_its_settings_for_debugging(
     try:
         init_logger(config)
         levels = {type(each).__name__: each.level for each in own_handlers.handlers()}
-        with caplog.at_level(logging.INFO):
-            root.info(config)  # as recbole.quick_start does
-            root.info("a line")
+        for level in (logging.INFO, logging.DEBUG):
+            with caplog.at_level(level):
+                root.info(config)  # as recbole.quick_start does
+                root.info("a line")
     finally:
         root.filters[:] = before
         own_handlers.remove_all()
     assert set(levels.values()) == {logging.INFO}  # which shows no record of a lower level
-    assert [record.levelno for record in caplog.records[-2:]] == [logging.DEBUG, logging.INFO]
+    assert [record.levelno for record in caplog.records[-3:]] == [logging.INFO, logging.DEBUG, logging.INFO]
