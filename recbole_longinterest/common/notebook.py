@@ -39,7 +39,7 @@ class CellBar:
         iterable: Iterable[Any],
         total: int | None = None,
         desc: str = "",
-        **unused: Any,  # noqa: ANN401
+        **unused: Any,
     ) -> None:
         self._iterable = iterable
         self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total

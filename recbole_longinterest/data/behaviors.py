@@ -1,7 +1,6 @@
 """Behaviours of the events: their renaming, and the target behaviours."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,12 +56,12 @@ def uses_behaviors(config: Settings) -> bool:
     return bool(read_behavior_map(config) or read_target_behaviors(config))
 
 
-def names_in(column: Any) -> set[str]:  # noqa: ANN401 - a column of pandas
+def names_in(column: pd.Series) -> set[str]:
     """Behaviours of a column that is categorical or strings."""
     return set(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique())
 
 
-def renamed(column: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - a column of pandas
+def renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
     """Rename the behaviours of a column.
 
     Args:

@@ -1,6 +1,7 @@
 """Histories in benchmark files, which are split already: RecBole reads them as columns of lists."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from recbole.utils import FeatureSource, FeatureType
@@ -8,8 +9,12 @@ from recbole.utils import FeatureSource, FeatureType
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.log_checks import check_histories
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from recbole.data.dataset import SequentialDataset
 
-def set_histories(dataset: Any) -> None:  # noqa: ANN401 - RecBole's SequentialDataset, which is untyped
+
+def set_histories(dataset: "SequentialDataset") -> None:
     """Name the fields of the histories, count their events, and cut long histories to their last events.
 
     A data set whose ``pads_to_limit`` is False reads histories of any length.
@@ -58,12 +63,12 @@ def set_histories(dataset: Any) -> None:  # noqa: ANN401 - RecBole's SequentialD
     events[dataset.item_list_length_field] = length
 
 
-def _length(values: Any) -> int:  # noqa: ANN401
+def _length(values: Sequence[Any]) -> int:
     """Events of a list; RecBole puts a list of numbers of a field in ``numerical_features`` beside their bases."""
     return int(np.asarray(values).shape[-1])
 
 
-def _place(dataset: Any, wrong: Any) -> str:  # noqa: ANN401
+def _place(dataset: "SequentialDataset", wrong: "pd.Series") -> str:
     """File and row of the first event that is marked."""
     row = int(np.flatnonzero(wrong.to_numpy())[0])
     for part, size in zip(dataset.benchmark_filename_list, dataset.file_size_list, strict=True):

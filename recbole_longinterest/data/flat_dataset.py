@@ -148,7 +148,7 @@ class FlatSequentialDataset(SequentialDataset):
         super()._data_filtering()
         self._leave_out_unknown()  # of an item whose early events a filter has dropped
 
-    def _load_feat(self, filepath: str, source: Any) -> Any:  # noqa: ANN401
+    def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame:
         """Load interactions of tokens and numbers with a reader that needs less memory; other files with RecBole's."""
         separator, encoding = self.config["field_separator"], self.config["encoding"]
         if source != FeatureSource.INTERACTION or self.benchmark_filename_list or len(separator) != 1:
@@ -184,7 +184,9 @@ class FlatSequentialDataset(SequentialDataset):
         if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
             super()._filter_by_inter_num()
 
-    def _concat_remaped_tokens(self, remap_list: Any) -> Any:  # noqa: ANN401
+    def _concat_remaped_tokens(
+        self, remap_list: Sequence[tuple[pd.DataFrame, str, FeatureType]]
+    ) -> tuple[np.ndarray, np.ndarray]:
         if len(remap_list) == 1:
             feat, field, _ = remap_list[0]
             if isinstance(feat[field].dtype, pd.CategoricalDtype):  # map the codes, not Python strings
@@ -282,7 +284,7 @@ class FlatSequentialDataset(SequentialDataset):
         """Further fields of the log, for subclasses; ``first`` marks the first event of each user, [n_events]."""
         return {}
 
-    def sort(self, by: Any, ascending: Any = True) -> None:  # noqa: ANN401 - RecBole's signature
+    def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
         """Sort the rows; a sort by time uses full-precision time."""
         if by == self.time_field and ascending is True and self.exact_order and isinstance(self.inter_feat, LogRows):
             times = self._exact_time[self.inter_feat.position.numpy()]

@@ -1,7 +1,7 @@
 """Check the columns and parts of a sequential data set; an error says in one sentence what is missing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole.evaluator.register import metric_information
 from recbole.utils import FeatureType, ModelType
@@ -9,10 +9,14 @@ from recbole.utils import FeatureType, ModelType
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from recbole.data.dataset import Dataset
+
 LEARN_LABELS = (ModelType.CONTEXT, ModelType.DECISIONTREE)
 
 
-def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: str, file: str) -> None:  # noqa: ANN401
+def check_ids(events: "pd.DataFrame", kinds: Mapping[str, FeatureType], user: str, item: str, file: str) -> None:
     """Check that users and items are columns of tokens, and that there are events.
 
     Args:
@@ -37,7 +41,7 @@ def check_ids(events: Any, kinds: Mapping[str, FeatureType], user: str, item: st
         raise LongInterestError(f"{file} holds no interaction, only a header.")
 
 
-def check_times(events: Any, kinds: Mapping[str, FeatureType], time: str, name: str) -> None:  # noqa: ANN401
+def check_times(events: "pd.DataFrame", kinds: Mapping[str, FeatureType], time: str, name: str) -> None:
     """Check that times are a column of numbers.
 
     Raises:
@@ -75,7 +79,7 @@ def check_order(config: Settings, exact: bool, tie_seed: int | None) -> None:
         )
 
 
-def check_histories(events: Any, field: str) -> None:  # noqa: ANN401
+def check_histories(events: "pd.DataFrame", field: str) -> None:
     """Check that benchmark files have histories of items.
 
     Raises:
@@ -101,7 +105,7 @@ def check_parts(parts: Sequence[Any], name: str) -> None:
         )
 
 
-def check_labels(dataset: Any) -> None:  # noqa: ANN401 - RecBole's Dataset, which is untyped
+def check_labels(dataset: "Dataset") -> None:
     """Check that there are labels if a metric or the model needs them.
 
     Raises:

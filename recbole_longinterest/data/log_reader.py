@@ -12,7 +12,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.numbers import find_no_number, read_chunks
 
 
-def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> Any:  # noqa: ANN401
+def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> pd.DataFrame:
     """Read columns of tokens and numbers, with each distinct token stored once and an integer for each row.
 
     The values equal those of RecBole's reader (pandas' Python engine: 368 MB a million rows).

@@ -7,7 +7,7 @@ file holds, in whatever order.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.ties import Ties, count_ties, ranks_of_ids, ties_of
 from recbole_longinterest.data.event_keys import FACTORS, Keys
 from recbole_longinterest.data.splits import Index, stable_order
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 FILE, RANDOM = "file", "random"
 MAX_SEED = 2**32
@@ -71,7 +74,7 @@ def shuffle_ties(
     return shuffled
 
 
-def ties_of_log(dataset: Any, parts: Sequence[Any]) -> Ties:  # noqa: ANN401 - RecBole's
+def ties_of_log(dataset: "SequentialDataset", parts: Sequence["SequentialDataset"]) -> Ties:
     """Count the ties of a data set over the flat log, in the order that its models see.
 
     Args:

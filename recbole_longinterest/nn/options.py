@@ -17,7 +17,7 @@ WHERE = (
 )
 
 
-def parse_switch(value: Any) -> bool | None:  # noqa: ANN401 - whatever a config holds
+def parse_switch(value: object) -> bool | None:
     """Read an on|off option: YAML turns ``on`` into True, the command line leaves it a string.
 
     Args:

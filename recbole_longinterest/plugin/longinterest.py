@@ -1,6 +1,6 @@
 """LongInterest as RecBole sees it: `calculate_loss`, `predict`, `full_sort_predict`."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -10,6 +10,9 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.losses import LossBatch, make_loss
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
+
+if TYPE_CHECKING:
+    from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
 
 class LongInterest(InterestNetwork, SequentialRecommender):
@@ -42,7 +45,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
 
     reads_windows = True  # calculate_loss takes one-pass batches as they are
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:
         super().__init__(config, dataset)
         options = ModelOptions.from_config(config)
         self.loss = make_loss(options)

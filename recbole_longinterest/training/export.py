@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import recbole.data.utils
 import torch
@@ -29,6 +29,9 @@ from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
 from recbole_longinterest.training.popularity import recent_counts
 from recbole_longinterest.training.shown_items import read_shown_items
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 # Settings from which the text of a new item is made and encoded.
 TEXT_SETTINGS = (
@@ -153,7 +156,7 @@ def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
     return spec if values is None else replace(spec, settings={**spec.settings, "values": values.tolist()})
 
 
-def _behaviors(config: Settings, dataset: Any) -> dict[str, Any] | None:  # noqa: ANN401 - RecBole has no types
+def _behaviors(config: Settings, dataset: "SequentialDataset") -> dict[str, Any] | None:
     """The behaviours of the data, by which items of the past are left out; None for data without them."""
     field = behavior_field(config)
     if field not in dataset.field2id_token:

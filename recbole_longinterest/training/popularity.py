@@ -1,6 +1,6 @@
 """How often training has shown each item of late: what a user without a history is recommended."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,13 @@ from recbole_longinterest.data.behaviors import behavior_field, ids_of_targets, 
 from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.data.normalizing import seen_in_training
 
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
+
 SHARE, FEWEST = 0.1, 10_000  # of the events, the latest: a tenth of them, but at least so many
 
 
-def recent_counts(dataset: Any, train: Any, times: NDArray[np.float64]) -> list[int]:  # noqa: ANN401 - RecBole's
+def recent_counts(dataset: "SequentialDataset", train: "SequentialDataset", times: NDArray[np.float64]) -> list[int]:
     """Events of each item in the latest part of what training shows, of ``target_behavior`` if there is one.
 
     Args:

@@ -4,7 +4,7 @@ import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -13,6 +13,9 @@ from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell, DataKey
 from recbole_longinterest.experiments.epochs import read_epochs
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 PRELOADED = (
     *(cells.__name__, "pyarrow.parquet", "recbole.trainer", "recbole.model.sequential_recommender"),
@@ -79,7 +82,7 @@ def run_cells(todo: Sequence[Cell], expected: Mapping[DataKey, data.Fingerprint]
         raise
 
 
-def _context() -> Any:  # noqa: ANN401
+def _context() -> "ForkServerContext | SpawnContext":
     """How processes are started: as copies of a server that has imported everything, where the system has that."""
     try:
         context = multiprocessing.get_context("forkserver")
@@ -89,7 +92,9 @@ def _context() -> Any:  # noqa: ANN401
     return context
 
 
-def _start(context: Any, cell: Cell, expected: data.Fingerprint, threads: int | None) -> Job:  # noqa: ANN401
+def _start(
+    context: "ForkServerContext | SpawnContext", cell: Cell, expected: data.Fingerprint, threads: int | None
+) -> Job:
     (cell.folder / RESULT).unlink(missing_ok=True)
     process = context.Process(target=cells.work, args=(cell, expected, threads))
     resource_tracker.ensure_running()  # its start lets Ctrl-C through again

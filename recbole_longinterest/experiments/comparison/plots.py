@@ -14,6 +14,7 @@ from recbole_longinterest.experiments.comparison.groups import Group
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TITLES = {"history": "events before the target", "target": "target in training", "repeat": "target and history"}
@@ -118,7 +119,7 @@ def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path
     _save(figure, path)
 
 
-def _bars(panel: Any, groups: Sequence[Group], places: Sequence[int], names: Sequence[str]) -> None:  # noqa: ANN401
+def _bars(panel: "Axes", groups: Sequence[Group], places: Sequence[int], names: Sequence[str]) -> None:
     width = 0.84 / len(places)
     for number, place in enumerate(places):
         heights = np.nan_to_num([group.means[place] for group in groups])
@@ -163,13 +164,13 @@ def _figure(width: float, height: float) -> tuple["Figure", Any]:
     return figure, axes
 
 
-def _style(axes: Any) -> None:  # noqa: ANN401
+def _style(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _legend(figure: "Figure", axes: Any, columns: int) -> None:  # noqa: ANN401
+def _legend(figure: "Figure", axes: "Axes", columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.data.normalizing import seen_in_training
 from recbole_longinterest.experiments.comparison import data
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 PARTS = ("train", "validation", "test")
 
@@ -123,7 +126,7 @@ def split_tables(config: Config) -> SplitTables:
     )
 
 
-def _column(dataset: Any, field: str, values: torch.Tensor) -> Any:  # noqa: ANN401 - RecBole's untyped data set
+def _column(dataset: "SequentialDataset", field: str, values: torch.Tensor) -> NDArray[Any] | list[str] | None:
     """A column of the log as the file has it: tokens, lists of tokens with spaces between, numbers; else None."""
     kind = dataset.field2type[field]
     if kind == FeatureType.FLOAT:

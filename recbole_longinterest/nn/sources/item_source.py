@@ -93,7 +93,7 @@ class ItemTable(nn.Module):
             setattr(self, name, getattr(matrix, name).to(self.vectors.device))
         self._source = None
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # noqa: ANN401
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for name in ("mean", "whitening"):  # their size is the encoder's, known only to the checkpoint
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.vectors.device))

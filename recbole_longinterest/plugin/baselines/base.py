@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.losses.cross_entropy import chunked_cross_entropy
 from recbole_longinterest.plugin.baselines.options import POSITIVE, PROBABILITY, Rule, one_of, read_options, whole
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 
 class CausalRecommender(SequentialRecommender, ABC):
@@ -43,7 +46,7 @@ class CausalRecommender(SequentialRecommender, ABC):
     n_items: int
     max_seq_length: int
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: "SequentialDataset") -> None:
         super().__init__(config, dataset)
         general = {"hidden_size": whole(1), "initializer_range": POSITIVE, "hidden_dropout_prob": PROBABILITY}
         rules = {**general, "loss_type": one_of(*self.window_losses), **self.rules}
@@ -56,7 +59,7 @@ class CausalRecommender(SequentialRecommender, ABC):
         self.apply(self._init_weights)
 
     @abstractmethod
-    def build(self, dataset: Any) -> None:  # noqa: ANN401
+    def build(self, dataset: "SequentialDataset") -> None:
         """Make the layers; ``options`` are read by now."""
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """eSASRec: SASRec's objective with LiGR layers and a sampled softmax (Tikhonovich et al., RecSys 2025)."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -10,6 +10,9 @@ from torch.nn import functional
 from recbole_longinterest.plugin.baselines.base import CausalRecommender
 from recbole_longinterest.plugin.baselines.options import PROBABILITY, SHARE, SWITCH, whole
 from recbole_longinterest.plugin.baselines.sampled import draw_uniform, log_correction, sampled_softmax, scores_of
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 
 class LiGRBlock(nn.Module):
@@ -80,7 +83,7 @@ class eSASRec(CausalRecommender):
         "logq": SWITCH,
     }
 
-    def build(self, dataset: Any) -> None:  # noqa: ANN401
+    def build(self, dataset: "SequentialDataset") -> None:
         """Make the layers, and count how likely a negative is each item."""
         options = self.options
         self.position_embedding = nn.Embedding(self.max_seq_length, self.hidden_size)

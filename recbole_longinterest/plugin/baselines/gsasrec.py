@@ -1,7 +1,7 @@
 """gSASRec: SASRec with many negatives and generalised binary cross entropy (Petrov & Macdonald, RecSys 2023)."""
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from recbole_longinterest.plugin.baselines.base import CausalRecommender
 from recbole_longinterest.plugin.baselines.options import POSITIVE, PROBABILITY, SHARE, SWITCH, one_of, whole
 from recbole_longinterest.plugin.baselines.sampled import beta_of, draw_uniform, generalised_bce, scores_of
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 
 class gSASRec(CausalRecommender):
@@ -48,7 +51,7 @@ class gSASRec(CausalRecommender):
         "prior_logit": SWITCH,
     }
 
-    def build(self, dataset: Any) -> None:  # noqa: ANN401
+    def build(self, dataset: "SequentialDataset") -> None:
         """Make SASRec's layers."""
         options = self.options
         self.beta = beta_of(options["negatives"], self.n_items, options["calibration"])

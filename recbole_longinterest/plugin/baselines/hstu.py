@@ -1,6 +1,6 @@
 """HSTU: pointwise aggregated attention with position and time biases (Zhai et al., ICML 2024)."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -12,6 +12,9 @@ from recbole_longinterest.data.timed_dataset import EVENT_TIME
 from recbole_longinterest.plugin.baselines.base import CausalRecommender
 from recbole_longinterest.plugin.baselines.options import POSITIVE, SWITCH, whole
 from recbole_longinterest.plugin.baselines.sampled import draw_uniform, sampled_softmax, scores_of
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 TIME_BUCKETS = 128
 BUCKET_WIDTH = 0.301  # of the natural logarithm of the time difference, as in the paper's code
@@ -95,11 +98,11 @@ class HSTU(CausalRecommender):
         "negatives": whole(1),
     }
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: "SequentialDataset") -> None:
         self.EVENT_TIME_SEQ = EVENT_TIME + config["LIST_SUFFIX"]
         super().__init__(config, dataset)
 
-    def build(self, dataset: Any) -> None:  # noqa: ANN401
+    def build(self, dataset: "SequentialDataset") -> None:
         """Make the layers."""
         options = self.options
         self.timed = options["time_bias"] and self.EVENT_TIME_SEQ in getattr(dataset, "event_log", {})

@@ -1,7 +1,7 @@
 """LRURec: linear recurrent units for sequential recommendation (Yue et al., WSDM 2024)."""
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from recbole_longinterest.plugin.baselines.base import CausalRecommender
 from recbole_longinterest.plugin.baselines.options import POSITIVE, PROBABILITY, Rule, whole
+
+if TYPE_CHECKING:
+    from recbole.data.dataset import SequentialDataset
 
 
 def scan(inputs: Tensor, decay: Tensor) -> Tensor:
@@ -124,7 +127,7 @@ class LRURec(CausalRecommender):
         "greatest_radius": Rule(POSITIVE.text + " and below 1", lambda v: POSITIVE.holds(v) and v < 1),
     }
 
-    def build(self, dataset: Any) -> None:  # noqa: ANN401
+    def build(self, dataset: "SequentialDataset") -> None:
         """Make the layers."""
         options = self.options
         radius = min(options["least_radius"], options["greatest_radius"]), options["greatest_radius"]

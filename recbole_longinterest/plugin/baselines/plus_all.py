@@ -1,6 +1,6 @@
 """RecBole's encoders with everything else that is LongInterest's: the rows that isolate the network."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from recbole.model.layers import TransformerEncoder
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.baselines.options import PROBABILITY, Rule, one_of, read_options, whole
 from recbole_longinterest.plugin.longinterest import LongInterest
+
+if TYPE_CHECKING:
+    from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
 LAYER_NORM_EPS = 1e-12  # of RecBole's SASRec
 RULES: dict[str, Rule] = {
@@ -70,7 +73,7 @@ class SASRecAll(LongInterest):
 
     rules: ClassVar = RULES
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:
         config["embedding_size"] = config["hidden_size"]
         super().__init__(config, dataset)
         self.window = int(config["MAX_ITEM_LIST_LENGTH"])
@@ -130,6 +133,6 @@ class GRU4RecAll(LongInterest):
         LongInterestError: for options out of range.
     """
 
-    def __init__(self, config: Settings, dataset: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:
         super().__init__(config, dataset)
         self.interest_encoder = GRU4RecEncoder(config)  # type: ignore[assignment]

@@ -66,7 +66,7 @@ def _fill_nan(self: "Dataset") -> None:
 def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
     """RecBole's code with another ``pd``, whose ``read_csv`` gives sequence columns without missing values."""
 
-    def read_csv(*args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
+    def read_csv(*args: Any, **kwargs: Any) -> pd.DataFrame:
         table = pd.read_csv(*args, **kwargs)
         for column in table.columns:
             if column.endswith(("_seq",)):

@@ -141,7 +141,7 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:
     """Wrap the terminal's streams only if they are not wrapped yet."""
 
-    def wrap_once(**options: Any) -> None:  # noqa: ANN401
+    def wrap_once(**options: Any) -> None:
         if not any(isinstance(stream, StreamWrapper) for stream in (sys.stdout, sys.stderr)):
             wrap(**options)
 

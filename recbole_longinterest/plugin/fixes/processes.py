@@ -117,7 +117,7 @@ def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], Non
     issue=(489, 1975),
     why="run(nproc=2) spawns a function of RecBole, whose process never imports the plugin.",
 )
-def run_recboles(rank: int, *args: Any) -> None:  # noqa: ANN401
+def run_recboles(rank: int, *args: Any) -> None:
     """What RecBole spawns once a process; being here, it brings the plugin into the process.
 
     Args:

@@ -38,7 +38,7 @@ safe_checkpoints = functools.partial(patch, name="safe_checkpoints", kind="safet
 @safe_checkpoints(
     f"{TRAINERS}:Trainer._save_checkpoint", why="It writes pickle protocol 4, in place; torch 2.6 refuses to read it."
 )
-def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs: Any) -> None:
     if not self.config["single_spec"] and self.config["local_rank"] != 0:
         return
     path = kwargs.pop("saved_model_file", self.saved_model_file)

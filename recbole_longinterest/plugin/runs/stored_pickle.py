@@ -126,7 +126,7 @@ class _Table(dict[Any, Any]):
 
     state: Any = None
 
-    def __setstate__(self, state: Any) -> None:  # noqa: ANN401
+    def __setstate__(self, state: object) -> None:
         self.state = state
 
 
@@ -206,7 +206,7 @@ class _Count:
         self.values, self.bytes = max(FREE_VALUES, pickled), FREE_BYTES + SHARED * file
         self.known: dict[int, tuple[int, int, int]] = {}  # of containers: height, values, bytes
 
-    def of(self, value: Any, depth: int) -> tuple[int, int, int]:  # noqa: ANN401
+    def of(self, value: object, depth: int) -> tuple[int, int, int]:
         """Height, values and bytes of a value that stands at a depth."""
         if isinstance(value, _Tensor):
             return 0, 1, value.size
@@ -232,7 +232,7 @@ class _Count:
             raise ContentRefused(f"it nests lists and dicts more than {MAX_DEPTH} deep")
         return found
 
-    def inside(self, value: Any) -> list[Any] | tuple[Any, ...] | None:  # noqa: ANN401
+    def inside(self, value: object) -> list[Any] | tuple[Any, ...] | None:
         """What a container holds; None for anything else."""
         if isinstance(value, (list, tuple)):
             return value

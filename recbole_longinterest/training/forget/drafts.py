@@ -138,7 +138,7 @@ class Drafts:
         self._hashes[member.sha256] = file_hash(draft)
         self._merged_folder(member, lineage, realigned)
 
-    def _lineage(self, member: Member) -> Any:  # noqa: ANN401
+    def _lineage(self, member: Member) -> list[dict[str, Any]] | None:
         """The lineage without hashes of files that held the users: a guess could be put back and compared with them."""
         entries = member.config["lineage"]
         if not entries:
@@ -159,7 +159,7 @@ class Drafts:
             )
         return changed
 
-    def _merged_folder(self, member: Member, lineage: Any, realigned: Realigned) -> None:  # noqa: ANN401
+    def _merged_folder(self, member: Member, lineage: list[dict[str, Any]] | None, realigned: Realigned) -> None:
         folder = member.folder.parent
         if not lineage:
             return

@@ -1,7 +1,5 @@
 """Weights between items, dense or with the largest of each column, and the solver of their closed forms."""
 
-from typing import Any
-
 import numpy as np
 import scipy.linalg.lapack
 import torch
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
 
 GIGABYTE = 10**9
 MATRICES = 3  # N x N in float64 at the peak: two of the closed form, and the sparse counts
@@ -115,7 +114,7 @@ def read_kept(value: object) -> int | None:
     return value
 
 
-def read_amount(config: Any, name: str, above: bool = True) -> float:  # noqa: ANN401 - RecBole's Config
+def read_amount(config: Settings, name: str, above: bool = True) -> float:
     """A number above 0, or of at least 0.
 
     Raises:
