@@ -10,6 +10,7 @@ import re
 # direction, notes between lines, and halves of characters, which cannot be written anywhere.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
 IN_LINES = re.compile(CONTROL.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))  # but line feeds and tabs
+COLOURED = re.compile(f"(\x1b\\[[0-9;]*m)|{IN_LINES.pattern}")
 FORMULA = re.compile("\\s*[=+@\uff1d\uff0b\uff20\uff0d-]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -23,6 +24,11 @@ def printable(value: object) -> str:
 def printable_lines(text: str) -> str:
     """A text of several lines; line feeds and tabs stay, other control characters are written out."""
     return IN_LINES.sub(_written_out, text)
+
+
+def printable_log(text: str) -> str:
+    """A text of a log, whose colours stay, too; RecBole's own lines have some."""
+    return COLOURED.sub(lambda found: found[1] or _written_out(found), text)
 
 
 def printable_json(text: str) -> str:

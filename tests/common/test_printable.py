@@ -19,6 +19,7 @@ from recbole_longinterest.common.printable import (
     printable_cell,
     printable_json,
     printable_lines,
+    printable_log,
 )
 from recbole_longinterest.prepare.report import _counted
 from recbole_longinterest.serving.model_folder import write_folder
@@ -46,6 +47,10 @@ def test_json_means_the_same() -> None:
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", " =", "\uff1d"])
 def test_formulas_are_none_in_a_cell_for_people(begin: str) -> None:
     assert printable_cell(f"{begin}cmd|' /C calc'!A0") == f"'{begin}cmd|' /C calc'!A0"
+
+
+def test_a_log_keeps_its_colours_and_lines() -> None:
+    assert printable_log("\x1b[1;35mtrain\x1b[0m\n\tloss\x07 \x1b[2J") == "\x1b[1;35mtrain\x1b[0m\n\tloss\\x07 \\x1b[2J"
 
 
 def test_numbers_stay_numbers() -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from recbole_longinterest.common.notebook import in_notebook
+from recbole_longinterest.common.printable import printable_log
 from recbole_longinterest.plugin.fixes import environment  # noqa: F401 - its patch of the terminal's streams comes first
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.runs import own_handlers
@@ -62,10 +63,18 @@ def init_logger(original: Callable[["Config"], None]) -> Callable[["Config"], No
         names |= {"Formatter": logging.Formatter, "StreamHandler": logging.StreamHandler}
         log = SimpleNamespace(FileHandler=_NewFile, basicConfig=_basic_config, **names)
         with_globals(original, logging=log)(config)  # made now: another patch of its names may have come since
+        for handler in own_handlers.handlers():
+            handler.addFilter(_controls_written_out)
         if in_notebook():
             logging.getLogger().addFilter(_settings_at_debug)  # adding it again changes nothing
 
     return init
+
+
+def _controls_written_out(record: logging.LogRecord) -> bool:
+    """Names of files, columns and items may hold codes that a terminal obeys; those of colours alone get through."""
+    record.msg, record.args = printable_log(record.getMessage()), ()
+    return True
 
 
 def _settings_at_debug(record: logging.LogRecord) -> bool:

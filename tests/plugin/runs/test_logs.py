@@ -134,3 +134,13 @@ def test_a_log_file_that_cannot_be(data_path: str, capsys: pytest.CaptureFixture
     Path("file").touch()
     assert main.main([*arguments, "--log_file=file/batch.log"]) == 2
     assert "log_file must be a file that can be written;" in capsys.readouterr().err
+
+
+def test_a_log_holds_no_codes_that_a_terminal_obeys(train: Callable[..., pipeline.Run]) -> None:
+    train(epochs=1, state="INFO")
+    logging.getLogger().info("of %s", "\x1b]0;title\x07\x1b[1;35ma\x1b[0m\u202e")
+    (file,) = Path("log").rglob("*.log")
+    text = file.read_text()
+    assert "of \\x1b]0;title\\x07" in text and "\\u202e" in text
+    assert "\x1b]" not in text and "\x07" not in text and "\u202e" not in text
+    assert "learning_rate = " in text and text.count("\n") > 50  # RecBole's own lines are as they were
