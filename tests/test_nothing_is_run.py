@@ -117,10 +117,10 @@ def settings_of_tune_and_compare(attack: Attack) -> None:
 
     assert _fixed("BPR", "tiny", [attack.yaml], ())[2]["learner"] == attack.code
     assert _fixed("BPR", "tiny", [], (*attack.words, f"--learner={attack.code}"))[2]["learner"] == attack.code
-    assert read_settings([], [f"--learner={attack.code}"])[0]["learner"] == attack.code
-    assert read_settings([], {"learner": attack.code})[0]["learner"] == attack.code
+    assert read_settings([], [f"--learner={attack.code}"])["learner"] == attack.code
+    assert read_settings([], {"learner": attack.code})["learner"] == attack.code
     Path("few.yaml").write_text(f'learner: "{attack.code}"\n')
-    assert read_settings(["few.yaml"], ())[0]["learner"] == attack.code
+    assert read_settings(["few.yaml"], ())["learner"] == attack.code
 
 
 def command_compare(attack: Attack) -> None:

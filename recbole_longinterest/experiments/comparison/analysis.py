@@ -14,7 +14,7 @@ from recbole_longinterest.experiments.comparison import statistics
 from recbole_longinterest.experiments.comparison.cell import FINISHED, Cell
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import NATIVE
-from recbole_longinterest.experiments.comparison.rows import Key, Row, TestRows, read_rows
+from recbole_longinterest.experiments.comparison.rows import Key, Row, TestRows, common_runs, read_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
 from recbole_longinterest.experiments.comparison.views import TIME, USUAL, About, View, headline
 
@@ -174,13 +174,13 @@ class Study:
         samples = np.full((len(drawn[0]), len(self.rows)), np.nan)
         means, common = np.full(len(self.rows), np.nan), []
         for place, row in enumerate(self.rows):
-            keys = [key for key in row.keys if key in self.rows[base].keys]
-            common.append(len(keys))
-            if not keys:
+            pairs = common_runs(row, self.rows[base])
+            common.append(len(pairs))
+            if not pairs:
                 continue
+            keys, own, others = zip(*pairs, strict=True)
             weights, parts, whole = self.runs(keys), [], []
-            for which in (place, base):
-                chosen = [self.rows[which].keys.index(key) for key in keys]
+            for which, chosen in ((place, list(own)), (base, list(others))):
                 parts.append((drawn[which][:, chosen] * weights).sum(axis=1))
                 whole.append(self.rows[which].means(protocol, self.metric)[chosen].mean())
             means[place] = whole[0] / whole[1] if whole[1] > 0 else np.nan

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.experiments.comparison.analysis import POOLED, Difference, Study, differences_of
 from recbole_longinterest.experiments.comparison.protocol import NATIVE
-from recbole_longinterest.experiments.comparison.rows import Row
+from recbole_longinterest.experiments.comparison.rows import Row, full_rows
 from recbole_longinterest.experiments.comparison.statistics import interval
 
 
@@ -26,7 +26,7 @@ class Block:
         differences: differences of the other rows to it.
         candidates: number of rows that the baseline was chosen from.
         chosen_natively: whether it was chosen by native scores, because cells of earlier versions have no others.
-        fewer: rows with a better validation score than the baseline, which are not it for their fewer seeds.
+        fewer: rows with a better validation score than the baseline, which are not it for their fewer seeds or runs.
         unvalidated: rows that are not LongInterest's and have no validation score.
     """
 
@@ -47,14 +47,13 @@ class Block:
         return next((entry for entry in self.differences if entry.name == name), None)
 
     def clear_best(self, rows: Sequence[Row]) -> str | None:
-        """The row that is best beyond doubt among those with most runs.
+        """The row that is best beyond doubt among those with most seeds, and those that no seed changes.
 
         It is the row with the best mean if it wins against the baseline, or if it is the baseline and all others lose.
         """
         if self.baseline is None:
             return None
-        most = max(len(row.runs) for row in rows)
-        whole = {row.name: mean for row, mean in zip(rows, self.means, strict=True) if len(row.runs) == most}
+        whole = {rows[place].name: self.means[place] for place in full_rows(rows, range(len(rows)))}
         best = max(whole, key=lambda name: whole[name])
         if best != self.baseline:
             difference = self.difference(best)
@@ -85,16 +84,16 @@ class Baseline:
 def best_baseline(rows: Sequence[Row], protocol: str) -> Baseline:
     """Choose the best row that is not LongInterest's by the protocol's validation score; the test decides nothing.
 
-    Only rows with most runs are candidates, because one lucky seed proves nothing. Where a candidate has no score of
-    the protocol but a native one (cells of earlier versions), all are compared by the native one.
+    Only rows with most seeds are candidates, because one lucky seed proves nothing, and rows that no seed changes.
+    Where a candidate has no score of the protocol but a native one (cells of earlier versions), all are compared by the
+    native one.
     """
     others = [place for place, row in enumerate(rows) if not row.ours]
     unvalidated = [place for place in others if rows[place].validation(NATIVE) is None]
     known = [place for place in others if place not in unvalidated]
     natively = protocol != NATIVE and any(rows[place].validation(protocol) is None for place in known)
     score = {place: rows[place].validation(NATIVE if natively else protocol) or 0.0 for place in known}
-    most = max((len(rows[place].runs) for place in known), default=0)
-    whole = [place for place in known if len(rows[place].runs) == most]
+    whole = full_rows(rows, known)
     best = max(whole, key=lambda place: score[place], default=None)
     fewer = [] if best is None else [place for place in known if place not in whole and score[place] > score[best]]
     return Baseline(

@@ -74,7 +74,7 @@ def compare(
     paper_table.check_columns(table_columns)
     if jobs < 1:
         raise LongInterestError(f"jobs must be a whole number of at least 1; got {jobs}.")
-    given, _ = read_settings([str(file) for file in config_files], settings)
+    given = read_settings([str(file) for file in config_files], settings)
     rows = list(models)
     if ablations == "all":
         ablations, further = all_ablations(rows)

@@ -15,10 +15,8 @@ from recbole_longinterest.experiments.comparison.checks import check_candidates,
 from recbole_longinterest.experiments.comparison.jobs import run_cells
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.protocol import NATIVE, PROTOCOLS
-from recbole_longinterest.experiments.comparison.variants import (
-    Variant,
-    settings_of,
-)
+from recbole_longinterest.experiments.comparison.seedless import seeds_to_run
+from recbole_longinterest.experiments.comparison.variants import Variant, settings_of
 from recbole_longinterest.experiments.comparison.views import USUAL, About, Place
 
 PLAN = "compare.json"
@@ -101,10 +99,10 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
 
 def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
     """A table after the other, in it a run of every row after the other: what there is early is comparable."""
-    rows = plan.rows()
+    rows = [(variant, seeds_to_run(variant, seeds, plan.datasets, plan.given)) for variant, seeds in plan.rows()]
     found = []
     for dataset, view in ((dataset, view) for dataset in plan.datasets for view in plan.views):
-        runs = [(variant, view.runs(seeds)) for variant, seeds in rows]
+        runs = [(variant, view.runs(seeds[dataset])) for variant, seeds in rows]
         for run in range(max((len(of) for _, of in runs), default=0)):
             found += [
                 (dataset, variant, of[run][0], Place(view, of[run][1], run)) for variant, of in runs if run < len(of)

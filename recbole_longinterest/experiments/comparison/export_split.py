@@ -54,7 +54,7 @@ def export_split(
     folder = Path(folder)
     if not datasets:
         raise LongInterestError("There is no data set to export.")
-    given, _ = read_settings([str(file) for file in config_files], settings)
+    given = read_settings([str(file) for file in config_files], settings)
     with lock_files(folder, "exporting to", "give another folder"):
         _check_place(folder)
         with atomic_folder(folder) as draft:

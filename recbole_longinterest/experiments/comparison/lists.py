@@ -18,11 +18,10 @@ from recbole_longinterest.experiments.comparison import data
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.list_files import UserLists, read_lists
 from recbole_longinterest.experiments.comparison.list_ranks import ListRanks, rank_lists
-from recbole_longinterest.experiments.comparison.variants import settings_of, variant_of
+from recbole_longinterest.experiments.comparison.variants import LISTS, settings_of, variant_of
 from recbole_longinterest.experiments.comparison.views import USUAL, Place, View
 from recbole_longinterest.experiments.quiet import without_warnings
 
-KIND = "lists"
 NAME = re.compile(r"\w[\w.+ -]{0,59}")
 LIKE = "Pop"  # the row whose data, split and catalogue the lists are judged on
 
@@ -110,7 +109,7 @@ def list_cells(
         model = variant_of(LIKE).model
         cells.append(
             ListCell(
-                *(dataset, name, model, seed, settings, "", source, KIND, output, Place(view)),
+                *(dataset, name, model, seed, settings, "", source, LISTS, output, Place(view)),
                 file=file,
                 digest=digest,
                 columns=dict(columns),

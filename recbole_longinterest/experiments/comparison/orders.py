@@ -55,8 +55,9 @@ def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
         marked = [study.view.name or "ties in the order of the file" for study in views if study.headline]
         parts.append(
             Text(
-                f"The headline is: {'; '.join(marked)}. It is the random order where more than {MATTERS:.0%} of the "
-                "test targets tie. Figures of one order or split are not comparable with those of another."
+                f"The headline is: {'; '.join(marked)}. It is the random order where more than {100 * MATTERS:.0f} % "
+                "of the test targets tie. In brackets: runs. Figures of one order or split are not comparable with "
+                "those of another."
             )
         )
     return parts

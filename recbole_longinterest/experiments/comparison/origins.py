@@ -16,12 +16,14 @@ HOW = (
     "counts half.",
     "Means are over the seeds. Intervals are 95 % by a bootstrap that draws users and seeds (the pigeonhole bootstrap, "
     "Owen 2007: slightly too wide rather than too narrow); with one seed they are over users alone, and the table says "
-    "so. With three to five seeds the seeds' part is roughly known.",
-    "The best baseline is the row with the best validation score in that protocol among those with most seeds that "
-    f"are not {OWN}, an ablation or a variant of it; popularity, Markov chains, neighbours and linear models count. "
-    "Differences to it are over the seeds that both rows have, paired by user, p corrected by Holm for the rows of the "
-    "table. A row wins or loses only where the interval excludes 0 and p is below 0.05, else it is open. Bold is the "
-    "best row where nothing about it is open.",
+    "so. With three to five seeds the seeds' part is roughly known. Counts, neighbours, linear models and lists from "
+    "elsewhere are the same for every seed (no seed): they run once for each order of ties.",
+    "The best baseline is the row with the best validation score in that protocol, among those with most seeds or no "
+    f"seed, that is not {OWN}, an ablation or a variant of it; popularity, Markov chains, neighbours and linear models "
+    "count. Differences to it are over the seeds that both rows have, paired by user; the run of a row without a seed "
+    "is compared with every seed of the other. p is corrected by Holm for the rows of the table. A row wins or loses "
+    "only where the interval excludes 0 and p is below 0.05, else it is open. Bold is the best row where nothing about "
+    "it is open.",
 )
 
 

@@ -60,7 +60,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Place], str]]] = {
     "difference": ("diff.", _difference),
     "range": (r"95\,\% of diff.", _range),
     "p": ("$p$", _p),
-    "seeds": ("seeds", lambda place: str(len(place[2].runs))),
+    "seeds": ("seeds", lambda place: "--" if place[2].seedless else str(len(set(place[2].seeds)))),
 }
 DEFAULT = ("metric", "interval", "recall", "difference")
 

@@ -85,9 +85,7 @@ def all_ablations(models: Sequence[str]) -> tuple[list[str], list[str]]:
     return [entry.name for entry in ABLATIONS], [row.name for row in ROWS if row.model not in missing]
 
 
-def read_settings(
-    config_files: Sequence[str], settings: Mapping[str, object] | Sequence[str]
-) -> tuple[dict[str, Any], list[str]]:
+def read_settings(config_files: Sequence[str], settings: Mapping[str, object] | Sequence[str]) -> dict[str, Any]:
     """Read the settings of every run with RecBole's parser.
 
     Args:
@@ -95,7 +93,7 @@ def read_settings(
         settings: a mapping, or `--key=value` each; they win over the files.
 
     Returns:
-        The settings, paths in them absolute, and the names of those from ``settings``.
+        The settings, paths in them absolute.
 
     Raises:
         ValueError: for a file that is missing or holds no settings.
@@ -117,4 +115,4 @@ def read_settings(
     own = [name for name in ("seed", "model", "dataset", "resume", "checkpoint_dir") if name in given]
     if own:
         raise LongInterestError(f"{own[0]} is compare's own to set; leave it out.")
-    return given, list(named)
+    return given

@@ -11,6 +11,7 @@ from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.experiments.comparison.analysis import Study
 from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.groups import Group
+from recbole_longinterest.experiments.comparison.rows import full_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path
     kinds = {kind: parts for kind, parts in kinds.items() if len(parts) > 1 and kind != "cold"}
     places = [place for place, row in enumerate(study.rows) if row.kind != "ablation"] or range(len(study.rows))
     means = [row.means(protocol, study.metric).mean() for row in study.rows]
-    places = sorted(
-        places, key=lambda place: (study.rows[place].name != OWN, -len(study.rows[place].runs), -means[place])
-    )[: len(MODEL_COLOURS)]
+    full = full_rows(study.rows, range(len(study.rows)))
+    places = sorted(places, key=lambda place: (study.rows[place].name != OWN, place not in full, -means[place]))
+    places = places[: len(MODEL_COLOURS)]
 
     figure, panels = _panels(kinds)
     for kind, panel in panels.items():

@@ -13,9 +13,10 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.ties import RANDOM
 from recbole_longinterest.experiments.comparison.cell import RANKS, Cell, rows_file
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, PROTOCOLS, metric_of
+from recbole_longinterest.experiments.comparison.seedless import is_computed
 from recbole_longinterest.experiments.comparison.slices import slices_of
 from recbole_longinterest.experiments.comparison.tested import AMONG_COLD
-from recbole_longinterest.experiments.comparison.variants import OWN
+from recbole_longinterest.experiments.comparison.variants import LISTS, OWN
 
 Key = tuple[object, ...]
 """What two rows must share for their runs to be paired."""
@@ -88,12 +89,14 @@ class Row:
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         source: origin of its settings.
         runs: its runs.
+        seedless: whether no seed changes its results, so that one run for each order of ties is all there is.
     """
 
     name: str
     kind: str
     source: str
     runs: Sequence[Run]
+    seedless: bool = False
 
     @property
     def ours(self) -> bool:
@@ -104,6 +107,18 @@ class Row:
     def seeds(self) -> list[int]:
         """Seeds of its runs."""
         return [run.seed for run in self.runs]
+
+    @property
+    def said_seeds(self) -> str:
+        """How many seeds and orders of ties it has, in words."""
+        if not self.seedless:
+            return said_runs(len(set(self.seeds)), len(self.runs))
+        return "no seed" if len(self.orders) == 1 else f"no seed, {len(self.orders)} orders"
+
+    @property
+    def orders(self) -> set[int]:
+        """Orders of ties of its runs."""
+        return {run.tie_seed for run in self.runs}
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -144,6 +159,48 @@ class Row:
         """Mean over the runs of a number in ``result.json``; NaN if no run has it."""
         values = [result[name] for result in self.results if result.get(name) is not None]
         return float(np.mean(values)) if values else float("nan")
+
+
+def said_runs(seeds: int, runs: int) -> str:
+    """How many seeds and runs there are, in words.
+
+    Args:
+        seeds: number of seeds.
+        runs: of these seeds; more where a seed has several orders of ties.
+    """
+    text = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    return text if runs == seeds else f"{text}, {runs} runs"
+
+
+def common_runs(row: Row, base: Row) -> list[tuple[Key, int, int]]:
+    """Runs of two rows that are compared with each other: of the same key.
+
+    The one run that a row without seeds has in an order of ties is compared with all runs in that order.
+
+    Returns:
+        A key and the index of the run in each row, for each pair.
+    """
+    if not row.seedless and not base.seedless:
+        return [(key, row.keys.index(key), base.keys.index(key)) for key in row.keys if key in base.keys]
+    seeded, other = (row, base) if base.seedless else (base, row)
+    first = {run.tie_seed: place for place, run in reversed(list(enumerate(other.runs)))}
+    pairs = [(run.key, place, first[run.tie_seed]) for place, run in enumerate(seeded.runs) if run.tie_seed in first]
+    return pairs if seeded is row else [(key, there, here) for key, here, there in pairs]
+
+
+def full_rows(rows: Sequence[Row], among: Sequence[int]) -> list[int]:
+    """Places of the rows with most seeds and runs, and of those without seeds that have run in every order of ties.
+
+    Args:
+        rows: of a table.
+        among: places of the rows to choose from.
+    """
+    orders = set().union(*(row.orders for row in rows))
+    amount = {place: (len(set(rows[place].seeds)), len(rows[place].runs)) for place in among}
+    most = max((amount[place] for place in among if not rows[place].seedless), default=None)
+    return [
+        place for place in among if (rows[place].orders >= orders if rows[place].seedless else amount[place] == most)
+    ]
 
 
 def key_of(cell: Cell) -> Key:
@@ -196,7 +253,10 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
                 continue
             run = _joined(half)
         runs.setdefault(cell.name, []).append(run)
-    return [Row(name, first[name].kind, first[name].source, found) for name, found in runs.items()]
+    return [
+        Row(name, first[name].kind, first[name].source, found, _seedless(first[name], found))
+        for name, found in runs.items()
+    ]
 
 
 def _joined(half: dict[str, Run]) -> Run:
@@ -209,3 +269,8 @@ def _joined(half: dict[str, Run]) -> Run:
         if native.result.get(name) and masked.result.get(name):
             result[name] = {**native.result[name], MASKED: masked.result[name][MASKED]}
     return replace(native, result=result, ranks=ranks)
+
+
+def _seedless(cell: Cell, runs: Sequence[Run]) -> bool:
+    drawn = any(run.result.get("candidates") is not None for run in runs)
+    return not drawn and (cell.kind == LISTS or is_computed(cell.model))

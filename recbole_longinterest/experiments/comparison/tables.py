@@ -49,7 +49,8 @@ def main_table(study: Study, block: Block) -> Table:
 
 def _seeds(row: Row, protocol: str, metric: str) -> str:
     values = row.reported(protocol, metric)
-    return f"{len(values)} ({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else "1: users alone"
+    spread = f"({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else "(users alone)"
+    return f"{row.said_seeds} {spread}"
 
 
 def difference_cells(difference: Difference | None) -> list[str]:

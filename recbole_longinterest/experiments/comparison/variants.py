@@ -12,7 +12,7 @@ from recbole_longinterest.experiments.comparison.protocol import NATIVE
 from recbole_longinterest.plugin.models import known_models
 from recbole_longinterest.plugin.own_models import model_name
 
-OWN = "LongInterest"
+OWN, LISTS = "LongInterest", "lists"
 LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
 WHOLE = 100_000  # a window longer than every history
 ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default

@@ -3,6 +3,7 @@
 from recbole_longinterest.experiments.comparison.analysis import Difference, Study
 from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.protocol import MASKED
+from recbole_longinterest.experiments.comparison.rows import said_runs
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 WORDS = {
@@ -39,7 +40,12 @@ def verdict(study: Study, block: Block) -> str:
     if difference is None:
         return f"{where}{OWN} has no seed in common with {block.baseline}, {best}."
     mean = dict(zip(block.names, block.means, strict=True))
-    runs = f"{difference.runs} seeds" if difference.runs > 1 else "one seed: the interval is over users alone"
+    own = next(row for row in study.rows if row.name == OWN)
+    runs = said_runs(min(len(set(own.seeds)), difference.runs), difference.runs)
+    if difference.runs == 1:
+        runs = "one seed: the interval is over users alone"
+    elif len(set(own.seeds)) == 1:
+        runs = f"{runs}: the interval is over users and orders of ties, not over seeds"
     said = WORDS[difference.verdict].format(own=OWN, base=block.baseline)
     return (
         f"{where}{said} ({best}): {study.metric} {mean[OWN]:.4f} against {mean[block.baseline]:.4f}, "
@@ -72,7 +78,7 @@ def remarks(study: Study, block: Block) -> list[str]:
             )
     if block.fewer:
         lines.append(
-            f"Better than the baseline on the validation data, and not it for having fewer seeds: "
+            f"Better than the baseline on the validation data, and not it for having fewer seeds or runs: "
             f"{', '.join(block.fewer)}."
         )
     if block.unvalidated:

@@ -61,12 +61,12 @@ def test_files_say_what_the_cells_found(cell: Callable[..., Cell], tmp_path: Pat
 
 
 def test_slices_beyond_accuracy_and_single_seeds_have_their_marks(made: Made, tmp_path: Path) -> None:
-    cells = [made("LongInterest", 1, [2] * 120), made("Pop", 1, [5] * 120)]
+    cells = [made("LongInterest", 1, [2] * 120), made("GRU4Rec", 1, [5] * 120), made("Pop", 1, [9] * 120)]
     text = write_report(outcome_of(*cells), tmp_path)
     assert "history: 1 to 5 events † | 20 | 20 | 0.6309 ±0.0000" in text.replace("**", "")
     assert "repeat: in the history † | 60 | 60" in text
     assert "0.510 ±0.039" in text  # 1.96 standard errors of 0.02
-    assert "| 1: users alone |" in text
+    assert "| 1 seed (users alone) |" in text and "| no seed (users alone) |" in text
     assert 'class="faint"' in (tmp_path / "summary.html").read_text()
 
 

@@ -41,19 +41,19 @@ def test_where_nothing_is_compared(made: Made, names: list[str], said: str) -> N
 
 
 def test_rows_without_a_common_seed_are_not_compared(made: Made) -> None:
-    said = sentence(made("Pop", 1, [3] * 20), made("LongInterest", 2, [3] * 20))
-    assert "LongInterest has no seed in common with Pop, the one row that is not LongInterest's" in said
+    said = sentence(made("GRU4Rec", 1, [3] * 20), made("LongInterest", 2, [3] * 20))
+    assert "LongInterest has no seed in common with GRU4Rec, the one row that is not LongInterest's" in said
 
 
 def test_remarks_say_what_the_choice_of_the_baseline_leaves_out(made: Made) -> None:
-    cells = [made("Pop", seed, [3] * 50, 0.2) for seed in (1, 2)] + [made("SASRec", 1, [1] * 50, 0.5)]
+    cells = [made("GRU4Rec", seed, [3] * 50, 0.2) for seed in (1, 2)] + [made("SASRec", 1, [1] * 50, 0.5)]
     cells += [made("BPR", 1, [1] * 50, None), made("LongInterest", 1, [2] * 50)]
     study = Study("tiny", cells)
     lines = remarks(study, blocks_of([study], "native")[0])
     assert lines == [
         "A higher mean than LongInterest's on the test data, without being the baseline: SASRec (1.0000), BPR "
         "(1.0000).",
-        "Better than the baseline on the validation data, and not it for having fewer seeds: SASRec.",
+        "Better than the baseline on the validation data, and not it for having fewer seeds or runs: SASRec.",
         "Without a validation score, and so never the baseline: BPR (lists made elsewhere).",
     ]
 

@@ -154,16 +154,19 @@ def test_each_order_is_a_table_with_its_own_targets(compared: Callable[..., Outc
     assert (len(shuffled.splits), len(file.splits)) == (3, 1)
     items = [split.table["item"].tolist() for split in shuffled.splits]
     assert items[0] != items[1] != items[2] and file.table["item"].tolist() not in items
-    gru, _, markov = shuffled.rows
+    gru, pop, markov = shuffled.rows
     assert ([run.tie_seed for run in gru.runs], gru.seeds) == ([0, 1, 2, 0], [1, 2, 3, 4])
     assert (markov.keys, gru.keys[:3], markov.seeds) == ([(0,), (1,), (2,)], markov.keys, [1, 1, 1])
+    assert [row.seedless for row in shuffled.rows] == [False, True, True] and pop.keys == markov.keys
+    assert [len(row.runs) for row in file.rows] == [4, 1, 1]
     # Means are over runs of all orders; a difference is over the runs that both have, which have the same targets.
     values = np.stack([run.values("native", "ndcg@10") for run in gru.runs])
     reported = [result["metrics"]["native"]["ndcg@10"] for result in gru.results]
     assert values.mean(axis=1).tolist() == pytest.approx(reported)
     means, _, common = shuffled.ratios("native", 0)
-    assert means[2] == pytest.approx(markov.means("native", "ndcg@10").mean() / values[:3].mean())
-    assert common == [4, 4, 3]
+    beside = markov.means("native", "ndcg@10")[[0, 1, 2, 0]]  # every run of the other row with that of its order
+    assert means[2] == pytest.approx(beside.mean() / values.mean())
+    assert common == [4, 4, 4]
     # A slice holds in every order the targets that are in it there.
     own = [slices_of(split.table)["repeat"]["new to the user"] for split in shuffled.splits]
     assert (own[0] != own[1]).any()
