@@ -40,8 +40,8 @@ class PopularItems(ComputedRecommender):
         self.register_buffer("count", dataset.training_events().double())
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Score of the row's item, [B]."""
-        return self.count[interaction[self.ITEM_ID]]
+        """Score of the row's item, float32 [B]."""
+        return self.count[interaction[self.ITEM_ID]].float()
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, [B, N]."""

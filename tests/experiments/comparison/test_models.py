@@ -34,7 +34,7 @@ def test_popularity_counts_the_training_events(cell: Callable[..., Cell]) -> Non
     scores = model.full_sort_predict(test[:4])
     assert scores.shape == (4, train.item_num)
     assert scores[2].tolist() == [counted[item] for item in range(train.item_num)]
-    assert torch.equal(model.predict(test[:4]), scores.gather(1, test[:4]["item_id"].unsqueeze(1)).squeeze(1))
+    assert torch.equal(model.predict(test[:4]), scores.gather(1, test[:4]["item_id"].unsqueeze(1)).squeeze(1).float())
 
 
 def test_markov_counts_what_followed(cell: Callable[..., Cell]) -> None:
@@ -52,7 +52,7 @@ def test_markov_counts_what_followed(cell: Callable[..., Cell]) -> None:
     for row, item in enumerate(last):
         expected = [followed[item, other] + popular[other] / total for other in range(train.item_num)]
         assert scores[row].tolist() == pytest.approx(expected)
-    assert torch.equal(model.predict(batch), scores.gather(1, batch["item_id"].unsqueeze(1)).squeeze(1))
+    assert torch.equal(model.predict(batch), scores.gather(1, batch["item_id"].unsqueeze(1)).squeeze(1).float())
 
 
 def test_sasrec_reads_the_texts_and_learns_their_projection(cell: Callable[..., Cell]) -> None:

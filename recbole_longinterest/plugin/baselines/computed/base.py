@@ -31,5 +31,6 @@ class ComputedRecommender(SequentialRecommender):
         return self.nothing.sum()
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Score of the row's item, [B]."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
+        """Score of the row's item, float32 [B]: RecBole puts those of sampled candidates into a table of that type."""
+        scores = self.full_sort_predict(interaction)
+        return scores.gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1).float()
