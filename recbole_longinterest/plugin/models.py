@@ -116,17 +116,30 @@ def defaults_of(model: type, name: str) -> list[Path]:
     """The yaml files with a model's defaults, later ones winning; LongInterest's is read with its data's.
 
     Args:
-        model: its class; files of the classes that it derives from come first.
+        model: its class; files of the classes that it derives from come first, for a model from outside RecBole's too,
+            which RecBole finds by the name of the model alone.
         name: by which RecBole knows it.
     """
     found: list[Path] = []
+    own = name in _known and _known[name].own
     for base in reversed(model.__mro__):
+        if own and base.__module__.startswith("recbole.model."):
+            file = _recboles_file(base)
+            found += [file] if file else []
+            continue
         known = _known.get(name if base is model else base.__name__)
         if known is None or known.name == MODEL or (base is not model and known.module != base.__module__):
             continue
         file = known.file(f"{known.name}.yaml")
         found += [file] if file else []
     return found
+
+
+def _recboles_file(model: type) -> Path | None:
+    import recbole  # saves start-up time
+
+    file = Path(recbole.__file__).parent / "properties" / "model" / f"{model.__name__}.yaml"
+    return file if file.is_file() else None
 
 
 def is_baseline(model: type) -> bool:

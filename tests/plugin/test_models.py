@@ -18,7 +18,7 @@ from recbole_longinterest.experiments.tuning.space import read_space
 from recbole_longinterest.plugin import models
 from recbole_longinterest.plugin.known_keys import known_keys
 from recbole_longinterest.plugin.longinterest import LongInterest
-from recbole_longinterest.plugin.models import BASELINES, GROUP, find_model, known_models
+from recbole_longinterest.plugin.models import BASELINES, GROUP, KnownModel, find_model, known_models
 from recbole_longinterest.training.settings import make_config
 from tests.plugin.baselines.conftest import NEURAL
 
@@ -101,6 +101,16 @@ def test_a_class_that_derives_from_a_baseline_has_its_defaults_below_its_own() -
     assert dataset_class(config).__name__ == "HSTUDataset"
     assert models.defaults_of(Mine, "Mine") == [resource("properties", "HSTU.yaml")]
     assert models.defaults_of(type("HSTU", (), {}), "GRU4Rec") == []
+
+
+def test_a_model_from_outside_has_the_defaults_of_recboles_model_that_it_derives_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(models, "_known", {**models._known, "Mine": KnownModel("Mine", __name__, "Mine", own=True)})
+    mine = type("Mine", (get_model("GRU4Rec"),), {"__module__": __name__})
+    (file,) = models.defaults_of(mine, "Mine")
+    assert file.name == "GRU4Rec.yaml" and "loss_type" in file.read_text()
+    assert models.defaults_of(get_model("GRU4Rec"), "GRU4Rec") == []  # RecBole reads its own
 
 
 def test_a_class_typed_into_a_prompt_has_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
