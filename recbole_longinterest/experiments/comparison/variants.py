@@ -17,10 +17,12 @@ LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
 WHOLE = 100_000  # a window longer than every history
 ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
+OF_A_TABLE: dict[str, Any] = {"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": None}
+"""What the usual table says where the file of the data set says otherwise; `views` has the settings of the others."""
 # Keys of tuned settings that describe the search, or are equal for all models here.
 NOT_OF_A_MODEL = (
     *("model", "dataset", "data_path", "valid_metric", "topk", "metrics", "eval_args", "exact_order", "best_by"),
-    *("tie_order", "tie_seed", "split_by_time", "split_targets"),
+    *OF_A_TABLE,
 )
 
 
@@ -140,7 +142,9 @@ def settings_of(
             if key.startswith("text_") and key != "text_features"
         }
     beside = prepared_settings(given.get("data_path", "dataset"), dataset)
-    settings |= _read(beside or resource("dataset_configs", f"{dataset}.yaml"))
+    about = _read(beside or resource("dataset_configs", f"{dataset}.yaml"))
+    # Order of ties and split are of the table, also where the data's own file chooses others.
+    settings |= {**about, **{key: value for key, value in OF_A_TABLE.items() if key in about}}
     found = {key: value for key, value in _read(tuned).items() if key not in NOT_OF_A_MODEL}
     settings |= found
     source = COUNTS if variant.settings is COUNTED else TUNED if tuned.is_file() else PUBLISHED

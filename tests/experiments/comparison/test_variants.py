@@ -12,6 +12,7 @@ from recbole_longinterest.common.resources import resource
 from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
+from recbole_longinterest.experiments.comparison.views import View
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import known_keys
 from recbole_longinterest.training.settings import make_config
@@ -157,6 +158,21 @@ def test_settings_are_read_as_recbole_does(tmp_path: Path, monkeypatch: pytest.M
         read_settings(["b.yaml"], [])
     with pytest.raises(ValueError, match="seed is compare's own to set; leave it out"):
         read_settings([], ["--seed=3"])
+
+
+def test_the_file_of_a_data_set_chooses_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it says random order or a split by time, the usual table is in the order of the file all the same."""
+    (tmp_path / "dataset_configs").mkdir()
+    about = {"tie_order": "random", "tie_seed": 3, "split_by_time": [0.5, 0.9], "RATING_FIELD": "stars"}
+    (tmp_path / "dataset_configs" / "some.yaml").write_text(yaml.safe_dump(about))
+    monkeypatch.setattr(variants, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    gru = variants.variant_of("GRU4Rec")
+    usual, _ = variants.settings_of(gru, "some", {})
+    assert (usual["tie_order"], usual["tie_seed"], usual["split_by_time"]) == ("file", 0, None)
+    assert usual["RATING_FIELD"] == "stars"
+    other, _ = variants.settings_of(gru, "some", View("random", "time").settings({}, 2))
+    assert (other["tie_order"], other["tie_seed"], other["split_by_time"]) == ("random", 2, [0.8, 0.9])
+    assert "tie_order" not in variants.settings_of(gru, "ml-100k", {})[0]
 
 
 def test_dataset_configs_hold_data_keys_only(cell: Callable[..., Any]) -> None:
