@@ -1,6 +1,6 @@
 """Checks of a comparison: before anything is trained, and that all models ranked the same candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -42,7 +42,7 @@ def check_plan(
     expected = _read_data(rows, configs, cannot, about)
     nothing = {cell.data_key for cell in todo} - expected.keys()
     if nothing:
-        raise LongInterestError(_together({row: why for row, why in cannot.items() if row[:2] in nothing}))
+        raise LongInterestError(_together({row: why for row, why in cannot.items() if row[:2] in nothing}, rows))
     for cell in todo:
         why = cannot.get(cell.row)
         if why is not None and not cell.finished:
@@ -72,7 +72,7 @@ def _read_configs(rows: Mapping[RowKey, Cell]) -> tuple[dict[RowKey, Config], di
         except Exception as error:
             wrong[row] = reason(error)
     if wrong:
-        raise LongInterestError(_together(wrong))
+        raise LongInterestError(_together(wrong, rows))
     return configs, cannot
 
 
@@ -158,13 +158,13 @@ def _check_finished(
             )
 
 
-def _together(why: Mapping[RowKey, str]) -> str:
-    """Reasons as one message: each once, with the rows that it is for unless it names them or is for all."""
+def _together(why: Mapping[RowKey, str], of: Iterable[RowKey]) -> str:
+    """Reasons as one message: each once, with the rows that it is for unless it names them or is for all of ``of``."""
     rows: dict[str, list[str]] = {}
     for (*_, name), text in why.items():
         if name not in rows.setdefault(text, []):
             rows[text].append(name)
-    all_names = {name for *_, name in why}
+    all_names = {name for *_, name in of}
     return " ".join(
         text if set(names) == all_names or any(name in text for name in names) else f"{', '.join(names)}: {text}"
         for text, names in rows.items()

@@ -76,7 +76,6 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1
 
 
 def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outcome:
-    write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     seed = next(iter(plan.seeds), 0)
     made = lists.list_cells(plan.lists, plan.lists_columns, plan.datasets, plan.given, seed, output, plan.views)
     todo, same = without_twins(
@@ -85,6 +84,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
     lists.check_names(todo)
     expected, cannot, about = check_plan(plan, todo)
     lists.check_lists(todo)
+    write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     interrupted = False
     with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:

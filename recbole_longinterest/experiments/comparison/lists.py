@@ -19,7 +19,7 @@ from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.list_files import UserLists, read_lists
 from recbole_longinterest.experiments.comparison.list_ranks import ListRanks, rank_lists
 from recbole_longinterest.experiments.comparison.variants import LISTS, settings_of, variant_of
-from recbole_longinterest.experiments.comparison.views import USUAL, Place, View
+from recbole_longinterest.experiments.comparison.views import TIME, USUAL, Place, View
 from recbole_longinterest.experiments.quiet import without_warnings
 
 NAME = re.compile(r"\w[\w.+ -]{0,59}")
@@ -163,6 +163,18 @@ def check_lists(cells: Iterable[Cell]) -> None:
 
 
 def notes_of(cells: Iterable[Cell]) -> list[str]:
-    """What the report says of lists: how they were ranked, and which are short."""
-    found = [(cell, cell.result() or {}) for cell in cells if isinstance(cell, ListCell)]
-    return [f"{cell.name} on {cell.dataset}: {note}" for cell, result in found for note in result.get("notes", ())]
+    """What the report says of lists: how they were ranked, which are short, and in which one of several tables."""
+    cells = list(cells)
+    notes = []
+    for cell in cells:
+        if not isinstance(cell, ListCell):
+            continue
+        notes += [f"{cell.name} on {cell.table}: {note}" for note in (cell.result() or {}).get("notes", ())]
+        others = {other.table for other in cells if other.dataset == cell.dataset} - {cell.table}
+        if others:
+            split = "split by time" if cell.place.view.split == TIME else "split of eval_args"
+            notes.append(
+                f"{cell.name} on {cell.dataset} is a row of one table, since a file has the targets of one split: ties "
+                f"in the order of the file, {split}."
+            )
+    return notes

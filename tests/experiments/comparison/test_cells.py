@@ -11,7 +11,9 @@ from recbole_longinterest.experiments.comparison import cells, slices
 from recbole_longinterest.experiments.comparison import protocol as protocol_of
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell, rows_file
 from recbole_longinterest.experiments.comparison.cells import run_cell
+from recbole_longinterest.experiments.comparison.checks import check_plan
 from recbole_longinterest.experiments.comparison.data import DataMismatch, Fingerprint, make_dataset
+from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.experiments.comparison.split import SplitCheck
 from recbole_longinterest.experiments.epochs import add_epoch, read_epochs
@@ -137,9 +139,11 @@ def test_cold_items_are_ranked_among_all_and_among_themselves(cell: Callable[...
 @pytest.mark.parametrize("mode", ["uni10", "pop10"])
 def test_sampled_candidates_are_the_same_for_all_models(cell: Callable[..., Cell], mode: str) -> None:
     evaluation = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": mode}
-    results = [cell(name, run=True, eval_args=evaluation).result() for name in ("GRU4Rec", "LongInterest")]
+    results = [
+        cell(name, run=True, eval_args=evaluation).result() for name in ("GRU4Rec", "LongInterest", "Markov", "STAN")
+    ]
     assert all(result is not None and result["candidates"] for result in results)
-    assert results[0]["candidates"] == results[1]["candidates"]
+    assert len({result["candidates"] for result in results if result}) == 1
     assert ranks_of(cell("GRU4Rec", eval_args=evaluation))["native"].max() <= 11
 
 
@@ -219,6 +223,14 @@ def test_coverage_and_the_like_may_be_asked_of_recbole_too(
         run_cell(killed)
     run_cell(killed)
     assert (killed.result() or {})["epochs"] == 2
+
+
+def test_what_is_wrong_with_one_row_names_it(cell: Callable[..., Cell]) -> None:
+    cells = [cell("GRU4Rec"), cell("SASRec", valid_metric="ItemCoverage@10")]
+    with pytest.raises(ValueError, match=r"^SASRec: valid_metric must be one of"):
+        check_plan(Plan(["GRU4Rec", "SASRec"], ["tiny"], [1]), cells)
+    with pytest.raises(ValueError, match=r"^valid_metric must be one of"):  # of all
+        check_plan(Plan(["SASRec"], ["tiny"], [1]), cells[1:])
 
 
 def test_a_split_without_validation_is_refused(cell: Callable[..., Cell]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from recbole_longinterest import LongInterestError, compare
 from recbole_longinterest.experiments.comparison import cells
+from recbole_longinterest.experiments.comparison.driver import PLAN
 from tests.conftest import synthetic_inter
 
 
@@ -44,6 +45,18 @@ def test_a_comparison_writes_its_report(data_path: str, tmp_path: Path) -> None:
     result = cell.result()
     assert result is not None and result["status"] == "finished"
     assert "Pop" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_plan_that_does_not_hold_changes_nothing(data_path: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / PLAN).write_text("of before")
+    for models, why in (
+        (["Pop", "NoSuch"], "There is no model 'NoSuch'"),
+        (["Pop", "DIN"], "DIN: valid_metric must be"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            compare(models, ["tiny"], output=tmp_path / "out", settings={"data_path": data_path}, show_progress=False)
+    assert (tmp_path / "out" / PLAN).read_text() == "of before"
 
 
 def _die(*_: object) -> None:

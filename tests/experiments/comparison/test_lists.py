@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from recbole_longinterest.experiments.comparison.driver import Outcome, without_
 from recbole_longinterest.experiments.comparison.lists import ListCell, check_lists, check_names, list_cells, notes_of
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.report import write_report
+from recbole_longinterest.experiments.comparison.views import Place, View
 from tests.conftest import synthetic_inter
 
 PROTOCOLS = ("native", "seen-masked")
@@ -288,6 +290,19 @@ def test_the_name_of_another_row_is_refused(cell: Callable[..., Cell], listed: C
 
 def test_notes_are_of_lists_that_were_ranked(cell: Callable[..., Cell], listed: Callable[..., ListCell]) -> None:
     assert lists.notes_of([cell("Pop"), listed(HEAD)]) == []
+
+
+def test_lists_beside_several_tables_say_which_one_they_are_a_row_of(
+    cell: Callable[..., Cell], listed: Callable[..., ListCell]
+) -> None:
+    shuffled, by_time = (replace(cell("Pop"), place=Place(view)) for view in (View("random"), View(split="time")))
+    (note,) = lists.notes_of([cell("Pop"), shuffled, by_time, listed(HEAD)])
+    assert note == (
+        "Other on tiny is a row of one table, since a file has the targets of one split: ties in the order of the "
+        "file, split of eval_args."
+    )
+    only_time = replace(listed(HEAD), place=by_time.place)
+    assert lists.notes_of([shuffled, only_time])[0].endswith("ties in the order of the file, split by time.")
 
 
 def test_the_report_has_a_row_of_lists_and_what_must_be_said(
