@@ -43,7 +43,11 @@ def make(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> Calla
     def config(model: str = "LongInterest", lines: list[str] | None = None, **settings: Any) -> Any:
         text = HEADER + "\n".join(log() if lines is None else lines) + "\n"
         root = write_dataset("tiny", text, synthetic_item(40))
-        own = SMALL if model == "LongInterest" else {**COLUMNS, "exact_order": True, "state": "ERROR", "epochs": 1}
+        own = (
+            SMALL
+            if model in ("LongInterest", "SASRecAll")
+            else {**COLUMNS, "exact_order": True, "state": "ERROR", "epochs": 1}
+        )
         return make_config(model, "tiny", config_dict={**own, "data_path": str(root), **settings})
 
     return config
@@ -113,7 +117,9 @@ def later_changes() -> list[str]:
     return [*lines, f"u1\ti33\t1\t{ENDS[0] + 1}", f"late\ti3\t1\t{ENDS[1] + 5}", f"late\ti4\t1\t{ENDS[1] + 6}"]
 
 
-@pytest.mark.parametrize("model", ["LongInterest", "GRU4Rec", "SASRec"])
+@pytest.mark.parametrize(
+    "model", ["LongInterest", "GRU4Rec", "SASRec", "SASRecAll", "SeqEASE", "TALE", "VSKNN", "STAN"]
+)
 def test_what_comes_later_changes_nothing_of_the_training(make: Callable[..., Any], model: str) -> None:
     found = []
     more = {"one_pass": True, "loss_type": "CE", "MAX_ITEM_LIST_LENGTH": 8, "normalize_all": True}
