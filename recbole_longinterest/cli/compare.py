@@ -33,9 +33,9 @@ def add_arguments(commands: Commands) -> None:
         "the seen-masked table <dataset>.seen-masked.yaml, if there is one); "
         "GRU4Rec, GRU4RecF, SASRec, SASRecF and FDSA learn in one pass unless --one_pass=False.",
         "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
-        "{'TS': [0.8, 0.1, 0.1]}, 'order': 'TO', 'mode': 'full'}\" for a split by global time, and 'mode': 'uni100' "
-        "or 'pop100' for sampled candidates. The same command goes on where it was stopped. Models, settings and data "
-        "sets are checked before anything is trained; the exit code is 1 if a row could not run.",
+        "{'RS': [0.8, 0.1, 0.1]}, 'group_by': 'user', 'order': 'TO', 'mode': 'full'}\" for another split, and 'mode': "
+        "'uni100' or 'pop100' for sampled candidates. The same command goes on where it was stopped. Models, settings "
+        "and data sets are checked before anything is trained; the exit code is 1 if a row could not run.",
         stopped="stopped; the same command goes on from there.",
     )
     parser.add_argument(
@@ -43,7 +43,7 @@ def add_arguments(commands: Commands) -> None:
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
         help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, module:Class of your own, "
-        "MODEL@WINDOW, and Pop, Markov, SASRec+text, 'GRU4Rec averaged', "
+        "MODEL@WINDOW, and Pop, Markov, SASRec+all, GRU4Rec+all, SASRec+text, 'GRU4Rec averaged', "
         "'SASRec averaged', LongInterest-ID (default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")

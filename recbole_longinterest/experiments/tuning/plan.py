@@ -102,7 +102,8 @@ def settings_of(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]
             raise LongInterestError(f"{plan.space}: {about(unknown[0], str(config['model']), known)}")
         if parameter.name in plan.fixed:
             raise LongInterestError(
-                f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}."
+                f"{parameter.name} is searched by {plan.space} and given as {plan.fixed[parameter.name]}. Leave it "
+                "out, or give a --space without it."
             )
     fixed = fixed_by_name(plan, space, config)
     if plan.search == "optuna":
