@@ -14,13 +14,14 @@ from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder
 from recbole_longinterest.common.leftovers import standing
 from recbole_longinterest.common.version import __version__
+from recbole_longinterest.data.ties import FILE, RANDOM
 from recbole_longinterest.experiments.comparison import data
 from recbole_longinterest.experiments.comparison.driver import cell_of
 from recbole_longinterest.experiments.comparison.plan import Plan, read_settings
 from recbole_longinterest.experiments.comparison.split_readme import readme
 from recbole_longinterest.experiments.comparison.split_tables import PARTS, SplitTables, split_tables
 from recbole_longinterest.experiments.comparison.variants import variant_of
-from recbole_longinterest.experiments.comparison.views import place_of
+from recbole_longinterest.experiments.comparison.views import View, place_of
 from recbole_longinterest.experiments.quiet import without_warnings
 
 MARK = "split.json"  # in a folder that holds an export
@@ -100,7 +101,8 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         for folder in place.glob(f"recbole-*/{name}") if source.is_file() else ():
             shutil.copyfile(source, folder / f"{name}{source.suffix}")
     with (draft / "README.md").open("a", encoding="utf-8") as file:
-        file.write(readme(tables, found.split, dataset, name, events, about))
+        view = View(RANDOM if given.get("tie_order") == RANDOM else FILE, place_of(given).view.split)
+        file.write(readme(tables, found.split, dataset, name, events, about, view))
     return {
         "split": found.split,
         "users": found.users,

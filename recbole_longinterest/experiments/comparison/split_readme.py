@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from recbole_longinterest.common.printable import printable
+from recbole_longinterest.data.ties import RANDOM
 from recbole_longinterest.experiments.comparison.split_tables import SplitTables
+from recbole_longinterest.experiments.comparison.views import TIME, View
 
 TEXT = """# {dataset}: the split of a comparison
 
@@ -26,11 +28,7 @@ An event's history is all earlier events of its user, of all three parts; at the
 Events of equal time stand in the order of these files. What an event's row holds beside user and item (its own time
 among it) is not known when it is predicted.
 
-A system's lists come back by
-
-    recbole-li compare --datasets {dataset} --lists NAME=FILE ...
-
-with the settings of this export. FILE has a line for every test user and item of the list: `user`, `item`, and `rank`
+{back}FILE has a line for every test user and item of the list: `user`, `item`, and `rank`
 (1 is the best) or `score` (the largest is the best). In the native protocol seen items are ranked too. In the
 seen-masked one they are removed here, so that a list should be longer than the longest topk by what it may lose. A list
 that leaves seen items out misses targets that the user has had before, in both protocols.
@@ -48,7 +46,24 @@ there are not those of `compare`. {lacks}
 """
 
 
-def readme(tables: SplitTables, split: str, dataset: str, name: str, limit: int, lacks: Mapping[str, int]) -> str:
+BACK = """A system's lists come back by
+
+    recbole-li compare --datasets {dataset}{options} --lists NAME=FILE ...
+
+with the settings of this export. """
+NOT_BACK = """Events at one time are in a random order here (tie_order, tie_seed). `recbole-li compare --lists` judges lists
+in the order of the file alone: export that order too, and make the lists that shall come back for it. """
+
+
+def readme(
+    tables: SplitTables,
+    split: str,
+    dataset: str,
+    name: str,
+    limit: int,
+    lacks: Mapping[str, int],
+    view: View,
+) -> str:
     """The part of the README about a data set.
 
     Args:
@@ -58,7 +73,9 @@ def readme(tables: SplitTables, split: str, dataset: str, name: str, limit: int,
         name: of RecBole's benchmark files.
         limit: events of a history in them.
         lacks: items of the catalogue that they do not name, by kind.
+        view: the table of a comparison that has this split.
     """
+    options = f" --split {TIME}" if view.split == TIME else ""
     kinds = [
         f"{number} items of the catalogue are in no row of recbole-{kind}." for kind, number in lacks.items() if number
     ]
@@ -73,6 +90,7 @@ def readme(tables: SplitTables, split: str, dataset: str, name: str, limit: int,
         limit=limit,
         columns=printable(", ".join(f"`{column}`" for column in tables.events)),
         left_out=printable(left_out),
+        back=NOT_BACK if view.ties == RANDOM else BACK.format(dataset=printable(dataset), options=options),
         lacks=" ".join(kinds) or "Both name all items of the catalogue.",
         **{part: len(rows) for part, rows in tables.rows.items()},
     )

@@ -155,6 +155,7 @@ def test_the_readme_says_what_is_there(root: Path, tmp_path: Path) -> None:
     text = (folder.parent / "README.md").read_text()
     assert "# tiny: the split of a comparison" in text and "30 users, 20 items" in text
     assert "Columns: `user_id`, `item_id`, `rating`, `timestamp`, `device`." in text
+    assert "recbole-li compare --datasets tiny --lists NAME=FILE ..." in text
     for path in folder.iterdir():
         assert path.name in text, path
 
@@ -198,3 +199,6 @@ def test_a_split_by_time_is_exported(tmp_path: Path, write_dataset: Callable[...
         assert [part["timestamp"].nunique() for part in parts] == [1, 1, 1]
         read.append(parts[2]["item_id"].tolist())
     assert read[0] != read[1] and sorted(read[0]) == sorted(read[1])
+    file, shuffled = ((tmp_path / name / "README.md").read_text() for name in ("file", "random"))
+    assert "recbole-li compare --datasets tiny --split time --lists NAME=FILE ..." in file
+    assert "--lists NAME=FILE" not in shuffled and "judges lists\nin the order of the file alone" in shuffled
