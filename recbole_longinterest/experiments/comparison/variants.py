@@ -10,7 +10,7 @@ from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.models import sasrec_text_settings
 from recbole_longinterest.experiments.comparison.protocol import NATIVE
 from recbole_longinterest.plugin.models import known_models
-from recbole_longinterest.plugin.own_models import model_name
+from recbole_longinterest.plugin.own_models import is_own, model_name
 
 OWN, LISTS = "LongInterest", "lists"
 LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
@@ -100,6 +100,8 @@ def variant_of(name: str) -> Variant:
             return row
     model, at, window = name.partition("@")
     name = model_name(model) + at + window  # of module:Class the class
+    if is_own(model) and any(name == row.name for row in ROWS):
+        raise LongInterestError(f"{model} has the name of a row of the comparison, {name}. Rename the class.")
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")
     if not window.isdecimal() or int(window) < 2:

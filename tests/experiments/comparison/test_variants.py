@@ -13,6 +13,7 @@ from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cell import Cell
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.views import View
+from recbole_longinterest.plugin import models
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import known_keys
 from recbole_longinterest.training.settings import make_config
@@ -27,6 +28,15 @@ def test_names_are_models_windows_and_rows() -> None:
     assert variants.variant_of("Markov").model == "LastItemMarkov"
     with pytest.raises(ValueError, match="NARM@x must be a model and its window, as GRU4Rec@200"):
         variants.variant_of("NARM@x")
+
+
+def test_a_model_of_ones_own_has_no_name_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from recbole.model.sequential_recommender.gru4rec import GRU4Rec\n\n\nclass Markov(GRU4Rec):\n    pass\n"
+    (tmp_path / "own_chains.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(models, "_known", dict(models._known))
+    with pytest.raises(ValueError, match="own_chains:Markov has the name of a row of the comparison, Markov. Rename"):
+        variants.variant_of("own_chains:Markov")
 
 
 def test_settings_of_every_ablation_are_settings() -> None:
