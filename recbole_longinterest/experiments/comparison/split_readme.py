@@ -51,8 +51,8 @@ BACK = """A system's lists come back by
     recbole-li compare --datasets {dataset}{options} --lists NAME=FILE ...
 
 with the settings of this export. """
-NOT_BACK = """Events at one time are in a random order here (tie_order, tie_seed). `recbole-li compare --lists` judges lists
-in the order of the file alone: export that order too, and make the lists that shall come back for it. """
+NOT_BACK = """Events at one time are in a random order here (tie_order, tie_seed). `recbole-li compare --lists` judges
+lists in the order of the file alone: export that order too, and make the lists that shall come back for it. """
 
 
 def readme(

@@ -35,7 +35,7 @@ def test_a_model_of_ones_own_has_no_name_of_a_row(tmp_path: Path, monkeypatch: p
     (tmp_path / "own_chains.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(models, "_known", dict(models._known))
-    with pytest.raises(ValueError, match="own_chains:Markov has the name of a row of the comparison, Markov. Rename"):
+    with pytest.raises(ValueError, match=r"own_chains:Markov has the name of a row of the comparison, Markov\. Rename"):
         variants.variant_of("own_chains:Markov")
 
 
