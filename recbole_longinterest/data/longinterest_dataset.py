@@ -28,8 +28,10 @@ from recbole_longinterest.data.source_fields import (
     read_source_levels,
     source_fields,
 )
+from recbole_longinterest.data.transitions import transitions_of
 from recbole_longinterest.data.user_columns import read_user_column, user_column_types
 from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
+from recbole_longinterest.nn.transitions import Transitions
 
 
 class LongInterestDataset(FlatSequentialDataset):
@@ -242,6 +244,14 @@ class LongInterestDataset(FlatSequentialDataset):
             settings = EVENT_SOURCES.get(kind).fit(self._training_column(name))
             specs.append(SourceSpec(name, kind, field.column, field.of, settings))
         return specs
+
+    def transitions(self, size: int) -> Transitions:
+        """What follows what in the training part; to be asked of that part.
+
+        Args:
+            size: followers of each item that are kept.
+        """
+        return transitions_of(self, size)
 
     def _training_column(self, name: str) -> Column:
         """What the training part shows of a source."""

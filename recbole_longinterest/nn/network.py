@@ -3,7 +3,7 @@
 Shapes as in :mod:`recbole_longinterest.nn.layers`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,8 +14,10 @@ from torch.nn import functional
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.dropout import Dropout
 from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder
+from recbole_longinterest.nn.memory import TransitionMemory
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
+from recbole_longinterest.nn.transitions import Transitions
 
 EVAL_POSITIONS = 2**16  # padded positions encoded together at evaluation; bounds memory, does not affect results
 TEMPERATURE = 0.07  # initial value of the learned temperature of cosine logits (CLIP, Radford et al. 2021)
@@ -50,7 +52,11 @@ class InterestNetwork(nn.Module):
     trained: Tensor
 
     def build(
-        self, options: ModelOptions, sources: Sources, matrices: Mapping[str, MatrixSource] | None = None
+        self,
+        options: ModelOptions,
+        sources: Sources,
+        matrices: Mapping[str, MatrixSource] | None = None,
+        transitions: Callable[[int], Transitions] | None = None,
     ) -> None:
         """Make the layers and initialise their weights.
 
@@ -58,6 +64,7 @@ class InterestNetwork(nn.Module):
             options: sizes and kinds of the layers.
             sources: inputs of events and items.
             matrices: make the item vectors at first use, by source; a checkpoint fills them too.
+            transitions: counts the transitions of the training part, so many followers an item; likewise.
 
         Raises:
             LongInterestError: if items have neither an embedding nor a source.
@@ -87,6 +94,11 @@ class InterestNetwork(nn.Module):
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
         self.repeat_bias = nn.Parameter(torch.zeros(())) if options.repeat_bias else None
+        self.memory = (
+            TransitionMemory(sources.n_items, options.memory_size, options.memory_weight, transitions)
+            if options.memory
+            else None
+        )
         self._init_item_weights(options.initializer_range)
 
     def _init_item_weights(self, scale: float) -> None:
@@ -105,9 +117,11 @@ class InterestNetwork(nn.Module):
             nn.init.normal_(source.project.weight, std=scale)
 
     def prepare(self) -> None:
-        """Make the items' vectors now instead of at the first batch; a reloaded model already has them."""
+        """Make the items' vectors and count the transitions now, not at the first batch; a reloaded model has both."""
         for source in self.sources.values():
             source.fill()
+        if self.memory is not None:
+            self.memory.fill()
 
     @property
     def sources(self) -> dict[str, ItemSource]:

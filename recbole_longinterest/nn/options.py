@@ -1,7 +1,7 @@
 """The model's options, read from a config once, checked together, and handed on as plain values."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
@@ -75,6 +75,9 @@ RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "residual": ("on or off", parse_switch),
     "logits": ("one of dot, cosine", _one_of(("dot", "cosine"))),
     "repeat_bias": ("on or off", parse_switch),
+    "memory": ("on or off", parse_switch),
+    "memory_size": ("a whole number from 1 to 1000", _number(int, 1, 1000)),
+    "memory_weight": ("a number from 0 to 100", _number(float, 0, 100)),
     "loss_type": (LOSSES, _one_of(LOSSES)),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
@@ -101,6 +104,9 @@ class ModelOptions:
     loss_type: str
     sampled_softmax: int
     text_dim: int
+    memory: bool = False  # what checkpoints and exports of before do not say
+    memory_size: int = 100
+    memory_weight: float = 1.0
 
     @classmethod
     def from_config(cls, config: Settings) -> "ModelOptions":
@@ -118,7 +124,10 @@ class ModelOptions:
         values, wrong = {}, []
         for field in fields(cls):
             constraint, parse = RULES[field.name]
-            values[field.name] = parse(config[field.name])
+            given = config[field.name]
+            if given is None and field.default is not MISSING:
+                given = field.default
+            values[field.name] = parse(given)
             if values[field.name] is None:
                 allowed = constraint if isinstance(constraint, str) else f"one of {', '.join(constraint)}"
                 own = (

@@ -8,7 +8,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import Sources
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import EVENT_SOURCES
-from recbole_longinterest.nn.state_keys import ID, QUERY, item_key, table_key
+from recbole_longinterest.nn.state_keys import ID, MEMORY, QUERY, item_key, table_key
 
 
 class ShapeError(LongInterestError):
@@ -29,13 +29,16 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
         TypeError: likewise.
     """
     size = options.embedding_size
-    wanted = {QUERY: (size, options.hidden_size * (2 if options.attention else 1))}
+    wanted: dict[str, tuple[int, ...]] = {QUERY: (size, options.hidden_size * (2 if options.attention else 1))}
     if sources.id:
         wanted[ID] = (sources.n_items, size)
     for name, width in sources.items.items():
         wanted[item_key(name, "vectors")] = (sources.n_items, width)
     for spec in sources.events:
         wanted[table_key(spec.name)] = (EVENT_SOURCES.get(spec.kind).count(spec.settings), size)
+    if options.memory:
+        table = (sources.n_items, options.memory_size)
+        wanted |= {f"{MEMORY}followers": table, f"{MEMORY}counts": table, f"{MEMORY}support": table[:1]}
     for name, shape in wanted.items():
         value = weights.get(name)
         if value is None:
@@ -44,3 +47,11 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
             raise ShapeError(
                 f"size mismatch for {name}: its shape is {list(value.shape)}, and the settings ask for {list(shape)}"
             )
+    if options.memory and not _are_items(weights[f"{MEMORY}followers"], sources.n_items):
+        raise ShapeError(f"{MEMORY}followers names items that are not among the {sources.n_items}")
+
+
+def _are_items(ids: Tensor, n_items: int) -> bool:
+    """Whether a table holds internal ids alone."""
+    whole = not ids.is_floating_point() and not ids.is_complex()
+    return whole and (ids.numel() == 0 or (int(ids.min()) >= 0 and int(ids.max()) < n_items))

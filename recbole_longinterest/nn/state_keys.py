@@ -15,6 +15,8 @@ REPEAT_BIAS = "repeat_bias"  # absent with repeat_bias: off
 QUERY = "interest_encoder.query.weight"  # from the history's encoding to the interest
 ITEM_SOURCES = "item_sources."
 EVENT_SOURCES = "fusion.levels."
+MEMORY = "memory."  # tables of transitions, absent without a memory
+MEMORY_TABLES = ("followers", "counts", "support")
 TEXT = "text"  # the source of item vectors that is built in
 
 # Prefixes of the parameters from the history's encoding to the score.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork
-from recbole_longinterest.nn.state_keys import HEAD, ID, TEXT, TRAINED, item_key, item_sources_in, table_key
+from recbole_longinterest.nn.state_keys import HEAD, ID, MEMORY, TEXT, TRAINED, item_key, item_sources_in, table_key
 
 SCOPES = ("items", "head", "all")
 
@@ -90,10 +90,24 @@ def grow_state(
         vectors = item_key(TEXT, "vectors")
         grown[vectors][texts.ids] = texts.vectors.to(grown[vectors].dtype)
         grown[item_key(TEXT, "present")][texts.ids] = True
+    if f"{MEMORY}followers" in grown:
+        _grow_memory(grown, items)
     for name, place in (tokens or {}).items():
         table = grown[table_key(name)]
         grown[table_key(name)] = grow_rows(table, place, table[0])
     return grown
+
+
+def _grow_memory(state: dict[str, Tensor], items: Tensor) -> None:
+    """Move the rows of the memory of transitions, and rename the followers; a follower that is gone is forgotten."""
+    followers, counts, support = (f"{MEMORY}{name}" for name in ("followers", "counts", "support"))
+    now = torch.zeros(len(state[support]), dtype=torch.int32)  # new id of each old item
+    now[items.clamp(min=0)] = torch.arange(len(items), dtype=torch.int32)
+    now[0] = 0
+    for name in (followers, counts, support):
+        state[name] = grow_rows(state[name], items, torch.zeros((), dtype=state[name].dtype))
+    state[followers] = now[state[followers].long()]
+    state[counts] = state[counts] * (state[followers] > 0)
 
 
 def grow_trained(trained: Tensor, rows: int) -> Tensor:

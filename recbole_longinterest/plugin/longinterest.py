@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.losses import LossBatch, make_loss
+from recbole_longinterest.nn.memory import last_items
 from recbole_longinterest.nn.network import InterestNetwork, Sources
 from recbole_longinterest.nn.options import ModelOptions
 
@@ -22,7 +23,8 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     text) and from the embeddings of its rating level, behaviour type and time gap; an LSTM (Hochreiter & Schmidhuber
     1997) reads the events, attention over all of them so far gives the long-term interest ``V_t``, and
     ``y_t = Wq [V_t; i_t]`` scores every item by ``y_t . e_j``, and an item of the history by a learned number more or
-    less. See :mod:`recbole_longinterest.nn.layers`.
+    less. See :mod:`recbole_longinterest.nn.layers`. To the trained network's scores comes a memory of what followed the
+    last items in all histories, :mod:`recbole_longinterest.nn.memory`.
     The network is :class:`~recbole_longinterest.nn.network.InterestNetwork`; this is RecBole's contract over it.
 
     Output ``t`` depends on events up to ``t`` only. So a batch whose interaction carries a target for every position
@@ -59,7 +61,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             dataset.event_sources(),
             dataset.training_events() > 0 if matrices else None,
         )
-        self.build(options, sources, matrices)
+        self.build(options, sources, matrices, dataset.transitions)
         # Every process makes the buffers from the same data: DistributedDataParallel need not send them at every step.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
@@ -98,10 +100,17 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         """Score of the row's item, [B]."""
         items = self.item_vectors()
         interest, items = self.comparable(self.last_interest(interaction, items), items)
-        return self._scores(interest, items, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
+        scores = self._scores(interest, items, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
+        if self.memory is None:
+            return scores
+        return scores + self.memory.of_items(self._last_items(interaction), interaction[self.ITEM_ID])
+
+    def _last_items(self, interaction: Interaction) -> Tensor:
+        return last_items(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, [B, N]."""
         items = self.item_vectors()
         interest, items = self.comparable(self.last_interest(interaction, items), items)
-        return self.add_repeats(interest @ items.T, interaction[self.ITEM_SEQ])
+        scores = self.add_repeats(interest @ items.T, interaction[self.ITEM_SEQ])
+        return scores if self.memory is None else self.memory.add_to(scores.detach(), self._last_items(interaction))

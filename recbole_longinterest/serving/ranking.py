@@ -53,7 +53,9 @@ def recommend_to(
         interest = scorer.interest([histories[row] for row in part])
         hidden = [exclusion.of_history(histories[row]) for row in part]
         seen = () if exclusion.all_seen else [scorer.windowed(histories[row]).item_seq for row in part]
-        for row, items in zip(part, scorer.best(interest, k, seen, allowed, hidden=hidden), strict=True):
+        recent = scorer.recent([histories[row] for row in part])
+        best = scorer.best(interest, k, seen, allowed, hidden=hidden, recent=recent)
+        for row, items in zip(part, best, strict=True):
             history = histories[row]
             why = [explain_history(scorer, history, item, method) if method else None for item, _ in items]
             chosen = [scorer.recommended(*item, reason) for item, reason in zip(items, why, strict=True)]

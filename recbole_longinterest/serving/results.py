@@ -55,8 +55,9 @@ class Explanation:
     Attributes:
         method: that made the shares: ``"removal"``, ``"gradients"`` or ``"attention"``.
         events: the events that the model reads, in their order.
-        sources: shares of ``id``, ``text``, ``rating``, ``behavior``, ``time``, those that the model reads:
-            by how much the score falls without the source, or by gradients.
+        sources: shares of ``id``, ``text``, ``rating``, ``behavior``, ``time``, those that the model reads,
+            by how much the score falls without the source, or by gradients; and of ``transitions``, the memory of what
+            followed the last items.
     """
 
     method: str

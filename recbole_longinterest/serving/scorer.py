@@ -13,6 +13,7 @@ from torch import Tensor
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.nn.memory import EVENTS
 from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
@@ -156,13 +157,22 @@ class Scorer:
         interest, after = self.engine.step(items, values, state)
         return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
 
-    def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = ()) -> Tensor:
+    def recent(self, histories: Sequence[History]) -> Tensor:
+        """Items of the last events of each history, as the memory of transitions reads them, int64 [B, Q]."""
+        out = torch.zeros(len(histories), EVENTS, dtype=torch.int64)
+        for row, history in zip(out, histories, strict=True):
+            last = self.windowed(history).item_seq[-EVENTS:][::-1]
+            row[: len(last)] = torch.from_numpy(last.copy())
+        return out
+
+    def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = (), recent: Tensor | None = None) -> Tensor:
         """Scores of all items by internal id.
 
         Args:
             interest: [B, D].
             seen: internal ids of the items that each user has had; with them the scores are those of
                 ``full_sort_predict``. Without, every item counts as new to the user.
+            recent: from :meth:`recent`, int64 [B, Q]; without them the scores are those of the network alone.
 
         Returns:
             [B, N].
@@ -171,7 +181,9 @@ class Scorer:
         if self._repeat is not None:
             for row, ids in enumerate(seen):
                 scores[row, as_tensor(ids)] += self._repeat
-        return scores
+        if self.network.memory is None or recent is None:
+            return scores
+        return self.network.memory.add_to(scores, recent)
 
     def best(
         self,
@@ -181,6 +193,7 @@ class Scorer:
         allowed: Tensor | None = None,
         exclude_seen: bool = True,
         hidden: Sequence[Collection[int]] | None = None,
+        recent: Tensor | None = None,
     ) -> list[list[tuple[int, float]]]:
         """The ``k`` best items by internal id, with their scores.
 
@@ -191,8 +204,9 @@ class Scorer:
             allowed: internal ids of the only items to rank; None ranks all.
             exclude_seen: leave the seen items out.
             hidden: internal ids of the items to leave out of each row, in place of ``exclude_seen``.
+            recent: as in :meth:`scores_of`.
         """
-        scores = self.scores_of(interest, () if exclude_seen and hidden is None else seen)
+        scores = self.scores_of(interest, () if exclude_seen and hidden is None else seen, recent)
         for row, had in enumerate(hidden if hidden is not None else seen if exclude_seen else ()):
             scores[row, as_tensor(had)] = -torch.inf
         ids = None

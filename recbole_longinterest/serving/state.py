@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.layers import EncoderState
+from recbole_longinterest.nn.memory import EVENTS
 from recbole_longinterest.serving.engines import Array
 from recbole_longinterest.serving.events import Event, EventLike, History
 from recbole_longinterest.serving.exclusion import UNSAID, ExcludeSeen, read_exclusion
@@ -43,9 +44,10 @@ class InterestState:
         seen_by: the same by the behaviour of the events, ``""`` for none; empty for a model without
             ``target_behavior``.
         user: values of ``user_features`` by the name of their column; None for none.
+        recent: internal ids of the items of the last events, the latest first.
     """
 
-    __slots__ = ("_encoder", "_interest", "events", "last_time", "scorer", "seen", "seen_by", "user")
+    __slots__ = ("_encoder", "_interest", "events", "last_time", "recent", "scorer", "seen", "seen_by", "user")
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class InterestState:
         seen: set[int] | None = None,
         user: Mapping[str, Any] | None = None,
         seen_by: dict[str, set[int]] | None = None,
+        recent: Sequence[int] = (),
     ) -> None:
         self.scorer = scorer
         self._encoder = encoder  # of a batch of one, in the engine's own kind of arrays
@@ -66,6 +69,7 @@ class InterestState:
         self.seen = seen if seen is not None else set()
         self.seen_by = seen_by if seen_by is not None else {}
         self.user = user
+        self.recent = list(recent)
 
     @classmethod
     def new(cls, scorer: Scorer, user: Mapping[str, Any] | None = None) -> "InterestState":
@@ -152,6 +156,7 @@ class InterestState:
         self.last_time = time
         self.events += 1
         self.seen.add(item)
+        self.recent = [item, *self.recent[: EVENTS - 1]]
         if self.scorer.keeps_behaviors:
             behaviors = self.scorer.reader.behaviors
             self.seen_by.setdefault(behaviors.name_of(behavior) or UNSAID, set()).add(item)
@@ -180,7 +185,8 @@ class InterestState:
     @property
     def nbytes(self) -> int:
         """Length of :meth:`to_bytes` without the seen items; it does not depend on the number of events."""
-        return HEADER.size + sum(part.numel() * part.element_size() for part in (*self.encoder, self.interest))
+        last = 0 if self.scorer.network.memory is None else 4 * EVENTS
+        return HEADER.size + last + sum(part.numel() * part.element_size() for part in (*self.encoder, self.interest))
 
     @property
     def seen_nbytes(self) -> int:
@@ -201,6 +207,7 @@ class InterestState:
             self.seen if seen else set(),
             self.user,
             self.seen_by if seen else {},
+            None if self.scorer.network.memory is None else self.recent,
         )
         return pack(content, self.scorer.fingerprint)
 
@@ -215,7 +222,15 @@ class InterestState:
         content = unpack(data, (*new.encoder, new.interest), scorer.fingerprint, scorer.n_items)
         *encoder, interest = content.parts
         return cls(
-            scorer, encoder, interest, content.last_time, content.events, content.seen, content.user, content.seen_by
+            scorer,
+            encoder,
+            interest,
+            content.last_time,
+            content.events,
+            content.seen,
+            content.user,
+            content.seen_by,
+            content.recent or (),
         )
 
 
@@ -266,6 +281,11 @@ def _values(
     return values
 
 
+def _recent(states: Sequence[InterestState]) -> Tensor:
+    """Items of the last events of states, int64 [B, ``EVENTS``]; see :meth:`Scorer.recent`."""
+    return torch.tensor([[*state.recent, *[0] * (EVENTS - len(state.recent))] for state in states])
+
+
 def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestState]:
     """States of many users after all events of their histories, which are taken in side by side.
 
@@ -296,6 +316,7 @@ def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestStat
         state._interest = interest[row].clone()
         state.events, state.last_time = len(histories[i]), float(histories[i].time[-1])
         state.seen = set(histories[i].item_seq.tolist())
+        state.recent = histories[i].item_seq[-EVENTS:][::-1].tolist()
         if not targets:
             continue
         behavior = histories[i].behavior
@@ -340,18 +361,19 @@ def recommend_states(
     simple = exclusion.all_seen and not len(exclusion.items)
     for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
         interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
+        recent = _recent([states[row] for row in part])
         if simple:
-            found = scorer.best(interest, k + SPARE, ())
+            found = scorer.best(interest, k + SPARE, (), recent=recent)
         else:
             seen = () if exclusion.all_seen else [states[row].seen for row in part]
             hidden = [exclusion.of_seen(states[row].seen, states[row].seen_by) for row in part]
-            found = scorer.best(interest, k, seen, hidden=hidden)
+            found = scorer.best(interest, k, seen, hidden=hidden, recent=recent)
         for row, items in zip(part, found, strict=True):
             state = states[row]
             if simple:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
-                    (items,) = scorer.best(state.interest, k, [state.seen])
+                    (items,) = scorer.best(state.interest, k, [state.seen], recent=_recent([state]))
             chosen = [scorer.recommended(*item) for item in items[:k]]
             out[row] = Recommendation(chosen, state.events, problem=None if chosen else nothing(exclusion))
     return out

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.json_text import JsonError, parse_json
+from recbole_longinterest.nn.memory import EVENTS
 
 MAGIC = b"RLIS"
 # A state with features of its user ends in them, as JSON; one with behaviours of the seen items in both.
-VERSION, WITH_USER, WITH_BEHAVIORS = 2, 3, 4
+# One of a model with a memory of transitions has the form of the latter, and its last items before the seen ones.
+VERSION, WITH_USER, WITH_BEHAVIORS, WITH_RECENT = 2, 3, 4, 5
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
 
@@ -33,6 +35,8 @@ class StateContent:
         seen: internal ids of the items of the events.
         user: values of ``user_features``, None for none; numbers, texts and lists of them.
         seen_by: the seen items by the behaviour of the events, empty if behaviours are not kept.
+        recent: internal ids of the items of the last events, the latest first; None for a model without a
+            memory of transitions.
     """
 
     parts: Sequence[Tensor]
@@ -41,6 +45,7 @@ class StateContent:
     seen: set[int]
     user: Mapping[str, Any] | None = None
     seen_by: dict[str, set[int]] = field(default_factory=dict)
+    recent: Sequence[int] | None = None
 
 
 def pack(content: StateContent, fingerprint: str) -> bytes:
@@ -52,12 +57,14 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
     """
     parts = [part.contiguous().numpy() for part in content.parts]
     groups = _by_behaviors(content)
-    ids = np.array([item for group in groups.values() for item in sorted(group)], dtype="<u4")
+    last = [] if content.recent is None else _padded(content.recent)
+    ids = np.array([*last, *(item for group in groups.values() for item in sorted(group))], dtype="<u4")
     raw = [part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts] + [ids.tobytes()]
     model, version = bytes.fromhex(fingerprint), VERSION if content.user is None else WITH_USER
     end: Any = None if content.user is None else dict(content.user)
-    if content.seen_by:
-        version, end = WITH_BEHAVIORS, {"user": end, "seen": [[names, len(group)] for names, group in groups.items()]}
+    if content.seen_by or content.recent is not None:
+        version = WITH_BEHAVIORS if content.recent is None else WITH_RECENT
+        end = {"user": end, "seen": [[names, len(group)] for names, group in groups.items()]}
     user = b"" if end is None else json.dumps(end, default=_plain).encode()
 
     def whole(checksum: int) -> bytes:
@@ -65,6 +72,10 @@ def pack(content: StateContent, fingerprint: str) -> bytes:
         return head + b"".join(raw) + user
 
     return whole(zlib.crc32(whole(0)[CHECKED:]))
+
+
+def _padded(recent: Sequence[int]) -> list[int]:
+    return [*recent[:EVENTS], *[0] * (EVENTS - len(recent))]
 
 
 def _by_behaviors(content: StateContent) -> dict[tuple[str, ...], set[int]]:
@@ -99,9 +110,9 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
         raise LongInterestError("These bytes are no InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
-    if version not in (VERSION, WITH_USER, WITH_BEHAVIORS):
+    if version not in (VERSION, WITH_USER, WITH_BEHAVIORS, WITH_RECENT):
         raise LongInterestError(
-            f"This InterestState has version {version}; this is the reader of versions {VERSION} to {WITH_BEHAVIORS}. "
+            f"This InterestState has version {version}; this is the reader of versions {VERSION} to {WITH_RECENT}. "
             "Make it again from the user's events."
         )
     if model.hex() != fingerprint:
@@ -111,7 +122,9 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
         )
     wanted = [part.numel() * part.element_size() for part in like]
     end = HEADER.size + sum(sizes)
-    fits = sizes[:-1] == wanted and not sizes[-1] % 4 and (len(data) == end if version == VERSION else len(data) > end)
+    least = 4 * EVENTS if version == WITH_RECENT else 0
+    fits = sizes[:-1] == wanted and sizes[-1] >= least and not sizes[-1] % 4
+    fits = fits and (len(data) == end if version == VERSION else len(data) > end)
     if not fits or zlib.crc32(data[CHECKED:]) != checksum:
         raise LongInterestError("This InterestState was cut short or changed. Make it again from the user's events.")
     parts, at = [], HEADER.size
@@ -133,12 +146,15 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
             f"This InterestState was changed: {error}. Make it again from the user's events."
         ) from error
     seen_by: dict[str, set[int]] = {}
+    recent = None
+    if version == WITH_RECENT:
+        recent, seen = [item for item in seen[:EVENTS] if item], seen[EVENTS:]
     left = iter(seen)
     for names, number in groups:
         group = set(islice(left, number))
         for name in names:
             seen_by.setdefault(name, set()).update(group)
-    return StateContent(parts, last_time, events, set(seen), user, seen_by)
+    return StateContent(parts, last_time, events, set(seen), user, seen_by, recent)
 
 
 def _appendix(version: int, data: bytes) -> tuple[dict[str, Any] | None, list[tuple[list[str], int]]]:
@@ -151,11 +167,11 @@ def _appendix(version: int, data: bytes) -> tuple[dict[str, Any] | None, list[tu
         return None, []
     content = parse_json(data)
     groups: object = []
-    if version == WITH_BEHAVIORS:
+    if version in (WITH_BEHAVIORS, WITH_RECENT):
         if not isinstance(content, dict) or set(content) != {"user", "seen"}:
             raise JsonError("it holds no user and no seen items")
         content, groups = content["user"], content["seen"]
-    if not isinstance(content, dict) and not (content is None and version == WITH_BEHAVIORS):
+    if not isinstance(content, dict) and not (content is None and version in (WITH_BEHAVIORS, WITH_RECENT)):
         raise JsonError("the features of its user are no dict")
     if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
         raise JsonError("the behaviours of its items are no lists of names with a number")

@@ -23,6 +23,7 @@ from recbole_longinterest.serving.scorer import Scorer
 
 STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
+TRANSITIONS = "transitions"  # name of the memory among the sources
 POSITIONS = 2**16  # positions of histories encoded at once
 MOST_EVENTS = 5000  # that can be explained; the work grows with their square
 
@@ -49,6 +50,11 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
             "Give only the last events, or recommend without an explanation."
         )
     events, sources = METHODS[method](scorer, history, item)
+    of_memory = memory_parts(scorer, history, item)
+    if of_memory is not None:
+        sources = {**sources, TRANSITIONS: float(of_memory.sum())}
+        if method == "gradients":  # which follow the network alone
+            events = events + of_memory
     weights = attention(scorer, history, item)[0].tolist()
     items = scorer.served.items
     kinds = [None] * len(history) if history.behavior is None else history.behavior.tolist()
@@ -70,6 +76,23 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
         ],
         dict(zip(sources, _shares(torch.tensor(list(sources.values()))).tolist(), strict=True)),
     )
+
+
+def memory_parts(scorer: Scorer, history: History, item: int) -> Tensor | None:
+    """The memory's score of an item, dealt to the events that it comes from as they raise it, [L].
+
+    Returns:
+        None for a model without a memory of transitions.
+    """
+    memory = scorer.network.memory
+    if memory is None:
+        return None
+    recent = scorer.recent([history])
+    given = torch.from_numpy(memory.of_events(recent[0].numpy(), item))  # the latest first
+    score = memory.of_items(recent, torch.tensor([item]))
+    out, number = torch.zeros(len(history)), min(len(history), len(given))
+    out[len(history) - number :] = _shares(given)[:number].flip(0) * score
+    return out
 
 
 def _shares(values: Tensor) -> Tensor:
@@ -132,7 +155,8 @@ METHODS: dict[str, Callable[[Scorer, History, int], tuple[Tensor, dict[str, floa
 
 def score_of(scorer: Scorer, history: History, item: int) -> float:
     """Score of an item, as :meth:`Recommender.recommend` gives it."""
-    return float(scorer.scores_of(scorer.interest([history]), [history.item_seq])[0, item])
+    interest, recent = scorer.interest([history]), scorer.recent([history])
+    return float(scorer.scores_of(interest, [history.item_seq], recent)[0, item])
 
 
 def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
@@ -149,7 +173,9 @@ def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np
     """
     kept = [history.keep(row.nonzero()[0]) for row in keep]
     scores = _score(scorer, scorer.interest(kept), item)
-    bias = scorer.network.repeat_logit()
+    bias, memory = scorer.network.repeat_logit(), scorer.network.memory
+    if memory is not None:
+        scores = scores + memory.of_items(scorer.recent(kept), torch.full((len(kept),), item))
     return scores if bias is None else scores + bias * torch.tensor([item in part.item_seq for part in kept])
 
 

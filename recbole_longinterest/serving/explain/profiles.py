@@ -120,7 +120,9 @@ def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, numb
     profile = category_profile_of(scorer, interest)
     exclusion = read_exclusion(True, scorer.reader.behaviors)
     seen = scorer.windowed(history).item_seq
-    ((*titles,),) = scorer.best(interest[-1:], number, [seen], hidden=[exclusion.of_history(history)])
+    ((*titles,),) = scorer.best(
+        interest[-1:], number, [seen], hidden=[exclusion.of_history(history)], recent=scorer.recent([history])
+    )
     scores = scorer.scores_of(interest[-1:])[0]
     own = sorted({int(item) for item in history.item_seq}, key=lambda item: -float(scores[item]))[:number]
     items = scorer.served.items

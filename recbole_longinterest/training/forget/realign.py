@@ -9,7 +9,8 @@ from recbole.config import Config
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
-from recbole_longinterest.nn.state_keys import values_key
+from recbole_longinterest.nn.memory import tables_of
+from recbole_longinterest.nn.state_keys import MEMORY, values_key
 from recbole_longinterest.nn.table_growth import grow_state, old_ids
 from recbole_longinterest.plugin.runs import token_tables
 from recbole_longinterest.training.forget.lineage import ForgetError, Member
@@ -57,9 +58,13 @@ class Realigned:
             raise ForgetError(f"{member.path} cannot be kept in step with its data: {error} Train it anew.") from error
         self.sources = now
         items = old_ids(tokens_of(old, old.iid_field), tokens_of(new, new.iid_field))
+        grown = grow_state(weights, items, tokens=grown_tokens(specs, now))
+        if f"{MEMORY}followers" in grown:  # counted anew, without the users
+            counted = tables_of(new_train.transitions(grown[f"{MEMORY}followers"].shape[1]))
+            grown.update({f"{MEMORY}{name}": table for name, table in counted.items()})
         self.state = {
             **state,
-            "state_dict": grow_state(weights, items, tokens=grown_tokens(specs, now)),
+            "state_dict": grown,
             token_tables.STATE: token_tables.vocabulary(new_train),
         }
         if isinstance(state.get("optimizer"), dict):

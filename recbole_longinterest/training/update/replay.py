@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.event_keys import Keys, event_keys, token_keys
+from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
+from recbole_longinterest.data.transitions import transitions_of
+from recbole_longinterest.nn.transitions import Transitions
 
 LEAST = 2048  # old targets at least, so that no step sees a few new ones alone
 
@@ -54,6 +57,7 @@ class ReplayDataset(KeyedDataset):
         training_count: events of each item in the whole training part, [N].
         training_part: the training part.
         validation_part: the validation part.
+        all_rows: of the training part: its rows before the choice.
     """
 
     known: Keys
@@ -65,6 +69,11 @@ class ReplayDataset(KeyedDataset):
     training_count: Any = None
     training_part: Any = None
     validation_part: Any = None
+    all_rows: LogRows | None = None
+
+    def transitions(self, size: int) -> Transitions:
+        """What follows what in the whole training part, not in the chosen rows alone."""
+        return transitions_of(self, size, self.all_rows)
 
     def build(self) -> list[Any]:
         """Split the data, choose training rows, and drop held-out rows that an earlier training had as targets.
@@ -87,7 +96,7 @@ class ReplayDataset(KeyedDataset):
                 "Give --replay 1."
             )
         self.shown = np.union1d(self.known, train.trained_keys())
-        train.inter_feat = train.inter_feat[kept]
+        train.all_rows, train.inter_feat = train.inter_feat, train.inter_feat[kept]
         for part in held_out:  # in a split by ratios, early new events push old targets into these parts
             shown = np.isin(part.trained_keys(), self.known)
             if shown.any():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recbole_longinterest.nn.memory import tables_of
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import grow_state, old_ids, train_only
@@ -61,6 +62,8 @@ def start_from(parent: Parent, model: LongInterest, data: ReplayDataset, setting
     new_items = shown & ~state[TRAINED]
     state[TRAINED] = state[TRAINED] | shown
     model.load_state_dict(state)
+    if model.memory is not None:  # all events so far, not those alone that are trained on
+        model.memory.load_state_dict(tables_of(data.training_part.transitions(model.memory.size)))
     return Start(state, train_only(model, settings["scope"], new_items), new_items, changed)
 
 

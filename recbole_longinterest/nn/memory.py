@@ -1,0 +1,139 @@
+"""A memory of transitions beside the network: what came after the items of a user's last events, in all histories.
+
+Counting neighbours is what linear and nearest-neighbour recommenders do well and a network of a fixed size does not:
+rare pairs (SLIST, Choi et al. 2021; TALE, Park et al. 2025). The counts are added to the trained network's scores, as a
+language model is mixed with one of n-grams. They are not trained with it: a network that sees them while it learns
+leaves to them what it should learn itself (docs/results/what-was-tried.md).
+
+Shapes: ``B`` users, ``Q`` last events, ``N`` items with the padding, ``K`` followers an item.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recbole_longinterest.nn.state_keys import MEMORY_TABLES
+from recbole_longinterest.nn.transitions import Transitions
+
+EVENTS = 10  # last events that are looked up
+AGE_DECAY = 0.6  # weight of an event one further back
+UNIT = 0.003  # share of followers from which on the score grows with the logarithm
+PRIOR = 1.0  # added to the number of times that an item was followed, so that one event is not certainty
+
+
+class TransitionMemory(nn.Module):
+    r"""Scores ``w log(1 + m_j / UNIT)`` of the items ``j`` that followed the last items of a user.
+
+    ``m_j = sum over the last events s of AGE_DECAY^age(s) counts[x_s, j] / (support[x_s] + PRIOR)``, where
+    the counts are those of :func:`~recbole_longinterest.nn.transitions.count_transitions` on the training part, the
+    ``K`` heaviest of each item. A score needs ``Q K`` numbers however long the history is, and a state the last ``Q`` items.
+
+    Args:
+        n_items: ``N``.
+        size: ``K``.
+        weight: ``w``.
+        source: counts the training part when the scores are first asked for; None where a checkpoint has the counts.
+
+    Attributes:
+        followers: int32 [N, K], see :class:`~recbole_longinterest.nn.transitions.Transitions` for this and the next.
+        counts: float32 [N, K].
+        support: float32 [N].
+    """
+
+    followers: Tensor
+    counts: Tensor
+    support: Tensor
+
+    def __init__(
+        self, n_items: int, size: int, weight: float, source: Callable[[int], Transitions] | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("followers", torch.zeros(n_items, size, dtype=torch.int32))
+        self.register_buffer("counts", torch.zeros(n_items, size))
+        self.register_buffer("support", torch.zeros(n_items))
+        self._source = source
+
+    @property
+    def size(self) -> int:
+        """Followers of an item, ``K``."""
+        return self.followers.shape[1]
+
+    def fill(self) -> None:
+        """Count now, if nothing has filled the tables yet."""
+        if self._source is None:
+            return
+        for name, table in tables_of(self._source(self.size)).items():
+            setattr(self, name, table.to(self.counts.device))
+        self._source = None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._source = None
+
+    def add_to(self, scores: Tensor, recent: Tensor) -> Tensor:
+        """Add the memory to the network's scores, in place.
+
+        Args:
+            scores: of all items, [B, N]; without gradients.
+            recent: from :func:`last_items`, int64 [B, Q].
+        """
+        return scores.add_(self.shares(recent).div_(UNIT).log1p_().mul_(self.weight).to(scores))
+
+    def shares(self, recent: Tensor) -> Tensor:
+        """``m`` of all items, [B, N].
+
+        Args:
+            recent: int64 [B, Q].
+        """
+        followers, shares = self._looked_up(recent)
+        return shares.new_zeros(len(recent), len(self.support)).scatter_add_(1, followers.flatten(1), shares.flatten(1))
+
+    def of_items(self, recent: Tensor, item: Tensor) -> Tensor:
+        """Score of one item for each user, [B].
+
+        Args:
+            recent: int64 [B, Q].
+            item: int64 [B].
+        """
+        followers, shares = self._looked_up(recent)
+        share = (shares * (followers == item.view(-1, 1, 1))).flatten(1).sum(dim=1)
+        return self.weight * torch.log1p(share / UNIT)
+
+    def of_events(self, recent: NDArray[np.int64], item: int) -> NDArray[np.float32]:
+        """What each of the last events of one user gives to ``m`` of one item, [Q].
+
+        Args:
+            recent: int64 [Q].
+            item: internal id.
+        """
+        followers, shares = self._looked_up(torch.as_tensor(recent).unsqueeze(0))
+        given: NDArray[np.float32] = (shares * (followers == item))[0].sum(dim=-1).numpy()
+        return given
+
+    def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
+        """Followers of the last items, and their parts of ``m``, [B, Q, K] each."""
+        self.fill()
+        age = torch.arange(recent.shape[1], device=recent.device)
+        factor = AGE_DECAY**age / (self.support[recent] + PRIOR)  # [B, Q]
+        return self.followers[recent].long(), self.counts[recent] * factor.unsqueeze(-1)
+
+
+def tables_of(transitions: Transitions) -> dict[str, Tensor]:
+    """The tables of :class:`TransitionMemory` by name."""
+    return {name: torch.from_numpy(getattr(transitions, name)) for name in MEMORY_TABLES}
+
+
+def last_items(item_seq: Tensor, length: Tensor) -> Tensor:
+    """Items of the last events of histories, the latest first, 0 where there were fewer, int64 [B, ``EVENTS``].
+
+    Args:
+        item_seq: item ids, padded at the end, int64 [B, L].
+        length: events of each history, int64 [B].
+    """
+    place = length.unsqueeze(1) - 1 - torch.arange(EVENTS, device=length.device)
+    return item_seq.gather(1, place.clamp(min=0)) * (place >= 0)
