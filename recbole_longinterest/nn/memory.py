@@ -8,7 +8,7 @@ leaves to them what it should learn itself (docs/results/what-was-tried.md).
 Shapes: ``B`` users, ``Q`` last events, ``N`` items with the padding, ``K`` followers an item.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recbole_longinterest.nn.state_keys import MEMORY_TABLES
-from recbole_longinterest.nn.transitions import Transitions
+from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions
 
 EVENTS = 10  # last events that are looked up
 AGE_DECAY = 0.6  # weight of an event one further back
@@ -30,7 +30,8 @@ class TransitionMemory(nn.Module):
 
     ``m_j = sum over the last events s of AGE_DECAY^age(s) counts[x_s, j] / (support[x_s] + PRIOR)``, where
     the counts are those of :func:`~recbole_longinterest.nn.transitions.count_transitions` on the training part, the
-    ``K`` heaviest of each item. A score needs ``Q K`` numbers however long the history is, and a state the last ``Q`` items.
+    ``K`` heaviest of each item. A score needs ``Q K`` numbers however long the history is, and a state the last ``Q``
+    items.
 
     Args:
         n_items: ``N``.
@@ -57,6 +58,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("counts", torch.zeros(n_items, size))
         self.register_buffer("support", torch.zeros(n_items))
         self._source = source
+        self._own = False  # whether the tables are this module's alone
 
     @property
     def size(self) -> int:
@@ -115,12 +117,51 @@ class TransitionMemory(nn.Module):
         given: NDArray[np.float32] = (shares * (followers == item))[0].sum(dim=-1).numpy()
         return given
 
+    def observe(self, items: Sequence[int], new: int, wanted: Sequence[bool]) -> None:
+        """Count new events of one user, as :func:`~recbole_longinterest.nn.transitions.count_transitions` counts them.
+
+        A pair whose item has ``K`` followers already takes the place of the least of them, so that a row follows what
+        is new and forgets what is rare.
+
+        Args:
+            items: internal ids of the user's last events, in their order.
+            new: how many of them, at the end, were not counted before.
+            wanted: which of them may count as followers.
+        """
+        self.fill()
+        if not self._own:  # the tables may be mapped from a file that others read
+            for name in MEMORY_TABLES:
+                setattr(self, name, getattr(self, name).clone())
+            self._own = True
+        table, support = (self.followers.numpy(), self.counts.numpy()), self.support
+        for now in range(len(items) - new, len(items)):
+            for before in range(max(0, now - LAGS), now):
+                decay = LAG_DECAY ** (now - before - 1)
+                if before == now - 1 and wanted[now]:
+                    support[items[before]] += 1
+                if items[before] == items[now]:
+                    continue
+                if wanted[now]:
+                    _raise(*table, items[before], items[now], decay)
+                if wanted[before]:
+                    _raise(*table, items[now], items[before], BACKWARD * decay)
+
     def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
         """Followers of the last items, and their parts of ``m``, [B, Q, K] each."""
         self.fill()
         age = torch.arange(recent.shape[1], device=recent.device)
         factor = AGE_DECAY**age / (self.support[recent] + PRIOR)  # [B, Q]
         return self.followers[recent].long(), self.counts[recent] * factor.unsqueeze(-1)
+
+
+def _raise(followers: NDArray[np.int32], counts: NDArray[np.float32], item: int, follower: int, weight: float) -> None:
+    """Add to the count of one pair."""
+    place = np.flatnonzero(followers[item] == follower)
+    if len(place):
+        counts[item, place[0]] += weight
+        return
+    least = int(counts[item].argmin())
+    followers[item, least], counts[item, least] = follower, weight
 
 
 def tables_of(transitions: Transitions) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from recbole_longinterest.serving.exclusion import ExcludeSeen, read_exclusion
 from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD
 from recbole_longinterest.serving.model_folder import Served, read_folder
 from recbole_longinterest.serving.new_items import Added, with_items
+from recbole_longinterest.serving.observing import observe
 from recbole_longinterest.serving.ranking import recommend_to
 from recbole_longinterest.serving.results import Recommendation, frame_of, report_skipped
 from recbole_longinterest.serving.scorer import Scorer
@@ -318,6 +319,29 @@ class Recommender(Scorer):
             user: the user's values of ``user_features``, by the name of their column.
         """
         return InterestState.new(self, user)
+
+    def observe(self, history: Iterable[EventLike], new: int | None = None) -> int:
+        """Let the memory of transitions learn from events that have just happened: their counts rise, nothing else.
+
+        Recommendations to all users change at once. The counts live in this object: an export, and states kept as
+        bytes, stay as they are; ``recbole-li update`` counts all events anew.
+
+        Example:
+            >>> model.observe(["50", "181", "172"], new=1)  # the user had 50 and 181 before, and now 172
+            1
+
+        Args:
+            history: one user's last events, as in :meth:`recommend`; those before the new ones say what these follow.
+            new: how many of them, at the end, are new; all of them if None.
+
+        Returns:
+            Number of events that were counted, those on unknown items not among them.
+
+        Raises:
+            LongInterestError: for a model without a memory of transitions, and a ``new`` that is not from 0 to the
+                number of events.
+        """
+        return observe(self, as_events(history), new)
 
     def _recommend(
         self,
