@@ -63,6 +63,7 @@ ABLATIONS = (
     Variant("without time", OWN, {"time_features": False}),
     Variant("without id", OWN, {"id_features": False}),
     Variant("without repeat bias", OWN, {"repeat_bias": False}),
+    Variant("without memory", OWN, {"memory": False}),
     Variant("without averaging", OWN, {"weight_averaging": 0}),
     Variant("window 50", OWN, _window(50)),
     Variant("window 200", OWN, _window(200)),

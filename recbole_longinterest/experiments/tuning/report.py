@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def write_report(outcome: Outcome, output: Path) -> str:
     best = outcome.trials[0] if outcome.trials and outcome.valid_result else None
     if best is not None and best.checkpoint is not None:
         write_text(output / "best.yaml", best_yaml(outcome, best))
+        _write_other_protocol(outcome, output)
         with atomic_file(output / "best.pth") as draft:
             shutil.copyfile(best.checkpoint, draft)
         plot_progress(outcome, output / "progress.png")
@@ -48,8 +50,15 @@ def write_report(outcome: Outcome, output: Path) -> str:
     return text
 
 
-def best_yaml(outcome: Outcome, best: Trial) -> str:
-    """The winner as a config file: run again by itself, it gives the same validation figure."""
+def best_yaml(outcome: Outcome, best: Trial, protocol: str | None = None) -> str:
+    """The winner as a config file: run again by itself, it gives the same validation figure.
+
+    Args:
+        outcome: of the search.
+        best: the winner.
+        protocol: that chose it; the search's if None.
+    """
+    protocol = protocol or outcome.plan.protocol
     plan = outcome.plan
     settings = {
         "model": plan.model,
@@ -58,14 +67,33 @@ def best_yaml(outcome: Outcome, best: Trial) -> str:
         **best.setting,
         "num_threads": max(1, int(plan.cpus)),
     }
-    if plan.protocol != "native":
+    if protocol != "native":
         settings[SETTING] = [MASKED]
     ran = [trial for trial in outcome.trials if trial.epochs]
     head = (
         f"# {plan.model} on {plan.dataset}: best of {len(ran)} trials by validation {outcome.metric}, {best.score!r}\n"
-        f"# ({plan.search} search, {plan.scheduler} scheduler, {plan.protocol} protocol).\n"
+        f"# ({plan.search} search, {plan.scheduler} scheduler, {protocol} protocol).\n"
     )
     return head + yaml.safe_dump(_plain(settings), sort_keys=False, allow_unicode=True)
+
+
+def _write_other_protocol(outcome: Outcome, output: Path) -> None:
+    """The settings that the same trials choose by the protocol that did not stop them, as best.<protocol>.yaml."""
+    plan = outcome.plan
+    other = "native" if plan.protocol == "masked" else "masked"
+    native = outcome.metric.removeprefix(f"{MASKED} ")
+    key = native.lower() if other == "native" else MASKED
+    if not all(key in epoch for trial in outcome.trials for epoch in trial.epochs):
+        return  # a model that has the native protocol alone
+    trials = [
+        replace(trial, epochs=[{**epoch, "valid_score": epoch[key]} for epoch in trial.epochs])
+        for trial in outcome.trials
+        if trial.epochs and trial.status != ERROR
+    ]
+    best = max(trials, key=lambda trial: trial.score if trial.bigger else -trial.score)
+    chosen = replace(outcome, metric=native if other == "native" else f"{MASKED} {native}", trials=trials)
+    stopped = f"# The search stopped its trials by the {plan.protocol} protocol.\n"
+    write_text(output / f"best.{other}.yaml", stopped + best_yaml(chosen, best, other))
 
 
 def summary(outcome: Outcome, output: Path) -> str:

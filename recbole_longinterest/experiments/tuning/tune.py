@@ -48,7 +48,8 @@ def tune(
     Args:
         model: any RecBole model, or ``module:Class`` of your own; the default is LongInterest.
         dataset: name of the data set; the default is ml-100k.
-        output: folder of all results: ``summary.md``, ``trials.csv``, ``best.yaml``, ``best.pth`` and plots. On a
+        output: folder of all results: ``summary.md``, ``trials.csv``, ``best.yaml``, ``best.pth`` and plots, and
+            the other protocol's choice among the same trials (``best.native.yaml`` or ``best.masked.yaml``). On a
             cluster, every node must see it.
         space: yaml file of the search space, or RecBole's ``hyper.test``; the plugin's for the model if None.
         config_files: yaml files with settings of every trial; later ones win.

@@ -105,6 +105,12 @@ def test_a_search_by_the_masked_protocol(plan: Callable[..., Any], tmp_path: Pat
     again = pipeline.train(make_config(config_files=[output / "best.yaml"]))
     assert again.trainer.choices[0].score == best.score
     assert outcome.test_result["seen-masked"] > 0
+    other = (output / "best.native.yaml").read_text()
+    native = max(epoch["ndcg@10"] for trial in outcome.trials for epoch in trial.epochs)
+    assert f"2 trials by validation NDCG@10, {native!r}" in other and "stopped its trials by the masked" in other
+    chosen = make_config(config_files=[output / "best.native.yaml"])
+    (winner,) = [trial for trial in outcome.trials if max(epoch["ndcg@10"] for epoch in trial.epochs) == native]
+    assert {name: chosen[name] for name in winner.setting} == winner.setting and not chosen["best_by"]
 
 
 @pytest.mark.usefixtures("one_ray")
