@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from common import add_data_arguments, make_parser, make_quiet_config, ndcg, write_csv
 
+from recbole_longinterest.nn.memory import last_items
+
 BINS = ((1, 20), (21, 50), (51, 100), (101, 200), (201, 10**9))
 WINDOWS = (50, 200, None)
 WAYS = (*WINDOWS, "streaming")
@@ -98,7 +100,8 @@ def _streamed(model: Any, interaction: Any) -> torch.Tensor:  # noqa: ANN401 - L
         last = length == position + 1  # what follows is padding, and is not looked at
         out[last] = interest[last]
     interest, items = model.comparable(out, items)
-    return model.add_repeats(interest @ items.T, item_seq)
+    scores = model.add_repeats(interest @ items.T, item_seq)
+    return scores if model.memory is None else model.memory.add_to(scores, last_items(item_seq, length))
 
 
 def _name(way: object) -> str:

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from common import ranks_among
 
 from recbole_longinterest.common.files import write_text
+from recbole_longinterest.nn.memory import last_items
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
@@ -182,7 +183,8 @@ def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | 
         for place, (history, targets, known_before) in enumerate(pending):
             ids = torch.tensor([model.item_id(log.items[row]) for row in targets])
             had = [history.item_seq[:number] for number in known_before]
-            scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1], had)
+            recent = last_items(torch.from_numpy(history.item_seq).expand(len(had), -1), torch.from_numpy(known_before))
+            scores = model.scores_of(interest[place, torch.from_numpy(known_before) - 1], had, recent)
             wanted = scores.gather(1, ids.unsqueeze(1))
             pool = scores[:, 1:] if among is None else scores[:, among]
             rank = ranks_among(pool, wanted).tolist()

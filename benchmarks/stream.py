@@ -21,7 +21,7 @@ from replayed import Log, train_on
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.serving.state import InterestState, states_of
+from recbole_longinterest.serving.state import InterestState, recent_of, states_of
 from recbole_longinterest.training.update.update import update_checkpoint
 
 DAY, SMOOTH = 86_400.0, 1000
@@ -97,7 +97,7 @@ def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
         elif not item or not state.events:
             gains.append(0.0)
         else:
-            scores = model.scores_of(state.interest, [state.seen])[0, 1:]
+            scores = model.scores_of(state.interest, [state.seen], recent_of([state]))[0, 1:]
             gains.append(float(ndcg(float(ranks_among(scores, scores[item - 1])))))
         met.add(log.users[row])
         rating = log.ratings[row]

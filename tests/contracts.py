@@ -17,7 +17,7 @@ from recbole.utils import get_model, init_seed
 
 from recbole_longinterest import InterestState, Recommender, export_checkpoint, run
 from recbole_longinterest.plugin.longinterest import LongInterest
-from recbole_longinterest.serving.state import states_of
+from recbole_longinterest.serving.state import recommend_states, states_of
 from tests.serving.test_recommender import assert_scores_of_the_checkpoint
 
 STILL = {"dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
@@ -110,6 +110,9 @@ def check_served(
             torch.testing.assert_close(state.interest[0], expected, rtol=1e-4, atol=1e-5)
             again = InterestState.from_bytes(model, state.to_bytes())
             assert again.recommend(3).items == state.recommend(3).items
+        found = recommend_states(states_of(model, histories), 3)
+        for one, other in zip(found, model._recommend(histories, 3, True, None, False, ()), strict=True):
+            assert [item.score for item in one.items] == pytest.approx([item.score for item in other.items], rel=1e-4)
     return model
 
 

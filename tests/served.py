@@ -1,5 +1,6 @@
 """Recommenders with random weights, for tests that need no training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from recbole_longinterest.serving.recommender import Recommender
 N_ITEMS = 300
 OPTIONS = ModelOptions(16, 32, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
 DEFAULTS = ModelOptions(64, 128, 1, "LSTM", 0.3, 0.3, 0.02, "linear", True, 1, False, "dot", True, "CE", 0, 64)
+WITH_MEMORY = replace(OPTIONS, memory=True, memory_size=8)
 KINDS = ("view", "cart", "buy")
 SPECS = [
     SourceSpec("rating", "rating", "rating", settings={"values": [1.0, 2.0, 3.0, 4.0, 5.0], "range": None}),
@@ -34,6 +36,11 @@ def random_served(
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=spread, generator=generator)
+        if network.memory is not None:
+            shape = network.memory.followers.shape
+            network.memory.followers.copy_(torch.randint(1, n_items + 1, shape, generator=generator))
+            network.memory.counts.copy_(torch.rand(shape, generator=generator))
+            network.memory.support.copy_(torch.rand(n_items + 1, generator=generator) * 5)
     tokens = ["[PAD]", *(f"i{i}" for i in range(n_items))]
     categories = [["Comedy"] if i % 3 == 0 else ["Drama", "War"] for i in range(n_items)]
     items = Items(tokens, ["", *(f"Title <{i}>" for i in range(n_items))], [[], *categories])

@@ -281,7 +281,7 @@ def _values(
     return values
 
 
-def _recent(states: Sequence[InterestState]) -> Tensor:
+def recent_of(states: Sequence[InterestState]) -> Tensor:
     """Items of the last events of states, int64 [B, ``EVENTS``]; see :meth:`Scorer.recent`."""
     return torch.tensor([[*state.recent, *[0] * (EVENTS - len(state.recent))] for state in states])
 
@@ -361,7 +361,7 @@ def recommend_states(
     simple = exclusion.all_seen and not len(exclusion.items)
     for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
         interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
-        recent = _recent([states[row] for row in part])
+        recent = recent_of([states[row] for row in part])
         if simple:
             found = scorer.best(interest, k + SPARE, (), recent=recent)
         else:
@@ -373,7 +373,7 @@ def recommend_states(
             if simple:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
-                    (items,) = scorer.best(state.interest, k, [state.seen], recent=_recent([state]))
+                    (items,) = scorer.best(state.interest, k, [state.seen], recent=recent_of([state]))
             chosen = [scorer.recommended(*item) for item in items[:k]]
             out[row] = Recommendation(chosen, state.events, problem=None if chosen else nothing(exclusion))
     return out

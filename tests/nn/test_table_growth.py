@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
-from recbole_longinterest.nn.state_keys import ID, TEXT, TRAINED, item_key
+from recbole_longinterest.nn.state_keys import ID, MEMORY, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import (
     TextRows,
     grow_state,
@@ -121,3 +121,18 @@ def test_part_of_the_way_but_for_new_items() -> None:
         torch.testing.assert_close(weight, expected)
     whole = part_of_the_way(start, trained, 1.0, new)
     assert all(torch.allclose(whole[name], trained[name], atol=1e-6) for name in whole)
+
+
+def test_the_memory_follows_its_items_and_forgets_those_that_are_gone() -> None:
+    """Old items 1, 2, 3 become 3, -, 1 of the new catalogue, whose item 2 is new."""
+    state = {
+        TRAINED: torch.tensor([False, True, True, True]),
+        f"{MEMORY}followers": torch.tensor([[0, 0], [2, 3], [1, 3], [1, 0]], dtype=torch.int32),
+        f"{MEMORY}counts": torch.tensor([[0.0, 0.0], [5.0, 4.0], [3.0, 2.0], [1.0, 0.0]]),
+        f"{MEMORY}support": torch.tensor([0.0, 9.0, 5.0, 1.0]),
+    }
+    grown = grow_state(state, torch.tensor([0, 3, -1, 1]))
+    assert grown[f"{MEMORY}followers"].tolist() == [[0, 0], [3, 0], [0, 0], [0, 1]]
+    assert grown[f"{MEMORY}followers"].dtype == torch.int32
+    assert grown[f"{MEMORY}counts"].tolist() == [[0, 0], [1, 0], [0, 0], [0, 4]]
+    assert grown[f"{MEMORY}support"].tolist() == [0, 1, 0, 9]

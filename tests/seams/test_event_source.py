@@ -188,7 +188,7 @@ def test_a_stream_knows_its_user(config_of: Callable[..., Config], tmp_path: Pat
     assert_same(again.recommend(3), model.recommend([*events, "i7"], 3, user=user))
     others = model.recommend_many([events, events], 5, users=[user, None])
     assert_same(others[0], expected)
-    assert [item.score for item in others[1].items] != pytest.approx([item.score for item in expected.items], rel=1e-4)
+    assert [item.score for item in others[1].items] != pytest.approx([item.score for item in expected.items], rel=1e-6)
     with pytest.raises(ValueError, match=r"user_features \(age, job, hobbies\); got 'sex'"):
         model.start({"sex": "F"})
     with pytest.raises(ValueError, match="with item and maybe rating, behavior, time, hour, device, tags"):
@@ -314,7 +314,7 @@ def test_commands_read_the_columns(config_of: Callable[..., Config], tmp_path: P
         found = model.recommend_batch(read_events(str(tmp_path / name), model), 5)
         pd.testing.assert_frame_equal(found, expected)
     plain = model.recommend_batch(read_events(str(tmp_path / "plain.csv"), model), 5)
-    assert plain["score"].tolist() != pytest.approx(expected["score"].tolist(), rel=1e-4)
+    assert plain["score"].tolist() != pytest.approx(expected["score"].tolist(), rel=1e-6)
     table.assign(hour="noon").to_csv(tmp_path / "h.csv", index=False)
     with pytest.raises(ValueError, match="The hour of an event must be a number; got 'noon'"):
         model.read_table(read_events(str(tmp_path / "h.csv"), model))

@@ -65,7 +65,8 @@ def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender, users:
             expected = trained.full_sort_predict(batch)
         users = dataset.id2token("user_id", batch["user_id"])
         past = [histories[user].keep(slice(0, len(histories[user]) - 1)) for user in users]  # leave-one-out
-        got = model.scores_of(model.interest(past), [model.window(history)[0].numpy() for history in past])
+        seen = [model.window(history)[0].numpy() for history in past]
+        got = model.scores_of(model.interest(past), seen, model.recent(past))
         torch.testing.assert_close(got[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
         checked += len(users)
     return checked

@@ -89,7 +89,7 @@ def test_bytes_give_the_state_back() -> None:
     [
         (lambda data: b"", "are no InterestState"),
         (lambda data: b"PK" + data[2:], "are no InterestState"),
-        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of versions 2 to 4"),
+        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of versions 2 to 5"),
         (lambda data: data[:6] + b"\x00" * 8 + data[14:], "belongs to the model 0000000000000000"),
         (lambda data: data[:-1], "cut short or changed"),
         (lambda data: data[: HEADER.size], "cut short or changed"),
@@ -187,7 +187,7 @@ def test_seen_items_have_the_repeat_logit_in_every_way_to_recommend() -> None:
         recommend_states([state], N_ITEMS, exclude_seen=False)[0],
         model.recommend(events, N_ITEMS, exclude_seen=False),
     ]
-    plain = model.scores_of(model.interest([model.read(events)]))[0]
+    plain = model.scores_of(model.interest([model.read(events)]), recent=model.recent([model.read(events)]))[0]
     for found in ways:
         assert len(found.items) == N_ITEMS
         for item in found.items:
