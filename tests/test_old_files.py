@@ -38,6 +38,9 @@ COMMANDS: dict[str, list[str]] = EXPECTED["commands"]
 HISTORIES = {name: [Event(**event) for event in events] for name, events in EXPECTED["histories"].items()}
 
 
+BEFORE = {"memory": False}  # defaults that were others
+
+
 @pytest.fixture(autouse=True)
 def _a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has the old files for itself, with other times of change, and works in their folder."""
@@ -96,11 +99,20 @@ def test_a_stopped_run_goes_on_by_its_settings(folder: str) -> None:
     files = sorted(Path(folder).iterdir())
     last = only(f"{folder}/*.last")
     assert load_checkpoint(last)["epoch"] < 5
-    done = run(config_of(COMMANDS[folder], resume=True))
+    done = run(config_of(COMMANDS[folder], resume=True, **(BEFORE if folder == "stopped" else {})))
     assert dict(done.best_valid_result) == pytest.approx(EXPECTED["resumed"][folder]["valid"])
     assert dict(done.test_result) == pytest.approx(EXPECTED["resumed"][folder]["test"])
     assert load_checkpoint(last)["epoch"] == 5
     assert sorted(Path(folder).iterdir()) == files  # a run of another name would have begun anew
+
+
+def test_a_stopped_run_of_other_defaults_is_found_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    last = only("stopped/*.last")
+    before = last.read_bytes()
+    run(config_of(COMMANDS["stopped"], resume=True, epochs=1))
+    assert "whose defaults were others (no memory of transitions). To go on with it, give --resume=" in caplog.text
+    assert last.name in caplog.text
+    assert last.read_bytes() == before
 
 
 @pytest.mark.parametrize("folder", ["stopped", "gru4rec"])

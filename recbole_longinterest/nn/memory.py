@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recbole_longinterest.nn.state_keys import MEMORY_TABLES
-from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions
+from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES, TRAINED, item_key, item_sources_in
+from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions, lend
 
 EVENTS = 10  # last events that are looked up
 AGE_DECAY = 0.6  # weight of an event one further back
@@ -167,6 +167,31 @@ def _raise(followers: NDArray[np.int32], counts: NDArray[np.float32], item: int,
 def tables_of(transitions: Transitions) -> dict[str, Tensor]:
     """The tables of :class:`TransitionMemory` by name."""
     return {name: torch.from_numpy(getattr(transitions, name)) for name in MEMORY_TABLES}
+
+
+def lend_to_new_items(state: dict[str, Tensor]) -> None:
+    """Give items without any transition those of the items with near vectors; see :func:`~.transitions.lend`.
+
+    Args:
+        state: of a network; its tables are replaced. Without a memory or vectors of the items nothing happens.
+    """
+    names = [f"{MEMORY}{name}" for name in MEMORY_TABLES]
+    sources = item_sources_in(state)
+    if names[0] not in state or not sources:
+        return
+    followers, counts, support = (state[name].cpu().numpy() for name in names)
+    present = torch.stack([state[item_key(source, "present")] for source in sources]).any(dim=0).cpu().numpy()
+    without = (support == 0) & ~counts.any(axis=1)
+    without[followers[counts > 0]] = False
+    trained = state[TRAINED].cpu().numpy()
+    new, known = (present & ~trained & without).nonzero()[0], (present & ~without).nonzero()[0]
+    if not len(new) or not len(known):
+        return
+    vectors = torch.cat([state[item_key(source, "vectors")].float() for source in sources], dim=1).cpu().numpy()
+    table = Transitions(followers.copy(), counts.copy(), support.copy())
+    lend(table, vectors, new, known)
+    for name, values in tables_of(table).items():
+        state[f"{MEMORY}{name}"] = values.to(state[f"{MEMORY}{name}"].device)
 
 
 def last_items(item_seq: Tensor, length: Tensor) -> Tensor:

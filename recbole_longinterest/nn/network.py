@@ -5,7 +5,7 @@ Shapes as in :mod:`recbole_longinterest.nn.layers`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from torch.nn import functional
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.dropout import Dropout
 from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder
-from recbole_longinterest.nn.memory import TransitionMemory
+from recbole_longinterest.nn.memory import TransitionMemory, lend_to_new_items, tables_of
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
+from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES
 from recbole_longinterest.nn.transitions import Transitions
 
 EVAL_POSITIONS = 2**16  # padded positions encoded together at evaluation; bounds memory, does not affect results
@@ -95,7 +96,12 @@ class InterestNetwork(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
         self.repeat_bias = nn.Parameter(torch.zeros(())) if options.repeat_bias else None
         self.memory = (
-            TransitionMemory(sources.n_items, options.memory_size, options.memory_weight, transitions)
+            TransitionMemory(
+                sources.n_items,
+                options.memory_size,
+                options.memory_weight,
+                None if transitions is None else lambda size: self.with_lent(transitions(size)),
+            )
             if options.memory
             else None
         )
@@ -122,6 +128,19 @@ class InterestNetwork(nn.Module):
             source.fill()
         if self.memory is not None:
             self.memory.fill()
+
+    def with_lent(self, table: Transitions) -> Transitions:
+        """Transitions that items without training events have borrowed from the items with near vectors, too."""
+        for source in self.sources.values():
+            source.fill()
+        state = {**self.state_dict(), **{f"{MEMORY}{name}": values for name, values in tables_of(table).items()}}
+        lend_to_new_items(state)
+        return Transitions(*(state[f"{MEMORY}{name}"].cpu().numpy() for name in MEMORY_TABLES))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        if self.memory is not None and f"{prefix}{MEMORY}followers" not in state_dict:
+            self.memory = None  # weights from before the memory go on without one
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def sources(self) -> dict[str, ItemSource]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 LAGS = 10  # events between an item and its follower, at most
 LAG_DECAY = 0.7  # weight of a follower a step further away
 BACKWARD = 0.25  # weight of the item before, as a follower of the item after
+NEIGHBOURS = 5  # items that lend their transitions to a new one
 PAIRS = 2**22  # pairs sorted at once, 32 MB
 
 
@@ -109,9 +110,63 @@ def _count_block(
     begin = np.flatnonzero(np.diff(pair, prepend=-1))
     weight = np.add.reduceat(weights[pairs % len(steps)], begin)
     row, follower = np.divmod(pair[begin], n_items)
+    _write_heaviest(row, follower, weight, table)
+
+
+def _write_heaviest(
+    row: NDArray[np.int64], follower: NDArray[np.int64], weight: NDArray[np.floating], table: Transitions
+) -> None:
+    """Write whole rows of a table: the heaviest followers of each, from pairs in the order of rows and followers."""
     heaviest = np.lexsort((-weight, row))  # stable: the smaller id first among equals
     rank = np.arange(len(row)) - np.searchsorted(row, row)
-    kept = heaviest[rank < table.followers.shape[1]]
-    rank = rank[rank < table.followers.shape[1]]
+    kept, rank = heaviest[rank < table.followers.shape[1]], rank[rank < table.followers.shape[1]]
     table.followers[row[kept], rank] = follower[kept]
     table.counts[row[kept], rank] = weight[kept]
+
+
+def lend(
+    table: Transitions, vectors: NDArray[np.float32], new: NDArray[np.integer], known: NDArray[np.integer]
+) -> None:
+    """Give items without events the transitions of the items whose vectors are nearest, in place.
+
+    A new item follows what its ``NEIGHBOURS`` nearest known items follow, and is followed by what they are followed by,
+    as their mean, weighted by the cosine. So it is found before anybody has had it.
+
+    Args:
+        table: of the counts; rows of ``new`` are replaced.
+        vectors: of all items, as of their texts, [N, W].
+        new: items without events.
+        known: items that may lend.
+    """
+    norms = np.linalg.norm(vectors, axis=1)
+    new, known = new[norms[new] > 0], known[norms[known] > 0]
+    if not len(new) or not len(known):
+        return
+    unit = vectors / np.maximum(norms, 1e-12)[:, None]
+    number = min(NEIGHBOURS, len(known))
+    near, share = np.empty((len(new), number), np.int64), np.empty((len(new), number), np.float32)
+    for begin in range(0, len(new), step := max(1, PAIRS // len(known))):
+        cosine = unit[new[begin : begin + step]] @ unit[known].T
+        best = np.argpartition(-cosine, number - 1, axis=1)[:, :number]
+        near[begin : begin + step] = known[best]
+        share[begin : begin + step] = np.maximum(np.take_along_axis(cosine, best, 1), 0)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
+    table.followers[new], table.counts[new] = 0, 0
+    table.support[new] = (table.support[near] * share).sum(axis=1)
+    row, slot = np.nonzero(table.followers)
+    rows, followers, weights = [row], [table.followers[row, slot].astype(np.int64)], [table.counts[row, slot]]
+    by_follower = np.argsort(followers[0], kind="stable")
+    begins = np.searchsorted(followers[0][by_follower], np.arange(len(table.support) + 1))
+    for item, lenders, shares in zip(new.tolist(), near.tolist(), share.tolist(), strict=True):
+        for lender, part in zip(lenders, shares, strict=True):
+            lent = by_follower[begins[lender] : begins[lender + 1]]  # as the one that follows
+            own = table.followers[lender] > 0  # and as the one that is followed
+            rows += [row[lent], np.full(own.sum(), item)]
+            followers += [np.full(len(lent), item), table.followers[lender, own].astype(np.int64)]
+            weights += [part * weights[0][lent], part * table.counts[lender, own]]
+    n_items = len(table.support)
+    pairs, place = np.unique(np.concatenate(rows) * n_items + np.concatenate(followers), return_inverse=True)
+    weight: NDArray[np.float64] = np.bincount(place.reshape(-1), np.concatenate(weights)).astype(np.float64)
+    table.followers[:], table.counts[:] = 0, 0
+    row, follower = np.divmod(pairs, n_items)
+    _write_heaviest(row, follower, weight, table)

@@ -17,6 +17,7 @@ from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.known_places import is_known
 from recbole_longinterest.common.tokens import token_of
+from recbole_longinterest.nn.memory import lend_to_new_items
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.model_folder import Items, Served
@@ -110,6 +111,7 @@ def with_items(
         elif not (untrained[place_given] and _same_text(kept, whitened[place_given] / boost, rounding, half)):
             changed.append(tokens[place_given])
     weights = grow_state(served.weights, old_ids(old, all_tokens), TextRows(ids, whitened))
+    lend_to_new_items(weights)
     recent = None if served.items.recent is None else [*served.items.recent, *[0] * len(new)]
     titles, categories = [*served.items.titles, *[""] * len(new)], [*served.items.categories, *([] for _ in new)]
     items = Items(all_tokens, titles, categories, recent)

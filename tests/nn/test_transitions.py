@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recbole_longinterest.nn import transitions
-from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions, count_transitions
+from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions, count_transitions, lend
 
 
 def log_of(histories: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -75,3 +75,20 @@ def test_nothing_known_is_an_empty_table() -> None:
     table = count_transitions(items, first, np.zeros(2, bool), np.ones(2, bool), 3, 4)
     assert not table.followers.any()
     assert not table.support.any()
+
+
+def test_a_new_item_borrows_from_its_nearest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transitions, "NEIGHBOURS", 2)
+    table = Transitions(
+        np.array([[0, 0, 0], [2, 0, 0], [1, 3, 0], [2, 0, 0], [0, 0, 0], [0, 0, 0]], np.int32),
+        np.array([[0, 0, 0], [8, 0, 0], [4, 2, 0], [6, 0, 0], [0, 0, 0], [0, 0, 0]], np.float32),
+        np.array([0, 10, 5, 7, 0, 0], np.float32),
+    )
+    vectors = np.array([[0, 0], [1, 0], [-1, 0], [1, 0], [3, 0], [0, 0]], np.float32)  # item 4 is like 1 and 3
+    lend(table, vectors, np.array([4, 5]), np.array([1, 2, 3]))
+    weight = dense(table)
+    assert weight[4].tolist() == [0, 0, (8 + 6) / 2, 0, 0, 0]
+    assert weight[:, 4].tolist() == [0, 0, (4 + 2) / 2, 0, 0, 0]
+    assert table.support[4] == (10 + 7) / 2
+    assert weight[2, :4].tolist() == [0, 4, 0, 2] and weight[1, 2] == 8 and weight[3, 2] == 6
+    assert not weight[5].any() and not weight[:, 5].any(), "an item without a vector borrows nothing"

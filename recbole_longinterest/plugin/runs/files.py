@@ -23,6 +23,7 @@ FREE = {
 LATER = {
     **dict.fromkeys(("event_features", "user_features", "source_levels", "item_sources")),
     **{"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"},
+    **{"memory": False, "memory_size": 100, "memory_weight": 1.0},
 }
 
 
@@ -41,6 +42,17 @@ def own_name(config: Config) -> str:
     }
     text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
     return f"{config['model']}-{config['dataset']}-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def earlier_file(config: Config) -> Path | None:
+    """The last epoch's file of a run of these settings from before those that came later; None if there is none."""
+    kept = dict(config.final_config_dict)
+    try:
+        config.final_config_dict = {name: value for name, value in kept.items() if name not in LATER}
+        path = Path(config["checkpoint_dir"], f"{own_name(config)}.pth{LAST}")
+    finally:
+        config.final_config_dict = kept
+    return path if path.is_file() else None
 
 
 def last_file(path: str | os.PathLike[str]) -> Path:

@@ -34,7 +34,7 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     save_checkpoint,
 )
 from recbole_longinterest.plugin.runs.choices import Choices
-from recbole_longinterest.plugin.runs.files import FREE, last_file, settled
+from recbole_longinterest.plugin.runs.files import FREE, earlier_file, last_file, settled
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
 from recbole_longinterest.plugin.same_code import with_globals
@@ -153,6 +153,12 @@ class _Session:
                 trainer.resume_checkpoint(self.last)
             else:
                 trainer.logger.info(f"There is no {self.last} to go on from: training starts at the first epoch.")
+                earlier = earlier_file(trainer.config)
+                if earlier is not None and earlier != self.last:
+                    trainer.logger.warning(
+                        f"{earlier} is of a run of an earlier version, whose defaults were others (no memory of "
+                        f"transitions). To go on with it, give --resume={earlier}."
+                    )
         if self._state is not None:
             self._restore(self._state)
             trainer.run_state = None

@@ -9,7 +9,7 @@ from recbole.config import Config
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
-from recbole_longinterest.nn.memory import tables_of
+from recbole_longinterest.nn.memory import lend_to_new_items, tables_of
 from recbole_longinterest.nn.state_keys import MEMORY, values_key
 from recbole_longinterest.nn.table_growth import grow_state, old_ids
 from recbole_longinterest.plugin.runs import token_tables
@@ -62,6 +62,7 @@ class Realigned:
         if f"{MEMORY}followers" in grown:  # counted anew, without the users
             counted = tables_of(new_train.transitions(grown[f"{MEMORY}followers"].shape[1]))
             grown.update({f"{MEMORY}{name}": table for name, table in counted.items()})
+            lend_to_new_items(grown)
         self.state = {
             **state,
             "state_dict": grown,

@@ -63,7 +63,7 @@ def start_from(parent: Parent, model: LongInterest, data: ReplayDataset, setting
     state[TRAINED] = state[TRAINED] | shown
     model.load_state_dict(state)
     if model.memory is not None:  # all events so far, not those alone that are trained on
-        model.memory.load_state_dict(tables_of(data.training_part.transitions(model.memory.size)))
+        model.memory.load_state_dict(tables_of(model.with_lent(data.training_part.transitions(model.memory.size))))
     return Start(state, train_only(model, settings["scope"], new_items), new_items, changed)
 
 
