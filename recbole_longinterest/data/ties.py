@@ -7,6 +7,7 @@ file holds, in whatever order.
 """
 
 from collections.abc import Callable, Sequence
+from logging import getLogger
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,8 @@ def read_tie_seed(config: Settings) -> int | None:
     seed = 0 if config["tie_seed"] is None else config["tie_seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
         raise LongInterestError(f"tie_seed must be a whole number from 0 to {MAX_SEED - 1}; got {seed!r}.")
+    if order == FILE and seed:
+        getLogger().warning(f"tie_seed: {seed} has no effect while tie_order is {FILE}. Set tie_order: {RANDOM}.")
     return seed if order == RANDOM else None
 
 

@@ -7,6 +7,7 @@ catalogue: an item that nobody had by then is left out of the log.
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ def read_time_split(config: Settings) -> list[Any] | None:
         raise LongInterestError(f"split_targets must be {SUCCESSIVE}, {LAST} or {FIRST}; got {targets!r}.")
     given = config["split_by_time"]
     if given is None:
+        if targets in (LAST, FIRST):
+            getLogger().warning(f"split_targets: {targets} has no effect without split_by_time: [0.8, 0.9].")
         return None
     ends = [_end(value) for value in given] if isinstance(given, (list, tuple)) else []
     kinds = {type(end) for end in ends}

@@ -70,6 +70,11 @@ def test_ties_are_in_the_order_of_the_file_unless_they_are_to_be_random(make: Ca
         assert all(numbers[day : day + 4] == sorted(numbers[day : day + 4]) for day in range(0, len(numbers), 4))
 
 
+def test_a_seed_without_random_order_is_said(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    histories(make(tie_seed=3))
+    assert "tie_seed: 3 has no effect while tie_order is file. Set tie_order: random." in caplog.text
+
+
 def test_another_seed_gives_another_order_and_the_same_one_the_same(make: Callable[..., Any]) -> None:
     seeds = [histories(make(**RANDOM, tie_seed=seed)) for seed in range(3)]
     assert seeds[0] == histories(make(**RANDOM, tie_seed=0, seed=7)) == histories(make(**RANDOM))
