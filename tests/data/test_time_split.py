@@ -147,7 +147,9 @@ def test_what_comes_later_changes_nothing_of_the_training(make: Callable[..., An
     assert rows + 31 == other_rows  # the change is there
 
 
-def test_targets_of_periods_without_periods_are_said(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_targets_of_periods_without_periods_are_said(
+    make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     create_dataset(make("LongInterest", split_by_time=None, split_targets="last"))
     assert "split_targets: last has no effect without split_by_time: [0.8, 0.9]." in caplog.text
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from recbole_longinterest.cli.main import main
 from recbole_longinterest.data.event_keys import event_keys, token_keys
+from recbole_longinterest.nn.memory import tables_of
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
@@ -110,6 +112,20 @@ def test_checkpoints_stay_usable_and_are_marked(lineage: tuple[Path, Path], tmp_
     assert len(load_checkpoint(later.checkpoint)["config"]["lineage"]) == 2
     again = forget_users(["u5", "u6"], child)
     assert len(again.checkpoints) == 3 and len(load_checkpoint(child)["config"]["erasures"]) == 2
+
+
+def test_transitions_are_counted_again_without_the_users(lineage: tuple[Path, Path]) -> None:
+    from recbole.quick_start import load_data_and_model
+
+    before = [load_checkpoint(file)["state_dict"] for file in lineage]
+    forget_users([GONE], lineage[1])
+    for old, file in zip(before, lineage, strict=True):
+        _, model, _, train, _, _ = load_data_and_model(file)
+        kept = load_checkpoint(file)["state_dict"]
+        counted = tables_of(model.with_lent(train._dataset.transitions(model.memory.size)))
+        for name, table in counted.items():
+            torch.testing.assert_close(kept[f"memory.{name}"], table, msg=f"{file.name} {name}")
+        assert old["memory.support"].sum() > kept["memory.support"].sum()
 
 
 def test_a_receipt_and_a_lineage_tell_nobody_who_it_was(lineage: tuple[Path, Path], tmp_path: Path) -> None:

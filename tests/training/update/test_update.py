@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from recbole_longinterest.nn.memory import tables_of
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
@@ -118,6 +119,21 @@ def test_what_is_not_in_the_scope_stays_bit_for_bit(parent: Path, inter: Path, i
         update_checkpoint(parent, inter, item, scope=scope, settings={"epochs": 1, "learning_rate": 0.0}).checkpoint
     )
     assert not torch.allclose(text_alone["i20"], new["i20"], atol=1e-3)  # new items are trained
+
+
+def test_transitions_are_counted_in_all_events_and_not_in_the_chosen_ones(
+    parent: Path, inter: Path, item: Path
+) -> None:
+    from recbole.quick_start import load_data_and_model
+
+    done = update_checkpoint(parent, inter, item, replay=0.0)
+    assert done.old_targets == 0
+    _, model, _, train, _, _ = load_data_and_model(done.checkpoint)
+    kept = load_checkpoint(done.checkpoint)["state_dict"]
+    for name, table in tables_of(model.with_lent(train._dataset.transitions(model.memory.size))).items():
+        torch.testing.assert_close(kept[f"memory.{name}"], table, msg=name)
+    before = load_checkpoint(parent)["state_dict"]["memory.support"]
+    assert kept["memory.support"].sum() > before.sum()
 
 
 def test_all_and_replay(parent: Path, inter: Path, item: Path) -> None:
