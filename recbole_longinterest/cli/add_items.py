@@ -48,14 +48,16 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     # saves start-up time: these import torch and pandas
     from recbole_longinterest.serving.canaries import write_checked
     from recbole_longinterest.serving.engines import engines_in
+    from recbole_longinterest.serving.index import index_kind
     from recbole_longinterest.serving.model_folder import held_place, read_folder
     from recbole_longinterest.serving.new_items import read_items, with_items
 
     output = Path(args.output or args.folder).absolute()
     with held_place(output):
         served = read_folder(args.folder)
+        folder = served.folder or output
         added = with_items(served, read_items(args.items, served), boost=args.boost, text_encoder=args.text_encoder)
-        write_checked(added.served, output, engines_in(served.folder or output), args.sign)
+        write_checked(added.served, output, engines_in(folder), args.sign, index_kind(folder))
     signed = served.manifest is not None and served.manifest.signed
     unsigned = f"{args.folder} was signed, and {output} is not: give --sign KEY.\n" if signed and not args.sign else ""
     return (

@@ -23,6 +23,12 @@ def add_arguments(commands: Commands) -> None:
         "--engine", action="append", default=[], metavar="NAME", help="add the files of this engine; may be repeated"
     )
     parser.add_argument("--sign", metavar="KEY", help="sign it with this Ed25519 private key, a PEM file")
+    parser.add_argument(
+        "--index",
+        default="exact",
+        metavar="KIND",
+        help="index of the items for large catalogues: exact (none, the default), ivf, hnsw, or auto (by their number)",
+    )
     parser.add_argument("--onnx", action="store_true", help="short for --engine onnx: the step and the items as ONNX")
 
 
@@ -37,7 +43,9 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         What was written, and the next command.
     """
     named = read_places("export", settings)
-    from recbole_longinterest.training.export import export_checkpoint  # saves start-up time: torch, RecBole
+    # saves start-up time: these import torch and RecBole
+    from recbole_longinterest.serving.index import index_kind
+    from recbole_longinterest.training.export import export_checkpoint
 
     served = export_checkpoint(
         args.checkpoint,
@@ -50,11 +58,14 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         onnx=args.onnx,
         engines=args.engine,
         sign=args.sign,
+        index=args.index,
     )
+    kind = index_kind(Path(args.output))
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
     titles = sum(map(bool, served.items.titles))
     return (
         f"model: {args.output} ({size / 1e6:.1f} MB, {served.precision})\n"
         f"items: {len(served.items.tokens) - 1}, {titles} with a title\n"
+        f"index of items: {'none' if kind == 'exact' else kind}\n"
         f"recommend: recbole-li recommend --model {shlex.quote(args.output)} --history FILE --topk 10\n"
     )

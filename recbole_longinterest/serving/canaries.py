@@ -8,6 +8,7 @@ import numpy as np
 from recbole_longinterest.common.packages import MissingPackage
 from recbole_longinterest.nn.finite import NotFiniteError
 from recbole_longinterest.serving.engines import Engine, TorchEngine, writer_of
+from recbole_longinterest.serving.index import load_index, write_index
 from recbole_longinterest.serving.model_folder import write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.served import Served
@@ -18,8 +19,12 @@ BEST = 10
 
 
 def write_checked(
-    served: Served, folder: Path, engines: Sequence[type[Engine]] = (), sign: str | Path | None = None
-) -> None:
+    served: Served,
+    folder: Path,
+    engines: Sequence[type[Engine]] = (),
+    sign: str | Path | None = None,
+    index: str = "exact",
+) -> float | None:
     """Write an exported folder that was read again and has recommended to a dozen users, by each of its engines.
 
     Args:
@@ -27,11 +32,23 @@ def write_checked(
         folder: to make; an earlier export there is replaced.
         engines: whose files are added.
         sign: PEM file of a private key that signs the manifest.
+        index: kind of the index of items, one of :data:`~.index.KINDS`; ``"exact"`` for none.
+
+    Returns:
+        Share of the ten best items that the index finds; None without one.
 
     Raises:
         ExportError: as :func:`~.model_folder.write_folder` and :meth:`Recommender.load`.
         NotFiniteError: for a model that cannot rank items.
+        LongInterestError: for an unknown kind of index, or a missing package.
     """
+    recall: list[float | None] = [None]
+    write_engines = writer_of(engines, served)
+
+    def write(draft: Path) -> None:
+        write_engines(draft)
+        if index != "exact":
+            recall.append(write_index(Recommender(served), draft, index))
 
     def check(draft: Path) -> None:
         asked: list[type[Engine]] = [TorchEngine, *engines]
@@ -41,8 +58,11 @@ def write_checked(
             except MissingPackage:  # written here, and served where the package is
                 continue
             ask_canaries(model)
+            if engine is TorchEngine:
+                load_index(model)
 
-    write_folder(served, folder, writer_of(engines, served), check=check, sign=sign)
+    write_folder(served, folder, write, check=check, sign=sign)
+    return recall[-1]
 
 
 def canaries(tokens: Sequence[str]) -> list[list[str]]:

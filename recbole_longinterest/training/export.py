@@ -24,6 +24,7 @@ from recbole_longinterest.plugin.runs.places import use_places
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.engines import engine_of
+from recbole_longinterest.serving.index import chosen_kind
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
@@ -59,6 +60,7 @@ def export_checkpoint(
     onnx: bool = False,
     engines: Sequence[str] = (),
     sign: str | Path | None = None,
+    index: str = "exact",
 ) -> Served:
     """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
@@ -74,15 +76,18 @@ def export_checkpoint(
         onnx: short for ``engines=["onnx"]``.
         engines: names of engines whose files are added, in int8 too if ``int8`` is set.
         sign: PEM file of an Ed25519 private key that signs the export's manifest.
+        index: ``"exact"`` scores every item; ``"ivf"`` and ``"hnsw"`` build an index of the items, for catalogues of
+            hundreds of thousands; ``"auto"`` builds one if there are so many.
 
     Returns:
         The model that was written.
 
     Raises:
-        LongInterestError: for a checkpoint, data set, column, engine, key or folder that cannot be used, and for a
+        LongInterestError: for a checkpoint, data set, column, engine, index, key or folder that cannot be used, and for a
             model that cannot rank items.
     """
     chosen = [engine_of(name) for name in dict.fromkeys([*engines, *(["onnx"] if onnx else [])])]
+    chosen_kind(index, 0)  # an unknown one is an error at once
     state = load_checkpoint(checkpoint)
     config = state["config"]
     if config["model"] != "LongInterest":
@@ -95,7 +100,7 @@ def export_checkpoint(
     folder = Path(folder).absolute()
     with held_place(folder):
         served = _served_of(state, checkpoint, title_field, category_field, "int8" if int8 else "fp32")
-        write_checked(served, folder, chosen, sign)
+        write_checked(served, folder, chosen, sign, index)
     return served
 
 

@@ -1,0 +1,172 @@
+"""The best items by some scores, of those that may be recommended: what strategies give and rules choose from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recbole_longinterest.serving.scorer import top_k
+
+Ids = NDArray[np.int64]
+Scores = NDArray[np.float32]
+NO_IDS: Ids = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Which items may be recommended to a visitor, and which are raised.
+
+    Attributes:
+        allowed: whether an item may be recommended at all, [N]; None for all. Shared by all visitors.
+        boost: logarithm of the factor of each item, [N]; None for no factors. Shared likewise.
+        hidden: internal ids that this visitor does not get.
+        only: internal ids of the only items that this visitor gets; None for no such limit.
+    """
+
+    allowed: NDArray[np.bool_] | None = None
+    boost: Scores | None = None
+    hidden: Ids = field(default_factory=lambda: NO_IDS)
+    only: Ids | None = None
+
+    @cached_property
+    def highest_boost(self) -> float:
+        """The largest logarithm of a factor, at least 0."""
+        return 0.0 if self.boost is None else max(0.0, float(self.boost.max()))
+
+    def admits(self, ids: Ids) -> NDArray[np.bool_]:
+        """Which of some items may be recommended; the padding never."""
+        good = ids > 0
+        if self.allowed is not None:
+            good &= self.allowed[ids]
+        if self.only is not None:
+            good &= np.isin(ids, self.only)
+        return good & ~np.isin(ids, self.hidden) if len(self.hidden) else good
+
+    def few(self, most: int) -> Ids | None:
+        """All admitted items if the shared mask or ``only`` leaves at most so many; else None."""
+        if self.only is not None and len(self.only) <= most:
+            return self.only[self.admits(self.only)]
+        if self.allowed is not None and np.count_nonzero(self.allowed) <= most:
+            ids = np.flatnonzero(self.allowed)
+            return ids[self.admits(ids)]
+        return None
+
+    def boosted(self, ids: Ids, scores: Scores, logits: bool) -> Scores:
+        """Scores with the items' factors: a logit gets the logarithm added, an amount is multiplied."""
+        if self.boost is None:
+            return scores
+        return scores + self.boost[ids] if logits else scores * np.exp(self.boost[ids])
+
+
+EVERYTHING = Admission()
+
+
+class Ranking(ABC):
+    """The items of a catalogue in the order of some scores for one visitor.
+
+    Attributes:
+        logits: whether scores are log-odds, of any sign; else they are amounts of at least 0, and an item with 0 is no
+            candidate.
+    """
+
+    logits: bool
+
+    @abstractmethod
+    def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
+        """The best admitted items.
+
+        Args:
+            number: of items, at least 1.
+            admission: which items may be recommended, and with which factors.
+
+        Returns:
+            Internal ids and scores with their factors, best first; fewer than ``number`` only if no more are admitted.
+        """
+
+    def stream(self, admission: Admission, first: int) -> Iterator[tuple[int, float]]:
+        """The admitted items one by one, best first; more are looked up as they are asked for.
+
+        Args:
+            admission: as in :meth:`best`.
+            first: number that is looked up at once.
+        """
+        given: set[int] = set()
+        number = first
+        while True:
+            ids, scores = self.best(number, admission)
+            for item, score in zip(ids.tolist(), scores.tolist(), strict=True):
+                if item not in given:
+                    given.add(item)
+                    yield item, score
+            if len(ids) < number:
+                return
+            number *= 4
+
+
+class Dense(Ranking):
+    """A score for every item.
+
+    Args:
+        scores: by internal id, [N]; ``-inf``, or 0 for amounts, for items that are no candidates.
+        logits: as in :class:`Ranking`.
+    """
+
+    def __init__(self, scores: Scores, logits: bool) -> None:
+        self.scores, self.logits = scores, logits
+
+    def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
+        """See :meth:`Ranking.best`."""
+        few = admission.few(len(self.scores) // 8)
+        if few is not None:
+            return Sparse(few, self.scores[few], self.logits).best(number, admission)
+        scores = self.scores.copy()
+        if admission.boost is not None:
+            scores = scores + admission.boost if self.logits else scores * np.exp(admission.boost)
+        if not self.logits:
+            scores[scores <= 0] = -np.inf
+        if admission.allowed is not None:
+            scores[~admission.allowed] = -np.inf
+        if admission.only is not None:
+            rest = np.full_like(scores, -np.inf)
+            rest[admission.only] = scores[admission.only]
+            scores = rest
+        scores[admission.hidden] = -np.inf
+        scores[0] = -np.inf
+        values, places = top_k(torch.from_numpy(scores).unsqueeze(0), min(number, len(scores)))
+        return _ordered(places[0].numpy(), values[0].numpy(), number)
+
+
+class Sparse(Ranking):
+    """Scores of some items; the others are no candidates.
+
+    Args:
+        ids: internal ids, each once, [n].
+        scores: of these, [n].
+        logits: as in :class:`Ranking`.
+    """
+
+    def __init__(self, ids: Ids, scores: Scores, logits: bool) -> None:
+        self.ids, self.scores, self.logits = ids, scores, logits
+
+    def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
+        """See :meth:`Ranking.best`."""
+        good = admission.admits(self.ids)
+        if not self.logits:
+            good &= self.scores > 0
+        ids = self.ids[good]
+        return _ordered(ids, admission.boosted(ids, self.scores[good], self.logits), number)
+
+
+def _ordered(ids: Ids, scores: Scores, number: int) -> tuple[Ids, Scores]:
+    """The best of some items, best first, equal scores by id; without those of ``-inf``."""
+    good = scores > -np.inf
+    ids, scores = ids[good], scores[good]
+    if len(ids) > 4 * number:
+        part = np.argpartition(-scores, number)[:number]
+        ids, scores = ids[part], scores[part]
+    order = np.lexsort((ids, -scores))[:number]
+    return ids[order], scores[order].astype(np.float32)

@@ -1,0 +1,132 @@
+"""An index by faiss: inverted lists (IVF) or a graph (HNSW), by inner product, vectors in eight bits.
+
+IVF: Sivic and Zisserman 2003, Jegou et al. 2011. HNSW: Malkov and Yashunin 2016.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.packages import require
+
+NEEDED_BY = "An index of items"
+POINTS, FEWEST_POINTS = 64, 8  # of a list, by which its centre is found
+LISTS = 4.0  # lists for each square root of the number of items
+NEIGHBOURS, CONSTRUCTION = 16, 100  # of HNSW's graph
+
+
+class FaissIndex:
+    """An index of the items 1 to N-1 of a catalogue.
+
+    Args:
+        kind: ``"ivf"`` or ``"hnsw"``.
+        index: of faiss.
+        effort: for numbers of candidates, how hard to look: lists that are read, or places of the graph's search.
+
+    Attributes:
+        effort: the same, ascending.
+        n_items: number of indexed items.
+    """
+
+    def __init__(self, kind: str, index: Any, effort: Mapping[int, int] | None = None) -> None:  # noqa: ANN401
+        self.kind = kind
+        self._index = index
+        self.effort = dict(sorted((effort or {}).items()))
+        self.n_items = int(index.ntotal)
+        self.dim = int(index.d)
+
+    @classmethod
+    def build(cls, kind: str, vectors: NDArray[np.float32]) -> "FaissIndex":
+        """Build an index.
+
+        Args:
+            kind: ``"ivf"`` or ``"hnsw"``.
+            vectors: of all items, [N, D]; row 0 is the padding's.
+
+        Raises:
+            MissingPackage: without faiss.
+        """
+        faiss = _faiss()
+        rows = np.ascontiguousarray(vectors[1:], dtype=np.float32)
+        metric = faiss.METRIC_INNER_PRODUCT
+        if kind == "ivf":
+            lists = max(1, min(round(LISTS * len(rows) ** 0.5), len(rows) // FEWEST_POINTS))
+            index = faiss.index_factory(rows.shape[1], f"IVF{lists},SQ8", metric)
+            index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = POINTS, 1
+        else:
+            index = faiss.index_factory(rows.shape[1], f"HNSW{NEIGHBOURS},SQ8", metric)
+            index.hnsw.efConstruction = CONSTRUCTION
+        index.train(rows)
+        index.add(rows)
+        return cls(kind, index)
+
+    @classmethod
+    def from_bytes(cls, kind: str, content: bytes, effort: Mapping[int, int]) -> "FaissIndex":
+        """Read what :meth:`to_bytes` gave.
+
+        Raises:
+            MissingPackage: without faiss.
+            LongInterestError: for other bytes, or an index of another kind.
+        """
+        faiss = _faiss()
+        try:
+            index = faiss.downcast_index(faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8)))
+        except Exception as error:  # faiss raises RuntimeErrors of its own
+            raise LongInterestError(f"it is no index of faiss: {' '.join(str(error).split())[:200]}") from error
+        wanted = faiss.IndexIVF if kind == "ivf" else faiss.IndexHNSW
+        if not isinstance(index, wanted):
+            raise LongInterestError(f"it is a {type(index).__name__}, which is not of the kind {kind}")
+        return cls(kind, index, effort)
+
+    def to_bytes(self) -> bytes:
+        """The index without its effort."""
+        return _faiss().serialize_index(self._index).tobytes()
+
+    @property
+    def most_effort(self) -> int:
+        """Effort at which an inverted index reads everything, and beyond which a graph is not worth its time."""
+        return int(self._index.nlist) if self.kind == "ivf" else max(16, min(4096, self.n_items))
+
+    def effort_for(self, number: int) -> int:
+        """The known effort for this number of candidates, or for the largest known one in proportion."""
+        for most, effort in self.effort.items():
+            if number <= most:
+                return effort
+        most, effort = max(self.effort.items(), default=(number, self.most_effort))
+        return min(self.most_effort, effort * number // most)
+
+    def find(self, query: NDArray[np.float32], number: int, effort: int | None = None) -> NDArray[np.int64]:
+        """Candidates for one query.
+
+        Args:
+            query: [D].
+            number: of candidates.
+            effort: how hard to look; the known one if None.
+
+        Returns:
+            Internal ids, likely best first; fewer than ``number`` if the part that was looked at has no more.
+        """
+        faiss = _faiss()
+        effort = self.effort_for(number) if effort is None else effort
+        params: Any
+        if self.kind == "ivf":
+            params = faiss.SearchParametersIVF(nprobe=effort)
+        else:
+            params = faiss.SearchParametersHNSW(efSearch=max(effort, number))
+        _, places = self._index.search(query[None], min(number, self.n_items), params=params)
+        found = places[0]
+        return found[found >= 0] + 1
+
+
+def _faiss() -> Any:  # noqa: ANN401 - a module whose stubs lack half of it
+    """The package, late because it is an extra and takes 0.3 s.
+
+    Raises:
+        MissingPackage: if it is not installed.
+    """
+    require("faiss", NEEDED_BY)
+    return import_module("faiss")

@@ -1,0 +1,116 @@
+"""Exact rankings from approximate candidates.
+
+An index finds the items with the highest dot products. A visitor's score of an item is that product plus what few items
+have: the repeat bias of seen items, a memory's terms. So the candidates are united with these items and all get exact
+scores. An item that is no candidate has at most the product of the last candidate, plus the highest factor of the
+rules: while that could still beat the items that would be returned, more candidates are looked up (the threshold
+argument of Fagin et al. 2001). Where most of the catalogue is left out, every item that is left gets its score.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.serving.candidates import EVERYTHING, NO_IDS, Admission, Dense, Ids, Ranking, Scores, Sparse
+from recbole_longinterest.serving.index.build import candidates_for
+from recbole_longinterest.serving.index.faiss_index import FaissIndex
+from recbole_longinterest.serving.scorer import Scorer
+
+SMALL, LARGE = 16, 8  # a sixteenth of the catalogue is scored whole; an eighth as candidates is no gain
+HIDDEN = 100  # of a long past only few items are among the best
+NONE: Scores = np.zeros(0, dtype=np.float32)
+
+
+class VectorSearch:
+    """Ranks a model's items by interest vectors, with an index or without one.
+
+    Args:
+        scorer: the model.
+        index: from :func:`~.files.load_index`; None scores every item.
+    """
+
+    def __init__(self, scorer: Scorer, index: FaissIndex | None = None) -> None:
+        self.scorer, self.index = scorer, index
+        self._indexed = scorer.items  # items that are added or changed later are not in the index
+        self._known, self._loose = scorer.items, NO_IDS
+
+    @property
+    def loose(self) -> Ids:
+        """Items that the index does not have as they are now; they are candidates of every visitor."""
+        items = self.scorer.items
+        if items is not self._known:
+            number = len(self._indexed)
+            changed = (items[:number] != self._indexed).any(dim=1).numpy()
+            self._loose = np.concatenate([np.flatnonzero(changed), np.arange(number, len(items))])
+            self._known = items
+        return self._loose
+
+    def ranking(self, interest: Tensor, ids: Ids = NO_IDS, terms: Scores = NONE) -> Ranking:
+        """The items in the order of their scores.
+
+        Args:
+            interest: of one visitor, [1, D].
+            ids: internal ids of items whose scores have a further term, each once.
+            terms: of these, [n].
+        """
+        if self.index is None:
+            scores = self.scorer.scores_of(interest)[0].numpy()
+            scores[ids] += terms
+            return Dense(scores, logits=True)
+        return Indexed(self, self.index, interest, ids, terms)
+
+    @torch.no_grad()
+    def products(self, interest: Tensor, ids: Ids) -> Scores:
+        """Exact dot products of some items, [n]."""
+        query, rows = self.scorer.network.comparable(interest, self.scorer.items[torch.from_numpy(ids)])
+        return (rows @ query[0]).numpy()
+
+
+class Indexed(Ranking):
+    """A ranking through an index; see :meth:`VectorSearch.ranking`."""
+
+    logits = True
+
+    def __init__(self, search: VectorSearch, index: FaissIndex, interest: Tensor, ids: Ids, terms: Scores) -> None:
+        self._search, self._index, self._interest = search, index, interest
+        self._ids, self._terms = ids, terms
+        network = search.scorer.network
+        with torch.no_grad():
+            self._query: NDArray[np.float32] = network.comparable(interest, search.scorer.items[:1])[0][0].numpy()
+
+    def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
+        """See :meth:`Ranking.best`."""
+        n_items = self._search.scorer.n_items
+        few = admission.few(n_items // SMALL)
+        if few is not None:
+            return self._scored(few).best(number, admission)
+        wanted = number + min(len(admission.hidden), HIDDEN)
+        while (lookup := candidates_for(wanted)) <= n_items // LARGE:
+            found = self._index.find(self._query, lookup)
+            if len(found) < lookup:  # the part that was looked at has no more
+                break
+            products = self._search.products(self._interest, found)
+            floor = float(products.min())
+            ids = np.unique(np.concatenate([found, self._ids, self._search.loose]))
+            best, scores = self._scored(ids).best(number, admission)
+            if len(best) == number and float(scores[-1]) >= floor + admission.highest_boost:
+                return best, scores
+            wanted *= 4
+        return self._all().best(number, admission)
+
+    def _scored(self, ids: Ids) -> Sparse:
+        """Exact scores of some items."""
+        scores = self._search.products(self._interest, ids)
+        if len(self._ids):
+            order = np.argsort(self._ids)
+            place = np.searchsorted(self._ids, ids, sorter=order).clip(max=len(order) - 1)
+            match = self._ids[order[place]] == ids
+            scores[match] += self._terms[order[place[match]]]
+        return Sparse(ids, scores, logits=True)
+
+    def _all(self) -> Dense:
+        """Exact scores of all items."""
+        scores = self._search.scorer.scores_of(self._interest)[0].numpy()
+        scores[self._ids] += self._terms
+        return Dense(scores, logits=True)

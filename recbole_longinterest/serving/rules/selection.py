@@ -1,0 +1,128 @@
+"""Choose the items of one answer under limits, and with diversity by maximal marginal relevance.
+
+Maximal marginal relevance (Carbonell and Goldstein 1998): the next item has the highest
+
+    (1 - w) relevance - w max over chosen items of cosine
+
+among the best ``pool`` items that the limits still admit; relevance is the score, 0 at the worst and 1 at the best of
+the first pool. Items come from streams, one a strategy, so limits and likeness count over the whole answer.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.serving.candidates import Admission, Ranking
+from recbole_longinterest.serving.rules.catalogue import Groups
+from recbole_longinterest.serving.rules.settings import Diversity
+
+LOOKUP = 32  # items that are looked up at once beyond the places of the answer
+
+
+class Selection:
+    """The places of one answer.
+
+    Args:
+        places: number of items.
+        limits: an attribute of the items, and how many items of each of its values there may be.
+        diversity: None takes the best item each time.
+        vectors: of all items, [N, D].
+    """
+
+    def __init__(
+        self, places: int, limits: Sequence[tuple[Groups, int]], diversity: Diversity | None, vectors: Tensor
+    ) -> None:
+        self.places = places
+        self.chosen: list[int] = []
+        self.diversity = diversity if diversity is not None and diversity.weight > 0 else None
+        self._limits = [(groups, at_most, Counter[int]()) for groups, at_most in limits]
+        self._vectors = vectors
+        self._units: list[NDArray[np.float32]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether all places are taken."""
+        return len(self.chosen) >= self.places
+
+    def fits(self, item: int) -> bool:
+        """Whether an item is not chosen yet and the limits admit it."""
+        return item not in self.chosen and all(
+            counts[code] < at_most for groups, at_most, counts in self._limits for code in groups.of_item(item)
+        )
+
+    def take(self, item: int) -> None:
+        """Give an item the next place."""
+        self.chosen.append(item)
+        for groups, _, counts in self._limits:
+            counts.update(groups.of_item(item))
+        if self.diversity is not None:
+            self._units.append(self.unit(item))
+
+    def unit(self, item: int) -> NDArray[np.float32]:
+        """An item's vector, of length 1."""
+        return torch.nn.functional.normalize(self._vectors[item], dim=0).numpy()
+
+    def likeness(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Highest cosine of each of some items with the chosen ones, 0 before the first, [n]."""
+        if not self._units:
+            return np.zeros(len(units), dtype=np.float32)
+        return (units @ np.stack(self._units).T).max(axis=1)
+
+    def candidates(self, ranking: Ranking, admission: Admission) -> "Candidates":
+        """What one strategy offers for the places of this answer."""
+        return Candidates(self, ranking, admission)
+
+
+class Candidates:
+    """One strategy's items for a :class:`Selection`, best first.
+
+    Args:
+        selection: of the answer.
+        ranking: of the strategy.
+        admission: of the visitor.
+    """
+
+    def __init__(self, selection: Selection, ranking: Ranking, admission: Admission) -> None:
+        self._selection = selection
+        diversity = selection.diversity
+        self._size = 1 if diversity is None else diversity.pool
+        self._weight = 0.0 if diversity is None else diversity.weight
+        self._stream: Iterator[tuple[int, float]] = ranking.stream(admission, selection.places + LOOKUP + self._size)
+        self._pool: list[tuple[int, float]] = []
+        self._units: dict[int, NDArray[np.float32]] = {}
+        self._scale: tuple[float, float] | None = None
+
+    def take(self) -> tuple[int, float] | None:
+        """Give the best item that fits the next place; None if there is no more.
+
+        Returns:
+            Internal id and score.
+        """
+        selection = self._selection
+        self._pool = [pair for pair in self._pool if selection.fits(pair[0])]
+        while len(self._pool) < self._size and (pair := next(self._stream, None)) is not None:
+            if selection.fits(pair[0]):
+                self._pool.append(pair)
+        if not self._pool:
+            return None
+        item, score = self._pool[self._place()]
+        selection.take(item)
+        return item, score
+
+    def _place(self) -> int:
+        """Place in the pool of the item that is chosen next."""
+        if not self._weight:
+            return 0
+        scores = np.array([score for _, score in self._pool])
+        if self._scale is None:
+            self._scale = float(scores.min()), float(np.ptp(scores)) or 1.0
+        low, span = self._scale
+        for item, _ in self._pool:
+            if item not in self._units:
+                self._units[item] = self._selection.unit(item)
+        likeness = self._selection.likeness(np.stack([self._units[item] for item, _ in self._pool]))
+        return int(np.argmax((1 - self._weight) * (scores - low) / span - self._weight * likeness))

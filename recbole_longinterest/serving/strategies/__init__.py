@@ -1,0 +1,46 @@
+"""Strategies: ways to choose items for a visitor, each with a name that every recommended item bears.
+
+``interest``, ``similar``, ``content``, ``together``, ``popular`` and ``new`` are built in. Another one is a subclass of
+:class:`Strategy` that is registered under a name:
+
+    from recbole_longinterest.serving.strategies import Strategy, register_strategy
+
+    register_strategy("mine", MyStrategy)
+
+An installed package makes its strategy known to the commands as well by an entry point of the group
+``recbole_longinterest.strategies`` whose name is the strategy's and whose value is the class.
+"""
+
+from recbole_longinterest.serving.strategies.answers import Answer, Suggested
+from recbole_longinterest.serving.strategies.bandit import Bandit
+from recbole_longinterest.serving.strategies.base import Context, Strategy
+from recbole_longinterest.serving.strategies.content import Content
+from recbole_longinterest.serving.strategies.interest import Interest
+from recbole_longinterest.serving.strategies.new import New
+from recbole_longinterest.serving.strategies.popular import Popular
+from recbole_longinterest.serving.strategies.registry import register_strategy, strategy_names, strategy_of
+from recbole_longinterest.serving.strategies.shop import Shop
+from recbole_longinterest.serving.strategies.similar import Similar
+from recbole_longinterest.serving.strategies.together import Together
+from recbole_longinterest.serving.strategies.transitions import Followers, Transitions
+
+register_strategy("interest", Interest)
+register_strategy("similar", Similar)
+register_strategy("content", Content)
+register_strategy("together", Together)
+register_strategy("popular", Popular)
+register_strategy("new", New)
+
+__all__ = [
+    "Answer",
+    "Bandit",
+    "Context",
+    "Followers",
+    "Shop",
+    "Strategy",
+    "Suggested",
+    "Transitions",
+    "register_strategy",
+    "strategy_names",
+    "strategy_of",
+]

@@ -1,0 +1,39 @@
+"""The strategy ``content``: items whose texts are near those of the last items, or near a text."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.nn.state_keys import TEXT, item_key
+from recbole_longinterest.serving.candidates import Ranking
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.strategies.base import LAST, Context, Strategy
+from recbole_longinterest.serving.strategies.similar import UnitVectors
+from recbole_longinterest.serving.visitor import Visitor
+
+KEY = item_key(TEXT, "vectors")
+
+
+class Content(Strategy):
+    """Items by cosine of their whitened text vectors; an item without a text is like nothing."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._of, self._units = scorer.items, UnitVectors(scorer.served.weights[KEY])
+
+    @classmethod
+    def make(cls, context: Context) -> "Content":
+        """See :meth:`Strategy.make`."""
+        if KEY not in context.scorer.served.weights:
+            raise LongInterestError("The strategy content needs texts, and this model reads none (text_features).")
+        return cls(context.scorer)
+
+    def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
+        """See :meth:`Strategy.ranking`; None before the first event on an item with a text."""
+        return self.to_items(visitor.last_items(LAST))
+
+    def to_items(self, items: NDArray[np.int64]) -> Ranking | None:
+        """Items whose texts are like those of some, the first of which weigh most; see :meth:`Similar.to_items`."""
+        if self._of is not self._scorer.items:
+            self._of, self._units = self._scorer.items, UnitVectors(self._scorer.served.weights[KEY])
+        return self._units.near(items) if len(items) else None

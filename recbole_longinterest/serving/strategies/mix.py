@@ -1,0 +1,38 @@
+"""Which strategies fill the places of an answer: shares, by the number of events of the visitor."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recbole_longinterest.serving.rules.settings import MixRule
+
+EVER = float("inf")
+DEFAULT_MIX = (
+    MixRule(0, 0, {"popular": 0.9, "new": 0.1}),
+    MixRule(1, 1, {"similar": 0.6, "together": 0.2, "popular": 0.1, "new": 0.1}),
+    MixRule(2, EVER, {"interest": 0.9, "new": 0.1}),
+)
+"""For rules without ``mix``: no history -> popular, one event -> similar, a share of new items for all."""
+
+
+def rule_for(events: int, mix: Sequence[MixRule]) -> MixRule | None:
+    """The first rule for visitors with this number of events; None if there is none."""
+    return next((rule for rule in mix or DEFAULT_MIX if rule.low <= events <= rule.high), None)
+
+
+def places_by_share(shares: Mapping[str, float], number: int, rng: np.random.Generator) -> list[str]:
+    """A name for each place.
+
+    Systematic sampling: the counts are the shares of the number, rounded up or down at random so that the shares hold
+    on average, and the order is random, so that no strategy has the best places.
+
+    Args:
+        shares: at least 0, of which one is above 0; they need not sum to 1.
+        number: of places.
+        rng: of the draws.
+    """
+    names = [name for name, share in shares.items() if share > 0]
+    edges = np.cumsum([shares[name] for name in names])
+    points = (rng.random() + np.arange(number)) / number * edges[-1]
+    which = np.searchsorted(edges, points, side="right").clip(max=len(names) - 1)
+    return [names[place] for place in rng.permutation(which)]

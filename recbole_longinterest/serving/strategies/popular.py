@@ -1,0 +1,65 @@
+"""The strategy ``popular``: what many had of late, more of the visitor's categories."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.serving.candidates import Dense, Ranking
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.strategies.base import Context, Strategy
+from recbole_longinterest.serving.visitor import Visitor
+
+LAST = 50  # events by which a visitor's categories are known
+ELSEWHERE = 0.2  # weight of an item outside the visitor's categories
+
+
+class Popular(Strategy):
+    """Items by their number of recent events, times the share of the visitor's last events in their categories.
+
+    Args:
+        scorer: the model.
+        counts: of recent events by internal id, [N]; those of the training if None.
+    """
+
+    def __init__(self, scorer: Scorer, counts: Sequence[float] | None = None) -> None:
+        self._scorer = scorer
+        self.set_counts(scorer.served.items.recent if counts is None else counts)
+        self._members: dict[str, list[int]] = {}
+        for item, names in enumerate(scorer.served.items.categories):
+            for name in names:
+                self._members.setdefault(name, []).append(item)
+
+    @classmethod
+    def make(cls, context: Context) -> "Popular":
+        """See :meth:`Strategy.make`."""
+        if context.scorer.served.items.recent is None:
+            raise LongInterestError("The strategy popular needs counts of recent events. Export the checkpoint again.")
+        return cls(context.scorer)
+
+    def set_counts(self, counts: Sequence[float] | None) -> None:
+        """Take other counts, those of the last hours for example.
+
+        Args:
+            counts: by internal id, [N]; shorter ones leave 0 for the last items.
+        """
+        given = np.asarray(counts if counts is not None else [], dtype=np.float32)
+        self._counts = np.zeros(len(self._scorer.served.items.tokens), dtype=np.float32)
+        self._counts[: len(given)] = given[: len(self._counts)]
+
+    def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking:
+        """See :meth:`Strategy.ranking`; a visitor without events gets the counts alone."""
+        categories = self._scorer.served.items.categories
+        last = visitor.last_items(LAST).tolist()
+        names = [name for item in last for name in categories[item]]
+        number = len(self._scorer.served.items.tokens)
+        if number != len(self._counts):  # items were added
+            self.set_counts(self._counts.tolist())
+        if not names:
+            return Dense(self._counts, logits=False)
+        weight = np.zeros(number, dtype=np.float32)
+        for name in set(names):
+            members = self._members.get(name, [])
+            weight[members] = np.maximum(weight[members], names.count(name) / len(last))
+        shares = ELSEWHERE + (1 - ELSEWHERE) * weight.clip(max=1)
+        return Dense((self._counts * shares).astype(np.float32), logits=False)

@@ -1,0 +1,74 @@
+"""The strategy ``similar``: items whose vectors are near those of the last items."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from recbole_longinterest.serving.candidates import Dense, Ranking
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.strategies.base import LAST, Context, Strategy, weights_of_last
+from recbole_longinterest.serving.visitor import Visitor
+
+
+class UnitVectors:
+    """Vectors of all items that are compared by cosine.
+
+    Args:
+        vectors: [N, D]; rows of zeros are like nothing.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self._vectors = vectors
+        self._inverse = 1 / vectors.norm(dim=1).clamp(min=1e-12)
+
+    def cosines(self, query: Tensor) -> NDArray[np.float32]:
+        """Cosine of every item with a query, [N].
+
+        Args:
+            query: [D].
+        """
+        return (self._vectors @ functional.normalize(query, dim=0) * self._inverse).numpy()
+
+    def near(self, items: NDArray[np.int64]) -> Dense | None:
+        """All items by cosine with a mean of some items' directions, the first of which weigh most.
+
+        Args:
+            items: internal ids, newest first; None is returned if none has a direction.
+        """
+        units = functional.normalize(self._vectors[torch.from_numpy(items.copy())], dim=1)
+        query = torch.from_numpy(weights_of_last(len(items))) @ units
+        if not len(items) or not float(query.norm()):
+            return None
+        return Dense(self.cosines(query), logits=False)
+
+
+class Similar(Strategy):
+    """Items by cosine of their vectors, which hold what users did and, for a model with texts, what they say.
+
+    Every item is compared: the index holds dot products, whose order is another one.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._of, self._units = scorer.items, UnitVectors(scorer.items)
+
+    @classmethod
+    def make(cls, context: Context) -> "Similar":
+        """See :meth:`Strategy.make`."""
+        return cls(context.scorer)
+
+    def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
+        """See :meth:`Strategy.ranking`; None before the first event."""
+        return self.to_items(visitor.last_items(LAST))
+
+    def to_items(self, items: NDArray[np.int64]) -> Ranking | None:
+        """Items that are like some, the first of which weigh most.
+
+        Args:
+            items: internal ids.
+        """
+        if self._of is not self._scorer.items:  # items were added
+            self._of, self._units = self._scorer.items, UnitVectors(self._scorer.items)
+        return self._units.near(items) if len(items) else None

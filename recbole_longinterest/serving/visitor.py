@@ -1,0 +1,106 @@
+"""The one who is recommended to: what strategies and rules may know of a user at the moment of a request."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.exclusion import Exclusion
+from recbole_longinterest.serving.scorer import Scorer
+from recbole_longinterest.serving.state import InterestState
+
+SEGMENTS = ((0, "none"), (1, "one"), (9, "few"), (49, "some"))  # events up to which a segment reaches
+LONGEST = "many"
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A user at one moment.
+
+    Attributes:
+        history: known events, oldest first; all of them, or only the last ones where a state keeps the rest.
+        interest: the interest vector after all events, [1, D]; None before the first event.
+        seen: internal ids of the items of all events.
+        seen_by: the same by behaviour, see :class:`InterestState`; empty where ``history`` holds all events.
+        events: number of all events.
+        now: time of the request in the training's unit; NaN if the training's times are no dates and none is given.
+    """
+
+    history: History
+    interest: Tensor | None
+    seen: frozenset[int]
+    events: int
+    now: float = math.nan
+    seen_by: Mapping[str, set[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of_history(cls, scorer: Scorer, history: History, now: float | None = None) -> "Visitor":
+        """The visitor of a whole history.
+
+        Args:
+            scorer: the model.
+            history: from :meth:`EventReader.read`; it may be empty.
+            now: time of the request in the training's unit; the clock's if None.
+        """
+        interest = scorer.interest([history]) if len(history) else None
+        return cls.with_interest(history, interest, clock(scorer) if now is None else now)
+
+    @classmethod
+    def with_interest(cls, history: History, interest: Tensor | None, now: float) -> "Visitor":
+        """The visitor of a whole history whose interest vector is known."""
+        return cls(history, interest, frozenset(history.item_seq.tolist()), len(history), now)
+
+    @classmethod
+    def of_state(cls, state: InterestState, history: History, now: float | None = None) -> "Visitor":
+        """The visitor of a state.
+
+        Args:
+            state: after all events.
+            history: the last events, as many as strategies and rules by age are to know.
+            now: time of the request in the training's unit; the clock's if None.
+        """
+        now = clock(state.scorer) if now is None else now
+        interest = state.interest if state.events else None
+        return cls(history, interest, frozenset(state.seen), state.events, now, state.seen_by)
+
+    @property
+    def segment(self) -> str:
+        """``none``, ``one``, ``few`` (2 to 9), ``some`` (10 to 49) or ``many``, by the number of events."""
+        return segment_of(self.events)
+
+    def last_items(self, number: int) -> NDArray[np.int64]:
+        """Items of the last events, newest first."""
+        return self.history.item_seq[: -number - 1 : -1]
+
+    def hidden_by(self, exclusion: Exclusion) -> NDArray[np.int64]:
+        """Internal ids that an exclusion by behaviours leaves out."""
+        if exclusion.all_seen:
+            seen = np.fromiter(self.seen, np.int64, len(self.seen))
+            return np.concatenate([seen, exclusion.items])
+        if self.seen_by:
+            left_out = exclusion.of_seen(set(self.seen), self.seen_by)
+            return np.fromiter(left_out, np.int64, len(left_out))
+        return exclusion.of_history(self.history)
+
+
+def segment_of(events: int) -> str:
+    """The segment of users with this number of events; see :attr:`Visitor.segment`."""
+    return next((name for most, name in SEGMENTS if events <= most), LONGEST)
+
+
+def segment_names() -> list[str]:
+    """All segments, fewest events first."""
+    return [*(name for _, name in SEGMENTS), LONGEST]
+
+
+def clock(scorer: Scorer) -> float:
+    """The time now in the unit of a model's training; NaN if its times do not count from 1970."""
+    training = scorer.reader.times.training
+    if training is None:
+        return time.time()
+    return math.nan if training.unit is None else time.time() * training.per_second
