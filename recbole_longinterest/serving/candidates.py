@@ -87,6 +87,17 @@ class Ranking(ABC):
             Internal ids and scores with their factors, best first; fewer than ``number`` only if no more are admitted.
         """
 
+    def scores_of_all(self, n_items: int) -> Scores:
+        """A score for every item, ``-inf`` for those that are no candidates, [n_items].
+
+        Args:
+            n_items: of the catalogue, the padding among them.
+        """
+        out = np.full(n_items, -np.inf, dtype=np.float32)
+        ids, scores = self.best(n_items)
+        out[ids] = scores
+        return out
+
     def stream(self, admission: Admission, first: int) -> Iterator[tuple[int, float]]:
         """The admitted items one by one, best first; more are looked up as they are asked for.
 
