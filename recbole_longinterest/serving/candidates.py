@@ -49,7 +49,7 @@ class Admission:
     def few(self, most: int) -> Ids | None:
         """All admitted items if the shared mask or ``only`` leaves at most so many; else None."""
         if self.only is not None and len(self.only) <= most:
-            return self.only[self.admits(self.only)]
+            return np.unique(self.only[self.admits(self.only)])
         if self.allowed is not None and np.count_nonzero(self.allowed) <= most:
             ids = np.flatnonzero(self.allowed)
             return ids[self.admits(ids)]

@@ -83,8 +83,8 @@ def export_checkpoint(
         The model that was written.
 
     Raises:
-        LongInterestError: for a checkpoint, data set, column, engine, index, key or folder that cannot be used, and for a
-            model that cannot rank items.
+        LongInterestError: for a checkpoint, data set, column, engine, index, key or folder that cannot be used, and
+            for a model that cannot rank items.
     """
     chosen = [engine_of(name) for name in dict.fromkeys([*engines, *(["onnx"] if onnx else [])])]
     chosen_kind(index, 0)  # an unknown one is an error at once

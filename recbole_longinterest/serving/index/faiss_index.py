@@ -74,7 +74,7 @@ class FaissIndex:
         """
         faiss = _faiss()
         try:
-            index = faiss.downcast_index(faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8)))
+            index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
         except Exception as error:  # faiss raises RuntimeErrors of its own
             raise LongInterestError(f"it is no index of faiss: {' '.join(str(error).split())[:200]}") from error
         wanted = faiss.IndexIVF if kind == "ivf" else faiss.IndexHNSW

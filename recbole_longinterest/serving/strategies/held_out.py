@@ -28,8 +28,8 @@ class HeldOut:
     Attributes:
         events: events before the held-out one, [B].
         popularity: recent events of its item in the training, [B]; None for an export without counts.
-        ranks: by strategy, [B], from 1; infinite where a strategy does not rank the item. Of equal scores the mean rank.
-            ``mix`` has ranks up to 10 alone.
+        ranks: by strategy, [B], from 1; infinite where a strategy does not rank the item. Equal scores share
+            their mean rank. ``mix`` has ranks up to 10 alone.
         missing: strategies that the model or the file lacks something for, and what.
         inside: share of the held-out events that are not later than the training's last one; None without times.
         left_out: users that were left out to have no more than were asked for.
