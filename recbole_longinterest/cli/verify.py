@@ -54,6 +54,7 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
     from recbole_longinterest.common.packages import MissingPackage
     from recbole_longinterest.serving.canaries import ask_canaries
     from recbole_longinterest.serving.engines import Engine, TorchEngine, engines_in
+    from recbole_longinterest.serving.index import load_index
     from recbole_longinterest.serving.model_folder import check_place, read_folder
     from recbole_longinterest.serving.recommender import Recommender
 
@@ -74,6 +75,14 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
             lines.append(f"{engine.__name__}: not asked ({error})")
         else:
             lines.append(f"{engine.__name__}: {asked} recommendations, all finite")
+    try:
+        index = load_index(Recommender(served))
+    except MissingPackage as error:
+        lines.append(f"index of items: not asked ({error})")
+    else:
+        lines += (
+            [] if index is None else [f"index of items: {index.kind}, {index.n_items:,} items, finds the best ones"]
+        )
     parent = manifest.parent or {}
     trust = "by the trusted key" if trusted_key else "not checked, give --trusted-key" if manifest.signed else "no"
     return [

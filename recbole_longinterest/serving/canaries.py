@@ -58,7 +58,7 @@ def write_checked(
             except MissingPackage:  # written here, and served where the package is
                 continue
             ask_canaries(model)
-            if engine is TorchEngine:
+            if engine is TorchEngine and index != "exact":
                 load_index(model)
 
     write_folder(served, folder, write, check=check, sign=sign)

@@ -100,6 +100,19 @@ def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: p
     assert len(pd.read_parquet(tmp_path / "p.parquet")) == 3
 
 
+def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, rules = tmp_path / "page.html", tmp_path / "shop.yaml"
+    assert main.main(["strategies", "--model", model, "--history", history, "--output", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert "| together | " in out and f"written: {page}" in out and page.read_text().endswith("</html>\n")
+    rules.write_text("mix: [{shares: {similar: 1}}]")
+    assert main.main(["strategies", "--model", model, "--history", history, "--rules", str(rules), "--users", "2"]) == 0
+    assert "1 more users were left out at random" in capsys.readouterr().out
+    rules.write_text("mixed: 3")
+    assert main.main(["strategies", "--model", model, "--history", history, "--rules", str(rules)]) == 2
+    assert "has no key 'mixed'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -131,6 +144,7 @@ def test_explain_and_profile(model: str, history: str, tmp_path: Path, capsys: p
         (["profile", "--model", "m", "--history", "h.csv"], "Give --output FILE.parquet, --user U, or both"),
         (["export", "none.pth", "--output", "m2"], "There is no checkpoint file none.pth"),
         (["export", "none.pth", "--output", "m2", "--engine", "jax"], "engine must be one of"),
+        (["export", "none.pth", "--output", "m2", "--index", "flat"], "index must be one of exact, hnsw, ivf, auto"),
         (["recommend", "--model", "m", "--history", "h.csv", "--engine", "jax"], "engine must be one of"),
         (
             ["recommend", "--model", "m", "--history", "h.csv", "--engine", "onnx"],

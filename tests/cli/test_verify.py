@@ -1,5 +1,6 @@
 """`recbole-li verify`: whole, wrong, or without checksums."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.model_folder import WEIGHTS, write_folder
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.export import export_checkpoint
-from tests.served import random_served
+from tests.served import random_served, signed_again
 
 
 def verify(path: Path | str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -45,6 +46,24 @@ def test_a_folder_of_two_engines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_checked(random_served(), tmp_path / "m", [engine_of("onnx")])
     code, said = verify(tmp_path / "m", capsys)
     assert code == 0 and "OnnxEngine: 12 recommendations, all finite" in said
+
+
+def test_a_folder_with_an_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("faiss")
+    write_checked(random_served(), tmp_path / "m", index="hnsw")
+    code, said = verify(tmp_path / "m", capsys)
+    assert code == 0 and "index of items: hnsw, 300 items, finds the best ones" in said
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "faiss", None)
+        code, said = verify(tmp_path / "m", capsys)
+    assert code == 0 and "index of items: not asked (An index of items needs the package faiss" in said
+    (tmp_path / "other").mkdir()
+    write_checked(random_served(seed=1), tmp_path / "other", index="hnsw")
+    (tmp_path / "m" / "index.faiss").write_bytes((tmp_path / "other" / "index.faiss").read_bytes())
+    signed_again(tmp_path / "m")
+    code, said = verify(tmp_path / "m", capsys)
+    assert code == 1 and "is of another model" in said
 
 
 def test_a_training(

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
         ["recommend", *READ, "--output", "out"],
         ["explain", *READ, "--user", "u1", "--topk", "1", "--output", "out"],
         ["profile", *READ, "--output", "out"],
+        ["strategies", *READ, "--output", "out"],
     ],
 )
 def test_a_result_replaces_another(trial: Callable[..., Trial], tmp_path: Path, command: list[str]) -> None:
