@@ -80,9 +80,7 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
     except MissingPackage as error:
         lines.append(f"index of items: not asked ({error})")
     else:
-        lines += (
-            [] if index is None else [f"index of items: {index.kind}, {index.n_items:,} items, finds the best ones"]
-        )
+        lines += [] if index is None else [f"index of items: {index.kind}, {index.n_items:,} items, finds the best"]
     parent = manifest.parent or {}
     trust = "by the trusted key" if trusted_key else "not checked, give --trusted-key" if manifest.signed else "no"
     return [

@@ -37,6 +37,11 @@ class Admission:
         """The largest logarithm of a factor, at least 0."""
         return 0.0 if self.boost is None else max(0.0, float(self.boost.max()))
 
+    @cached_property
+    def share(self) -> float:
+        """Share of the catalogue that the shared mask leaves, above 0."""
+        return 1.0 if self.allowed is None else max(np.count_nonzero(self.allowed), 1) / len(self.allowed)
+
     def admits(self, ids: Ids) -> NDArray[np.bool_]:
         """Which of some items may be recommended; the padding never."""
         good = ids > 0
@@ -50,7 +55,7 @@ class Admission:
         """All admitted items if the shared mask or ``only`` leaves at most so many; else None."""
         if self.only is not None and len(self.only) <= most:
             return np.unique(self.only[self.admits(self.only)])
-        if self.allowed is not None and np.count_nonzero(self.allowed) <= most:
+        if self.allowed is not None and self.share * len(self.allowed) <= most:
             ids = np.flatnonzero(self.allowed)
             return ids[self.admits(ids)]
         return None

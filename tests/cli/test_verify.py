@@ -52,7 +52,7 @@ def test_a_folder_with_an_index(tmp_path: Path, capsys: pytest.CaptureFixture[st
     pytest.importorskip("faiss")
     write_checked(random_served(), tmp_path / "m", index="hnsw")
     code, said = verify(tmp_path / "m", capsys)
-    assert code == 0 and "index of items: hnsw, 300 items, finds the best ones" in said
+    assert code == 0 and "index of items: hnsw, 300 items, finds the best" in said
     monkeypatch = pytest.MonkeyPatch()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "faiss", None)

@@ -27,11 +27,8 @@ IMPORTED = (
     *("recbole_longinterest.training.export", "recbole_longinterest.training.update.update"),
     *("recbole_longinterest.training.encode", "recbole_longinterest.prepare.pipeline"),
     *("recbole_longinterest.prepare.plots", "recbole_longinterest.serving.explain.page"),
-    *(
-        "recbole_longinterest.serving.explain.profiles",
-        "recbole_longinterest.experiments.strategies",
-        "recbole_longinterest.serving.new_items",
-    ),
+    *("recbole_longinterest.serving.explain.profiles", "recbole_longinterest.serving.new_items"),
+    *("recbole_longinterest.experiments.strategies", "recbole_longinterest.serving.strategies.held_out"),
     *("recbole_longinterest.experiments.comparison.compare", "recbole_longinterest.experiments.comparison.cells"),
     *("recbole_longinterest.text.encoder", "recbole_longinterest.data.item_texts", "tests.kills.scenarios"),
 )

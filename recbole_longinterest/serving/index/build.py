@@ -111,14 +111,14 @@ def exact_best(vectors: Tensor, queries: Tensor, number: int) -> NDArray[np.int6
     return np.concatenate(rows)
 
 
-def recall_of(index: FaissIndex, queries: Tensor, wanted: NDArray[np.int64], effort: int | None = None) -> float:
+def recall_of(index: FaissIndex, queries: Tensor, wanted: NDArray[np.int64], effort: int) -> float:
     """Share of wanted items that an index has among its candidates.
 
     Args:
         index: any.
         queries: [Q, D].
         wanted: internal ids, [Q, n].
-        effort: how hard to look; the known one if None.
+        effort: how hard to look.
     """
     number = candidates_for(wanted.shape[1])
     hits = [

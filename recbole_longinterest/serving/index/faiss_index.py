@@ -3,6 +3,7 @@
 IVF: Sivic and Zisserman 2003, Jegou et al. 2011. HNSW: Malkov and Yashunin 2016.
 """
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -91,27 +92,31 @@ class FaissIndex:
         """Effort at which an inverted index reads everything, and beyond which a graph is not worth its time."""
         return int(self._index.nlist) if self.kind == "ivf" else max(16, min(4096, self.n_items))
 
-    def effort_for(self, number: int) -> int:
-        """The known effort for this number of candidates, or for the largest known one in proportion."""
-        for most, effort in self.effort.items():
-            if number <= most:
-                return effort
-        most, effort = max(self.effort.items(), default=(number, self.most_effort))
-        return min(self.most_effort, effort * number // most)
+    def effort_for(self, depth: int) -> int:
+        """How hard to look for this number of best items: between two known ones in proportion of the logarithms.
 
-    def find(self, query: NDArray[np.float32], number: int, effort: int | None = None) -> NDArray[np.int64]:
+        Args:
+            depth: number of best items that are to be found.
+        """
+        depths, efforts = list(self.effort), list(self.effort.values())
+        if not depths:
+            return self.most_effort
+        if depth > depths[-1]:
+            return min(self.most_effort, efforts[-1] * depth // depths[-1])
+        return math.ceil(math.exp(float(np.interp(math.log(depth), np.log(depths), np.log(efforts)))) - 1e-6)
+
+    def find(self, query: NDArray[np.float32], number: int, effort: int) -> NDArray[np.int64]:
         """Candidates for one query.
 
         Args:
             query: [D].
             number: of candidates.
-            effort: how hard to look; the known one if None.
+            effort: how hard to look, see :meth:`effort_for`.
 
         Returns:
             Internal ids, likely best first; fewer than ``number`` if the part that was looked at has no more.
         """
         faiss = _faiss()
-        effort = self.effort_for(number) if effort is None else effort
         params: Any
         if self.kind == "ivf":
             params = faiss.SearchParametersIVF(nprobe=effort)

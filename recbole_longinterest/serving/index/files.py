@@ -84,7 +84,9 @@ def check_index(scorer: Scorer, index: FaissIndex, where: str) -> None:
     scores[:, 0] = -torch.inf
     wanted = top_k(scores, best)[1].numpy()
     pairs = zip(wanted, queries.numpy(), strict=True)
-    found = float(np.mean([np.isin(row, index.find(query, 4 * best)).mean() for row, query in pairs]))
+    found = float(
+        np.mean([np.isin(row, index.find(query, 4 * best, index.effort_for(best))).mean() for row, query in pairs])
+    )
     if found < FEWEST:
         raise ExportError(
             f"{where} is of another model: of {len(ids)} queries it finds {found:.0%} of the best items. {AGAIN}"

@@ -18,7 +18,7 @@ from recbole_longinterest.serving.index.faiss_index import FaissIndex
 from recbole_longinterest.serving.scorer import Scorer
 
 SMALL, LARGE = 16, 8  # a sixteenth of the catalogue is scored whole; an eighth as candidates is no gain
-HIDDEN = 100  # of a long past only few items are among the best
+HIDDEN = 2  # of a past, so many times the wanted number may be among the best; if there are more, it looks again
 NONE: Scores = np.zeros(0, dtype=np.float32)
 
 
@@ -85,9 +85,9 @@ class Indexed(Ranking):
         few = admission.few(n_items // SMALL)
         if few is not None:
             return self._scored(few).best(number, admission)
-        wanted = number + min(len(admission.hidden), HIDDEN)
-        while (lookup := candidates_for(wanted)) <= n_items // LARGE:
-            found = self._index.find(self._query, lookup)
+        depth = int(number / admission.share) + min(len(admission.hidden), HIDDEN * number)
+        while (lookup := candidates_for(depth)) <= n_items // LARGE:
+            found = self._index.find(self._query, lookup, self._index.effort_for(depth))
             if len(found) < lookup:  # the part that was looked at has no more
                 break
             products = self._search.products(self._interest, found)
@@ -96,7 +96,7 @@ class Indexed(Ranking):
             best, scores = self._scored(ids).best(number, admission)
             if len(best) == number and float(scores[-1]) >= floor + admission.highest_boost:
                 return best, scores
-            wanted *= 4
+            depth *= 4
         return self._all().best(number, admission)
 
     def _scored(self, ids: Ids) -> Sparse:
