@@ -157,6 +157,21 @@ def test_latency_of_each_engine_beside_recboles_models(
     assert "| 50 | 3 | update + top 10 | SASRec |" in capsys.readouterr().out
 
 
+def test_the_index_beside_all_scores(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It finds the items of all scores, under every kind of rules; how long that takes is not asked."""
+    pytest.importorskip("faiss")
+    script = PROJECT / "benchmarks" / "index.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    monkeypatch.setattr(sys, "argv", [str(script), "--items", "600", "--queries", "25", "--kinds", "ivf"])
+    threads = torch.get_num_threads()
+    runpy.run_path(str(script), run_name="__main__")
+    torch.set_num_threads(threads)
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[2] for row in rows[:5]] == [row[2] for row in rows[5:]] and len(rows) == 10
+    assert all(float(row[3]) >= 0.97 for row in rows)
+
+
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
     from benchmarks.history_length import ndcg_of_rows
 

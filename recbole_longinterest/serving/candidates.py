@@ -40,7 +40,7 @@ class Admission:
     @cached_property
     def share(self) -> float:
         """Share of the catalogue that the shared mask leaves, above 0."""
-        return 1.0 if self.allowed is None else max(np.count_nonzero(self.allowed), 1) / len(self.allowed)
+        return 1.0 if self.allowed is None else max(int(np.count_nonzero(self.allowed)), 1) / len(self.allowed)
 
     def admits(self, ids: Ids) -> NDArray[np.bool_]:
         """Which of some items may be recommended; the padding never."""

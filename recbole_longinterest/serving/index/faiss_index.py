@@ -15,7 +15,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require
 
 NEEDED_BY = "An index of items"
-POINTS, FEWEST_POINTS = 64, 8  # of a list, by which its centre is found
+POINTS, FEWEST_POINTS, ROUNDS = 64, 8, 10  # of a list, by which its centre is found, and rounds of k-means
 LISTS = 4.0  # lists for each square root of the number of items
 NEIGHBOURS, CONSTRUCTION = 16, 100  # of HNSW's graph
 
@@ -57,7 +57,7 @@ class FaissIndex:
         if kind == "ivf":
             lists = max(1, min(round(LISTS * len(rows) ** 0.5), len(rows) // FEWEST_POINTS))
             index = faiss.index_factory(rows.shape[1], f"IVF{lists},SQ8", metric)
-            index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = POINTS, 1
+            index.cp.max_points_per_centroid, index.cp.min_points_per_centroid, index.cp.niter = POINTS, 1, ROUNDS
         else:
             index = faiss.index_factory(rows.shape[1], f"HNSW{NEIGHBOURS},SQ8", metric)
             index.hnsw.efConstruction = CONSTRUCTION

@@ -35,5 +35,5 @@ class Content(Strategy):
     def to_items(self, items: NDArray[np.int64]) -> Ranking | None:
         """Items whose texts are like those of some, the first of which weigh most; see :meth:`Similar.to_items`."""
         if self._of is not self._scorer.items:
-            self._of, self._units = self._scorer.items, UnitVectors(self._scorer.served.weights[KEY])
+            self._units, self._of = UnitVectors(self._scorer.served.weights[KEY]), self._scorer.items
         return self._units.near(items) if len(items) else None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recbole_longinterest.serving.candidates import NO_IDS, Ranking, Scores
+from recbole_longinterest.serving.candidates import NO_IDS, Ids, Ranking, Scores
 from recbole_longinterest.serving.strategies.base import Context, Strategy
 from recbole_longinterest.serving.visitor import Visitor
 
@@ -28,9 +28,16 @@ class Interest(Strategy):
             return None
         ids, terms = (NO_IDS, NONE) if self._context.terms is None else self._context.terms(visitor)
         if self._repeat:
-            seen = np.fromiter(visitor.seen, np.int64, len(visitor.seen))
+            seen = self._seen(visitor)
             known = np.concatenate([seen, ids])
             raised = np.concatenate([np.full(len(seen), self._repeat, np.float32), terms])
             ids, place = np.unique(known, return_inverse=True)
             terms = np.bincount(place, raised, len(ids)).astype(np.float32)
         return self._context.search.ranking(visitor.interest, ids, terms)
+
+    def _seen(self, visitor: Visitor) -> Ids:
+        """Items that the model takes for seen ones: of all events, or of its window."""
+        scorer = self._context.scorer
+        if scorer.served.history_limit is not None:
+            return np.unique(scorer.windowed(visitor.history).item_seq)
+        return np.fromiter(visitor.seen, np.int64, len(visitor.seen))

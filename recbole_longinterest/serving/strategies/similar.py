@@ -70,5 +70,5 @@ class Similar(Strategy):
             items: internal ids.
         """
         if self._of is not self._scorer.items:  # items were added
-            self._of, self._units = self._scorer.items, UnitVectors(self._scorer.items)
+            self._units, self._of = UnitVectors(self._scorer.items), self._scorer.items
         return self._units.near(items) if len(items) else None
