@@ -1,7 +1,6 @@
 """The best items by some scores, of those that may be recommended: what strategies give and rules choose from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -102,25 +101,6 @@ class Ranking(ABC):
         ids, scores = self.best(n_items)
         out[ids] = scores
         return out
-
-    def stream(self, admission: Admission, first: int) -> Iterator[tuple[int, float]]:
-        """The admitted items one by one, best first; more are looked up as they are asked for.
-
-        Args:
-            admission: as in :meth:`best`.
-            first: number that is looked up at once.
-        """
-        given: set[int] = set()
-        number = first
-        while True:
-            ids, scores = self.best(number, admission)
-            for item, score in zip(ids.tolist(), scores.tolist(), strict=True):
-                if item not in given:
-                    given.add(item)
-                    yield item, score
-            if len(ids) < number:
-                return
-            number *= 4
 
 
 class Dense(Ranking):

@@ -59,13 +59,6 @@ def test_a_ranking_does_not_change_its_scores() -> None:
     assert scores.tolist() == list(range(N))
 
 
-def test_a_stream_gives_every_admitted_item_once_in_order() -> None:
-    scores = np.random.default_rng(1).normal(size=N).astype(np.float32)
-    allowed = np.arange(N) % 3 == 0
-    items = [item for item, _ in Dense(scores, True).stream(Admission(allowed), 7)]
-    assert items == expected(scores, Admission(allowed), True, N)
-
-
 def test_scores_of_all_leave_out_items_that_are_no_candidates() -> None:
     scores = Sparse(np.array([4, 9]), np.array([0.5, 0.0], dtype=np.float32), logits=False).scores_of_all(12)
     assert np.flatnonzero(scores > -np.inf).tolist() == [4] and scores[4] == 0.5

@@ -55,10 +55,14 @@ class Groups:
     def having(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Which items have one of some values, [N]."""
         wanted = set(names)
-        chosen = np.array([name in wanted for name in self.names], dtype=bool)
+        return self.with_codes(np.array([code for code, name in enumerate(self.names) if name in wanted], np.int64))
+
+    def with_codes(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which items have one of some codes, [N]."""
+        chosen = np.zeros(len(self.names), dtype=bool)
+        chosen[codes] = True
         out = np.zeros(len(self.starts) - 1, dtype=bool)
-        if len(self.codes):
-            out[self.owners[chosen[self.codes]]] = True
+        out[self.owners[chosen[self.codes]]] = True
         return out
 
 

@@ -9,7 +9,8 @@ the first pool. Items come from streams, one a strategy, so limits and likeness 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -60,11 +61,21 @@ class Selection:
         for groups, _, counts in self._limits:
             counts.update(groups.of_item(item))
         if self.diversity is not None:
-            self._units.append(self.unit(item))
+            self._units.append(self.units([item])[0])
 
-    def unit(self, item: int) -> NDArray[np.float32]:
-        """An item's vector, of length 1."""
-        return torch.nn.functional.normalize(self._vectors[item], dim=0).numpy()
+    def blocked(self) -> NDArray[np.bool_] | None:
+        """Items that have a value of which there are enough, [N]; None for none."""
+        out: NDArray[np.bool_] | None = None
+        for groups, at_most, counts in self._limits:
+            full = [code for code, count in counts.items() if count >= at_most]
+            if full:
+                mask = groups.with_codes(np.array(full))
+                out = mask if out is None else out | mask
+        return out
+
+    def units(self, items: Sequence[int]) -> NDArray[np.float32]:
+        """Vectors of some items, of length 1, [n, D]."""
+        return torch.nn.functional.normalize(self._vectors[list(items)], dim=1).numpy()
 
     def likeness(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
         """Highest cosine of each of some items with the chosen ones, 0 before the first, [n]."""
@@ -91,7 +102,9 @@ class Candidates:
         diversity = selection.diversity
         self._size = 1 if diversity is None else diversity.pool
         self._weight = 0.0 if diversity is None else diversity.weight
-        self._stream: Iterator[tuple[int, float]] = ranking.stream(admission, selection.places + LOOKUP + self._size)
+        self._ranking, self._admission = ranking, admission
+        self._lookup, self._exhausted = selection.places + LOOKUP + self._size, False
+        self._given: list[int] = []
         self._pool: list[tuple[int, float]] = []
         self._units: dict[int, NDArray[np.float32]] = {}
         self._scale: tuple[float, float] | None = None
@@ -102,27 +115,50 @@ class Candidates:
         Returns:
             Internal id and score.
         """
+        if not self._weight:
+            return self._take_first()
         selection = self._selection
         self._pool = [pair for pair in self._pool if selection.fits(pair[0])]
-        while len(self._pool) < self._size and (pair := next(self._stream, None)) is not None:
-            if selection.fits(pair[0]):
-                self._pool.append(pair)
+        if len(self._pool) < self._size and not self._exhausted:
+            self._look_up()
         if not self._pool:
             return None
-        item, score = self._pool[self._place()]
+        item, score = self._pool[self._place(self._pool[: self._size])]
         selection.take(item)
         return item, score
 
-    def _place(self) -> int:
+    def _take_first(self) -> tuple[int, float] | None:
+        """Give the best item, without a look at those after it."""
+        while True:
+            for place, (item, score) in enumerate(self._pool):
+                if self._selection.fits(item):
+                    del self._pool[: place + 1]
+                    self._selection.take(item)
+                    return item, score
+            self._pool = []
+            if self._exhausted:
+                return None
+            self._look_up()
+
+    def _look_up(self) -> None:
+        """Add the next items that fit to the pool: those that limits rule out by now are not looked at."""
+        admission, blocked = self._admission, self._selection.blocked()
+        allowed = admission.allowed
+        if blocked is not None:
+            allowed = ~blocked if allowed is None else allowed & ~blocked
+        hidden = np.concatenate([admission.hidden, np.array([*self._given, *self._selection.chosen], dtype=np.int64)])
+        ids, scores = self._ranking.best(self._lookup, replace(admission, allowed=allowed, hidden=hidden))
+        self._exhausted = len(ids) < self._lookup
+        self._given += ids.tolist()
+        self._pool += zip(ids.tolist(), scores.tolist(), strict=True)
+
+    def _place(self, pool: list[tuple[int, float]]) -> int:
         """Place in the pool of the item that is chosen next."""
-        if not self._weight:
-            return 0
-        scores = np.array([score for _, score in self._pool])
+        scores = np.array([score for _, score in pool])
         if self._scale is None:
             self._scale = float(scores.min()), float(np.ptp(scores)) or 1.0
         low, span = self._scale
-        for item, _ in self._pool:
-            if item not in self._units:
-                self._units[item] = self._selection.unit(item)
-        likeness = self._selection.likeness(np.stack([self._units[item] for item, _ in self._pool]))
+        unknown = [item for item, _ in pool if item not in self._units]
+        self._units.update(zip(unknown, self._selection.units(unknown), strict=True))
+        likeness = self._selection.likeness(np.stack([self._units[item] for item, _ in pool]))
         return int(np.argmax((1 - self._weight) * (scores - low) / span - self._weight * likeness))

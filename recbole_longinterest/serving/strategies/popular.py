@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.serving.candidates import Dense, Ranking
+from recbole_longinterest.serving.candidates import NO_IDS, Dense, Ranking
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.base import Context, Strategy
 from recbole_longinterest.serving.visitor import Visitor
@@ -25,10 +25,11 @@ class Popular(Strategy):
     def __init__(self, scorer: Scorer, counts: Sequence[float] | None = None) -> None:
         self._scorer = scorer
         self.set_counts(scorer.served.items.recent if counts is None else counts)
-        self._members: dict[str, list[int]] = {}
+        members: dict[str, list[int]] = {}
         for item, names in enumerate(scorer.served.items.categories):
             for name in names:
-                self._members.setdefault(name, []).append(item)
+                members.setdefault(name, []).append(item)
+        self._members = {name: np.array(items) for name, items in members.items()}
 
     @classmethod
     def make(cls, context: Context) -> "Popular":
@@ -59,7 +60,7 @@ class Popular(Strategy):
             return Dense(self._counts, logits=False)
         weight = np.zeros(number, dtype=np.float32)
         for name in set(names):
-            members = self._members.get(name, [])
+            members = self._members.get(name, NO_IDS)
             weight[members] = np.maximum(weight[members], names.count(name) / len(last))
         shares = ELSEWHERE + (1 - ELSEWHERE) * weight.clip(max=1)
         return Dense((self._counts * shares).astype(np.float32), logits=False)

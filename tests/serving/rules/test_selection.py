@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_longinterest.serving.candidates import Admission, Dense, Ranking
+from recbole_longinterest.serving.candidates import EVERYTHING, Admission, Dense, Ids, Ranking, Scores
 from recbole_longinterest.serving.rules.catalogue import Groups
 from recbole_longinterest.serving.rules.selection import Selection
 from recbole_longinterest.serving.rules.settings import Diversity
@@ -89,3 +89,24 @@ def test_more_weight_makes_items_less_alike() -> None:
         found = taken(Selection(8, [], Diversity(weight, 100), torch.from_numpy(vectors)), Dense(scores, logits=True))
         means.append(float((units[found] @ units[found].T).mean()))
     assert means[0] > means[1] > means[2]
+
+
+class Counted(Dense):
+    """A ranking that counts how often it is asked."""
+
+    asked = 0
+
+    def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
+        self.asked += 1
+        return super().best(number, admission)
+
+
+def test_a_full_value_is_passed_over_without_a_look_at_all_its_items() -> None:
+    """The best 300 items have one value: the ranking is asked for the rest, not for longer and longer lists."""
+    groups = Groups.of([[], *(["a"] if item < 300 else [f"b{item}"] for item in range(1, N))])
+    counted = Counted(-np.arange(N, dtype=np.float32), logits=True)
+    found = taken(Selection(20, [(groups, 2)], None, torch.zeros(N, 2)), counted)
+    assert found == [1, 2, *range(300, 318)] and counted.asked == 2
+    nothing = Counted(-np.arange(N, dtype=np.float32), logits=True)
+    whole = Groups.of([[], *(["a"] for _ in range(1, N))])
+    assert taken(Selection(5, [(whole, 2)], None, torch.zeros(N, 2)), nothing) == [1, 2] and nothing.asked == 2
