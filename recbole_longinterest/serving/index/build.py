@@ -21,6 +21,7 @@ QUERIES, EVENTS = 200, 4
 GOALS = (10, 100, 1000)
 RECALL = 0.99
 NEAREST = 20
+CLOSE = 16  # the least effort is known up to a sixteenth of it
 
 
 def chosen_kind(kind: str, n_items: int) -> str:
@@ -89,14 +90,19 @@ def calibrate(index: FaissIndex, vectors: Tensor, queries: Tensor, goals: Sequen
     goals = [goal for goal in goals if goal < len(vectors)] or [len(vectors) - 1]
     wanted = exact_best(vectors, queries, max(goals))
     out = {}
-    effort = 1 if index.kind == "ivf" else 16
+    low = 1 if index.kind == "ivf" else 16
     for goal in goals:
-        while True:
-            recall = recall_of(index, queries, wanted[:, :goal], effort)
-            if recall >= RECALL or effort >= index.most_effort:
-                break
-            effort = min(index.most_effort, max(effort + 1, effort * 3 // 2))
-        out[goal] = effort, recall
+        found = {low: recall_of(index, queries, wanted[:, :goal], low)}
+        high = low
+        while found[high] < RECALL and high < index.most_effort:
+            low, high = high, min(index.most_effort, 2 * high)
+            found[high] = recall_of(index, queries, wanted[:, :goal], high)
+        while high - low > max(1, low // CLOSE):
+            middle = (low + high) // 2
+            found[middle] = recall_of(index, queries, wanted[:, :goal], middle)
+            low, high = (middle, high) if found[middle] < RECALL else (low, middle)
+        out[goal] = high, found[high]
+        low = high  # more items ask for no less
     index.effort = {goal: effort for goal, (effort, _) in out.items()}
     return out
 

@@ -78,6 +78,7 @@ class Shop:
         self.bandit = bandit if bandit is not None else Bandit(seed)
         self._context = Context(scorer, self.search, followers, terms)
         self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
+        self._own = threading.local()  # a generator for each thread: one is not to be shared
         self._made: dict[str, Strategy | LongInterestError] = {}
         self.rules_file = RulesFile(rules, scorer, strategy_names()) if isinstance(rules, (str, Path)) else None
         self._fixed = rules if isinstance(rules, ShopRules) else no_rules(scorer)
@@ -263,10 +264,13 @@ class Shop:
     # --- parts of an answer ------------------------------------------------------------------------------------------
 
     def _draws(self, seed: int | None) -> np.random.Generator:
+        """The draws of one answer."""
         if seed is not None:
             return np.random.default_rng(seed)
-        with self._lock:
-            return np.random.default_rng(int(self._rng.integers(2**63)))
+        if not hasattr(self._own, "rng"):
+            with self._lock:
+                self._own.rng = np.random.default_rng(int(self._rng.integers(2**63)))
+        return self._own.rng
 
     def _mixed(self, request: _Request, number: int) -> tuple[list[str], list[str]]:
         """A strategy for each place, and those that fill in for it."""
