@@ -2,9 +2,10 @@
 
 An index finds the items with the highest dot products. A visitor's score of an item is that product plus what few items
 have: the repeat bias of seen items, a memory's terms. So the candidates are united with these items and all get exact
-scores. An item that is no candidate has at most the product of the last candidate, plus the highest factor of the
-rules: while that could still beat the items that would be returned, more candidates are looked up (the threshold
-argument of Fagin et al. 2001). Where most of the catalogue is left out, every item that is left gets its score.
+scores. An item that is no candidate has at most the product of the last of those that were asked for, plus the highest
+factor of the rules: while that could still beat the items that would be returned, more candidates are looked up (the
+threshold argument of Fagin et al. 2001). Where most of the catalogue is left out, each item that is left gets its
+score.
 """
 
 import numpy as np
@@ -84,24 +85,25 @@ class Indexed(Ranking):
         n_items = self._search.scorer.n_items
         few = admission.few(n_items // SMALL)
         if few is not None:
-            return self._scored(few).best(number, admission)
+            return self._scored(few, self._search.products(self._interest, few)).best(number, admission)
         depth = int(number / admission.share) + min(len(admission.hidden), HIDDEN * number)
         while (lookup := candidates_for(depth)) <= n_items // LARGE:
             found = self._index.find(self._query, lookup, self._index.effort_for(depth))
             if len(found) < lookup:  # the part that was looked at has no more
                 break
-            products = self._search.products(self._interest, found)
-            floor = float(products.min())
             ids = np.unique(np.concatenate([found, self._ids, self._search.loose]))
-            best, scores = self._scored(ids).best(number, admission)
+            products = self._search.products(self._interest, ids)
+            of_found = products[np.searchsorted(ids, found)]
+            floor = float(np.partition(of_found, -depth)[-depth])  # what was not found is below the last of the best
+            best, scores = self._scored(ids, products).best(number, admission)
             if len(best) == number and float(scores[-1]) >= floor + admission.highest_boost:
                 return best, scores
             depth *= 4
         return self._all().best(number, admission)
 
-    def _scored(self, ids: Ids) -> Sparse:
-        """Exact scores of some items."""
-        scores = self._search.products(self._interest, ids)
+    def _scored(self, ids: Ids, products: Scores) -> Sparse:
+        """Scores of some items, of their dot products."""
+        scores = products.copy()
         if len(self._ids):
             order = np.argsort(self._ids)
             place = np.searchsorted(self._ids, ids, sorter=order).clip(max=len(order) - 1)
