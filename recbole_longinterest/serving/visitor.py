@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recbole_longinterest.nn.memory import EVENTS
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.exclusion import Exclusion
 from recbole_longinterest.serving.scorer import Scorer
@@ -27,6 +28,7 @@ class Visitor:
         interest: the interest vector after all events, [1, D]; None before the first event.
         seen: internal ids of the items of all events.
         seen_by: the same by behaviour, see :class:`InterestState`; empty where ``history`` holds all events.
+        recent: internal ids of the items of the last events, the latest first, as a memory of transitions reads them.
         events: number of all events.
         now: time of the request in the training's unit; NaN if the training's times are no dates and none is given.
     """
@@ -37,6 +39,7 @@ class Visitor:
     events: int
     now: float = math.nan
     seen_by: Mapping[str, set[int]] = field(default_factory=dict)
+    recent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
     def of_history(cls, scorer: Scorer, history: History, now: float | None = None) -> "Visitor":
@@ -53,7 +56,8 @@ class Visitor:
     @classmethod
     def with_interest(cls, history: History, interest: Tensor | None, now: float) -> "Visitor":
         """The visitor of a whole history whose interest vector is known."""
-        return cls(history, interest, frozenset(history.item_seq.tolist()), len(history), now)
+        items = history.item_seq
+        return cls(history, interest, frozenset(items.tolist()), len(history), now, recent=items[: -EVENTS - 1 : -1])
 
     @classmethod
     def of_state(cls, state: InterestState, history: History, now: float | None = None) -> "Visitor":
@@ -66,7 +70,8 @@ class Visitor:
         """
         now = clock(state.scorer) if now is None else now
         interest = state.interest if state.events else None
-        return cls(history, interest, frozenset(state.seen), state.events, now, state.seen_by)
+        recent = np.array(state.recent, dtype=np.int64)
+        return cls(history, interest, frozenset(state.seen), state.events, now, state.seen_by, recent)
 
     @property
     def segment(self) -> str:

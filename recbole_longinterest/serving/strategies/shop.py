@@ -22,6 +22,7 @@ from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.answers import NOTHING, Answer, Suggested
 from recbole_longinterest.serving.strategies.bandit import Bandit
 from recbole_longinterest.serving.strategies.base import Context, Strategy, Terms
+from recbole_longinterest.serving.strategies.memory import followers_of, terms_of
 from recbole_longinterest.serving.strategies.mix import places_by_share, rule_for
 from recbole_longinterest.serving.strategies.registry import strategy_names, strategy_of
 from recbole_longinterest.serving.strategies.transitions import Followers
@@ -48,8 +49,8 @@ class Shop:
         scorer: the model.
         rules: a file of rules, which is read again when it changes, or rules that were read; None for none.
         search: of the model's items; None scores every item.
-        followers: which items follow which; None leaves ``together`` out.
-        terms: further terms of the model's scores, a memory's; None for none.
+        followers: which items follow which; None for the model's memory, without which ``together`` is left out.
+        terms: further terms of the model's scores; None for those of its memory.
         bandit: that learns from feedback; a new one if None.
         seed: of all draws; None for one from the system.
 
@@ -76,7 +77,8 @@ class Shop:
         self.scorer = scorer
         self.search = search if search is not None else VectorSearch(scorer)
         self.bandit = bandit if bandit is not None else Bandit(seed)
-        self._context = Context(scorer, self.search, followers, terms)
+        counted = followers if followers is not None else followers_of(scorer)
+        self._context = Context(scorer, self.search, counted, terms if terms is not None else terms_of(scorer))
         self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
         self._own = threading.local()  # a generator for each thread: one is not to be shared
         self._made: dict[str, Strategy | LongInterestError] = {}
