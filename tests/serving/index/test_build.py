@@ -12,7 +12,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import MissingPackage
 from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.index import chosen_kind, index_kind, load_index
-from recbole_longinterest.serving.index.build import GOALS, RECALL, calibrate, exact_best, queries_of, recall_of
+from recbole_longinterest.serving.index.build import AIM, GOALS, calibrate, exact_best, queries_of, recall_of
 from recbole_longinterest.serving.index.faiss_index import FaissIndex
 from recbole_longinterest.serving.index.files import ABOUT, FILE
 from recbole_longinterest.serving.manifest import ExportError
@@ -34,10 +34,10 @@ def test_the_stated_recall_holds_for_other_queries(kind: str) -> None:
     model = random_model(n_items=5000)
     index = FaissIndex.build(kind, model.items.numpy())
     found = calibrate(index, model.items, queries_of(model))
-    assert list(found) == list(GOALS) and all(recall >= RECALL for _, recall in found.values())
+    assert list(found) == list(GOALS) and all(recall >= AIM for _, recall in found.values())
     others = queries_of(model, seed=1)
     for goal in GOALS:
-        assert recall_of(index, others, exact_best(model.items, others, goal), found[goal][0]) >= RECALL - 0.02
+        assert recall_of(index, others, exact_best(model.items, others, goal), found[goal][0]) >= 0.98
 
 
 def test_more_items_are_looked_for_harder() -> None:
@@ -50,7 +50,7 @@ def test_more_items_are_looked_for_harder() -> None:
 
 def test_an_export_with_an_index_is_checked_and_read(tmp_path: Path) -> None:
     recall = write_checked(random_served(), tmp_path / "m", index="ivf")
-    assert recall is not None and recall >= RECALL
+    assert recall is not None and recall >= 0.98
     assert index_kind(tmp_path / "m") == "ivf" and {FILE, ABOUT} <= {file.name for file in (tmp_path / "m").iterdir()}
     model = Recommender.load(tmp_path / "m")
     index = load_index(model)
