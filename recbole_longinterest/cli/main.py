@@ -22,6 +22,7 @@ from recbole_longinterest.cli import (
     profile,
     recommend,
     run,
+    serve,
     strategies,
     tune,
     update,
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "add-items": add_items,
     "doctor": doctor,
     "verify": verify,
+    "serve": serve,
 }
 
 

@@ -27,6 +27,10 @@ INSTALL = {
     "cryptography": "'recbole-longinterest[sign]'",
     "onnx": "'recbole-longinterest[onnx]'",
     "onnxruntime": "'recbole-longinterest[onnx]'",
+    **dict.fromkeys(
+        ("fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "prometheus_client", "psycopg"),
+        "'recbole-longinterest[serve]'",
+    ),
 }
 
 

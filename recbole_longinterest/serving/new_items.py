@@ -15,15 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.atomic_files import item_rows
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.common.known_places import is_known
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.memory import lend_to_new_items
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.model_folder import Items, Served
+from recbole_longinterest.serving.text_vectors import encoder_of, whitened_vectors
 from recbole_longinterest.text.reader import text_of, values_of
 from recbole_longinterest.text.template import Template, columns_of
-from recbole_longinterest.text.whitening import Whitening
 
 if TYPE_CHECKING:
     import pandas as pd  # at run time only where a file is read
@@ -73,19 +72,12 @@ def with_items(
             that cannot be loaded, and a boost that is not above 0 or has no effect.
     """
     _check_boost(served, boost)
-    if item_key(TEXT, "vectors") not in served.weights:
-        raise LongInterestError(
-            "This model reads no texts, so it cannot score an item that it was not trained on. Train with "
-            "text_features, or add the item with its events: recbole-li update."
-        )
-    frame = frame.astype(object).where(frame.notna(), None)  # pandas' NA has no truth value
-    tokens = _tokens(served, frame)
-    rows = [dict(zip(map(str, frame.columns), values, strict=True)) for values in frame.itertuples(index=False)]
+    _check_reads_texts(served)
+    frame = _without_na(frame)
+    tokens, rows = _tokens(served, frame), _rows(frame)
     if vectors is None:
-        texts = [_text(served, row) for row in rows]
-        _check_texts(tokens, texts)
-        vectors = _encode(served, texts, text_encoder)
-    whitened = torch.from_numpy(_whitened(served, vectors, len(tokens)))
+        vectors = _vectors(served, tokens, rows, text_encoder)
+    whitened = torch.from_numpy(whitened_vectors(served, vectors, len(tokens)))
 
     old = list(served.items.tokens)
     place = {token: number for number, token in enumerate(old)}
@@ -121,6 +113,22 @@ def with_items(
         items.categories[number] = names or items.categories[number]
     grown = replace(served, weights=weights, items=items, known_fingerprint="", folder=None, manifest=None)
     return Added(grown, new, changed)
+
+
+def vectors_of(served: Served, frame: "pd.DataFrame", text_encoder: str | None = None) -> NDArray[np.float32]:
+    """The items' vectors by the training's encoder, which :func:`with_items` takes, [n, encoder_dim].
+
+    Args:
+        served: as in :func:`with_items`, like the following.
+        frame: see there.
+        text_encoder: see there.
+
+    Raises:
+        LongInterestError: as :func:`with_items`.
+    """
+    _check_reads_texts(served)
+    frame = _without_na(frame)
+    return _vectors(served, _tokens(served, frame), _rows(frame), text_encoder)
 
 
 def _same_text(kept: torch.Tensor, vector: torch.Tensor, rounding: float, half: float) -> bool:
@@ -177,6 +185,35 @@ def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
             f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}."
         )
     return table
+
+
+def _check_reads_texts(served: Served) -> None:
+    if item_key(TEXT, "vectors") not in served.weights:
+        raise LongInterestError(
+            "This model reads no texts, so it cannot score an item that it was not trained on. Train with "
+            "text_features, or add the item with its events: recbole-li update."
+        )
+
+
+def _without_na(frame: "pd.DataFrame") -> "pd.DataFrame":
+    return frame.astype(object).where(frame.notna(), None)  # pandas' NA has no truth value
+
+
+def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [dict(zip(map(str, frame.columns), values, strict=True)) for values in frame.itertuples(index=False)]
+
+
+def _vectors(
+    served: Served, tokens: Sequence[str], rows: Sequence[dict[str, Any]], text_encoder: str | None
+) -> NDArray[np.float32]:
+    from recbole_longinterest.text.cache import encode_cached  # late: most processes that serve encode nothing
+
+    texts = [_text(served, row) for row in rows]
+    _check_texts(tokens, texts)
+    encoder = encoder_of(served, text_encoder)
+    vectors = encode_cached(texts, encoder, show_progress=False)
+    encoder.unload()
+    return vectors
 
 
 def _check_boost(served: Served, boost: float) -> None:
@@ -245,36 +282,6 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
             f"{len(empty)} items have no text, so they cannot be scored: {', '.join(empty[:5])}{more}. "
             "Leave them out until they have one, or events."
         )
-
-
-def _encode(served: Served, texts: Sequence[str], named: str | None) -> NDArray[np.float32]:
-    # Late: most processes that serve encode nothing.
-    from recbole_longinterest.text.cache import encode_cached
-    from recbole_longinterest.text.encoder import TextEncoder
-
-    about = served.about["text"]
-    encoder = TextEncoder(
-        named or about["text_encoder"],
-        named=named is not None or is_known("text_encoder", about["text_encoder"]),
-        pooling=about["text_pooling"],
-        max_length=about["text_max_length"],
-        prompt=about["text_prompt"],
-        precision=about["text_precision"],
-    )
-    vectors = encode_cached(texts, encoder, show_progress=False)
-    encoder.unload()
-    return vectors
-
-
-def _whitened(served: Served, vectors: ArrayLike, number: int) -> NDArray[np.float32]:
-    table = np.asarray(vectors, dtype=np.float32)
-    mean, projection = (served.weights[name].numpy() for name in (item_key(TEXT, "mean"), item_key(TEXT, "whitening")))
-    if table.shape != (number, len(mean)) or not np.isfinite(table).all():
-        raise LongInterestError(
-            f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "
-            f"gives them; got shape {table.shape}."
-        )
-    return Whitening(mean, projection).transform(table)
 
 
 def _shown(served: Served, row: dict[str, Any]) -> tuple[str, list[str]]:

@@ -1,0 +1,109 @@
+"""The command `recbole-li serve`: a model folder over HTTP, with a store of events."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_longinterest.cli.arguments import Commands, add_command, amount, count, refuse_settings
+from recbole_longinterest.common.errors import LongInterestError
+
+PACKAGES = ("fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "prometheus_client")
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command to the parser of `recbole-li`."""
+    parser = add_command(
+        commands,
+        "serve",
+        "serve a model over HTTP, with a store of events",
+        "Take events in and recommend over HTTP. Events are stored before they are acknowledged. docs/service.md has "
+        "the requests; the running service shows them at /docs.",
+        "Without --keys the service answers this machine alone.",
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="folder made by recbole-li export")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (default: MODEL.events.sqlite)",
+    )
+    parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
+    parser.add_argument("--trusted-key", metavar="FILE", help="the model must be signed by this public key, a PEM file")
+    safety = parser.add_argument_group("who may ask, and how much")
+    safety.add_argument("--keys", type=Path, metavar="FILE", help="API keys (their hashes); needed beyond this machine")
+    safety.add_argument(
+        "--add-key", metavar="NAME:ROLES", help="make a key with roles of read,write,admin, print it, and end"
+    )
+    safety.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS, a PEM file")
+    safety.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, if it is in a file of its own")
+    safety.add_argument(
+        "--rate", type=amount, default=1000, metavar="N", help="requests a second of a key, 0: any (default: 1000)"
+    )
+    safety.add_argument("--burst", type=count, default=2000, metavar="N", help="requests of a key at once (2000)")
+    safety.add_argument("--max-body", type=count, default=2**20, metavar="BYTES", help="of a request (default: 1 MiB)")
+    safety.add_argument("--max-events", type=count, default=1000, metavar="N", help="of a request (default: 1000)")
+    safety.add_argument("--max-requests", type=count, default=1000, metavar="N", help="worked at together (1000)")
+    safety.add_argument("--timeout", type=amount, default=10, metavar="SECONDS", help="of a request (default: 10)")
+    parser.add_argument(
+        "--states", type=count, default=20_000, metavar="N", help="users whose states are held in memory (20,000)"
+    )
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument("--log-users", action="store_true", help="write ids of users into the log")
+
+
+def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
+    """Serve a model, or make an API key.
+
+    Args:
+        args: of :func:`add_arguments`.
+        settings: none.
+
+    Returns:
+        The key, or nothing.
+
+    Raises:
+        LongInterestError: for a missing package, and as :func:`recbole_longinterest.service.run.serve`.
+    """
+    refuse_settings("serve", settings)
+    from recbole_longinterest.common.packages import require
+
+    for package in PACKAGES:
+        require(package, "recbole-li serve")
+    if args.add_key is not None:
+        return _add_key(args)
+    if args.model is None:
+        raise LongInterestError("Give the folder of a model, made by recbole-li export: recbole-li serve MODEL.")
+    # saves start-up time: these import torch, FastAPI and SQLAlchemy
+    from recbole_longinterest.service.logs import set_up_logs
+    from recbole_longinterest.service.options import ServiceOptions
+    from recbole_longinterest.service.run import Address, check_address, serve
+    from recbole_longinterest.serving.recommender import Recommender
+
+    options = ServiceOptions(
+        keys=args.keys,
+        rate=args.rate,
+        burst=args.burst,
+        max_body=args.max_body,
+        max_events=args.max_events,
+        max_requests=args.max_requests,
+        timeout=args.timeout,
+        states=args.states,
+        log_users=args.log_users,
+    )
+    address = Address(args.host, args.port, args.tls_cert, args.tls_key)
+    check_address(address, options)  # before the model is read
+    model = Recommender.load(args.model, args.engine, trusted_key=args.trusted_key)
+    set_up_logs(args.log_level, args.log_users)
+    serve(model, args.store or f"sqlite:///{Path(args.model).resolve()}.events.sqlite", address, options)
+    return ""
+
+
+def _add_key(args: argparse.Namespace) -> str:
+    from recbole_longinterest.service.keys import add_key  # saves start-up time
+
+    name, colon, roles = args.add_key.partition(":")
+    if args.keys is None or not colon:
+        raise LongInterestError("--add-key is NAME:ROLES, as shop:read,write, and needs --keys FILE, where it goes.")
+    key = add_key(args.keys, name, roles.split(","))
+    return f"{key}\nThis is the only time that the key is shown; {args.keys} has its hash.\n"

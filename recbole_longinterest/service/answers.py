@@ -1,0 +1,122 @@
+"""What the service answers, made of a model and a history; pure functions, which may run in any thread."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import recbole_longinterest.service.schemas as schemas
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.incoming import invalid
+from recbole_longinterest.service.store.records import StoredEvent
+from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.explain.category_profile import category_profile_of
+from recbole_longinterest.serving.explain.methods import explain_history, score_of
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import Recommendation, Recommended
+
+LAST_EVENTS = 20  # of a profile
+CATEGORIES = 10
+
+Value = TypeVar("Value")
+
+
+def valid(do: Callable[[], Value], where: str = "") -> Value:
+    """What a function gives.
+
+    Args:
+        do: the function; what it refuses is a value of the request.
+        where: this value stands.
+
+    Raises:
+        Problem: for what it refuses.
+    """
+    try:
+        return do()
+    except LongInterestError as error:
+        raise invalid(where, str(error)) from error
+
+
+def items_of(found: Sequence[Recommended]) -> schemas.Items:
+    """Items as an answer."""
+    return schemas.Items(items=[schemas.Item(item=each.item, title=each.title, score=each.score) for each in found])
+
+
+def recommendations_of(found: Recommendation, fingerprint: str) -> schemas.Recommendations:
+    """Recommendations as an answer.
+
+    Args:
+        found: for one user.
+        fingerprint: of the model.
+    """
+    items = [
+        schemas.RecommendedItem(item=each.item, title=each.title, score=each.score, strategy=found.basis)
+        for each in found.items
+    ]
+    return schemas.Recommendations(
+        items=items,
+        basis=found.basis,
+        events=found.events,
+        unknown=len(found.unknown),
+        problem=found.problem,
+        model=fingerprint,
+    )
+
+
+def explanation_of(model: Recommender, history: History, item: int, method: str) -> schemas.Explanation:
+    """Why an item has its score.
+
+    Args:
+        model: the model.
+        history: at least one event.
+        item: internal id.
+        method: of :data:`~recbole_longinterest.serving.explain.methods.METHODS`.
+
+    Raises:
+        Problem: for a method that cannot be used.
+    """
+    why = valid(lambda: explain_history(model, history, item, method))
+    one = model.recommended(item, score_of(model, history, item))
+    shares = [
+        schemas.EventShare(**{name: getattr(each, name) for name in schemas.EventShare.model_fields})
+        for each in why.events
+    ]
+    return schemas.Explanation(
+        item=one.item, title=one.title, score=one.score, method=method, events=shares, sources=why.sources
+    )
+
+
+def profile_of(model: Recommender, user: str, stored: Sequence[StoredEvent], history: History) -> schemas.Profile:
+    """What the service holds of a user.
+
+    Args:
+        model: the model.
+        user: who.
+        stored: all events of the user.
+        history: what the model reads of them.
+    """
+    categories: list[schemas.Category] = []
+    if len(history):
+        found = category_profile_of(model, model.interest([history]))
+        values = found.values[-1].tolist()
+        categories = [schemas.Category(name=found.names[i], score=values[i]) for i in found.leading(CATEGORIES)]
+    newest = sorted(stored, key=lambda event: event.time)[-LAST_EVENTS:]
+    return schemas.Profile(
+        user=user,
+        events=len(stored),
+        known=len(history),
+        last=[_newest(model, event) for event in reversed(newest)],
+        categories=categories,
+        model=model.fingerprint,
+    )
+
+
+def _newest(model: Recommender, event: StoredEvent) -> schemas.NewestEvent:
+    number, titles = model.item_id(event.item), model.served.items.titles
+    return schemas.NewestEvent(
+        item=event.item,
+        title=titles[number] if number else "",
+        rating=event.rating,
+        behavior=event.behavior,
+        time=event.time,
+        date=model.reader.times.date_of(event.time) if math.isfinite(event.time) else "",
+    )

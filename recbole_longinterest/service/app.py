@@ -1,0 +1,211 @@
+"""The service over HTTP: routes, who may use them, and how errors are answered."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+import recbole_longinterest.service.schemas as schemas
+from recbole_longinterest.common.version import __version__
+from recbole_longinterest.service import problems
+from recbole_longinterest.service.gate import Gate
+from recbole_longinterest.service.keys import Keys
+from recbole_longinterest.service.openapi import described, errors_at, page
+from recbole_longinterest.service.problems import Problem
+from recbole_longinterest.service.service import Service
+from recbole_longinterest.service.store import records
+from recbole_longinterest.service.store.database import StoreError
+
+TITLE = "LongInterest"
+SLASH = "\x1f"  # see gate
+Id = Annotated[str, Path(min_length=1, max_length=schemas.LONGEST_TOKEN, description="Percent-encoded.")]
+K = Annotated[int, Query(ge=1, le=1000, description="Number of items.")]
+Seen = Annotated[
+    schemas.Text, Query(description="Items of the user's past that are left out: target, all, none, or view,cart.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="A request with the key of an earlier one is answered as it was."),
+]
+
+
+def create_app(service: Service) -> FastAPI:
+    """Make the application.
+
+    Args:
+        service: not started; it starts and stops with the application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title=TITLE,
+        version=__version__,
+        description="Recommendations by LongInterest. Errors are problem details (RFC 9457).",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.add_middleware(Gate, service=service, keys=Keys(service.options.keys) if service.options.keys else None)
+    _add_events(app, service)
+    _add_users(app, service)
+    _add_items(app, service)
+    _add_operations(app, service)
+    _add_errors(app)
+    described(app)
+    return app
+
+
+def role(name: str) -> Any:  # noqa: ANN401 - a dependency
+    """Only clients with a role may use a route.
+
+    Args:
+        name: of the role.
+    """
+
+    async def check(request: Request) -> None:
+        client = request.scope["state"]["client"]
+        if client is None or name not in client.roles:
+            raise Problem(problems.FORBIDDEN, f"This needs a key with the role {name}.")
+
+    return Depends(check)
+
+
+def _add_events(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/events", tags=["events"], dependencies=[role("write")])
+    async def add_events(
+        request: Request,
+        body: schemas.EventsBody,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> schemas.Stored:
+        """Store events; they survive a crash and a power cut when the answer comes, and count in the next answers."""
+        given = body.events if isinstance(body, schemas.NewEvents) else [body]
+        key = None
+        if idempotency_key is not None:
+            client = request.scope["state"]["client"].name
+            named = sha256(f"{client}\0{idempotency_key}".encode("utf-8", "surrogatepass")).digest()
+            key = records.Request(named, sha256(await request.body()).digest())
+        try:
+            done = await service.take_events(given, key)
+        except records.RequestChanged as error:
+            raise Problem(problems.KEY_REUSED, str(error)) from error
+        if done.replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return schemas.Stored(accepted=done.accepted, duplicates=done.duplicates, unknown_items=done.unknown)
+
+
+def _add_users(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/users/{user}/recommendations", tags=["recommendations"], dependencies=[role("read")])
+    async def recommend(
+        user: Id,
+        k: K = 10,
+        exclude_seen: Seen = "target",
+        exclude: Annotated[list[schemas.Text] | None, Query(max_length=1000)] = None,
+    ) -> schemas.Recommendations:
+        """Recommend to a user by all stored events; to one without events what is popular."""
+        return await service.recommend(_id(user), k, exclude_seen, exclude or [])
+
+    @app.post("/v1/recommendations", tags=["recommendations"], dependencies=[role("read")])
+    async def recommend_to_history(body: schemas.Ask) -> schemas.Recommendations:
+        """Recommend to a history in the body; nothing is stored."""
+        return await service.recommend_to(body)
+
+    @app.get("/v1/users/{user}/explanations/{item}", tags=["recommendations"], dependencies=[role("read")])
+    async def explain(
+        user: Id, item: Id, method: Literal["removal", "gradients", "attention"] = "removal"
+    ) -> schemas.Explanation:
+        """Say which past events and which sources make an item's score for a user."""
+        return await service.explain(_id(user), _id(item), method)
+
+    @app.get("/v1/users/{user}", tags=["users"], dependencies=[role("read")])
+    async def profile(user: Id) -> schemas.Profile:
+        """Show what the service holds of a user: events, and the categories of the interest."""
+        return await service.profile(_id(user))
+
+    @app.delete("/v1/users/{user}", tags=["users"], dependencies=[role("admin")])
+    async def erase(user: Id) -> schemas.Erased:
+        """Erase a user's events and state. Weights of the model that have learned from them stay: see `forget`."""
+        return schemas.Erased(events=await service.erase(_id(user)))
+
+
+def _add_items(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/items/{item}/similar", tags=["items"], dependencies=[role("read")])
+    async def similar(item: Id, k: K = 10) -> schemas.Items:
+        """Items like an item, by the angle between item vectors."""
+        return await service.items.similar(_id(item), k)
+
+    @app.get("/v1/items", tags=["items"], dependencies=[role("read")])
+    async def search(
+        query: Annotated[schemas.Text, Query(description="Words of the title, or any words with by=text.")],
+        k: K = 10,
+        by: Literal["title", "text"] = "title",
+    ) -> schemas.Items:
+        """Find items by words of their titles; with by=text by meaning, if the model's text encoder is at hand."""
+        return await service.items.search(query, k, by)
+
+    @app.post("/v1/items", tags=["items"], dependencies=[role("admin")])
+    async def add_items(body: schemas.NewItems) -> schemas.Added:
+        """Add items by their texts: they can be recommended at once, and after a restart."""
+        return await service.items.add(body.items, body.boost)
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> schemas.Health:
+        """Whether the process answers."""
+        return schemas.Health(status="ok")
+
+    @app.get("/readyz", tags=["operation"])
+    async def readyz() -> schemas.Health:
+        """Whether requests can be answered: the model is loaded, and the store answers."""
+        if not service.ready:
+            raise Problem(problems.NOT_READY, "The service is starting or stopping.")
+        await service.check_store()
+        return schemas.Health(status="ready")
+
+    @app.get("/metrics", tags=["operation"], dependencies=[role("read")], response_class=Response)
+    async def metrics() -> Response:
+        """Metrics for Prometheus."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page(app.openapi()))
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(kind: type[Exception], problem_of: Callable[[Any], Problem]) -> None:
+        async def handle(request: Request, error: Exception) -> Response:
+            return problem_of(error).response()
+
+        handler: Callable[[Request, Exception], Awaitable[Response]] = handle
+        app.add_exception_handler(kind, handler)
+
+    answer(Problem, lambda problem: problem)
+    answer(StoreError, lambda error: Problem(problems.STORE_FAILED, str(error)))
+    answer(HTTPException, lambda error: problems.of_status(error.status_code, str(error.detail)))
+    answer(RequestValidationError, errors_at)
+
+
+def _id(given: str) -> str:
+    """An id of a path, with its slashes.
+
+    Raises:
+        Problem: for one with control characters.
+    """
+    token = given.replace(SLASH, "/")
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in token):
+        raise Problem(problems.INVALID, "An id holds no control characters.")
+    return token

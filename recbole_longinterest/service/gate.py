@@ -1,0 +1,244 @@
+"""What every request passes before it is looked at: its host, its key, rates, the size and pace of its body, and time.
+
+A middleware of plain ASGI, which also counts and logs the answer.
+"""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from logging import ERROR
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recbole_longinterest.service.keys import LOCAL, Client, Keys
+from recbole_longinterest.service.limits import RateLimit
+from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.problems import (
+    BAD_REQUEST,
+    BUSY,
+    CROSS_SITE,
+    INTERNAL,
+    NOT_JSON,
+    TIMED_OUT,
+    TOO_LARGE,
+    TOO_MANY,
+    TOO_SLOW,
+    UNAUTHORIZED,
+    WRONG_HOST,
+    Problem,
+)
+from recbole_longinterest.service.service import Service
+
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")  # without a key
+SLASH = b"%1F"  # stands for the slash in an id while the path is matched: ids hold no control characters
+JSON = re.compile(r"application/json *(;|$)", re.IGNORECASE)
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SAFE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Gate:
+    """The middleware.
+
+    Args:
+        app: of the routes.
+        service: with the options.
+        keys: None for a service without keys, which answers loopback alone.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, keys: Keys | None) -> None:
+        self._app, self._service, self._keys = app, service, keys
+        self._options = service.options
+        self._rates = RateLimit(self._options.rate, self._options.burst)
+        self._at_work = 0
+        service.metrics.watch("requests_at_work", "Requests that are worked at", lambda: self._at_work)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        answer.request_id = given if ID.fullmatch(given) else uuid4().hex
+        scope["state"] = {**scope.get("state", {}), "client": None}
+        began = perf_counter()
+        self._at_work += 1
+        try:
+            await self._answer(scope, headers, receive, answer)
+        except Exception as error:  # nothing of it goes to the client
+            log("error", ERROR, error=error, request_id=answer.request_id, route=_route(scope))
+            if not answer.begun:
+                problem = Problem(INTERNAL, f"The log has more about the request {answer.request_id}.")
+                await problem.response()(scope, receive, answer)
+        finally:
+            self._at_work -= 1
+            self._note(scope, answer, perf_counter() - began)
+
+    async def _answer(self, scope: Scope, headers: Mapping[str, str], receive: Receive, answer: "_Answer") -> None:
+        try:
+            if self._at_work > self._options.max_requests:
+                raise Problem(BUSY, f"{self._at_work - 1:,} requests are worked at. Try again later.")
+            scope["state"]["client"] = client = self._client(scope, headers)
+            wait = self._rates.wait(client.name) if client is not None else 0.0
+            if wait:
+                after = {"Retry-After": str(max(1, round(wait)))}
+                raise Problem(TOO_MANY, f"A key may send {self._options.rate:g} requests a second.", headers=after)
+            _keep_slashes(scope)
+            body = await self._body(headers, receive)
+            if body and not JSON.match(headers.get("content-type", "")):
+                # A page of another site can send other kinds without asking first.
+                raise Problem(NOT_JSON, "Send Content-Type: application/json.")
+            with anyio.move_on_after(self._options.timeout) as limit:
+                await self._app(scope, _from_memory(body, receive), answer)
+            if limit.cancelled_caught and not answer.begun:
+                raise Problem(TIMED_OUT, f"The request took longer than {self._options.timeout:g} seconds.")
+        except Problem as problem:
+            if answer.begun:
+                raise
+            await problem.response()(scope, receive, answer)
+
+    def _client(self, scope: Scope, headers: Mapping[str, str]) -> Client | None:
+        """Who asks; None at an address that needs no key.
+
+        Raises:
+            Problem: for a missing or unknown key; without keys, for another host's name and another site's page.
+        """
+        if self._keys is None:
+            # A page in the operator's browser reaches loopback, too, under a name of its own or from another site.
+            if not is_loopback(host_of(headers.get("host", ""))):
+                raise Problem(WRONG_HOST, "Without API keys the service answers requests to localhost alone.")
+            if headers.get("sec-fetch-site") == "cross-site" or not _same_site(headers):
+                raise Problem(CROSS_SITE, "Without API keys the service answers no page of another site.")
+            return LOCAL
+        kind, _, key = headers.get("authorization", "").partition(" ")
+        key = headers.get("x-api-key", key.strip() if kind.lower() == "bearer" else "")
+        client = self._keys.client(key) if key else None
+        if client is None and scope["path"] not in OPEN:
+            said = "This API key is not known." if key else "Give an API key: Authorization: Bearer KEY."
+            raise Problem(UNAUTHORIZED, said, headers={"WWW-Authenticate": "Bearer"})
+        return client
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes | None:
+        """The request's body, within its size and time; None if it has none."""
+        length, most = headers.get("content-length"), self._options.max_body
+        if length is None and "transfer-encoding" not in headers:
+            return None
+        too_large = Problem(TOO_LARGE, f"A body may have {most:,} bytes.", headers={"Connection": "close"})
+        if length is not None and length.isdecimal() and int(length) > most:
+            raise too_large
+        parts, size = [], 0
+        with anyio.move_on_after(self._options.timeout) as limit:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Problem(BAD_REQUEST, "The body was not sent whole.")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > most:
+                    raise too_large
+                if not message.get("more_body"):
+                    break
+        if limit.cancelled_caught:
+            said = f"The body took longer than {self._options.timeout:g} seconds."
+            raise Problem(TOO_SLOW, said, headers={"Connection": "close"})
+        return b"".join(parts)
+
+    def _note(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        route = _route(scope)
+        self._service.metrics.request(route, scope["method"], answer.status, seconds)
+        client = scope["state"]["client"]
+        fields: dict[str, Any] = {
+            "route": route or "other",
+            "method": scope["method"],
+            "status": answer.status,
+            "ms": round(1000 * seconds, 2),
+            "client": client.name if client else None,
+            "request_id": answer.request_id,
+        }
+        if self._options.log_users and "user" in scope.get("path_params", {}):
+            fields["user"] = scope["path_params"]["user"].replace(unquote(SLASH.decode()), "/")
+        log("request", **fields)
+
+
+class _Answer:
+    """Sends an answer with the headers that all have.
+
+    Attributes:
+        begun: whether its first part was sent.
+        status: of HTTP; 499 for a client that went before.
+        request_id: of the request, for the log.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun, self.status, self.request_id = send, False, 499, ""
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of it."""
+        if message["type"] == "http.response.start":
+            self.begun, self.status = True, message["status"]
+            message["headers"] = [*message["headers"], *SAFE, (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+
+def host_of(header: str) -> str:
+    """The host that a Host header names, without its port."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.rpartition(":")[0] if header.count(":") == 1 else header
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _same_site(headers: Mapping[str, str]) -> bool:
+    """Whether a request comes from no page, or from one of the service's own."""
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _keep_slashes(scope: Scope) -> None:
+    """Let a slash that was percent-encoded be part of an id, and not of the path."""
+    raw = scope.get("raw_path") or b""
+    upper = raw.upper()
+    if b"%2F" in upper:
+        if SLASH in upper:
+            raise Problem(BAD_REQUEST, "An id may hold no control characters.")
+        scope["path"] = unquote(re.sub(b"%2[fF]", SLASH, raw).decode("ascii"))
+
+
+def _route(scope: Scope) -> str | None:
+    return getattr(scope.get("route"), "path", None)
+
+
+def _from_memory(body: bytes | None, receive: Receive) -> Receive:
+    """Gives a body that was read already, then what the server gives."""
+    if body is None:
+        return receive
+    given = False
+
+    async def read() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return read

@@ -1,0 +1,146 @@
+"""The items of the service: like one another, found by words, and added while it runs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import recbole_longinterest.service.schemas as schemas
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.packages import MissingPackage
+from recbole_longinterest.service.answers import items_of
+from recbole_longinterest.service.catalogue import Grown, grow, grow_again
+from recbole_longinterest.service.incoming import invalid
+from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.problems import NO_ENCODER, UNKNOWN_ITEM, Problem
+from recbole_longinterest.service.store.records import ItemBatch
+from recbole_longinterest.service.work import LongWork
+from recbole_longinterest.serving.item_search import MeaningSearch, TitleSearch
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import Recommended
+from recbole_longinterest.serving.similar import similar_items
+from recbole_longinterest.text.folder import EncoderError
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A model, and what is made of its items; both are exchanged in one step.
+
+    Attributes:
+        model: the served model.
+        titles: finds items by their titles.
+    """
+
+    model: Recommender
+    titles: TitleSearch
+
+    @classmethod
+    def of(cls, model: Recommender) -> "Catalogue":
+        """Of a model, whose fingerprint is computed here, because that takes long."""
+        assert model.fingerprint
+        return cls(model, TitleSearch(model.served.items.tokens, model.served.items.titles))
+
+
+class Items:
+    """The items of a service.
+
+    Args:
+        model: of an exported folder.
+        batches: items that were added before.
+        work: does what takes long.
+        keep: stores a batch of new items; done when the store has it.
+        follow: told of the model that has them, and whether it differs by new items alone.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        batches: Sequence[ItemBatch],
+        work: LongWork,
+        keep: "Callable[[ItemBatch], asyncio.Future[Any]]",
+        follow: Callable[[Recommender, bool], None],
+    ) -> None:
+        self._base = model.fingerprint
+        self._catalogue = Catalogue.of(grow_again(model, batches))
+        self._work, self._keep, self._follow = work, keep, follow
+        self._meaning: MeaningSearch | None = None
+        self._adding = asyncio.Lock()
+
+    @property
+    def model(self) -> Recommender:
+        """The model, with the items that were added."""
+        return self._catalogue.model
+
+    def number(self, token: str) -> int:
+        """Internal id of an item.
+
+        Raises:
+            Problem: for an unknown one.
+        """
+        number = self.model.item_id(token)
+        if not number:
+            raise Problem(UNKNOWN_ITEM, f"The model has no item {token!r}.")
+        return number
+
+    async def similar(self, item: str, k: int = 10) -> schemas.Items:
+        """Items like an item.
+
+        Raises:
+            Problem: for an unknown item.
+        """
+        return items_of(similar_items(self.model, self.number(item), k))
+
+    async def search(self, query: str, k: int = 10, by: str = "title") -> schemas.Items:
+        """Find items.
+
+        Args:
+            query: words.
+            k: number of items.
+            by: ``"title"``, or ``"text"`` for the meaning, by the model's text encoder.
+
+        Raises:
+            Problem: if the encoder is not at hand.
+        """
+        catalogue = self._catalogue
+        if by == "title":
+            found = await self._work.do(lambda: catalogue.titles.find(query, k))
+            return items_of([catalogue.model.recommended(item, 1.0 / place) for place, item in enumerate(found, 1)])
+        return items_of(await self._work.do(lambda: self._by_meaning(catalogue.model, query, k)))
+
+    async def add(self, rows: Sequence[dict[str, Any]], boost: float = 1.0) -> schemas.Added:
+        """Add items by their texts; they can be recommended when this returns, and after a restart.
+
+        Raises:
+            Problem: for items that cannot be added, and if the encoder is not at hand.
+            StoreError: if the store fails; no item is added.
+        """
+        async with self._adding:
+            model, base = self.model, self._base
+
+            def made() -> tuple[Grown, Catalogue]:
+                grown = _grown(model, base, rows, boost)
+                return grown, Catalogue.of(grown.model)
+
+            grown, catalogue = await self._work.do(made)
+            await self._keep(grown.batch)
+            self._catalogue = catalogue
+            self._follow(catalogue.model, not grown.added.changed)
+        log("items added", new=len(grown.added.new), changed=len(grown.added.changed))
+        return schemas.Added(new=grown.added.new, changed=grown.added.changed, model=catalogue.model.fingerprint)
+
+    def _by_meaning(self, model: Recommender, query: str, k: int) -> list[Recommended]:
+        try:
+            if self._meaning is None:
+                self._meaning = MeaningSearch(model.served)
+            return self._meaning.find(model, query, k)
+        except LongInterestError as error:
+            raise Problem(NO_ENCODER, str(error)) from error
+
+
+def _grown(model: Recommender, base: str, rows: Sequence[dict[str, Any]], boost: float) -> Grown:
+    try:
+        return grow(model, base, rows, boost)
+    except (EncoderError, MissingPackage) as error:
+        raise Problem(NO_ENCODER, str(error)) from error
+    except LongInterestError as error:
+        raise invalid("items", str(error)) from error

@@ -1,0 +1,76 @@
+"""The log: a JSON object a line, on standard error. Ids of users stand in it only if the operator asks for them."""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import datetime, timezone
+from typing import Any, TextIO
+
+LOGGER = "recbole_longinterest.service"
+FIELDS = "fields"
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON.
+
+    Args:
+        users: whether messages of exceptions are written, which may quote ids of users.
+    """
+
+    def __init__(self, users: bool) -> None:
+        super().__init__()
+        self._users = users
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        content: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+        }
+        fields = getattr(record, FIELDS, None)
+        if fields is None:
+            content |= {"event": "message", "logger": record.name, "message": record.getMessage()}
+        else:
+            content |= {"event": record.getMessage(), **fields}
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            content["error"] = type(error).__name__
+            content["at"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+            ]
+            if self._users:
+                content["said"] = str(error)
+        return json.dumps(content, ensure_ascii=True, default=str)
+
+
+def set_up_logs(level: str = "info", users: bool = False, stream: TextIO | None = None) -> None:
+    """Send all logs of this process through :class:`JsonLines`.
+
+    Args:
+        level: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``.
+        users: see :class:`JsonLines`.
+        stream: standard error if None.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines(users))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # uvicorn's own lines tell what ours do; alembic's, one for each table.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log(event: str, level: int = logging.INFO, error: BaseException | None = None, **fields: object) -> None:
+    """Write a line.
+
+    Args:
+        event: what happened, a word.
+        level: of :mod:`logging`.
+        error: what it was caused by.
+        fields: further members of the line.
+    """
+    logger = logging.getLogger(LOGGER)
+    if logger.isEnabledFor(level):
+        logger.log(level, event, extra={FIELDS: fields}, exc_info=error)

@@ -1,0 +1,47 @@
+"""What an operator sets of the service."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_longinterest.common.errors import LongInterestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """Limits and switches.
+
+    Attributes:
+        keys: file of API keys; None for a service that loopback alone reaches, without keys.
+        rate: requests a second of a key, over a while; 0 for no limit.
+        burst: requests of a key at once.
+        max_body: bytes of a request's body.
+        max_events: events of a request.
+        max_requests: requests that are worked at together; more get 503.
+        timeout: seconds for a request, and for its body to arrive.
+        states: users whose states are held in memory.
+        log_users: write ids of users into the log.
+    """
+
+    keys: Path | None = None
+    rate: float = 1000.0
+    burst: int = 2000
+    max_body: int = 2**20
+    max_events: int = 1000
+    max_requests: int = 1000
+    timeout: float = 10.0
+    states: int = 20_000
+    log_users: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            LongInterestError: names the first that is out of its range.
+        """
+        for name in ("burst", "max_body", "max_events", "max_requests", "states"):
+            if getattr(self, name) < 1:
+                raise LongInterestError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not 0 <= self.rate < float("inf"):
+            raise LongInterestError(f"rate must be 0 (no limit) or more; got {self.rate}.")
+        if not 0 < self.timeout < float("inf"):
+            raise LongInterestError(f"timeout must be above 0 seconds; got {self.timeout}.")

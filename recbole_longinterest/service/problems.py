@@ -1,0 +1,90 @@
+"""Errors of the service as problem details (RFC 9457): type, title, status, and what is wrong with this request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+MEDIA_TYPE = "application/problem+json"
+PREFIX = "urn:recbole-longinterest:problem:"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem.
+
+    Attributes:
+        status: of HTTP.
+        name: ends the type's URI, and never changes.
+        title: for people.
+    """
+
+    status: int
+    name: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The type's URI."""
+        return PREFIX + self.name
+
+
+BAD_REQUEST = Kind(400, "bad-request", "The request cannot be read")
+WRONG_HOST = Kind(400, "wrong-host", "The request is for another host")
+UNAUTHORIZED = Kind(401, "unauthorized", "An API key is needed")
+FORBIDDEN = Kind(403, "forbidden", "The API key may not do this")
+CROSS_SITE = Kind(403, "cross-site", "Web pages of other sites may not use the service")
+NOT_FOUND = Kind(404, "not-found", "There is nothing at this address")
+UNKNOWN_ITEM = Kind(404, "unknown-item", "The model does not know the item")
+UNKNOWN_USER = Kind(404, "unknown-user", "The user has no events")
+NOT_ALLOWED = Kind(405, "method-not-allowed", "The address has no such method")
+TOO_SLOW = Kind(408, "too-slow", "The request's body took too long")
+UNREADABLE = Kind(409, "unreadable-history", "The user's events are none that the model can read")
+NO_ENCODER = Kind(409, "no-encoder", "The model's text encoder is not at hand")
+TOO_LARGE = Kind(413, "too-large", "The request's body is too large")
+NOT_JSON = Kind(415, "not-json", "The request's body must be application/json")
+INVALID = Kind(422, "invalid", "The request holds a value that cannot be used")
+KEY_REUSED = Kind(422, "idempotency-key-reused", "The Idempotency-Key was used for another body")
+TOO_MANY = Kind(429, "too-many-requests", "The API key sends too many requests")
+HEAD_TOO_LARGE = Kind(431, "head-too-large", "The request's headers are too large")
+INTERNAL = Kind(500, "internal", "The service has an error")
+BUSY = Kind(503, "busy", "The service has too much to do")
+STORE_FAILED = Kind(503, "store-failed", "The store cannot be reached")
+NOT_READY = Kind(503, "not-ready", "The service is not ready")
+TIMED_OUT = Kind(504, "timed-out", "The request took too long")
+
+KINDS = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
+RETRY_SOON = {TOO_MANY, BUSY, STORE_FAILED, NOT_READY}
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    Attributes:
+        kind: of the problem.
+        detail: what is wrong with this request, and the way out.
+        more: further members of the answer.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self, kind: Kind, detail: str, more: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.more, self.headers = kind, detail, dict(more or {}), dict(headers or {})
+        if kind in RETRY_SOON:
+            self.headers.setdefault("Retry-After", "1")
+
+    def response(self) -> Response:
+        """The answer."""
+        kind = self.kind
+        content = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": self.detail, **self.more}
+        return JSONResponse(content, kind.status, self.headers, MEDIA_TYPE)
+
+
+def of_status(status: int, detail: str) -> Problem:
+    """The problem for a status that the framework answers with."""
+    known = {404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE, 415: NOT_JSON}
+    kind = known.get(status, BAD_REQUEST if status < 500 else INTERNAL)
+    return Problem(kind, detail)

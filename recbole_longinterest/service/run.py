@@ -1,0 +1,138 @@
+"""A process that serves: a socket, uvicorn, and an orderly end at Ctrl-C or SIGTERM."""
+
+import contextlib
+import gc
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.app import create_app
+from recbole_longinterest.service.gate import is_loopback
+from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.options import ServiceOptions
+from recbole_longinterest.service.protocol import LimitedProtocol
+from recbole_longinterest.service.service import Service
+from recbole_longinterest.service.store.store import open_store
+from recbole_longinterest.serving.recommender import Recommender
+
+QUEUE = 2048  # connections that wait to be accepted
+IDLE = 75  # seconds for which a connection without requests stays open
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service listens.
+
+    Attributes:
+        host: name or address.
+        port: 0 for any that is free.
+        certificate: PEM file for TLS; None for plain HTTP.
+        private_key: PEM file of its key; None if it stands in the same file.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+
+def serve(model: Recommender, store: str, address: Address, options: ServiceOptions) -> None:
+    """Serve until Ctrl-C or SIGTERM: requests that came by then are answered, and their events stored.
+
+    Args:
+        model: to serve.
+        store: URL of the store.
+        address: where to listen.
+        options: limits.
+
+    Raises:
+        LongInterestError: for an address that cannot be listened on, a store that cannot be opened, keys and
+            certificates that cannot be used.
+    """
+    check_address(address, options)
+    with open_store(store) as opened, _listening(address) as listener:
+        app = create_app(Service(model, opened, options))
+        config = uvicorn.Config(
+            app,
+            http=LimitedProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE,
+            timeout_graceful_shutdown=int(options.timeout) + 1,
+            ssl_certfile=address.certificate,
+            ssl_keyfile=address.private_key,
+        )
+        server = uvicorn.Server(config)
+        host, port = listener.getsockname()[:2]
+        if not is_loopback(host) and address.certificate is None:
+            log("warning", detail="API keys and events travel unencrypted: give --tls-cert, or put a proxy before it")
+        gc.collect()
+        gc.freeze()  # the model stays, so no collection has to look at it
+        scheme = "http" if address.certificate is None else "https"
+        shown = f"[{host}]" if ":" in host else host
+        log("listening", url=f"{scheme}://{shown}:{port}", items=model.n_items, model=model.fingerprint)
+        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn repeats when it has ended in good order
+            server.run(sockets=[listener])
+    log("stopped")
+
+
+def check_address(address: Address, options: ServiceOptions) -> None:
+    """Refuse to let a network reach a service without keys, and files for TLS that do not fit.
+
+    Raises:
+        LongInterestError: says what to give.
+    """
+    if options.keys is None and not _all_loopback(address.host):
+        raise LongInterestError(
+            f"Without API keys the service listens on this machine alone; got --host {address.host}. Give --keys FILE, "
+            "made with --add-key NAME:read,write."
+        )
+    if address.private_key is not None and address.certificate is None:
+        raise LongInterestError("--tls-key needs --tls-cert, the certificate that it belongs to.")
+    if address.certificate is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.certificate, address.private_key)
+        except OSError as error:  # SSLError is one
+            raise LongInterestError(
+                f"The certificate {address.certificate} and its key cannot be used: {error.strerror or error}. "
+                "Both are PEM files, the key without a password."
+            ) from error
+
+
+def _all_loopback(host: str) -> bool:
+    """Whether all addresses of a host are this machine's own."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise LongInterestError(f"--host {host} is no address of this machine: {error.strerror}.") from error
+    return all(is_loopback(str(place[4][0])) for place in found)
+
+
+@contextlib.contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """A socket that listens.
+
+    Raises:
+        LongInterestError: if it cannot.
+    """
+    family, kind, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(place)
+            listener.listen(QUEUE)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise LongInterestError(
+                f"Nothing can listen on {address.host}, port {address.port}: {why}. Give another --port."
+            ) from error
+        listener.setblocking(False)
+        yield listener

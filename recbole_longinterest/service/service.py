@@ -1,0 +1,271 @@
+"""The service without HTTP: takes events in, recommends, explains, and erases users.
+
+What is quick runs in the event loop, so that states need no locks; what takes long runs in a few threads.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from logging import WARNING
+from typing import Any, TypeVar
+
+import recbole_longinterest.service.schemas as schemas
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.answers import explanation_of, profile_of, recommendations_of, valid
+from recbole_longinterest.service.incoming import as_event, check, invalid, to_append
+from recbole_longinterest.service.items import Items
+from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.metrics import Metrics
+from recbole_longinterest.service.options import ServiceOptions
+from recbole_longinterest.service.problems import BUSY, UNKNOWN_USER, UNREADABLE, Problem
+from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.records import (
+    Append,
+    Appended,
+    Erase,
+    Job,
+    KeptState,
+    Request,
+    SaveStates,
+    StoredEvent,
+)
+from recbole_longinterest.service.store.store import REQUESTS_KEPT, Store
+from recbole_longinterest.service.users import Users
+from recbole_longinterest.service.work import LongWork
+from recbole_longinterest.service.writer import StoreBusyError, Writer
+from recbole_longinterest.serving.events import Event, History
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import Recommendation
+from recbole_longinterest.serving.state import recommend_states
+
+SAVED_TOGETHER = 1000  # states in a job
+
+Value = TypeVar("Value")
+
+
+class Service:
+    """A served model with its store.
+
+    Args:
+        model: of an exported folder.
+        store: open; nobody else writes it.
+        options: limits.
+        clock: seconds since 1970.
+
+    Attributes:
+        options: limits.
+        metrics: of this service.
+        store: the same.
+        items: of the model.
+        ready: whether it takes requests.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        store: Store,
+        options: ServiceOptions | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.options, self.store, self.metrics, self.ready = options or ServiceOptions(), store, Metrics(), False
+        self._clock, self._work = clock, LongWork()
+        self._writer = Writer(store, self._committed, self.metrics.commit)
+        self.items = Items(model, store.item_batches(), self._work, self._submit, self._follow)
+        self._users = Users(
+            self.model,
+            store,
+            self._work.threads,
+            self.options.states,
+            self._keep,
+            lambda source: self.metrics.states.labels(source).inc(),
+        )
+        self.metrics.watch("states_in_memory", "States held in memory", lambda: len(self._users))
+        self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items)
+
+    @property
+    def model(self) -> Recommender:
+        """The model, with the items that were added."""
+        return self.items.model
+
+    async def start(self) -> None:
+        """Begin to take requests."""
+        self.store.forget_requests(self._clock() - REQUESTS_KEPT)
+        self._writer.start()
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Commit what has come, keep the states, and end."""
+        self.ready = False
+        left = self._users.leave()
+        for begin in range(0, len(left), SAVED_TOGETHER):
+            self._keep(left[begin : begin + SAVED_TOGETHER])
+        await self._writer.stop()
+        self._work.stop()
+
+    # --- events and users --------------------------------------------------------------------------------------------
+
+    async def take_events(self, events: Sequence[schemas.NewEvent], request: Request | None = None) -> Appended:
+        """Store events; they are on the disk when this returns.
+
+        Args:
+            events: of any users.
+            request: of a client that may send it again.
+
+        Raises:
+            Problem: for events that the model cannot read; none is stored.
+            RequestChanged: for a request whose key was used for another one.
+            StoreError: if the store fails.
+        """
+        self._check_number(events)
+        done: Appended = await self._submit(to_append(self.model, events, request, self._clock()))
+        if not done.replayed:
+            counted = {"accepted": done.accepted, "duplicate": done.duplicates, "unknown_item": done.unknown}
+            for outcome, number in counted.items():
+                self.metrics.events.labels(outcome).inc(number)
+        return done
+
+    async def erase(self, user: str) -> int:
+        """Erase a user's events and state; returns how many events there were."""
+        erased = self._submit(Erase(user))
+        self._users.erase(user, erased)
+        number: int = await erased
+        self.metrics.erased.inc()
+        return number
+
+    async def profile(self, user: str) -> schemas.Profile:
+        """What the service holds of a user.
+
+        Raises:
+            Problem: for a user without events.
+        """
+        model = self.model
+        stored, history = await self._history(user)
+        return await self._work.do(lambda: profile_of(model, user, stored, history))
+
+    # --- recommendations ---------------------------------------------------------------------------------------------
+
+    async def recommend(
+        self, user: str, k: int = 10, exclude_seen: str = "target", exclude: Sequence[str] = ()
+    ) -> schemas.Recommendations:
+        """Recommend to a user by the events that were acknowledged.
+
+        Args:
+            user: one without events gets what is popular.
+            k: number of items.
+            exclude_seen: as in :meth:`Recommender.recommend`, like the following.
+            exclude: tokens.
+
+        Raises:
+            Problem: for values that cannot be used.
+        """
+        if self.model.served.history_limit is None:
+            state = await self._readable(self._users.state(user))
+            found = valid(lambda: recommend_states([state], k, exclude_seen, exclude))[0]
+        else:  # a window of events has no state
+            stored = await self._work.do(lambda: self.store.events_of(user))
+            events = [each.event() for each in stored]
+            found = await self._work.do(lambda: self._by_history(events, k, exclude_seen, None, exclude, None))
+        return self._answer(found)
+
+    async def recommend_to(self, ask: schemas.Ask) -> schemas.Recommendations:
+        """Recommend to a history that is not stored.
+
+        Raises:
+            Problem: for values that cannot be used.
+        """
+        self._check_number(ask.events)
+        events = [as_event(event) for event in ask.events]
+        check(self.model, events)
+
+        def found() -> Recommendation:
+            return self._by_history(events, ask.k, ask.exclude_seen, ask.candidates, ask.exclude, ask.user)
+
+        return self._answer(await self._work.do(found))
+
+    async def explain(self, user: str, item: str, method: str = "removal") -> schemas.Explanation:
+        """Say why an item has its score for a user.
+
+        Raises:
+            Problem: for an unknown user or item, and a method that cannot be used.
+        """
+        model, number = self.model, self.items.number(item)
+        _, history = await self._history(user)
+        if not len(history):
+            raise Problem(UNKNOWN_USER, "The model knows none of the user's items, so nothing can be explained.")
+        return await self._work.do(lambda: explanation_of(model, history, number, method))
+
+    async def check_store(self) -> None:
+        """Ask the store for something.
+
+        Raises:
+            StoreError: if it does not answer.
+        """
+        await self._work.do(self.store.check)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _check_number(self, events: Sequence[object]) -> None:
+        most = self.options.max_events
+        if len(events) > most:
+            raise invalid("events", f"A request has up to {most:,} events; got {len(events):,}.")
+
+    def _submit(self, job: Job) -> "asyncio.Future[Any]":
+        try:
+            return self._writer.submit(job)
+        except StoreBusyError as error:
+            raise Problem(BUSY, str(error)) from error
+
+    def _committed(self, done: Sequence[tuple[Job, Any]]) -> None:
+        for job, result in done:
+            if isinstance(job, Append) and isinstance(result, Appended):
+                self._users.committed(result.stored)
+
+    def _follow(self, model: Recommender, carry: bool) -> None:
+        self._users.follow(model, carry)
+
+    def _keep(self, states: list[KeptState]) -> None:
+        """Keep states in the store when it has the time; without it they are made again."""
+        try:
+            self._writer.submit(SaveStates(states)).add_done_callback(_say_if_failed)
+        except StoreBusyError:
+            return
+
+    async def _history(self, user: str) -> tuple[list[StoredEvent], History]:
+        """A user's stored events, and what the model reads of them."""
+        model = self.model
+        stored = await self._work.do(lambda: self.store.events_of(user))
+        if not stored:
+            raise Problem(UNKNOWN_USER, "The service has no event of this user.")
+        return stored, await self._readable(self._work.do(lambda: model.read([each.event() for each in stored])))
+
+    async def _readable(self, made: Awaitable[Value]) -> Value:
+        """What is made of stored events, which another model may have taken in."""
+        try:
+            return await made
+        except StoreError:
+            raise
+        except LongInterestError as error:
+            raise Problem(UNREADABLE, str(error)) from error
+
+    def _by_history(
+        self,
+        events: Sequence[Event],
+        k: int,
+        exclude_seen: str,
+        candidates: Sequence[str] | None,
+        exclude: Sequence[str],
+        user: dict[str, Any] | None,
+    ) -> Recommendation:
+        users = None if user is None else [user]
+        return valid(
+            lambda: self.model.recommend_many([events], k, exclude_seen, candidates, users=users, exclude=exclude)
+        )[0]
+
+    def _answer(self, found: Recommendation) -> schemas.Recommendations:
+        self.metrics.answers.labels(found.basis).inc()
+        return recommendations_of(found, self.model.fingerprint)
+
+
+def _say_if_failed(kept: "asyncio.Future[Any]") -> None:
+    if not kept.cancelled() and kept.exception() is not None:
+        log("states not kept", WARNING, error=kept.exception())

@@ -1,0 +1,220 @@
+"""The store: what the service writes, many jobs in one transaction, and what it reads."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from recbole_longinterest.service.store.database import (
+    StoreError,
+    insert_new,
+    one_line,
+    open_database,
+    overwrite_erased,
+    replace_rows,
+)
+from recbole_longinterest.service.store.records import (
+    Append,
+    Appended,
+    Erase,
+    ItemBatch,
+    Job,
+    KeptState,
+    Request,
+    RequestChanged,
+    SaveStates,
+    StoredEvent,
+)
+from recbole_longinterest.service.store.tables import events, item_batches, requests, states
+
+REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
+EVENT = (
+    events.c.id,
+    events.c.item,
+    events.c.rating,
+    events.c.behavior,
+    events.c.time,
+    events.c.date,
+    events.c.features,
+)
+
+
+@contextmanager
+def open_store(url: str) -> Iterator["Store"]:
+    """Open a store; see :func:`~recbole_longinterest.service.store.database.open_database`."""
+    with open_database(url) as engine:
+        yield Store(engine)
+
+
+class Store:
+    """Events, states, and batches of new items in a database.
+
+    One thread writes; any may read.
+
+    Args:
+        engine: of an open database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, jobs: Sequence[Job]) -> list[Any]:
+        """Do jobs, in their order and in one transaction, which the disk holds when this returns.
+
+        Returns:
+            One result a job: :class:`Appended` for :class:`Append`, the number of events for :class:`Erase`, None for
+            others. A job that cannot be done has an error as its result, and changes nothing.
+
+        Raises:
+            StoreError: if the database fails; nothing was changed.
+        """
+        results: list[Any] = []
+        try:
+            with self._engine.begin() as connection:
+                for appends, group in groupby(jobs, lambda job: isinstance(job, Append)):
+                    part = list(group)
+                    results += self._append(connection, part) if appends else self._others(connection, part)
+            if any(isinstance(job, Erase) for job in jobs):
+                overwrite_erased(self._engine)
+        except SQLAlchemyError as error:
+            raise StoreError(f"The store cannot be written: {one_line(error)}.") from error
+        return results
+
+    def _append(self, connection: Connection, jobs: list[Any]) -> list[Appended | RequestChanged]:
+        """Store the events of many requests by one statement."""
+        answers = self._answered(connection, [job.request for job in jobs if job.request])
+        results: list[Appended | RequestChanged | None] = []
+        fresh: dict[bytes, tuple[bytes, int]] = {}  # requests that come twice in this group: body, and the first one
+        rows = []
+        for place, job in enumerate(jobs):
+            known = answers.get(job.request.key) if job.request else None
+            if job.request and known:
+                results.append(_again(job.request, *known))
+            elif job.request and job.request.key in fresh:
+                results.append(None)
+            else:
+                if job.request:
+                    fresh[job.request.key] = job.request.body, place
+                rows += [event.row() for event in job.events]
+                results.append(None)
+        new: dict[bytes, int] = {}
+        if rows:
+            statement = insert_new(self._engine, events, "digest").returning(events.c.digest, events.c.id)
+            new = {bytes(digest): number for digest, number in connection.execute(statement, rows)}
+        records = []
+        for place, job in enumerate(jobs):
+            if results[place] is not None:
+                continue
+            if job.request and fresh[job.request.key][1] != place:
+                first = results[fresh[job.request.key][1]]
+                assert isinstance(first, Appended)
+                results[place] = _again(job.request, fresh[job.request.key][0], first)
+                continue
+            results[place] = done = _appended(job, new)
+            if job.request:
+                answer = json.dumps([done.accepted, done.duplicates, done.unknown])
+                records.append(
+                    {"key": job.request.key, "body": job.request.body, "answer": answer, "created": time.time()}
+                )
+        if records:
+            connection.execute(insert(requests), records)
+        return [result for result in results if result is not None]
+
+    def _answered(self, connection: Connection, asked: list[Request]) -> dict[bytes, tuple[bytes, Appended]]:
+        """Body and result of the requests that were answered before, by key."""
+        if not asked:
+            return {}
+        query = select(requests.c.key, requests.c.body, requests.c.answer)
+        found = connection.execute(query.where(requests.c.key.in_([each.key for each in asked])))
+        return {bytes(key): (bytes(body), Appended(*json.loads(answer))) for key, body, answer in found}
+
+    def _others(self, connection: Connection, jobs: list[Any]) -> list[int | None]:
+        return [self._do(connection, job) for job in jobs]
+
+    def _do(self, connection: Connection, job: Erase | SaveStates | ItemBatch) -> int | None:
+        if isinstance(job, Erase):
+            connection.execute(delete(states).where(states.c.user == job.user))
+            return connection.execute(delete(events).where(events.c.user == job.user)).rowcount
+        if isinstance(job, SaveStates):
+            rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in job.states]
+            connection.execute(replace_rows(self._engine, states, "user"), rows)
+        else:
+            row = {name: getattr(job, name) for name in ItemBatch.__slots__}
+            connection.execute(insert(item_batches), [row])
+        return None
+
+    def forget_requests(self, before: float) -> None:
+        """Remove requests that were answered before a time, in seconds since 1970: they may not come again."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(requests).where(requests.c.created < before))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def events_of(self, user: str, after: int = 0) -> list[StoredEvent]:
+        """A user's events in the order of their arrival.
+
+        Args:
+            user: whose.
+            after: only events that arrived later than this one.
+        """
+        query = select(*EVENT).where(events.c.user == user, events.c.id > after).order_by(events.c.id)
+        return [StoredEvent(*row) for row in self._rows(query)]
+
+    def number_of_events(self, user: str, until: int) -> int:
+        """How many events of a user arrived up to one."""
+        query = select(func.count()).select_from(events).where(events.c.user == user, events.c.id <= until)
+        ((number,),) = self._rows(query)
+        return int(number)
+
+    def state_of(self, user: str) -> KeptState | None:
+        """A user's state, None if none is kept."""
+        found = self._rows(select(*states.c).where(states.c.user == user))
+        if not found:
+            return None
+        whose, fingerprint, last_id, stored, unknown, content = found[0]
+        return KeptState(whose, fingerprint, last_id, stored, unknown, bytes(content))
+
+    def item_batches(self) -> list[ItemBatch]:
+        """All batches of new items, in the order in which they were added."""
+        columns = [item_batches.c[name] for name in ItemBatch.__slots__]
+        return [ItemBatch(*row) for row in self._rows(select(*columns).order_by(item_batches.c.id))]
+
+    def check(self) -> None:
+        """Ask the database for something.
+
+        Raises:
+            StoreError: if it does not answer.
+        """
+        self._rows(select(1))
+
+    def _rows(self, query: Any) -> list[Any]:  # noqa: ANN401 - a select of any columns
+        try:
+            with self._engine.connect() as connection:
+                return list(connection.execute(query))
+        except SQLAlchemyError as error:
+            raise StoreError(f"The store cannot be read: {one_line(error)}.") from error
+
+
+def _appended(job: Append, new: dict[bytes, int]) -> Appended:
+    """The result of a job whose new events have these ids; takes them out of ``new``, so that each is new once."""
+    stored = []
+    for event in job.events:
+        number = new.pop(event.digest, None)
+        if number is not None:
+            kept = (getattr(event, name) for name in StoredEvent.__slots__[1:])
+            stored.append((event.user, StoredEvent(number, *kept)))
+    return Appended(len(stored), len(job.events) - len(stored), job.unknown, stored=stored)
+
+
+def _again(request: Request, body: bytes, before: Appended) -> Appended | RequestChanged:
+    """The result of a request whose key was used before."""
+    if request.body != body:
+        return RequestChanged("This Idempotency-Key was used for another body. Use a key for one request alone.")
+    return Appended(before.accepted, before.duplicates, before.unknown, replayed=True)

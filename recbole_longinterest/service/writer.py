@@ -1,0 +1,128 @@
+"""Group commit: one thread commits all that has arrived, and says so to those who wait, after the disk has it.
+
+While it waits for the disk the next jobs gather, so the more arrive, the more of them share a commit.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.records import Append, Job
+from recbole_longinterest.service.store.store import Store
+
+MOST_EVENTS = 20_000  # of a commit
+MOST_WAITING = 200_000  # events that wait for a commit; more are refused
+
+Entry: TypeAlias = "tuple[Job, asyncio.Future[Any]]"
+Committed: TypeAlias = "Callable[[Sequence[tuple[Job, Any]]], None]"
+Measured: TypeAlias = "Callable[[int, float], None]"
+
+
+class StoreBusyError(LongInterestError):
+    """More events than the store can take wait already."""
+
+
+class Writer:
+    """Writes jobs to a store, in the order in which they are submitted.
+
+    Args:
+        store: nobody else writes it.
+        committed: called in the event loop after a commit, before those who wait go on, with jobs and results.
+        measured: called in the event loop with the number of jobs of a commit, and its seconds.
+    """
+
+    def __init__(self, store: Store, committed: Committed, measured: Measured = lambda jobs, seconds: None) -> None:
+        self._store = store
+        self._committed, self._measured = committed, measured
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._waiting = 0
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="store writer", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commit what was submitted, and end."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            await asyncio.sleep(0)  # what the thread has called in the loop is done before those who come after it
+            self._thread = None
+
+    def submit(self, job: Job) -> "asyncio.Future[Any]":
+        """Write a job.
+
+        Returns:
+            Gives its result after the commit, or raises what :meth:`Store.write` raises, or the job's own error.
+
+        Raises:
+            StoreBusyError: if too many events wait.
+        """
+        size = _size(job)
+        if self._waiting + size > MOST_WAITING or self._thread is None:
+            raise StoreBusyError(
+                f"{self._waiting:,} events wait for the store, which is all that may. Try again later."
+            )
+        self._waiting += size
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.put((job, future))
+        return future
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        open_ = True
+        while open_:
+            group, open_ = self._next()
+            if not group:
+                continue
+            began = perf_counter()
+            results = self._write([job for job, _ in group])
+            loop.call_soon_threadsafe(self._settle, group, results, perf_counter() - began)
+
+    def _next(self) -> tuple[list[Entry], bool]:
+        """What has arrived, at least one job; and whether more may follow."""
+        entry = self._queue.get()
+        group, size = [], 0
+        while entry is not None:
+            group.append(entry)
+            size += _size(entry[0])
+            if size >= MOST_EVENTS:
+                return group, True
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _write(self, jobs: Sequence[Job]) -> list[Any]:
+        """The results of jobs; one that the database refuses takes no other with it."""
+        try:
+            return self._store.write(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error if isinstance(error, StoreError) else StoreError("The store cannot be written.")]
+        return [result for job in jobs for result in self._write([job])]
+
+    def _settle(self, group: Sequence[Entry], results: Sequence[Any], seconds: float) -> None:
+        self._waiting -= sum(_size(job) for job, _ in group)
+        self._measured(len(group), seconds)
+        done = [(job, result) for (job, _), result in zip(group, results, strict=True)]
+        self._committed([pair for pair in done if not isinstance(pair[1], Exception)])
+        for (_, future), result in zip(group, results, strict=True):
+            if future.done():  # its client has gone
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+
+def _size(job: Job) -> int:
+    return len(job.events) if isinstance(job, Append) else 1
