@@ -216,12 +216,11 @@ def _same_site(headers: Mapping[str, str]) -> bool:
 
 def _keep_slashes(scope: Scope) -> None:
     """Let a slash that was percent-encoded be part of an id, and not of the path."""
-    raw = scope.get("raw_path") or b""
-    upper = raw.upper()
-    if b"%2F" in upper:
-        if SLASH in upper:
+    raw = (scope.get("raw_path") or b"").partition(b"?")[0]
+    if b"%" in raw:
+        if SLASH in raw.upper():
             raise Problem(BAD_REQUEST, "An id may hold no control characters.")
-        scope["path"] = unquote(re.sub(b"%2[fF]", SLASH, raw).decode("ascii"))
+        scope["path"] = unquote(re.sub(b"%2[fF]", SLASH, raw).decode("latin-1"))
 
 
 def _route(scope: Scope) -> str | None:
