@@ -64,13 +64,13 @@ class Writer:
             Gives its result after the commit, or raises what :meth:`Store.write` raises, or the job's own error.
 
         Raises:
-            StoreBusyError: if too many events wait.
+            StoreBusyError: if too many events wait, or the writer does not run.
         """
         size = _size(job)
-        if self._waiting + size > MOST_WAITING or self._thread is None:
-            raise StoreBusyError(
-                f"{self._waiting:,} events wait for the store, which is all that may. Try again later."
-            )
+        if self._thread is None:
+            raise StoreBusyError("The service is stopping.")
+        if self._waiting + size > MOST_WAITING:
+            raise StoreBusyError(f"{self._waiting:,} events wait for the store, and no more may. Try again later.")
         self._waiting += size
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put((job, future))
