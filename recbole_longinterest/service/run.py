@@ -55,7 +55,7 @@ def serve(model: Recommender, store: str, address: Address, options: ServiceOpti
             certificates that cannot be used.
     """
     check_address(address, options)
-    with open_store(store) as opened, _listening(address) as listener:
+    with open_store(store) as opened, listening(address) as listener:
         app = create_app(Service(model, opened, options))
         config = uvicorn.Config(
             app,
@@ -95,6 +95,8 @@ def check_address(address: Address, options: ServiceOptions) -> None:
             f"Without API keys the service listens on this machine alone; got --host {address.host}. Give --keys FILE, "
             "made with --add-key NAME:read,write."
         )
+    if not 0 <= address.port < 2**16:
+        raise LongInterestError(f"--port must be from 0 (any that is free) to 65535; got {address.port}.")
     if address.private_key is not None and address.certificate is None:
         raise LongInterestError("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if address.certificate is not None:
@@ -117,11 +119,14 @@ def _all_loopback(host: str) -> bool:
 
 
 @contextlib.contextmanager
-def _listening(address: Address) -> Iterator[socket.socket]:
-    """A socket that listens.
+def listening(address: Address) -> Iterator[socket.socket]:
+    """A socket that listens, closed at the end.
+
+    Args:
+        address: where.
 
     Raises:
-        LongInterestError: if it cannot.
+        LongInterestError: if nothing can listen there.
     """
     family, kind, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as listener:
@@ -129,10 +134,9 @@ def _listening(address: Address) -> Iterator[socket.socket]:
         try:
             listener.bind(place)
             listener.listen(QUEUE)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise LongInterestError(
-                f"Nothing can listen on {address.host}, port {address.port}: {why}. Give another --port."
+                f"Nothing can listen on {address.host}, port {address.port}: {error.strerror}. Give another --port."
             ) from error
         listener.setblocking(False)
         yield listener
