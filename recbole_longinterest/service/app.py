@@ -24,7 +24,15 @@ from recbole_longinterest.service.store.database import StoreError
 
 TITLE = "LongInterest"
 SLASH = "\x1f"  # see gate
-Id = Annotated[str, Path(min_length=1, max_length=schemas.LONGEST_TOKEN, description="Percent-encoded.")]
+Id = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=schemas.LONGEST_TOKEN,
+        description="Percent-encoded.",
+        json_schema_extra={"pattern": schemas.PRINTABLE},  # checked by _id, because SLASH is none of these
+    ),
+]
 K = Annotated[int, Query(ge=1, le=1000, description="Number of items.")]
 Seen = Annotated[
     schemas.Text, Query(description="Items of the user's past that are left out: target, all, none, or view,cart.")

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
+from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.state_keys import item_key
 from recbole_longinterest.service.app import create_app
 from recbole_longinterest.service.options import ServiceOptions
 from recbole_longinterest.service.service import Service
@@ -21,7 +24,9 @@ from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.served import Served
-from tests.served import KINDS, random_served
+from recbole_longinterest.text import encoder as encoder_module
+from tests.conftest import FakeEncoder
+from tests.served import KINDS, OPTIONS, SPECS, random_served
 
 START = 1_500_000_000.0  # of the training's times
 NUMBERS = itertools.count()
@@ -38,6 +43,48 @@ def timed_served(n_items: int = 300, **changes: Any) -> Served:
     for name, value in changes.items():
         setattr(served, name, value)
     return served
+
+
+TEXT = {
+    "text_encoder": "fake",
+    "text_fields": ["title"],
+    "text_template": None,
+    "text_pooling": None,
+    "text_max_length": None,
+    "text_prompt": None,
+    "text_precision": "fp32",
+    "seq_separator": " ",
+    "kinds": {"title": "token_seq", "class": "token_seq"},
+}
+
+
+def text_served(n_items: int = 40) -> Served:
+    """Random weights of a model that scores items by their texts, too, which :class:`FakeEncoder` encodes."""
+    served = timed_served(n_items)
+    network = InterestNetwork()
+    network.build(OPTIONS, Sources(n_items + 1, items={"text": 4}, events=SPECS))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.3, generator=generator)
+    raw = FakeEncoder().encode(served.items.titles)
+    projection = torch.randn(16, 4, generator=generator)
+    vectors = torch.from_numpy(raw) @ projection
+    vectors[0] = 0
+    made = {"vectors": vectors, "mean": torch.zeros(16), "whitening": projection}
+    served.weights = {**network.state_dict(), **{item_key("text", name): value for name, value in made.items()}}
+    served.weights[item_key("text", "present")] = torch.arange(n_items + 1) > 0
+    served.about |= {"text": TEXT, "shown": {"title": "title", "category": "class"}}
+    return served
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEncoder:
+    """The encoder of :func:`text_served`, with a cache of the test's own."""
+    made = FakeEncoder()
+    monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: made)
+    monkeypatch.setenv("RECBOLE_LI_CACHE", str(tmp_path / "cache"))
+    return made
 
 
 @pytest.fixture(scope="session")
