@@ -33,7 +33,9 @@ def test_wheel_holds_the_yaml_files_and_runs(wheel: Path, tmp_path: Path) -> Non
         path.name for folder in ("properties", "dataset_configs") for path in (PROJECT / folder).rglob("*.yaml")
     }
     templates = {path.name for path in (site / "recbole_longinterest").rglob("*.html.j2")}
-    assert templates == {"report.html.j2", "interest.html.j2"}
+    assert templates == {"report.html.j2", "interest.html.j2", "docs.html.j2"}
+    migrations = site / "recbole_longinterest" / "service" / "store" / "migrations"
+    assert (migrations / "env.py").is_file() and list((migrations / "versions").glob("v0001_*.py"))
     run = subprocess.run(
         [
             *(

@@ -120,7 +120,8 @@ class TrainingTimes:
         else:
             named = {name: self.per_second / per for name, _, per in UNITS if name != self.unit}
             named |= {name: self.per_second * seconds for name, seconds in COARSE.items()}
-        off = {name: abs(math.log(time * factor / self.median)) for name, factor in named.items()}
+        # Logarithms apart: the product of a tiny time is 0.
+        off = {name: abs(math.log(time) + math.log(factor / self.median)) for name, factor in named.items()}
         name = min(off, key=off.__getitem__)
         if off[name] > math.log(NEAR):
             return None

@@ -12,6 +12,7 @@ from tests.conftest import PROJECT
 from tests.served import random_served, write_histories
 
 HEAVY = {"torch", "recbole", "ray", "pandas", "pyarrow", "numpy", "transformers", "matplotlib", "scipy"}
+HEAVY |= {"fastapi", "pydantic", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"}
 PROGRAM = """
 import sys
 from recbole_longinterest.cli.main import main

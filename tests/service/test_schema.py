@@ -78,7 +78,7 @@ def test_no_request_ends_in_an_error_of_the_service(make_client: MakeClient, enc
 
 @pytest.mark.exhaustive
 def test_five_thousand_requests_end_in_no_error_of_the_service(make_client: MakeClient, encoder: FakeEncoder) -> None:
-    statuses = check_all(make_client, 800)
+    statuses = check_all(make_client, 520)
     assert statuses.total() > 5000 and not [status for status in statuses if status >= 500]
 
 

@@ -76,3 +76,13 @@ def test_an_export_holds_them() -> None:
     for wrong in ([1, 2], {"first": 1}, {"first": 3, "median": 2, "last": 1}, {"first": 0, "median": "1", "last": 2}):
         with pytest.raises(ValueError, match="times of the training must be first, median and last"):
             training_times({"times": wrong})
+
+
+@pytest.mark.parametrize("training", [SECONDS, MILLISECONDS, DAYS, FROM_ZERO])
+@pytest.mark.parametrize("time", [5e-324, 1e-311, 1e-300, 1e308, -5e-324, -1e308])
+def test_times_at_the_ends_of_what_a_number_can_be(
+    training: TrainingTimes, time: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are no unit's, whose factor would make them 0 or infinite."""
+    TrainingTimes(training.first, training.median, training.last).check(np.array([time]), "f")
+    assert len(caplog.records) <= 1
