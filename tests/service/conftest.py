@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import item_key
 from recbole_longinterest.service.app import create_app
 from recbole_longinterest.service.options import ServiceOptions
@@ -58,11 +59,28 @@ TEXT = {
 }
 
 
-def text_served(n_items: int = 40) -> Served:
-    """Random weights of a model that scores items by their texts, too, which :class:`FakeEncoder` encodes."""
+def features(*names: str) -> list[SourceSpec]:
+    """Sources of further columns of these names: a token, several tokens, a number, and a token of the user."""
+    token, tokens, number, user = names
+    known = {"tokens": ["[PAD]", "0", "1", "a"]}
+    return [
+        SourceSpec(token, "token", token, settings=known),
+        SourceSpec(tokens, "tokens", tokens, settings=known),
+        SourceSpec(number, "number", number, settings={"values": [0.0, 1.0, 5.0], "range": None}),
+        SourceSpec(f"user_{user}", "token", user, of="user", settings=known),
+    ]
+
+
+def text_served(n_items: int = 40, more: Sequence[SourceSpec] = ()) -> Served:
+    """Random weights of a model that scores items by their texts, too, which :class:`FakeEncoder` encodes.
+
+    Args:
+        n_items: number of items.
+        more: further sources of events.
+    """
     served = timed_served(n_items)
     network = InterestNetwork()
-    network.build(OPTIONS, Sources(n_items + 1, items={"text": 4}, events=SPECS))
+    network.build(OPTIONS, Sources(n_items + 1, items={"text": 4}, events=[*SPECS, *more]))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -74,6 +92,7 @@ def text_served(n_items: int = 40) -> Served:
     made = {"vectors": vectors, "mean": torch.zeros(16), "whitening": projection}
     served.weights = {**network.state_dict(), **{item_key("text", name): value for name, value in made.items()}}
     served.weights[item_key("text", "present")] = torch.arange(n_items + 1) > 0
+    served.sources = [*SPECS, *more]
     served.about |= {"text": TEXT, "shown": {"title": "title", "category": "class"}}
     return served
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from recbole_longinterest.serving.recommender import Recommender
 from tests.conftest import FakeEncoder
-from tests.service.conftest import START, MakeClient, post, text_served
+from tests.service.conftest import START, MakeClient, features, post, text_served
 
 CHECKS = [schemathesis.checks.not_a_server_error, content_type_conformance, response_schema_conformance]
 SENT = ("method", "url", "params", "headers", "json", "data", "content")
@@ -58,7 +58,7 @@ def ask(client: TestClient, operation: Any, number: int, each: Callable[[int], N
 
 def check_all(make_client: MakeClient, number: int) -> Counter[int]:
     """Send requests to all operations of a service that knows items and users of simple names."""
-    served = text_served()
+    served = text_served(more=features("0", "a", "1", "00"))  # names that hypothesis finds
     served.items.tokens = ["[PAD]", *map(str, range(len(served.items.tokens) - 1))]
     statuses: Counter[int] = Counter()
     with make_client(served=Recommender(served), rate=0) as client:
