@@ -235,14 +235,11 @@ def _kept_state(model: Recommender, store: Store, kept: KeptState) -> Entry | No
     since = store.events_of(kept.user, kept.last_id)
     if store.number_of_events(kept.user, kept.last_id) != kept.stored:
         return None
-    latest = -math.inf if math.isnan(state.last_time) else state.last_time
-    for event in since:
-        if event.time < latest:
-            return None
-        latest = event.time
+    last = -math.inf if math.isnan(state.last_time) else state.last_time
+    latest = max([last, *(event.time for event in since)])
     entry = Entry(state, kept.last_id, kept.stored, kept.unknown, kept.stored, since, latest)
     try:
         entry.take_in()
-    except LongInterestError:
+    except LongInterestError:  # one of them is out of order
         return None
     return entry
