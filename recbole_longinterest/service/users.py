@@ -6,7 +6,6 @@ Everything but :func:`made_state` runs in the event loop, so there are no locks.
 """
 
 import asyncio
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -16,10 +15,11 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.service.store.records import KeptState, StoredEvent
 from recbole_longinterest.service.store.store import Store
+from recbole_longinterest.serving.rebuilt import state_after, take_in
 from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.serving.state import InterestState, states_of
+from recbole_longinterest.serving.state import InterestState
 
-MOST_PENDING = 64  # events of a user that are taken in when the state is asked for; after more it leaves memory
+MOST_PENDING = 256  # events of a user that are taken in when the state is asked for; after more it leaves memory
 WORTH_KEEPING = 16  # events that a state has taken in since it was kept; with fewer it is made again as fast
 
 
@@ -33,8 +33,7 @@ class Entry:
         stored: number of the user's events up to it.
         unknown: of these, events on items that the model does not know.
         kept: value of ``stored`` for which the store has the state; 0 for none.
-        pending: later events, none of them out of order.
-        latest: latest time among all of these; minus infinity for none.
+        pending: later ones, none of them earlier than the last event that the state has taken in.
     """
 
     state: InterestState
@@ -43,14 +42,15 @@ class Entry:
     unknown: int = 0
     kept: int = 0
     pending: list[StoredEvent] = field(default_factory=list)
-    latest: float = -math.inf
 
     def take_in(self) -> InterestState:
         """The state after the pending events."""
-        for event in self.pending:
-            if not self.state.update(event.event()):
-                self.unknown += 1
-            self.last_id = event.id
+        if len(self.pending) == 1:  # the usual case of a stream
+            self.unknown += not self.state.update(self.pending[0].event())
+        elif self.pending:
+            self.unknown += take_in(self.state, [event.event() for event in self.pending])
+        if self.pending:
+            self.last_id = self.pending[-1].id
         self.stored += len(self.pending)
         self.pending.clear()
         return self.state
@@ -144,11 +144,10 @@ class Users:
             entry = self._entries.get(user)
             if entry is None or event.id <= entry.last_id:
                 continue
-            if event.time < entry.latest or len(entry.pending) >= MOST_PENDING:
+            if event.time < entry.state.last_time or len(entry.pending) >= MOST_PENDING:
                 del self._entries[user]
             else:
                 entry.pending.append(event)
-                entry.latest = event.time
 
     def erase(self, user: str, erased: "asyncio.Future[Any]") -> None:
         """Forget a user, and make no state until the store has erased the events.
@@ -219,11 +218,10 @@ def made_state(model: Recommender, store: Store, user: str) -> tuple[Entry, str]
             return entry, "kept"
     stored = store.events_of(user)
     history = model.read([event.event() for event in stored])
-    (state,) = states_of(model, [history])
+    state = state_after(model, history)
     state.user = None  # features of users come with each event, as they do in a batch
     last = stored[-1].id if stored else 0
-    latest = max((event.time for event in stored), default=-math.inf)
-    return Entry(state, last, len(stored), len(history.unknown), latest=latest), "made"
+    return Entry(state, last, len(stored), len(history.unknown)), "made"
 
 
 def _kept_state(model: Recommender, store: Store, kept: KeptState) -> Entry | None:
@@ -235,9 +233,7 @@ def _kept_state(model: Recommender, store: Store, kept: KeptState) -> Entry | No
     since = store.events_of(kept.user, kept.last_id)
     if store.number_of_events(kept.user, kept.last_id) != kept.stored:
         return None
-    last = -math.inf if math.isnan(state.last_time) else state.last_time
-    latest = max([last, *(event.time for event in since)])
-    entry = Entry(state, kept.last_id, kept.stored, kept.unknown, kept.stored, since, latest)
+    entry = Entry(state, kept.last_id, kept.stored, kept.unknown, kept.stored, since)
     try:
         entry.take_in()
     except LongInterestError:  # one of them is out of order

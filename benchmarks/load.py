@@ -1,0 +1,122 @@
+"""A load generator for HTTP over loopback: open loop, in which waiting counts, and closed loop for the highest rate.
+
+Requests are bytes that were made before, connections stay open, and answers are read by their Content-Length: so the
+generator takes a small part of a core, and asks more than one server of Python can answer.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Measured:
+    """What a load has shown.
+
+    Attributes:
+        seconds: it took.
+        waits: seconds from the moment when each request was due (open loop) or sent (closed loop) to its answer.
+        errors: first lines of answers that were not 200.
+    """
+
+    seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.waits) / self.seconds
+
+    def milliseconds(self, percent: float) -> float:
+        """A percentile of the waits."""
+        return 1000 * float(np.percentile(self.waits, percent))
+
+
+def get(path: str) -> bytes:
+    """The bytes of a GET request."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def post(path: str, body: bytes) -> bytes:
+    """The bytes of a POST request with JSON."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def closed_loop(port: int, next_request: Callable[[], bytes], seconds: float, connections: int) -> Measured:
+    """Ask as fast as answers come, on each of some connections."""
+    measured = Measured()
+
+    async def ask(end: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (began := time.perf_counter()) < end:
+            await _once(reader, writer, next_request(), began, measured)
+        writer.close()
+
+    async def all_of_them() -> None:
+        began = time.perf_counter()
+        await asyncio.gather(*(ask(began + seconds) for _ in range(connections)))
+        measured.seconds = time.perf_counter() - began
+
+    asyncio.run(all_of_them())
+    return measured
+
+
+def open_loop(
+    port: int, next_request: Callable[[], bytes], rate: float, seconds: float, connections: int = 64, seed: int = 0
+) -> Measured:
+    """Ask at a rate, at random moments (a Poisson process), whether answers come or not."""
+    measured = Measured()
+    gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds))
+
+    async def all_of_them() -> None:
+        free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        for _ in range(connections):
+            free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
+
+        async def ask(due: float) -> None:
+            pair = await free.get()  # if none is free, the wait for one counts
+            await _once(*pair, next_request(), due, measured)
+            free.put_nowait(pair)
+
+        began = due = time.perf_counter()
+        asking = []
+        for gap in gaps:
+            due += gap
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            asking.append(asyncio.ensure_future(ask(due)))
+        await asyncio.gather(*asking)
+        measured.seconds = time.perf_counter() - began
+        while not free.empty():
+            free.get_nowait()[1].close()
+
+    asyncio.run(all_of_them())
+    return measured
+
+
+async def _once(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, since: float, measured: Measured
+) -> None:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(length))
+    measured.waits.append(time.perf_counter() - since)
+    if not head.startswith(b"HTTP/1.1 200 "):
+        measured.errors.append(head.partition(b"\r\n")[0].decode("latin-1"))
+
+
+def in_turn(requests: Sequence[bytes]) -> Callable[[], bytes]:
+    """Gives requests one after the other, again and again."""
+    place = -1
+
+    def following() -> bytes:
+        nonlocal place
+        place = (place + 1) % len(requests)
+        return requests[place]
+
+    return following
