@@ -53,8 +53,10 @@ def closed_loop(port: int, next_request: Callable[[], bytes], seconds: float, co
 
     async def ask(end: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.perf_counter()) < end:
+        began = time.perf_counter()
+        while not measured.waits or began < end:  # once at least
             await _once(reader, writer, next_request(), began, measured)
+            began = time.perf_counter()
         writer.close()
 
     async def all_of_them() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +171,21 @@ def test_the_index_beside_all_scores(monkeypatch: pytest.MonkeyPatch, capsys: py
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[2] for row in rows[:5]] == [row[2] for row in rows[5:]] and len(rows) == 10
     assert all(float(row[3]) >= 0.97 for row in rows)
+
+
+@pytest.mark.slow
+def test_the_service_under_load_beside_sasrec(tmp_path: Path) -> None:
+    """It runs: servers of both models, events, start and memory; what they give is not asked."""
+    script = PROJECT / "benchmarks" / "service.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    words = "--items 60 --users 20 --active 5 --events 10 --seconds 0.3"
+    command = [sys.executable, str(script), "--output", str(tmp_path), *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = {row["what"]: float(row["value"]) for row in csv.DictReader((tmp_path / "service.csv").open())}
+    for name in ("LongInterest, as fast as it can", "SASRec, as fast as it can", "sqlite, 100 a request"):
+        assert rows[name] > 0 and rows[f"{name}, p99"] >= rows[f"{name}, p50"]
 
 
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
