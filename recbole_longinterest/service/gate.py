@@ -37,6 +37,7 @@ from recbole_longinterest.service.service import Service
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")  # without a key
 SLASH = b"%1F"  # stands for the slash in an id while the path is matched: ids hold no control characters
+LONG = {("POST", "/v1/items"): 120.0}  # seconds of requests for which an encoder may have to be loaded
 JSON = re.compile(r"application/json *(;|$)", re.IGNORECASE)
 PROCESS, REQUESTS = secrets.token_hex(6), count(1)  # a request's id, without a system call for each
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -101,10 +102,11 @@ class Gate:
             if body and not JSON.match(headers.get("content-type", "")):
                 # A page of another site can send other kinds without asking first.
                 raise Problem(NOT_JSON, "Send Content-Type: application/json.")
-            with anyio.move_on_after(self._options.timeout) as limit:
+            seconds = max(self._options.timeout, LONG.get((scope["method"], scope["path"]), 0.0))
+            with anyio.move_on_after(seconds) as limit:
                 await self._app(scope, _from_memory(body, receive), answer)
             if limit.cancelled_caught and not answer.begun:
-                raise Problem(TIMED_OUT, f"The request took longer than {self._options.timeout:g} seconds.")
+                raise Problem(TIMED_OUT, f"The request took longer than {seconds:g} seconds.")
         except Problem as problem:
             if answer.begun:
                 raise

@@ -114,6 +114,10 @@ class Items:
             Problem: for items that cannot be added, and if the encoder is not at hand.
             StoreError: if the store fails; no item is added.
         """
+        # To its end, also where the client has gone: the store and the model have the same items.
+        return await asyncio.shield(asyncio.ensure_future(self._add(rows, boost)))
+
+    async def _add(self, rows: Sequence[dict[str, Any]], boost: float) -> schemas.Added:
         async with self._adding:
             model, base = self.model, self._base
 

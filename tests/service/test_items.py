@@ -1,11 +1,14 @@
 """New items while the service runs, and after a restart; items found by the meaning of words."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recbole_longinterest.service import gate as gate_module
+from recbole_longinterest.service import items as items_module
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.text import encoder as encoder_module
@@ -116,6 +119,25 @@ def test_items_that_cannot_be_added(
         assert said == "The encoder fake is not there."
         assert problem(client.get("/v1/items?query=a&by=text"), 409, "no-encoder") == said
         assert client.get("/v1/items?query=another one").json()["items"] == []
+
+
+def test_items_are_added_to_the_end_also_where_the_client_has_gone(
+    make_client: MakeClient, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = items_module.grow
+
+    def slow(*args: Any) -> Any:
+        time.sleep(1)
+        return made(*args)
+
+    monkeypatch.setattr(items_module, "grow", slow)
+    monkeypatch.setattr(gate_module, "LONG", {})
+    with make_client(served=Recommender(text_served()), timeout=0.3) as client:
+        assert problem(client.post("/v1/items", json={"items": NEW}), 504, "timed-out")
+        waited = (time.sleep(0.05) or client.get("/v1/items?query=n2").json().get("items") for _ in range(200))
+        assert any(waited)
+    with make_client(served=Recommender(text_served())) as client:
+        assert client.get("/v1/items/n2/similar?k=1").status_code == 200
 
 
 def test_an_engine_with_a_fixed_table_says_so(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from recbole_longinterest.service.store.database import PRAGMAS, StoreError, migrate, open_database
 from recbole_longinterest.service.store.store import open_store
@@ -53,3 +53,19 @@ def test_a_database_that_fails_is_an_error_of_the_store(tmp_path: Path) -> None:
             other.execute("DROP TABLE events")
         with pytest.raises(StoreError, match="The store cannot be read: no such table: events"):
             store.events_of("u")
+
+
+def test_postgresql_may_go_and_come_back(postgres: str) -> None:
+    """Connections that the server has closed are replaced; at most what was under way fails, and says so."""
+    admin = create_engine(postgres.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE gone"))
+    with open_store(postgres.format("gone")) as store:
+        store.check()
+        store.forget_requests(0.0)
+        with admin.connect() as connection:
+            closing = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gone'"
+            assert all(done for (done,) in connection.execute(text(closing)))
+        store.check()
+        store.forget_requests(0.0)
+    admin.dispose()
