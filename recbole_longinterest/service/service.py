@@ -23,13 +23,14 @@ from recbole_longinterest.service.store.records import (
     Append,
     Appended,
     Erase,
+    ForgetRequests,
     Job,
     KeptState,
     Request,
     SaveStates,
     StoredEvent,
 )
-from recbole_longinterest.service.store.store import REQUESTS_KEPT, Store
+from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.users import Users
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.service.writer import StoreBusyError, Writer
@@ -39,6 +40,8 @@ from recbole_longinterest.serving.results import Recommendation
 from recbole_longinterest.serving.state import recommend_states
 
 SAVED_TOGETHER = 1000  # states in a job
+REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
+TIDY = 3600.0  # seconds between two times of putting the store in order
 
 Value = TypeVar("Value")
 
@@ -69,6 +72,7 @@ class Service:
     ) -> None:
         self.options, self.store, self.metrics, self.ready = options or ServiceOptions(), store, Metrics(), False
         self._clock, self._work = clock, LongWork()
+        self._tidying: asyncio.Future[None] | None = None
         self._writer = Writer(store, self._committed, self.metrics.commit)
         self.items = Items(model, store.item_batches(), self._work, self._submit, self._follow)
         self._users = Users(
@@ -89,13 +93,15 @@ class Service:
 
     async def start(self) -> None:
         """Begin to take requests."""
-        self.store.forget_requests(self._clock() - REQUESTS_KEPT)
         self._writer.start()
+        self._tidying = asyncio.ensure_future(self._tidy())
         self.ready = True
 
     async def stop(self) -> None:
         """Commit what has come, keep the states, and end."""
         self.ready = False
+        if self._tidying is not None:
+            self._tidying.cancel()
         left = self._users.leave()
         for begin in range(0, len(left), SAVED_TOGETHER):
             self._keep(left[begin : begin + SAVED_TOGETHER])
@@ -225,10 +231,20 @@ class Service:
 
     def _keep(self, states: list[KeptState]) -> None:
         """Keep states in the store when it has the time; without it they are made again."""
+        self._without_haste(SaveStates(states))
+
+    def _without_haste(self, job: Job) -> None:
+        """Do a job for which nobody waits, and which may be left out."""
         try:
-            self._writer.submit(SaveStates(states)).add_done_callback(_say_if_failed)
+            self._writer.submit(job).add_done_callback(_say_if_failed)
         except StoreBusyError:
             return
+
+    async def _tidy(self) -> None:
+        """Forget old requests, now and every hour."""
+        while True:
+            self._without_haste(ForgetRequests(self._clock() - REQUESTS_KEPT))
+            await asyncio.sleep(TIDY)
 
     async def _history(self, user: str) -> tuple[list[StoredEvent], History]:
         """A user's stored events, and what the model reads of them."""
@@ -268,4 +284,4 @@ class Service:
 
 def _say_if_failed(kept: "asyncio.Future[Any]") -> None:
     if not kept.cancelled() and kept.exception() is not None:
-        log("states not kept", WARNING, error=kept.exception())
+        log("not stored", WARNING, error=kept.exception())

@@ -117,6 +117,21 @@ def test_ids_of_events_and_keys_of_requests_make_a_retry_safe(make_client: MakeC
         assert post(client, dates) == {"accepted": 1, "duplicates": 2, "unknown_items": 0}
 
 
+def test_a_request_may_come_again_for_a_week(make_client: MakeClient) -> None:
+    now = [START]
+    for later, replayed in ((0.0, False), (6 * 86400.0, True), (8 * 86400.0, False)):
+        now[0] = START + later
+        with make_client(clock=lambda: now[0]) as client:
+            client.get("/readyz")
+            for _ in range(50):  # old requests are forgotten at the start, beside the answers
+                if "commit_jobs_count 0" not in client.get("/metrics").text:
+                    break
+            sent = {"user": "u", "item": "i1", "time": START}
+            answer = client.post("/v1/events", json=sent, headers={"Idempotency-Key": "a"})
+            assert ("idempotency-replayed" in answer.headers) == replayed
+            assert answer.json()["accepted"] == (0 if later > 7 * 86400 else 1)  # the event itself is known for ever
+
+
 @pytest.mark.parametrize("number", [1000])
 def test_a_user_with_many_pending_events_is_made_again(
     make_client: MakeClient, model: Recommender, number: int

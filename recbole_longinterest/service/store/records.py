@@ -183,4 +183,15 @@ class ItemBatch:
     created: float
 
 
-Job = Append | Erase | SaveStates | ItemBatch
+@dataclass(frozen=True, slots=True)
+class ForgetRequests:
+    """Forget requests, which may then not come again.
+
+    Attributes:
+        before: those that were answered before this time, in seconds since 1970.
+    """
+
+    before: float
+
+
+Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests

@@ -1,7 +1,6 @@
 """The store: what the service writes, many jobs in one transaction, and what it reads."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -22,6 +21,7 @@ from recbole_longinterest.service.store.records import (
     Append,
     Appended,
     Erase,
+    ForgetRequests,
     ItemBatch,
     Job,
     KeptState,
@@ -32,7 +32,6 @@ from recbole_longinterest.service.store.records import (
 )
 from recbole_longinterest.service.store.tables import events, item_batches, requests, states
 
-REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
 EVENT = (
     events.c.id,
     events.c.item,
@@ -120,9 +119,8 @@ class Store:
             results[place] = done = _appended(job, new)
             if job.request:
                 answer = json.dumps([done.accepted, done.duplicates, done.unknown])
-                records.append(
-                    {"key": job.request.key, "body": job.request.body, "answer": answer, "created": time.time()}
-                )
+                created = job.events[0].received
+                records.append({"key": job.request.key, "body": job.request.body, "answer": answer, "created": created})
         if records:
             connection.execute(insert(requests), records)
         return [result for result in results if result is not None]
@@ -138,22 +136,19 @@ class Store:
     def _others(self, connection: Connection, jobs: list[Any]) -> list[int | None]:
         return [self._do(connection, job) for job in jobs]
 
-    def _do(self, connection: Connection, job: Erase | SaveStates | ItemBatch) -> int | None:
+    def _do(self, connection: Connection, job: Erase | SaveStates | ItemBatch | ForgetRequests) -> int | None:
         if isinstance(job, Erase):
             connection.execute(delete(states).where(states.c.user == job.user))
             return connection.execute(delete(events).where(events.c.user == job.user)).rowcount
-        if isinstance(job, SaveStates):
+        if isinstance(job, ForgetRequests):
+            connection.execute(delete(requests).where(requests.c.created < job.before))
+        elif isinstance(job, SaveStates):
             rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in job.states]
             connection.execute(replace_rows(self._engine, states, "user"), rows)
         else:
             row = {name: getattr(job, name) for name in ItemBatch.__slots__}
             connection.execute(insert(item_batches), [row])
         return None
-
-    def forget_requests(self, before: float) -> None:
-        """Remove requests that were answered before a time, in seconds since 1970: they may not come again."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(requests).where(requests.c.created < before))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from recbole_longinterest.service.store.database import PRAGMAS, StoreError, migrate, open_database
+from recbole_longinterest.service.store.records import ForgetRequests
 from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.service.store.tables import metadata
 
@@ -62,10 +63,10 @@ def test_postgresql_may_go_and_come_back(postgres: str) -> None:
         connection.execute(text("CREATE DATABASE gone"))
     with open_store(postgres.format("gone")) as store:
         store.check()
-        store.forget_requests(0.0)
+        store.write([ForgetRequests(0.0)])
         with admin.connect() as connection:
             closing = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gone'"
             assert all(done for (done,) in connection.execute(text(closing)))
         store.check()
-        store.forget_requests(0.0)
+        store.write([ForgetRequests(0.0)])
     admin.dispose()

@@ -11,6 +11,7 @@ from recbole_longinterest.service.store.records import (
     Append,
     Appended,
     Erase,
+    ForgetRequests,
     ItemBatch,
     KeptState,
     NewEvent,
@@ -79,7 +80,7 @@ def test_a_request_is_answered_once(store_url: str) -> None:
         again, other = write(store, Append([event()], 1, first), Append([event()], 1, changed))
         assert numbers([again]) == [(1, 0, True)] and isinstance(other, RequestChanged)
         assert len(items(store)) == 1
-        store.forget_requests(1e12)
+        assert write(store, ForgetRequests(1e12)) == [None]
         assert numbers(write(store, Append([event()], 0, first))) == [(1, 0, False)]
 
 
