@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from recbole_longinterest.nn.network import InterestNetwork, Sources
+from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import item_key
 from recbole_longinterest.service.app import create_app
@@ -33,9 +34,9 @@ START = 1_500_000_000.0  # of the training's times
 NUMBERS = itertools.count()
 
 
-def timed_served(n_items: int = 300, **changes: Any) -> Served:
+def timed_served(n_items: int = 300, options: ModelOptions = OPTIONS, **changes: Any) -> Served:
     """Random weights of a model that was trained on times in seconds, with counts of recent events."""
-    served = random_served(n_items=n_items)
+    served = random_served(options, n_items)
     served.about = {
         "times": {"first": START - 1e8, "median": START, "last": START + 1e8},
         "behaviors": {"names": list(KINDS), "targets": [], "map": {}},

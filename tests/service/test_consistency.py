@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
+from tests.served import OPTIONS, WITH_MEMORY
 from tests.service.conftest import START, MakeClient, as_json, assert_equals_batch, post, recommended, timed_served
 
 
@@ -69,11 +71,13 @@ def test_any_history_of_requests_equals_the_batch(
             made.__exit__(None, None, None)
 
 
-def test_both_stores_end_in_the_batch(make_client: MakeClient, model: Recommender, store_url: str) -> None:
+@pytest.mark.parametrize("options", [OPTIONS, WITH_MEMORY])
+def test_both_stores_end_in_the_batch(make_client: MakeClient, store_url: str, options: ModelOptions) -> None:
+    model = Recommender(timed_served(options=options))
     rng = np.random.default_rng(1)
     sent: list[tuple[str, Event]] = []
     for _ in range(2):  # the second time over a store with states
-        with make_client(store_url, states=2) as client:
+        with make_client(store_url, model, states=2) as client:
             for _ in range(12):
                 new = [(f"u{rng.integers(4)}", random_event(rng)) for _ in range(20)]
                 sent += new

@@ -18,6 +18,7 @@ CHANGES: list[dict[str, Any]] = [
     {"rnn_type": "GRU", "attention_heads": 4},
     {"num_layers": 2, "fusion": "gated"},
     {"attention": False},
+    {"memory": True, "memory_size": 8},
 ]
 
 
@@ -30,7 +31,7 @@ def test_it_is_the_state_of_a_stream(changes: dict[str, Any], chunk: int, monkey
     made, (streamed,) = state_after(model, history), states_of(model, [history])
     for one, other in zip((*made.encoder, made.interest), (*streamed.encoder, streamed.interest), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-    for name in ("events", "last_time", "seen", "seen_by", "user"):
+    for name in ("events", "last_time", "recent", "seen", "seen_by", "user"):
         assert getattr(made, name) == getattr(streamed, name)
     for event in random_events(130)[100:]:  # both go on alike
         assert made.update(event) == streamed.update(event)
