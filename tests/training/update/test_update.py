@@ -121,9 +121,7 @@ def test_what_is_not_in_the_scope_stays_bit_for_bit(parent: Path, inter: Path, i
     assert not torch.allclose(text_alone["i20"], new["i20"], atol=1e-3)  # new items are trained
 
 
-def test_transitions_are_counted_in_all_events_not_in_the_chosen_ones(
-    parent: Path, inter: Path, item: Path
-) -> None:
+def test_transitions_are_counted_in_all_events_not_in_the_chosen_ones(parent: Path, inter: Path, item: Path) -> None:
     from recbole.quick_start import load_data_and_model
 
     done = update_checkpoint(parent, inter, item, replay=0.0)
