@@ -49,6 +49,17 @@ class FakeEncoder:
         """Nothing is loaded."""
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_a_service_end_with_its_test() -> Iterator[None]:
+    """``set_up_logs`` sends all logs of the process to a stream that pytest closes after the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if any(type(handler.formatter).__name__ == "JsonLines" for handler in root.handlers):
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
 @pytest.fixture
 def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEncoder:
     """Texts are encoded by a fake, into a cache of the test's own."""
