@@ -38,6 +38,7 @@ from recbole_longinterest.service.logs import set_up_logs
 from recbole_longinterest.service.options import ServiceOptions
 from recbole_longinterest.service.schemas import Recommendations, RecommendedItem
 from recbole_longinterest.service.service import Service
+from recbole_longinterest.service.shop import Wish
 from recbole_longinterest.service.store.records import Append, NewEvent
 from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.serving.model_folder import Items, Served, write_folder
@@ -53,7 +54,7 @@ class SasrecService(Service):
     sasrec: Any = None
     histories: dict[str, torch.Tensor]
 
-    async def recommend(self, user: str, k: int = 10, *_: object) -> Recommendations:  # type: ignore[override]
+    async def recommend(self, user: str, wish: Wish) -> Recommendations:
         """The ten best by SASRec, items of the window left out."""
         window = self.histories.get(user)
         if window is None:
@@ -63,11 +64,13 @@ class SasrecService(Service):
         with torch.inference_mode():
             scores = self.sasrec(seq, torch.tensor([window.shape[1]])) @ self.sasrec.item_embedding.weight.T
             scores[:, 0] = -torch.inf
-            values, ids = scores.scatter_(1, seq, -torch.inf).topk(k, dim=1)
+            values, ids = scores.scatter_(1, seq, -torch.inf).topk(wish.k, dim=1)
         names = self.model.served.items.titles
         found = zip(ids[0].tolist(), values[0].tolist(), strict=True)
         items = [RecommendedItem(item=str(i), title=names[i], score=score, strategy="interest") for i, score in found]
-        return Recommendations(items=items, basis="interest", events=window.shape[1], unknown=0, model="SASRec")
+        return Recommendations(
+            items=items, basis="interest", segment="many", events=window.shape[1], unknown=0, model="SASRec"
+        )
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ def add_arguments(commands: Commands) -> None:
         metavar="URL",
         help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (default: MODEL.events.sqlite)",
     )
+    parser.add_argument("--rules", type=Path, metavar="FILE", help="rules of a shop, a yaml (docs/strategies.md)")
     parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
     parser.add_argument("--trusted-key", metavar="FILE", help="the model must be signed by this public key, a PEM file")
     safety = parser.add_argument_group("who may ask, and how much")
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.recommender import Recommender
 
     options = ServiceOptions(
+        rules=args.rules,
         keys=args.keys,
         rate=args.rate,
         burst=args.burst,

@@ -12,7 +12,9 @@ from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.explain.category_profile import category_profile_of
 from recbole_longinterest.serving.explain.methods import explain_history, score_of
 from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.serving.results import Recommendation, Recommended
+from recbole_longinterest.serving.results import POPULARITY, Recommendation, Recommended
+from recbole_longinterest.serving.strategies import Answer, Suggested
+from recbole_longinterest.serving.visitor import Visitor, segment_of
 
 LAST_EVENTS = 20  # of a profile
 CATEGORIES = 10
@@ -36,7 +38,7 @@ def valid(do: Callable[[], Value], where: str = "") -> Value:
         raise invalid(where, str(error)) from error
 
 
-def items_of(found: Sequence[Recommended]) -> schemas.Items:
+def items_of(found: Sequence[Recommended | Suggested]) -> schemas.Items:
     """Items as an answer."""
     return schemas.Items(items=[schemas.Item(item=each.item, title=each.title, score=each.score) for each in found])
 
@@ -55,8 +57,39 @@ def recommendations_of(found: Recommendation, fingerprint: str) -> schemas.Recom
     return schemas.Recommendations(
         items=items,
         basis=found.basis,
+        segment=segment_of(found.events),
         events=found.events,
         unknown=len(found.unknown),
+        problem=found.problem,
+        model=fingerprint,
+    )
+
+
+def answer_of(found: Answer, visitor: Visitor, basis: str, unknown: int, fingerprint: str) -> schemas.Recommendations:
+    """Items of a shop as an answer.
+
+    Args:
+        found: them.
+        visitor: to whom.
+        basis: of the answer; ``popularity`` and ``interest`` name their items' strategy, too.
+        unknown: events on items that the model does not know.
+        fingerprint: of the model.
+    """
+    items = [
+        schemas.RecommendedItem(
+            item=each.item,
+            title=each.title,
+            score=each.score,
+            strategy=basis if basis == POPULARITY else each.strategy,
+        )
+        for each in found.items
+    ]
+    return schemas.Recommendations(
+        items=items,
+        basis=basis,
+        segment=found.segment,
+        events=visitor.events,
+        unknown=unknown,
         problem=found.problem,
         model=fingerprint,
     )

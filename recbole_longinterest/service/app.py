@@ -19,6 +19,7 @@ from recbole_longinterest.service.keys import Keys
 from recbole_longinterest.service.openapi import described, errors_at, page
 from recbole_longinterest.service.problems import Problem
 from recbole_longinterest.service.service import Service
+from recbole_longinterest.service.shop import Wish
 from recbole_longinterest.service.store import records
 from recbole_longinterest.service.store.database import StoreError
 
@@ -121,14 +122,21 @@ def _add_users(app: FastAPI, service: Service) -> None:
         k: K = 10,
         exclude_seen: Seen = "target",
         exclude: Annotated[list[schemas.Text] | None, Query(max_length=1000)] = None,
+        strategy: Annotated[schemas.Text | None, Query(description=schemas.STRATEGY)] = None,
+        adult: Annotated[bool, Query(description=schemas.ADULT)] = False,
     ) -> schemas.Recommendations:
         """Recommend to a user by all stored events; to one without events what is popular."""
-        return await service.recommend(_id(user), k, exclude_seen, exclude or [])
+        return await service.recommend(_id(user), Wish(k, exclude_seen, exclude or [], strategy, adult))
 
     @app.post("/v1/recommendations", tags=["recommendations"], dependencies=[role("read")])
     async def recommend_to_history(body: schemas.Ask) -> schemas.Recommendations:
         """Recommend to a history in the body; nothing is stored."""
         return await service.recommend_to(body)
+
+    @app.post("/v1/feedback", tags=["recommendations"], dependencies=[role("write")])
+    async def feedback(body: schemas.Feedback) -> schemas.Learned:
+        """Tell how many items of each strategy were shown and clicked: shares `bandit` of the rules learn from it."""
+        return await service.learn(body)
 
     @app.get("/v1/users/{user}/explanations/{item}", tags=["recommendations"], dependencies=[role("read")])
     async def explain(
@@ -151,8 +159,8 @@ def _add_users(app: FastAPI, service: Service) -> None:
 def _add_items(app: FastAPI, service: Service) -> None:
     @app.get("/v1/items/{item}/similar", tags=["items"], dependencies=[role("read")])
     async def similar(item: Id, k: K = 10) -> schemas.Items:
-        """Items like an item, by the angle between item vectors."""
-        return await service.items.similar(_id(item), k)
+        """Items like an item, by the angle between item vectors, under the rules if there are any."""
+        return await service.similar(_id(item), k)
 
     @app.get("/v1/items", tags=["items"], dependencies=[role("read")])
     async def search(
@@ -168,6 +176,11 @@ def _add_items(app: FastAPI, service: Service) -> None:
         """Add items by their texts: they can be recommended at once, and after a restart."""
         return await service.items.add(body.items, body.boost)
 
+    @app.post("/v1/items/availability", tags=["items"], dependencies=[role("admin")])
+    async def set_availability(body: schemas.Availability) -> schemas.Said:
+        """Say which items are in stock: `{"i7": false}`; it goes over the rules, at once and after a restart."""
+        return await service.set_available(body.root)
+
 
 def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", tags=["operation"])
@@ -175,13 +188,15 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         """Whether the process answers."""
         return schemas.Health(status="ok")
 
-    @app.get("/readyz", tags=["operation"])
-    async def readyz() -> schemas.Health:
+    @app.get("/readyz", tags=["operation"], response_model_exclude_none=True)
+    async def readyz() -> schemas.Ready:
         """Whether requests can be answered: the model is loaded, and the store answers."""
         if not service.ready:
             raise Problem(problems.NOT_READY, "The service is starting or stopping.")
-        await service.check_store()
-        return schemas.Health(status="ready")
+        current = await service.check()
+        if service.shop.rules is None:
+            return schemas.Ready(status="ready", rules=None)
+        return schemas.Ready(status="ready", rules="current" if current else "outdated")
 
     @app.get("/metrics", tags=["operation"], dependencies=[role("read")], response_class=Response)
     async def metrics() -> Response:

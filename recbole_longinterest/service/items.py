@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.errors import LongInterestError
@@ -20,6 +20,8 @@ from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.results import Recommended
 from recbole_longinterest.serving.similar import similar_items
 from recbole_longinterest.text.folder import EncoderError
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Catalogue:
         return cls(model, TitleSearch(model.served.items.tokens, model.served.items.titles))
 
 
-class Items:
+class Items(Generic[Prepared]):
     """The items of a service.
 
     Args:
@@ -49,7 +51,8 @@ class Items:
         batches: items that were added before.
         work: does what takes long.
         keep: stores a batch of new items; done when the store has it.
-        follow: told of the model that has them, and whether it differs by new items alone.
+        prepare: makes in a thread what is exchanged with the model.
+        follow: told of the model that has them, whether it differs by new items alone, and of what was prepared.
     """
 
     def __init__(
@@ -58,11 +61,12 @@ class Items:
         batches: Sequence[ItemBatch],
         work: LongWork,
         keep: "Callable[[ItemBatch], asyncio.Future[Any]]",
-        follow: Callable[[Recommender, bool], None],
+        prepare: Callable[[Recommender], Prepared],
+        follow: Callable[[Recommender, bool, Prepared], None],
     ) -> None:
         self._base = model.fingerprint
         self._catalogue = Catalogue.of(grow_again(model, batches))
-        self._work, self._keep, self._follow = work, keep, follow
+        self._work, self._keep, self._prepare, self._follow = work, keep, prepare, follow
         self._meaning: MeaningSearch | None = None
         self._adding = asyncio.Lock()
 
@@ -121,14 +125,14 @@ class Items:
         async with self._adding:
             model, base = self.model, self._base
 
-            def made() -> tuple[Grown, Catalogue]:
+            def made() -> tuple[Grown, Catalogue, Prepared]:
                 grown = _grown(model, base, rows, boost)
-                return grown, Catalogue.of(grown.model)
+                return grown, Catalogue.of(grown.model), self._prepare(grown.model)
 
-            grown, catalogue = await self._work.do(made)
+            grown, catalogue, prepared = await self._work.do(made)
             await self._keep(grown.batch)
             self._catalogue = catalogue
-            self._follow(catalogue.model, not grown.added.changed)
+            self._follow(catalogue.model, not grown.added.changed, prepared)
         log("items added", new=len(grown.added.new), changed=len(grown.added.changed))
         return schemas.Added(new=grown.added.new, changed=grown.added.changed, model=catalogue.model.fingerprint)
 

@@ -17,6 +17,8 @@ class Metrics:
     Attributes:
         events: taken in, by outcome: ``accepted``, ``duplicate``, ``unknown_item``.
         answers: recommendations by what they are based on.
+        items: recommended, by the strategy that brought them.
+        feedback: on items, by strategy and outcome: ``shown``, ``clicked``.
         states: asked for, by where they came from: ``hit`` in memory, ``kept`` in the store, ``made`` from events.
         erased: users that were erased.
     """
@@ -37,6 +39,8 @@ class Metrics:
         self._jobs = histogram("commit_jobs", "Jobs that shared a commit", JOBS)
         self.events = counter("events", "Events taken in", "outcome")
         self.answers = counter("recommendations", "Recommendations given", "basis")
+        self.items = counter("recommended_items", "Items recommended", "strategy")
+        self.feedback = counter("feedback_items", "Items of feedback", "strategy", "outcome")
         self.states = counter("states", "States asked for", "source")
         self.erased = counter("erased_users", "Users erased")
 

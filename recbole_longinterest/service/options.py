@@ -11,6 +11,7 @@ class ServiceOptions:
     """Limits and switches.
 
     Attributes:
+        rules: file of rules, docs/strategies.md; None for none.
         keys: file of API keys; None for a service that loopback alone reaches, without keys.
         rate: requests a second of a key, over a while; 0 for no limit.
         burst: requests of a key at once.
@@ -22,6 +23,7 @@ class ServiceOptions:
         log_users: write ids of users into the log.
     """
 
+    rules: Path | None = None
     keys: Path | None = None
     rate: float = 1000.0
     burst: int = 2000

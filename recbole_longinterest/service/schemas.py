@@ -1,11 +1,23 @@
 """What clients send and get, as pydantic models; the OpenAPI document is made of them."""
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StrictBool, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StrictBool,
+    StringConstraints,
+    Tag,
+)
 
 MOST_EVENTS = 10_000  # of one request, whatever the operator allows
 LONGEST_TOKEN = 256
+STRATEGY = "interest, similar, content, together, popular, new, or mix, which is the default of a service with rules."
+ADULT = "Whether items that the rules call adult may be shown."
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 Text: TypeAlias = Annotated[
@@ -23,6 +35,15 @@ Scalar: TypeAlias = StrictBool | Number | Text
 Features: TypeAlias = Annotated[
     dict[Text, Scalar | Annotated[list[Scalar], Field(max_length=256)] | None], Field(max_length=64)
 ]
+
+
+Value: TypeAlias = StrictBool | Whole | Number | Text
+Values: TypeAlias = Annotated[list[Value], Field(min_length=1, max_length=1000)]
+Where: TypeAlias = Annotated[
+    dict[Text, Value | Values | dict[Literal["min", "max", "not"], Value | Values]],
+    Field(min_length=1, max_length=32),
+]
+Shares: TypeAlias = Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0, le=1000)]], Field(max_length=64)]
 
 
 class Body(BaseModel):
@@ -91,6 +112,11 @@ class Ask(Body):
     )
     exclude: list[Token] = Field(default_factory=list, max_length=MOST_EVENTS, description="Items that are left out.")
     user: Features | None = Field(None, description="Values of the model's user_features, by column.")
+    strategy: Text | None = Field(None, description=STRATEGY)
+    adult: bool = Field(False, strict=True, description=ADULT)
+    where: Where | None = Field(
+        None, description="Only items that meet it, as a condition of the rules: {category: [Books], price: {max: 20}}."
+    )
 
 
 class Item(BaseModel):
@@ -104,14 +130,17 @@ class Item(BaseModel):
 class RecommendedItem(Item):
     """A recommended item."""
 
-    strategy: str = Field(description="What brought it: interest, or popularity.")
+    strategy: str = Field(description="What brought it: a strategy; interest or popularity if none was asked for.")
 
 
 class Recommendations(BaseModel):
     """Items for a user, best first."""
 
     items: list[RecommendedItem]
-    basis: str = Field(description="interest; popularity where the model knows no event of the user.")
+    basis: str = Field(
+        description="The strategy or mix; without these interest, and popularity where the model knows no event."
+    )
+    segment: str = Field(description="Of the user, by the number of events; for feedback.")
     events: int = Field(description="Events that the model has read.")
     unknown: int = Field(description="Events on items that the model does not know.")
     problem: str | None = Field(None, description="Why there are no items.")
@@ -201,10 +230,51 @@ class Added(BaseModel):
     model: str
 
 
+class Availability(RootModel[Annotated[dict[Text, StrictBool], Field(min_length=1, max_length=MOST_EVENTS)]]):
+    """Which items are in stock, by token."""
+
+
+class Said(BaseModel):
+    """What is in stock was said."""
+
+    items: int = Field(description="Number of items.")
+    unknown: list[str] = Field(description="Items that the model does not know; it is kept until it does.")
+
+
+class Feedback(Body):
+    """What became of answers to users of a segment."""
+
+    segment: Literal["none", "one", "few", "some", "many"] = Field(description="As the answers said.")
+    shown: Shares = Field(default_factory=dict, description="Number of shown items by strategy.")
+    clicked: Shares = Field(default_factory=dict, description="Number of these that were clicked, now or later.")
+
+
+class Rate(BaseModel):
+    """Clicks of a strategy in a segment."""
+
+    rate: float = Field(description="Mean of what is known of the share of clicked items.")
+    shown: float = Field(description="Number of shown items that it rests on.")
+
+
+class Learned(BaseModel):
+    """What the bandit knows of a segment."""
+
+    segment: str
+    strategies: dict[str, Rate]
+
+
 class Health(BaseModel):
     """That the service runs."""
 
     status: str
+
+
+class Ready(Health):
+    """That requests are answered."""
+
+    rules: Literal["current", "outdated"] | None = Field(
+        None, description="outdated: the file has errors, which the log names, and the rules of before are in force."
+    )
 
 
 class ProblemDetail(BaseModel):

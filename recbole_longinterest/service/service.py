@@ -5,20 +5,20 @@ What is quick runs in the event loop, so that states need no locks; what takes l
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from logging import WARNING
 from typing import Any, TypeVar
 
 import recbole_longinterest.service.schemas as schemas
-from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.service.answers import explanation_of, profile_of, recommendations_of, valid
-from recbole_longinterest.service.incoming import as_event, check, invalid, to_append
+from recbole_longinterest.service.answers import explanation_of, profile_of
+from recbole_longinterest.service.incoming import invalid, to_append
 from recbole_longinterest.service.items import Items
 from recbole_longinterest.service.logs import log
 from recbole_longinterest.service.metrics import Metrics
 from recbole_longinterest.service.options import ServiceOptions
-from recbole_longinterest.service.problems import BUSY, UNKNOWN_USER, UNREADABLE, Problem
-from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.problems import BUSY, UNKNOWN_USER, Problem
+from recbole_longinterest.service.recommending import Recommending, readable
+from recbole_longinterest.service.shop import ServiceShop, Wish
 from recbole_longinterest.service.store.records import (
     Append,
     Appended,
@@ -34,10 +34,9 @@ from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.users import Users
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.service.writer import StoreBusyError, Writer
-from recbole_longinterest.serving.events import Event, History
+from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.serving.results import Recommendation
-from recbole_longinterest.serving.state import recommend_states
+from recbole_longinterest.serving.strategies import Shop
 
 SAVED_TOGETHER = 1000  # states in a job
 REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
@@ -60,6 +59,7 @@ class Service:
         metrics: of this service.
         store: the same.
         items: of the model.
+        shop: strategies and rules.
         ready: whether it takes requests.
     """
 
@@ -74,7 +74,10 @@ class Service:
         self._clock, self._work = clock, LongWork()
         self._tidying: asyncio.Future[None] | None = None
         self._writer = Writer(store, self._committed, self.metrics.commit)
-        self.items = Items(model, store.item_batches(), self._work, self._submit, self._follow)
+        self.items: Items[Shop | None] = Items(
+            model, store.item_batches(), self._work, self._submit, self._prepare, self._follow
+        )
+        self.shop: ServiceShop = ServiceShop(model, self.model, self.options.rules, store, self._work, self._submit)
         self._users = Users(
             self.model,
             store,
@@ -82,6 +85,9 @@ class Service:
             self.options.states,
             self._keep,
             lambda source: self.metrics.states.labels(source).inc(),
+        )
+        self._recommending = Recommending(
+            self.items, self._users, self.shop, store, self._work, self.metrics, self._clock
         )
         self.metrics.watch("states_in_memory", "States held in memory", lambda: len(self._users))
         self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items)
@@ -150,28 +156,17 @@ class Service:
 
     # --- recommendations ---------------------------------------------------------------------------------------------
 
-    async def recommend(
-        self, user: str, k: int = 10, exclude_seen: str = "target", exclude: Sequence[str] = ()
-    ) -> schemas.Recommendations:
+    async def recommend(self, user: str, wish: Wish) -> schemas.Recommendations:
         """Recommend to a user by the events that were acknowledged.
 
         Args:
             user: one without events gets what is popular.
-            k: number of items.
-            exclude_seen: as in :meth:`Recommender.recommend`, like the following.
-            exclude: tokens.
+            wish: which items.
 
         Raises:
             Problem: for values that cannot be used.
         """
-        if self.model.served.history_limit is None:
-            state = await self._readable(self._users.state(user))
-            found = valid(lambda: recommend_states([state], k, exclude_seen, exclude))[0]
-        else:  # a window of events has no state
-            stored = await self._work.do(lambda: self.store.events_of(user))
-            events = [each.event() for each in stored]
-            found = await self._work.do(lambda: self._by_history(events, k, exclude_seen, None, exclude, None))
-        return self._answer(found)
+        return await self._recommending.to_user(user, wish)
 
     async def recommend_to(self, ask: schemas.Ask) -> schemas.Recommendations:
         """Recommend to a history that is not stored.
@@ -180,13 +175,31 @@ class Service:
             Problem: for values that cannot be used.
         """
         self._check_number(ask.events)
-        events = [as_event(event) for event in ask.events]
-        check(self.model, events)
+        return await self._recommending.to_history(ask)
 
-        def found() -> Recommendation:
-            return self._by_history(events, ask.k, ask.exclude_seen, ask.candidates, ask.exclude, ask.user)
+    async def similar(self, item: str, k: int = 10) -> schemas.Items:
+        """Items like an item, under the rules if there are any.
 
-        return self._answer(await self._work.do(found))
+        Raises:
+            Problem: for an unknown item.
+        """
+        return await self._recommending.similar(item, k)
+
+    async def set_available(self, items: dict[str, bool]) -> schemas.Said:
+        """Say which items are in stock.
+
+        Raises:
+            StoreError: if the store fails; nothing has changed.
+        """
+        return schemas.Said(items=len(items), unknown=await self.shop.set_available(items, self._clock()))
+
+    async def learn(self, given: schemas.Feedback) -> schemas.Learned:
+        """Tell the bandit what became of answers; see :meth:`ServiceShop.feedback`."""
+        learned = await self.shop.feedback(given)
+        for outcome, numbers in (("shown", given.shown), ("clicked", given.clicked)):
+            for name, number in numbers.items():
+                self.metrics.feedback.labels(name, outcome).inc(number)
+        return learned
 
     async def explain(self, user: str, item: str, method: str = "removal") -> schemas.Explanation:
         """Say why an item has its score for a user.
@@ -200,13 +213,17 @@ class Service:
             raise Problem(UNKNOWN_USER, "The model knows none of the user's items, so nothing can be explained.")
         return await self._work.do(lambda: explanation_of(model, history, number, method))
 
-    async def check_store(self) -> None:
-        """Ask the store for something.
+    async def check(self) -> bool:
+        """Ask the store for something, and look at the rules.
+
+        Returns:
+            Whether the rules in force are those of the file.
 
         Raises:
-            StoreError: if it does not answer.
+            StoreError: if the store does not answer.
         """
         await self._work.do(self.store.check)
+        return not await self._work.do(self.shop.outdated)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -226,7 +243,11 @@ class Service:
             if isinstance(job, Append) and isinstance(result, Appended):
                 self._users.committed(result.stored)
 
-    def _follow(self, model: Recommender, carry: bool) -> None:
+    def _prepare(self, model: Recommender) -> Shop | None:
+        return self.shop.prepared(model)
+
+    def _follow(self, model: Recommender, carry: bool, shop: Shop | None) -> None:
+        self.shop.follow(model, shop)
         self._users.follow(model, carry)
 
     def _keep(self, states: list[KeptState]) -> None:
@@ -252,34 +273,7 @@ class Service:
         stored = await self._work.do(lambda: self.store.events_of(user))
         if not stored:
             raise Problem(UNKNOWN_USER, "The service has no event of this user.")
-        return stored, await self._readable(self._work.do(lambda: model.read([each.event() for each in stored])))
-
-    async def _readable(self, made: Awaitable[Value]) -> Value:
-        """What is made of stored events, which another model may have taken in."""
-        try:
-            return await made
-        except StoreError:
-            raise
-        except LongInterestError as error:
-            raise Problem(UNREADABLE, str(error)) from error
-
-    def _by_history(
-        self,
-        events: Sequence[Event],
-        k: int,
-        exclude_seen: str,
-        candidates: Sequence[str] | None,
-        exclude: Sequence[str],
-        user: dict[str, Any] | None,
-    ) -> Recommendation:
-        users = None if user is None else [user]
-        return valid(
-            lambda: self.model.recommend_many([events], k, exclude_seen, candidates, users=users, exclude=exclude)
-        )[0]
-
-    def _answer(self, found: Recommendation) -> schemas.Recommendations:
-        self.metrics.answers.labels(found.basis).inc()
-        return recommendations_of(found, self.model.fingerprint)
+        return stored, await readable(self._work.do(lambda: model.read([each.event() for each in stored])))
 
 
 def _say_if_failed(kept: "asyncio.Future[Any]") -> None:

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +25,17 @@ class Visitor:
     """A user at one moment.
 
     Attributes:
-        history: known events, oldest first; all of them, or only the last ones where a state keeps the rest.
+        given: known events, oldest first; all of them, or only the last ones where a state keeps the rest; or a
+            function that gets them when a strategy or a rule first needs more than the state has.
         interest: the interest vector after all events, [1, D]; None before the first event.
         seen: internal ids of the items of all events.
-        seen_by: the same by behaviour, see :class:`InterestState`; empty where ``history`` holds all events.
+        seen_by: the same by behaviour, see :class:`InterestState`; empty where ``given`` holds all events.
         recent: internal ids of the items of the last events, the latest first, as a memory of transitions reads them.
         events: number of all events.
         now: time of the request in the training's unit; NaN if the training's times are no dates and none is given.
     """
 
-    history: History
+    given: History | Callable[[], History]
     interest: Tensor | None
     seen: frozenset[int]
     events: int
@@ -60,18 +62,26 @@ class Visitor:
         return cls(history, interest, frozenset(items.tolist()), len(history), now, recent=items[: -EVENTS - 1 : -1])
 
     @classmethod
-    def of_state(cls, state: InterestState, history: History, now: float | None = None) -> "Visitor":
+    def of_state(
+        cls, state: InterestState, history: History | Callable[[], History], now: float | None = None
+    ) -> "Visitor":
         """The visitor of a state.
 
         Args:
             state: after all events.
-            history: the last events, as many as strategies and rules by age are to know.
+            history: the last events, as many as strategies and rules by age are to know; or a function that gets them.
             now: time of the request in the training's unit; the clock's if None.
         """
         now = clock(state.scorer) if now is None else now
         interest = state.interest if state.events else None
         recent = np.array(state.recent, dtype=np.int64)
-        return cls(history, interest, frozenset(state.seen), state.events, now, state.seen_by, recent)
+        seen_by = {name: set(items) for name, items in state.seen_by.items()}  # the state goes on
+        return cls(history, interest, frozenset(state.seen), state.events, now, seen_by, recent)
+
+    @cached_property
+    def history(self) -> History:
+        """Known events, oldest first."""
+        return self.given() if callable(self.given) else self.given
 
     @property
     def segment(self) -> str:
@@ -80,6 +90,8 @@ class Visitor:
 
     def last_items(self, number: int) -> NDArray[np.int64]:
         """Items of the last events, newest first."""
+        if callable(self.given) and len(self.recent) >= min(number, self.events):
+            return self.recent[:number]  # without getting the history
         return self.history.item_seq[: -number - 1 : -1]
 
     def hidden_by(self, exclusion: Exclusion) -> NDArray[np.int64]:
@@ -103,9 +115,15 @@ def segment_names() -> list[str]:
     return [*(name for _, name in SEGMENTS), LONGEST]
 
 
-def clock(scorer: Scorer) -> float:
-    """The time now in the unit of a model's training; NaN if its times do not count from 1970."""
+def clock(scorer: Scorer, seconds: float | None = None) -> float:
+    """A time in the unit of a model's training; NaN if its times do not count from 1970.
+
+    Args:
+        scorer: the model.
+        seconds: since 1970; now if None.
+    """
+    seconds = time.time() if seconds is None else seconds
     training = scorer.reader.times.training
     if training is None:
-        return time.time()
-    return math.nan if training.unit is None else time.time() * training.per_second
+        return seconds
+    return math.nan if training.unit is None else seconds * training.per_second

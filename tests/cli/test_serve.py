@@ -37,6 +37,11 @@ def test_what_cannot_be_served_is_said_in_a_line(
     assert "A store is sqlite:///FILE" in error(capsys, model, "--port", "0", "--store", "nonsense")
     assert "timeout must be above 0 seconds; got 0" in error(capsys, model, "--timeout", "0")
     assert "--port must be from 0" in error(capsys, model, "--port", "-1")
+    store = ("--store", f"sqlite:///{tmp_path / 'e'}", "--port", "0")
+    assert "no.yaml cannot be read" in error(capsys, model, *store, "--rules", str(tmp_path / "no.yaml"))
+    (tmp_path / "shop.yaml").write_text("deny: 5\nhid: []")
+    said = error(capsys, model, *store, "--rules", str(tmp_path / "shop.yaml"))
+    assert "shop.yaml has 2 errors: " in said and "deny must be" in said and "(meant hide?)" in said
 
 
 def test_a_key_is_made_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

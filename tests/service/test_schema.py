@@ -26,12 +26,14 @@ OPERATIONS = (
     "POST /v1/events",
     "GET /v1/users/{user}/recommendations",
     "POST /v1/recommendations",
+    "POST /v1/feedback",
     "GET /v1/users/{user}/explanations/{item}",
     "GET /v1/users/{user}",
     "DELETE /v1/users/{user}",
     "GET /v1/items/{item}/similar",
     "GET /v1/items",
     "POST /v1/items",
+    "POST /v1/items/availability",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -51,6 +53,10 @@ def ask(client: TestClient, operation: Any, number: int, each: Callable[[int], N
         try:
             answer = client.request(**{name: made[name] for name in SENT if name in made})
         except (UnicodeError, ValueError, TypeError):  # what no client can send
+            return
+        except Exception as error:
+            if type(error).__name__ != "InvalidURL":  # of the client's own library, for an address of 64 KiB
+                raise
             return
         each(answer.status_code)
         case.validate_response(answer, checks=[*CHECKS, status_code_conformance])

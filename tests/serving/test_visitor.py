@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recbole_longinterest.serving.events import Event, History
 from recbole_longinterest.serving.exclusion import read_exclusion
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.visitor import Visitor, clock, segment_names, segment_of
@@ -30,6 +31,38 @@ def test_a_visitor_without_events_has_no_interest() -> None:
     model = random_model()
     for visitor in (Visitor.of_history(model, model.read([])), Visitor.of_state(model.start(), model.read([]))):
         assert visitor.interest is None and visitor.segment == "none" and not visitor.seen
+
+
+def test_a_history_is_got_when_it_is_needed_and_once() -> None:
+    model = random_model()
+    events = random_events(30)
+    history, state, got = model.read(events), model.start(), []
+    for event in events:
+        state.update(event)
+
+    def get() -> History:
+        got.append(1)
+        return history
+
+    visitor = Visitor.of_state(state, get, 1.0)
+    newest = history.item_seq[::-1].tolist()
+    assert visitor.last_items(5).tolist() == newest[:5] and visitor.seen == set(newest) and not got
+    assert visitor.last_items(20).tolist() == newest[:20] and visitor.history is history and got == [1]
+    short = model.start()
+    short.update(events[0])
+    assert len(Visitor.of_state(short, get, 1.0).last_items(5)) == 1 and got == [1]
+    assert len(Visitor.of_state(model.start(), get, 1.0).last_items(5)) == 0 and got == [1]
+
+
+def test_a_visitor_stays_while_its_state_goes_on() -> None:
+    served = random_served()
+    served.about["behaviors"] = {"targets": ["buy"], "names": list(KINDS), "map": {}}
+    state = Recommender(served).start()
+    state.update(Event("i1", behavior="buy"))
+    visitor = Visitor.of_state(state, state.scorer.reader.read(["i1"]))
+    state.update(Event("i2", behavior="buy"))
+    exclusion = read_exclusion(["buy"], state.scorer.reader.behaviors)
+    assert visitor.hidden_by(exclusion).tolist() == [2] and visitor.events == 1
 
 
 def test_hidden_items_are_those_of_the_behaviours() -> None:
@@ -60,5 +93,6 @@ def test_the_clock_has_the_unit_of_the_training() -> None:
     times = {"first": 1.6e12, "median": 1.7e12, "last": 1.75e12}
     milliseconds = Recommender(replace(served, about={**served.about, "times": times}))
     assert clock(milliseconds) == pytest.approx(1000 * clock(random_model()), rel=1e-4)
+    assert clock(milliseconds, 5.0) == 5000 and clock(random_model(), 5.0) == 5
     counts = {"first": 1.0, "median": 5.0, "last": 9.0}
     assert math.isnan(clock(Recommender(replace(served, about={**served.about, "times": counts}))))

@@ -194,4 +194,30 @@ class ForgetRequests:
     before: float
 
 
-Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests
+@dataclass(frozen=True, slots=True)
+class SetAvailable:
+    """Keep which items are in stock, in place of what was said before.
+
+    Attributes:
+        items: by token.
+        said: seconds since 1970.
+    """
+
+    items: dict[str, bool]
+    said: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeepDocument:
+    """Keep a text in place of the one of that name.
+
+    Attributes:
+        name: of it.
+        content: the text.
+    """
+
+    name: str
+    content: str
+
+
+Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests | SetAvailable | KeepDocument

@@ -24,13 +24,15 @@ from recbole_longinterest.service.store.records import (
     ForgetRequests,
     ItemBatch,
     Job,
+    KeepDocument,
     KeptState,
     Request,
     RequestChanged,
     SaveStates,
+    SetAvailable,
     StoredEvent,
 )
-from recbole_longinterest.service.store.tables import events, item_batches, requests, states
+from recbole_longinterest.service.store.tables import availability, documents, events, item_batches, requests, states
 
 EVENT = (
     events.c.id,
@@ -136,7 +138,7 @@ class Store:
     def _others(self, connection: Connection, jobs: list[Any]) -> list[int | None]:
         return [self._do(connection, job) for job in jobs]
 
-    def _do(self, connection: Connection, job: Erase | SaveStates | ItemBatch | ForgetRequests) -> int | None:
+    def _do(self, connection: Connection, job: Job) -> int | None:
         if isinstance(job, Erase):
             connection.execute(delete(states).where(states.c.user == job.user))
             return connection.execute(delete(events).where(events.c.user == job.user)).rowcount
@@ -145,7 +147,14 @@ class Store:
         elif isinstance(job, SaveStates):
             rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in job.states]
             connection.execute(replace_rows(self._engine, states, "user"), rows)
+        elif isinstance(job, SetAvailable):
+            said = [{"item": item, "available": there, "said": job.said} for item, there in job.items.items()]
+            connection.execute(replace_rows(self._engine, availability, "item"), said)
+        elif isinstance(job, KeepDocument):
+            document = {"name": job.name, "content": job.content}
+            connection.execute(replace_rows(self._engine, documents, "name"), [document])
         else:
+            assert isinstance(job, ItemBatch)
             row = {name: getattr(job, name) for name in ItemBatch.__slots__}
             connection.execute(insert(item_batches), [row])
         return None
@@ -180,6 +189,15 @@ class Store:
         """All batches of new items, in the order in which they were added."""
         columns = [item_batches.c[name] for name in ItemBatch.__slots__]
         return [ItemBatch(*row) for row in self._rows(select(*columns).order_by(item_batches.c.id))]
+
+    def availability(self) -> dict[str, bool]:
+        """Which items are in stock, as far as it was said, by token."""
+        return {item: bool(there) for item, there in self._rows(select(availability.c.item, availability.c.available))}
+
+    def document(self, name: str) -> str | None:
+        """The text that was kept under a name; None for none."""
+        found = self._rows(select(documents.c.content).where(documents.c.name == name))
+        return str(found[0][0]) if found else None
 
     def check(self) -> None:
         """Ask the database for something.

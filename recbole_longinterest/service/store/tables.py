@@ -5,6 +5,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     Index,
@@ -67,4 +68,19 @@ item_batches = Table(
     Column("vectors", LargeBinary, nullable=False),  # float32, little-endian
     Column("created", Double, nullable=False),  # seconds since 1970
     sqlite_autoincrement=True,
+)
+
+availability = Table(
+    "availability",
+    metadata,
+    Column("item", Text, primary_key=True),  # also one that the model does not know yet
+    Column("available", Boolean, nullable=False),
+    Column("said", Double, nullable=False),  # seconds since 1970
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("content", Text, nullable=False),
 )

@@ -36,6 +36,14 @@ class VectorSearch:
         self._indexed = scorer.items  # items that are added or changed later are not in the index
         self._known, self._loose = scorer.items, NO_IDS
 
+    def of_model(self, scorer: Scorer) -> "VectorSearch":
+        """The search of the same model with further or changed items, which its index has not."""
+        out = VectorSearch(scorer, self.index)
+        if self.index is None:
+            return out
+        out._indexed = out._known = self._indexed
+        return out
+
     @property
     def loose(self) -> Ids:
         """Items that the index does not have as they are now; they are candidates of every visitor."""

@@ -1,5 +1,6 @@
 """Rules that are read again when their file changes, while requests go on."""
 
+import copy
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -59,6 +60,18 @@ class RulesFile:
             with self._lock:
                 self._rules = self._rules.again()
         return self._rules
+
+    def of_model(self, scorer: Scorer) -> "RulesFile":
+        """The rules in force for another model, as it is after items were added; the files are watched as before.
+
+        Raises:
+            RulesError: if a file that they name cannot be used any more.
+        """
+        with self._lock:
+            out = copy.copy(self)
+            out._scorer, out._lock, out._available = scorer, threading.Lock(), dict(self._available)
+            out._rules = self._rules.again(scorer)
+        return out
 
     def set_available(self, availability: Mapping[str, bool]) -> None:
         """Say which items are in stock; it holds for rules that are read later, too. See :class:`ShopRules`."""

@@ -61,9 +61,16 @@ class ShopRules:
         """Whether they are of all items that the model has now."""
         return len(self.catalogue) == self.scorer.n_items + 1
 
-    def again(self) -> "ShopRules":
-        """The same rules for the items that the model has now."""
-        out = ShopRules(self.settings, self.scorer, self._folder, self._where)
+    def again(self, scorer: Scorer | None = None) -> "ShopRules":
+        """The same rules for the items that the model has now.
+
+        Args:
+            scorer: another model with these items; None for the same one.
+
+        Raises:
+            RulesError: if a file that they name cannot be used any more.
+        """
+        out = ShopRules(self.settings, scorer or self.scorer, self._folder, self._where)
         out.set_available(self._said)
         return out
 
@@ -212,15 +219,16 @@ class ShopRules:
 
     def _condition(self, where: Mapping[str, object]) -> NDArray[np.bool_]:
         key = repr(where)
-        if key not in self._wanted:
+        mask = self._wanted.get(key)
+        if mask is None:
             problems = Problems()
             condition = read_condition(where, "where", problems)
             check_condition(condition, "where", self.catalogue, problems)
             raise_problems(problems, "The request")
             if len(self._wanted) >= 64:  # requests may hold anything; the shop's own few come again and again
                 self._wanted.clear()
-            self._wanted[key] = condition.mask(self.catalogue)
-        return self._wanted[key]
+            mask = self._wanted[key] = condition.mask(self.catalogue)
+        return mask  # another thread may have cleared them
 
     def _hidden(self, visitor: Visitor, exclude_seen: ExcludeSeen, exclude: Collection[int]) -> Ids:
         more = np.fromiter(exclude, np.int64, len(exclude))

@@ -9,12 +9,13 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
-from recbole_longinterest.common.json_text import read_json
+from recbole_longinterest.common.json_text import parse_json, read_json
 
 FORMAT, VERSION = "recbole-longinterest bandit", 1
 PRIOR = (1.0, 20.0)  # clicks and places without one, before anything is known
@@ -108,14 +109,31 @@ class Bandit:
         path = Path(path)
         if not path.is_file():
             raise LongInterestError(f"There is no file of a bandit {path}.")
-        content = read_json(path)
+        return cls._of(read_json(path), str(path), seed)
+
+    @classmethod
+    def from_json(cls, text: str, where: str, seed: int | None = None) -> "Bandit":
+        """Read what :meth:`to_json` gave.
+
+        Args:
+            text: it.
+            where: it was kept, for messages.
+            seed: of the draws.
+
+        Raises:
+            LongInterestError: for anything else.
+        """
+        return cls._of(parse_json(text), where, seed)
+
+    @classmethod
+    def _of(cls, content: Any, where: str, seed: int | None) -> "Bandit":  # noqa: ANN401 - any JSON
         try:
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
             out = cls(seed, content["memory"])
             out._counts = _counts(content["counts"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise LongInterestError(f"{path} is no file of a bandit, or was changed: {error}.") from error
+            raise LongInterestError(f"{where} is no file of a bandit, or was changed: {error}.") from error
         return out
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
-from recbole_longinterest.serving.candidates import Ranking
 from recbole_longinterest.serving.exclusion import ExcludeSeen
 from recbole_longinterest.serving.index import VectorSearch, load_index
 from recbole_longinterest.serving.results import check_k
@@ -67,7 +66,7 @@ class Shop:
         self,
         scorer: Scorer,
         *,
-        rules: str | Path | ShopRules | None = None,
+        rules: str | Path | RulesFile | ShopRules | None = None,
         search: VectorSearch | None = None,
         followers: Followers | None = None,
         terms: Terms | None = None,
@@ -82,7 +81,9 @@ class Shop:
         self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
         self._own = threading.local()  # a generator for each thread: one is not to be shared
         self._made: dict[str, Strategy | LongInterestError] = {}
-        self.rules_file = RulesFile(rules, scorer, strategy_names()) if isinstance(rules, (str, Path)) else None
+        if isinstance(rules, (str, Path)):
+            rules = RulesFile(rules, scorer, strategy_names())
+        self.rules_file = rules if isinstance(rules, RulesFile) else None
         self._fixed = rules if isinstance(rules, ShopRules) else no_rules(scorer)
         self._warn_of_missing()
 
@@ -98,6 +99,15 @@ class Shop:
             ExportError: for an index that is broken or of another model.
         """
         return cls(scorer, search=VectorSearch(scorer, load_index(scorer)), **more)
+
+    def of_model(self, scorer: Scorer) -> "Shop":
+        """This shop for its model with further items: the same rules, index, availability and bandit.
+
+        Raises:
+            RulesError: if a file that the rules name cannot be used any more.
+        """
+        rules = self._fixed.again(scorer) if self.rules_file is None else self.rules_file.of_model(scorer)
+        return Shop(scorer, rules=rules, search=self.search.of_model(scorer), bandit=self.bandit)
 
     @property
     def rules(self) -> ShopRules:
@@ -180,7 +190,7 @@ class Shop:
 
         def take(name: str) -> bool:
             if name not in request.offered:
-                ranking = self._ranking(name, request)
+                ranking = self.strategy(name).ranking(request.visitor, request.rng)
                 request.offered[name] = None if ranking is None else selection.candidates(ranking, admission)
             found = request.offered[name] and request.offered[name].take()
             if not found:
@@ -288,9 +298,6 @@ class Shop:
         names = places_by_share(shares, number, request.rng)
         segment = request.visitor.segment
         return [self.bandit.choose(segment, arms) if name == BANDIT else name for name in names], rest
-
-    def _ranking(self, name: str, request: _Request) -> Ranking | None:
-        return self.strategy(name).ranking(request.visitor, request.rng)
 
     def _warn_of_missing(self) -> None:
         able = self._able = self.available()  # entry points are looked up once: that takes milliseconds

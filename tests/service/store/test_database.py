@@ -23,7 +23,7 @@ def test_migrations_run_again_change_nothing(store_url: str) -> None:
     with open_database(store_url) as engine:
         migrate(engine)
         with engine.connect() as connection:
-            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0001"
+            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0002"
 
 
 def test_a_store_of_a_later_version_is_refused(store_url: str) -> None:

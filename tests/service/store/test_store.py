@@ -13,11 +13,13 @@ from recbole_longinterest.service.store.records import (
     Erase,
     ForgetRequests,
     ItemBatch,
+    KeepDocument,
     KeptState,
     NewEvent,
     Request,
     RequestChanged,
     SaveStates,
+    SetAvailable,
 )
 from recbole_longinterest.service.store.store import Store, open_store
 
@@ -117,6 +119,16 @@ def test_batches_of_items(store_url: str) -> None:
         write(store, *batches)
         assert store.item_batches() == batches
         store.check()
+
+
+def test_the_last_word_on_an_item_and_of_a_document_is_kept(store_url: str) -> None:
+    with open_store(store_url) as store:
+        assert store.availability() == {} and store.document("bandit") is None
+        write(store, SetAvailable({"i1": False, "ü%s": True}, 1.0), SetAvailable({"i1": True, "i2": False}, 2.0))
+        write(store, KeepDocument("bandit", "a"), KeepDocument("other", "c"), KeepDocument("bandit", "b"))
+    with open_store(store_url) as store:
+        assert store.availability() == {"i1": True, "ü%s": True, "i2": False}
+        assert store.document("bandit") == "b" and store.document("other") == "c"
 
 
 def test_one_service_has_a_store(store_url: str) -> None:

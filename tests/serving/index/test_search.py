@@ -98,6 +98,17 @@ def test_items_that_were_added_are_found_without_a_new_index() -> None:
     assert ids.tolist() == [17] and scores[0] == pytest.approx(float(items[17] @ items[17]), rel=1e-5)
 
 
+def test_a_search_of_another_model_with_further_items() -> None:
+    model = random_model(n_items=N_ITEMS)
+    index = FaissIndex.build("ivf", model.items.numpy())
+    grown = random_model(n_items=N_ITEMS + 3)
+    grown.items = torch.cat([model.items, 3 * grown.items[-3:]])
+    search = VectorSearch(model, index).of_model(grown)
+    assert search.scorer is grown and search.index is index
+    assert search.loose.tolist() == [N_ITEMS + 1, N_ITEMS + 2, N_ITEMS + 3]
+    assert VectorSearch(model).of_model(grown).loose.tolist() == []
+
+
 def test_cosine_logits() -> None:
     model = random_model(ModelOptions(**{**vars(OPTIONS), "logits": "cosine"}), n_items=N_ITEMS)
     vectors = model.network.comparable(model.items[:1], model.items)[1]

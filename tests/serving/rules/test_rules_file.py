@@ -101,3 +101,17 @@ def test_rules_grow_with_the_model(tmp_path: Path) -> None:
     rules.set_available({"i26": False})
     model._serve(model_of(30).served, type(model.engine))
     assert set(range(30)) - set(shown(model, rules.current())) == {1, 25, 26}
+
+
+def test_rules_of_another_model_are_those_in_force(tmp_path: Path) -> None:
+    change(tmp_path / "shop.yaml", "deny: [i1, i25]")
+    rules = RulesFile(tmp_path / "shop.yaml", model_of(20), ("interest",), 0.0)
+    rules.set_available({"i26": False})
+    change(tmp_path / "shop.yaml", "deny: 5")
+    before = rules.current()
+    other = rules.of_model(MODEL)
+    assert hidden(other.current()) == {1, 25, 26} and other.problem == rules.problem is not None
+    other.set_available({"i2": False})
+    change(tmp_path / "shop.yaml", "deny: [i3]")
+    assert hidden(other.current()) == {2, 3, 26} and other.problem is None
+    assert rules.current() is not before and len(rules.current().catalogue) == 21

@@ -108,3 +108,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_numbers_below_zero_are_refused() -> None:
     with pytest.raises(LongInterestError, match="shown and clicked must be at least 0; got -1 and 0"):
         Bandit().feedback("few", "new", shown=-1)
+
+
+def test_a_text_of_counts() -> None:
+    bandit = Bandit(memory=100)
+    bandit.feedback("few", "new", shown=9, clicked=4)
+    again = Bandit.from_json(bandit.to_json(), "the store")
+    assert again.rates("few") == bandit.rates("few") and again.memory == 100
+    with pytest.raises(LongInterestError, match="the store is no file of a bandit"):
+        Bandit.from_json("[]", "the store")

@@ -238,3 +238,14 @@ def test_a_shop_of_an_export_uses_its_index(tmp_path: Path) -> None:
     assert shop.search.index is not None
     write_checked(random_served(), tmp_path / "m")
     assert Shop.load(Recommender.load(tmp_path / "m")).search.index is None
+
+
+def test_a_shop_of_its_model_with_further_items(tmp_path: Path) -> None:
+    model, grown = random_model(), Recommender(random_served(n_items=302))
+    shop = Shop(model, rules=ShopRules(read_rules("deny: [i1, i301]", "shop.yaml", strategy_names()), model))
+    shop.set_available({"i300": False})
+    other = shop.of_model(grown)
+    assert other.scorer is grown and other.bandit is shop.bandit
+    visitor = Visitor.of_history(grown, grown.read(["i5"]))
+    found = set(items_of(other.recommend(visitor, 400, "interest")))
+    assert found == {f"i{number}" for number in range(302)} - {"i1", "i5", "i300", "i301"}

@@ -1,0 +1,278 @@
+"""The shop of the service: strategies under rules, what is in stock, and what clicks teach; all kept over a restart."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import recbole_longinterest.service.schemas as schemas
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.incoming import invalid
+from recbole_longinterest.service.problems import NO_STRATEGY, RULES_UNUSABLE, Problem
+from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.records import Job, KeepDocument, SetAvailable
+from recbole_longinterest.service.store.store import Store
+from recbole_longinterest.service.work import LongWork
+from recbole_longinterest.serving.index import VectorSearch, load_index
+from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.rules import RulesError
+from recbole_longinterest.serving.strategies import Answer, Bandit, Shop, strategy_names
+from recbole_longinterest.serving.strategies.shop import MIX
+from recbole_longinterest.serving.visitor import Visitor
+
+BANDIT = "bandit"  # name of its document in the store
+PLAIN = {"interest": "interest", "popular": "popularity"}  # what an answer without strategies calls them
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a request asks for.
+
+    Attributes:
+        k: number of items.
+        exclude_seen: as in :meth:`Recommender.recommend`, like the following.
+        exclude: tokens.
+        strategy: a name or ``mix``; None for what the service does by itself.
+        adult: whether items that meet the rules' ``adult`` may be shown.
+        where: a condition beside the rules.
+        candidates: tokens of the only items; None for all.
+    """
+
+    k: int = 10
+    exclude_seen: str = "target"
+    exclude: Sequence[str] = ()
+    strategy: str | None = None
+    adult: bool = False
+    where: Mapping[str, Any] | None = None
+    candidates: Sequence[str] | None = None
+
+
+class ServiceShop:
+    """Makes the shop of the model in force, and exchanges it with the model.
+
+    With rules it is made at once; without, when it is first needed, because strategies take memory.
+
+    Args:
+        base: the model of the folder, to which its index belongs.
+        model: the same with the items that were added.
+        rules: file of rules; None for none.
+        store: with availability and the bandit's counts.
+        work: its threads make what takes long.
+        submit: writes a job.
+
+    Raises:
+        RulesError: for rules that cannot be used.
+        LongInterestError: for counts of a bandit that were changed.
+    """
+
+    def __init__(
+        self,
+        base: Recommender,
+        model: Recommender,
+        rules: Path | None,
+        store: Store,
+        work: LongWork,
+        submit: "Callable[[Job], asyncio.Future[Any]]",
+    ) -> None:
+        self._base: Recommender | None = base
+        self.rules, self._work, self._submit = rules, work, submit
+        kept = store.document(BANDIT)
+        self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
+        self._said = store.availability()  # replaced, never changed
+        self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
+        self._search: VectorSearch | None = None
+        self._held: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
+        if rules is not None:
+            self._current()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether answers depend on it that ask for no strategy."""
+        return self.rules is not None or not all(self._said.values())
+
+    def decides(self, wish: Wish) -> bool:
+        """Whether it is to answer a request."""
+        return self.in_use or wish.strategy is not None or wish.where is not None
+
+    # --- answers; these run in threads -------------------------------------------------------------------------------
+
+    def answer(self, visitor_of: Callable[[Recommender], Visitor], wish: Wish) -> tuple[Answer, Visitor, str]:
+        """Choose items.
+
+        Args:
+            visitor_of: makes the visitor of the shop's model.
+            wish: of the request.
+
+        Returns:
+            The answer, the visitor, and what it is based on: the strategy, or what an answer without strategies says.
+
+        Raises:
+            Problem: for values that cannot be used.
+        """
+        try:
+            shop = self._current()
+        except LongInterestError as error:  # an index that is broken, or whose library is missing
+            raise Problem(NO_STRATEGY, str(error)) from error
+        where = _where(wish)
+        assert isinstance(shop.scorer, Recommender)
+        visitor = visitor_of(shop.scorer)
+        strategy, plain = wish.strategy, False
+        if strategy is None:
+            plain = self.rules is None and wish.where is None
+            strategy = self._plain(shop, visitor) if plain else MIX
+        self._check(shop, strategy)
+        try:
+            found = shop.recommend(
+                visitor,
+                wish.k,
+                strategy,
+                exclude_seen=wish.exclude_seen,
+                exclude=wish.exclude,
+                where=where,
+                adult=wish.adult,
+            )
+        except StoreError:
+            raise
+        except LongInterestError as error:
+            raise invalid("where" if isinstance(error, RulesError) else "", str(error)) from error
+        return found, visitor, PLAIN[strategy] if plain else strategy
+
+    def like(self, item: str, k: int) -> Answer:
+        """Items like an item, under the rules."""
+        return self._current().like([item], k)
+
+    def outdated(self) -> bool:
+        """Whether the file of rules has changed and cannot be used, so that those of before are in force."""
+        if self.rules is None:
+            return False
+        shop = self._current()
+        assert shop.rules is not None and shop.rules_file is not None  # looks at the files
+        return shop.rules_file.problem is not None
+
+    def _plain(self, shop: Shop, visitor: Visitor) -> str:
+        """The strategy that gives what an answer without strategies has."""
+        return "interest" if visitor.events or shop.available()["popular"] else "popular"
+
+    def _check(self, shop: Shop, strategy: str) -> None:
+        if strategy == MIX:
+            return
+        try:
+            shop.strategy(strategy)
+        except LongInterestError as error:
+            if strategy not in strategy_names():
+                known = ", ".join([*strategy_names(), MIX])
+                raise invalid("strategy", f"strategy must be one of {known}; got {strategy!r}.") from error
+            raise Problem(NO_STRATEGY, str(error)) from error
+
+    # --- stock and clicks --------------------------------------------------------------------------------------------
+
+    async def set_available(self, items: Mapping[str, bool], now: float) -> list[str]:
+        """Say which items are in stock; it holds when this returns, and after a restart.
+
+        Args:
+            items: by token.
+            now: seconds since 1970.
+
+        Returns:
+            Tokens that the model does not know; they count once it does.
+
+        Raises:
+            StoreError: if the store fails; nothing has changed.
+        """
+        # To its end, also where the client has gone: the store and the rules say the same.
+        return await asyncio.shield(asyncio.ensure_future(self._set_available(dict(items), now)))
+
+    async def _set_available(self, items: dict[str, bool], now: float) -> list[str]:
+        async with self._saying:
+            await self._submit(SetAvailable(items, now))
+            self._said = {**self._said, **items}
+            _, shop = self._held
+
+            def apply() -> None:
+                with self._making:
+                    if shop is not None:
+                        shop.set_available(items)
+
+            await asyncio.get_running_loop().run_in_executor(self._work.threads, apply)
+        return [token for token in items if not self._held[0].item_id(token)]
+
+    async def feedback(self, given: schemas.Feedback) -> schemas.Learned:
+        """Tell the bandit what became of answers; it is kept when this returns.
+
+        Raises:
+            Problem: for a strategy that there is not.
+            StoreError: if the store fails; the service has learned it all the same, until it ends.
+        """
+        names, known = [*given.shown, *given.clicked], strategy_names()
+        other = next((name for name in names if name not in known), None)
+        if other is not None:
+            raise invalid("shown", f"A strategy must be one of {', '.join(known)}; got {other!r}.")
+        for name in dict.fromkeys(names):  # as Shop.feedback does, without making the shop
+            self._bandit.feedback(given.segment, name, given.shown.get(name, 0), given.clicked.get(name, 0))
+        await self._submit(KeepDocument(BANDIT, self._bandit.to_json()))
+        rates = self._bandit.rates(given.segment)
+        return schemas.Learned(
+            segment=given.segment,
+            strategies={name: schemas.Rate(rate=rate, shown=shown) for name, (rate, shown) in rates.items()},
+        )
+
+    # --- models ------------------------------------------------------------------------------------------------------
+
+    def prepared(self, model: Recommender) -> Shop | None:
+        """The shop of a model with further items, to be exchanged with it; runs in a thread.
+
+        Raises:
+            Problem: if a file that the rules name cannot be used any more.
+        """
+        _, shop = self._held
+        if shop is None:
+            return None
+        try:
+            return shop.of_model(model)
+        except RulesError as error:
+            said = f"No item was added, because the rules cannot be applied to it: {error}"
+            raise Problem(RULES_UNUSABLE, said) from error
+
+    def follow(self, model: Recommender, prepared: Shop | None) -> None:
+        """Go on with another model, in the event loop.
+
+        Args:
+            model: the new one.
+            prepared: its shop, of :meth:`prepared`.
+        """
+        if prepared is not None:
+            prepared.set_available(self._said)  # something may have been said since
+        with self._exchanging:
+            self._held = model, prepared
+
+    def _current(self) -> Shop:
+        """The shop of the model in force, made if it is missing."""
+        with self._making:
+            while True:
+                model, shop = self._held
+                if shop is not None:
+                    return shop
+                shop = Shop(model, rules=self.rules, search=self._search_of(model), bandit=self._bandit)
+                with self._exchanging:
+                    if self._held[0] is model:
+                        self._held = model, shop
+                shop.set_available(self._said)  # after it can be found, so that nothing that is said now is missed
+
+    def _search_of(self, model: Recommender) -> VectorSearch:
+        if self._search is None:
+            assert self._base is not None
+            index = load_index(self._base)
+            self._search = VectorSearch(self._base if index is not None else model, index)
+            self._base = None
+        return self._search.of_model(model)
+
+
+def _where(wish: Wish) -> Mapping[str, Any] | None:
+    """The condition of a request, with its candidates."""
+    if wish.candidates is None:
+        return wish.where
+    if wish.where is not None and "item" in wish.where:
+        raise invalid("candidates", "A request has candidates or a condition on item, not both.")
+    return {**(wish.where or {}), "item": list(wish.candidates)}
