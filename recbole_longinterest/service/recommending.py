@@ -37,6 +37,7 @@ class Recommending:
         shop: strategies and rules.
         store: with events.
         work: does what takes long.
+        choosing: likewise, for what the shop answers.
         metrics: of the service.
         now: seconds since 1970.
     """
@@ -48,11 +49,12 @@ class Recommending:
         shop: ServiceShop,
         store: Store,
         work: LongWork,
+        choosing: LongWork,
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
         self._items, self._users, self._shop, self._store = items, users, shop, store
-        self._work, self._metrics, self._now = work, metrics, now
+        self._work, self._choosing, self._metrics, self._now = work, choosing, metrics, now
 
     async def to_user(self, user: str, wish: Wish) -> schemas.Recommendations:
         """See :meth:`Service.recommend`."""
@@ -88,7 +90,7 @@ class Recommending:
         self._items.number(item)
         if not self._shop.in_use:
             return await self._items.similar(item, k)
-        return items_of((await self._work.do(lambda: self._shop.like(item, k))).items)
+        return items_of((await self._choosing.do(lambda: self._shop.like(item, k))).items)
 
     def _by_history(self, events: Sequence[Event], wish: Wish, user: dict[str, Any] | None = None) -> Recommendation:
         model, users = self._items.model, None if user is None else [user]
@@ -96,7 +98,7 @@ class Recommending:
         return valid(lambda: model.recommend_many([events], *how, users=users, exclude=wish.exclude))[0]
 
     async def _choose(self, visitor_of: Callable[[Recommender], Visitor], wish: Wish) -> schemas.Recommendations:
-        found, visitor, basis = await self._work.do(lambda: self._shop.answer(visitor_of, wish))
+        found, visitor, basis = await self._choosing.do(lambda: self._shop.answer(visitor_of, wish))
         unknown = 0 if callable(visitor.given) else len(visitor.given.unknown)
         return self._counted(answer_of(found, visitor, basis, unknown, self._items.model.fingerprint))
 

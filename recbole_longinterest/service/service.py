@@ -72,12 +72,13 @@ class Service:
     ) -> None:
         self.options, self.store, self.metrics, self.ready = options or ServiceOptions(), store, Metrics(), False
         self._clock, self._work = clock, LongWork()
+        self._choosing = LongWork(self.options.max_requests)  # of its own, so that it waits for nothing longer
         self._tidying: asyncio.Future[None] | None = None
         self._writer = Writer(store, self._committed, self.metrics.commit)
         self.items: Items[Shop | None] = Items(
             model, store.item_batches(), self._work, self._submit, self._prepare, self._follow
         )
-        self.shop: ServiceShop = ServiceShop(model, self.model, self.options.rules, store, self._work, self._submit)
+        self.shop: ServiceShop = ServiceShop(model, self.model, self.options.rules, store, self._choosing, self._submit)
         self._users = Users(
             self.model,
             store,
@@ -87,7 +88,7 @@ class Service:
             lambda source: self.metrics.states.labels(source).inc(),
         )
         self._recommending = Recommending(
-            self.items, self._users, self.shop, store, self._work, self.metrics, self._clock
+            self.items, self._users, self.shop, store, self._work, self._choosing, self.metrics, self._clock
         )
         self.metrics.watch("states_in_memory", "States held in memory", lambda: len(self._users))
         self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items)
@@ -112,6 +113,7 @@ class Service:
         for begin in range(0, len(left), SAVED_TOGETHER):
             self._keep(left[begin : begin + SAVED_TOGETHER])
         await self._writer.stop()
+        self._choosing.stop()
         self._work.stop()
 
     # --- events and users --------------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ class Service:
             StoreError: if the store does not answer.
         """
         await self._work.do(self.store.check)
-        return not await self._work.do(self.shop.outdated)
+        return not await self._choosing.do(self.shop.outdated)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class ServiceShop:
         model: the same with the items that were added.
         rules: file of rules; None for none.
         store: with availability and the bandit's counts.
-        work: its threads make what takes long.
+        work: its threads change the shop.
         submit: writes a job.
 
     Raises:
@@ -80,11 +80,11 @@ class ServiceShop:
         self.rules, self._work, self._submit = rules, work, submit
         kept = store.document(BANDIT)
         self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
-        self._said = store.availability()  # replaced, never changed
+        self._said = self._prepared_with = store.availability()  # replaced, never changed
         self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
         self._search: VectorSearch | None = None
         self._held: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
-        if rules is not None:
+        if self.in_use:
             self._current()
 
     @property
@@ -111,11 +111,7 @@ class ServiceShop:
         Raises:
             Problem: for values that cannot be used.
         """
-        try:
-            shop = self._current()
-        except LongInterestError as error:  # an index that is broken, or whose library is missing
-            raise Problem(NO_STRATEGY, str(error)) from error
-        where = _where(wish)
+        shop, where = self._asked(), _where(wish)
         assert isinstance(shop.scorer, Recommender)
         visitor = visitor_of(shop.scorer)
         strategy, plain = wish.strategy, False
@@ -141,7 +137,7 @@ class ServiceShop:
 
     def like(self, item: str, k: int) -> Answer:
         """Items like an item, under the rules."""
-        return self._current().like([item], k)
+        return self._asked().like([item], k)
 
     def outdated(self) -> bool:
         """Whether the file of rules has changed and cannot be used, so that those of before are in force."""
@@ -150,6 +146,13 @@ class ServiceShop:
         shop = self._current()
         assert shop.rules is not None and shop.rules_file is not None  # looks at the files
         return shop.rules_file.problem is not None
+
+    def _asked(self) -> Shop:
+        """The shop of the model in force, for a request."""
+        try:
+            return self._current()
+        except LongInterestError as error:  # an index that is broken, or whose library is missing
+            raise Problem(NO_STRATEGY, str(error)) from error
 
     def _plain(self, shop: Shop, visitor: Visitor) -> str:
         """The strategy that gives what an answer without strategies has."""
@@ -229,6 +232,7 @@ class ServiceShop:
         _, shop = self._held
         if shop is None:
             return None
+        self._prepared_with = self._said
         try:
             return shop.of_model(model)
         except RulesError as error:
@@ -242,8 +246,8 @@ class ServiceShop:
             model: the new one.
             prepared: its shop, of :meth:`prepared`.
         """
-        if prepared is not None:
-            prepared.set_available(self._said)  # something may have been said since
+        if prepared is not None and self._said is not self._prepared_with:  # something was said since
+            prepared.set_available(self._said)
         with self._exchanging:
             self._held = model, prepared
 

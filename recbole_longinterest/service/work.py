@@ -8,7 +8,7 @@ from typing import TypeVar
 from recbole_longinterest.service.problems import BUSY, Problem
 
 THREADS = 2  # more would only share the same cores
-MOST = 64  # pieces of work that run or wait; more are refused
+MOST = 64
 
 Value = TypeVar("Value")
 
@@ -16,11 +16,15 @@ Value = TypeVar("Value")
 class LongWork:
     """Does work in threads.
 
+    Args:
+        most: pieces of work that run or wait; more are refused.
+
     Attributes:
         threads: they run in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self.threads = ThreadPoolExecutor(THREADS, "work")
         self._running = 0
 
@@ -30,7 +34,7 @@ class LongWork:
         Raises:
             Problem: if too much waits already.
         """
-        if self._running >= MOST:
+        if self._running >= self._most:
             raise Problem(BUSY, f"{self._running} requests that take long are worked at. Try again later.")
         self._running += 1
         running = asyncio.get_running_loop().run_in_executor(self.threads, work)

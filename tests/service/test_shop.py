@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,51 @@ def test_a_strategy_that_is_asked_for_is_that_of_the_shop(make_client: MakeClien
         metrics = client.get("/metrics").text.splitlines()
     assert 'recbole_li_recommended_items_total{strategy="similar"} 20.0' in metrics
     assert 'recbole_li_recommendations_total{basis="mix"} 1.0' in metrics
+
+
+def test_a_state_of_the_store_gets_what_its_events_get(make_client: MakeClient) -> None:
+    """Without a memory it does not keep the last items."""
+    events = events_of(60)
+    with make_client() as client:
+        post(client, [as_json("u", event) for event in events[:58]])
+        asked(client)
+    with make_client() as client:
+        for number in (58, 59, 60):
+            post(client, [as_json("u", event) for event in events[:number]])
+            for name in ("interest", "similar", "popular"):
+                assert tokens(asked(client, strategy=name)) == tokens(
+                    asked_for(client, events[:number], strategy=name)
+                ), (name, number)
+        assert 'recbole_li_states_total{source="kept"} 1.0' in client.get("/metrics").text
+
+
+def test_many_ask_while_stock_rules_and_items_change(
+    make_client: MakeClient, encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    rules = write_rules(tmp_path, "deny: [i0]\nlimits: [{of: category, at_most: 5}]")
+    with make_client(served=Recommender(text_served()), rules=rules, rate=0) as client:
+
+        def ask(number: int) -> Any:
+            user = f"u{number % 5}"
+            if number % 4 == 0:
+                item = f"i{number % 40}"
+                return client.post("/v1/events", json={"user": user, "item": item, "time": START + number})
+            if number % 4 == 1:
+                return client.post("/v1/items/availability", json={f"i{number % 40}": number % 8 == 1})
+            if number % 50 == 2:
+                write_rules(tmp_path, f"deny: [i0, i{number % 40}]\ndiversity: {{weight: 0.3}}")
+                return client.post("/v1/items", json={"items": [{"item_id": f"n{number}", "title": f"N {number}"}]})
+            if number % 4 == 2:
+                where = {"item": {"not": [f"i{number}"]}}
+                return client.post("/v1/recommendations", json={"events": [{"item": "i3"}], "where": where})
+            return client.get(f"/v1/users/{user}/recommendations")
+
+        with ThreadPoolExecutor(6) as threads:
+            answers = list(threads.map(ask, range(400)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert not [answer for answer in answers if '"i0"' in answer.text and '"segment"' in answer.text]
+        gone = {f"i{number % 40}" for number in range(400) if number % 8 == 5}
+        assert not gone & set(tokens(asked_for(client, [], k=100)))
 
 
 def test_a_strategy_that_there_is_not(make_client: MakeClient, model: Recommender) -> None:
