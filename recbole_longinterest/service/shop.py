@@ -81,6 +81,7 @@ class ServiceShop:
         kept = store.document(BANDIT)
         self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
         self._said = self._prepared_with = store.availability()  # replaced, never changed
+        self._gone = not all(self._said.values())
         self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
         self._search: VectorSearch | None = None
         self._held: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
@@ -90,7 +91,7 @@ class ServiceShop:
     @property
     def in_use(self) -> bool:
         """Whether answers depend on it that ask for no strategy."""
-        return self.rules is not None or not all(self._said.values())
+        return self.rules is not None or self._gone
 
     def decides(self, wish: Wish) -> bool:
         """Whether it is to answer a request."""
@@ -191,6 +192,7 @@ class ServiceShop:
         async with self._saying:
             await self._submit(SetAvailable(items, now))
             self._said = {**self._said, **items}
+            self._gone = not all(self._said.values())
             _, shop = self._held
 
             def apply() -> None:

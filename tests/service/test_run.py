@@ -73,6 +73,23 @@ def test_it_serves_drains_and_goes_on_where_it_was(folder: Path, tmp_path: Path)
         assert events_in(server.log)[-1] == "stopped" and server.other == []
 
 
+@pytest.mark.slow
+def test_rules_stock_and_clicks_after_a_kill(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("deny: [i0]\nmix: [{shares: {popular: 1}}]")
+    more = ("--store", f"sqlite:///{tmp_path / 'e'}", "--rules", str(tmp_path / "shop.yaml"))
+    learned = {"segment": "none", "shown": {"popular": 9}, "clicked": {"popular": 2}}
+    with Server(folder, *more) as server:
+        assert httpx.post(f"{server.url}/v1/items/availability", json={"i2": False}).json()["unknown"] == []
+        first = httpx.post(f"{server.url}/v1/feedback", json=learned).json()
+        server.end(signal.SIGKILL)
+    with Server(folder, *more) as server:
+        found = httpx.get(f"{server.url}/v1/users/u/recommendations?k=3").json()["items"]
+        assert [item["item"] for item in found] == ["i1", "i3", "i4"]
+        assert httpx.post(f"{server.url}/v1/feedback", json={"segment": "none"}).json() == first
+        assert httpx.get(f"{server.url}/readyz").json()["rules"] == "current"
+        assert server.end() == 0 and server.other == []
+
+
 class Load(threading.Thread):
     """Sends events of users of its own until the server is gone, each request with a key.
 
