@@ -16,6 +16,7 @@ from recbole_longinterest.service.store.records import Job, KeepDocument, SetAva
 from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.serving.index import VectorSearch, load_index
+from recbole_longinterest.serving.index.files import has_index
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.rules import RulesError
 from recbole_longinterest.serving.strategies import Answer, Bandit, Shop, strategy_names
@@ -76,7 +77,7 @@ class ServiceShop:
         work: LongWork,
         submit: "Callable[[Job], asyncio.Future[Any]]",
     ) -> None:
-        self._base: Recommender | None = base
+        self._base = base if has_index(base.served) else None  # until the index is loaded
         self.rules, self._work, self._submit = rules, work, submit
         kept = store.document(BANDIT)
         self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
@@ -268,9 +269,8 @@ class ServiceShop:
 
     def _search_of(self, model: Recommender) -> VectorSearch:
         if self._search is None:
-            assert self._base is not None
-            index = load_index(self._base)
-            self._search = VectorSearch(self._base if index is not None else model, index)
+            indexed = self._base
+            self._search = VectorSearch(model) if indexed is None else VectorSearch(indexed, load_index(indexed))
             self._base = None
         return self._search.of_model(model)
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.events import Event
+from recbole_longinterest.serving.index.search import Indexed
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.rules import RulesFile
 from recbole_longinterest.serving.strategies import Shop
@@ -36,11 +38,13 @@ def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_rules(folder: Path, text: str) -> Path:
-    """Write a file whose time differs, however coarse the file system's clock is."""
+    """Put a file there in one step, whose time differs, however coarse the file system's clock is."""
     file = folder / "shop.yaml"
     before = file.stat().st_mtime_ns if file.exists() else 0
-    file.write_text(text)
-    os.utime(file, ns=(before + 10**9, before + 10**9))
+    new = folder / "shop.yaml.new"
+    new.write_text(text)
+    os.utime(new, ns=(before + 10**9, before + 10**9))
+    new.replace(file)
     return file
 
 
@@ -273,6 +277,23 @@ def test_rules_and_stock_follow_new_items(make_client: MakeClient, encoder: Fake
         assert problem(client.get("/v1/items/n4/similar"), 404, "unknown-item")
         found = set(tokens(asked_for(client, [Event("i5")], k=100, strategy="interest")))
         assert "n1" in found and "n2" not in found  # as before
+
+
+def test_new_items_beside_an_index(
+    make_client: MakeClient, encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    write_checked(text_served(), tmp_path / "m", index="ivf")
+    used = []
+    made = Indexed.best
+    monkeypatch.setattr(Indexed, "best", lambda self, *more: used.append(1) or made(self, *more))
+    rules = write_rules(tmp_path, "deny: [i1]")
+    for _ in range(2):  # and after a restart
+        with make_client(served=Recommender.load(tmp_path / "m"), rules=rules) as client:
+            client.post("/v1/items", json={"items": [{"item_id": "n1", "title": "New"}]})
+            found = tokens(asked_for(client, [Event("i5")], strategy="interest", k=100))
+            assert set(found) == {"n1", *(f"i{number}" for number in range(40))} - {"i1", "i5"}
+    assert used
 
 
 def test_rules_that_turn_bad_leave_the_old_ones_in_force(make_client: MakeClient, tmp_path: Path) -> None:
