@@ -92,7 +92,7 @@ def add_arguments(commands: Commands) -> None:
         metavar="NAME=FILE",
         help="a further row: top-k lists or scores of another system for the test users of the same split, a CSV, TSV, "
         "Parquet or JSON lines file with the columns user, item, and rank or score; NAME@DATASET=FILE with several "
-        "data sets; may be repeated",
+        "data sets, NAME@random-N=FILE for the split with ties in random order N (0 to 2); may be repeated",
     )
     parser.add_argument(
         "--lists-columns",

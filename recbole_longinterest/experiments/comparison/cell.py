@@ -23,7 +23,7 @@ from recbole_longinterest.experiments.comparison.views import USUAL, Place
 from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommender
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.known_keys import STRICT
-from recbole_longinterest.plugin.runs.choices import SETTING
+from recbole_longinterest.plugin.runs.choices import SETTING, entries_of
 from recbole_longinterest.plugin.runs.files import FREE
 from recbole_longinterest.training.settings import make_config
 
@@ -107,8 +107,7 @@ class Cell:
         """RecBole's config, whose files go into the folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
         own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split when it is made
-        asked = self.settings.get(SETTING) or []
-        own |= {SETTING: list(dict.fromkeys([MASKED, *([asked] if isinstance(asked, str) else asked)]))}
+        own |= {SETTING: list(dict.fromkeys([MASKED, *entries_of(self.settings.get(SETTING))]))}
         own |= {STRICT: False}  # what is given goes to all models, and check_plan asks that one of them has it
         models.register()
         pairs = general.is_general(self.model)

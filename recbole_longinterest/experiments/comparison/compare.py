@@ -55,7 +55,8 @@ def compare(
         jobs: runs at a time, each in a process of its own. With more than one, each has one thread.
         lists: top-k lists or scores that another system made for the test users of the same split (see
             :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
-            ``NAME@DATASET`` -> file: CSV, TSV, Parquet or JSON lines with the columns user, item, and rank or score.
+            ``NAME@DATASET`` -> file, with ``@random-N`` after either for the split with ties in random order N. CSV,
+            TSV, Parquet or JSON lines with the columns user, item, and rank or score.
         lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
         ties: orders of a user's events at one time, ``"file"`` and ``"random"``. Each has a table of its own; in random
             order run i of a row has the tie seed i modulo 3, and a row has three runs at least.

@@ -21,7 +21,7 @@ from recbole_longinterest.experiments.comparison.plan import Plan, read_settings
 from recbole_longinterest.experiments.comparison.split_readme import readme
 from recbole_longinterest.experiments.comparison.split_tables import PARTS, SplitTables, split_tables
 from recbole_longinterest.experiments.comparison.variants import variant_of
-from recbole_longinterest.experiments.comparison.views import View, place_of
+from recbole_longinterest.experiments.comparison.views import Place, View, place_of
 from recbole_longinterest.experiments.quiet import without_warnings
 
 MARK = "split.json"  # in a folder that holds an export
@@ -101,8 +101,9 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         for folder in place.glob(f"recbole-*/{name}") if source.is_file() else ():
             shutil.copyfile(source, folder / f"{name}{source.suffix}")
     with (draft / "README.md").open("a", encoding="utf-8") as file:
-        view = View(RANDOM if given.get("tie_order") == RANDOM else FILE, place_of(given).view.split)
-        file.write(readme(tables, found.split, dataset, name, events, about, view))
+        order, seed = (RANDOM, config["tie_seed"] or 0) if given.get("tie_order") == RANDOM else (FILE, 0)
+        at = Place(View(order, place_of(given).view.split), seed)
+        file.write(readme(tables, found.split, dataset, name, events, about, at))
     return {
         "split": found.split,
         "users": found.users,

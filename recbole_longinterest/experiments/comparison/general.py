@@ -12,6 +12,7 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.own_models import model_name
 
 KINDS = (ModelType.GENERAL, ModelType.TRADITIONAL)
+WITHOUT_DRAW = ("EASE", "ItemKNN")  # RecBole's: computed from the training data (its other linear models draw)
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 
 

@@ -15,11 +15,11 @@ from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.ties import FILE, RANDOM
 from recbole_longinterest.experiments.comparison import data
-from recbole_longinterest.experiments.comparison.cell import Cell
+from recbole_longinterest.experiments.comparison.cell import Cell, DataKey
 from recbole_longinterest.experiments.comparison.list_files import UserLists, read_lists
 from recbole_longinterest.experiments.comparison.list_ranks import ListRanks, rank_lists
 from recbole_longinterest.experiments.comparison.variants import LISTS, settings_of, variant_of
-from recbole_longinterest.experiments.comparison.views import TIME, USUAL, Place, View
+from recbole_longinterest.experiments.comparison.views import TIE_SEEDS, USUAL, Place, View
 from recbole_longinterest.experiments.quiet import without_warnings
 
 NAME = re.compile(r"\w[\w.+ -]{0,59}")
@@ -81,35 +81,34 @@ def list_cells(
     """Cells of the lists, one each.
 
     Args:
-        lists: ``NAME`` (with one data set) or ``NAME@DATASET`` -> file.
+        lists: ``NAME`` (with one data set) or ``NAME@DATASET`` -> file. ``@random-N`` after either: of the split with
+            ties in random order N, 0 to 2.
         columns: the files' own names of ``user``, ``item``, ``rank``, ``score``.
         datasets: data sets of the comparison.
         given: settings of every run.
         seed: of the cells; nothing is drawn.
         output: folder of the comparison.
-        views: of the comparison; lists are of the first one in the order of the file.
+        views: of the comparison; lists are of the first one with their order of ties.
 
     Raises:
-        LongInterestError: for a name that cannot be a row's, a data set that is not compared, a missing file, and a
-            comparison in random order alone, whose test targets are others in every run.
+        LongInterestError: for a name that cannot be a row's, a data set or an order of ties that is not compared, and a
+            missing file.
     """
     cells = []
-    view = next((view for view in views if view.ties == FILE), None)
-    if lists and view is None:
-        raise LongInterestError(f"Lists have the targets of one order of ties. Say --ties {FILE},{RANDOM}.")
     for key, path in lists.items():
-        name, dataset = _row_of(key, datasets)
+        whole, order, number = key.partition(f"@{RANDOM}-")
+        name, dataset = _row_of(whole, datasets)
         file = Path(path).resolve()
         if not file.is_file():
             raise LongInterestError(f"There is no file of lists {path} (for {key}).")
-        assert view is not None  # there are lists
-        settings, _ = settings_of(variant_of(LIKE), dataset, view.settings(given, 0))
+        place = _place_of(key, number if order else None, views)
+        settings, _ = settings_of(variant_of(LIKE), dataset, place.view.settings(given, place.tie_seed))
         digest = file_hash(file)
         source = f"lists, SHA-256 {digest[:12]}"
         model = variant_of(LIKE).model
         cells.append(
             ListCell(
-                *(dataset, name, model, seed, settings, "", source, LISTS, output, Place(view)),
+                *(dataset, name, model, seed, settings, "", source, LISTS, output, place),
                 file=file,
                 digest=digest,
                 columns=dict(columns),
@@ -133,6 +132,23 @@ def _row_of(key: str, datasets: Sequence[str]) -> tuple[str, str]:
     return name, dataset
 
 
+def _place_of(key: str, number: str | None, views: Sequence[View]) -> Place:
+    """Place of the lists of a key, in the order of the file (None) or in a random one by its number."""
+    view = next((view for view in views if view.ties == (FILE if number is None else RANDOM)), None)
+    if view is None and number is None:
+        raise LongInterestError(
+            f"Lists have the targets of one order of ties, and {key} does not say which random one. Write "
+            f"{key}@{RANDOM}-N=FILE for the split of tie seed N, or compare with --ties {FILE},{RANDOM}."
+        )
+    if view is None:
+        raise LongInterestError(f"{key}: no random order of ties is compared. Say --ties {FILE},{RANDOM}.")
+    if number is None:
+        return Place(view)
+    if number not in map(str, range(TIE_SEEDS)):
+        raise LongInterestError(f"{key}: the tie seeds of a comparison are 0 to {TIE_SEEDS - 1}; got {number!r}.")
+    return Place(view, int(number), int(number))
+
+
 def check_names(cells: Iterable[Cell]) -> None:
     """Refuse lists with the name of another row.
 
@@ -152,14 +168,14 @@ def check_lists(cells: Iterable[Cell]) -> None:
     Raises:
         LongInterestError: for the first that cannot be used.
     """
-    parts: dict[str, data.Parts] = {}
+    parts: dict[DataKey, data.Parts] = {}
     for cell in cells:
         if isinstance(cell, ListCell) and not cell.finished:
             with without_warnings():
                 config = cell.config()
-                if cell.dataset not in parts:
-                    parts[cell.dataset] = data.make_dataset(config).build()
-            cell.lists(config, parts[cell.dataset])
+                if cell.data_key not in parts:
+                    parts[cell.data_key] = data.make_dataset(config).build()
+            cell.lists(config, parts[cell.data_key])
 
 
 def notes_of(cells: Iterable[Cell]) -> list[str]:
@@ -169,12 +185,11 @@ def notes_of(cells: Iterable[Cell]) -> list[str]:
     for cell in cells:
         if not isinstance(cell, ListCell):
             continue
-        notes += [f"{cell.name} on {cell.table}: {note}" for note in (cell.result() or {}).get("notes", ())]
-        others = {other.table for other in cells if other.dataset == cell.dataset} - {cell.table}
-        if others:
-            split = "split by time" if cell.place.view.split == TIME else "split of eval_args"
-            notes.append(
-                f"{cell.name} on {cell.dataset} is a row of one table, since a file has the targets of one split: ties "
-                f"in the order of the file, {split}."
-            )
+        of = f"{cell.table}, tie seed {cell.place.tie_seed}" if cell.place.view.ties == RANDOM else cell.table
+        notes += [f"{cell.name} on {of}: {note}" for note in (cell.result() or {}).get("notes", ())]
+        tables = {each.table for each in cells if (each.dataset, each.name) == (cell.dataset, cell.name)}
+        without = {each.table for each in cells if each.dataset == cell.dataset} - tables
+        if without:
+            note = f"{cell.name} has no lists for {'; '.join(sorted(without))}: a file has the targets of one split."
+            notes += [note] * (note not in notes)
     return notes

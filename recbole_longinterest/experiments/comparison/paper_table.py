@@ -150,7 +150,9 @@ def _caption(study: Study, blocks: Sequence[Block]) -> str:
     against = "; ".join(
         f"{latex_text(block.protocol)}: against {latex_text(block.baseline or 'none')}" for block in blocks
     )
+    over = "mean of the runs, " if any(len(row.runs) > 1 for row in study.rows) else ""
+    seeds = " and seeds" if any(len(set(row.seeds)) > 1 for row in study.rows) else ""
     return (
-        rf"{latex_text(study.dataset)}: test results, mean of the seeds, 95\,\% intervals over users and seeds. "
+        rf"{latex_text(study.dataset)}: test results, {over}95\,\% intervals over users{seeds}. "
         rf"Differences to the best baseline on validation data ({against}); $^*$: significant after Holm's correction."
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from recbole.utils import get_model
 
-from recbole_longinterest.experiments.comparison import models
+from recbole_longinterest.experiments.comparison import general, models
 from recbole_longinterest.experiments.comparison.variants import Variant, settings_of
 from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommender
 from recbole_longinterest.plugin.own_models import model_name
@@ -17,6 +17,8 @@ def is_computed(model: str) -> bool:
     Args:
         model: RecBole's name of it, or ``module:Class``. An unknown one, which is refused elsewhere, is not.
     """
+    if model in general.WITHOUT_DRAW:
+        return True
     models.register()
     try:
         return issubclass(get_model(model_name(model)), ComputedRecommender)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from recbole_longinterest.common.printable import printable
-from recbole_longinterest.data.ties import RANDOM
+from recbole_longinterest.data.ties import FILE, RANDOM
 from recbole_longinterest.experiments.comparison.split_tables import SplitTables
-from recbole_longinterest.experiments.comparison.views import TIME, View
+from recbole_longinterest.experiments.comparison.views import TIME, Place
 
 TEXT = """# {dataset}: the split of a comparison
 
@@ -48,11 +48,9 @@ there are not those of `compare`. {lacks}
 
 BACK = """A system's lists come back by
 
-    recbole-li compare --datasets {dataset}{options} --lists NAME=FILE ...
+    recbole-li compare --datasets {dataset}{options} --lists NAME{order}=FILE ...
 
-with the settings of this export. """
-NOT_BACK = """Events at one time are in a random order here (tie_order, tie_seed). `recbole-li compare --lists` judges
-lists in the order of the file alone: export that order too, and make the lists that shall come back for it. """
+with the settings of this export{but}. """
 
 
 def readme(
@@ -62,7 +60,7 @@ def readme(
     name: str,
     limit: int,
     lacks: Mapping[str, int],
-    view: View,
+    place: Place,
 ) -> str:
     """The part of the README about a data set.
 
@@ -73,9 +71,11 @@ def readme(
         name: of RecBole's benchmark files.
         limit: events of a history in them.
         lacks: items of the catalogue that they do not name, by kind.
-        view: the table of a comparison that has this split.
+        place: the table of a comparison that has this split, and the order of ties in it.
     """
-    options = f" --split {TIME}" if view.split == TIME else ""
+    options = f" --split {TIME}" if place.view.split == TIME else ""
+    random = place.view.ties == RANDOM
+    options += f" --ties {FILE},{RANDOM}" if random else ""
     kinds = [
         f"{number} items of the catalogue are in no row of recbole-{kind}." for kind, number in lacks.items() if number
     ]
@@ -90,7 +90,12 @@ def readme(
         limit=limit,
         columns=printable(", ".join(f"`{column}`" for column in tables.events)),
         left_out=printable(left_out),
-        back=NOT_BACK if view.ties == RANDOM else BACK.format(dataset=printable(dataset), options=options),
+        back=BACK.format(
+            dataset=printable(dataset),
+            options=options,
+            order=f"@{RANDOM}-{place.tie_seed}" if random else "",
+            but=" but tie_order and tie_seed" if random else "",
+        ),
         lacks=" ".join(kinds) or "Both name all items of the catalogue.",
         **{part: len(rows) for part, rows in tables.rows.items()},
     )

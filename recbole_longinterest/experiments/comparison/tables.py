@@ -111,7 +111,7 @@ def _number(value: float) -> str:
 
 
 def cost_table(study: Study) -> Table:
-    """What each row costs, and the epochs that its protocols chose."""
+    """What each row costs, and the epochs that its protocols chose; a computed row learns no parameters in none."""
     head = ["model", "train seconds", "peak MB", "parameters", "epochs"]
     head += [f"best epoch, {protocol}" for protocol in PROTOCOLS] + ["tied targets"]
     rows = []
@@ -123,9 +123,8 @@ def cost_table(study: Study) -> Table:
                 row.name,
                 whole(row.mean("train_seconds")),
                 whole(row.mean("peak_memory_mb")),
-                whole(row.mean("parameters")),
-                whole(row.mean("epochs")),
-                *(f"{np.mean(of):.1f}" if of else "" for of in epochs),
+                *(["", ""] if row.seedless else [whole(row.mean(name)) for name in ("parameters", "epochs")]),
+                *(f"{np.mean(of):.1f}" if of and not row.seedless else "" for of in epochs),
                 f"{100 * row.mean('tie_share'):.1f} %",
             ]
         )

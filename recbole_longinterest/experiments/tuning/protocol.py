@@ -7,7 +7,7 @@ from recbole.config import Config
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.lookup import dataset_class
-from recbole_longinterest.plugin.runs.choices import SETTING
+from recbole_longinterest.plugin.runs.choices import SETTING, entries_of
 from recbole_longinterest.plugin.runs.seen_masked import MASKED, METRICS, NATIVE
 
 PROTOCOLS = {"native": NATIVE, "masked": MASKED}
@@ -35,7 +35,7 @@ def both_choices(config: Config) -> dict[str, Any]:
     Returns:
         It is empty for a model that has the native protocol alone. The trial stops by the search's own protocol.
     """
-    given = config[SETTING] or []
+    given = entries_of(config[SETTING])
     return {SETTING: [MASKED, *(name for name in given if name != MASKED)]} if _can_mask(config) else {}
 
 

@@ -65,16 +65,28 @@ class Criterion:
         return best.with_name(f"{best.stem}.{re.sub('[^a-z0-9@.]+', '-', self.name)}{best.suffix}")
 
 
+def entries_of(given: object) -> list[str]:
+    """The names that a value of ``best_by`` lists: a list, or its text, as a command line has it, with commas.
+
+    Raises:
+        LongInterestError: for anything else.
+    """
+    entries = given or []
+    if isinstance(entries, str):
+        inside = entries.strip().removeprefix("[").removesuffix("]")
+        entries = [entry.strip(" '\"") for entry in inside.split(",")]
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
+        raise LongInterestError(f"{SETTING} must be a list of texts, as [{MASKED}, Recall@20]; got {given!r}.")
+    return list(entries)
+
+
 def criteria_of(config: Settings) -> list[Criterion]:
     """Read ``best_by``.
 
     Raises:
         LongInterestError: for an entry that cannot be computed.
     """
-    given = config[SETTING] or []
-    entries = [given] if isinstance(given, str) else given
-    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
-        raise LongInterestError(f"{SETTING} must be a list of texts, as [{MASKED}, Recall@20]; got {given!r}.")
+    entries = entries_of(config[SETTING])
     found = {}
     for entry in entries:
         masked = entry == MASKED or entry.startswith(f"{MASKED} ")

@@ -201,4 +201,4 @@ def test_a_split_by_time_is_exported(tmp_path: Path, write_dataset: Callable[...
     assert read[0] != read[1] and sorted(read[0]) == sorted(read[1])
     file, shuffled = ((tmp_path / name / "README.md").read_text() for name in ("file", "random"))
     assert "recbole-li compare --datasets tiny --split time --lists NAME=FILE ..." in file
-    assert "--lists NAME=FILE" not in shuffled and "judges\nlists in the order of the file alone" in shuffled
+    assert "--datasets tiny --split time --ties file,random --lists NAME@random-0=FILE ..." in shuffled

@@ -1,6 +1,7 @@
 """Lists of other systems as rows: the figures of the model that made them, and every check."""
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from recbole_longinterest.experiments.comparison.driver import Outcome, without_
 from recbole_longinterest.experiments.comparison.lists import ListCell, check_lists, check_names, list_cells, notes_of
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.report import write_report
-from recbole_longinterest.experiments.comparison.views import Place, View
+from recbole_longinterest.experiments.comparison.rows import read_rows
+from recbole_longinterest.experiments.comparison.views import Place, View, read_views
 from tests.conftest import synthetic_inter
+from tests.data.test_ties import days
 
 PROTOCOLS = ("native", "seen-masked")
 
@@ -292,17 +295,58 @@ def test_notes_are_of_lists_that_were_ranked(cell: Callable[..., Cell], listed: 
     assert lists.notes_of([cell("Pop"), listed(HEAD)]) == []
 
 
-def test_lists_beside_several_tables_say_which_one_they_are_a_row_of(
+def test_lists_beside_several_tables_say_which_have_no_row_of_them(
     cell: Callable[..., Cell], listed: Callable[..., ListCell]
 ) -> None:
     shuffled, by_time = (replace(cell("Pop"), place=Place(view)) for view in (View("random"), View(split="time")))
-    (note,) = lists.notes_of([cell("Pop"), shuffled, by_time, listed(HEAD)])
-    assert note == (
-        "Other on tiny is a row of one table, since a file has the targets of one split: ties in the order of the "
-        "file, split of eval_args."
-    )
-    only_time = replace(listed(HEAD), place=by_time.place)
-    assert lists.notes_of([shuffled, only_time])[0].endswith("ties in the order of the file, split by time.")
+    assert lists.notes_of([cell("Pop"), shuffled, by_time, listed(HEAD)]) == [
+        "Other has no lists for tiny, split by time; tiny, ties in random order: a file has the targets of one split."
+    ]
+    both = [listed(HEAD), replace(listed(HEAD), place=shuffled.place)]
+    assert lists.notes_of([shuffled, *both]) == []
+
+
+def test_lists_of_a_random_order_are_judged_on_its_targets(
+    cell: Callable[..., Cell], tmp_path: Path, write_dataset: Callable[..., Path]
+) -> None:
+    day = cell("Pop", inter=days())
+    views = read_views(("file", "random"), ("leave-one-out",), {})
+    files = {}
+    for seed in (0, 1):
+        _, test = parts_of(cell, inter=days(), tie_order="random", tie_seed=seed)
+        files[f"Other@random-{seed}"] = tmp_path / f"{seed}.csv"
+        best = np.zeros((len(test), test.item_num))
+        best[np.arange(len(test)), test.inter_feat["item_id"].numpy()] = 1
+        table_of(test, best, 10).to_csv(files[f"Other@random-{seed}"], index=False)
+    given = {key: str(file) for key, file in files.items()}
+    made = list_cells(given, {}, ["tiny"], day.settings, 1, tmp_path / "comparison", views)
+    check_lists(made)
+    for each in made:
+        each.folder.mkdir(parents=True, exist_ok=True)
+        run_cell(each)
+        assert metrics(each)["native"]["ndcg@10"] == 1
+    assert [(each.table, each.run) for each in made] == [
+        (f"tiny, {views[1].name}", f"seed 1, tie seed {seed}") for seed in (0, 1)
+    ]
+    (row,) = read_rows("tiny", [(each, each.result() or {}) for each in made])
+    assert row.said_seeds == "no seed, 2 orders"
+
+
+@pytest.mark.parametrize(
+    ("key", "orders", "message"),
+    [
+        ("Other", ("random",), "does not say which random one. Write Other@random-N=FILE"),
+        ("Other@random-1", ("file",), "no random order of ties is compared. Say --ties file,random"),
+        ("Other@tiny@random-3", ("file", "random"), "the tie seeds of a comparison are 0 to 2; got '3'"),
+    ],
+)
+def test_an_order_of_ties_that_is_not_compared_is_refused(
+    tmp_path: Path, key: str, orders: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "a.csv").write_text(HEAD)
+    views = read_views(orders, ("leave-one-out",), {})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        list_cells({key: str(tmp_path / "a.csv")}, {}, ["tiny"], {}, 1, tmp_path, views)
 
 
 def test_the_report_has_a_row_of_lists_and_what_must_be_said(

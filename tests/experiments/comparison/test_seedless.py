@@ -22,12 +22,12 @@ RNG = np.random.default_rng(0)
 GOOD, FAIR, POOR = (RNG.integers(1, most, size=300).tolist() for most in (8, 12, 60))
 
 
-@pytest.mark.parametrize("name", ["Pop", "Markov", "SeqEASE", "TALE", "VSKNN", "STAN"])
+@pytest.mark.parametrize("name", ["Pop", "Markov", "SeqEASE", "TALE", "VSKNN", "STAN", "EASE", "ItemKNN"])
 def test_what_is_computed(name: str) -> None:
     assert is_computed(variant_of(name).model)
 
 
-@pytest.mark.parametrize("name", ["LongInterest", "SASRec", "BPR", "eSASRec", "SASRec+text", "NoSuchModel"])
+@pytest.mark.parametrize("name", ["LongInterest", "SASRec", "BPR", "ADMMSLIM", "eSASRec", "SASRec+text", "NoSuchModel"])
 def test_what_is_trained(name: str) -> None:
     assert not is_computed(variant_of(name).model)
 

@@ -167,6 +167,12 @@ def test_choices_are_read(config: Callable[..., Any]) -> None:
     assert [(each.metric, each.masked) for each in found] == [("mrr@10", True), ("recall@7", True), ("mrr@10", False)]
     names = [each.file(Path("a/b.pth")).name for each in found]
     assert names == ["b.seen-masked.pth", "b.seen-masked-recall@7.pth", "b.mrr@10.pth"]
+    for text in (
+        "[seen-masked,Recall@10]",
+        "['seen-masked', 'Recall@10']",
+        "seen-masked, Recall@10",
+    ):  # a command line's
+        assert [each.name for each in criteria_of(config(best_by=text))] == ["seen-masked", "recall@10"]
     assert criteria_of(config()) == [] and criteria_of(config(best_by="seen-masked"))[0].masked
 
 
