@@ -13,8 +13,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -99,6 +102,21 @@ def one_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RAY_TMPDIR", RAY_FOLDER)
         monkeypatch.setenv("RAY_worker_niceness", "0")
         ENDED_LAST.enter_context(ray_session(None))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="K/N", help="run part K, from 0, of N parts of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests of the other parts out."""
+    part = config.getoption("--part")
+    if part is None:
+        return
+    this, number = (int(text) for text in part.split("/"))
+    chosen = [crc32(item.nodeid.encode()) % number == this for item in items]
+    config.hook.pytest_deselected(items=list(compress(items, map(not_, chosen))))
+    items[:] = compress(items, chosen)
 
 
 def pytest_unconfigure() -> None:
