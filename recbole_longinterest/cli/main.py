@@ -13,6 +13,7 @@ from typing import Protocol
 from recbole_longinterest.cli import (
     add_items,
     compare,
+    completion,
     doctor,
     encode,
     explain,
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": doctor,
     "verify": verify,
     "serve": serve,
+    "completion": completion,
 }
 
 
@@ -72,14 +74,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code, see :func:`~recbole_longinterest.cli.outcome.finish`.
     """
+    args, settings = make_parser().parse_known_args(argv)
+    with stoppable():
+        return finish(lambda: COMMANDS[args.command].run(args, settings), args.stopped)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of `recbole-li` with all its commands."""
     parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
     parser.add_argument("--version", action=_PrintVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in COMMANDS.values():
         command.add_arguments(commands)
-    args, settings = parser.parse_known_args(argv)
-    with stoppable():
-        return finish(lambda: COMMANDS[args.command].run(args, settings), args.stopped)
+    return parser
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
@@ -95,12 +102,13 @@ def run_script(argv: Sequence[str] | None = None) -> int:
 
 
 class _PrintVersion(ShowAndExit):
-    """``--version``, which looks the version up only if it is asked for: that takes 0.1 s."""
+    """``--version``, which looks versions up only if it is asked for: that takes 0.1 s."""
 
-    what = "the version"
+    what = "the versions of this package and of what it runs on"
 
     def show(self, parser: argparse.ArgumentParser) -> None:
         """See :meth:`ShowAndExit.show`."""
-        from recbole_longinterest.common.version import __version__  # saves start-up time
+        from recbole_longinterest.common.version import __version__, versions_of  # saves start-up time
 
-        sys.stdout.write(f"{parser.prog} {__version__}\n")
+        lines = [f"{parser.prog} {__version__}", *(f"{name} {version}" for name, version in versions_of().items())]
+        sys.stdout.write("\n".join(lines) + "\n")

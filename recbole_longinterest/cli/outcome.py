@@ -7,6 +7,7 @@ from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 
+from recbole_longinterest.common.packages import DOCTOR
 from recbole_longinterest.common.printable import printable, printable_lines
 
 
@@ -85,7 +86,7 @@ def _finish(work: Callable[[], str], stopped: str) -> int:
         said = " ".join(str(error).split())
         _print_error(
             f"{type(error).__name__}: {said} (in {Path(place.filename).name}, line {place.lineno}; "
-            "--state=DEBUG shows more)"
+            f"--state=DEBUG shows more){f' {DOCTOR}' if isinstance(error, ImportError) else ''}"
         )
         return 2
     sys.stdout.write(said if isinstance(said, Exact) else printable_lines(said))

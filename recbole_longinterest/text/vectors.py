@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.packages import DOCTOR
 from recbole_longinterest.text.folder import one_line
 
 FORMS = (
@@ -82,7 +83,8 @@ def _parquet(path: Path, item_field: str) -> tuple[list[str], NDArray]:
         from pyarrow import parquet
     except ImportError as error:
         raise VectorFileError(
-            f"{path} needs the package pyarrow: pip install pyarrow, or save the vectors as .npy or .safetensors."
+            f"{path} needs the package pyarrow: pip install pyarrow, or save the vectors as .npy or .safetensors "
+            f"{DOCTOR}."
         ) from error
     table = parquet.read_table(path)
     others = [name for name in table.column_names if name != item_field]

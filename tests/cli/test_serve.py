@@ -64,5 +64,5 @@ def test_a_missing_extra_is_said_in_a_line(package: str, model: str) -> None:
     done = subprocess.run([sys.executable, "-c", program, "serve", model], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == (
         f"recbole-li: error: recbole-li serve needs the package {package}, which is not installed: "
-        "pip install 'recbole-longinterest[serve]'\n"
+        "pip install 'recbole-longinterest[serve]' (recbole-li doctor checks the installation)\n"
     )

@@ -76,7 +76,8 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
 COMMAND = "from recbole_longinterest.cli.main import main\nsys.exit(main(sys.argv[1:]))"
 SENTENCE = (
-    "recbole_longinterest needs RecBole 1.2.1 for this, and it is not installed: pip install --no-deps recbole==1.2.1\n"
+    "recbole_longinterest needs RecBole 1.2.1 for this, and it is not installed: pip install --no-deps recbole==1.2.1 "
+    "(recbole-li doctor checks the installation)\n"
 )
 
 

@@ -87,9 +87,14 @@ def test_a_model_without_its_package(model: str, package: str, install: str, mon
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"recbole.model.exlib_recommender.{model.lower()}", raising=False)
     monkeypatch.delitem(sys.modules, "recbole.model.exlib_recommender", raising=False)
-    with pytest.raises(ValueError, match=rf"^{model} needs the package \w+, which is not installed: pip install \S+$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{model} needs the package \w+, which is not installed: pip install \S+ \(recbole-li doctor",
+    ):
         recbole.utils.get_model(model)
-    with pytest.raises(ImportError, match=rf"^X needs the package {package}, .*: pip install {install}$"):
+    with pytest.raises(
+        ImportError, match=rf"^X needs the package {package}, .*: pip install {install} \(recbole-li doctor checks"
+    ):
         packages.require(package, "X")
 
 

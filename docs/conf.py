@@ -1,0 +1,90 @@
+"""Sphinx settings of the site: `uv run --group docs sphinx-build -W docs docs/_build`."""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+import generate  # noqa: E402
+
+from recbole_longinterest.common.version import __version__  # noqa: E402
+
+project = "recbole-longinterest"
+author = "The recbole-longinterest authors"
+project_copyright = f"2026, {author}"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "drawing",
+]
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+nitpicky = False
+
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = "recbole-longinterest"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "navbar_end": ["theme-switcher"],
+    "pygments_light_style": "default",
+    "pygments_dark_style": "github-dark",
+}
+html_sidebars = {"index": [], "glossary": []}
+copybutton_exclude = ".linenos, .gp, .go"
+
+smartquotes = False  # they would make a dash of the two in --key
+
+generate.write_all(Path(__file__).parent)
+
+LINKS = {
+    "](docs/": "](/",
+    "](ARCHITECTURE.md": "](/contributing/architecture.md",
+    "](CODE_OF_CONDUCT.md": "](/contributing/code-of-conduct.md",
+    "](SECURITY.md": "](/contributing/security.md",
+    "[licence](LICENSE)": "licence",
+}
+"""Links in the files of the project's root, as they are on the site."""
+
+
+def on_the_site(app: Sphinx, file: Path, docname: str, content: list[str]) -> None:
+    """Turn the links of an included file of the project's root."""
+    for on_disk, here in LINKS.items():
+        content[0] = content[0].replace(on_disk, here)
+
+
+def with_dashes(app: Sphinx, tree: nodes.document, docname: str) -> None:
+    """Put a dash between a parameter and its meaning, which Sphinx writes as two hyphens."""
+    for text in list(tree.findall(nodes.Text)):
+        if text.astext() == " -- ":
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("include-read", on_the_site)
+    app.connect("doctree-resolved", with_dashes)
