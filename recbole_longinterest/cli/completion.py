@@ -47,6 +47,7 @@ def add_arguments(commands: Commands) -> None:
         "~/.local/share/bash-completion/completions/recbole-li",
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")
+    parser.set_defaults(all_commands=commands)
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -60,21 +61,17 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         The script.
     """
     refuse_settings("completion", settings)
-    from recbole_longinterest.cli.main import make_parser  # late: it imports this module
-
-    parser = make_parser()
-    summaries, commands = _commands(parser)
+    summaries, commands = _commands(args.all_commands)
     return Exact(_fish(summaries, commands) if args.shell == "fish" else _bash(commands, zsh=args.shell == "zsh"))
 
 
-def _commands(parser: argparse.ArgumentParser) -> tuple[dict[str, str], dict[str, list[Option]]]:
+def _commands(known: Commands) -> tuple[dict[str, str], dict[str, list[Option]]]:
     """Summaries of the commands, and their options; those of ``prepare SOURCE`` under that name."""
     from recbole_longinterest.cli.prepare import source_parser
     from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
 
-    (action,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
-    summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
-    found = {name: _options(name, each) for name, each in action.choices.items()}
+    summaries = {choice.dest: choice.help or "" for choice in known._choices_actions}
+    found = {name: _options(name, each) for name, each in known.choices.items()}
     for name, source in known_sources().items():
         found[f"prepare {name}"] = _options(f"prepare {name}", source_parser(name, source))
     return summaries, found

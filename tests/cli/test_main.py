@@ -135,6 +135,17 @@ def test_a_config_file_that_is_none(content: str, tmp_path: Path, capsys: pytest
     assert "bad.yaml" in capsys.readouterr().err
 
 
+def test_version_names_what_results_depend_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_longinterest.common.version.MATTER", ("recbole", "no-such-package"))
+    with pytest.raises(SystemExit, match="0"):
+        main.main(["--version"])
+    first, python, *others = capsys.readouterr().out.splitlines()
+    assert first == f"recbole-li {recbole_longinterest.__version__}" and python.startswith("python 3.")
+    assert others == ["recbole 1.2.1", "no-such-package not installed"]
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for argv, expected in ((["--version"], recbole_longinterest.__version__), (["run", "--help"], "--config_files")):
         with pytest.raises(SystemExit) as stop:
