@@ -84,7 +84,22 @@ def with_dashes(app: Sphinx, tree: nodes.document, docname: str) -> None:
             text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
 
 
+def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
+    """List pages of docs/ that no table of contents names under Guides, so that a new one is found."""
+    if docname != "guides":
+        return
+    here = Path(__file__).parent
+    named = {"index", "guides", "glossary", "patches", "data-terms"}
+    for file in ("index", "start", "guides"):
+        named.update((here / f"{file}.md").read_text(encoding="utf-8").split())
+    further = sorted(file.stem for file in here.glob("*.md") if file.stem not in named)
+    if further:
+        table = "\n".join(["## More", "", "```{toctree}", ":maxdepth: 1", "", *further, "```"])
+        source[0] = source[0].replace("% Further pages of docs/ are listed here by conf.py.", table)
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("source-read", further_guides)
     app.connect("include-read", on_the_site)
     app.connect("doctree-resolved", with_dashes)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recbole_longinterest.plugin.register import register
     from recbole_longinterest.prepare.prepare_data import prepare_data
     from recbole_longinterest.serving.events import Event
+    from recbole_longinterest.serving.hub import push_to_hub
     from recbole_longinterest.serving.recommender import Recommender
     from recbole_longinterest.serving.results import Explanation, Recommendation
     from recbole_longinterest.serving.state import InterestState
@@ -48,6 +49,7 @@ _MODULES = {
     "forget_users": "training.forget.forget",
     "make_config": "training.settings",
     "prepare_data": "prepare.prepare_data",
+    "push_to_hub": "serving.hub",
     "register": "plugin.register",
     "run": "training.pipeline",
     "train": "training.pipeline",
@@ -70,6 +72,7 @@ __all__ = [
     "forget_users",
     "make_config",
     "prepare_data",
+    "push_to_hub",
     "register",
     "run",
     "train",

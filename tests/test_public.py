@@ -10,7 +10,7 @@ import recbole_longinterest
 
 FUNCTIONS = [
     *("make_config", "run", "train", "export_checkpoint", "update_checkpoint", "encode_items", "tune"),
-    *("prepare_data", "compare", "register", "forget_users", "export_split"),
+    *("prepare_data", "compare", "register", "forget_users", "export_split", "push_to_hub"),
 ]
 CLASSES = ["Recommender", "Event", "InterestState", "Recommendation", "Explanation", "LongInterestError"]
 

@@ -29,6 +29,9 @@ def add_arguments(commands: Commands) -> None:
         metavar="KIND",
         help="index of the items for large catalogues: exact (none, the default), ivf, hnsw, or auto (by their number)",
     )
+    parser.add_argument(
+        "--metrics", metavar="FILE", help="test figures for the model's card: a result.json of recbole-li compare"
+    )
     parser.add_argument("--onnx", action="store_true", help="short for --engine onnx: the step and the items as ONNX")
 
 
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     named = read_places("export", settings)
     # saves start-up time: these import torch and RecBole
     from recbole_longinterest.serving.index import index_kind
+    from recbole_longinterest.serving.model_card import CARD, read_metrics
     from recbole_longinterest.training.export import export_checkpoint
 
     served = export_checkpoint(
@@ -59,6 +63,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         engines=args.engine,
         sign=args.sign,
         index=args.index,
+        metrics=read_metrics(Path(args.metrics)) if args.metrics else None,
     )
     kind = index_kind(Path(args.output))
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     return (
         f"model: {args.output} ({size / 1e6:.1f} MB, {served.precision})\n"
         f"items: {len(served.items.tokens) - 1}, {titles} with a title\n"
+        f"card: {Path(args.output, CARD)}\n"
         f"index of items: {'none' if kind == 'exact' else kind}\n"
         f"recommend: recbole-li recommend --model {shlex.quote(args.output)} --history FILE --topk 10\n"
     )

@@ -38,6 +38,7 @@ from recbole_longinterest.serving.manifest import (
     read_manifest,
     write_manifest,
 )
+from recbole_longinterest.serving.model_card import CARD, model_card
 from recbole_longinterest.serving.served import Items, Served, fingerprint_of
 from recbole_longinterest.serving.signing import TrustedKey
 
@@ -89,6 +90,7 @@ def write_folder(
                 **{name: getattr(served, name) for name in SETTING_NAMES},
             }
             (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+            (draft / CARD).write_text(model_card(served), encoding="utf-8")
             versions = {"recbole-longinterest": __version__, "torch": str(torch.__version__)}
             write_manifest(draft, VERSION, versions, served.parent, sign)
             if check is not None:

@@ -12,6 +12,7 @@ from recbole_longinterest.serving.event_tables import histories_of
 from recbole_longinterest.serving.events import EventLike, History, as_events
 from recbole_longinterest.serving.exclusion import ExcludeSeen, read_exclusion
 from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD
+from recbole_longinterest.serving.hub import pretrained_folder
 from recbole_longinterest.serving.model_folder import Served, read_folder
 from recbole_longinterest.serving.new_items import Added, with_items
 from recbole_longinterest.serving.observing import observe
@@ -71,6 +72,33 @@ class Recommender(Scorer):
         """
         chosen = engine_of(engine) if isinstance(engine, str) else engine  # before the folder is read
         return cls(read_folder(folder, trusted_key=trusted_key, mapped=mapped), chosen)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        revision: str | None = None,
+        *,
+        engine: str | type[Engine] = "torch",
+        trusted_key: TrustedKey | None = None,
+        mapped: bool = False,
+        endpoint: str | None = None,
+    ) -> "Recommender":
+        """Read an exported model from a folder, or by its name from a model hub; see :meth:`load`.
+
+        Args:
+            name: a folder, or ``owner/name`` on the hub; the network is used for the latter only.
+            revision: branch, tag or commit on the hub; the newest if None.
+            engine: as in :meth:`load`.
+            trusted_key: as in :meth:`load`. A hub can be read by its owner alone, and a signature says who exported.
+            mapped: as in :meth:`load`.
+            endpoint: address of another hub than huggingface.co.
+
+        Raises:
+            LongInterestError: as :meth:`load`, and for a model that the hub does not give.
+        """
+        folder = pretrained_folder(name, revision, endpoint)
+        return cls.load(folder, engine, trusted_key=trusted_key, mapped=mapped)
 
     def add_items(self, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
         """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.

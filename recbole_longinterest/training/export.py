@@ -1,5 +1,6 @@
 """Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.index import chosen_kind
+from recbole_longinterest.serving.model_card import check_metrics
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
@@ -61,6 +63,7 @@ def export_checkpoint(
     engines: Sequence[str] = (),
     sign: str | Path | None = None,
     index: str = "exact",
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Served:
     """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
@@ -78,6 +81,8 @@ def export_checkpoint(
         sign: PEM file of an Ed25519 private key that signs the export's manifest.
         index: ``"exact"`` scores every item; ``"ivf"`` and ``"hnsw"`` build an index of the items, for catalogues of
             hundreds of thousands; ``"auto"`` builds one if there are so many.
+        metrics: test figures for the model's card by protocol, ``{"native": {"ndcg@10": 0.14}, "seen-masked": {...}}``;
+            the validation figure is the checkpoint's.
 
     Returns:
         The model that was written.
@@ -98,10 +103,20 @@ def export_checkpoint(
     use_places(config, {**(settings or {}), "data_path": data_path})
     check_finite(state["state_dict"], f"The checkpoint {checkpoint}")
     folder = Path(folder).absolute()
+    figures = {**_validation(state), **{name: dict(known) for name, known in check_metrics(metrics or {}).items()}}
     with held_place(folder):
         served = _served_of(state, checkpoint, title_field, category_field, "int8" if int8 else "fp32")
+        served = replace(served, about={**served.about, "metrics": figures})
         write_checked(served, folder, chosen, sign, index)
     return served
+
+
+def _validation(state: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The validation figure of a checkpoint; none if its epoch was not chosen by one."""
+    value = state.get("best_valid_score")
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return {}
+    return {"validation": {str(state["config"]["valid_metric"]).lower(): float(value)}}
 
 
 def _served_of(

@@ -22,6 +22,7 @@ def test_a_folder_gives_back_what_was_written(tmp_path: Path) -> None:
     for name, value in served.weights.items():
         assert torch.equal(read.weights[name], value), name
     assert sorted(file.name for file in (tmp_path / "m").iterdir()) == [
+        "README.md",
         "items.json",
         "manifest.json",
         "model.safetensors",

@@ -195,7 +195,7 @@ def test_a_state_moves_between_engines(tmp_path: Path, engine: str) -> None:
 
 def test_an_export_has_the_engines_files_and_can_be_read_by_torch(tmp_path: Path, engine: str) -> None:
     folder = exported(tmp_path / "m", engine)
-    common = {"items.json", "manifest.json", "model.safetensors", "settings.json"}
+    common = {"README.md", "items.json", "manifest.json", "model.safetensors", "settings.json"}
     assert {file.name for file in folder.iterdir()} == common | set(engine_of(engine).files)
     assert (engine_of(engine) in engines_in(folder)) == bool(engine_of(engine).files)
     again, batch = Recommender.load(folder, engine), Recommender.load(folder)
