@@ -9,6 +9,7 @@ import pytest
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint, read_plain
 from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.manifest import MANIFEST
+from recbole_longinterest.serving.model_card import CARD
 from recbole_longinterest.serving.model_folder import ITEMS, SETTINGS, WEIGHTS
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState
@@ -43,7 +44,7 @@ def test_exports(
     folder, engines = tmp_path / "m", ["onnx"]
     export_checkpoint(pipeline.run(small_config()).checkpoint, folder, int8=precision == "int8", engines=engines)
     names = [SETTINGS, ITEMS, WEIGHTS, MANIFEST, *engine_of("onnx").files]
-    assert sorted(names) == sorted(file.name for file in folder.iterdir())
+    assert sorted([*names, CARD]) == sorted(file.name for file in folder.iterdir())
     for name in names:
         _report(f"{precision} {name}", unnoticed(folder / name, lambda: Recommender.load(folder)), capsys)
 

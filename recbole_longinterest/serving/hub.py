@@ -36,7 +36,7 @@ def pretrained_folder(name: str | Path, revision: str | None = None, endpoint: s
     try:
         found = Path(hf_hub_download(str(name), MANIFEST, revision=revision, **given)).parent
         manifest = read_manifest(found)
-        wanted = [*(manifest.files if manifest else ()), MANIFEST, SIGNATURE]
+        wanted = [*(manifest.files if manifest else ()), MANIFEST, SIGNATURE, CARD]
         return Path(snapshot_download(str(name), revision=found.name, allow_patterns=wanted, **given))
     except (OSError, ValueError) as error:  # those of the hub are of these kinds
         if isinstance(error, ExportError):

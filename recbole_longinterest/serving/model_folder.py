@@ -90,9 +90,9 @@ def write_folder(
                 **{name: getattr(served, name) for name in SETTING_NAMES},
             }
             (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
-            (draft / CARD).write_text(model_card(served), encoding="utf-8")
             versions = {"recbole-longinterest": __version__, "torch": str(torch.__version__)}
             write_manifest(draft, VERSION, versions, served.parent, sign)
+            (draft / CARD).write_text(model_card(served), encoding="utf-8")  # people edit it: not in the manifest
             if check is not None:
                 check(draft)
     except (OSError, SafetensorError) as error:
@@ -145,7 +145,7 @@ def _foreign(folder: Path) -> list[str]:
     """Files in an export that :func:`write_folder` did not write."""
     if not is_export(folder):
         return []
-    names = {SETTINGS, ITEMS, WEIGHTS, MANIFEST, SIGNATURE}
+    names = {SETTINGS, ITEMS, WEIGHTS, MANIFEST, SIGNATURE, CARD}
     for file, key in ((SETTINGS, "bytes"), (MANIFEST, "files")):  # earlier exports had no manifest
         with contextlib.suppress(OSError, ValueError, AttributeError):
             names |= set(parse_json((folder / file).read_bytes()).get(key) or ())
