@@ -41,6 +41,8 @@ def random_served(
             network.memory.followers.copy_(torch.randint(1, n_items + 1, shape, generator=generator))
             network.memory.counts.copy_(torch.rand(shape, generator=generator))
             network.memory.support.copy_(torch.rand(n_items + 1, generator=generator) * 5)
+        if network.request is not None:
+            network.request.counts.fill_(1.0)
     tokens = ["[PAD]", *(f"i{i}" for i in range(n_items))]
     categories = [["Comedy"] if i % 3 == 0 else ["Drama", "War"] for i in range(n_items)]
     items = Items(tokens, ["", *(f"Title <{i}>" for i in range(n_items))], [[], *categories])

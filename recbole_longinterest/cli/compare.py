@@ -44,7 +44,7 @@ def add_arguments(commands: Commands) -> None:
         default="LongInterest,GRU4Rec,SASRec",
         help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, module:Class of your own, "
         "MODEL@WINDOW, and Pop, Markov, SASRec+all, GRU4Rec+all, SASRec+text, 'GRU4Rec averaged', "
-        "'SASRec averaged', LongInterest-ID (default: %(default)s)",
+        "'SASRec averaged', LongInterest-ID, LongInterest+request, HSTU+request (default: %(default)s)",
     )
     parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
-from recbole_longinterest.cli.histories import add_id, add_model_and_history, one_user, write
+from recbole_longinterest.cli.histories import add_at, add_id, add_model_and_history, one_user, write
 from recbole_longinterest.common.errors import LongInterestError
 
 
@@ -12,6 +12,7 @@ def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
     parser = add_command(commands, "explain", "say which events and sources brought a recommendation about")
     add_model_and_history(parser, ids=("user", "item"))
+    add_at(parser)
     add_id(parser, "user", "the user (needed if the file has several)")
     add_id(parser, "item", "explain this item in place of the best ones")
     parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     user, history = one_user(model, args)
     candidates = None if args.item is None else [args.item]
     histories = {user: history}
-    found = model.recommend_histories(histories, args.topk, candidates is None, candidates, explain=args.method)[user]
+    unseen = candidates is None
+    found = model.recommend_histories(histories, args.topk, unseen, candidates, explain=args.method, at=args.at)[user]
     if found.problem or found.basis == POPULARITY:
         raise LongInterestError(f"There is nothing to explain: {found.problem or NONE_KNOWN}.")
     said = text_of(user, found)

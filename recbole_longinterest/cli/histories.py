@@ -41,6 +41,16 @@ def add_model_and_history(parser: argparse.ArgumentParser, ids: Sequence[str] = 
     )
 
 
+def add_at(parser: argparse.ArgumentParser) -> None:
+    """Add ``--at``, the time of the request."""
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="time of the request, for a model trained with request_time: in the training's unit or an ISO date "
+        "(default: now)",
+    )
+
+
 def add_id(parser: argparse.ArgumentParser, kind: str, help: str) -> None:
     """Add ``--user`` or ``--item``: an id, or, as for `recommend`, the name of the file's column of ids, or both."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
-from recbole_longinterest.cli.histories import add_model_and_history, events_of, write
+from recbole_longinterest.cli.histories import add_at, add_model_and_history, events_of, write
 from recbole_longinterest.cli.outcome import Exact
 from recbole_longinterest.common.errors import LongInterestError
 
@@ -14,6 +14,7 @@ def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
     parser = add_command(commands, "recommend", "recommend items to the users of a file of events")
     add_model_and_history(parser)
+    add_at(parser)
     parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items a user (default: 10)")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there in place of the terminal")
     parser.add_argument("--format", choices=("csv", "jsonl"), help="default: by the ending of --output, else csv")
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         "exclude_seen": args.exclude_seen,
         "candidates": candidates,
         "exclude": _lines(args.exclude) if args.exclude else (),
+        "at": args.at,
     }
     if kind == "csv":
         text = to_csv(model.recommend_batch(events, **options), raw=args.raw)

@@ -88,4 +88,8 @@ def _table(model: str, dataset: str, result: "Run") -> str:
         lines.append(f"{metric:{width}}  {'  '.join(values)}")
     if result.checkpoint:
         lines.append(f"checkpoint: {result.checkpoint}")
+    if result.reads_request_time:
+        from recbole_longinterest.training.pipeline import REQUEST_NOTE  # saves start-up time, as above
+
+        lines.append(REQUEST_NOTE)
     return "\n".join(lines) + "\n"

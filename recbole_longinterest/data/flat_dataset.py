@@ -1,6 +1,6 @@
 """The sequential data set over a flat log, in full-precision time order: no copied prefixes, any sequential model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,14 @@ class FlatSequentialDataset(SequentialDataset):
     def item_seq_field(self) -> str:
         """History field of the items, for any ITEM_ID_FIELD."""
         return str(self.iid_field + self.config["LIST_SUFFIX"])
+
+    @property
+    def request_fields(self) -> Mapping[str, str]:
+        """What a batch has of the target because it is known when one recommends: field -> field of the log.
+
+        Empty unless a setting declares it, as ``request_time`` does.
+        """
+        return {}
 
     @property
     def history_fields(self) -> Sequence[str]:
@@ -378,6 +386,8 @@ class FlatSequentialDataset(SequentialDataset):
         data[self.item_list_length_field] = self._length(rows)
         for field in self.history_fields:
             data[field] = self._history(field, rows)
+        for field, source in self.request_fields.items():
+            data[field] = self.event_log[source][rows.position.long()]
         return Interaction(data)
 
     def _length(self, rows: LogRows) -> Tensor:

@@ -1,6 +1,6 @@
 """The data set LongInterest reads: the flat log with text rows, missing numbers, time gaps and whole histories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from recbole_longinterest.data.log_rows import LogRows, compact
 from recbole_longinterest.data.normalizing import seen_in_training
 from recbole_longinterest.data.source_fields import (
     BUILT_IN,
+    REQUEST_GAP,
     TOKEN_KINDS,
     SourceField,
     kind_of,
@@ -30,6 +31,8 @@ from recbole_longinterest.data.source_fields import (
 )
 from recbole_longinterest.data.transitions import transitions_of
 from recbole_longinterest.data.user_columns import read_user_column, user_column_types
+from recbole_longinterest.nn.levels import TIME_GAP_LEVELS, time_gap_levels_of
+from recbole_longinterest.nn.options import read_switch
 from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
 from recbole_longinterest.nn.transitions import Transitions
 
@@ -112,6 +115,22 @@ class LongInterestDataset(FlatSequentialDataset):
     def history_fields(self) -> Sequence[str]:
         """Fields of the log that the model reads."""
         return [field for field in (self.item_seq_field, *self.side_fields.values()) if field in self.event_log]
+
+    @property
+    def request_fields(self) -> Mapping[str, str]:
+        """With ``request_time``, the time from the last event to the target, in :data:`REQUEST_GAP`."""
+        return {REQUEST_GAP: self.side_fields["time"]} if read_switch(self.config, "request_time", False) else {}
+
+    def request_gaps(self) -> Tensor:
+        """Targets of the rows by the bucket of the time before them, int64 [T]; see :mod:`~.nn.request`."""
+        field = self.side_fields["time"]
+        if not isinstance(self.inter_feat, LogRows) or field not in self.event_log:
+            why = f"{field} is in unused_col" if isinstance(self.inter_feat, LogRows) else "benchmark_filename is set"
+            raise LongInterestError(
+                f"request_time: True needs the times of the events in .inter, and {why}. Set request_time: False."
+            )
+        gaps = self.event_log[field][self.inter_feat.position.long()]
+        return torch.bincount(time_gap_levels_of(gaps), minlength=TIME_GAP_LEVELS)
 
     @property
     def rating_range(self) -> tuple[float, float] | None:

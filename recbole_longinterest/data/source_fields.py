@@ -8,7 +8,8 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.sources import EVENT_SOURCES, usable_name
 
 BUILT_IN = {"rating": "RATING_FIELD", "behavior": "BEHAVIOR_FIELD", "time": "TIME_FIELD"}
-OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap"}  # reserved names of events and batches
+REQUEST_GAP = "request_gap"  # field of a batch: time from the last event to the target, read with request_time alone
+OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap", REQUEST_GAP}  # reserved names of events and batches
 TOKEN_KINDS = ("token", "tokens")
 DEFAULT_KINDS = {"token": "token", "float": "number", "token_seq": "tokens"}  # by RecBole's types of columns
 USER = "user_"  # prefix of the names of user sources

@@ -1,12 +1,16 @@
 """The flat log with the events' exact times, for models that read the time between events."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+from recbole_longinterest.nn.options import read_switch
 
 EVENT_TIME = "event_time"  # with RecBole's LIST_SUFFIX, the history field of exact times
+REQUEST_TIME = "request_time"  # field of a batch: the exact time of the target, with the setting of this name alone
 
 
 class HSTUDataset(FlatSequentialDataset):
@@ -14,6 +18,12 @@ class HSTUDataset(FlatSequentialDataset):
 
     RecBole's own times are float32, in steps of 64 to 128 seconds, and scaled to 0..1 by ``normalize_all``.
     """
+
+    @property
+    def request_fields(self) -> Mapping[str, str]:
+        """With ``request_time``, the target's time."""
+        asked = read_switch(self.config, REQUEST_TIME, False)
+        return {REQUEST_TIME: EVENT_TIME + self.config["LIST_SUFFIX"]} if asked else {}
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
         return {EVENT_TIME + self.config["LIST_SUFFIX"]: torch.from_numpy(self._exact_time.copy())}

@@ -187,6 +187,8 @@ class OnePassDataLoader(AbstractDataLoader):
         data = {dataset.item_list_length_field: length}
         for field in dataset.history_fields:
             data[field] = restore(gather_windows(dataset.event_log[field], start, length))
+        for field, source in dataset.request_fields.items():  # of the event that each position predicts
+            data[field] = gather_windows(dataset.event_log[source], start + 1, length)
         target = restore(gather_windows(dataset.event_log[dataset.item_seq_field], start + 1, length))
         counted = gather_windows(self._is_target, start + 1, length)
         counted &= torch.arange(target.shape[1]) >= skip.unsqueeze(1)

@@ -16,6 +16,7 @@ from recbole_longinterest.nn.dropout import Dropout
 from recbole_longinterest.nn.layers import EncoderState, EventFusion, InterestEncoder
 from recbole_longinterest.nn.memory import TransitionMemory, lend_to_new_items, tables_of
 from recbole_longinterest.nn.options import ModelOptions
+from recbole_longinterest.nn.request import RequestTime
 from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
 from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES
 from recbole_longinterest.nn.transitions import Transitions
@@ -35,6 +36,7 @@ class Sources:
         items: sources of item vectors, and the width of each.
         events: sources of event features.
         trained: which items have a trained ID embedding, bool [n_items]; None means all but the padding.
+        gaps: targets of the training part by the bucket of the time before them, for ``request_time``.
     """
 
     n_items: int
@@ -42,6 +44,7 @@ class Sources:
     items: Mapping[str, int] = field(default_factory=dict)
     events: Sequence[SourceSpec] = ()
     trained: Tensor | None = None
+    gaps: Tensor | None = None
 
 
 class InterestNetwork(nn.Module):
@@ -91,6 +94,7 @@ class InterestNetwork(nn.Module):
             options.hidden_dropout_prob,
             options.residual,
         )
+        self.request = RequestTime(size, sources.gaps) if options.request_time else None
         self.dropout = Dropout(options.dropout_prob)
         cosine = options.logits == "cosine"
         self.log_scale = nn.Parameter(torch.tensor(1 / TEMPERATURE).log()) if cosine else None
@@ -237,6 +241,15 @@ class InterestNetwork(nn.Module):
             out[rows] = _at(interest, length[rows] - 1).to(out.dtype)
             begin += len(rows)
         return out
+
+    def at_request(self, interest: Tensor, gap: Tensor) -> Tensor:
+        """Interest at the time of a request, with ``request_time``; else as it is after the last event, [..., D].
+
+        Args:
+            interest: [..., D].
+            gap: time units from the last event to the request, [...]; negative or NaN if it is not known.
+        """
+        return interest if self.request is None else self.request(interest, gap)
 
     def comparable(self, interest: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Interest and item vectors as they enter the dot product: normalised and scaled for cosine logits."""

@@ -78,6 +78,7 @@ RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "memory": ("on or off", parse_switch),
     "memory_size": ("a whole number from 1 to 1000", _number(int, 1, 1000)),
     "memory_weight": ("a number from 0 to 100", _number(float, 0, 100)),
+    "request_time": ("True or False", parse_switch),
     "loss_type": (LOSSES, _one_of(LOSSES)),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
@@ -107,6 +108,7 @@ class ModelOptions:
     memory: bool = False  # what checkpoints and exports of before do not say
     memory_size: int = 100
     memory_weight: float = 1.0
+    request_time: bool = False
 
     @classmethod
     def from_config(cls, config: Settings) -> "ModelOptions":

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.nn.levels import TIME_GAP_LEVELS
 from recbole_longinterest.nn.network import Sources
 from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import EVENT_SOURCES
-from recbole_longinterest.nn.state_keys import ID, MEMORY, QUERY, item_key, table_key
+from recbole_longinterest.nn.state_keys import ID, MEMORY, QUERY, REQUEST, item_key, table_key
 
 
 class ShapeError(LongInterestError):
@@ -39,6 +40,9 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
     if options.memory:
         table = (sources.n_items, options.memory_size)
         wanted |= {f"{MEMORY}followers": table, f"{MEMORY}counts": table, f"{MEMORY}support": table[:1]}
+    if options.request_time:
+        levels = (TIME_GAP_LEVELS, size)
+        wanted |= {f"{REQUEST}factor": levels, f"{REQUEST}shift": levels, f"{REQUEST}counts": levels[:1]}
     for name, shape in wanted.items():
         value = weights.get(name)
         if value is None:

@@ -16,11 +16,12 @@ QUERY = "interest_encoder.query.weight"  # from the history's encoding to the in
 ITEM_SOURCES = "item_sources."
 EVENT_SOURCES = "fusion.levels."
 MEMORY = "memory."  # tables of transitions, absent without a memory
+REQUEST = "request."  # tables of the time of a request, absent without request_time
 MEMORY_TABLES = ("followers", "counts", "support")
 TEXT = "text"  # the source of item vectors that is built in
 
 # Prefixes of the parameters from the history's encoding to the score.
-HEAD = ("interest_encoder.query.", "interest_encoder.block.", LOG_SCALE, REPEAT_BIAS)
+HEAD = ("interest_encoder.query.", "interest_encoder.block.", REQUEST, LOG_SCALE, REPEAT_BIAS)
 
 
 def item_key(source: str, part: str) -> str:

@@ -7,6 +7,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.source_fields import REQUEST_GAP
 from recbole_longinterest.nn.losses import LossBatch, make_loss
 from recbole_longinterest.nn.memory import last_items
 from recbole_longinterest.nn.network import InterestNetwork, Sources
@@ -29,7 +30,8 @@ class LongInterest(InterestNetwork, SequentialRecommender):
 
     Output ``t`` depends on events up to ``t`` only. So a batch whose interaction carries a target for every position
     (field ``<item_id>_target_list``, see `data.train_loader`) trains all of them in one pass; a
-    batch of RecBole's prefix rows trains the last position. The target row's own rating and time are never read.
+    batch of RecBole's prefix rows trains the last position. The target row's own rating and time are never
+    read, but for ``request_time``: the time from the last event to the target, :mod:`recbole_longinterest.nn.request`.
 
     An item without a training event is scored by its text: its ID embedding counts as zero, and it is no candidate of
     the training's softmax, which would teach it to lose. Without texts there is nothing else to score it by, and it is
@@ -60,26 +62,38 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             {name: matrix.width for name, matrix in matrices.items()},
             dataset.event_sources(),
             dataset.training_events() > 0 if matrices else None,
+            dataset.request_gaps() if options.request_time else None,
         )
         self.build(options, sources, matrices, dataset.transitions)
         # Every process makes the buffers from the same data: DistributedDataParallel need not send them at every step.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
+    @property
+    def reads_request_time(self) -> bool:
+        """Whether the time of the request is read, which in training and evaluation is the target's."""
+        return self.request is not None
 
     def side_levels(self, interaction: Interaction) -> dict[str, Tensor]:
         """Level ids of the history's sources, int64 [B, L, ...], 0 being "missing"."""
         return self.levels_of({name: interaction[self.fields[name]] for name in self.fusion.levels})
 
     def last_interest(self, interaction: Interaction, item_vectors: Tensor) -> Tensor:
-        """Interest after the last event of each history, [B, D]."""
+        """Interest after the last event of each history, at the time of the request if that is read; [B, D]."""
         levels = self.side_levels(interaction)
-        return self.interest_after(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN], levels, item_vectors)
+        length = interaction[self.ITEM_SEQ_LEN]
+        interest = self.interest_after(interaction[self.ITEM_SEQ], length, levels, item_vectors)
+        return self._requested(interest, interaction)
+
+    def _requested(self, interest: Tensor, interaction: Interaction) -> Tensor:
+        """Interest at the times of the targets, which are read with ``request_time`` alone; [..., D]."""
+        return interest if self.request is None else self.at_request(interest, interaction[REQUEST_GAP])
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Mean loss over the batch's targets, as ``loss_type`` says."""
         items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
             target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
-            interest = self.forward(item_seq, self.side_levels(interaction), items)
+            interest = self._requested(self.forward(item_seq, self.side_levels(interaction), items), interaction)
             counted = target_seq > 0
             interest, target = interest[counted], target_seq[counted]  # [T, D], [T]
         else:

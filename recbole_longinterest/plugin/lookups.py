@@ -38,6 +38,7 @@ DATA_KEYS = (
     "rating_levels",
     "behavior_features",
     "time_features",
+    "request_time",
     "event_features",
     "user_features",
     "source_levels",

@@ -19,11 +19,12 @@ from recbole_longinterest.service.users import Users
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.serving.events import Event, History
 from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.results import Recommendation
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.state import recommend_states
 from recbole_longinterest.serving.strategies import Shop
-from recbole_longinterest.serving.visitor import Visitor, clock
+from recbole_longinterest.serving.visitor import Visitor
 
 Value = TypeVar("Value")
 
@@ -60,12 +61,13 @@ class Recommending:
         """See :meth:`Service.recommend`."""
         if self._items.model.served.history_limit is None:
             state = await readable(self._users.state(user))
+            model = state.scorer
+            now = clock(model, self._now())
             if self._shop.decides(wish):
                 # Made here, because the state goes on; what else it needs is read where a strategy asks for it.
-                model, now = state.scorer, clock(state.scorer, self._now())
                 visitor = Visitor.of_state(state, lambda: _read(model, self._store.events_of(user)), now)
                 return await self._choose(lambda _: visitor, wish)
-            found = valid(lambda: recommend_states([state], wish.k, wish.exclude_seen, wish.exclude))[0]
+            found = valid(lambda: recommend_states([state], wish.k, wish.exclude_seen, wish.exclude, now))[0]
             return self._plain(found)
         # A window of events has no state.
         stored = await self._work.do(lambda: self._store.events_of(user))
@@ -95,7 +97,8 @@ class Recommending:
     def _by_history(self, events: Sequence[Event], wish: Wish, user: dict[str, Any] | None = None) -> Recommendation:
         model, users = self._items.model, None if user is None else [user]
         how = (wish.k, wish.exclude_seen, wish.candidates)
-        return valid(lambda: model.recommend_many([events], *how, users=users, exclude=wish.exclude))[0]
+        now = clock(model, self._now())
+        return valid(lambda: model.recommend_many([events], *how, users=users, exclude=wish.exclude, at=now))[0]
 
     async def _choose(self, visitor_of: Callable[[Recommender], Visitor], wish: Wish) -> schemas.Recommendations:
         found, visitor, basis = await self._choosing.do(lambda: self._shop.answer(visitor_of, wish))

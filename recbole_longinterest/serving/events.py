@@ -67,6 +67,7 @@ class History:
         before: time of the event before the first one if the history is a window of a longer one; else NaN.
         user: values of ``user_features`` at the last event, by the name of their column; None for none.
         behavior: the training's names of the behaviours, None for an event without one, [L]; None if no event has one.
+        at: time of the request, which models with ``request_time`` read; NaN if it is not known.
     """
 
     item_seq: NDArray[np.int64]
@@ -76,6 +77,7 @@ class History:
     before: float = nan
     user: Mapping[str, Any] | None = None
     behavior: NDArray[Any] | None = None
+    at: float = nan
 
     def __len__(self) -> int:
         """Number of events."""

@@ -17,6 +17,7 @@ from recbole_longinterest.serving.model_folder import Served, read_folder
 from recbole_longinterest.serving.new_items import Added, with_items
 from recbole_longinterest.serving.observing import observe
 from recbole_longinterest.serving.ranking import recommend_to
+from recbole_longinterest.serving.request_times import At, asked_at
 from recbole_longinterest.serving.results import Recommendation, frame_of, report_skipped
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.signing import TrustedKey
@@ -140,6 +141,7 @@ class Recommender(Scorer):
         explain: bool | str = ...,
         *,
         exclude: Iterable[str | int] = ...,
+        at: At = ...,
     ) -> dict[User, Recommendation]: ...
 
     @overload
@@ -152,6 +154,7 @@ class Recommender(Scorer):
         explain: bool | str = ...,
         *,
         exclude: Iterable[str | int] = ...,
+        at: At = ...,
     ) -> list[Recommendation]: ...
 
     @overload
@@ -164,6 +167,7 @@ class Recommender(Scorer):
         explain: bool | str = ...,
         user: Mapping[str, Any] | None = ...,
         exclude: Iterable[str | int] = ...,
+        at: At = ...,
     ) -> Recommendation: ...
 
     def recommend(
@@ -175,6 +179,7 @@ class Recommender(Scorer):
         explain: bool | str = False,
         user: Mapping[str, Any] | None = None,
         exclude: Iterable[str | int] = (),
+        at: At = None,
     ) -> Recommendation | dict[User, Recommendation] | list[Recommendation]:
         """Recommend to one user.
 
@@ -191,6 +196,8 @@ class Recommender(Scorer):
                 :mod:`recbole_longinterest.serving.explain.methods`.
             user: the user's values of ``user_features``, by the name of their column.
             exclude: tokens of items that are never recommended.
+            at: time of the request, a number in the training's unit or a date; None for now. Only a model that was
+                trained with ``request_time`` reads it; a request before the last event counts as one at its time.
 
         Returns:
             The best items by the user's interest; the popular ones (``basis``) for a history that is empty or has only
@@ -211,8 +218,8 @@ class Recommender(Scorer):
         if many is not None:
             if user is not None:
                 raise LongInterestError("user belongs to one history. For several, call recommend_many with users.")
-            return self.recommend_many(many, k, exclude_seen, candidates, explain, exclude=exclude)
-        (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain, exclude)
+            return self.recommend_many(many, k, exclude_seen, candidates, explain, exclude=exclude, at=at)
+        (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain, exclude, at)
         if one.problem:
             raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
         return one
@@ -227,6 +234,7 @@ class Recommender(Scorer):
         explain: bool | str = ...,
         users: Mapping[User, Mapping[str, Any]] | None = ...,
         exclude: Iterable[str | int] = ...,
+        at: At = ...,
     ) -> dict[User, Recommendation]: ...
 
     @overload
@@ -239,6 +247,7 @@ class Recommender(Scorer):
         explain: bool | str = ...,
         users: Sequence[Mapping[str, Any] | None] | None = ...,
         exclude: Iterable[str | int] = ...,
+        at: At = ...,
     ) -> list[Recommendation]: ...
 
     def recommend_many(
@@ -250,6 +259,7 @@ class Recommender(Scorer):
         explain: bool | str = False,
         users: Mapping[User, Mapping[str, Any]] | Sequence[Mapping[str, Any] | None] | None = None,
         exclude: Iterable[str | int] = (),
+        at: At = None,
     ) -> dict[User, Recommendation] | list[Recommendation]:
         """Recommend to several users.
 
@@ -261,6 +271,7 @@ class Recommender(Scorer):
             explain: likewise.
             users: values of ``user_features`` of each user, a dict or a list like ``histories``.
             exclude: as in :meth:`recommend`.
+            at: likewise.
 
         Returns:
             A dict or a list like ``histories``. A user without a known item gets what is popular; no items and a
@@ -281,7 +292,7 @@ class Recommender(Scorer):
         else:
             rows = [None] * len(histories) if users is None else list(cast("Sequence[Mapping[str, Any]]", users))
             read = [self.read(part, user) for part, user in zip(histories, rows, strict=True)]
-        found = self._recommend(read, k, exclude_seen, candidates, explain, exclude)
+        found = self._recommend(read, k, exclude_seen, candidates, explain, exclude, at)
         return dict(zip(histories, found, strict=True)) if isinstance(histories, Mapping) else found
 
     def recommend_batch(
@@ -292,6 +303,7 @@ class Recommender(Scorer):
         candidates: Iterable[str | int] | None = None,
         columns: Mapping[str, str] | None = None,
         exclude: Iterable[str | int] = (),
+        at: At = None,
     ) -> "pd.DataFrame":
         """Recommend to the users of a table of events.
 
@@ -305,6 +317,7 @@ class Recommender(Scorer):
             columns: the table's own names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``, those
                 that the training named otherwise.
             exclude: as in :meth:`recommend`.
+            at: likewise.
 
         Returns:
             A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``, ``basis`` (``interest``, or ``popularity``
@@ -314,7 +327,9 @@ class Recommender(Scorer):
             LongInterestError: as :meth:`recommend_many`, and for a table without the item column.
         """
         names = self.served.fields
-        found = self.recommend_histories(self.read_table(events, columns), k, exclude_seen, candidates, exclude=exclude)
+        found = self.recommend_histories(
+            self.read_table(events, columns), k, exclude_seen, candidates, exclude=exclude, at=at
+        )
         report_skipped(found)
         return frame_of(found, names["user"], names["item"])
 
@@ -326,9 +341,10 @@ class Recommender(Scorer):
         candidates: Iterable[str | int] | None = None,
         explain: bool | str = False,
         exclude: Iterable[str | int] = (),
+        at: At = None,
     ) -> dict[User, Recommendation]:
         """Recommend to users whose histories were read already; see :meth:`recommend_many`."""
-        found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain, exclude)
+        found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain, exclude, at)
         return dict(zip(histories, found, strict=True))
 
     def read_table(self, events: "pd.DataFrame", columns: Mapping[str, str] | None = None) -> dict[str, History]:
@@ -379,11 +395,12 @@ class Recommender(Scorer):
         candidates: Iterable[str | int] | None,
         explain: bool | str,
         exclude: Iterable[str | int],
+        at: At = None,
     ) -> list[Recommendation]:
         exclusion = read_exclusion(exclude_seen, self.reader.behaviors, self.excluded_ids(exclude))
         allowed = None if candidates is None else self.candidate_ids(candidates)
         method = DEFAULT_METHOD if explain is True else explain or None
-        return recommend_to(self, histories, k, exclusion, allowed, method)
+        return recommend_to(self, asked_at(self, histories, at), k, exclusion, allowed, method)
 
 
 def _alike(histories: object, users: object) -> bool:

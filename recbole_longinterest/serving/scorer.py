@@ -14,6 +14,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.layers import EncoderState
 from recbole_longinterest.nn.memory import EVENTS
+from recbole_longinterest.nn.request import request_gaps
 from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
@@ -114,7 +115,7 @@ class Scorer:
 
     @torch.no_grad()
     def interest(self, histories: Sequence[History]) -> Tensor:
-        """Interest vectors after the last event of histories that are not empty, [B, D]."""
+        """Interest vectors after the last event of histories that are not empty, at their request (``at``), [B, D]."""
         out = torch.zeros(len(histories), self.items.shape[1])
         read = [self.window(history) for history in histories]
         order = sorted(range(len(read)), key=lambda row: len(read[row][0]))
@@ -128,7 +129,20 @@ class Scorer:
             levels = {name: _padded([read[row][1][name] for row in rows]) for name in self.sides}
             length = torch.tensor([len(read[row][0]) for row in rows])
             out[rows] = self.network.interest_after(item_seq, length, levels, self.items)
-        return out
+        return self.at_request(out, [history.time[-1] for history in histories], [each.at for each in histories])
+
+    def at_request(self, interest: Tensor, last: Sequence[float], request: Sequence[float]) -> Tensor:
+        """Interest vectors at the times of requests, [B, D]; a model without ``request_time`` leaves them as they are.
+
+        Args:
+            interest: after the last event of each user, [B, D].
+            last: times of these events in the training's unit, NaN if missing, [B].
+            request: times of the requests, NaN if not known, [B].
+        """
+        if self.network.request is None:
+            return interest
+        gaps = request_gaps(*(torch.tensor(times, dtype=torch.float64) for times in (last, request)))
+        return self.network.at_request(interest, gaps)
 
     def windowed(self, history: History) -> History:
         """The events that the model reads: the last ones for a model trained with a window, else all."""

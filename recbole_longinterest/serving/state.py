@@ -20,6 +20,7 @@ from recbole_longinterest.serving.engines import Array
 from recbole_longinterest.serving.events import Event, EventLike, History
 from recbole_longinterest.serving.exclusion import UNSAID, ExcludeSeen, read_exclusion
 from recbole_longinterest.serving.ranking import nothing, popular
+from recbole_longinterest.serving.request_times import At, time_of
 from recbole_longinterest.serving.results import NONE_KNOWN, Recommendation, check_k
 from recbole_longinterest.serving.scorer import Scorer, stacked
 from recbole_longinterest.serving.state_codec import HEADER, StateContent, pack, unpack
@@ -162,7 +163,7 @@ class InterestState:
             self.seen_by.setdefault(behaviors.name_of(behavior) or UNSAID, set()).add(item)
 
     def recommend(
-        self, k: int = 10, exclude_seen: ExcludeSeen = True, exclude: Iterable[str | int] = ()
+        self, k: int = 10, exclude_seen: ExcludeSeen = True, exclude: Iterable[str | int] = (), at: At = None
     ) -> Recommendation:
         """The ``k`` best items now, by popularity if there was no event yet.
 
@@ -170,12 +171,13 @@ class InterestState:
             k: number of items.
             exclude_seen: as in :meth:`Recommender.recommend`; behaviours only for a model with ``target_behavior``.
             exclude: tokens of items that are never recommended.
+            at: time of the request, as in :meth:`Recommender.recommend`; None for now.
 
         Raises:
             LongInterestError: if there was no event yet and the export keeps no counts of recent events, if nothing is
                 left to recommend, or ``k`` is below 1.
         """
-        (found,) = recommend_states([self], k, exclude_seen, exclude)
+        (found,) = recommend_states([self], k, exclude_seen, exclude, at)
         if found.problem:
             raise LongInterestError(f"There is nothing to recommend from: {found.problem}.")
         return found
@@ -331,6 +333,7 @@ def recommend_states(
     k: int = 10,
     exclude_seen: ExcludeSeen = True,
     exclude: Iterable[str | int] = (),
+    at: At = None,
 ) -> list[Recommendation]:
     """Recommend to many users at once; to a user without events what is popular.
 
@@ -339,6 +342,7 @@ def recommend_states(
         k: number of items.
         exclude_seen: as in :meth:`InterestState.recommend`.
         exclude: likewise.
+        at: likewise.
 
     Raises:
         LongInterestError: if ``k`` is below 1, and for behaviours of a model without ``target_behavior``, whose states
@@ -354,6 +358,7 @@ def recommend_states(
             f"The states of a model without target_behavior do not keep behaviours; got exclude_seen={exclude_seen!r}. "
             "Give True or False, or recommend from the events."
         )
+    now = math.nan if scorer.network.request is None else time_of(scorer, at)
     rows = [row for row, state in enumerate(states) if state.events]
     why = f"there was no event, or {NONE_KNOWN}"
     out = [Recommendation([], 0) if state.events else popular(scorer, k, exclusion, why=why) for state in states]
@@ -361,6 +366,7 @@ def recommend_states(
     simple = exclusion.all_seen and not len(exclusion.items)
     for part in (rows[begin : begin + step] for begin in range(0, len(rows), step)):
         interest = torch.cat([states[row].interest for row in part]) if len(part) > 1 else states[part[0]].interest
+        interest = scorer.at_request(interest, [states[row].last_time for row in part], [now] * len(part))
         recent = recent_of([states[row] for row in part])
         if simple:
             found = scorer.best(interest, k + SPARE, (), recent=recent)
@@ -368,12 +374,12 @@ def recommend_states(
             seen = () if exclusion.all_seen else [states[row].seen for row in part]
             hidden = [exclusion.of_seen(states[row].seen, states[row].seen_by) for row in part]
             found = scorer.best(interest, k, seen, hidden=hidden, recent=recent)
-        for row, items in zip(part, found, strict=True):
+        for place, (row, items) in enumerate(zip(part, found, strict=True)):
             state = states[row]
             if simple:
                 items = [pair for pair in items if pair[0] not in state.seen]
                 if len(items) < k:  # more than SPARE of the best are seen ones
-                    (items,) = scorer.best(state.interest, k, [state.seen], recent=recent_of([state]))
+                    (items,) = scorer.best(interest[[place]], k, [state.seen], recent=recent_of([state]))
             chosen = [scorer.recommended(*item) for item in items[:k]]
             out[row] = Recommendation(chosen, state.events, problem=None if chosen else nothing(exclusion))
     return out

@@ -1,9 +1,8 @@
 """The one who is recommended to: what strategies and rules may know of a user at the moment of a request."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from recbole_longinterest.nn.memory import EVENTS
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.exclusion import Exclusion
+from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.state import InterestState
 
@@ -27,7 +27,8 @@ class Visitor:
     Attributes:
         given: known events, oldest first; all of them, or only the last ones where a state keeps the rest; or a
             function that gets them when a strategy or a rule first needs more than the state has.
-        interest: the interest vector after all events, [1, D]; None before the first event.
+        interest: the interest vector after all events, at ``now`` if the model reads it, [1, D]; None before the first
+            event.
         seen: internal ids of the items of all events.
         seen_by: the same by behaviour, see :class:`InterestState`; empty where ``given`` holds all events.
         recent: internal ids of the items of the last events, the latest first, as a memory of transitions reads them.
@@ -52,8 +53,8 @@ class Visitor:
             history: from :meth:`EventReader.read`; it may be empty.
             now: time of the request in the training's unit; the clock's if None.
         """
-        interest = scorer.interest([history]) if len(history) else None
-        return cls.with_interest(history, interest, clock(scorer) if now is None else now)
+        history = replace(history, at=clock(scorer) if now is None else now)
+        return cls.with_interest(history, scorer.interest([history]) if len(history) else None, history.at)
 
     @classmethod
     def with_interest(cls, history: History, interest: Tensor | None, now: float) -> "Visitor":
@@ -73,7 +74,7 @@ class Visitor:
             now: time of the request in the training's unit; the clock's if None.
         """
         now = clock(state.scorer) if now is None else now
-        interest = state.interest if state.events else None
+        interest = state.scorer.at_request(state.interest, [state.last_time], [now]) if state.events else None
         recent = np.array(state.recent, dtype=np.int64)
         seen_by = {name: set(items) for name, items in state.seen_by.items()}  # the state goes on
         return cls(history, interest, frozenset(state.seen), state.events, now, seen_by, recent)
@@ -113,17 +114,3 @@ def segment_of(events: int) -> str:
 def segment_names() -> list[str]:
     """All segments, fewest events first."""
     return [*(name for _, name in SEGMENTS), LONGEST]
-
-
-def clock(scorer: Scorer, seconds: float | None = None) -> float:
-    """A time in the unit of a model's training; NaN if its times do not count from 1970.
-
-    Args:
-        scorer: the model.
-        seconds: since 1970; now if None.
-    """
-    seconds = time.time() if seconds is None else seconds
-    training = scorer.reader.times.training
-    if training is None:
-        return seconds
-    return math.nan if training.unit is None else seconds * training.per_second

@@ -27,6 +27,11 @@ from recbole_longinterest.plugin.runs.files import wanted_file
 from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
 from recbole_longinterest.training.settings import WITHOUT_K
 
+REQUEST_NOTE = (
+    "request_time is on: the time of every target was read, as that of the request. These figures stand apart from "
+    "those of models that do not read it."
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -37,12 +42,15 @@ class Run:
         best_valid_result: all metrics on the validation data at that epoch.
         test_result: all metrics on the test data, of the model of that epoch; None if the split has no test part.
         checkpoint: file of that model; None if nothing was saved.
+        reads_request_time: whether the model reads the time of the request, so that both results contain the target's
+            time and are not to be compared with those of models that do not.
     """
 
     best_valid_score: float
     best_valid_result: dict[str, float] | None
     test_result: dict[str, float] | None
     checkpoint: Path | None
+    reads_request_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,4 +173,13 @@ def run(config: Config, saved: bool = True) -> Run:
             logger.info(
                 set_color(f"by {choice.criterion.name} ", "yellow") + f": {choice.score}, epoch {epoch}, {file}"
             )
-    return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint)
+    reads_request = reads_request_time(trainer)
+    if reads_request:
+        logger.info(set_color("note ", "yellow") + f": {REQUEST_NOTE}")
+    return Run(trained.best_valid_score, trained.best_valid_result, test_result, checkpoint, reads_request)
+
+
+def reads_request_time(trainer: Trainer) -> bool:
+    """Whether a trainer's model reads the time of the request (``request_time``)."""
+    model = getattr(trainer.model, "module", trainer.model)  # inside DistributedDataParallel
+    return bool(getattr(model, "reads_request_time", False))

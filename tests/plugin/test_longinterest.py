@@ -10,6 +10,7 @@ from recbole.config import Config
 from recbole.data.utils import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.losses.repeats import had_before, pairs_of
 from recbole_longinterest.plugin.longinterest import LongInterest
 from recbole_longinterest.training import pipeline
@@ -25,6 +26,9 @@ def build(config: Config) -> tuple[LongInterest, Any, Any, Any]:
     model = get_model(config["model"])(config, train._dataset).to(config["device"])
     for levels in model.fusion.levels.values():  # which start alike, so that a change of one would not show
         torch.nn.init.normal_(levels.weight, std=0.1)
+    if model.request is not None:
+        torch.nn.init.normal_(model.request.factor, std=0.1)
+        torch.nn.init.normal_(model.request.shift, std=0.1)
     return model, train, valid, test
 
 
@@ -33,6 +37,7 @@ def build(config: Config) -> tuple[LongInterest, Any, Any, Any]:
 def test_one_pass_equals_prefix_rows(small_config: Callable[..., Config], rnn_type: str, logits: str) -> None:
     """For histories inside the window, same loss and same gradients."""
     settings = {**STILL, "rnn_type": rnn_type, "logits": logits, "fusion": "gated", "train_batch_size": 10**6}
+    settings["request_time"] = rnn_type == "GRU"
     results = []
     for one_pass in (True, False):
         model, train, _, _ = build(small_config(one_pass=one_pass, **settings))
@@ -150,6 +155,31 @@ def test_target_rows_own_rating_and_time_are_never_read(small_config: Callable[.
     loss = model.calculate_loss(row)
     row["rating"], row["timestamp"] = torch.zeros(len(row)), torch.zeros(len(row))
     assert torch.equal(loss, model.calculate_loss(row))
+
+
+def test_with_request_time_the_targets_time_is_read_and_nothing_else_of_it(small_config: Callable[..., Config]) -> None:
+    model, train, _, test = build(small_config(one_pass=False, request_time=True))
+    assert model.reads_request_time and not build(small_config())[0].reads_request_time
+    model.eval()
+    times: dict[str, list[float]] = {}
+    for line in synthetic_inter().strip().split("\n")[1:]:
+        user, _, _, time = line.split("\t")
+        times.setdefault(user, []).append(float(time))
+    batch = next(iter(test))[0]
+    last_two = [sorted(times[user])[-2:] for user in test._dataset.id2token("user_id", batch["user_id"])]
+    assert batch["request_gap"].tolist() == [target - before for before, target in last_two]
+    for row, score in ((batch, model.full_sort_predict), (next(iter(train)), model.calculate_loss)):
+        before = score(row)
+        for field in ("rating", "timestamp", *(["item_id"] if row is batch else [])):
+            row[field] = torch.ones_like(row[field])
+        assert torch.equal(before, score(row))
+        row["request_gap"] = row["request_gap"] * 64 + 64
+        assert not torch.equal(before, score(row))
+
+
+def test_request_time_needs_the_times_of_the_log(small_config: Callable[..., Config]) -> None:
+    with pytest.raises(LongInterestError, match=r"request_time: True needs the times .*time_gap_list is in unused_col"):
+        build(small_config(request_time=True, time_features=False, unused_col={"inter": ["time_gap_list"]}))
 
 
 def test_scores_follow_changes_of_the_whole_history(small_config: Callable[..., Config]) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender, users:
             expected = trained.full_sort_predict(batch)
         users = dataset.id2token("user_id", batch["user_id"])
         past = [histories[user].keep(slice(0, len(histories[user]) - 1)) for user in users]  # leave-one-out
+        past = [replace(each, at=float(histories[user].time[-1])) for user, each in zip(users, past, strict=True)]
         seen = [model.window(history)[0].numpy() for history in past]
         got = model.scores_of(model.interest(past), seen, model.recent(past))
         torch.testing.assert_close(got[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
@@ -82,6 +84,7 @@ def assert_scores_of_the_checkpoint(checkpoint: Path, model: Recommender, users:
         {"eval_history_length": 4},
         {"text_features": "off", "rating_features": "off", "time_features": "off"},
         {"id_features": "off"},
+        {"request_time": True, "normalize_all": True},
     ],
 )
 def test_scores_equal_full_sort_predict(

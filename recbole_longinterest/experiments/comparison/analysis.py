@@ -14,7 +14,7 @@ from recbole_longinterest.experiments.comparison import statistics
 from recbole_longinterest.experiments.comparison.cell import FINISHED, Cell
 from recbole_longinterest.experiments.comparison.driver import Outcome
 from recbole_longinterest.experiments.comparison.protocol import NATIVE
-from recbole_longinterest.experiments.comparison.rows import Key, Row, TestRows, common_runs, read_rows
+from recbole_longinterest.experiments.comparison.rows import APART, Key, Row, TestRows, common_runs, read_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
 from recbole_longinterest.experiments.comparison.views import TIME, USUAL, About, View, headline
 
@@ -190,10 +190,11 @@ class Study:
     def ablations(self, protocol: str) -> list[Difference]:
         """Every ablation, and the model without side features, against the full model; empty if that has not run."""
         names = [row.name for row in self.rows]
-        if OWN not in names:
+        own = next((name for name in (OWN, OWN + APART) if name in names), None)
+        if own is None:
             return []
         chosen = [place for place, row in enumerate(self.rows) if row.kind == "ablation" or row.name == f"{OWN}-ID"]
-        whole = names.index(OWN)
+        whole = names.index(own)
         if not chosen or not self.rows[whole].means(protocol, self.metric).any():
             return []
         places = [*chosen, whole]

@@ -53,7 +53,8 @@ class Block:
         """
         if self.baseline is None:
             return None
-        whole = {rows[place].name: self.means[place] for place in full_rows(rows, range(len(rows)))}
+        among = [place for place, row in enumerate(rows) if not row.apart]
+        whole = {rows[place].name: self.means[place] for place in full_rows(rows, among)}
         best = max(whole, key=lambda name: whole[name])
         if best != self.baseline:
             difference = self.difference(best)
@@ -88,7 +89,7 @@ def best_baseline(rows: Sequence[Row], protocol: str) -> Baseline:
     Where a candidate has no score of the protocol but a native one (cells of earlier versions), all are compared by the
     native one.
     """
-    others = [place for place, row in enumerate(rows) if not row.ours]
+    others = [place for place, row in enumerate(rows) if not row.ours and not row.apart]
     unvalidated = [place for place in others if rows[place].validation(NATIVE) is None]
     known = [place for place in others if place not in unvalidated]
     natively = protocol != NATIVE and any(rows[place].validation(protocol) is None for place in known)
@@ -112,7 +113,11 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
         if study.pooled and block.baseline:
             pooled.append((study, *study.ratios(protocol, list(block.names).index(block.baseline))))
     if len(pooled) > 1:
-        names = [row.name for row in pooled[0][0].rows if all(_has(study, row.name) for study, *_ in pooled)]
+        names = [
+            row.name
+            for row in pooled[0][0].rows
+            if not row.apart and all(_has(study, row.name) for study, *_ in pooled)
+        ]
         chosen = [[[row.name for row in study.rows].index(name) for name in names] for study, *_ in pooled]
         parts = list(zip(pooled, chosen, strict=True))
         means = np.mean([means[which] for (_, means, _, _), which in parts], axis=0)
@@ -140,6 +145,8 @@ def _block(study: Study, protocol: str) -> Block:
     if best is None or means[best] <= 0:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [], *about)
     relative, drawn, runs = study.ratios(protocol, best)
+    apart = [row.apart for row in rows]
+    relative[apart], drawn[:, apart] = np.nan, np.nan  # without a difference
     differences = differences_of(names, best, relative - 1, drawn - 1, study.number, runs)
     return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, *about)
 

@@ -118,6 +118,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
         threads=torch.get_num_threads(),
         tie_share=float(ranks["tied"].mean()),
         candidates=tested.candidates,
+        request_time=pipeline.reads_request_time(trained.trainer),
         data=asdict(print_of),
         manifest=manifest(config),
     )

@@ -18,6 +18,8 @@ from recbole_longinterest.experiments.comparison.slices import slices_of
 from recbole_longinterest.experiments.comparison.tested import AMONG_COLD
 from recbole_longinterest.experiments.comparison.variants import LISTS, OWN
 
+APART = " (request time)"  # after the name of a row that stands apart
+
 Key = tuple[object, ...]
 """What two rows must share for their runs to be paired."""
 
@@ -90,6 +92,8 @@ class Row:
         source: origin of its settings.
         runs: its runs.
         seedless: whether no seed changes its results, so that one run for each order of ties is all there is.
+        apart: whether it reads the time of the request, which is the target's, and other rows do not: its name says so,
+            and it is not compared with them.
     """
 
     name: str
@@ -97,6 +101,7 @@ class Row:
     source: str
     runs: Sequence[Run]
     seedless: bool = False
+    apart: bool = False
 
     @property
     def ours(self) -> bool:
@@ -253,10 +258,18 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
                 continue
             run = _joined(half)
         runs.setdefault(cell.name, []).append(run)
-    return [
+    rows = [
         Row(name, first[name].kind, first[name].source, found, _seedless(first[name], found))
         for name, found in runs.items()
     ]
+    if all(map(_reads_request, rows)):  # alike, and so comparable
+        return rows
+    return [replace(row, name=row.name + APART, apart=True) if _reads_request(row) else row for row in rows]
+
+
+def _reads_request(row: Row) -> bool:
+    """Whether a row's models read the time of the request."""
+    return any(result.get("request_time") for result in row.results)
 
 
 def _joined(half: dict[str, Run]) -> Run:

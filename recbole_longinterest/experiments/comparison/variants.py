@@ -84,6 +84,11 @@ ROWS = (
     Variant("Markov", "LastItemMarkov", COUNTED, kind="row"),
 )
 
+REQUESTS = (  # rows that read the target's time and stand apart from the others
+    Variant("LongInterest+request", OWN, {"request_time": True}, kind="row"),
+    Variant("HSTU+request", "HSTU", {"request_time": True}, kind="row"),
+)
+
 
 def ablation(variant: Variant) -> Variant:
     """An entry of ``ABLATIONS`` as a row of the comparison."""
@@ -91,17 +96,17 @@ def ablation(variant: Variant) -> Variant:
 
 
 def variant_of(name: str) -> Variant:
-    """Find a row by name: one of ``ROWS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
+    """Find a row by name: ``ROWS``, ``REQUESTS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
 
     Raises:
         ValueError: for a window that is not a number.
     """
-    for row in ROWS:
+    for row in (*ROWS, *REQUESTS):
         if row.name == name:
             return row
     model, at, window = name.partition("@")
     name = model_name(model) + at + window  # of module:Class the class
-    if is_own(model) and any(name == row.name for row in ROWS):
+    if is_own(model) and any(name == row.name for row in (*ROWS, *REQUESTS)):
         raise LongInterestError(f"{model} has the name of a row of the comparison, {name}. Rename the class.")
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")

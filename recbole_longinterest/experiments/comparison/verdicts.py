@@ -3,7 +3,7 @@
 from recbole_longinterest.experiments.comparison.analysis import Difference, Study
 from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.protocol import MASKED
-from recbole_longinterest.experiments.comparison.rows import said_runs
+from recbole_longinterest.experiments.comparison.rows import APART, said_runs
 from recbole_longinterest.experiments.comparison.variants import OWN
 
 WORDS = {
@@ -34,6 +34,11 @@ def verdict(study: Study, block: Block) -> str:
         if block.candidates > 1
         else f"the one row that is not {OWN}'s with most seeds"
     )
+    if OWN + APART in block.names:
+        return (
+            f"{where}{OWN} reads the time of the request and the others do not, so it is not compared with "
+            f"{block.baseline}, {best}."
+        )
     if OWN not in block.names:
         return f"{where}{OWN} is no row; the others are compared with {block.baseline}, {best}."
     difference = block.difference(OWN)
@@ -70,12 +75,23 @@ def remarks(study: Study, block: Block) -> list[str]:
         ahead = [
             f"{row.name} ({mean[row.name]:.4f})"
             for row in study.rows
-            if not row.ours and row.name != block.baseline and mean[row.name] > mean[OWN]
+            if not row.ours and not row.apart and row.name != block.baseline and mean[row.name] > mean[OWN]
         ]
         if ahead:
             lines.append(
                 f"A higher mean than {OWN}'s on the test data, without being the baseline: {', '.join(ahead)}."
             )
+    apart = [row.name for row in study.rows if row.apart]
+    if apart:
+        lines.append(
+            f"Standing apart: {', '.join(apart)}. These rows read the time of the request (request_time), which here "
+            "is the target's time, and the others do not: they are compared with none and are never the baseline."
+        )
+    elif any(result.get("request_time") for row in study.rows for result in row.results):
+        lines.append(
+            "All rows read the time of the request (request_time), which here is the target's time: do not compare "
+            "these figures with those of models that do not read it."
+        )
     if block.fewer:
         lines.append(
             f"Better than the baseline on the validation data, and not it for having fewer seeds or runs: "

@@ -7,8 +7,9 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
-from recbole_longinterest.data.timed_dataset import EVENT_TIME
+from recbole_longinterest.data.timed_dataset import EVENT_TIME, REQUEST_TIME
 from recbole_longinterest.plugin.baselines.base import CausalRecommender
 from recbole_longinterest.plugin.baselines.options import POSITIVE, SWITCH, whole
 from recbole_longinterest.plugin.baselines.sampled import draw_uniform, sampled_softmax, scores_of
@@ -20,13 +21,14 @@ TIME_BUCKETS = 128
 BUCKET_WIDTH = 0.301  # of the natural logarithm of the time difference, as in the paper's code
 
 
-def time_buckets(times: Tensor) -> Tensor:
+def time_buckets(times: Tensor, asked: Tensor | None = None) -> Tensor:
     """Bucket of the time between every two events, ``floor(log(max(1, |t_i - t_j|)) / 0.301)``, int64 [B, L, L].
 
     Args:
         times: of the events, float64 [B, L].
+        asked: in place of ``t_i`` the time at which what follows event ``i`` is asked for, float64 [B, L].
     """
-    gap = (times.unsqueeze(2) - times.unsqueeze(1)).abs().clamp_(min=1.0)
+    gap = ((times if asked is None else asked).unsqueeze(2) - times.unsqueeze(1)).abs().clamp_(min=1.0)
     return (gap.log_() / BUCKET_WIDTH).long().clamp_(max=TIME_BUCKETS)
 
 
@@ -78,12 +80,13 @@ class HSTULayer(nn.Module):
 class HSTU(CausalRecommender):
     r"""Layers of :class:`HSTULayer` over items and learned positions; cosine scores over a temperature.
 
-    The time bias is between two events of the history. The time of the target, which the authors' code has among its
-    inputs and which a recommender does not know, is never read. Without a column of times, or with ``time_bias: off``,
-    positions alone are used.
+    The time bias is between two events of the history; the target's time is not read. With ``request_time: True`` it is
+    between the time of the next event and one of the history, as in the authors' code, whose published figures
+    therefore contain the target's time: that of the request, which is known when one recommends. Without a column of
+    times, or with ``time_bias: off``, positions alone are used.
 
-    What differs from the paper: the target's time is not read; times are exact (float64) instead of float32; the layers
-    read items, and not the user's actions between them; full cross entropy by ``loss_type: CE``.
+    What differs from the paper: the target's time is not read by default; times are exact (float64) instead of float32;
+    the layers read items, and not the user's actions between them; full cross entropy by ``loss_type: CE``.
 
     Reference: Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
     Recommendations", ICML 2024.
@@ -94,6 +97,7 @@ class HSTU(CausalRecommender):
         "n_layers": whole(1),
         "n_heads": whole(1),
         "time_bias": SWITCH,
+        "request_time": SWITCH,
         "temperature": POSITIVE,
         "negatives": whole(1),
     }
@@ -106,6 +110,10 @@ class HSTU(CausalRecommender):
         """Make the layers."""
         options = self.options
         self.timed = options["time_bias"] and self.EVENT_TIME_SEQ in getattr(dataset, "event_log", {})
+        if self.reads_request_time and not self.timed:
+            raise LongInterestError(
+                "HSTU: request_time: True needs time_bias: on and the times of a .inter file. Set request_time: False."
+            )
         self.position_embedding = nn.Embedding(self.max_seq_length, self.hidden_size)
         self.dropout = nn.Dropout(options["hidden_dropout_prob"])
         self.layers = nn.ModuleList(
@@ -119,6 +127,21 @@ class HSTU(CausalRecommender):
             for _ in range(options["n_layers"])
         )
 
+    @property
+    def reads_request_time(self) -> bool:
+        """Whether the target's time is read."""
+        return bool(self.options["request_time"])
+
+    def _asked(self, interaction: Interaction) -> Tensor | None:
+        """When the item after each event is asked for, float64 [B, L]; None if that is not read."""
+        if not self.reads_request_time:
+            return None
+        times, asked = interaction[self.EVENT_TIME_SEQ], interaction[REQUEST_TIME]
+        if asked.dim() > 1:  # of every position of a window
+            return asked
+        last = (interaction[self.ITEM_SEQ_LEN] - 1).unsqueeze(1)
+        return times.roll(-1, 1).scatter(1, last, asked.unsqueeze(1))
+
     def forward(self, interaction: Interaction) -> Tensor:
         """Output at every position, [B, L, D]."""
         item_seq = interaction[self.ITEM_SEQ]
@@ -126,7 +149,8 @@ class HSTU(CausalRecommender):
         events = self.item_embedding(item_seq) * self.hidden_size**0.5 + self.position_embedding(position)
         x: Tensor = self.dropout(events)
         distance = position.unsqueeze(1) - position
-        buckets = time_buckets(interaction[self.EVENT_TIME_SEQ]) if self.timed else None
+        times = interaction[self.EVENT_TIME_SEQ] if self.timed else None
+        buckets = None if times is None else time_buckets(times, self._asked(interaction))
         for layer in self.layers:
             x = layer(x, distance, buckets)
         return x

@@ -24,6 +24,7 @@ from recbole_longinterest.serving.scorer import Scorer
 STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
 TRANSITIONS = "transitions"  # name of the memory among the sources
+REQUEST = "request_time"  # likewise of the time of the request
 POSITIONS = 2**16  # positions of histories encoded at once
 MOST_EVENTS = 5000  # that can be explained; the work grows with their square
 
@@ -55,6 +56,8 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
         sources = {**sources, TRANSITIONS: float(of_memory.sum())}
         if method == "gradients":  # which follow the network alone
             events = events + of_memory
+    if scorer.network.request is not None:
+        sources = {**sources, REQUEST: request_part(scorer, history, item)}
     weights = attention(scorer, history, item)[0].tolist()
     items = scorer.served.items
     kinds = [None] * len(history) if history.behavior is None else history.behavior.tolist()
@@ -134,7 +137,7 @@ def gradients(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
     names = list(parts)
 
     def score(*given: Tensor) -> Tensor:
-        return _score_of_parts(scorer, dict(zip(names, given, strict=True)), item)
+        return _score_of_parts(scorer, history, dict(zip(names, given, strict=True)), item)
 
     with torch.enable_grad():
         found = IntegratedGradients(score).attribute(
@@ -183,7 +186,7 @@ def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str
     """Fall of the score if a source's part is zero in all events."""
     parts = event_parts(scorer, history)
     without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
-    whole, *left = (float(_score_of_parts(scorer, given, item)) for given in (parts, *without))
+    whole, *left = (float(_score_of_parts(scorer, history, given, item)) for given in (parts, *without))
     return {name: whole - score for name, score in zip(parts, left, strict=True)}
 
 
@@ -196,10 +199,18 @@ def event_parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
     return {**parts, **{name: part.unsqueeze(0) for name, part in sides.items()}}
 
 
-def _score_of_parts(scorer: Scorer, parts: dict[str, Tensor], item: int) -> Tensor:
+def _score_of_parts(scorer: Scorer, history: History, parts: dict[str, Tensor], item: int) -> Tensor:
     """Score of an item after events of these parts, without ``repeat_bias``, [B]."""
     interest = scorer.network.interest_encoder(fuse_parts(scorer, parts))[:, -1]
-    return _score(scorer, interest, item)
+    return _score(scorer, scorer.at_request(interest, [history.time[-1]], [history.at]), item)
+
+
+@torch.no_grad()
+def request_part(scorer: Scorer, history: History, item: int) -> float:
+    """What the time of the request gives to the score of an item, for a model that reads it."""
+    interest = scorer.network.interest_encoder(fuse_parts(scorer, event_parts(scorer, history)))[:, -1]
+    asked = scorer.at_request(interest, [history.time[-1]], [history.at])
+    return float(_score(scorer, asked, item) - _score(scorer, interest, item))
 
 
 def fuse_parts(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """How well each strategy finds the last event of each history, from the events before it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ def hold_out(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(known))[:users])
     targets = np.array([known[row].item_seq[-1] for row in chosen])
     times = np.array([known[row].time[-1] for row in chosen])
-    interests = _interests(scorer, [before[row] for row in chosen])
+    asked = [replace(before[row], at=float(time)) for row, time in zip(chosen, times, strict=True)]
+    interests = _interests(scorer, asked)
     missing = {name: why for name, why in shop.available().items() if why}
     able = [name for name in shop.available() if name not in missing]
     ranks = {name: np.full(len(chosen), np.inf) for name in (*able, MIX)}

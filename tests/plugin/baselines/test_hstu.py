@@ -8,6 +8,7 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.data.timed_dataset import HSTUDataset
 from recbole_longinterest.plugin.baselines.hstu import HSTULayer, time_buckets
 from tests.conftest import synthetic_inter
@@ -78,6 +79,26 @@ def test_the_time_between_events_is_read_and_the_targets_own_is_not(build: Build
     times[:, 0] -= 10**7
     after = made.model.full_sort_predict(Interaction({**batch.interaction, "event_time_list": times}))
     assert (before - after).abs().max() > 1e-6
+
+
+def test_the_time_of_the_request_is_that_of_the_next_event_and_nothing_else_of_it(build: Build) -> None:
+    losses = []
+    for one_pass in (True, False):
+        made = build("HSTU", request_time=True, one_pass=one_pass, loss_type="CE")
+        losses.append(made.model.calculate_loss(next(iter(made.train))).item())
+    assert made.model.reads_request_time and losses[0] == pytest.approx(losses[1], abs=1e-5)
+    made.model.eval()
+    batch = next(iter(made.test))[0]
+    before = made.model.full_sort_predict(batch)
+    changed = {name: torch.ones_like(batch[name]) for name in ("rating", "timestamp", "item_id")}
+    assert torch.equal(before, made.model.full_sort_predict(Interaction({**batch.interaction, **changed})))
+    later = {"request_time": batch["request_time"] + 10**7}
+    assert (before - made.model.full_sort_predict(Interaction({**batch.interaction, **later}))).abs().max() > 1e-6
+
+
+def test_the_time_of_the_request_needs_the_time_bias(build: Build) -> None:
+    with pytest.raises(LongInterestError, match="request_time: True needs time_bias: on"):
+        build("HSTU", request_time=True, time_bias=False)
 
 
 @pytest.mark.parametrize("settings", [{"time_bias": False}, {"time_bias": "off"}])
