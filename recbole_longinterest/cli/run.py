@@ -86,10 +86,10 @@ def _table(model: str, dataset: str, result: "Run") -> str:
     for metric in test or valid:
         values = (f"{part[metric]:10.4f}" if metric in part else f"{'-':>10}" for part in (valid, test))
         lines.append(f"{metric:{width}}  {'  '.join(values)}")
-    if result.checkpoint:
-        lines.append(f"checkpoint: {result.checkpoint}")
     if result.reads_request_time:
         from recbole_longinterest.training.pipeline import REQUEST_NOTE  # saves start-up time, as above
 
         lines.append(REQUEST_NOTE)
+    if result.checkpoint:
+        lines.append(f"checkpoint: {result.checkpoint}")
     return "\n".join(lines) + "\n"

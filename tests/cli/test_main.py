@@ -26,7 +26,7 @@ def arguments(write_dataset: Callable[..., Path], fake_encoder: FakeEncoder) -> 
 def test_run_prints_validation_and_test_and_saves(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "LongInterest on tiny" in out and "ndcg@10" in out and "validation" in out
+    assert "request_time" not in out and "LongInterest on tiny" in out and "ndcg@10" in out and "validation" in out
     checkpoint = Path(out.split("checkpoint: ")[1].strip())
     assert checkpoint.is_file()
 
@@ -42,9 +42,10 @@ def test_a_split_without_a_test_part_ends_with_its_checkpoint(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     only = "--eval_args={'split': {'LS': 'valid_only'}, 'order': 'TO', 'mode': 'full'}"
-    assert main.main([*arguments, only]) == 0
+    assert main.main([*arguments, only, "--request_time=True"]) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("ndcg@10"))
+    assert "request_time is on: the time of every target was read" in out
     assert line.split()[2] == "-" and 0 <= float(line.split()[1]) <= 1
     assert Path(out.split("checkpoint: ")[1].strip()).is_file()
     every = "--eval_args={'split': {'RS': [1, 0, 0]}, 'order': 'TO', 'group_by': 'user', 'mode': 'full'}"

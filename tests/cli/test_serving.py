@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from recbole_longinterest.serving.event_files import read_events
 from recbole_longinterest.serving.model_folder import write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import recommend_states, states_of
-from tests.served import random_served, write_histories
+from tests.served import OPTIONS, random_served, write_histories
 from tests.serving.test_recommender import assert_scores_of_the_checkpoint
 
 
@@ -46,6 +47,20 @@ def test_recommend_writes_csv_and_json_lines(
     users = [json.loads(line) for line in out.read_text().splitlines()]
     assert [user["user"] for user in users] == ["u0", "u1", "u2"]
     assert [item["item"] for item in users[0]["items"]] == [row["item_id"] for row in rows[:4]]
+
+
+def test_the_time_of_the_request_is_an_argument(
+    history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(random_served(replace(OPTIONS, request_time=True)), tmp_path / "m")
+    said = []
+    for command in ("recommend", "explain"):
+        for at in ("1000", "2020-01-01"):
+            options = ["--user", "u0"] if command == "explain" else []
+            given = [command, "--model", str(tmp_path / "m"), "--history", history, "--at", at, *options]
+            assert main.main(given) == 0
+            said.append(capsys.readouterr().out)
+    assert len(set(said)) == 4
 
 
 def test_the_same_events_in_every_kind_of_file_give_the_same(

@@ -9,6 +9,8 @@ from recbole_longinterest.experiments.comparison import analysis, blocks
 from recbole_longinterest.experiments.comparison.analysis import Difference, Study
 from recbole_longinterest.experiments.comparison.blocks import best_baseline, blocks_of
 from recbole_longinterest.experiments.comparison.cell import Cell
+from recbole_longinterest.experiments.comparison.tables import main_table
+from recbole_longinterest.experiments.comparison.verdicts import remarks, verdict
 
 Made = Callable[..., Cell]
 RNG = np.random.default_rng(0)
@@ -135,3 +137,25 @@ def test_movielens_sets_are_pooled(made: Made, monkeypatch: pytest.MonkeyPatch) 
     assert {entry.name for entry in pooled.differences} == set(relative)  # the best baseline of all is no row
     for entry in pooled.differences:
         assert entry.relative == pytest.approx(relative[entry.name]) and entry.runs == 1
+
+
+def test_rows_that_read_the_time_of_the_request_stand_apart(made: Made) -> None:
+    own, other = made("LongInterest", 1, [2] * 200), made("SASRec", 1, [3] * 200, 0.2)
+    asked = [made(f"{name}+request", 1, [1] * 200, 0.9, request_time=True) for name in ("LongInterest", "HSTU")]
+    study = Study("tiny", [own, other, *asked])
+    (block,) = blocks_of([study], "native")
+    assert (block.baseline, [entry.name for entry in block.differences]) == ("SASRec", ["LongInterest"])
+    assert block.clear_best(study.rows) == "LongInterest" and block.candidates == 1
+    names = ["LongInterest+request (request time)", "HSTU+request (request time)"]
+    assert [(row[0], row[6]) for row in main_table(study, block).rows[2:]] == [(name, "stands apart") for name in names]
+    (said,) = remarks(study, block)
+    assert said.startswith(f"Standing apart: {', '.join(names)}. These rows read the time of the request")
+
+    alike = Study("tiny", asked)  # all of them read it
+    (block,) = blocks_of([alike], "native")
+    assert block.baseline == "HSTU+request" and [entry.name for entry in block.differences] == ["LongInterest+request"]
+    assert remarks(alike, block)[-1].startswith("All rows read the time of the request")
+
+    alone = Study("tiny", [made("LongInterest", 1, [2] * 200, request_time=True), other])
+    (block,) = blocks_of([alone], "native")
+    assert "LongInterest reads the time of the request and the others do not" in verdict(alone, block)
