@@ -258,13 +258,13 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
                 continue
             run = _joined(half)
         runs.setdefault(cell.name, []).append(run)
-    rows = [
+    made = [
         Row(name, first[name].kind, first[name].source, found, _seedless(first[name], found))
         for name, found in runs.items()
     ]
-    if all(map(_reads_request, rows)):  # alike, and so comparable
-        return rows
-    return [replace(row, name=row.name + APART, apart=True) if _reads_request(row) else row for row in rows]
+    if all(map(_reads_request, made)):  # alike, and so comparable
+        return made
+    return [replace(row, name=row.name + APART, apart=True) if _reads_request(row) else row for row in made]
 
 
 def _reads_request(row: Row) -> bool:

@@ -62,6 +62,8 @@ def panel_histories(data: ReplayDataset, old: Keys, users: int = USERS) -> Inter
     batch = {data.item_list_length_field: length}
     for field in train.history_fields:
         batch[field] = restore(gather_windows(train.event_log[field][position], start, length))
+    for field in train.request_fields:
+        batch[field] = torch.full((len(length),), torch.nan)  # nobody asks, so the time is not known
     return Interaction(batch)
 
 
