@@ -188,6 +188,27 @@ def test_the_service_under_load_beside_sasrec(tmp_path: Path) -> None:
         assert rows[name] > 0 and rows[f"{name}, p99"] >= rows[f"{name}, p50"]
 
 
+def test_the_table_of_capacity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Measured figures, or the words that there are none; it takes the place of the table in the docs."""
+    script, docs = PROJECT / "benchmarks" / "capacity.py", PROJECT / "docs" / "service.md"
+    if not docs.is_file():
+        pytest.skip("not a checkout")
+    (tmp_path / "docs.md").write_text(docs.read_text())
+    monkeypatch.syspath_prepend(str(script.parent))
+
+    def table(rows: str) -> str:
+        (tmp_path / "service.csv").write_text("what,value,unit\n" + rows)
+        given = ["--service", str(tmp_path / "service.csv"), "--price", "0.36", "--write", str(tmp_path / "docs.md")]
+        monkeypatch.setattr(sys, "argv", [str(script), *given])
+        runpy.run_path(str(script), run_name="__main__")
+        return (tmp_path / "docs.md").read_text()
+
+    assert table("") == docs.read_text()
+    found = table('"LongInterest, as fast as it can",1000,requests/s\nmemory of 1024 users\' states,4,MiB\n')
+    assert "| 1,000 |" in found and "| 1,080,000 |" in found and "| 0.400 |" in found and "| 3.8 GiB |" in found
+    assert found.count("not measured yet") == 3
+
+
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
     from benchmarks.history_length import ndcg_of_rows
 

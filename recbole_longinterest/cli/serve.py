@@ -1,11 +1,16 @@
 """The command `recbole-li serve`: a model folder over HTTP, with a store of events."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbole_longinterest.cli.arguments import Commands, add_command, amount, count, refuse_settings
 from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    from recbole_longinterest.service.options import ServiceOptions
 
 PACKAGES = ("fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "prometheus_client")
 
@@ -29,6 +34,12 @@ def add_arguments(commands: Commands) -> None:
         help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (default: MODEL.events.sqlite)",
     )
     parser.add_argument("--rules", type=Path, metavar="FILE", help="rules of a shop, a yaml (docs/strategies.md)")
+    parser.add_argument(
+        "--models", type=Path, metavar="FOLDER", help="folder with versions of a model, in place of MODEL"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="bring versions into force that appear in the folder of --models"
+    )
     parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
     parser.add_argument("--trusted-key", metavar="FILE", help="the model must be signed by this public key, a PEM file")
     safety = parser.add_argument_group("who may ask, and how much")
@@ -49,6 +60,14 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--states", type=count, default=20_000, metavar="N", help="users whose states are held in memory (20,000)"
     )
+    more = parser.add_argument_group("more than one process")
+    more.add_argument("--workers", type=count, default=1, metavar="N", help="processes behind one port (default: 1)")
+    more.add_argument("--ray", action="store_true", help="serve on Ray Serve; needs a store in PostgreSQL")
+    more.add_argument("--replicas", default="1-4", metavar="MIN-MAX", help="of --ray, by the load (default: 1-4)")
+    more.add_argument(
+        "--replica-cpus", type=amount, default=1, metavar="N", help="that one takes of Ray's (default: 1)"
+    )
+    more.add_argument("--ray-address", metavar="ADDRESS", help="of a running Ray; else one of this machine is started")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-users", action="store_true", help="write ids of users into the log")
 
@@ -73,15 +92,53 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         require(package, "recbole-li serve")
     if args.add_key is not None:
         return _add_key(args)
-    if args.model is None:
-        raise LongInterestError("Give the folder of a model, made by recbole-li export: recbole-li serve MODEL.")
+    if (args.model is None) == (args.models is None):
+        raise LongInterestError(
+            "Give the folder of a model, made by recbole-li export: recbole-li serve MODEL; or a folder with versions: "
+            "recbole-li serve --models FOLDER."
+        )
+    if args.watch and args.models is None:
+        raise LongInterestError("--watch looks for versions in the folder of --models, which is missing.")
+    _serve(args)
+    return ""
+
+
+def _serve(args: argparse.Namespace) -> None:
     # saves start-up time: these import torch, FastAPI and SQLAlchemy
     from recbole_longinterest.service.logs import set_up_logs
-    from recbole_longinterest.service.options import ServiceOptions
     from recbole_longinterest.service.run import Address, check_address, serve
+    from recbole_longinterest.service.versions import Versions
+    from recbole_longinterest.service.workers import ModelPlace, WorkerSetup, serve_workers
     from recbole_longinterest.serving.recommender import Recommender
 
-    options = ServiceOptions(
+    options = _options(args)
+    address = Address(args.host, args.port, args.tls_cert, args.tls_key)
+    check_address(address, options)  # before the model is read
+    models = args.models.resolve() if args.models is not None else None
+    versions = None if models is None else Versions(models, args.engine, args.trusted_key, mapped=args.workers > 1)
+    folder = None if args.model is None else Path(args.model).resolve()
+    store = args.store or f"sqlite:///{folder or models}.events.sqlite"
+    if args.ray or args.workers > 1:
+        place = ModelPlace(folder, versions, args.engine, args.trusted_key)
+        threads = max(1, (os.cpu_count() or 1) // args.workers)
+        setup = WorkerSetup(place, store, address, options, args.log_level, threads)
+        set_up_logs(args.log_level, args.log_users)
+        if args.ray:
+            from recbole_longinterest.cli.serve_ray import serve_on_ray
+
+            serve_on_ray(setup, args.replicas, args.replica_cpus, args.ray_address)
+        else:
+            serve_workers(setup, args.workers)
+        return
+    model = versions or Recommender.load(args.model, args.engine, trusted_key=args.trusted_key)
+    set_up_logs(args.log_level, args.log_users)
+    serve(model, store, address, options)
+
+
+def _options(args: argparse.Namespace) -> "ServiceOptions":
+    from recbole_longinterest.service.options import ServiceOptions  # saves start-up time
+
+    return ServiceOptions(
         rules=args.rules,
         keys=args.keys,
         rate=args.rate,
@@ -91,14 +148,9 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         max_requests=args.max_requests,
         timeout=args.timeout,
         states=args.states,
+        watch=args.watch,
         log_users=args.log_users,
     )
-    address = Address(args.host, args.port, args.tls_cert, args.tls_key)
-    check_address(address, options)  # before the model is read
-    model = Recommender.load(args.model, args.engine, trusted_key=args.trusted_key)
-    set_up_logs(args.log_level, args.log_users)
-    serve(model, args.store or f"sqlite:///{Path(args.model).resolve()}.events.sqlite", address, options)
-    return ""
 
 
 def _add_key(args: argparse.Namespace) -> str:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.service.incoming import invalid
+from recbole_longinterest.service.shop_parts import Wish
 from recbole_longinterest.service.store.records import StoredEvent
-from recbole_longinterest.serving.events import History
+from recbole_longinterest.serving.events import Event, History
 from recbole_longinterest.serving.explain.category_profile import category_profile_of
 from recbole_longinterest.serving.explain.methods import explain_history, score_of
 from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.results import POPULARITY, Recommendation, Recommended
 from recbole_longinterest.serving.strategies import Answer, Suggested
 from recbole_longinterest.serving.visitor import Visitor, segment_of
@@ -63,6 +65,27 @@ def recommendations_of(found: Recommendation, fingerprint: str) -> schemas.Recom
         problem=found.problem,
         model=fingerprint,
     )
+
+
+def by_history(
+    model: Recommender, events: Sequence[Event], wish: Wish, at: float, user: dict[str, Any] | None = None
+) -> Recommendation:
+    """Recommend to a history by the model alone.
+
+    Args:
+        model: the model.
+        events: of one user.
+        wish: what was asked for.
+        at: time of the request, in seconds since 1970.
+        user: values of the user's features.
+
+    Raises:
+        Problem: for values that cannot be used.
+    """
+    users = None if user is None else [user]
+    how = (wish.k, wish.exclude_seen, wish.candidates)
+    now = clock(model, at)
+    return valid(lambda: model.recommend_many([events], *how, users=users, exclude=wish.exclude, at=now))[0]
 
 
 def answer_of(found: Answer, visitor: Visitor, basis: str, unknown: int, fingerprint: str) -> schemas.Recommendations:

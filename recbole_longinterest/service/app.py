@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.service import problems
+from recbole_longinterest.service.admin import add_admin
 from recbole_longinterest.service.gate import Gate
 from recbole_longinterest.service.keys import Keys
 from recbole_longinterest.service.openapi import described, errors_at, page
@@ -21,7 +22,7 @@ from recbole_longinterest.service.problems import Problem
 from recbole_longinterest.service.service import Service
 from recbole_longinterest.service.shop import Wish
 from recbole_longinterest.service.store import records
-from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.errors import StoreError
 
 TITLE = "LongInterest"
 SLASH = "\x1f"  # see gate
@@ -70,6 +71,7 @@ def create_app(service: Service) -> FastAPI:
     _add_events(app, service)
     _add_users(app, service)
     _add_items(app, service)
+    add_admin(app, service, role("admin"))
     _add_operations(app, service)
     _add_errors(app)
     described(app)

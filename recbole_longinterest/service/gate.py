@@ -37,7 +37,12 @@ from recbole_longinterest.service.service import Service
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")  # without a key
 SLASH = b"%1F"  # stands for the slash in an id while the path is matched: ids hold no control characters
-LONG = {("POST", "/v1/items"): 120.0}  # seconds of requests for which an encoder may have to be loaded
+LONG = {  # seconds of requests for which an encoder or a model may have to be loaded
+    ("POST", "/v1/items"): 120.0,
+    ("POST", "/v1/admin/models"): 600.0,
+    ("POST", "/v1/admin/models/back"): 600.0,
+    ("PUT", "/v1/admin/models/shadow"): 600.0,
+}
 JSON = re.compile(r"application/json *(;|$)", re.IGNORECASE)
 PROCESS, REQUESTS = secrets.token_hex(6), count(1)  # a request's id, without a system call for each
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

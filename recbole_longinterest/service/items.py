@@ -1,7 +1,7 @@
 """The items of the service: like one another, found by words, and added while it runs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -48,27 +48,33 @@ class Items(Generic[Prepared]):
 
     Args:
         model: of an exported folder.
-        batches: items that were added before.
+        batches: gets items that were added before.
         work: does what takes long.
         keep: stores a batch of new items; done when the store has it.
-        prepare: makes in a thread what is exchanged with the model.
-        follow: told of the model that has them, whether it differs by new items alone, and of what was prepared.
+        prepare: makes in a thread what is exchanged with the model, of the folder's model and the one with the items.
+        follow: told of the model in force, whether it differs from the one before by new items alone, and of what was
+            prepared.
     """
 
     def __init__(
         self,
         model: Recommender,
-        batches: Sequence[ItemBatch],
+        batches: Callable[[], Sequence[ItemBatch]],
         work: LongWork,
         keep: "Callable[[ItemBatch], asyncio.Future[Any]]",
-        prepare: Callable[[Recommender], Prepared],
+        prepare: Callable[[Recommender, Recommender], Prepared],
         follow: Callable[[Recommender, bool, Prepared], None],
     ) -> None:
-        self._base = model.fingerprint
-        self._catalogue = Catalogue.of(grow_again(model, batches))
-        self._work, self._keep, self._prepare, self._follow = work, keep, prepare, follow
+        self._base = model
+        self._catalogue = Catalogue.of(grow_again(model, batches()))
+        self._batches, self._work, self._keep, self._prepare, self._follow = batches, work, keep, prepare, follow
         self._meaning: MeaningSearch | None = None
         self._adding = asyncio.Lock()
+
+    @property
+    def base(self) -> Recommender:
+        """The model of the folder."""
+        return self._base
 
     @property
     def model(self) -> Recommender:
@@ -126,8 +132,8 @@ class Items(Generic[Prepared]):
             model, base = self.model, self._base
 
             def made() -> tuple[Grown, Catalogue, Prepared]:
-                grown = _grown(model, base, rows, boost)
-                return grown, Catalogue.of(grown.model), self._prepare(grown.model)
+                grown = _grown(model, base.fingerprint, rows, boost)
+                return grown, Catalogue.of(grown.model), self._prepare(base, grown.model)
 
             grown, catalogue, prepared = await self._work.do(made)
             await self._keep(grown.batch)
@@ -135,6 +141,36 @@ class Items(Generic[Prepared]):
             self._follow(catalogue.model, not grown.added.changed, prepared)
         log("items added", new=len(grown.added.new), changed=len(grown.added.changed))
         return schemas.Added(new=grown.added.new, changed=grown.added.changed, model=catalogue.model.fingerprint)
+
+    async def follow(
+        self, base: Recommender | None = None, agreed: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Go on with another model, or with items that another process has added; requests are answered meanwhile.
+
+        Args:
+            base: of another folder, in place of the one in force; None for the same.
+            agreed: awaited when all is ready; the model is exchanged if it raises nothing.
+
+        Raises:
+            Problem: if the rules cannot be applied to the model; the one in force stays, as with all errors.
+            LongInterestError: if what belongs to the model cannot be made.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._exchange(base, agreed)))
+
+    async def _exchange(self, given: Recommender | None, agreed: Callable[[], Awaitable[None]] | None) -> None:
+        async with self._adding:
+            base = self._base if given is None else given
+
+            def made() -> tuple[Catalogue, Prepared]:
+                catalogue = Catalogue.of(grow_again(base, self._batches()))
+                return catalogue, self._prepare(base, catalogue.model)
+
+            catalogue, prepared = await asyncio.get_running_loop().run_in_executor(self._work.threads, made)
+            if agreed is not None:
+                await agreed()
+            self._base, self._catalogue, self._meaning = base, catalogue, None
+            # Items that were there may have other texts now, so states are made again in each case.
+            self._follow(catalogue.model, False, prepared)
 
     def _by_meaning(self, model: Recommender, query: str, k: int) -> list[Recommended]:
         try:

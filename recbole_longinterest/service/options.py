@@ -20,6 +20,7 @@ class ServiceOptions:
         max_requests: requests that are worked at together; more get 503.
         timeout: seconds for a request, and for its body to arrive.
         states: users whose states are held in memory.
+        watch: bring versions of the model into force that appear in the folder of models.
         log_users: write ids of users into the log.
     """
 
@@ -32,6 +33,7 @@ class ServiceOptions:
     max_requests: int = 1000
     timeout: float = 10.0
     states: int = 20_000
+    watch: bool = False
     log_users: bool = False
 
     def __post_init__(self) -> None:

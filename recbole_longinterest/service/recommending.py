@@ -6,13 +6,16 @@ from typing import Any, TypeVar
 
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.service.answers import answer_of, items_of, recommendations_of, valid
+from recbole_longinterest.service.answers import answer_of, by_history, items_of, recommendations_of, valid
 from recbole_longinterest.service.incoming import as_event, check
 from recbole_longinterest.service.items import Items
 from recbole_longinterest.service.metrics import Metrics
 from recbole_longinterest.service.problems import UNREADABLE, Problem
-from recbole_longinterest.service.shop import ServiceShop, Wish
-from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.shadow import Shadow
+from recbole_longinterest.service.shadow_process import Asked
+from recbole_longinterest.service.shop import ServiceShop
+from recbole_longinterest.service.shop_parts import Prepared, Wish
+from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import StoredEvent
 from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.users import Users
@@ -23,10 +26,13 @@ from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.results import Recommendation
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.state import recommend_states
-from recbole_longinterest.serving.strategies import Shop
 from recbole_longinterest.serving.visitor import Visitor
 
 Value = TypeVar("Value")
+
+
+class ModelChanged(Exception):
+    """The model was exchanged while a request was worked at."""
 
 
 class Recommending:
@@ -41,11 +47,12 @@ class Recommending:
         choosing: likewise, for what the shop answers.
         metrics: of the service.
         now: seconds since 1970.
+        shadow: is offered what was asked and answered.
     """
 
     def __init__(
         self,
-        items: Items[Shop | None],
+        items: Items[Prepared],
         users: Users,
         shop: ServiceShop,
         store: Store,
@@ -53,12 +60,24 @@ class Recommending:
         choosing: LongWork,
         metrics: Metrics,
         now: Callable[[], float],
+        shadow: Shadow,
     ) -> None:
+        self._shadow = shadow
         self._items, self._users, self._shop, self._store = items, users, shop, store
         self._work, self._choosing, self._metrics, self._now = work, choosing, metrics, now
 
     async def to_user(self, user: str, wish: Wish) -> schemas.Recommendations:
         """See :meth:`Service.recommend`."""
+        while True:
+            try:
+                answer = await self._to_user(user, wish)
+                break
+            except ModelChanged:  # between the state and the choice: the next turn has one model for both
+                continue
+        self._offer(answer, wish, user=user)
+        return answer
+
+    async def _to_user(self, user: str, wish: Wish) -> schemas.Recommendations:
         if self._items.model.served.history_limit is None:
             state = await readable(self._users.state(user))
             model = state.scorer
@@ -66,26 +85,38 @@ class Recommending:
             if self._shop.decides(wish):
                 # Made here, because the state goes on; what else it needs is read where a strategy asks for it.
                 visitor = Visitor.of_state(state, lambda: _read(model, self._store.events_of(user)), now)
-                return await self._choose(lambda _: visitor, wish)
+
+                def made(of: Recommender) -> Visitor:
+                    if of is not model:
+                        raise ModelChanged
+                    return visitor
+
+                return await self._choose(made, wish)
             found = valid(lambda: recommend_states([state], wish.k, wish.exclude_seen, wish.exclude, now))[0]
-            return self._plain(found)
+            return self._plain(found, model)
         # A window of events has no state.
         stored = await self._work.do(lambda: self._store.events_of(user))
         if self._shop.decides(wish):
             return await self._choose(lambda model: self._visitor(model, _read(model, stored)), wish)
         events = [each.event() for each in stored]
-        return self._plain(await self._work.do(lambda: self._by_history(events, wish)))
+        model = self._items.model
+        return self._plain(await self._work.do(lambda: by_history(model, events, wish, self._now())), model)
 
     async def to_history(self, ask: schemas.Ask) -> schemas.Recommendations:
         """See :meth:`Service.recommend_to`."""
         events = [as_event(event) for event in ask.events]
-        check(self._items.model, events)
+        model = self._items.model
+        check(model, events)
         wish = Wish(ask.k, ask.exclude_seen, ask.exclude, ask.strategy, ask.adult, ask.where, ask.candidates)
         if self._shop.decides(wish):
-            return await self._choose(
+            answer = await self._choose(
                 lambda model: self._visitor(model, valid(lambda: model.reader.read(events, ask.user))), wish
             )
-        return self._plain(await self._work.do(lambda: self._by_history(events, wish, ask.user)))
+        else:
+            found = await self._work.do(lambda: by_history(model, events, wish, self._now(), ask.user))
+            answer = self._plain(found, model)
+        self._offer(answer, wish, events=events, about=ask.user)
+        return answer
 
     async def similar(self, item: str, k: int) -> schemas.Items:
         """See :meth:`Service.similar`."""
@@ -94,22 +125,34 @@ class Recommending:
             return await self._items.similar(item, k)
         return items_of((await self._choosing.do(lambda: self._shop.like(item, k))).items)
 
-    def _by_history(self, events: Sequence[Event], wish: Wish, user: dict[str, Any] | None = None) -> Recommendation:
-        model, users = self._items.model, None if user is None else [user]
-        how = (wish.k, wish.exclude_seen, wish.candidates)
-        now = clock(model, self._now())
-        return valid(lambda: model.recommend_many([events], *how, users=users, exclude=wish.exclude, at=now))[0]
-
     async def _choose(self, visitor_of: Callable[[Recommender], Visitor], wish: Wish) -> schemas.Recommendations:
-        found, visitor, basis = await self._choosing.do(lambda: self._shop.answer(visitor_of, wish))
+        used: list[Recommender] = []
+
+        def made(model: Recommender) -> Visitor:
+            used.append(model)
+            return visitor_of(model)
+
+        found, visitor, basis = await self._choosing.do(lambda: self._shop.answer(made, wish))
         unknown = 0 if callable(visitor.given) else len(visitor.given.unknown)
-        return self._counted(answer_of(found, visitor, basis, unknown, self._items.model.fingerprint))
+        return self._counted(answer_of(found, visitor, basis, unknown, used[-1].fingerprint))
 
     def _visitor(self, model: Scorer, history: History) -> Visitor:
         return Visitor.of_history(model, history, clock(model, self._now()))
 
-    def _plain(self, found: Recommendation) -> schemas.Recommendations:
-        return self._counted(recommendations_of(found, self._items.model.fingerprint))
+    def _offer(
+        self,
+        answer: schemas.Recommendations,
+        wish: Wish,
+        user: str | None = None,
+        events: list[Event] | None = None,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        if self._shadow.active:
+            items = [item.item for item in answer.items]
+            self._shadow.offer(Asked(user, events, about, wish, items, answer.model, self._now()))
+
+    def _plain(self, found: Recommendation, model: Scorer) -> schemas.Recommendations:
+        return self._counted(recommendations_of(found, model.fingerprint))
 
     def _counted(self, answer: schemas.Recommendations) -> schemas.Recommendations:
         self._metrics.answers.labels(answer.basis).inc()

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.service.app import create_app
 from recbole_longinterest.service.gate import is_loopback
 from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.models import said_by
 from recbole_longinterest.service.options import ServiceOptions
 from recbole_longinterest.service.protocol import LimitedProtocol
 from recbole_longinterest.service.service import Service
-from recbole_longinterest.service.store.store import open_store
+from recbole_longinterest.service.store.errors import StoreLostError
+from recbole_longinterest.service.store.store import Store, open_store
+from recbole_longinterest.service.versions import Versions
 from recbole_longinterest.serving.recommender import Recommender
 
 QUEUE = 2048  # connections that wait to be accepted
@@ -41,47 +44,107 @@ class Address:
     private_key: Path | None = None
 
 
-def serve(model: Recommender, store: str, address: Address, options: ServiceOptions) -> None:
+def serve(model: Recommender | Versions, store: str, address: Address, options: ServiceOptions) -> None:
     """Serve until Ctrl-C or SIGTERM: requests that came by then are answered, and their events stored.
 
     Args:
-        model: to serve.
+        model: to serve, or versions, of which the one is served that was in force last, else the newest.
         store: URL of the store.
         address: where to listen.
         options: limits.
 
     Raises:
-        LongInterestError: for an address that cannot be listened on, a store that cannot be opened, keys and
-            certificates that cannot be used.
+        LongInterestError: for an address that cannot be listened on, a store that cannot be opened or that another
+            service takes, keys and certificates that cannot be used, and versions that cannot be served.
     """
     check_address(address, options)
     with open_store(store) as opened, listening(address) as listener:
-        app = create_app(Service(model, opened, options))
-        config = uvicorn.Config(
-            app,
-            http=LimitedProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=IDLE,
-            timeout_graceful_shutdown=int(options.timeout) + 1,
-            ssl_certfile=address.certificate,
-            ssl_keyfile=address.private_key,
-        )
-        server = uvicorn.Server(config)
-        host, port = listener.getsockname()[:2]
-        if not is_loopback(host) and address.certificate is None:
-            log("warning", detail="API keys and events travel unencrypted: give --tls-cert, or put a proxy before it")
-        gc.collect()
-        gc.freeze()  # the model stays, so no collection has to look at it
-        scheme = "http" if address.certificate is None else "https"
-        shown = f"[{host}]" if ":" in host else host
-        log("listening", url=f"{scheme}://{shown}:{port}", items=model.n_items, model=model.fingerprint)
-        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn repeats when it has ended in good order
-            server.run(sockets=[listener])
+        run_server(model, opened, listener, address, options, lambda service: say_listening(listener, address, service))
     log("stopped")
+
+
+def run_server(
+    model: Recommender | Versions,
+    store: Store,
+    listener: socket.socket,
+    address: Address,
+    options: ServiceOptions,
+    ready: Callable[[Service], object],
+) -> None:
+    """Answer on a socket until Ctrl-C or SIGTERM.
+
+    Args:
+        model: as of :func:`serve`.
+        store: open.
+        listener: of :func:`listening`.
+        address: for TLS.
+        options: limits.
+        ready: called when requests are about to be answered.
+
+    Raises:
+        LongInterestError: see :func:`serve`.
+    """
+    lost: list[bool] = []
+
+    def end() -> None:
+        lost.append(True)
+        server.should_exit = True
+
+    service = started_service(model, store, options, end)
+    config = uvicorn.Config(
+        create_app(service),
+        http=LimitedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE,
+        timeout_graceful_shutdown=int(options.timeout) + 1,
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.private_key,
+    )
+    server = uvicorn.Server(config)
+    gc.collect()
+    gc.freeze()  # the model stays, so no collection has to look at it
+    ready(service)
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn repeats when it has ended in good order
+        server.run(sockets=[listener])
+    if lost:
+        raise StoreLostError("Another service has taken the store, so this one has ended. The log says when.")
+
+
+def started_service(
+    model: Recommender | Versions, store: Store, options: ServiceOptions, lost: Callable[[], None]
+) -> Service:
+    """The service of a model, or of the version that was in force last.
+
+    Args:
+        model: as of :func:`serve`.
+        store: open.
+        options: limits.
+        lost: called when another service has taken the store.
+
+    Raises:
+        LongInterestError: for versions and rules that cannot be used.
+    """
+    if isinstance(model, Recommender):
+        return Service(model, store, options, lost=lost)
+    said = said_by(store)
+    version, first = model.first([said[name] for name in ("version", "previous") if said.get(name)])
+    return Service(first, store, options, versions=model, version=version, lost=lost)
+
+
+def say_listening(listener: socket.socket, address: Address, service: Service, workers: int = 1) -> None:
+    """Log where the service listens."""
+    host, port = listener.getsockname()[:2]
+    if not is_loopback(host) and address.certificate is None:
+        log("warning", detail="API keys and events travel unencrypted: give --tls-cert, or put a proxy before it")
+    scheme = "http" if address.certificate is None else "https"
+    shown = f"[{host}]" if ":" in host else host
+    model = service.model
+    url = f"{scheme}://{shown}:{port}"
+    log("listening", url=url, items=model.n_items, model=model.fingerprint, workers=workers)
 
 
 def check_address(address: Address, options: ServiceOptions) -> None:

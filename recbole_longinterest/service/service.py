@@ -15,15 +15,19 @@ from recbole_longinterest.service.incoming import invalid, to_append
 from recbole_longinterest.service.items import Items
 from recbole_longinterest.service.logs import log
 from recbole_longinterest.service.metrics import Metrics
+from recbole_longinterest.service.models import Models
 from recbole_longinterest.service.options import ServiceOptions
 from recbole_longinterest.service.problems import BUSY, UNKNOWN_USER, Problem
 from recbole_longinterest.service.recommending import Recommending, readable
-from recbole_longinterest.service.shop import ServiceShop, Wish
+from recbole_longinterest.service.shadow import Shadow
+from recbole_longinterest.service.shop import ServiceShop
+from recbole_longinterest.service.shop_parts import Prepared, Wish
 from recbole_longinterest.service.store.records import (
     Append,
     Appended,
     Erase,
     ForgetRequests,
+    ItemBatch,
     Job,
     KeptState,
     Request,
@@ -31,16 +35,16 @@ from recbole_longinterest.service.store.records import (
     StoredEvent,
 )
 from recbole_longinterest.service.store.store import Store
+from recbole_longinterest.service.upkeep import Upkeep
 from recbole_longinterest.service.users import Users
+from recbole_longinterest.service.versions import Versions
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.service.writer import StoreBusyError, Writer
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.recommender import Recommender
-from recbole_longinterest.serving.strategies import Shop
 
 SAVED_TOGETHER = 1000  # states in a job
 REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
-TIDY = 3600.0  # seconds between two times of putting the store in order
 
 Value = TypeVar("Value")
 
@@ -50,9 +54,12 @@ class Service:
 
     Args:
         model: of an exported folder.
-        store: open; nobody else writes it.
+        store: open.
         options: limits.
         clock: seconds since 1970.
+        versions: among which the model may be exchanged; None for none.
+        version: name of the model among them.
+        lost: called when another service has taken the store.
 
     Attributes:
         options: limits.
@@ -60,6 +67,7 @@ class Service:
         store: the same.
         items: of the model.
         shop: strategies and rules.
+        models: versions of the model.
         ready: whether it takes requests.
     """
 
@@ -69,29 +77,45 @@ class Service:
         store: Store,
         options: ServiceOptions | None = None,
         clock: Callable[[], float] = time.time,
+        versions: Versions | None = None,
+        version: str | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.options, self.store, self.metrics, self.ready = options or ServiceOptions(), store, Metrics(), False
         self._clock, self._work = clock, LongWork()
         self._choosing = LongWork(self.options.max_requests)  # of its own, so that it waits for nothing longer
-        self._tidying: asyncio.Future[None] | None = None
         self._writer = Writer(store, self._committed, self.metrics.commit)
-        self.items: Items[Shop | None] = Items(
-            model, store.item_batches(), self._work, self._submit, self._prepare, self._follow
+        self.items: Items[Prepared] = Items(
+            model, store.item_batches, self._work, self._submit, self._prepare, self._follow
         )
         self.shop: ServiceShop = ServiceShop(model, self.model, self.options.rules, store, self._choosing, self._submit)
         self._users = Users(
             self.model,
             store,
-            self._work.threads,
+            (self._choosing if store.shared else self._work).threads,  # of a shared store, all requests read
             self.options.states,
             self._keep,
             lambda source: self.metrics.states.labels(source).inc(),
         )
+        shadow = Shadow(store.url, self.options, self.metrics.shadowed)
         self._recommending = Recommending(
-            self.items, self._users, self.shop, store, self._work, self._choosing, self.metrics, self._clock
+            self.items, self._users, self.shop, store, self._work, self._choosing, self.metrics, self._clock, shadow
+        )
+        self.models = Models(versions, version, self.options.watch, self.items, store, self._submit, shadow)
+        self._lost = lost
+        self._upkeep = Upkeep(
+            store,
+            self.items,
+            self.shop,
+            self.models,
+            self._users,
+            self.metrics,
+            self._choosing,
+            self._tidy,
+            self._has_lost,
         )
         self.metrics.watch("states_in_memory", "States held in memory", lambda: len(self._users))
-        self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items)
+        self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items, "livemax")
 
     @property
     def model(self) -> Recommender:
@@ -101,14 +125,13 @@ class Service:
     async def start(self) -> None:
         """Begin to take requests."""
         self._writer.start()
-        self._tidying = asyncio.ensure_future(self._tidy())
+        await self._upkeep.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Commit what has come, keep the states, and end."""
         self.ready = False
-        if self._tidying is not None:
-            self._tidying.cancel()
+        await self._upkeep.stop()
         left = self._users.leave()
         for begin in range(0, len(left), SAVED_TOGETHER):
             self._keep(left[begin : begin + SAVED_TOGETHER])
@@ -244,12 +267,18 @@ class Service:
         for job, result in done:
             if isinstance(job, Append) and isinstance(result, Appended):
                 self._users.committed(result.stored)
+            elif isinstance(job, ItemBatch):
+                self._upkeep.own("items", result)
 
-    def _prepare(self, model: Recommender) -> Shop | None:
-        return self.shop.prepared(model)
+    def _has_lost(self) -> None:
+        self.ready = False
+        self._lost()
 
-    def _follow(self, model: Recommender, carry: bool, shop: Shop | None) -> None:
-        self.shop.follow(model, shop)
+    def _prepare(self, base: Recommender, model: Recommender) -> Prepared:
+        return self.shop.prepared(base, model)
+
+    def _follow(self, model: Recommender, carry: bool, prepared: Prepared) -> None:
+        self.shop.follow(model, prepared)
         self._users.follow(model, carry)
 
     def _keep(self, states: list[KeptState]) -> None:
@@ -263,11 +292,9 @@ class Service:
         except StoreBusyError:
             return
 
-    async def _tidy(self) -> None:
-        """Forget old requests, now and every hour."""
-        while True:
-            self._without_haste(ForgetRequests(self._clock() - REQUESTS_KEPT))
-            await asyncio.sleep(TIDY)
+    def _tidy(self) -> None:
+        """Forget old requests."""
+        self._without_haste(ForgetRequests(self._clock() - REQUESTS_KEPT))
 
     async def _history(self, user: str) -> tuple[list[StoredEvent], History]:
         """A user's stored events, and what the model reads of them."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.service.incoming import invalid
 from recbole_longinterest.service.problems import NO_STRATEGY, RULES_UNUSABLE, Problem
-from recbole_longinterest.service.store.database import StoreError
-from recbole_longinterest.service.store.records import Job, KeepDocument, SetAvailable
+from recbole_longinterest.service.shop_parts import Prepared, Source, Wish
+from recbole_longinterest.service.store.errors import StoreError
+from recbole_longinterest.service.store.records import ChangeDocument, Job, SetAvailable
 from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.work import LongWork
-from recbole_longinterest.serving.index import VectorSearch, load_index
-from recbole_longinterest.serving.index.files import has_index
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.rules import RulesError
 from recbole_longinterest.serving.strategies import Answer, Bandit, Shop, strategy_names
@@ -25,29 +23,6 @@ from recbole_longinterest.serving.visitor import Visitor
 
 BANDIT = "bandit"  # name of its document in the store
 PLAIN = {"interest": "interest", "popular": "popularity"}  # what an answer without strategies calls them
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a request asks for.
-
-    Attributes:
-        k: number of items.
-        exclude_seen: as in :meth:`Recommender.recommend`, like the following.
-        exclude: tokens.
-        strategy: a name or ``mix``; None for what the service does by itself.
-        adult: whether items that meet the rules' ``adult`` may be shown.
-        where: a condition beside the rules.
-        candidates: tokens of the only items; None for all.
-    """
-
-    k: int = 10
-    exclude_seen: str = "target"
-    exclude: Sequence[str] = ()
-    strategy: str | None = None
-    adult: bool = False
-    where: Mapping[str, Any] | None = None
-    candidates: Sequence[str] | None = None
 
 
 class ServiceShop:
@@ -77,14 +52,13 @@ class ServiceShop:
         work: LongWork,
         submit: "Callable[[Job], asyncio.Future[Any]]",
     ) -> None:
-        self._base = base if has_index(base.served) else None  # until the index is loaded
-        self.rules, self._work, self._submit = rules, work, submit
+        self._source = Source(base)
+        self.rules, self._work, self._submit, self._store = rules, work, submit, store
         kept = store.document(BANDIT)
         self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
         self._said = self._prepared_with = store.availability()  # replaced, never changed
         self._gone = not all(self._said.values())
         self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
-        self._search: VectorSearch | None = None
         self._held: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
         if self.in_use:
             self._current()
@@ -113,7 +87,7 @@ class ServiceShop:
         Raises:
             Problem: for values that cannot be used.
         """
-        shop, where = self._asked(), _where(wish)
+        shop, where = self._asked(), wish.condition()
         assert isinstance(shop.scorer, Recommender)
         visitor = visitor_of(shop.scorer)
         strategy, plain = wish.strategy, False
@@ -209,15 +183,21 @@ class ServiceShop:
 
         Raises:
             Problem: for a strategy that there is not.
-            StoreError: if the store fails; the service has learned it all the same, until it ends.
+            StoreError: if the store fails; nothing was learned.
         """
         names, known = [*given.shown, *given.clicked], strategy_names()
         other = next((name for name in names if name not in known), None)
         if other is not None:
             raise invalid("shown", f"A strategy must be one of {', '.join(known)}; got {other!r}.")
-        for name in dict.fromkeys(names):  # as Shop.feedback does, without making the shop
-            self._bandit.feedback(given.segment, name, given.shown.get(name, 0), given.clicked.get(name, 0))
-        await self._submit(KeepDocument(BANDIT, self._bandit.to_json()))
+
+        def learned(kept: str | None) -> str:  # of what the store has: other processes learn, too
+            bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
+            for name in dict.fromkeys(names):  # as Shop.feedback does, without making the shop
+                bandit.feedback(given.segment, name, given.shown.get(name, 0), given.clicked.get(name, 0))
+            return bandit.to_json()
+
+        text = await self._submit(ChangeDocument(BANDIT, learned))
+        self._bandit.follow(Bandit.from_json(text, "What the store has of the bandit"))
         rates = self._bandit.rates(given.segment)
         return schemas.Learned(
             segment=given.segment,
@@ -226,59 +206,73 @@ class ServiceShop:
 
     # --- models ------------------------------------------------------------------------------------------------------
 
-    def prepared(self, model: Recommender) -> Shop | None:
-        """The shop of a model with further items, to be exchanged with it; runs in a thread.
+    def prepared(self, base: Recommender, model: Recommender) -> Prepared:
+        """The shop of another model, to be exchanged with it; runs in a thread.
+
+        Args:
+            base: the model of its folder.
+            model: the same with the items that were added.
 
         Raises:
             Problem: if a file that the rules name cannot be used any more.
+            LongInterestError: for an index that is broken.
         """
         _, shop = self._held
+        source = self._source if self._source.base is base else Source(base)
         if shop is None:
-            return None
+            return Prepared(None, source)
         self._prepared_with = self._said
         try:
-            return shop.of_model(model)
+            if source is self._source:
+                return Prepared(shop.of_model(model), source)
+            made = Shop(model, rules=self.rules, search=source.search(model), bandit=self._bandit)
+            made.set_available(self._said)
         except RulesError as error:
-            said = f"No item was added, because the rules cannot be applied to it: {error}"
+            said = f"Nothing was changed, because the rules cannot be applied to it: {error}"
             raise Problem(RULES_UNUSABLE, said) from error
+        return Prepared(made, source)
 
-    def follow(self, model: Recommender, prepared: Shop | None) -> None:
+    def follow(self, model: Recommender, prepared: Prepared) -> None:
         """Go on with another model, in the event loop.
 
         Args:
             model: the new one.
-            prepared: its shop, of :meth:`prepared`.
+            prepared: of :meth:`prepared`.
         """
-        if prepared is not None and self._said is not self._prepared_with:  # something was said since
-            prepared.set_available(self._said)
+        if prepared.shop is not None and self._said is not self._prepared_with:  # something was said since
+            prepared.shop.set_available(self._said)
         with self._exchanging:
-            self._held = model, prepared
+            self._held, self._source = (model, prepared.shop), prepared.source
+
+    async def refresh(self) -> None:
+        """Take over what other processes were told of stock and clicks.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        async with self._saying:
+            await asyncio.get_running_loop().run_in_executor(self._work.threads, self._refresh)
+
+    def _refresh(self) -> None:
+        said, kept = self._store.availability(), self._store.document(BANDIT)
+        self._said, self._gone = said, not all(said.values())
+        with self._making:
+            _, shop = self._held
+            if shop is not None:
+                shop.set_available(said)
+        if kept is not None:
+            self._bandit.follow(Bandit.from_json(kept, "What the store has of the bandit"))
 
     def _current(self) -> Shop:
         """The shop of the model in force, made if it is missing."""
         with self._making:
             while True:
-                model, shop = self._held
+                with self._exchanging:
+                    (model, shop), source = self._held, self._source
                 if shop is not None:
                     return shop
-                shop = Shop(model, rules=self.rules, search=self._search_of(model), bandit=self._bandit)
+                shop = Shop(model, rules=self.rules, search=source.search(model), bandit=self._bandit)
                 with self._exchanging:
                     if self._held[0] is model:
                         self._held = model, shop
                 shop.set_available(self._said)  # after it can be found, so that nothing that is said now is missed
-
-    def _search_of(self, model: Recommender) -> VectorSearch:
-        if self._search is None:
-            indexed = self._base
-            self._search = VectorSearch(model) if indexed is None else VectorSearch(indexed, load_index(indexed))
-            self._base = None
-        return self._search.of_model(model)
-
-
-def _where(wish: Wish) -> Mapping[str, Any] | None:
-    """The condition of a request, with its candidates."""
-    if wish.candidates is None:
-        return wish.where
-    if wish.where is not None and "item" in wish.where:
-        raise invalid("candidates", "A request has candidates or a condition on item, not both.")
-    return {**(wish.where or {}), "item": list(wish.candidates)}

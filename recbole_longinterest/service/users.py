@@ -2,6 +2,11 @@
 
 A state is taken from memory; or from the store, with the events that came after it; or from all of the user's events.
 In each case it equals the batch forward over these events in the order of their times (equal times: of arrival).
+
+A store that other processes write, too, is asked at every request for the user's later events. Their ids rise as they
+become visible (:mod:`.store.holding`), and an erasure takes all events of a user. So whatever follows the last event
+that the state has taken in is new, and if that event is missing, the user was erased.
+
 Everything but :func:`made_state` runs in the event loop, so there are no locks.
 """
 
@@ -90,6 +95,7 @@ class Users:
         self._making: dict[str, asyncio.Future[Entry]] = {}
         self._arrived: dict[str, list[StoredEvent]] = {}  # while a state is made
         self._erasing: dict[str, asyncio.Future[Any]] = {}
+        self._shared = store.shared
 
     def __len__(self) -> int:
         """Number of states in memory."""
@@ -106,6 +112,8 @@ class Users:
             while user in self._erasing:  # a state of erased events would be kept
                 await asyncio.wait([self._erasing[user]])
             entry = self._entries.get(user)
+            if entry is not None and self._shared and not await self._caught_up(user, entry):
+                continue
             if entry is not None:
                 self._entries.move_to_end(user)
                 self._counted("hit")
@@ -118,6 +126,18 @@ class Users:
                 making = self._making[user] = asyncio.ensure_future(self._make(user))
             # Not cancelled with the request that waits for it: others wait, too.
             await asyncio.shield(making)
+
+    async def _caught_up(self, user: str, entry: Entry) -> bool:
+        """Give a state the events that the store has now; False if it is to be looked for again."""
+        loop, last = asyncio.get_running_loop(), entry.last_id
+        found = await loop.run_in_executor(self._executor, self._store.events_of, user, last - 1)
+        if self._entries.get(user) is not entry or user in self._erasing:
+            return False
+        if last and (not found or found[0].id != last):
+            self.forget(user)
+            return False
+        self._note(user, found)
+        return self._entries.get(user) is entry
 
     async def _make(self, user: str) -> Entry:
         self._arrived[user] = []
@@ -137,10 +157,17 @@ class Users:
                 del self._making[user], self._arrived[user]
 
     def committed(self, stored: Sequence[tuple[str, StoredEvent]]) -> None:
-        """Note events that the store has."""
+        """Note events that the store has; of a shared one they are read, because others' may come before them."""
+        if self._shared:
+            return
         for user, event in stored:
             if user in self._arrived:
                 self._arrived[user].append(event)
+            self._note(user, [event])
+
+    def _note(self, user: str, events: Sequence[StoredEvent]) -> None:
+        """Let events wait for the state's next use."""
+        for event in events:
             entry = self._entries.get(user)
             if entry is None or event.id <= entry.last_id:
                 continue
@@ -164,6 +191,10 @@ class Users:
                 del self._erasing[user]
 
         erased.add_done_callback(done)
+
+    def last_events(self) -> dict[str, int]:
+        """The last event of each state in memory that has one."""
+        return {user: entry.last_id for user, entry in self._entries.items() if entry.last_id}
 
     def forget(self, user: str) -> None:
         """Drop a user's state, also one that is being made."""

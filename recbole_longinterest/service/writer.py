@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import Append, Job
 from recbole_longinterest.service.store.store import Store
 

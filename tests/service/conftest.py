@@ -21,8 +21,10 @@ from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.nn.state_keys import item_key
 from recbole_longinterest.service.app import create_app
 from recbole_longinterest.service.options import ServiceOptions
+from recbole_longinterest.service.run import started_service
 from recbole_longinterest.service.service import Service
 from recbole_longinterest.service.store.store import open_store
+from recbole_longinterest.service.versions import Versions
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.served import Served
@@ -171,10 +173,15 @@ def make_client(model: Recommender, tmp_path: Path) -> MakeClient:
         url: str | None = None,
         served: Recommender | None = None,
         clock: Callable[[], float] = lambda: START,
+        shared: bool = False,
+        versions: Versions | None = None,
         **options: Any,
     ) -> Iterator[TestClient]:
-        with open_store(url or f"sqlite:///{tmp_path / 'events.sqlite'}") as store:
-            service = Service(served or model, store, ServiceOptions(**options), clock)
+        with open_store(url or f"sqlite:///{tmp_path / 'events.sqlite'}", shared) as store:
+            if versions is None:
+                service = Service(served or model, store, ServiceOptions(**options), clock)
+            else:
+                service = started_service(versions, store, ServiceOptions(**options), lambda: None)
             # Without the exceptions of the server: a client sees none.
             with TestClient(create_app(service), "http://localhost", raise_server_exceptions=False) as client:
                 yield client

@@ -19,14 +19,17 @@ class Server:
     Args:
         model: folder of the model.
         arguments: further ones.
+        patience: seconds in which it has to listen, and to end.
 
     Attributes:
         url: where it listens.
         log: lines of its log so far.
     """
 
-    def __init__(self, model: Path, *arguments: str) -> None:
-        command = [sys.executable, "-c", PROGRAM, "serve", str(model), "--port", "0", *arguments]
+    def __init__(self, model: Path, *arguments: str, patience: float = 120) -> None:
+        port = () if "--port" in arguments else ("--port", "0")
+        command = [sys.executable, "-c", PROGRAM, "serve", str(model), *port, *arguments]
+        self._patience = patience
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.log: list[dict[str, Any]] = []
@@ -35,7 +38,7 @@ class Server:
         self.url = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._listening.wait(120) or not self.url:
+        if not self._listening.wait(patience) or not self.url:
             self.process.kill()
             raise AssertionError("\n".join(self.other))
 
@@ -55,7 +58,7 @@ class Server:
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end; returns the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(60)
+        code = self.process.wait(self._patience)
         self.end_of_log()
         return code
 

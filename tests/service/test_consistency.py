@@ -87,6 +87,31 @@ def test_both_stores_end_in_the_batch(make_client: MakeClient, store_url: str, o
                 assert_equals_batch(client, model, user, once(sent, user))
 
 
+def test_services_that_share_a_store_know_what_each_has_acknowledged(
+    make_client: MakeClient, model: Recommender, store_url: str
+) -> None:
+    """Events and erasures by one count in the next answer of the other, whatever it has in memory."""
+    rng = np.random.default_rng(4)
+    sent: list[tuple[str, Event]] = []
+    with (
+        make_client(store_url, shared=True, states=3) as first,
+        make_client(store_url, shared=True, states=3) as second,
+    ):
+        clients = [first, second]
+        for _ in range(40):
+            one, other = rng.permutation(2)
+            new = [(f"u{rng.integers(4)}", random_event(rng)) for _ in range(int(rng.integers(1, 9)))]
+            sent += new
+            post(clients[one], [as_json(user, event) for user, event in new])
+            user = new[0][0]
+            assert_equals_batch(clients[other], model, user, once(sent, user))
+            assert_equals_batch(clients[one], model, user, once(sent, user))
+            if rng.random() < 0.1:
+                assert clients[other].delete("/v1/users/u0").json()["events"] == len(once(sent, "u0"))
+                sent = [(user, event) for user, event in sent if user != "u0"]
+                assert_equals_batch(clients[one], model, "u0", [])
+
+
 def test_another_model_makes_the_states_again(make_client: MakeClient, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     events = [random_event(rng) for _ in range(60)]

@@ -20,6 +20,8 @@ from tests.service.conftest import START, MakeClient, as_json, assert_equals_bat
 class MemoryStore:
     """Events by user; reading may wait for the test."""
 
+    shared: bool = False
+
     def __init__(self) -> None:
         self.events: dict[str, list[StoredEvent]] = {}
         self.states: dict[str, KeptState] = {}
@@ -161,6 +163,36 @@ def test_a_kept_state_goes_on_with_what_came_since(model: Recommender) -> None:
     store.events["u"].insert(0, late)
     store.states["u"] = KeptState("u", model.fingerprint, 20, 20, 0, b"broken")
     assert run(model, lambda users, *_: ask(users, model, store), store=store)[0] == "made"
+
+
+def test_a_shared_store_is_asked_at_every_use(model: Recommender) -> None:
+    store = MemoryStore()
+    store.shared = True
+
+    async def work(users: Users, store: MemoryStore, sources: list[str]) -> None:
+        store.add("u", 1, 2)
+        await users.state("u")
+        own = store.add("u", 4)
+        other = store.add("u", 3)
+        users.committed(own)  # the other's came from another process, and nobody tells of it
+        states = await asyncio.gather(*(users.state("u") for _ in range(3)))
+        for state in states:
+            assert_state(model, state, store, "u")
+        assert other[0][1].id == users.last_events()["u"]
+        del store.events["u"]  # erased by another process
+        assert_state(model, await users.state("u"), store, "u")
+        store.add("u", 7)
+        assert_state(model, await users.state("u"), store, "u")
+        store.go_on.clear()
+        store.read.clear()
+        asked = asyncio.ensure_future(users.state("u"))
+        await asyncio.to_thread(store.read.wait)
+        users.forget("u")  # while the store is asked
+        store.add("u", 8)
+        store.go_on.set()
+        assert_state(model, await asked, store, "u")
+
+    run(model, work, store=store)
 
 
 async def ask(users: Users, model: Recommender, store: MemoryStore) -> None:

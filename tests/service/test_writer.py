@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recbole_longinterest.service import writer as module
-from recbole_longinterest.service.store.database import StoreError
+from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import Append, Erase, Job
 from recbole_longinterest.service.writer import StoreBusyError, Writer
 

@@ -1,4 +1,4 @@
-"""A database by its URL: SQLite (a file, WAL, synced at every commit) or PostgreSQL; its migrations and its one holder.
+"""A database by its URL: SQLite (a file, WAL, synced at every commit) or PostgreSQL; migrations and transactions.
 
 Everything that the two do differently is in this module.
 """
@@ -6,7 +6,6 @@ Everything that the two do differently is in this module.
 import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.packages import require
+from recbole_longinterest.service.store.errors import StoreError, one_line
+from recbole_longinterest.service.store.holding import LOCK, Hold
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 FORMS = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-LOCK = 0x6C6F6E67696E74  # number of the advisory lock in PostgreSQL
 PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",  # a commit waits until the disk has it, so that it survives a power cut
@@ -32,19 +31,17 @@ PRAGMAS = {
 }
 
 
-class StoreError(LongInterestError):
-    """A store that cannot be opened, read or written."""
-
-
 @contextlib.contextmanager
-def open_database(url: str) -> Iterator[Engine]:
-    """Open a database for one service, with its tables as this version has them.
+def open_database(url: str, shared: bool = False) -> Iterator[tuple[Engine, Hold]]:
+    """Open a database for a service, with its tables as this version has them.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql+psycopg://...``; the file or the tables are made if they are missing.
+        shared: let other processes share it that open it so, too. A file of SQLite is not locked then; who starts the
+            processes does that with :func:`locked_file`.
 
     Yields:
-        The engine, closed at the end.
+        The engine, closed at the end, and the right to write.
 
     Raises:
         StoreError: for another kind of URL, a database that cannot be reached or was made by a later version, and one
@@ -53,18 +50,71 @@ def open_database(url: str) -> Iterator[Engine]:
     """
     parsed = _parsed(url)
     with ExitStack() as stack:
-        if parsed.get_backend_name() == "sqlite":
-            stack.enter_context(lock_files(Path(str(parsed.database)), "serving from", "give another --store"))
+        if not shared:
+            stack.enter_context(locked_file(url))
         try:
-            engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", pool_size=8)
+            engine = _engine(parsed)
             stack.callback(engine.dispose)
-            event.listen(engine, "connect", _set_up)
-            connection = stack.enter_context(engine.connect())
-            _hold(connection, parsed)
+            hold = Hold(engine, shared, _shown(parsed))
+            stack.callback(hold.release)
+            hold.take()
             migrate(engine)
+            with _transaction(engine) as connection:
+                hold.enter(connection)
         except SQLAlchemyError as error:
             raise StoreError(f"The store {_shown(parsed)} cannot be opened: {one_line(error)}") from error
-        yield engine
+        yield engine, hold
+
+
+@contextlib.contextmanager
+def reading_database(url: str) -> Iterator[tuple[Engine, Hold]]:
+    """Open the database of a running service to read it; what would write is refused."""
+    engine = _engine(_parsed(url))
+    try:
+        yield engine, Hold(engine, True, _shown(engine.url))
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def locked_file(url: str) -> Iterator[None]:
+    """Keep other services out of a store that is a file of SQLite; nothing for another database.
+
+    Raises:
+        FileLockError: for a file that another service has open.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite":
+        yield
+        return
+    with lock_files(Path(str(parsed.database)), "serving from", "give another --store"):
+        yield
+
+
+def is_server(url: str) -> bool:
+    """Whether a store is a server's, which other machines can reach."""
+    return _parsed(url).get_backend_name() != "sqlite"
+
+
+@contextlib.contextmanager
+def writing(engine: Engine, hold: Hold) -> Iterator[Connection]:
+    """A transaction that writes, after those of other processes; the disk has it at the end.
+
+    Raises:
+        StoreLostError: if another service has taken the store.
+    """
+    with _transaction(engine) as connection:
+        hold.check(connection)
+        yield connection
+
+
+@contextlib.contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Else it begins with the first change, after what the change rests on was read.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
 
 
 def migrate(engine: Engine) -> None:
@@ -77,6 +127,8 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
         with engine.begin() as connection:
+            if engine.dialect.name != "sqlite":  # services that share a store may start at once
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK + 1})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
@@ -108,10 +160,10 @@ def overwrite_erased(engine: Engine) -> None:
             connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
-def one_line(error: SQLAlchemyError) -> str:
-    """What a database says, without the statement and its values, which may be a user's."""
-    origin = getattr(error, "orig", None)
-    return " ".join(str(origin if origin is not None else type(error).__name__).split())[:300]
+def _engine(parsed: URL) -> Engine:
+    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", pool_size=8)
+    event.listen(engine, "connect", _set_up)
+    return engine
 
 
 def _parsed(url: str) -> URL:
@@ -146,18 +198,3 @@ def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - the dri
             cursor.execute("SET synchronous_commit = on")
         connection.commit()
     cursor.close()
-
-
-def _hold(connection: Connection, url: URL) -> None:
-    """Take PostgreSQL's lock for one service, which its connection holds as long as it lives.
-
-    Raises:
-        StoreError: if another service holds it.
-    """
-    if url.get_backend_name() != "postgresql":
-        return
-    if not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": LOCK}):
-        raise StoreError(f"Another service has the store {_shown(url)} open. Stop it, or give another --store.")
-    if connection.scalar(text("SHOW fsync")) == "off":
-        getLogger().warning("PostgreSQL runs with fsync=off: events that were acknowledged may be lost.")
-    connection.commit()

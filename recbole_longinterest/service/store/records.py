@@ -1,6 +1,7 @@
 """What goes into the store and comes out of it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -220,4 +221,17 @@ class KeepDocument:
     content: str
 
 
-Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests | SetAvailable | KeepDocument
+@dataclass(frozen=True, slots=True)
+class ChangeDocument:
+    """Change a text that several services may change at once; the result is the new one.
+
+    Attributes:
+        name: of it.
+        change: makes the new text of the one that is kept, None if there is none; may run more than once.
+    """
+
+    name: str
+    change: Callable[[str | None], str]
+
+
+Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests | SetAvailable | KeepDocument | ChangeDocument

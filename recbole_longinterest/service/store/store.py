@@ -6,20 +6,23 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from recbole_longinterest.service.store.database import (
-    StoreError,
     insert_new,
-    one_line,
     open_database,
     overwrite_erased,
+    reading_database,
     replace_rows,
+    writing,
 )
+from recbole_longinterest.service.store.errors import StoreError, one_line
+from recbole_longinterest.service.store.holding import Hold
 from recbole_longinterest.service.store.records import (
     Append,
     Appended,
+    ChangeDocument,
     Erase,
     ForgetRequests,
     ItemBatch,
@@ -32,7 +35,15 @@ from recbole_longinterest.service.store.records import (
     SetAvailable,
     StoredEvent,
 )
-from recbole_longinterest.service.store.tables import availability, documents, events, item_batches, requests, states
+from recbole_longinterest.service.store.tables import (
+    availability,
+    changes,
+    documents,
+    events,
+    item_batches,
+    requests,
+    states,
+)
 
 EVENT = (
     events.c.id,
@@ -46,10 +57,17 @@ EVENT = (
 
 
 @contextmanager
-def open_store(url: str) -> Iterator["Store"]:
+def open_store(url: str, shared: bool = False) -> Iterator["Store"]:
     """Open a store; see :func:`~recbole_longinterest.service.store.database.open_database`."""
-    with open_database(url) as engine:
-        yield Store(engine)
+    with open_database(url, shared) as (engine, hold):
+        yield Store(engine, hold)
+
+
+@contextmanager
+def reading_store(url: str) -> Iterator["Store"]:
+    """Open the store of a running service to read it alone."""
+    with reading_database(url) as (engine, hold):
+        yield Store(engine, hold)
 
 
 class Store:
@@ -59,10 +77,20 @@ class Store:
 
     Args:
         engine: of an open database.
+        hold: the right to write it.
+
+    Attributes:
+        shared: whether other processes may write it, too.
+        url: where it is, with the password.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, hold: Hold) -> None:
+        self._engine, self._hold, self.shared = engine, hold, hold.shared
+        self.url = engine.url.render_as_string(hide_password=False)
+
+    def keep(self) -> None:
+        """See that the store is still this service's; see :meth:`Hold.keep`."""
+        self._hold.keep()
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -70,15 +98,16 @@ class Store:
         """Do jobs, in their order and in one transaction, which the disk holds when this returns.
 
         Returns:
-            One result a job: :class:`Appended` for :class:`Append`, the number of events for :class:`Erase`, None for
-            others. A job that cannot be done has an error as its result, and changes nothing.
+            One result a job: :class:`Appended` for :class:`Append`, the number of events for :class:`Erase`, the text
+            for :class:`ChangeDocument`, the number of changes for :class:`ItemBatch`, None for others. A job that
+            cannot be done has an error as its result, and changes nothing.
 
         Raises:
-            StoreError: if the database fails; nothing was changed.
+            StoreError: if the database fails, or is another service's now; nothing was changed.
         """
         results: list[Any] = []
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine, self._hold) as connection:
                 for appends, group in groupby(jobs, lambda job: isinstance(job, Append)):
                     part = list(group)
                     results += self._append(connection, part) if appends else self._others(connection, part)
@@ -135,29 +164,48 @@ class Store:
         found = connection.execute(query.where(requests.c.key.in_([each.key for each in asked])))
         return {bytes(key): (bytes(body), Appended(*json.loads(answer))) for key, body, answer in found}
 
-    def _others(self, connection: Connection, jobs: list[Any]) -> list[int | None]:
+    def _others(self, connection: Connection, jobs: list[Any]) -> list[Any]:
         return [self._do(connection, job) for job in jobs]
 
-    def _do(self, connection: Connection, job: Job) -> int | None:
+    def _do(self, connection: Connection, job: Job) -> int | str | None:
         if isinstance(job, Erase):
             connection.execute(delete(states).where(states.c.user == job.user))
             return connection.execute(delete(events).where(events.c.user == job.user)).rowcount
         if isinstance(job, ForgetRequests):
             connection.execute(delete(requests).where(requests.c.created < job.before))
         elif isinstance(job, SaveStates):
-            rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in job.states]
-            connection.execute(replace_rows(self._engine, states, "user"), rows)
+            self._save_states(connection, job.states)
         elif isinstance(job, SetAvailable):
             said = [{"item": item, "available": there, "said": job.said} for item, there in job.items.items()]
             connection.execute(replace_rows(self._engine, availability, "item"), said)
+            _changed(connection, "availability")
         elif isinstance(job, KeepDocument):
-            document = {"name": job.name, "content": job.content}
-            connection.execute(replace_rows(self._engine, documents, "name"), [document])
+            self._keep_document(connection, job.name, job.content)
+        elif isinstance(job, ChangeDocument):
+            before = connection.scalar(select(documents.c.content).where(documents.c.name == job.name))
+            changed = job.change(before)
+            self._keep_document(connection, job.name, changed)
+            return changed
         else:
             assert isinstance(job, ItemBatch)
             row = {name: getattr(job, name) for name in ItemBatch.__slots__}
             connection.execute(insert(item_batches), [row])
+            return _changed(connection, "items")
         return None
+
+    def _save_states(self, connection: Connection, given: list[KeptState]) -> None:
+        """Keep states, but for those of users whom another process has erased since."""
+        last = [state.last_id for state in given]
+        found = connection.execute(select(events.c.id, events.c.user).where(events.c.id.in_(last)))
+        there = {(number, user) for number, user in found}
+        kept = [state for state in given if (state.last_id, state.user) in there]
+        if kept:
+            rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in kept]
+            connection.execute(replace_rows(self._engine, states, "user"), rows)
+
+    def _keep_document(self, connection: Connection, name: str, content: str) -> None:
+        connection.execute(replace_rows(self._engine, documents, "name"), [{"name": name, "content": content}])
+        _changed(connection, name)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -184,6 +232,18 @@ class Store:
             return None
         whose, fingerprint, last_id, stored, unknown, content = found[0]
         return KeptState(whose, fingerprint, last_id, stored, unknown, bytes(content))
+
+    def standing(self, ids: Sequence[int]) -> set[int]:
+        """Which events are there, of those that were there once."""
+        return {number for (number,) in self._rows(select(events.c.id).where(events.c.id.in_(ids)))}
+
+    def newest(self, number: int) -> list[StoredEvent]:
+        """The events that arrived last, of all users."""
+        return [StoredEvent(*row) for row in self._rows(select(*EVENT).order_by(events.c.id.desc()).limit(number))]
+
+    def changes(self) -> dict[str, int]:
+        """Numbers that rise with every change of what services that share a store have to look at, by name."""
+        return {name: number for name, number in self._rows(select(changes.c.name, changes.c.number))}
 
     def item_batches(self) -> list[ItemBatch]:
         """All batches of new items, in the order in which they were added."""
@@ -213,6 +273,12 @@ class Store:
                 return list(connection.execute(query))
         except SQLAlchemyError as error:
             raise StoreError(f"The store cannot be read: {one_line(error)}.") from error
+
+
+def _changed(connection: Connection, name: str) -> int:
+    """Let other processes look at something again; returns how often it has changed, 0 for what nobody looks at."""
+    connection.execute(update(changes).where(changes.c.name == name).values(number=changes.c.number + 1))
+    return int(connection.scalar(select(changes.c.number).where(changes.c.name == name)) or 0)
 
 
 def _appended(job: Append, new: dict[bytes, int]) -> Appended:

@@ -84,3 +84,10 @@ documents = Table(
     Column("name", Text, primary_key=True),
     Column("content", Text, nullable=False),
 )
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("name", Text, primary_key=True),  # a row for each thing that services which share a store look at
+    Column("number", NUMBER, nullable=False),  # rises with every change
+)

@@ -79,6 +79,13 @@ class Bandit:
             counts[1] = counts[1] + clicked
             counts[0] = max(counts)  # a click says that the item was shown
 
+    def follow(self, other: "Bandit") -> None:
+        """Take over the counts of another one, which has learned more."""
+        with other._lock:
+            counts = {segment: {name: list(pair) for name, pair in by.items()} for segment, by in other._counts.items()}
+        with self._lock:
+            self._counts = counts
+
     def rates(self, segment: str) -> dict[str, tuple[float, float]]:
         """Mean rate of clicks of each strategy in a segment, and the number of shown items that it rests on."""
         with self._lock:

@@ -8,33 +8,34 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from recbole_longinterest.service.store.database import PRAGMAS, StoreError, migrate, open_database
+from recbole_longinterest.service.store.database import PRAGMAS, migrate, open_database
+from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import ForgetRequests
 from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.service.store.tables import metadata
 
 
 def test_migrations_make_the_tables_that_the_code_knows(store_url: str) -> None:
-    with open_database(store_url) as engine, engine.connect() as connection:
+    with open_database(store_url) as (engine, _), engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_migrations_run_again_change_nothing(store_url: str) -> None:
-    with open_database(store_url) as engine:
+    with open_database(store_url) as (engine, _):
         migrate(engine)
         with engine.connect() as connection:
-            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0002"
+            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0003"
 
 
 def test_a_store_of_a_later_version_is_refused(store_url: str) -> None:
-    with open_database(store_url) as engine, engine.begin() as connection:
+    with open_database(store_url) as (engine, _), engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="The store's tables are not of this version"), open_store(store_url):
         pass
 
 
 def test_sqlite_syncs_each_commit_and_overwrites_what_is_erased(tmp_path: Path) -> None:
-    with open_database(f"sqlite:///{tmp_path / 'e'}") as engine, engine.connect() as connection:
+    with open_database(f"sqlite:///{tmp_path / 'e'}") as (engine, _), engine.connect() as connection:
         found = {name: connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS}
         assert found == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "busy_timeout": 10000}
 

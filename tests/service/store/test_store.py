@@ -88,10 +88,20 @@ def test_a_request_is_answered_once(store_url: str) -> None:
 
 def test_states_replace_one_another(store_url: str) -> None:
     with open_store(store_url) as store:
-        write(store, SaveStates([KeptState("u", "f", 3, 2, 1, b"\0a"), KeptState("v", "f", 1, 1, 0, b"b")]))
-        write(store, SaveStates([KeptState("u", "g", 9, 4, 0, b"\xff")]))
-        assert store.state_of("u") == KeptState("u", "g", 9, 4, 0, b"\xff")
+        write(store, Append([event("v"), event("u"), event("u")]))
+        write(store, SaveStates([KeptState("u", "f", 2, 1, 1, b"\0a"), KeptState("v", "f", 1, 1, 0, b"b")]))
+        write(store, SaveStates([KeptState("u", "g", 3, 2, 0, b"\xff")]))
+        assert store.state_of("u") == KeptState("u", "g", 3, 2, 0, b"\xff")
         assert store.state_of("v") == KeptState("v", "f", 1, 1, 0, b"b") and store.state_of("w") is None
+
+
+def test_no_state_is_kept_of_a_user_who_was_erased_by_another_process(store_url: str) -> None:
+    with open_store(store_url) as store:
+        write(store, Append([event("u"), event("v")]))
+        late = SaveStates([KeptState("u", "f", 1, 1, 0, b"a"), KeptState("v", "f", 2, 1, 0, b"b")])
+        write(store, Erase("u"), Append([event("u")]), late)
+        assert store.state_of("u") is None and store.state_of("v") is not None
+        assert store.standing([1, 2, 3]) == {2, 3}
 
 
 def test_an_erasure_takes_its_place_among_the_jobs(store_url: str) -> None:
