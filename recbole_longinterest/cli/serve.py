@@ -111,6 +111,11 @@ def _serve(args: argparse.Namespace) -> None:
     from recbole_longinterest.service.workers import ModelPlace, WorkerSetup, serve_workers
     from recbole_longinterest.serving.recommender import Recommender
 
+    if args.ray or args.workers > 1:  # other processes may be in other folders
+        for name in ("rules", "keys", "tls_cert", "tls_key"):
+            given = getattr(args, name)
+            setattr(args, name, None if given is None else given.resolve())
+        args.trusted_key = args.trusted_key and str(Path(args.trusted_key).resolve())
     options = _options(args)
     address = Address(args.host, args.port, args.tls_cert, args.tls_key)
     check_address(address, options)  # before the model is read

@@ -75,7 +75,7 @@ class Models:
         await self.shadow.stop()
         if self._following is not None:
             await asyncio.gather(self._following, return_exceptions=True)
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def state(self) -> schemas.Models:
         """Which versions there are, and which is in force.

@@ -6,14 +6,12 @@ What is quick runs in the event loop, so that states need no locks; what takes l
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from logging import WARNING
-from typing import Any, TypeVar
+from typing import Any
 
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.service.answers import explanation_of, profile_of
 from recbole_longinterest.service.incoming import invalid, to_append
 from recbole_longinterest.service.items import Items
-from recbole_longinterest.service.logs import log
 from recbole_longinterest.service.metrics import Metrics
 from recbole_longinterest.service.models import Models
 from recbole_longinterest.service.options import ServiceOptions
@@ -45,8 +43,6 @@ from recbole_longinterest.serving.recommender import Recommender
 
 SAVED_TOGETHER = 1000  # states in a job
 REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
-
-Value = TypeVar("Value")
 
 
 class Service:
@@ -283,18 +279,11 @@ class Service:
 
     def _keep(self, states: list[KeptState]) -> None:
         """Keep states in the store when it has the time; without it they are made again."""
-        self._without_haste(SaveStates(states))
-
-    def _without_haste(self, job: Job) -> None:
-        """Do a job for which nobody waits, and which may be left out."""
-        try:
-            self._writer.submit(job).add_done_callback(_say_if_failed)
-        except StoreBusyError:
-            return
+        self._writer.submit_quietly(SaveStates(states))
 
     def _tidy(self) -> None:
         """Forget old requests."""
-        self._without_haste(ForgetRequests(self._clock() - REQUESTS_KEPT))
+        self._writer.submit_quietly(ForgetRequests(self._clock() - REQUESTS_KEPT))
 
     async def _history(self, user: str) -> tuple[list[StoredEvent], History]:
         """A user's stored events, and what the model reads of them."""
@@ -303,8 +292,3 @@ class Service:
         if not stored:
             raise Problem(UNKNOWN_USER, "The service has no event of this user.")
         return stored, await readable(self._work.do(lambda: model.read([each.event() for each in stored])))
-
-
-def _say_if_failed(kept: "asyncio.Future[Any]") -> None:
-    if not kept.cancelled() and kept.exception() is not None:
-        log("not stored", WARNING, error=kept.exception())

@@ -6,11 +6,13 @@ While it waits for the disk the next jobs gather, so the more arrive, the more o
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from logging import WARNING
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.logs import log
 from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import Append, Job
 from recbole_longinterest.service.store.store import Store
@@ -31,7 +33,7 @@ class Writer:
     """Writes jobs to a store, in the order in which they are submitted.
 
     Args:
-        store: nobody else writes it.
+        store: no other thread of this process writes it.
         committed: called in the event loop after a commit, before those who wait go on, with jobs and results.
         measured: called in the event loop with the number of jobs of a commit, and its seconds.
     """
@@ -75,6 +77,13 @@ class Writer:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put((job, future))
         return future
+
+    def submit_quietly(self, job: Job) -> None:
+        """Write a job for which nobody waits, and which is left out if too much waits already."""
+        try:
+            self.submit(job).add_done_callback(_say_if_failed)
+        except StoreBusyError:
+            return
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         open_ = True
@@ -122,6 +131,11 @@ class Writer:
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def _say_if_failed(done: "asyncio.Future[Any]") -> None:
+    if not done.cancelled() and done.exception() is not None:
+        log("not stored", WARNING, error=done.exception())
 
 
 def _size(job: Job) -> int:

@@ -15,6 +15,11 @@ from tests.service.conftest import postgres, timed_served  # noqa: F401 - a fixt
 from tests.service.load import RetryingLoad, run_loads, wait_until
 from tests.service.process import Server
 
+PATIENCE = {  # Ray's own is too short for a busy machine
+    "RAY_raylet_start_wait_time_s": "400",
+    "RAY_agent_register_timeout_ms": "400000",
+    "RAY_worker_register_timeout_seconds": "400",
+}
 REPLICA = "ServeReplica"  # Ray names a replica's process so
 
 
@@ -40,7 +45,8 @@ def test_a_killed_replica_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'ray[serve]'")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "400")
+    for name, value in PATIENCE.items():
+        monkeypatch.setenv(name, value)
     write_folder(timed_served(), tmp_path / "model")
     model = Recommender.load(tmp_path / "model")
     with socket.socket() as free:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(folder: Path, store_url: str) -> Iterator[Server]:
-    with Server(folder, "--store", store_url, "--workers", "2", "--rate", "0") as server:
+    with Server(folder, "--store", store_url, "--workers", "2", "--rate", "0", patience=900) as server:
         yield server
 
 
@@ -77,7 +77,7 @@ def best(server: Server) -> str:
 @pytest.mark.slow
 def test_workers_end_with_the_one_that_started_them(folder: Path, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'e'}"
-    with Server(folder, "--store", store, "--workers", "2", "--timeout", "1") as server:
+    with Server(folder, "--store", store, "--workers", "2", "--timeout", "1", patience=900) as server:
         wait_until(lambda: len(pids(server)) == 2)
         other = Server.__new__(Server)
         with pytest.raises(AssertionError, match="Another process is serving from"):

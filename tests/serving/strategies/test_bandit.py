@@ -117,3 +117,13 @@ def test_a_text_of_counts() -> None:
     assert again.rates("few") == bandit.rates("few") and again.memory == 100
     with pytest.raises(LongInterestError, match="the store is no file of a bandit"):
         Bandit.from_json("[]", "the store")
+
+
+def test_a_bandit_follows_another_one() -> None:
+    bandit, other = Bandit(), Bandit()
+    bandit.feedback("few", "new", shown=1)
+    other.feedback("few", "new", shown=9, clicked=4)
+    bandit.follow(other)
+    assert bandit.rates("few") == other.rates("few")
+    other.feedback("few", "new", shown=9)
+    assert bandit.rates("few")["new"][1] == 9.0  # the counts are its own
