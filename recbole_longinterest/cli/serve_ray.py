@@ -54,8 +54,13 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
             scheme = "http" if setup.address.certificate is None else "https"
             log("listening", url=f"{scheme}://{setup.address.host}:{setup.address.port}", replicas=replicas)
             wait()
+        except RuntimeError as error:  # Ray's word for replicas that do not start
+            raise LongInterestError(f"Ray Serve has ended: {' '.join(str(error).split())}") from error
         finally:
-            serve.shutdown()
+            if address is None:
+                serve.shutdown()
+            else:  # others may serve there, too
+                serve.delete(NAME)
     log("stopped")
 
 

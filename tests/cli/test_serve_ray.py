@@ -61,12 +61,12 @@ def test_a_killed_replica_loses_nothing(
         assert found == {}
 
         def meanwhile(loads: list[RetryingLoad]) -> None:
-            wait_until(lambda: all(load.checked > 5 for load in loads), 400)
+            wait_until(lambda: all(load.checked > 5 for load in loads))
             before = replicas_below(server.process.pid)
             os.kill(before[0], signal.SIGKILL)
-            wait_until(lambda: len(set(replicas_below(server.process.pid)) - {before[0]}) == 2, 400)
+            wait_until(lambda: len(set(replicas_below(server.process.pid)) - {before[0]}) == 2)
             after = [load.checked for load in loads]
-            wait_until(lambda: all(load.checked > n + 5 for load, n in zip(loads, after, strict=True)), 400)
+            wait_until(lambda: all(load.checked > n + 5 for load, n in zip(loads, after, strict=True)))
 
         assert run_loads(server.url, model, 2, meanwhile) > 30
         assert server.end() == 0

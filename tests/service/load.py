@@ -13,7 +13,7 @@ from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from tests.service.conftest import START
 
-PATIENCE = 120.0  # seconds for which a request is sent again
+PATIENCE = 900.0  # seconds for which a request is sent again
 
 
 class RetryingLoad(threading.Thread):
@@ -118,7 +118,7 @@ def run_loads(url: str, model: Recommender, number: int, meanwhile: Callable[[li
     return sum(len(events) for load in loads for events in load.acknowledged.values())
 
 
-def wait_until(met: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(met: Callable[[], bool], seconds: float = 900.0) -> None:
     """Wait for something."""
     until = time.monotonic() + seconds
     while not met():

@@ -61,7 +61,7 @@ def test_a_killed_worker_loses_nothing(server: Server, folder: Path) -> None:
         for _ in range(4):
             assert httpx.get(f"{server.url}/v1/users/gone/recommendations").json()["events"] == 0
     httpx.post(f"{server.url}/v1/items/availability", json={"i0": False})
-    wait_until(lambda: all(best(server) == "i1" for _ in range(6)), 20)
+    wait_until(lambda: all(best(server) == "i1" for _ in range(6)))
     shown = {"segment": "none", "shown": {"popular": 1}}
     told = [httpx.post(f"{server.url}/v1/feedback", json=shown).json() for _ in range(8)]
     assert [each["strategies"]["popular"]["shown"] for each in told] == [float(n) for n in range(1, 9)]
@@ -85,6 +85,6 @@ def test_workers_end_with_the_one_that_started_them(folder: Path, tmp_path: Path
         workers = pids(server)
         server.process.kill()
         server.process.wait(30)
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 60)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     with Server(folder, "--store", store) as server:
         assert server.end() == 0
