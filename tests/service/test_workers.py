@@ -86,5 +86,6 @@ def test_workers_end_with_the_one_that_started_them(folder: Path, tmp_path: Path
         server.process.kill()
         server.process.wait(30)
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    with Server(folder, "--store", store) as server:
+    with Server(folder, "--store", store, patience=900) as server:
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
         assert server.end() == 0
