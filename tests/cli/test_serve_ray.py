@@ -19,6 +19,7 @@ PATIENCE = {  # Ray's own is too short for a busy machine
     "RAY_raylet_start_wait_time_s": "400",
     "RAY_agent_register_timeout_ms": "400000",
     "RAY_worker_register_timeout_seconds": "400",
+    "RAY_worker_niceness": "0",
 }
 REPLICA = "ServeReplica"  # Ray names a replica's process so
 
