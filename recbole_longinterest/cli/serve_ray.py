@@ -48,13 +48,15 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
     with listening(setup.address) as listener:  # is it free, and which one is it
         setup = replace(setup, address=replace(setup.address, port=listener.getsockname()[1]))
     with _until_signal() as wait, ray_session(address):
-        serve.start(proxy_location="EveryNode", http_options=_http(setup.address))
+        from ray.exceptions import RayError
+
         try:
+            serve.start(proxy_location="EveryNode", http_options=_http(setup.address))
             serve.run(_application(serve, setup, fewest, most, cpus), name=NAME, route_prefix="/")
             scheme = "http" if setup.address.certificate is None else "https"
             log("listening", url=f"{scheme}://{setup.address.host}:{setup.address.port}", replicas=replicas)
             wait()
-        except RuntimeError as error:  # Ray's word for replicas that do not start
+        except (RayError, RuntimeError) as error:  # Ray's words for proxies and replicas that do not start
             raise LongInterestError(f"Ray Serve has ended: {' '.join(str(error).split())}") from error
         finally:
             if address is None:

@@ -20,6 +20,8 @@ PATIENCE = {  # Ray's own is too short for a busy machine
     "RAY_agent_register_timeout_ms": "400000",
     "RAY_worker_register_timeout_seconds": "400",
     "RAY_worker_niceness": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "300",
 }
 REPLICA = "ServeReplica"  # Ray names a replica's process so
 
