@@ -11,6 +11,7 @@ from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import MissingPackage
+from recbole_longinterest.plugin.ray_loopback import replica_on_loopback
 from recbole_longinterest.service.logs import log
 from recbole_longinterest.service.replica import replica_app
 from recbole_longinterest.service.run import Address, check_address, listening
@@ -52,7 +53,7 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
 
         try:
             serve.start(proxy_location="EveryNode", http_options=_http(setup.address))
-            serve.run(_application(serve, setup, fewest, most, cpus), name=NAME, route_prefix="/")
+            serve.run(_application(serve, setup, fewest, most, cpus, address is None), name=NAME, route_prefix="/")
             scheme = "http" if setup.address.certificate is None else "https"
             log("listening", url=f"{scheme}://{setup.address.host}:{setup.address.port}", replicas=replicas)
             wait()
@@ -79,8 +80,17 @@ def replica_range(text: str) -> tuple[int, int]:
     return fewest, most
 
 
-def _application(serve: Any, setup: WorkerSetup, fewest: int, most: int, cpus: float) -> Any:  # noqa: ANN401 - Ray's
+def _application(
+    serve: Any,  # noqa: ANN401
+    setup: WorkerSetup,
+    fewest: int,
+    most: int,
+    cpus: float,
+    here: bool,
+) -> Any:  # noqa: ANN401 - Ray's
     def build() -> Any:  # noqa: ANN401 - runs in a replica
+        if here:
+            replica_on_loopback()
         return replica_app(setup)
 
     deployment = serve.deployment(

@@ -34,6 +34,18 @@ def loopback_only(agent: bool = False) -> Iterator[None]:
     _warn_if_reachable()
 
 
+def replica_on_loopback() -> None:
+    """Let a replica of Ray Serve in this process listen on 127.0.0.1; call it where the replica makes its application.
+
+    Ray Serve lets each replica listen on all interfaces for calls from other deployments, of which there are none here.
+    """
+    from ray.serve._private import replica  # late: an extra
+
+    original = getattr(replica, "add_port_to_grpc_server", None)
+    if original is not None:
+        replica.add_port_to_grpc_server = lambda server, place: original(server, place.replace("[::]", "127.0.0.1"))
+
+
 def _warn_if_reachable() -> None:
     """Say where Ray listens if it is not the loopback: it may come to be bound in another way."""
     import ray

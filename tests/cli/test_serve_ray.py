@@ -1,5 +1,6 @@
 """`recbole-li serve --ray`: two replicas, one of which is killed under load."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -37,8 +38,13 @@ def replicas_below(parent: int) -> list[int]:
     """Processes of replicas that a process has started, or its children."""
     import psutil
 
-    found = [(child.pid, child.cmdline()) for child in psutil.Process(parent).children(recursive=True)]
-    return [pid for pid, command in found if command and REPLICA in command[0]]
+    found = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            command = child.cmdline()
+            if command and REPLICA in command[0]:
+                found.append(child.pid)
+    return found
 
 
 @pytest.mark.slow
