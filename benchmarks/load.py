@@ -6,7 +6,7 @@ generator takes a small part of a core, and asks more than one server of Python 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +68,54 @@ def closed_loop(port: int, next_request: Callable[[], bytes], seconds: float, co
     return measured
 
 
+def once_each(port: int, requests: Iterable[bytes], connections: int = 8) -> Measured:
+    """Ask each of some requests once, as fast as answers come."""
+    measured, left = Measured(), iter(requests)
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for request in left:
+            await _once(reader, writer, request, time.perf_counter(), measured)
+        writer.close()
+
+    async def all_of_them() -> None:
+        began = time.perf_counter()
+        await asyncio.gather(*(ask() for _ in range(connections)))
+        measured.seconds = time.perf_counter() - began
+
+    asyncio.run(all_of_them())
+    return measured
+
+
+def kept_up(port: int, next_request: Callable[[], bytes], rate: float, seconds: float) -> tuple[float, Measured]:
+    """The highest rate of an open load that a server keeps up with, within a step of a twentieth.
+
+    It keeps up if the last answer comes within a twentieth of the time after the last request was due, and no answer is
+    an error. A server that does not has a queue that grows as long as the load lasts.
+
+    Args:
+        port: of the server.
+        next_request: gives the bytes of a request.
+        rate: to begin with, requests a second.
+        seconds: of each load.
+
+    Returns:
+        The rate, and what was measured at it.
+    """
+    best = None
+    while True:
+        measured = open_loop(port, next_request, rate, seconds)
+        if measured.seconds <= 1.05 * seconds + 0.1 and not measured.errors:
+            best = rate, measured
+            rate *= 1.05
+        elif best is not None:
+            return best
+        elif rate < 1:
+            raise SystemExit(f"The server does not keep up with {rate:.1f} requests a second.")
+        else:
+            rate /= 1.3
+
+
 def open_loop(
     port: int, next_request: Callable[[], bytes], rate: float, seconds: float, connections: int = 64, seed: int = 0
 ) -> Measured:
@@ -86,11 +134,13 @@ def open_loop(
             free.put_nowait(pair)
 
         began = due = time.perf_counter()
-        asking = []
+        asking: set[asyncio.Future[None]] = set()
         for gap in gaps:
             due += gap
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            asking.append(asyncio.ensure_future(ask(due)))
+            one = asyncio.ensure_future(ask(due))
+            asking.add(one)
+            one.add_done_callback(asking.discard)  # of an hour there are a million
         await asyncio.gather(*asking)
         measured.seconds = time.perf_counter() - began
         while not free.empty():

@@ -1,243 +1,279 @@
-"""The service under load: recommendations and durable events a second, how long they wait, start and memory.
+"""The figures of the service, as one table with their bars: rates, waits, durable events, kills, start, memory, a soak.
 
-    uv run benchmarks/service.py --output DIR [--postgres postgresql+psycopg://...]
+    uv run benchmarks/service.py --output DIR [--soak 60]
 
-Each server is a process of its own on one core (where the system lets a process choose), with one thread of torch and
-random weights, which time does not depend on; the load comes from this process. `recommend` asks for the ten best items
-of users with stored events: as fast as answers come from 16 connections, and at 500 a second at random moments, where
-waiting counts from the moment when a request was due. `SASRec` is RecBole's at its defaults behind the same
-application, which encodes the last 200 events again for each request. `events` are acknowledged after their commit:
-single ones on 128 connections, and a hundred a request on 8. `start` is from the start of the process to the answer of
-/readyz with all users' events stored, and `after` the first answer; `memory` is what the process has before and after
-all users have asked. Figures of one run may be compared with each other and with nothing else.
+One run on a quiet machine writes DIR/service.md and DIR/service.csv, in some twenty minutes and the soak. Each server
+is a process of its own on the first core, with one thread of torch, a model of the default options, and random weights,
+which time does not depend on; the load comes from this process on the other cores. Where a rate is named, the load is
+open: requests are due at random moments (a Poisson process), whether answers come or not, and waiting counts from the
+moment when a request was due. `rate` is the highest one of such a load that the service keeps up with. `SASRec` is
+RecBole's at its defaults behind the same application, which encodes the last 200 events again for each request.
+`events` are acknowledged after their commit, with fsync on the disk of DIR; PostgreSQL is started there if it is
+installed. `ready` is from the start of the process to the answer of /readyz. Figures of one run may be compared with
+each other and with nothing else.
 """
 
+import itertools
 import json
 import os
-import resource
-import subprocess
-import sys
+import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import torch
-from common import make_parser, write_csv
-from latency import FIELDS, OPTIONS, RECBOLE, SASREC, SPECS, TOP, WINDOW, Catalogue
-from load import Measured, closed_loop, get, in_turn, open_loop, post
+from common import make_parser, say, write_csv
+from latency import TOP, WINDOW
+from load import Measured, closed_loop, get, in_turn, kept_up, once_each, open_loop, post
+from postgres import cluster
+from service_kills import kill_again_and_again
+from service_process import CORES, START, descriptors, fill, resident, server, write_model
 
-import recbole_longinterest.service.run as service_run
-from recbole_longinterest.nn.network import InterestNetwork, Sources
-from recbole_longinterest.service.logs import set_up_logs
-from recbole_longinterest.service.options import ServiceOptions
-from recbole_longinterest.service.schemas import Recommendations, RecommendedItem
-from recbole_longinterest.service.service import Service
-from recbole_longinterest.service.shop import Wish
-from recbole_longinterest.service.store.records import Append, NewEvent
-from recbole_longinterest.service.store.store import open_store
-from recbole_longinterest.serving.model_folder import Items, Served, write_folder
-from recbole_longinterest.serving.recommender import Recommender
-
-START = 1_500_000_000.0
-OPEN_RATE = 500.0
+AT = 500.0  # requests a second at which waiting is measured
+SOAK = 300.0  # requests a second of the soak
+EVENTS_SHARE = 0.2  # of the requests of mixed loads
+QUARTER = 4  # part of a soak that is left out before growth is looked for: caches fill
 
 
-class SasrecService(Service):
-    """The same service, but for its recommendations, which RecBole's SASRec computes from the last events in memory."""
+@dataclass(frozen=True)
+class Row:
+    """A figure.
 
-    sasrec: Any = None
-    histories: dict[str, torch.Tensor]
+    Attributes:
+        figure: what it is of.
+        value: measured.
+        unit: of the value.
+        bar: what it should be; "" where the value is to be stated alone.
+        holds: whether it is; None without a bar.
+    """
 
-    async def recommend(self, user: str, wish: Wish) -> Recommendations:
-        """The ten best by SASRec, items of the window left out."""
-        window = self.histories.get(user)
-        if window is None:
-            window = torch.tensor([[int(event.item) for event in self.store.events_of(user)[-WINDOW:]]])
-            self.histories[user] = window
-        seq = torch.nn.functional.pad(window, (0, WINDOW - window.shape[1]))
-        with torch.inference_mode():
-            scores = self.sasrec(seq, torch.tensor([window.shape[1]])) @ self.sasrec.item_embedding.weight.T
-            scores[:, 0] = -torch.inf
-            values, ids = scores.scatter_(1, seq, -torch.inf).topk(wish.k, dim=1)
-        names = self.model.served.items.titles
-        found = zip(ids[0].tolist(), values[0].tolist(), strict=True)
-        items = [RecommendedItem(item=str(i), title=names[i], score=score, strategy="interest") for i, score in found]
-        return Recommendations(
-            items=items, basis="interest", segment="many", events=window.shape[1], unknown=0, model="SASRec"
-        )
+    figure: str
+    value: float
+    unit: str
+    bar: str = ""
+    holds: bool | None = None
 
 
 def main() -> None:
-    """Measure, print a table and write service.csv."""
-    if sys.argv[1:2] == ["--be"]:
-        be_a_server(*sys.argv[2:])
-        return
+    """Measure, print the table, and write it."""
     parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("service"))
     parser.add_argument("--items", type=int, default=10_000, metavar="N")
-    parser.add_argument("--users", type=int, default=100_000, metavar="N", help="with events, for start and memory")
-    parser.add_argument("--active", type=int, default=1000, metavar="N", help="users who ask under load")
-    parser.add_argument("--events", type=int, default=100, metavar="N", help="of each of them; who asks has 200")
+    parser.add_argument("--active", type=int, default=1000, metavar="N", help="users of 200 events who ask under load")
+    parser.add_argument("--users", type=int, default=100_000, metavar="N", help="of 100 events, for the start")
+    parser.add_argument("--million", type=int, default=1_000_000, metavar="N", help="users with states in the store")
+    parser.add_argument("--asking", type=int, default=100_000, metavar="N", help="of these ask, for the memory")
     parser.add_argument("--seconds", type=float, default=20, help="of each load")
-    parser.add_argument("--postgres", metavar="URL", help="of an empty database, to measure events there too")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--soak", type=float, default=10, metavar="MINUTES")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="service") as scratch:
+    if CORES[1]:
+        os.sched_setaffinity(0, CORES[1])
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="service", dir=args.output) as scratch:
         folder = Path(scratch) / "model"
         write_model(folder, args.items)
-        rows += recommendations(folder, Path(scratch), args)
-        for url in filter(None, [f"sqlite:///{scratch}/events", args.postgres]):
-            rows += events(folder, url, args)
-        rows += start_and_memory(folder, Path(scratch), args)
-    write_csv(args.output / "service.csv", rows)
-    for row in rows:
-        sys.stdout.write(f"{row['what']:44} {row['value']:>12,.1f} {row['unit']}\n")
+        active = f"sqlite:///{scratch}/active"
+        fill(active, args.active, WINDOW, args.items)
+        for part in (recommendations, events, kills, start, memory, soak):
+            say(f"{part.__name__} ...\n")
+            rows += part(folder, Path(scratch), args)
+    write_csv(args.output / "service.csv", [vars(row) for row in rows])
+    (args.output / "service.md").write_text(table(rows), encoding="utf-8")
+    say(table(rows))
 
 
-def write_model(folder: Path, n_items: int) -> None:
-    """An exported model with random weights, whose times are seconds."""
-    network = InterestNetwork()
-    network.build(OPTIONS, Sources(n_items + 1, events=SPECS))
-    tokens = ["[PAD]", *map(str, range(1, n_items + 1))]
-    about = {"times": {"first": START - 1e8, "median": START, "last": START + 1e8}}
-    served = Served(
-        options=OPTIONS,
-        weights=network.state_dict(),
-        items=Items(tokens, tokens, [[] for _ in tokens], recent=[0, *[1] * n_items]),
-        sources=SPECS,
-        history_limit=None,
-        fields=FIELDS,
-        about=about,
-    )
-    write_folder(served, folder)
+def table(rows: list[Row]) -> str:
+    """The figures in markdown."""
+    lines = ["| figure | measured | bar | |", "|---|---|---|---|"]
+    said = {None: "", True: "holds", False: "does not hold"}
+    lines += [f"| {row.figure} | {row.value:,.4g} {row.unit} | {row.bar} | {said[row.holds]} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
-def fill(url: str, users: int, each: int, n_items: int) -> None:
-    """Store events of users."""
-    rng = np.random.default_rng(0)
-    with open_store(url) as store:
-        for begin in range(0, users, 200):
-            new = []
-            for user in range(begin, min(users, begin + 200)):
-                items = np.minimum(rng.zipf(1.2, each), n_items)
-                for place, item in enumerate(items.tolist()):
-                    time_ = START + 1000.0 * place
-                    new.append(NewEvent(f"u{user}", str(item), 4.0, None, time_, None, None, START, os.urandom(16)))
-            store.write([Append(new)])
+def recommendations(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Recommendations a second, and how long they wait."""
+    ask = in_turn([get(f"/v1/users/u{user}/recommendations?k={TOP}") for user in range(args.active)])
+    rows, rates = [], {}
+    for kind in ("LongInterest", "SASRec"):
+        with server(kind, folder, f"sqlite:///{scratch}/active") as (port, _):
+            closed_loop(port, ask, args.active / 100, 4)  # every user once, so that states are in memory
+            most = sound(closed_loop(port, ask, args.seconds, 16)).rate
+            rates[kind], measured = kept_up(port, ask, 0.8 * most, args.seconds)
+            of = f"{kind}, {args.items:,} items"
+            if kind == "LongInterest":
+                rows.append(least(f"{of}: recommendations, rate", rates[kind], "a second", 800))
+                at = sound(open_loop(port, ask, AT, args.seconds)).milliseconds(99)
+                rows.append(below(f"{of}: recommendations at {AT:.0f} a second, p99", at, "ms", 25))
+                mixed = sound(open_loop(port, both(ask, args), AT, args.seconds)).milliseconds(99)
+                rows.append(Row(f"{of}: the same, a fifth of them events, p99", mixed, "ms"))
+            else:
+                rows.append(Row(f"{of}: recommendations, rate", rates[kind], "a second"))
+            rows.append(Row(f"{of}: at its rate, p99", measured.milliseconds(99), "ms"))
+    rows.append(least("rate of LongInterest to that of SASRec", rates["LongInterest"] / rates["SASRec"], "times", 3))
+    return rows
+
+
+def events(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Events a second that are stored when they are acknowledged."""
+    rows = []
+    with cluster(scratch) as postgres:
+        for name, url in (("SQLite", f"sqlite:///{scratch}/events"), ("PostgreSQL", postgres)):
+            if url is None:
+                say("PostgreSQL is not installed: its events are left out.\n")
+                continue
+            with server("LongInterest", folder, url) as (port, _):
+                for size, connections in ((1, 128), (100, 8)):
+                    ask = new_events(size, args.items)
+                    most = sound(closed_loop(port, ask, args.seconds, connections)).rate
+                    rate, measured = kept_up(port, ask, 0.8 * most, args.seconds)
+                    of = f"{name}, {size} events a request"
+                    bar = 3000 if (name, size) == ("SQLite", 100) else 0
+                    rows.append(least(f"{of}: acknowledged and durable, rate", size * rate, "events a second", bar))
+                    rows.append(Row(f"{of}: at its rate, p99", measured.milliseconds(99), "ms"))
+    return rows
+
+
+def kills(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Kills with signal 9 under load."""
+    found = kill_again_and_again(folder, f"sqlite:///{scratch}/kills", args.items, args.kills)
+    of = f"kill -9 under load, {args.kills} times"
+    return [
+        Row(f"{of}: acknowledged events", found.acknowledged, "events"),
+        Row(f"{of}: of these lost", found.lost, "events", "0", found.lost == 0 and found.acknowledged > 0),
+        Row(f"{of}: users compared with the batch forward", found.compared, "users"),
+        Row(f"{of}: of these wrong", found.wrong, "users", "0", found.wrong == 0 and found.compared > 0),
+    ]
+
+
+def start(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Start with the events of many users stored."""
+    url, of = f"sqlite:///{scratch}/many", f"{args.users:,} users of 100 events"
+    fill(url, args.users, 100, args.items)
+    began = time.perf_counter()
+    with server("LongInterest", folder, url) as (port, _), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert client.get("/readyz").status_code == 200
+        ready = time.perf_counter() - began
+        assert client.get("/v1/users/u0/recommendations").status_code == 200
+        first = 1000 * (time.perf_counter() - began - ready)
+    return [
+        below(f"ready after start, {of}", ready, "s", 5),
+        Row("the first answer, of a state that is made", first, "ms"),
+    ]
+
+
+def memory(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Memory with states of a million users in the store, of which many ask."""
+    url, users, mebibyte = f"sqlite:///{scratch}/million", args.million, 2**20
+    fill(url, users, 10, args.items, folder)
+    size = sum(path.stat().st_size for path in scratch.glob("million*"))
+    order = np.random.default_rng(1).permutation(users)[: args.asking].tolist()
+    paths = [get(f"/v1/users/u{user}/recommendations") for user in order]
+    held = max(1, min(20_000, len(paths) // 2))
+    with server("LongInterest", folder, url, states=held) as (port, process):
+        before = resident(process.pid)
+        sound(once_each(port, paths[:held]))
+        full = resident(process.pid)
+        sound(once_each(port, paths[held:]))
+        after = resident(process.pid)
+    of = f"{users:,} users with states in the store"
+    grown = 100 * (after - full) / full
+    return [
+        Row(f"{of}: size of the store", size / mebibyte, "MiB"),
+        Row(f"{of}: memory of the process after its start", before, "MiB"),
+        Row(f"{of}: memory with {held:,} states held", full, "MiB"),
+        Row(f"{of}: growth while {len(paths) - held:,} others ask", grown, "%", "flat (< 5)", grown < 5),
+    ]
+
+
+def soak(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
+    """Requests and events at a steady rate for long, with new users all the time."""
+    ask = in_turn([get(f"/v1/users/u{user}/recommendations?k={TOP}") for user in range(args.active)])
+    with server("LongInterest", folder, f"sqlite:///{scratch}/active") as (port, process), watched(process.pid) as seen:
+        measured = sound(open_loop(port, both(ask, args), SOAK, 60 * args.soak))
+    of = f"{args.soak:g} minutes at {SOAK:.0f} a second, a fifth of them events"
+    later = np.array(seen[len(seen) // QUARTER :])  # seconds, MiB, descriptors
+    if len(later) < 3:
+        raise SystemExit(f"A soak of {args.soak:g} minutes is too short to see growth. Give --soak 1 or more.")
+    slope = np.polyfit(later[:, 0], later[:, 1], 1)[0]
+    grown = 100 * slope * (later[-1, 0] - later[0, 0]) / later[0, 1]
+    third = max(1, len(later) // 3)
+    more = later[-third:, 2].mean() - later[:third, 2].mean()
+    return [
+        Row(f"{of}: p99", measured.milliseconds(99), "ms"),
+        Row(f"{of}: memory, by a line through it", grown, "% more", "no growth (< 3)", bool(grown < 3)),
+        Row(f"{of}: descriptors", float(more), "more", "no growth (< 2)", bool(more < 2)),
+    ]
 
 
 @contextmanager
-def server(kind: str, folder: Path, url: str) -> Iterator[tuple[int, int]]:
-    """A server; its port and its process."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--be", kind, str(folder), url]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+def watched(pid: int) -> Iterator[list[tuple[float, float, int]]]:
+    """Look at a process; gives a list of seconds, MiB of memory, and open descriptors, which grows."""
+    seen: list[tuple[float, float, int]] = []
+    ended, began = threading.Event(), time.perf_counter()
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            seen.append((time.perf_counter() - began, resident(pid), descriptors(pid)))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
     try:
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if '"listening"' in line)
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # its log, which nobody reads
-        yield int(json.loads(line)["url"].rpartition(":")[2]), process.pid
+        yield seen
     finally:
-        process.terminate()
-        process.wait(120)
+        ended.set()
+        thread.join()
 
 
-def be_a_server(kind: str, folder: str, url: str) -> None:
-    """Serve as `recbole-li serve` does, on the first core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    torch.set_num_threads(1)
-    set_up_logs("info")
-    model = Recommender.load(folder)
-    if kind == "SASRec":
-        from recbole.model.sequential_recommender import SASRec
+def new_events(size: int, n_items: int) -> Callable[[], bytes]:
+    """Gives requests with new events of some users, in the order of their times."""
+    numbers = itertools.count()
 
-        SasrecService.sasrec = SASRec({**RECBOLE, **SASREC}, Catalogue(model.n_items)).eval()  # type: ignore[arg-type]
-        SasrecService.histories = {}
-        service_run.Service = SasrecService  # type: ignore[misc]
-    service_run.serve(model, url, service_run.Address(port=0), ServiceOptions(rate=0, states=2_000_000))
-
-
-def recommendations(folder: Path, scratch: Path, args: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Recommendations a second, and their waits."""
-    url = f"sqlite:///{scratch}/active"
-    fill(url, args.active, WINDOW, args.items)
-    ask = in_turn([get(f"/v1/users/u{user}/recommendations?k={TOP}") for user in range(args.active)])
-    rows = []
-    for kind in ("LongInterest", "SASRec"):
-        with server(kind, folder, url) as (port, _):
-            closed_loop(port, ask, args.active / 100, 4)  # every user once, so that states are in memory
-            rows += rows_of(f"{kind}, as fast as it can", closed_loop(port, ask, args.seconds, 16))
-            if kind == "LongInterest":
-                rows += rows_of(f"{kind}, at {OPEN_RATE:.0f}/s", open_loop(port, ask, OPEN_RATE, args.seconds))
-    return rows
-
-
-def events(folder: Path, url: str, args: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Events a second that are stored when they are acknowledged."""
-    name, rows = url.partition(":")[0].partition("+")[0], []
-    number = 0
-
-    def following(size: int) -> bytes:
-        nonlocal number
-        number += size
-        places = range(number, number + size)
-        new = [{"user": f"u{n % 5000}", "item": str(n % args.items + 1), "time": START + n} for n in places]
+    def following() -> bytes:
+        places = [next(numbers) for _ in range(size)]
+        new = [{"user": f"n{n % 5000}", "item": str(n % n_items + 1), "time": START + n} for n in places]
         return post("/v1/events", json.dumps({"events": new}).encode())
 
-    with server("LongInterest", folder, url) as (port, _):
-        for size, connections in ((1, 128), (100, 8)):
-            measured = closed_loop(port, lambda size=size: following(size), args.seconds, connections)
-            rows += rows_of(f"{name}, {size} a request", measured, size, "events")
-    return rows
+    return following
 
 
-def start_and_memory(folder: Path, scratch: Path, args: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Start with many users stored, and the memory of their states."""
-    url = f"sqlite:///{scratch}/many"
-    fill(url, args.users, args.events, args.items)
-    began = time.perf_counter()
-    with server("LongInterest", folder, url) as (port, pid):
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            assert client.get("/readyz").status_code == 200
-            ready = time.perf_counter() - began
-            assert client.get("/v1/users/u0/recommendations").status_code == 200
-            first = time.perf_counter() - began - ready
-        before = resident(pid)
-        asking = min(args.users, 10_000)
-        ask = iter([get(f"/v1/users/u{user}/recommendations") for user in range(asking)])
-        nothing = get("/healthz")
-        began = time.perf_counter()
-        closed_loop(port, lambda: next(ask, nothing), max(2.0, asking / 150), 8)
-        after = resident(pid)
-    megabyte = 2**20
-    return [
-        {"what": f"start, {args.users} users of {args.events} events", "value": ready, "unit": "s"},
-        {"what": "its first answer, of a state that is made", "value": 1000 * first, "unit": "ms"},
-        {"what": "memory before", "value": before / megabyte, "unit": "MiB"},
-        {"what": f"memory of {asking} users' states", "value": (after - before) / megabyte, "unit": "MiB"},
-    ]
+def both(ask: Callable[[], bytes], args: Any) -> Callable[[], bytes]:  # noqa: ANN401
+    """Gives requests of which a fifth are events: of users who ask, and of new ones."""
+    rng, numbers = random.Random(0), itertools.count(int(time.time()))
+
+    def following() -> bytes:
+        if rng.random() >= EVENTS_SHARE:
+            return ask()
+        number = next(numbers)
+        user = f"u{rng.randrange(args.active)}" if rng.random() < 0.5 else f"new{number}"
+        event = {"user": user, "item": str(rng.randint(1, args.items)), "time": START + number, "rating": 4.0}
+        return post("/v1/events", json.dumps(event).encode())
+
+    return following
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+def sound(measured: Measured) -> Measured:
+    """A load that got the answers that it should."""
+    if measured.errors:
+        raise SystemExit(f"{len(measured.errors):,} requests failed, as {measured.errors[0]}")
+    return measured
 
 
-def rows_of(what: str, measured: Measured, each: int = 1, unit: str = "requests") -> list[dict[str, Any]]:
-    """Rate and waits of a load."""
-    assert not measured.errors, f"{what}: {len(measured.errors)} errors, as {measured.errors[0]}"
-    return [
-        {"what": what, "value": each * measured.rate, "unit": f"{unit}/s"},
-        *({"what": f"{what}, p{p}", "value": measured.milliseconds(p), "unit": "ms"} for p in (50, 99)),
-    ]
+def least(figure: str, value: float, unit: str, bar: float) -> Row:
+    """A figure that should reach something; 0 for none."""
+    return Row(figure, value, unit, f">= {bar:,g}" if bar else "", value >= bar if bar else None)
+
+
+def below(figure: str, value: float, unit: str, bar: float) -> Row:
+    """A figure that should stay below something."""
+    return Row(figure, value, unit, f"< {bar:,g}", value < bar)
 
 
 if __name__ == "__main__":

@@ -174,18 +174,39 @@ def test_the_index_beside_all_scores(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.slow
-def test_the_service_under_load_beside_sasrec(tmp_path: Path) -> None:
-    """It runs: servers of both models, events, start and memory; what they give is not asked."""
+def test_the_figures_of_the_service(tmp_path: Path) -> None:
+    """It runs, and has a line for every figure; what they are is not asked, but that no event is lost."""
     script = PROJECT / "benchmarks" / "service.py"
     if not script.is_file():
         pytest.skip("not a checkout")
-    words = "--items 60 --users 20 --active 5 --events 10 --seconds 0.3"
+    words = "--items 60 --users 20 --active 5 --million 40 --asking 20 --kills 1 --seconds 0.3 --soak 0.06"
     command = [sys.executable, str(script), "--output", str(tmp_path), *words.split()]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = {row["what"]: float(row["value"]) for row in csv.DictReader((tmp_path / "service.csv").open())}
-    for name in ("LongInterest, as fast as it can", "SASRec, as fast as it can", "sqlite, 100 a request"):
-        assert rows[name] > 0 and rows[f"{name}, p99"] >= rows[f"{name}, p50"]
+    rows = {row["figure"]: row for row in csv.DictReader((tmp_path / "service.csv").open())}
+    text = (tmp_path / "service.md").read_text()
+    assert done.stdout.endswith(text) and text.count("\n") == len(rows) + 2
+    bars = {">= 800", "< 25", ">= 3", ">= 3,000", "0", "< 5", "flat (< 5)", "no growth (< 3)", "no growth (< 2)"}
+    assert {row["bar"] for row in rows.values()} - {""} == bars
+    kills = "kill -9 under load, 1 times: "
+    assert float(rows[f"{kills}acknowledged events"]["value"]) > 0
+    assert rows[f"{kills}of these lost"]["holds"] == rows[f"{kills}of these wrong"]["holds"] == "True"
+
+
+def test_a_load_that_a_server_keeps_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import load
+
+    def served(port: int, ask: object, rate: float, seconds: float) -> load.Measured:
+        """By a server that answers 100 a second."""
+        number = int(rate * seconds)
+        return load.Measured(max(seconds, number / 100), [0.0] * number)
+
+    monkeypatch.setattr(load, "open_loop", served)
+    for begin in (20.0, 90.0, 1000.0):
+        assert 95 < load.kept_up(0, lambda: b"", begin, 10.0)[0] < 107
+    monkeypatch.setattr(load, "open_loop", lambda *_: load.Measured(1.0, [0.0], ["HTTP/1.1 500"]))
+    with pytest.raises(SystemExit, match="does not keep up with"):
+        load.kept_up(0, lambda: b"", 20.0, 10.0)
 
 
 def test_the_table_of_capacity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

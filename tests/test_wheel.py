@@ -34,6 +34,8 @@ def test_wheel_holds_the_yaml_files_and_runs(wheel: Path, tmp_path: Path) -> Non
     }
     templates = {path.name for path in (site / "recbole_longinterest").rglob("*.html.j2")}
     assert templates == {"report.html.j2", "interest.html.j2", "docs.html.j2"}
+    page = {path.name for path in (site / "recbole_longinterest" / "service" / "web").iterdir()}
+    assert page == {"index.html", "page.css", "page.js"}
     migrations = site / "recbole_longinterest" / "service" / "store" / "migrations"
     assert (migrations / "env.py").is_file() and list((migrations / "versions").glob("v0001_*.py"))
     run = subprocess.run(

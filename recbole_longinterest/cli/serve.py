@@ -68,6 +68,10 @@ def add_arguments(commands: Commands) -> None:
         "--replica-cpus", type=amount, default=1, metavar="N", help="that one takes of Ray's (default: 1)"
     )
     more.add_argument("--ray-address", metavar="ADDRESS", help="of a running Ray; else one of this machine is started")
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer tools to an assistant (MCP) on standard input and output, not HTTP"
+    )
+    parser.add_argument("--mcp-write", action="store_true", help="with --mcp: the assistant may store events, too")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-users", action="store_true", help="write ids of users into the log")
 
@@ -88,7 +92,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     refuse_settings("serve", settings)
     from recbole_longinterest.common.packages import require
 
-    for package in PACKAGES:
+    for package in (*PACKAGES, *(["mcp"] if args.mcp else [])):
         require(package, "recbole-li serve")
     if args.add_key is not None:
         return _add_key(args)
@@ -99,6 +103,10 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         )
     if args.watch and args.models is None:
         raise LongInterestError("--watch looks for versions in the folder of --models, which is missing.")
+    if args.mcp_write and not args.mcp:
+        raise LongInterestError("--mcp-write needs --mcp.")
+    if args.mcp and (args.models is not None or args.ray or args.workers > 1):
+        raise LongInterestError("--mcp serves one MODEL in one process: --models, --workers and --ray are for HTTP.")
     _serve(args)
     return ""
 
@@ -134,6 +142,12 @@ def _serve(args: argparse.Namespace) -> None:
             serve_on_ray(setup, args.replicas, args.replica_cpus, args.ray_address)
         else:
             serve_workers(setup, args.workers)
+        return
+    if args.mcp:
+        from recbole_longinterest.service.mcp_server import serve_mcp  # an extra of its own
+
+        loaded = Recommender.load(args.model, args.engine, trusted_key=args.trusted_key)
+        serve_mcp(loaded, store, options, args.mcp_write, args.log_level)
         return
     model = versions or Recommender.load(args.model, args.engine, trusted_key=args.trusted_key)
     set_up_logs(args.log_level, args.log_users)

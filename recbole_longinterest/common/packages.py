@@ -29,6 +29,7 @@ INSTALL = {
     "cryptography": "'recbole-longinterest[sign]'",
     "onnx": "'recbole-longinterest[onnx]'",
     "onnxruntime": "'recbole-longinterest[onnx]'",
+    "mcp": "'recbole-longinterest[serve,mcp]'",
     **dict.fromkeys(
         ("fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "prometheus_client", "psycopg"),
         "'recbole-longinterest[serve]'",

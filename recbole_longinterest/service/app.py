@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,13 +16,16 @@ from recbole_longinterest.common.version import __version__
 from recbole_longinterest.service import problems
 from recbole_longinterest.service.admin import add_admin
 from recbole_longinterest.service.gate import Gate
+from recbole_longinterest.service.insight_routes import add_insight
 from recbole_longinterest.service.keys import Keys
 from recbole_longinterest.service.openapi import described, errors_at, page
 from recbole_longinterest.service.problems import Problem
+from recbole_longinterest.service.roles import role
 from recbole_longinterest.service.service import Service
 from recbole_longinterest.service.shop import Wish
 from recbole_longinterest.service.store import records
 from recbole_longinterest.service.store.errors import StoreError
+from recbole_longinterest.service.web_page import add_page
 
 TITLE = "LongInterest"
 SLASH = "\x1f"  # see gate
@@ -72,25 +75,12 @@ def create_app(service: Service) -> FastAPI:
     _add_users(app, service)
     _add_items(app, service)
     add_admin(app, service, role("admin"))
+    add_insight(app, service)
     _add_operations(app, service)
+    add_page(app)
     _add_errors(app)
     described(app)
     return app
-
-
-def role(name: str) -> Any:  # noqa: ANN401 - a dependency
-    """Only clients with a role may use a route.
-
-    Args:
-        name: of the role.
-    """
-
-    async def check(request: Request) -> None:
-        client = request.scope["state"]["client"]
-        if client is None or name not in client.roles:
-            raise Problem(problems.FORBIDDEN, f"This needs a key with the role {name}.")
-
-    return Depends(check)
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
@@ -103,15 +93,7 @@ def _add_events(app: FastAPI, service: Service) -> None:
     ) -> schemas.Stored:
         """Store events; they survive a crash and a power cut when the answer comes, and count in the next answers."""
         given = body.events if isinstance(body, schemas.NewEvents) else [body]
-        key = None
-        if idempotency_key is not None:
-            client = request.scope["state"]["client"].name
-            named = sha256(f"{client}\0{idempotency_key}".encode("utf-8", "surrogatepass")).digest()
-            key = records.Request(named, sha256(await request.body()).digest())
-        try:
-            done = await service.take_events(given, key)
-        except records.RequestChanged as error:
-            raise Problem(problems.KEY_REUSED, str(error)) from error
+        done = await service.take_events(given, await _named(request, idempotency_key))
         if done.replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return schemas.Stored(accepted=done.accepted, duplicates=done.duplicates, unknown_items=done.unknown)
@@ -136,9 +118,14 @@ def _add_users(app: FastAPI, service: Service) -> None:
         return await service.recommend_to(body)
 
     @app.post("/v1/feedback", tags=["recommendations"], dependencies=[role("write")])
-    async def feedback(body: schemas.Feedback) -> schemas.Learned:
+    async def feedback(
+        request: Request, body: schemas.Feedback, response: Response, idempotency_key: IdempotencyKey = None
+    ) -> schemas.Learned:
         """Tell how many items of each strategy were shown and clicked: shares `bandit` of the rules learn from it."""
-        return await service.learn(body)
+        learned, replayed = await service.feedback.take(body, await _named(request, idempotency_key, "feedback"))
+        if replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return learned
 
     @app.get("/v1/users/{user}/explanations/{item}", tags=["recommendations"], dependencies=[role("read")])
     async def explain(
@@ -219,9 +206,26 @@ def _add_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
     answer(Problem, lambda problem: problem)
+    answer(records.RequestChanged, lambda error: Problem(problems.KEY_REUSED, str(error)))
     answer(StoreError, lambda error: Problem(problems.STORE_FAILED, str(error)))
     answer(HTTPException, lambda error: problems.of_status(error.status_code, str(error.detail)))
     answer(RequestValidationError, errors_at)
+
+
+async def _named(request: Request, key: str | None, what: str = "") -> records.Request | None:
+    """A request as the store knows it; None for one without a key.
+
+    Args:
+        request: the request.
+        key: of its client.
+        what: tells requests of other kinds apart.
+    """
+    if key is None:
+        return None
+    client = request.scope["state"]["client"].name
+    parts = "\0".join([client, key, *([what] if what else [])])
+    named = sha256(parts.encode("utf-8", "surrogatepass")).digest()
+    return records.Request(named, sha256(await request.body()).digest())
 
 
 def _id(given: str) -> str:

@@ -34,8 +34,9 @@ from recbole_longinterest.service.problems import (
     Problem,
 )
 from recbole_longinterest.service.service import Service
+from recbole_longinterest.service.web_page import FILES
 
-OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")  # without a key
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", *FILES)  # without a key
 SLASH = b"%1F"  # stands for the slash in an id while the path is matched: ids hold no control characters
 LONG = {  # seconds of requests for which an encoder or a model may have to be loaded
     ("POST", "/v1/items"): 120.0,
@@ -196,7 +197,9 @@ class _Answer:
         """Send a part of it."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
-            message["headers"] = [*message["headers"], *SAFE, (b"x-request-id", self.request_id.encode())]
+            own = {name for name, _ in message["headers"]}  # a page has a policy of its own
+            safe = [pair for pair in SAFE if pair[0] not in own]
+            message["headers"] = [*message["headers"], *safe, (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 
 

@@ -6,11 +6,14 @@ What is quick runs in the event loop, so that states need no locks; what takes l
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.service.answers import explanation_of, profile_of
+from recbole_longinterest.service.feedback import Feedback
 from recbole_longinterest.service.incoming import invalid, to_append
+from recbole_longinterest.service.insight import Insight
 from recbole_longinterest.service.items import Items
 from recbole_longinterest.service.metrics import Metrics
 from recbole_longinterest.service.models import Models
@@ -40,6 +43,7 @@ from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.service.writer import StoreBusyError, Writer
 from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.request_times import clock
 
 SAVED_TOGETHER = 1000  # states in a job
 REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
@@ -64,6 +68,8 @@ class Service:
         items: of the model.
         shop: strategies and rules.
         models: versions of the model.
+        feedback: on answers.
+        insight: what can be said of the model.
         ready: whether it takes requests.
     """
 
@@ -110,6 +116,8 @@ class Service:
             self._tidy,
             self._has_lost,
         )
+        self.feedback = Feedback(self.shop.bandit, self._submit, clock, self.metrics)
+        self.insight = Insight(self.items, self.shop, self._work, self._choosing, self.options.max_events, clock)
         self.metrics.watch("states_in_memory", "States held in memory", lambda: len(self._users))
         self.metrics.watch("items", "Items that can be recommended", lambda: self.model.n_items, "livemax")
 
@@ -214,14 +222,6 @@ class Service:
         """
         return schemas.Said(items=len(items), unknown=await self.shop.set_available(items, self._clock()))
 
-    async def learn(self, given: schemas.Feedback) -> schemas.Learned:
-        """Tell the bandit what became of answers; see :meth:`ServiceShop.feedback`."""
-        learned = await self.shop.feedback(given)
-        for outcome, numbers in (("shown", given.shown), ("clicked", given.clicked)):
-            for name, number in numbers.items():
-                self.metrics.feedback.labels(name, outcome).inc(number)
-        return learned
-
     async def explain(self, user: str, item: str, method: str = "removal") -> schemas.Explanation:
         """Say why an item has its score for a user.
 
@@ -232,7 +232,8 @@ class Service:
         _, history = await self._history(user)
         if not len(history):
             raise Problem(UNKNOWN_USER, "The model knows none of the user's items, so nothing can be explained.")
-        return await self._work.do(lambda: explanation_of(model, history, number, method))
+        asked = replace(history, at=clock(model, self._clock()))
+        return await self._work.do(lambda: explanation_of(model, asked, number, method))
 
     async def check(self) -> bool:
         """Ask the store for something, and look at the rules.

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.service.feedback import BANDIT
 from recbole_longinterest.service.incoming import invalid
 from recbole_longinterest.service.problems import NO_STRATEGY, RULES_UNUSABLE, Problem
 from recbole_longinterest.service.shop_parts import Prepared, Source, Wish
 from recbole_longinterest.service.store.errors import StoreError
-from recbole_longinterest.service.store.records import ChangeDocument, Job, SetAvailable
+from recbole_longinterest.service.store.records import Job, SetAvailable
 from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.work import LongWork
 from recbole_longinterest.serving.recommender import Recommender
@@ -21,7 +21,6 @@ from recbole_longinterest.serving.strategies import Answer, Bandit, Shop, strate
 from recbole_longinterest.serving.strategies.shop import MIX
 from recbole_longinterest.serving.visitor import Visitor
 
-BANDIT = "bandit"  # name of its document in the store
 PLAIN = {"interest": "interest", "popular": "popularity"}  # what an answer without strategies calls them
 
 
@@ -41,6 +40,9 @@ class ServiceShop:
     Raises:
         RulesError: for rules that cannot be used.
         LongInterestError: for counts of a bandit that were changed.
+
+    Attributes:
+        bandit: that all shops use.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class ServiceShop:
         self._source = Source(base)
         self.rules, self._work, self._submit, self._store = rules, work, submit, store
         kept = store.document(BANDIT)
-        self._bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
+        self.bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
         self._said = self._prepared_with = store.availability()  # replaced, never changed
         self._gone = not all(self._said.values())
         self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
@@ -115,6 +117,10 @@ class ServiceShop:
         """Items like an item, under the rules."""
         return self._asked().like([item], k)
 
+    def strategies(self) -> list[tuple[str, str]]:
+        """Names of the strategies, each with why it cannot be used, or ""."""
+        return list(self._asked().available().items())
+
     def outdated(self) -> bool:
         """Whether the file of rules has changed and cannot be used, so that those of before are in force."""
         if self.rules is None:
@@ -145,7 +151,7 @@ class ServiceShop:
                 raise invalid("strategy", f"strategy must be one of {known}; got {strategy!r}.") from error
             raise Problem(NO_STRATEGY, str(error)) from error
 
-    # --- stock and clicks --------------------------------------------------------------------------------------------
+    # --- stock ----------------------------------------------------------------------------------------------------
 
     async def set_available(self, items: Mapping[str, bool], now: float) -> list[str]:
         """Say which items are in stock; it holds when this returns, and after a restart.
@@ -178,32 +184,6 @@ class ServiceShop:
             await asyncio.get_running_loop().run_in_executor(self._work.threads, apply)
         return [token for token in items if not self._held[0].item_id(token)]
 
-    async def feedback(self, given: schemas.Feedback) -> schemas.Learned:
-        """Tell the bandit what became of answers; it is kept when this returns.
-
-        Raises:
-            Problem: for a strategy that there is not.
-            StoreError: if the store fails; nothing was learned.
-        """
-        names, known = [*given.shown, *given.clicked], strategy_names()
-        other = next((name for name in names if name not in known), None)
-        if other is not None:
-            raise invalid("shown", f"A strategy must be one of {', '.join(known)}; got {other!r}.")
-
-        def learned(kept: str | None) -> str:  # of what the store has: other processes learn, too
-            bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
-            for name in dict.fromkeys(names):  # as Shop.feedback does, without making the shop
-                bandit.feedback(given.segment, name, given.shown.get(name, 0), given.clicked.get(name, 0))
-            return bandit.to_json()
-
-        text = await self._submit(ChangeDocument(BANDIT, learned))
-        self._bandit.follow(Bandit.from_json(text, "What the store has of the bandit"))
-        rates = self._bandit.rates(given.segment)
-        return schemas.Learned(
-            segment=given.segment,
-            strategies={name: schemas.Rate(rate=rate, shown=shown) for name, (rate, shown) in rates.items()},
-        )
-
     # --- models ------------------------------------------------------------------------------------------------------
 
     def prepared(self, base: Recommender, model: Recommender) -> Prepared:
@@ -225,7 +205,7 @@ class ServiceShop:
         try:
             if source is self._source:
                 return Prepared(shop.of_model(model), source)
-            made = Shop(model, rules=self.rules, search=source.search(model), bandit=self._bandit)
+            made = Shop(model, rules=self.rules, search=source.search(model), bandit=self.bandit)
             made.set_available(self._said)
         except RulesError as error:
             said = f"Nothing was changed, because the rules cannot be applied to it: {error}"
@@ -261,7 +241,7 @@ class ServiceShop:
             if shop is not None:
                 shop.set_available(said)
         if kept is not None:
-            self._bandit.follow(Bandit.from_json(kept, "What the store has of the bandit"))
+            self.bandit.follow(Bandit.from_json(kept, "What the store has of the bandit"))
 
     def _current(self) -> Shop:
         """The shop of the model in force, made if it is missing."""
@@ -271,7 +251,7 @@ class ServiceShop:
                     (model, shop), source = self._held, self._source
                 if shop is not None:
                     return shop
-                shop = Shop(model, rules=self.rules, search=source.search(model), bandit=self._bandit)
+                shop = Shop(model, rules=self.rules, search=source.search(model), bandit=self.bandit)
                 with self._exchanging:
                     if self._held[0] is model:
                         self._held = model, shop

@@ -11,6 +11,7 @@ from recbole_longinterest.serving.results import Recommended, check_k
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.served import Served
 from recbole_longinterest.serving.text_vectors import encoder_of, has_encoder, whitened_vectors
+from recbole_longinterest.serving.unit_vectors import UnitVectors
 
 
 class TitleSearch:
@@ -73,7 +74,6 @@ class MeaningSearch:
             raise LongInterestError("This model has no text encoder, so items are found by their titles alone.")
         self._encoder = encoder_of(served, text_encoder)
 
-    @torch.no_grad()
     def find(self, scorer: Scorer, query: str, k: int = 10) -> list[Recommended]:
         """The ``k`` nearest items.
 
@@ -92,9 +92,4 @@ class MeaningSearch:
         check_k(k)
         vectors = scorer.served.weights[item_key(TEXT, "vectors")]
         one = torch.from_numpy(whitened_vectors(scorer.served, self._encoder.encode([query]), 1))[0]
-        lengths = vectors.norm(dim=1)
-        cosine = (vectors @ one / (lengths * one.norm()).clamp(min=1e-12)).clamp(-1, 1)
-        cosine[lengths == 0] = -torch.inf  # the padding, and items without a text
-        values, ids = cosine.topk(min(k, len(cosine)))
-        found = zip(ids.tolist(), values.tolist(), strict=True)
-        return [scorer.recommended(item, score) for item, score in found if score > -torch.inf]
+        return [scorer.recommended(item, score) for item, score in UnitVectors(vectors).nearest(one, k)]

@@ -35,6 +35,8 @@ def test_what_cannot_be_served_is_said_in_a_line(
     assert f"{tmp_path / 'none'}" in error(capsys, str(tmp_path / "none"))
     assert "The file of API keys" in error(capsys, model, "--port", "0", "--keys", str(tmp_path / "keys"))
     assert "A store is sqlite:///FILE" in error(capsys, model, "--port", "0", "--store", "nonsense")
+    assert "--mcp-write needs --mcp." in error(capsys, model, "--mcp-write")
+    assert "--mcp serves one MODEL in one process" in error(capsys, model, "--mcp", "--workers", "2")
     assert "timeout must be above 0 seconds; got 0" in error(capsys, model, "--timeout", "0")
     assert "--port must be from 0" in error(capsys, model, "--port", "-1")
     (tmp_path / "empty").mkdir()
@@ -61,14 +63,17 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--add-key is NAME:ROLES" in error(capsys, "--keys", str(file), "--add-key", "shop")
 
 
-@pytest.mark.parametrize("package", ["fastapi", "sqlalchemy", "prometheus_client"])
-def test_a_missing_extra_is_said_in_a_line(package: str, model: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "extra", "more"),
+    [("fastapi", "serve", []), ("sqlalchemy", "serve", []), ("mcp", "serve,mcp", ["--mcp"])],
+)
+def test_a_missing_extra_is_said_in_a_line(package: str, extra: str, more: list[str], model: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from recbole_longinterest.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     )
-    done = subprocess.run([sys.executable, "-c", program, "serve", model], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, "serve", model, *more], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == (
         f"recbole-li: error: recbole-li serve needs the package {package}, which is not installed: "
-        "pip install 'recbole-longinterest[serve]' (recbole-li doctor checks the installation)\n"
+        f"pip install 'recbole-longinterest[{extra}]' (recbole-li doctor checks the installation)\n"
     )

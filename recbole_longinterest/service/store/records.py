@@ -234,4 +234,36 @@ class ChangeDocument:
     change: Callable[[str | None], str]
 
 
-Job = Append | Erase | SaveStates | ItemBatch | ForgetRequests | SetAvailable | KeepDocument | ChangeDocument
+@dataclass(frozen=True, slots=True)
+class AnswerOnce:
+    """Change a text and keep the answer to the request that asked for it; the same request changes nothing again.
+
+    Attributes:
+        change: of the text.
+        request: of a client that may send it again.
+        answer: makes the answer, JSON, of the new text.
+        created: time of the answer in seconds since 1970.
+    """
+
+    change: ChangeDocument
+    request: Request
+    answer: Callable[[str], str]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnceAnswered:
+    """Result of :class:`AnswerOnce`.
+
+    Attributes:
+        answer: to the request, now or before.
+        content: the new text; None if the request was answered before.
+    """
+
+    answer: str
+    content: str | None
+
+
+Job = (
+    Append | Erase | SaveStates | ItemBatch | ForgetRequests | SetAvailable | KeepDocument | ChangeDocument | AnswerOnce
+)

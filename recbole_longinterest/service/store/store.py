@@ -6,9 +6,16 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from recbole_longinterest.service.store.changing import (
+    KEY_REUSED,
+    answer_once,
+    change_document,
+    changed,
+    keep_document,
+)
 from recbole_longinterest.service.store.database import (
     insert_new,
     open_database,
@@ -20,6 +27,7 @@ from recbole_longinterest.service.store.database import (
 from recbole_longinterest.service.store.errors import StoreError, one_line
 from recbole_longinterest.service.store.holding import Hold
 from recbole_longinterest.service.store.records import (
+    AnswerOnce,
     Append,
     Appended,
     ChangeDocument,
@@ -29,6 +37,7 @@ from recbole_longinterest.service.store.records import (
     Job,
     KeepDocument,
     KeptState,
+    OnceAnswered,
     Request,
     RequestChanged,
     SaveStates,
@@ -167,7 +176,7 @@ class Store:
     def _others(self, connection: Connection, jobs: list[Any]) -> list[Any]:
         return [self._do(connection, job) for job in jobs]
 
-    def _do(self, connection: Connection, job: Job) -> int | str | None:
+    def _do(self, connection: Connection, job: Job) -> int | str | OnceAnswered | RequestChanged | None:
         if isinstance(job, Erase):
             connection.execute(delete(states).where(states.c.user == job.user))
             return connection.execute(delete(events).where(events.c.user == job.user)).rowcount
@@ -178,19 +187,18 @@ class Store:
         elif isinstance(job, SetAvailable):
             said = [{"item": item, "available": there, "said": job.said} for item, there in job.items.items()]
             connection.execute(replace_rows(self._engine, availability, "item"), said)
-            _changed(connection, "availability")
+            changed(connection, "availability")
         elif isinstance(job, KeepDocument):
-            self._keep_document(connection, job.name, job.content)
+            keep_document(connection, self._engine, job.name, job.content)
         elif isinstance(job, ChangeDocument):
-            before = connection.scalar(select(documents.c.content).where(documents.c.name == job.name))
-            changed = job.change(before)
-            self._keep_document(connection, job.name, changed)
-            return changed
+            return change_document(connection, self._engine, job)
+        elif isinstance(job, AnswerOnce):
+            return answer_once(connection, self._engine, job)
         else:
             assert isinstance(job, ItemBatch)
             row = {name: getattr(job, name) for name in ItemBatch.__slots__}
             connection.execute(insert(item_batches), [row])
-            return _changed(connection, "items")
+            return changed(connection, "items")
         return None
 
     def _save_states(self, connection: Connection, given: list[KeptState]) -> None:
@@ -202,10 +210,6 @@ class Store:
         if kept:
             rows = [{name: getattr(state, name) for name in KeptState.__slots__} for state in kept]
             connection.execute(replace_rows(self._engine, states, "user"), rows)
-
-    def _keep_document(self, connection: Connection, name: str, content: str) -> None:
-        connection.execute(replace_rows(self._engine, documents, "name"), [{"name": name, "content": content}])
-        _changed(connection, name)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -275,12 +279,6 @@ class Store:
             raise StoreError(f"The store cannot be read: {one_line(error)}.") from error
 
 
-def _changed(connection: Connection, name: str) -> int:
-    """Let other processes look at something again; returns how often it has changed, 0 for what nobody looks at."""
-    connection.execute(update(changes).where(changes.c.name == name).values(number=changes.c.number + 1))
-    return int(connection.scalar(select(changes.c.number).where(changes.c.name == name)) or 0)
-
-
 def _appended(job: Append, new: dict[bytes, int]) -> Appended:
     """The result of a job whose new events have these ids; takes them out of ``new``, so that each is new once."""
     stored = []
@@ -295,5 +293,5 @@ def _appended(job: Append, new: dict[bytes, int]) -> Appended:
 def _again(request: Request, body: bytes, before: Appended) -> Appended | RequestChanged:
     """The result of a request whose key was used before."""
     if request.body != body:
-        return RequestChanged("This Idempotency-Key was used for another body. Use a key for one request alone.")
+        return RequestChanged(KEY_REUSED)
     return Appended(before.accepted, before.duplicates, before.unknown, replayed=True)

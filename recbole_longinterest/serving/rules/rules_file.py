@@ -3,18 +3,19 @@
 import copy
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.printable import printable
-from recbole_longinterest.serving.rules.settings import RulesError, read_rules
+from recbole_longinterest.serving.rules.settings import RulesError, RuleSettings, read_rules
 from recbole_longinterest.serving.rules.shop_rules import ShopRules
 from recbole_longinterest.serving.scorer import Scorer
 
 PAUSE = 1.0  # seconds between two looks at the files
+END = "..."  # yaml's mark of the end of a document
 Marks = dict[Path, tuple[int, int] | None]
 
 
@@ -24,11 +25,17 @@ class RulesFile:
     A change of the file, or of a file that it names, is seen by time and size, and counts if the content's hash
     changed. Rules that cannot be read leave the ones before in force, and say so in :attr:`problem` and the log.
 
+    A file that is replaced in one step is read whole. One that is written in place is read when it has stayed the same
+    for ``pause`` seconds and does not change while it is read; an empty file is not taken. A writer who stops longer in
+    the middle may leave sound rules there. A last line ``...`` in the rules in force guards against that: a file
+    without it is then half a file.
+
     Args:
         path: of the yaml.
         scorer: the model.
         strategies: names that ``mix`` may use.
-        pause: seconds between two looks at the files.
+        pause: seconds between two looks at the files, and for which a changed one has to stay the same; 0 takes it at
+            once.
 
     Raises:
         RulesError: if the rules cannot be used at the start.
@@ -42,8 +49,18 @@ class RulesFile:
         self._scorer, self._strategies, self._pause = scorer, tuple(strategies), pause
         self._lock = threading.Lock()
         self._available: dict[str, bool] = {}
-        self._rules = self._read()
-        self._marks, self._hash = self._look(), self._digest()
+        self._watched: tuple[Path, ...] = (self.path,)
+        self._marks: Marks = {}
+        self._hashes: dict[Path, bytes] = {}
+        self._changed: Marks | None = None  # a change that has to stay the same until it is taken
+        # Marks before hashes before contents: what changes in between is seen at the next look.
+        marks, hashes = self._look(self._watched), self._hash(self._watched)
+        self._text = self._read_text()
+        settings = self._settings(self._text)
+        named = self._named(settings)
+        marks, hashes = marks | self._look(named), hashes | self._hash(named)
+        self._rules = self._made_of(settings)
+        self._watch(named, marks, hashes)
         self._looked = time.monotonic()
 
     problem: str | None
@@ -80,50 +97,88 @@ class RulesFile:
             self._rules.set_available(availability)
 
     def _reload(self) -> None:
-        marks = self._look()
-        if marks == self._marks:
+        for _ in range(2):  # again if the rules name further files, which are looked at before they are read
+            marks = self._look(self._watched)
+            if marks == self._marks:
+                self._changed = None
+                return
+            if self._pause and marks != self._changed:
+                self._changed = marks
+                return
+            hashes = self._hash(self._watched)
+            if hashes == self._hashes and self.problem is None:
+                self._marks = marks
+                return
+            try:
+                text = self._read_text()
+                self._check_whole(text)
+                settings = self._settings(text)
+                named = self._named(settings)
+                if not set(named) <= set(self._watched):
+                    self._watched, self._changed = (self.path, *dict.fromkeys([*self._watched[1:], *named])), None
+                    continue
+                rules = self._made_of(settings)
+            except LongInterestError as error:
+                self._refuse(error, marks, hashes)
+                return
+            if self._look(self._watched) != marks or self._hash(self._watched) != hashes:
+                return  # somebody writes: what was read may be half of the one and half of the other
+            rules.set_available(self._available)
+            self._text, self._rules, self.problem = text, rules, None
+            self._watch(named, marks, hashes)
+            getLogger().info(printable(f"Rules were read again from {self.path}."))
             return
-        self._marks = marks
-        digest = self._digest()
-        if digest == self._hash:
-            return
-        self._hash = digest
-        try:
-            rules = self._read()
-        except LongInterestError as error:
-            self.problem = f"{error} The rules of before stay in force."
-            getLogger().error(printable(self.problem))
-            return
-        rules.set_available(self._available)
-        self._rules, self.problem = rules, None
-        self._marks, self._hash = self._look(), self._digest()  # it may name other files now
-        getLogger().info(printable(f"Rules were read again from {self.path}."))
 
-    def _read(self) -> ShopRules:
+    def _refuse(self, error: LongInterestError, marks: Marks, hashes: dict[Path, bytes]) -> None:
+        """Keep the rules in force, and say why, unless the files change just now."""
+        if self._look(self._watched) != marks:
+            return
+        self._marks, self._hashes = marks, hashes
+        self.problem = f"{error} The rules of before stay in force."
+        getLogger().error(printable(self.problem))
+
+    def _check_whole(self, text: str) -> None:
+        """Refuse what may be the beginning of a file.
+
+        Raises:
+            RulesError: for a file that is empty, or lacks the last line that the rules in force have.
+        """
+        lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+        if not lines:
+            raise RulesError(f"The rules {self.path} are empty. Write {{}} for no rules.")
+        if self._text.rstrip().endswith(f"\n{END}") and lines[-1] != END:
+            raise RulesError(
+                f"The rules {self.path} do not end with the line {END}, as those in force do: they may be half a file."
+            )
+
+    def _read_text(self) -> str:
         try:
-            text = self.path.read_text(encoding="utf-8-sig")
+            return self.path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise RulesError(f"The rules {self.path} cannot be read: {error}.") from error
-        settings = read_rules(text, self.path, self._strategies)
+
+    def _settings(self, text: str) -> RuleSettings:
+        return read_rules(text, self.path, self._strategies)
+
+    def _named(self, settings: RuleSettings) -> list[Path]:
+        return [self.path.parent / name for name in settings.files]
+
+    def _made_of(self, settings: RuleSettings) -> ShopRules:
         return ShopRules(settings, self._scorer, self.path.parent, self.path)
 
-    def _files(self) -> list[Path]:
-        return [self.path, *self._rules.files]
+    def _watch(self, named: Sequence[Path], marks: Marks, hashes: dict[Path, bytes]) -> None:
+        """Watch the files of the rules in force, which were read while the files had these marks and hashes."""
+        self._watched, self._changed = (self.path, *dict.fromkeys(named)), None
+        self._marks = {path: marks[path] for path in self._watched}
+        self._hashes = {path: hashes[path] for path in self._watched}
 
-    def _look(self) -> Marks:
-        """Time and size of every file; None for one that cannot be read."""
-        return {path: _mark(path) for path in self._files()}
+    def _look(self, files: Iterable[Path]) -> Marks:
+        """Time and size of files; None for one that cannot be read."""
+        return {path: _mark(path) for path in files}
 
-    def _digest(self) -> str:
-        """Hash of the content of all files."""
-        digest = sha256()
-        for path in self._files():
-            try:
-                content = path.read_bytes()
-            except OSError:
-                content = b"\0"
-            digest.update(sha256(content).digest())
-        return digest.hexdigest()
+    def _hash(self, files: Iterable[Path]) -> dict[Path, bytes]:
+        """Hash of the content of files."""
+        return {path: _hash(path) for path in files}
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
@@ -132,3 +187,10 @@ def _mark(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        return sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""

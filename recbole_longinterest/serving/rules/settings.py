@@ -131,6 +131,13 @@ class RuleSettings:
     exclude: tuple[Exclude, ...] | None = None
     mix: tuple[MixRule, ...] = ()
 
+    @property
+    def files(self) -> list[str]:
+        """Files that the rules name."""
+        lists = (self.out_of_stock, self.allow, self.deny)
+        names = [self.items_file, *(each.file for each in lists if each is not None)]
+        return [name for name in names if name]
+
 
 def read_rules(text: str, where: str | Path, strategies: Collection[str]) -> RuleSettings:
     """Read rules.

@@ -74,13 +74,6 @@ class ShopRules:
         out.set_available(self._said)
         return out
 
-    @property
-    def files(self) -> list[Path]:
-        """Files that the rules name."""
-        lists = (self.settings.out_of_stock, self.settings.allow, self.settings.deny)
-        names = [self.settings.items_file, *(each.file for each in lists if each is not None)]
-        return [self._folder / name for name in names if name]
-
     # --- what depends on a request -----------------------------------------------------------------------------------
 
     def admission(

@@ -8,7 +8,8 @@ from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.serving.candidates import Ranking
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.base import LAST, Context, Strategy
-from recbole_longinterest.serving.strategies.similar import UnitVectors
+from recbole_longinterest.serving.strategies.similar import near
+from recbole_longinterest.serving.unit_vectors import UnitVectors
 from recbole_longinterest.serving.visitor import Visitor
 
 KEY = item_key(TEXT, "vectors")
@@ -36,4 +37,4 @@ class Content(Strategy):
         """Items whose texts are like those of some, the first of which weigh most; see :meth:`Similar.to_items`."""
         if self._of is not self._scorer.items:
             self._units, self._of = UnitVectors(self._scorer.served.weights[KEY]), self._scorer.items
-        return self._units.near(items) if len(items) else None
+        return near(self._units, items) if len(items) else None

@@ -21,9 +21,10 @@ from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.answers import NOTHING, Answer, Suggested
 from recbole_longinterest.serving.strategies.bandit import Bandit
 from recbole_longinterest.serving.strategies.base import Context, Strategy, Terms
+from recbole_longinterest.serving.strategies.made import MadeStrategies
 from recbole_longinterest.serving.strategies.memory import followers_of, terms_of
 from recbole_longinterest.serving.strategies.mix import places_by_share, rule_for
-from recbole_longinterest.serving.strategies.registry import strategy_names, strategy_of
+from recbole_longinterest.serving.strategies.registry import strategy_names
 from recbole_longinterest.serving.strategies.transitions import Followers
 from recbole_longinterest.serving.visitor import Visitor
 
@@ -77,10 +78,10 @@ class Shop:
         self.search = search if search is not None else VectorSearch(scorer)
         self.bandit = bandit if bandit is not None else Bandit(seed)
         counted = followers if followers is not None else followers_of(scorer)
-        self._context = Context(scorer, self.search, counted, terms if terms is not None else terms_of(scorer))
+        context = Context(scorer, self.search, counted, terms if terms is not None else terms_of(scorer))
+        self._made = MadeStrategies(context)
         self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
         self._own = threading.local()  # a generator for each thread: one is not to be shared
-        self._made: dict[str, Strategy | LongInterestError] = {}
         if isinstance(rules, (str, Path)):
             rules = RulesFile(rules, scorer, strategy_names())
         self.rules_file = rules if isinstance(rules, RulesFile) else None
@@ -124,28 +125,11 @@ class Shop:
         Raises:
             LongInterestError: for an unknown name, and for a strategy that the model or the caller lacks something for.
         """
-        if name not in self._made:
-            try:
-                self._made[name] = strategy_of(name).make(self._context)
-            except LongInterestError as error:
-                if name not in strategy_names():
-                    raise
-                self._made[name] = error
-        found = self._made[name]
-        if isinstance(found, LongInterestError):
-            raise found
-        return found
+        return self._made.get(name)
 
     def available(self) -> dict[str, str]:
         """All strategies: "" for one that can be used, else why it cannot."""
-        out = {}
-        for name in strategy_names():
-            try:
-                self.strategy(name)
-                out[name] = ""
-            except LongInterestError as error:
-                out[name] = str(error)
-        return out
+        return self._made.available()
 
     def recommend(
         self,

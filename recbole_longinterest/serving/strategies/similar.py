@@ -3,45 +3,27 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from recbole_longinterest.serving.candidates import Dense, Ranking
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.base import LAST, Context, Strategy, weights_of_last
+from recbole_longinterest.serving.unit_vectors import UnitVectors
 from recbole_longinterest.serving.visitor import Visitor
 
 
-class UnitVectors:
-    """Vectors of all items that are compared by cosine.
+def near(units: UnitVectors, items: NDArray[np.int64]) -> Dense | None:
+    """All items by cosine with a mean of some items' directions, the first of which weigh most.
 
     Args:
-        vectors: [N, D]; rows of zeros are like nothing.
+        units: vectors of all items.
+        items: internal ids, newest first; None is returned if none has a direction.
     """
-
-    def __init__(self, vectors: Tensor) -> None:
-        self._vectors = vectors
-        self._inverse = 1 / vectors.norm(dim=1).clamp(min=1e-12)
-
-    def cosines(self, query: Tensor) -> NDArray[np.float32]:
-        """Cosine of every item with a query, [N].
-
-        Args:
-            query: [D].
-        """
-        return (self._vectors @ functional.normalize(query, dim=0) * self._inverse).numpy()
-
-    def near(self, items: NDArray[np.int64]) -> Dense | None:
-        """All items by cosine with a mean of some items' directions, the first of which weigh most.
-
-        Args:
-            items: internal ids, newest first; None is returned if none has a direction.
-        """
-        units = functional.normalize(self._vectors[torch.from_numpy(items.copy())], dim=1)
-        query = torch.from_numpy(weights_of_last(len(items))) @ units
-        if not len(items) or not float(query.norm()):
-            return None
-        return Dense(self.cosines(query), logits=False)
+    directions = functional.normalize(units.vectors[torch.from_numpy(items.copy())], dim=1)
+    query = torch.from_numpy(weights_of_last(len(items))) @ directions
+    if not len(items) or not float(query.norm()):
+        return None
+    return Dense(units.cosines(query).numpy(), logits=False)
 
 
 class Similar(Strategy):
@@ -71,4 +53,4 @@ class Similar(Strategy):
         """
         if self._of is not self._scorer.items:  # items were added
             self._units, self._of = UnitVectors(self._scorer.items), self._scorer.items
-        return self._units.near(items) if len(items) else None
+        return near(self._units, items) if len(items) else None

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recbole_longinterest.serving.rules import RulesError, RulesFile
+from recbole_longinterest.serving.rules import RulesError, RulesFile, rules_file
 from recbole_longinterest.serving.rules.shop_rules import ShopRules
 from tests.serving.rules.test_shop_rules import model_of, shown
 
@@ -58,6 +59,69 @@ def test_bad_rules_leave_the_old_ones_in_force(tmp_path: Path, caplog: pytest.Lo
     assert hidden(rules.current()) == {1} and "cannot be read" in rules.problem
     change(tmp_path / "shop.yaml", "deny: [i4]")
     assert hidden(rules.current()) == {4} and rules.problem is None
+
+
+def test_half_a_file_that_is_written_in_place_is_never_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every beginning of a file, each seen by a look; many are sound rules by themselves."""
+    now = [0.0]
+    monkeypatch.setattr(rules_file.time, "monotonic", lambda: now[0])
+    path, whole = tmp_path / "shop.yaml", "deny: [i2, i3]\nout_of_stock: sold.txt\n"
+    (tmp_path / "sold.txt").write_text("i4\n")
+    change(path, "deny: [i1]\n")
+    rules = rules_in(path, pause=1.0)
+    for number in range(len(whole) + 1):
+        change(path, whole[:number])
+        now[0] += 1
+        assert hidden(rules.current()) == {1} and rules.problem is None
+    now[0] += 1
+    assert hidden(rules.current()) == {1}  # whole now: it names a further file, which has to stay the same, too
+    now[0] += 1
+    assert hidden(rules.current()) == {2, 3, 4} and rules.problem is None
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shop.yaml"
+    change(path, "deny: [i1]")
+    rules = rules_in(path)
+    made = rules_file.ShopRules
+
+    def slowly(*given: Any) -> ShopRules:
+        monkeypatch.setattr(rules_file, "ShopRules", made)
+        change(path, "deny: [i3]")  # between the reading and the look after it
+        return made(*given)
+
+    change(path, "deny: [i2]")
+    monkeypatch.setattr(rules_file, "ShopRules", slowly)
+    assert hidden(rules.current()) == {1}
+    assert hidden(rules.current()) == {3}
+
+
+def test_what_may_be_half_a_file_for_longer(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    change(path, "deny: [i1]\n...\n")
+    rules = rules_in(path)
+    for half, said in (
+        ("", "are empty. Write {} for no rules."),
+        ("# shop\n", "are empty"),
+        ("deny: [i2]\n", "line ..."),
+    ):
+        change(path, half)
+        assert hidden(rules.current()) == {1} and rules.problem is not None and said in rules.problem
+    change(path, "deny: [i2]\n...")
+    assert hidden(rules.current()) == {2} and rules.problem is None
+    change(path, "{}\n...\n")
+    assert hidden(rules.current()) == set() and rules.problem is None
+
+
+def test_a_file_that_was_missing_is_read_when_it_is_there(tmp_path: Path) -> None:
+    change(tmp_path / "shop.yaml", "deny: [i1]")
+    rules = rules_in(tmp_path / "shop.yaml")
+    change(tmp_path / "shop.yaml", "deny: gone.txt")
+    assert hidden(rules.current()) == {1} and rules.problem is not None
+    change(tmp_path / "gone.txt", "i5\n")
+    assert hidden(rules.current()) == {5} and rules.problem is None
 
 
 def test_a_file_that_was_only_touched_is_not_read_again(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Items compared by the angle between their vectors."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recbole_longinterest.serving.scorer import top_k
+
+
+class UnitVectors:
+    """Vectors of all items that are compared by cosine.
+
+    Args:
+        vectors: [N, D], that of the padding first; rows of zeros are like nothing.
+
+    Attributes:
+        vectors: the same.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+        lengths = vectors.norm(dim=1)
+        self._empty, self._inverse = lengths == 0, 1 / lengths.clamp(min=1e-12)
+
+    @torch.no_grad()
+    def cosines(self, query: Tensor) -> Tensor:
+        """Cosine of every item with a query, [N].
+
+        Args:
+            query: [D].
+        """
+        return self.vectors @ functional.normalize(query, dim=0) * self._inverse
+
+    def nearest(self, query: Tensor, k: int, without: Iterable[int] = ()) -> list[tuple[int, float]]:
+        """The items at the smallest angles, and their cosines, -1 to 1.
+
+        Args:
+            query: [D].
+            k: number of items.
+            without: internal ids that are left out; the padding and items without a direction always are.
+        """
+        cosines = self.cosines(query).clamp(-1, 1)
+        cosines[self._empty] = -torch.inf
+        cosines[[0, *without]] = -torch.inf
+        values, ids = top_k(cosines.unsqueeze(0), min(k, len(cosines)))
+        found = zip(ids[0].tolist(), values[0].tolist(), strict=True)
+        return [(item, score) for item, score in found if score > -torch.inf]
