@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from recbole_longinterest.cli import (
+    adapt,
     add_items,
     compare,
     completion,
@@ -47,6 +48,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "run": run,
     "encode": encode,
+    "adapt": adapt,
     "prepare": prepare,
     "tune": tune,
     "compare": compare,

@@ -1,9 +1,11 @@
 """The transitions of the training part, from the flat log or from the rows of benchmark files."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recbole_longinterest.data.behaviors import read_target_behaviors
 from recbole_longinterest.data.log_rows import LogRows
@@ -12,6 +14,33 @@ from recbole_longinterest.nn.transitions import LAGS, Transitions, count_transit
 
 if TYPE_CHECKING:
     from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
+
+
+@dataclass(frozen=True)
+class CountedEvents:
+    """Events of a training part as :func:`~recbole_longinterest.nn.transitions.count_transitions` wants them.
+
+    Attributes:
+        items: item of each event, users one after another and each in order, int64 [E].
+        first: position of the first event of each event's user, int64 [E].
+        known: events of the training part, bool [E].
+        wanted: events that may be recommended, bool [E].
+    """
+
+    items: NDArray[np.int64]
+    first: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
+
+    def without(self, left_out: NDArray[np.bool_]) -> "CountedEvents":
+        """The known events without those of some items, as if these had never happened.
+
+        Args:
+            left_out: items, bool [N].
+        """
+        kept = self.known & ~left_out[self.items]
+        _, index, owner = np.unique(self.first[kept], return_index=True, return_inverse=True)
+        return CountedEvents(self.items[kept], index[owner].astype(np.int64), self.known[kept], self.wanted[kept])
 
 
 def transitions_of(train: "FlatSequentialDataset", size: int, rows: LogRows | None = None) -> Transitions:
@@ -25,9 +54,15 @@ def transitions_of(train: "FlatSequentialDataset", size: int, rows: LogRows | No
         size: followers of each item that are kept.
         rows: that count, in place of the part's own.
     """
+    events = counted_events(train, rows)
+    return count_transitions(events.items, events.first, events.known, events.wanted, train.item_num, size)
+
+
+def counted_events(train: "FlatSequentialDataset", rows: LogRows | None = None) -> CountedEvents:
+    """The events whose transitions count; see :func:`transitions_of`."""
     rows = train.inter_feat if rows is None else rows
     if not isinstance(rows, LogRows):
-        return _of_benchmark_rows(train, size)
+        return _of_benchmark_rows(train)
     items = train.event_log[train.item_seq_field].numpy()
     known = np.asarray(seen_in_training(rows, len(items), with_targets=True))
     start = np.unique(rows.history_start().numpy())
@@ -38,10 +73,10 @@ def transitions_of(train: "FlatSequentialDataset", size: int, rows: LogRows | No
     wanted[rows.position.long().numpy()] = True
     if not read_target_behaviors(train.config):
         wanted[start] = True
-    return count_transitions(items, first, known, wanted, train.item_num, size)
+    return CountedEvents(items, first, known, wanted)
 
 
-def _of_benchmark_rows(train: "FlatSequentialDataset", size: int) -> Transitions:
+def _of_benchmark_rows(train: "FlatSequentialDataset") -> CountedEvents:
     """Of rows with a history each: only the row's own target follows, because histories repeat from row to row."""
     rows = train.inter_feat
     history, length = rows[train.item_seq_field], rows[train.item_list_length_field]
@@ -51,4 +86,4 @@ def _of_benchmark_rows(train: "FlatSequentialDataset", size: int) -> Transitions
     first = np.repeat(np.arange(len(events)) * (LAGS + 1), LAGS + 1)
     wanted = np.zeros(events.shape, bool)
     wanted[:, -1] = True
-    return count_transitions(events.ravel(), first, events.ravel() > 0, wanted.ravel(), train.item_num, size)
+    return CountedEvents(events.ravel(), first, events.ravel() > 0, wanted.ravel())

@@ -1,24 +1,22 @@
 """Text vectors from any Hugging Face encoder: a local folder, a hub name, or the packaged MiniLM."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from logging import getLogger
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from recbole_longinterest.text.folder import EncoderError, one_line
-from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity, quiet_transformers
-from recbole_longinterest.text.pooling import load_steps, pool
+from recbole_longinterest.text.folder import EncoderError
+from recbole_longinterest.text.loaded import PRECISIONS, LoadedEncoder, longest_text, prompt_length
+from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity
+from recbole_longinterest.text.pooling import load_steps
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 POOLINGS = ("mean", "cls", "last")
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 MAX_LENGTH = 128  # tokens, where the folder does not say
 UNKNOWN_LENGTH = 10**6  # a larger limit means that the tokenizer has none
 SHORTEST = 4  # tokens: the special ones and at least one of the text
@@ -85,7 +83,7 @@ class TextEncoder:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = precision or own_precision(self.device)
         self._found: Model | None = None
-        self._loaded: _Loaded | None = None
+        self._loaded: LoadedEncoder | None = None
 
     @property
     def identity(self) -> str:
@@ -128,12 +126,7 @@ class TextEncoder:
             return np.zeros((0, 0), dtype=np.float32)
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             loaded = self._load()
-            prompted = [self._prompt + text for text in texts]
-            if loaded.lower_case:
-                prompted = [text.lower() for text in prompted]
-            with quiet_transformers():
-                tokens = loaded.tokenizer(prompted, truncation=True, max_length=loaded.limit)
-                vectors = self._encode_tokens(loaded, tokens)
+            vectors = self._encode_tokens(loaded, loaded.tokenize(texts))
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
             half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may do)"
@@ -147,6 +140,23 @@ class TextEncoder:
     def unload(self) -> None:
         """Free the model's memory; the next :meth:`encode` loads it again."""
         self._loaded = None
+
+    @property
+    def model(self) -> Model:
+        """Location and settings of the model.
+
+        Raises:
+            EncoderError: if the model is not available.
+        """
+        return self._find()
+
+    def load(self) -> LoadedEncoder:
+        """The model in memory, in float32 and without dropout; changes to its network change the vectors.
+
+        Raises:
+            EncoderError: if the model is not available, or is no text encoder.
+        """
+        return self._load()
 
     def _find(self) -> Model:
         if self._found is None:
@@ -162,7 +172,7 @@ class TextEncoder:
         settings = self._find().settings
         return settings.default_prompt if self.prompt is None else settings.prompts.get(self.prompt, self.prompt)
 
-    def _load(self) -> "_Loaded":
+    def _load(self) -> LoadedEncoder:
         """The model in float32 on the device, and how it is used."""
         if self._loaded is None:
             model = self._find()
@@ -176,19 +186,24 @@ class TextEncoder:
                     f"The tokenizer of the text encoder {self.name} has no pad, end or unknown token to fill a batch "
                     "with. Set pad_token in its tokenizer_config.json."
                 )
-            self._loaded = _Loaded(
+            self._loaded = LoadedEncoder(
+                self.name,
                 tokenizer,
                 network.float().to(self.device).eval(),
                 load_steps(model.root, model.settings, self.device),
+                self._poolings,
+                self._prompt,
                 self._limit(tokenizer, network),
-                0 if model.settings.pools_prompt else _prompt_length(tokenizer, self._prompt),
+                0 if model.settings.pools_prompt else prompt_length(tokenizer, self._prompt),
                 model.settings.lower_case,
+                self.precision,
+                self.device,
             )
         return self._loaded
 
     def _limit(self, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel") -> int:
         """Tokens of a text that are read."""
-        longest = _longest(tokenizer, network)
+        longest = longest_text(tokenizer, network)
         settings = self._find().settings
         own = settings.max_length
         if own is None:
@@ -200,83 +215,21 @@ class TextEncoder:
             )
         return limit
 
-    def _encode_tokens(self, loaded: "_Loaded", tokens: "BatchEncoding") -> NDArray[np.float32]:
+    def _encode_tokens(self, loaded: LoadedEncoder, tokens: "BatchEncoding") -> NDArray[np.float32]:
         """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
-        for row, ids in enumerate(tokens["input_ids"]):
-            if not ids:  # "" in GPT-2: no special tokens, so nothing to pool
-                for name, values in tokens.items():
-                    values[row].append({"input_ids": loaded.tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
         lengths = [len(ids) for ids in tokens["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         parts = []
         for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            batch = {name: [values[row] for row in rows] for name, values in tokens.items()}
-            parts.append(self._forward(loaded, loaded.tokenizer.pad(batch, return_tensors="pt")))
+            batch = loaded.batch(tokens, order[start : start + self.batch_size])
+            parts.append(loaded.finished(loaded.pooled(batch)))
         vectors = torch.cat(parts).cpu().numpy()
         out = np.empty_like(vectors)
         out[order] = vectors
         return out
-
-    def _forward(self, loaded: "_Loaded", batch: "BatchEncoding") -> Tensor:
-        """Vectors float32 [B, D] of a padded batch of token ids [B, T]."""
-        batch = {name: values.to(self.device) for name, values in batch.items()}
-        half = self.precision != "fp32"
-        try:
-            with torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=half):
-                hidden = loaded.network(**batch).last_hidden_state  # [B, T, D]
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
-            raise EncoderError(
-                f"The text encoder {self.name} ({type(loaded.network).__name__}) does not turn token ids into vectors: "
-                f"{one_line(error)}. Name a text model as text_encoder."
-            ) from error
-        vectors = pool(hidden.float(), batch["attention_mask"], self._poolings, loaded.skipped)
-        for step in loaded.steps:
-            vectors = step(vectors)
-        return vectors
 
 
 def own_precision(device: torch.device | str | None = None) -> str:
     """Precision that texts are encoded in on a device (None is this machine's) if none is asked for."""
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A model in memory.
-
-    Attributes:
-        tokenizer: pads on the right.
-        network: token ids to token vectors.
-        steps: layers after the pooling.
-        limit: maximum tokens of a text.
-        skipped: number of first tokens that are not pooled.
-        lower_case: whether texts are lower-cased.
-    """
-
-    tokenizer: "PreTrainedTokenizerBase"
-    network: "PreTrainedModel"
-    steps: list[Callable[[Tensor], Tensor]]
-    limit: int
-    skipped: int
-    lower_case: bool
-
-
-def _prompt_length(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int:
-    """Number of tokens of a prompt, without the end-of-text token."""
-    ids = tokenizer(prompt)["input_ids"] if prompt else []
-    return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
-
-
-def _longest(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> int:
-    """Maximum tokens of a model: the tokenizer's limit or the size of the position table, whichever is smaller."""
-    limit = tokenizer.model_max_length  # 10**30 if unknown
-    tables = ("position_embeddings", "wpe", "embed_positions")
-    for name, module in model.named_modules():
-        # The config's number is wrong for RoBERTa, whose table starts after the padding's row, and meaningless for T5,
-        # which has no table. So the table is found by its name.
-        if name.rpartition(".")[2] in tables and isinstance(module, torch.nn.Embedding):
-            first = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = min(limit, module.num_embeddings - getattr(module, "offset", first))  # OPT and BART start later
-    return limit

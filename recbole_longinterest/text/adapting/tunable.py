@@ -1,0 +1,174 @@
+"""What of an encoder is trained: low-rank updates inside it, a small network behind it, or all of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recbole_longinterest.common.packages import require
+from recbole_longinterest.text.loaded import LoadedEncoder
+
+METHODS = ("lora", "adapter", "full")
+LEARNING_RATES = {"lora": 5e-4, "adapter": 1e-3, "full": 2e-5}
+RANK = 16
+BOTTLENECK = 256
+BATCH = 64  # texts that are encoded at a time outside of training
+
+
+class Tunable(Protocol):
+    """An encoder of the catalogue's texts with trainable parts; items are meant by their row in the texts."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Holds the trainable parameters; switched between training and evaluation."""
+
+    def vectors(self, items: Sequence[int]) -> Tensor:
+        """Vectors of items, with a graph in training, [n, D]."""
+
+
+def trainable(tunable: Tunable) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name."""
+    return {name: weight for name, weight in tunable.module.named_parameters() if weight.requires_grad}
+
+
+def all_vectors(tunable: Tunable, number: int, order: Sequence[int]) -> NDArray[np.float32]:
+    """Vectors of many items without dropout, [number, D]; zero for rows that are not asked for.
+
+    Args:
+        tunable: the encoder.
+        number: rows of the result.
+        order: items, best by length.
+    """
+    was = tunable.module.training
+    tunable.module.eval()
+    found: NDArray[np.float32] | None = None
+    with torch.no_grad():
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            part = tunable.vectors(rows).float().cpu().numpy()
+            if found is None:
+                found = np.zeros((number, part.shape[1]), np.float32)
+            found[rows] = part
+    tunable.module.train(was)
+    return np.zeros((number, 0), np.float32) if found is None else found
+
+
+class TunedNetwork:
+    """The encoder itself: all of its weights, or low-rank updates of its linear layers (LoRA).
+
+    ``W + (alpha / r) B A`` with ``B`` zero at the start, so that training starts from the encoder as it is (Hu et al.
+    2022, "LoRA: Low-Rank Adaptation of Large Language Models").
+
+    Args:
+        loaded: the encoder.
+        texts: of the catalogue.
+        method: ``"lora"`` or ``"full"``.
+        rank: ``r`` of the updates.
+
+    Attributes:
+        loaded: the encoder, whose network is the module.
+    """
+
+    def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], method: str, rank: int = RANK) -> None:
+        self.loaded = loaded
+        self._tokens = loaded.tokenize(list(texts))
+        network: nn.Module = loaded.network
+        if method == "lora":
+            require("peft", "recbole-li adapt --method lora")
+            from peft import LoraConfig, get_peft_model  # belongs to the extra adapt
+
+            settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear")
+            network = get_peft_model(loaded.network, settings)
+        else:
+            for name, weight in network.named_parameters():
+                weight.requires_grad_("pooler" not in name)  # which no vector goes through
+        self._module = network
+
+    @property
+    def module(self) -> nn.Module:
+        """See :class:`Tunable`."""
+        return self._module
+
+    def vectors(self, items: Sequence[int]) -> Tensor:
+        """See :class:`Tunable`."""
+        return self.loaded.finished(self.loaded.pooled(self.loaded.batch(self._tokens, items)))
+
+    def save(self, folder: Path) -> Path | None:
+        """Write the network, updates merged; and the updates alone below ``adapter``, in the form of peft.
+
+        Returns:
+            The folder of the updates, None if all weights are trained.
+        """
+        if not hasattr(self._module, "merge_and_unload"):
+            cast("nn.Module", self._module).save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+            return None
+        adapter = folder / "adapter"
+        self._module.save_pretrained(adapter, safe_serialization=True)
+        self._module.merge_and_unload().save_pretrained(folder, safe_serialization=True)
+        return adapter
+
+
+class ResidualAdapter(nn.Module):
+    """``x + B relu(A x + a)``, with ``B`` zero at the start.
+
+    The bottleneck of Houlsby et al. 2019 ("Parameter-Efficient Transfer Learning for NLP", section 2), once behind the
+    encoder and not in every layer.
+
+    Args:
+        size: ``D``.
+        bottleneck: rows of ``A``.
+    """
+
+    def __init__(self, size: int, bottleneck: int = BOTTLENECK) -> None:
+        super().__init__()
+        self.down = nn.Linear(size, bottleneck)
+        self.up = nn.Linear(bottleneck, size, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """[B, D] to [B, D]."""
+        return vectors + self.up(functional.relu(self.down(vectors)))
+
+    def as_dense(self) -> list[tuple[Tensor, Tensor, str]]:
+        """The same function as two dense layers without a residual, which a sentence-transformers folder can hold.
+
+        ``x = relu(x) - relu(-x)``, so the first layer keeps ``x`` and ``-x`` beside the bottleneck.
+
+        Returns:
+            Weight, bias and torch's name of the activation of each.
+        """
+        size = self.up.weight.shape[0]
+        same, none = torch.eye(size), torch.zeros(size)
+        down, up = self.down.weight.detach().cpu(), self.up.weight.detach().cpu()
+        first = torch.cat([same, -same, down])
+        last = torch.cat([same, -same, up], dim=1)
+        bias = torch.cat([none, none, self.down.bias.detach().cpu()])
+        return [(first, bias, "torch.nn.modules.activation.ReLU"), (last, none, "torch.nn.modules.linear.Identity")]
+
+
+class TunedHead:
+    """A small network behind the encoder, which stays: every text is encoded once.
+
+    Args:
+        vectors: of the catalogue's texts, before any normalisation, [N, D].
+        device: where to train.
+        bottleneck: size of the network.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32], device: torch.device, bottleneck: int = BOTTLENECK) -> None:
+        self._vectors = torch.as_tensor(vectors, device=device)
+        self.adapter = ResidualAdapter(vectors.shape[1], bottleneck).to(device)
+
+    @property
+    def module(self) -> nn.Module:
+        """See :class:`Tunable`."""
+        return self.adapter
+
+    def vectors(self, items: Sequence[int]) -> Tensor:
+        """See :class:`Tunable`."""
+        return self.adapter(self._vectors[torch.as_tensor(items, device=self._vectors.device)])

@@ -1,0 +1,110 @@
+"""A text encoder in memory: from texts to token ids, to pooled vectors, to finished vectors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recbole_longinterest.text.folder import EncoderError, one_line
+from recbole_longinterest.text.models import quiet_transformers
+from recbole_longinterest.text.pooling import pool
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """A model in memory. Shapes: ``B`` texts, ``T`` tokens, ``D`` dimensions.
+
+    Attributes:
+        name: the user's name for it, for errors.
+        tokenizer: pads on the right.
+        network: token ids to token vectors.
+        steps: layers after the pooling.
+        poolings: names of :func:`~recbole_longinterest.text.pooling.pool`.
+        prompt: put before every text.
+        limit: maximum tokens of a text.
+        skipped: number of first tokens that are not pooled.
+        lower_case: whether texts are lower-cased.
+        precision: a key of ``PRECISIONS``.
+        device: where the network is.
+    """
+
+    name: str
+    tokenizer: "PreTrainedTokenizerBase"
+    network: "PreTrainedModel"
+    steps: Sequence[Callable[[Tensor], Tensor]]
+    poolings: tuple[str, ...]
+    prompt: str
+    limit: int
+    skipped: int
+    lower_case: bool
+    precision: str
+    device: torch.device
+
+    def tokenize(self, texts: Sequence[str]) -> "BatchEncoding":
+        """Token ids of texts, not padded; a text without tokens is a single end-of-text token."""
+        prompted = [self.prompt + text for text in texts]
+        if self.lower_case:
+            prompted = [text.lower() for text in prompted]
+        with quiet_transformers():
+            tokens = self.tokenizer(prompted, truncation=True, max_length=self.limit)
+        for row, ids in enumerate(tokens["input_ids"]):
+            if not ids:  # "" in GPT-2: no special tokens, so nothing to pool
+                for name, values in tokens.items():
+                    values[row].append({"input_ids": self.tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
+        return tokens
+
+    def batch(self, tokens: "BatchEncoding", rows: Sequence[int]) -> dict[str, Tensor]:
+        """Pad some of the texts to one length, on the device, [B, T] each."""
+        picked = {name: [values[row] for row in rows] for name, values in tokens.items()}
+        with quiet_transformers():
+            padded = self.tokenizer.pad(picked, return_tensors="pt")
+        return {name: values.to(self.device) for name, values in padded.items()}
+
+    def pooled(self, batch: dict[str, Tensor]) -> Tensor:
+        """Pooled vectors float32 [B, D] of a padded batch of token ids [B, T].
+
+        Raises:
+            EncoderError: if the model does not read token ids.
+        """
+        half = self.precision != "fp32"
+        try:
+            with torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=half):
+                hidden = self.network(**batch).last_hidden_state  # [B, T, D]
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise EncoderError(
+                f"The text encoder {self.name} ({type(self.network).__name__}) does not turn token ids into vectors: "
+                f"{one_line(error)}. Name a text model as text_encoder."
+            ) from error
+        return pool(hidden.float(), batch["attention_mask"], self.poolings, self.skipped)
+
+    def finished(self, pooled: Tensor) -> Tensor:
+        """Apply the layers after the pooling, [B, D] each."""
+        for step in self.steps:
+            pooled = step(pooled)
+        return pooled
+
+
+def prompt_length(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int:
+    """Number of tokens of a prompt, without the end-of-text token."""
+    ids = tokenizer(prompt)["input_ids"] if prompt else []
+    return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
+
+
+def longest_text(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> int:
+    """Maximum tokens of a model: the tokenizer's limit or the size of the position table, whichever is smaller."""
+    limit = tokenizer.model_max_length  # 10**30 if unknown
+    tables = ("position_embeddings", "wpe", "embed_positions")
+    for name, module in model.named_modules():
+        # The config's number is wrong for RoBERTa, whose table starts after the padding's row, and meaningless for T5,
+        # which has no table. So the table is found by its name.
+        if name.rpartition(".")[2] in tables and isinstance(module, torch.nn.Embedding):
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = min(limit, module.num_embeddings - getattr(module, "offset", first))  # OPT and BART start later
+    return limit

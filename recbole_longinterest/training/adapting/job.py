@@ -1,0 +1,265 @@
+"""Adapt a text encoder to a data set, from Python or as `recbole-li adapt`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import recbole.data.utils
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from recbole.config import Config
+from recbole.utils import init_seed
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
+from recbole_longinterest.data.item_texts import ItemTexts, make_encoder, why_no_text
+from recbole_longinterest.data.transitions import CountedEvents, counted_events
+from recbole_longinterest.nn.transitions import count_transitions
+from recbole_longinterest.text.adapting.fit import Catalogue, Fit, FitSettings
+from recbole_longinterest.text.adapting.output import CARD, before_normalizing, write_encoder
+from recbole_longinterest.text.adapting.positives import find_positives, same_texts
+from recbole_longinterest.text.adapting.progress import ProgressFile
+from recbole_longinterest.text.adapting.tunable import (
+    LEARNING_RATES,
+    METHODS,
+    Tunable,
+    TunedHead,
+    TunedNetwork,
+    all_vectors,
+)
+from recbole_longinterest.text.cache import encode_cached
+from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.training.adapting.card import MARK, model_card
+from recbole_longinterest.training.adapting.held_out import K, Queries, gain, queries_of, split_items
+from recbole_longinterest.training.adapting.structure import read_structure
+
+FOLLOWERS = 1000  # of each item that are counted
+COUNTED_BYTES = 4e8  # and at most so much memory for all items
+FEWEST = 10  # held-out items of each set
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """Settings of an adaptation.
+
+    Attributes:
+        method: ``lora``, ``adapter`` or ``full``.
+        epochs: at most.
+        patience: epochs without a better recall after which it stops.
+        anchors: items of a batch, beside a positive and a hard negative of each.
+        part: texts that are encoded with a graph at a time; bounds the memory, does not change the result.
+        temperature: of InfoNCE.
+        learning_rate: None for the method's own.
+        rank: of the updates of ``lora``.
+        popularity: exponent of the correction of positives, 0 for none.
+        held_out: share of the items that stops the training, and of those that measure it.
+        structure: columns of the ``.item`` file whose shared values are further positives.
+    """
+
+    method: str = "lora"
+    epochs: int = 10
+    patience: int = 3
+    anchors: int = 128
+    part: int = 64
+    temperature: float = 0.05
+    learning_rate: float | None = None
+    rank: int = 16
+    popularity: float = 0.3
+    held_out: float = 0.1
+    structure: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = [
+            (self.method not in METHODS, "--method", f"one of {', '.join(METHODS)}", self.method),
+            (self.temperature <= 0, "--temperature", "above 0", self.temperature),
+            (self.learning_rate is not None and self.learning_rate <= 0, "--learning-rate", "above 0", None),
+            (not 0 <= self.popularity <= 1, "--popularity", "from 0 to 1", self.popularity),
+            (not 0 < self.held_out <= 0.4, "--held-out", "above 0 and at most 0.4", self.held_out),
+        ]
+        for is_wrong, option, what, got in wrong:
+            if is_wrong:
+                got = self.learning_rate if got is None else got
+                raise LongInterestError(f"{option} must be {what}; got {got}.")
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """Outcome of an adaptation. Recalls are among the held-out items that nothing was chosen by.
+
+    Attributes:
+        output: the encoder's folder.
+        epochs: that were trained.
+        best: the one that is kept.
+        before: recall of the encoder before.
+        after: recall of the adapted encoder.
+        interval: 95 % interval of the difference.
+        card: the model card.
+    """
+
+    output: Path
+    epochs: int
+    best: int
+    before: float
+    after: float
+    interval: tuple[float, float]
+    card: str
+
+
+def adapt_encoder(
+    config: Config, output: Path, settings: AdaptSettings = AdaptSettings(), restart: bool = False
+) -> Adapted:
+    """Adapt the config's text encoder to the training part of its data set.
+
+    Events of the validation and test parts, and of held-out items, are never read. A call after an interruption goes
+    on from the last state that was written, with the same result.
+
+    Args:
+        config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
+        output: folder of the adapted encoder, which ``text_encoder`` takes; the state of an interrupted call is beside.
+        settings: of the adaptation.
+        restart: begin anew, whatever an interrupted call left.
+
+    Returns:
+        The recalls before and after.
+
+    Raises:
+        LongInterestError: for data without texts or with too few items, a folder that holds something else, and if no
+            epoch is better than the encoder was.
+    """
+    absent = why_no_text(config, Path(config["data_path"]) / f"{config['dataset']}.item")
+    if config["text_vectors"] or absent:
+        why = absent or f"text_vectors is {config['text_vectors']}."
+        raise LongInterestError(f"There is no text to adapt an encoder to: {why}")
+    card = output / CARD
+    if output.exists() and not (card.is_file() and MARK in card.read_text(encoding="utf-8", errors="replace")):
+        raise LongInterestError(
+            f"--output must be a new folder or an encoder of this command; {output} holds something else. Name another."
+        )
+    with lock_files(output, "adapting an encoder in", "name another --output"):
+        return _adapt(config, output, settings, restart)
+
+
+def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool) -> Adapted:
+    init_seed(config["seed"], config["reproducibility"])
+    train = recbole.data.utils.create_dataset(config).build()[0]
+    source = train.text_source
+    if not isinstance(source, ItemTexts):
+        raise LongInterestError("There is no text to adapt an encoder to: text_features is off. Switch it on.")
+    texts, events = source.texts, counted_events(train)
+    has_text = np.array([bool(text) for text in texts])
+    rng = np.random.default_rng(config["seed"])
+    stop, report, held_out = _held_out(events, has_text, settings, rng)
+    counts = _counts(events, held_out, has_text)
+    tokens = [str(token) for token in train.field2id_token[train.iid_field]]
+    structure = read_structure(config, tokens, settings.structure)
+    if structure is not None:
+        keep = sp.diags_array((~held_out & has_text).astype(float))
+        structure = (keep @ structure @ keep).tocsr()
+        structure.eliminate_zeros()
+    positives = find_positives(counts, structure, popularity=settings.popularity)
+    if not len(positives.anchors):
+        raise LongInterestError("No two items go together more often than by chance; there is nothing to learn from.")
+    seen = np.unique(events.without(held_out).items)
+    catalogue = Catalogue(texts, positives, same_texts(texts), seen[has_text[seen]])
+
+    encoder = make_encoder(config)
+    fit_settings = FitSettings(
+        settings.epochs,
+        settings.patience,
+        settings.anchors,
+        settings.part,
+        settings.temperature,
+        settings.learning_rate or LEARNING_RATES[settings.method],
+        config["seed"],
+    )
+    identity = {
+        "encoder": encoder.identity,
+        "data": _digest(texts, events, positives.weights),
+        **asdict(settings),
+        **asdict(fit_settings),
+    }
+    file = ProgressFile(output.with_name(f"{output.name}.progress"), identity)
+    if restart:
+        file.remove()
+    show = bool(config["show_progress"])
+    raw = encode_cached([text for text in texts if text], encoder, show_progress=show)
+    before = np.zeros((len(texts), raw.shape[1]), np.float32)
+    before[has_text] = raw
+    torch.manual_seed(config["seed"])
+    tunable = _tunable(encoder, catalogue, settings)
+    fit = Fit(tunable, catalogue, fit_settings, stop.recall, file, show)
+    done = fit.run()
+    if done.best == 0:
+        raise LongInterestError(
+            f"None of {len(done.values) - 1} epochs finds held-out items better than {encoder.name} does as it is "
+            f"(recall@{K} {done.values[0]:.4f}, then {max(done.values[1:], default=0.0):.4f}), so nothing is written. "
+            "Give another --learning-rate or --method and --restart, or keep the encoder."
+        )
+    after = _finished(tunable, catalogue)
+    _, low, high = gain(report, report.hits(before), report.hits(after))
+    figures = Adapted(
+        output,
+        len(done.values) - 1,
+        done.best,
+        report.recall(before),
+        report.recall(after),
+        (low, high),
+        "",
+    )
+    text = model_card(config, encoder, settings, figures, done.values, before, after, report, has_text)
+    write_encoder(output, tunable, encoder, texts, after, text)
+    file.remove()
+    return replace(figures, card=text)
+
+
+def _held_out(
+    events: CountedEvents, has_text: NDArray[np.bool_], settings: AdaptSettings, rng: np.random.Generator
+) -> tuple[Queries, Queries, NDArray[np.bool_]]:
+    """Two sets of held-out items, and which items are held out, bool [N]."""
+    bought = np.unique(events.items[events.known & events.wanted])
+    candidates = bought[(bought > 0) & has_text[bought]]
+    groups = split_items(candidates, settings.held_out, rng)
+    if len(groups[0]) < FEWEST:
+        raise LongInterestError(
+            f"--held-out {settings.held_out:g} must leave out at least {FEWEST} items for each of two sets; it leaves "
+            f"{len(groups[0])} of {len(candidates)} items with a text and training events. Give a larger one."
+        )
+    held_out = np.zeros(len(has_text), bool)
+    held_out[np.concatenate(groups)] = True
+    stop, report = (queries_of(events, held_out, group, has_text, rng) for group in groups)
+    if not len(stop.targets) or not len(report.targets):
+        raise LongInterestError("No user has a held-out item after another item; give a larger --held-out.")
+    return stop, report, held_out
+
+
+def _counts(events: CountedEvents, held_out: NDArray[np.bool_], has_text: NDArray[np.bool_]) -> sp.csr_array:
+    """How often two items are near one another, without held-out items and those without a text, [N, N]."""
+    number = len(has_text)
+    left = events.without(held_out | ~has_text)
+    size = max(1, min(number, FOLLOWERS, int(COUNTED_BYTES // (8 * number))))
+    table = count_transitions(left.items, left.first, left.known, left.wanted, number, size)
+    row, place = np.nonzero(table.followers)
+    return sp.csr_array((table.counts[row, place], (row, table.followers[row, place])), shape=(number, number))
+
+
+def _tunable(encoder: TextEncoder, catalogue: Catalogue, settings: AdaptSettings) -> Tunable:
+    loaded = encoder.load()
+    if settings.method != "adapter":
+        return TunedNetwork(loaded, catalogue.texts, settings.method, settings.rank)
+    frozen = TunedNetwork(before_normalizing(loaded), catalogue.texts, "full")
+    return TunedHead(all_vectors(frozen, len(catalogue.texts), catalogue.order), encoder.device)
+
+
+def _finished(tunable: Tunable, catalogue: Catalogue) -> NDArray[np.float32]:
+    return catalogue.vectors(tunable)
+
+
+def _digest(texts: Sequence[str], events: CountedEvents, weights: sp.csr_array) -> str:
+    """Hash of the data that a training reads."""
+    digest = sha256("\0".join(texts).encode("utf-8", "surrogatepass"))
+    for values in (events.items, events.first, events.known, events.wanted, weights.indices, weights.data):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
