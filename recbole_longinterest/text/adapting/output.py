@@ -22,6 +22,7 @@ from recbole_longinterest.text.models import ABOUT_MODEL, MINILM, MINILM_ON_HUB,
 
 CHECKED = 16  # texts whose vectors are compared with those of the written folder
 TOLERANCE = 1e-3  # of these vectors, as a part of their length; merging rounds
+HALF_TOLERANCE = 0.05  # in half precision
 CARD = "README.md"
 
 
@@ -63,7 +64,8 @@ def write_encoder(
             settings = _with_dense(draft, settings, tunable)
         write_settings(draft, settings, width)
         (draft / CARD).write_text(card, encoding="utf-8")
-        _check(draft, encoder, texts, vectors)
+        advice = "Give --method adapter." if isinstance(tunable, TunedNetwork) else "Name another --encoder."
+        _check(draft, encoder, texts, vectors, advice)
 
 
 def _settings(model: Model, loaded: LoadedEncoder, draft: Path) -> tuple[FolderSettings, int]:
@@ -117,19 +119,21 @@ def _name_base(adapter: Path, model: Model) -> None:
     (adapter / CARD).unlink(missing_ok=True)  # peft's template for a card
 
 
-def _check(draft: Path, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+def _check(draft: Path, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32], advice: str) -> None:
     """Compare vectors of the written folder with those of the trained encoder."""
     chosen = [row for row, text in enumerate(texts) if text][:CHECKED]
-    wanted = vectors[chosen]
+    written = TextEncoder(str(draft), precision=encoder.precision, device=encoder.device)
     try:
-        found = TextEncoder(str(draft), precision=encoder.precision, device=encoder.device).encode(
-            [texts[row] for row in chosen]
+        apart = _apart(
+            torch.as_tensor(written.encode([texts[row] for row in chosen])), torch.as_tensor(vectors[chosen])
         )
+        why = f"its vectors are {apart:.1%} off"
     except EncoderError as error:
-        raise EncoderError(_not_as_trained(encoder, one_line(error))) from error
-    apart = _apart(torch.as_tensor(found), torch.as_tensor(wanted))
-    if apart > (TOLERANCE if encoder.precision == "fp32" else 0.05):
-        raise EncoderError(_not_as_trained(encoder, f"its vectors are {apart:.1%} off"))
+        apart, why = float("inf"), one_line(error)
+    if apart > (TOLERANCE if encoder.precision == "fp32" else HALF_TOLERANCE):
+        raise EncoderError(
+            f"The adapted {encoder.name} cannot be read as it was trained ({why}), so it is not kept. {advice}"
+        )
 
 
 def _apart(found: Tensor, wanted: Tensor) -> float:
@@ -137,10 +141,3 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
     if found.shape != wanted.shape:
         return float("inf")
     return float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
-
-
-def _not_as_trained(encoder: TextEncoder, why: str) -> str:
-    return (
-        f"The adapted encoder is not read as it was trained ({why}), so it is not kept. Models of the kind of "
-        f"{encoder.name} can be adapted with --method adapter."
-    )

@@ -157,10 +157,14 @@ class TunedHead:
     Args:
         vectors: of the catalogue's texts, before any normalisation, [N, D].
         device: where to train.
+        normalizes: whether the encoder normalises its vectors.
         bottleneck: size of the network.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], device: torch.device, bottleneck: int = BOTTLENECK) -> None:
+    def __init__(
+        self, vectors: NDArray[np.float32], device: torch.device, normalizes: bool, bottleneck: int = BOTTLENECK
+    ) -> None:
+        self._normalizes = normalizes
         self._vectors = torch.as_tensor(vectors, device=device)
         self.adapter = ResidualAdapter(vectors.shape[1], bottleneck).to(device)
 
@@ -171,4 +175,5 @@ class TunedHead:
 
     def vectors(self, items: Sequence[int]) -> Tensor:
         """See :class:`Tunable`."""
-        return self.adapter(self._vectors[torch.as_tensor(items, device=self._vectors.device)])
+        found = self.adapter(self._vectors[torch.as_tensor(items, device=self._vectors.device)])
+        return functional.normalize(found, dim=-1) if self._normalizes else found

@@ -198,7 +198,7 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
             f"(recall@{K} {done.values[0]:.4f}, then {max(done.values[1:], default=0.0):.4f}), so nothing is written. "
             "Give another --learning-rate or --method and --restart, or keep the encoder."
         )
-    after = _finished(tunable, catalogue)
+    after = catalogue.vectors(tunable)
     _, low, high = gain(report, report.hits(before), report.hits(after))
     figures = Adapted(
         output,
@@ -249,12 +249,10 @@ def _tunable(encoder: TextEncoder, catalogue: Catalogue, settings: AdaptSettings
     loaded = encoder.load()
     if settings.method != "adapter":
         return TunedNetwork(loaded, catalogue.texts, settings.method, settings.rank)
-    frozen = TunedNetwork(before_normalizing(loaded), catalogue.texts, "full")
-    return TunedHead(all_vectors(frozen, len(catalogue.texts), catalogue.order), encoder.device)
-
-
-def _finished(tunable: Tunable, catalogue: Catalogue) -> NDArray[np.float32]:
-    return catalogue.vectors(tunable)
+    plain = before_normalizing(loaded)
+    frozen = TunedNetwork(plain, catalogue.texts, "full")
+    vectors = all_vectors(frozen, len(catalogue.texts), catalogue.order)
+    return TunedHead(vectors, encoder.device, normalizes=len(plain.steps) < len(loaded.steps))
 
 
 def _digest(texts: Sequence[str], events: CountedEvents, weights: sp.csr_array) -> str:
