@@ -37,13 +37,15 @@ def add_arguments(commands: Commands) -> None:
         help="lora: low-rank updates inside the encoder; adapter: a small network behind it, for which every text is "
         "encoded once; full: all weights (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=count, default=10, help="at most (default: %(default)s)")
+    parser.add_argument("--epochs", type=count, default=20, help="at most (default: %(default)s)")
     parser.add_argument(
         "--patience", type=count, default=3, help="epochs without a better recall that end it (default: %(default)s)"
     )
-    parser.add_argument("--batch", type=count, default=128, metavar="N", help="items a batch (default: %(default)s)")
     parser.add_argument(
-        "--part", type=count, default=64, metavar="N", help="texts in memory at a time (default: %(default)s)"
+        "--batch", type=count, default=64, metavar="N", help="items that a batch begins with (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--part", type=count, default=256, metavar="N", help="texts in memory at a time (default: %(default)s)"
     )
     parser.add_argument("--learning-rate", type=amount, metavar="RATE", help="(default: 5e-4, 1e-3, 2e-5 by method)")
     parser.add_argument("--temperature", type=amount, default=0.05, help="of InfoNCE (default: %(default)s)")

@@ -27,6 +27,7 @@ INSTALL = {
     "wandb": "'recbole-longinterest[wandb]'",
     "captum": "'recbole-longinterest[explain]'",
     "cryptography": "'recbole-longinterest[sign]'",
+    "PIL": "'recbole-longinterest[vision]'",
     "peft": "'recbole-longinterest[adapt]'",
     "onnx": "'recbole-longinterest[onnx]'",
     "onnxruntime": "'recbole-longinterest[onnx]'",

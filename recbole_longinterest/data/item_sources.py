@@ -2,7 +2,7 @@
 
 To add one: write a function that makes a :class:`~recbole_longinterest.nn.sources.MatrixSource` from settings and item
 tokens, call :func:`register_item_source`, and set ``item_sources: {name: {any settings}}``. :func:`whitened` aligns and
-whitens raw vectors.
+whitens raw vectors. ``item_sources: {any_name: {kind: name, ...}}`` has several sources of one kind.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +19,39 @@ from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource, usable_nam
 from recbole_longinterest.text.whitening import Whitening
 
 Make = Callable[[Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
-ITEM_SOURCES: Registry[Make] = Registry(
+MakeNamed = Callable[[str, Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
+ITEM_SOURCES: Registry[MakeNamed] = Registry(
     "The name of an item source", "register_item_source", "recbole_longinterest.item_sources"
 )
 
 
-def register_item_source(name: str, make: Make) -> None:
+def register_item_source(name: str, make: Make | MakeNamed, named: bool = False) -> None:
     """Make a source of item vectors known, for ``item_sources``.
 
     Args:
-        name: its name; "text" is built in and has separate settings (``text_*``).
+        name: its name, which is its kind, too.
         make: function of RecBole's config, the settings under the source's name, and the raw item tokens by internal
             id (the padding first).
+        named: whether the function takes the source's name before these, for its messages.
 
     Raises:
         LongInterestError: if the name is taken, or torch does not accept it as a module's name.
     """
     if not usable_name(name):
         raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
-    ITEM_SOURCES.add(name, make)
+    ITEM_SOURCES.add(name, make if named else lambda _, *others: make(*others))  # type: ignore[arg-type, call-arg]
+
+
+def make_item_source(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> MatrixSource:
+    """Make a source of :func:`read_item_sources`.
+
+    Args:
+        name: of the source.
+        config: RecBole's.
+        settings: under the source's name.
+        tokens: raw item tokens by internal id, the padding first.
+    """
+    return ITEM_SOURCES.get(str(settings.get("kind", name)))(name, config, settings, tokens)
 
 
 def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
@@ -55,7 +69,9 @@ def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
     for name in wanted:
         if name == "text":
             raise LongInterestError("item_sources: text has settings of its own (text_fields, ...). Leave it out.")
-        ITEM_SOURCES.get(name)
+        ITEM_SOURCES.get(str((wanted[name] or {}).get("kind", name)))
+        if not usable_name(str(name)):
+            raise LongInterestError(f"item_sources: a source cannot be called {name!r}. Choose another name.")
     return {name: settings or {} for name, settings in wanted.items()}
 
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data import built_in_sources  # noqa: F401 - registers them
 from recbole_longinterest.data.absent_features import absent_features, why_not_of_user
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.features import Features, resolve_features
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
-from recbole_longinterest.data.item_sources import ITEM_SOURCES, read_item_sources
+from recbole_longinterest.data.item_sources import make_item_source, read_item_sources
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows, compact
@@ -108,7 +109,7 @@ class LongInterestDataset(FlatSequentialDataset):
                 made[name] = cast("MatrixSource", self.text_source)
             else:
                 tokens = [str(token) for token in self.field2id_token[self.iid_field]]
-                made[name] = ITEM_SOURCES.get(name)(self.config, settings[name], tokens)
+                made[name] = make_item_source(name, self.config, settings[name], tokens)
         return made
 
     @property

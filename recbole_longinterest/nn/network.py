@@ -80,7 +80,10 @@ class InterestNetwork(nn.Module):
         size, filled = options.embedding_size, matrices or {}
         self.id_embedding = nn.Embedding(sources.n_items, size, padding_idx=0) if sources.id else None
         self.item_sources = nn.ModuleDict(
-            {name: ItemSource(sources.n_items, width, size, filled.get(name)) for name, width in sources.items.items()}
+            {
+                name: ItemSource(sources.n_items, width, size, filled.get(name), options.source_dropout)
+                for name, width in sources.items.items()
+            }
         )
         all_items = torch.arange(sources.n_items) > 0
         self.register_buffer("trained", all_items if sources.trained is None else sources.trained)  # [n_items]

@@ -79,6 +79,7 @@ RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "memory_size": ("a whole number from 1 to 1000", _number(int, 1, 1000)),
     "memory_weight": ("a number from 0 to 100", _number(float, 0, 100)),
     "request_time": ("True or False", parse_switch),
+    "source_dropout": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "loss_type": (LOSSES, _one_of(LOSSES)),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
@@ -109,6 +110,7 @@ class ModelOptions:
     memory_size: int = 100
     memory_weight: float = 1.0
     request_time: bool = False
+    source_dropout: float = 0.0
 
     @classmethod
     def from_config(cls, config: Settings) -> "ModelOptions":

@@ -124,9 +124,10 @@ class TextEncoder:
         """
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            loaded = self._load()
-            vectors = self._encode_tokens(loaded, loaded.tokenize(texts))
+        with torch.random.fork_rng(devices=[]):
+            loaded = self._load()  # outside of inference mode, whose weights could never be trained
+            with torch.inference_mode():
+                vectors = self._encode_tokens(loaded, loaded.tokenize(texts))
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
             half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may do)"

@@ -112,14 +112,22 @@ class ItemSource(ItemTable):
         width: columns ``W`` of the matrix.
         dim: size ``D`` of an item vector.
         source: makes the matrix; None where a checkpoint fills it.
+        dropout: probability of treating an item's vector as absent in training, so that an item without one is no
+            stranger to the network.
     """
 
-    def __init__(self, n_items: int, width: int, dim: int, source: MatrixSource | None = None) -> None:
+    def __init__(
+        self, n_items: int, width: int, dim: int, source: MatrixSource | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__(n_items, width, source)
+        self.dropout = dropout
         self.project = nn.Linear(width, dim, bias=False)
         self.absent = nn.Parameter(torch.zeros(dim))
 
     def forward(self) -> Tensor:
         """This part of the vectors of the whole catalogue, [N, D]."""
         self.fill()
-        return torch.where(self.present.unsqueeze(-1), self.project(self.vectors), self.absent)
+        present = self.present
+        if self.training and self.dropout:
+            present = present & (torch.rand(present.shape, device=present.device) >= self.dropout)
+        return torch.where(present.unsqueeze(-1), self.project(self.vectors), self.absent)

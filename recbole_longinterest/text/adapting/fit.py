@@ -1,8 +1,7 @@
 """The training loop: epochs over the items that have positives, stopped early by items that are held out."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
@@ -21,6 +20,7 @@ from recbole_longinterest.text.adapting.tunable import Tunable, all_vectors, tra
 SAVE_SECONDS = 60.0  # what a killed training loses at most
 WARM_UP = 20  # batches in which the learning rate rises
 CLIP = 1.0  # largest norm of a gradient
+TOKENS = 2**13  # with a graph at a time, at most: about 1.5 GB of a MiniLM in float32
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class FitSettings:
     """Settings of the training.
 
     Attributes:
-        epochs: at most; an epoch has every item that has a positive as an anchor once.
+        epochs: at most; an epoch has every item that has a positive about once.
         patience: epochs without a better value after which it stops.
         anchors: of a batch, beside as many positives and hard negatives.
         part: items that are encoded with a graph at a time; bounds the memory, does not change the result.
@@ -111,12 +111,11 @@ class Fit:
         if not self._resume():
             torch.manual_seed(self.settings.seed)
             self._evaluate()
-        total = -(-len(self.catalogue.positives.anchors) // self.settings.anchors)
         bar = tqdm(
-            total=self.settings.epochs * total,
-            initial=self.progress.steps,
+            total=self.settings.epochs * len(self.catalogue.positives.anchors),
+            initial=self.progress.texts,
             desc="Adapting",
-            unit="batch",
+            unit="text",
             disable=not self.show_progress,
         )
         with bar:
@@ -143,7 +142,9 @@ class Fit:
             if number < self.progress.step:
                 continue
             self._batch(items)
-            bar.update()
+            whole = self.progress.epoch * len(self.catalogue.positives.anchors)  # an epoch has a few texts twice
+            bar.update(max(0, min(self.progress.texts + len(items), whole) - self.progress.texts))
+            self.progress.texts = min(self.progress.texts + len(items), whole)
             if monotonic() - self._saved >= SAVE_SECONDS:
                 self._save()
 
@@ -156,11 +157,12 @@ class Fit:
         rate = self.settings.learning_rate * min(1.0, (self.progress.steps + 1) / WARM_UP)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        part = max(1, min(self.settings.part, TOKENS // self.tunable.longest(items.tolist())))
         self.optimizer.zero_grad()
         self.progress.loss += backward_in_parts(
             lambda rows: self.tunable.vectors(items[rows].tolist()),
             len(items),
-            self.settings.part,
+            part,
             lambda vectors: info_nce(vectors, positive, negative, self.settings.temperature),
         )
         torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP)
@@ -178,11 +180,12 @@ class Fit:
         never = self.catalogue.positives.related + self.catalogue.positives.weights.astype(bool) + self.catalogue.same
         self.hard = torch.as_tensor(mine_negatives(vectors, self.catalogue.negatives, never.tocsr()))
         self.progress.epoch, self.progress.step, self.progress.loss = epoch + 1, 0, 0.0
+        self.progress.texts = epoch * len(self.catalogue.positives.anchors)
 
     # --- resume ------------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        tensors = {f"now.{name}": weight for name, weight in self.weights.items()}
+        tensors: dict[str, Tensor] = {f"now.{name}": weight for name, weight in self.weights.items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
@@ -210,8 +213,3 @@ class Fit:
         self.hard = tensors["hard"]
         torch.set_rng_state(tensors["random"])
         return True
-
-
-def describe(settings: FitSettings) -> str:
-    """The settings as one line of JSON, for the file and the model card."""
-    return json.dumps(asdict(settings), sort_keys=True)

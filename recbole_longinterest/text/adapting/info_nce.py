@@ -55,7 +55,7 @@ def backward_in_parts(
     if len(slices) == 1:
         loss = loss_of(encode(slices[0]))
         loss.backward()
-        return float(loss)
+        return loss.item()
     states, parts = [], []
     with torch.no_grad():
         for rows in slices:
@@ -70,7 +70,7 @@ def backward_in_parts(
         _set_random_state(state)
         encode(rows).backward(vectors.grad[rows])
     _set_random_state(after)
-    return float(loss)
+    return loss.item()
 
 
 def _random_state() -> list[Tensor]:

@@ -41,12 +41,15 @@ def mine_negatives(vectors: NDArray[np.float32], items: NDArray[np.int64], never
 def batches_of_epoch(
     positives: Positives, hard: NDArray[np.int32], anchors: int, lengths: Sequence[int], rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Items of the batches of an epoch: every anchor once, a positive that is drawn for it, and a hard negative.
+    """Items of the batches of an epoch: anchors, a positive that is drawn for each, and a hard negative.
+
+    All items of a batch are anchors of the loss, so an item that came as a positive or negative is not chosen again in
+    the epoch: an epoch encodes every item that has a positive about once.
 
     Args:
         positives: the pairs.
         hard: of :func:`mine_negatives`.
-        anchors: of a batch.
+        anchors: that are chosen for a batch, which has at most three times as many items.
         lengths: of the items' texts; a batch is in their order, the longest first, which saves padding.
         rng: draws.
 
@@ -54,10 +57,13 @@ def batches_of_epoch(
         Different ids, [U].
     """
     length = np.asarray(lengths)
-    order = rng.permutation(positives.anchors)
-    for start in range(0, len(order), anchors):
-        chosen = order[start : start + anchors]
+    left = rng.permutation(positives.anchors)
+    done = np.zeros(len(length), bool)
+    while len(left):
+        chosen = left[:anchors]
         drawn = positives.draw(chosen, rng)
         against = hard[chosen, rng.integers(hard.shape[1], size=len(chosen))]
         batch = np.unique(np.concatenate([chosen, drawn, against]))
+        done[batch] = True
+        left = left[~done[left]]
         yield batch[np.argsort(-length[batch], kind="stable")]

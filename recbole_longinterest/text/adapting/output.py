@@ -70,7 +70,7 @@ def write_encoder(
 
 def _settings(model: Model, loaded: LoadedEncoder, draft: Path) -> tuple[FolderSettings, int]:
     """Settings as the encoder was used, and dimensions of a token's vector; copies the dense layers of the model."""
-    steps = []
+    steps: list[tuple[str, str]] = []
     for kind, path in model.settings.steps:
         place = f"{len(steps) + 2}_{kind}"
         if kind == "Dense":

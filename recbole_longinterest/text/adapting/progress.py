@@ -22,6 +22,7 @@ class Progress:
         epoch: number of the epoch that runs, from 1.
         step: batches of it that are done.
         steps: batches since the start.
+        texts: for the progress bar.
         values: value on the held-out items before the first epoch and after each.
         loss: sum of the losses of the epoch's batches.
     """
@@ -29,6 +30,7 @@ class Progress:
     epoch: int = 1
     step: int = 0
     steps: int = 0
+    texts: int = 0
     values: list[float] = field(default_factory=list)
     loss: float = 0.0
 

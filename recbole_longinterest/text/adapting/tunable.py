@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ class Tunable(Protocol):
 
     def vectors(self, items: Sequence[int]) -> Tensor:
         """Vectors of items, with a graph in training, [n, D]."""
+
+    def longest(self, items: Sequence[int]) -> int:
+        """Tokens of the longest of some texts, on which the memory of a graph depends."""
 
 
 def trainable(tunable: Tunable) -> dict[str, nn.Parameter]:
@@ -98,18 +101,23 @@ class TunedNetwork:
         """See :class:`Tunable`."""
         return self.loaded.finished(self.loaded.pooled(self.loaded.batch(self._tokens, items)))
 
+    def longest(self, items: Sequence[int]) -> int:
+        """See :class:`Tunable`."""
+        return max(len(self._tokens["input_ids"][item]) for item in items)
+
     def save(self, folder: Path) -> Path | None:
         """Write the network, updates merged; and the updates alone below ``adapter``, in the form of peft.
 
         Returns:
             The folder of the updates, None if all weights are trained.
         """
-        if not hasattr(self._module, "merge_and_unload"):
-            cast("nn.Module", self._module).save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        network: Any = self._module  # of transformers or of peft, which are untyped
+        if not hasattr(network, "merge_and_unload"):
+            network.save_pretrained(folder, safe_serialization=True)
             return None
         adapter = folder / "adapter"
-        self._module.save_pretrained(adapter, safe_serialization=True)
-        self._module.merge_and_unload().save_pretrained(folder, safe_serialization=True)
+        network.save_pretrained(adapter, safe_serialization=True)
+        network.merge_and_unload().save_pretrained(folder, safe_serialization=True)
         return adapter
 
 
@@ -177,3 +185,7 @@ class TunedHead:
         """See :class:`Tunable`."""
         found = self.adapter(self._vectors[torch.as_tensor(items, device=self._vectors.device)])
         return functional.normalize(found, dim=-1) if self._normalizes else found
+
+    def longest(self, items: Sequence[int]) -> int:
+        """See :class:`Tunable`; the graph is that of the small network alone."""
+        return 1

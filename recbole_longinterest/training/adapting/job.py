@@ -49,7 +49,7 @@ class AdaptSettings:
         method: ``lora``, ``adapter`` or ``full``.
         epochs: at most.
         patience: epochs without a better recall after which it stops.
-        anchors: items of a batch, beside a positive and a hard negative of each.
+        anchors: items that a batch begins with; a positive and a hard negative of each come with them.
         part: texts that are encoded with a graph at a time; bounds the memory, does not change the result.
         temperature: of InfoNCE.
         learning_rate: None for the method's own.
@@ -60,10 +60,10 @@ class AdaptSettings:
     """
 
     method: str = "lora"
-    epochs: int = 10
+    epochs: int = 20
     patience: int = 3
-    anchors: int = 128
-    part: int = 64
+    anchors: int = 64
+    part: int = 256
     temperature: float = 0.05
     learning_rate: float | None = None
     rank: int = 16
