@@ -80,7 +80,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         require("peft", "recbole-li adapt --method lora")
     # saves start-up time: these import torch and RecBole
     from recbole_longinterest.plugin.fixes.command_line import command_line
-    from recbole_longinterest.training.adapting.job import AdaptSettings, adapt_encoder
+    from recbole_longinterest.training.adapting.job import adapt_encoder
+    from recbole_longinterest.training.adapting.settings import AdaptSettings
     from recbole_longinterest.training.settings import make_config
 
     chosen = AdaptSettings(

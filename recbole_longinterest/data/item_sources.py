@@ -39,7 +39,7 @@ def register_item_source(name: str, make: Make | MakeNamed, named: bool = False)
     """
     if not usable_name(name):
         raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
-    ITEM_SOURCES.add(name, make if named else lambda _, *others: make(*others))  # type: ignore[arg-type, call-arg]
+    ITEM_SOURCES.add(name, make if named else lambda _, *others: make(*others))  # type: ignore[arg-type]
 
 
 def make_item_source(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> MatrixSource:

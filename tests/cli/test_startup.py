@@ -86,6 +86,7 @@ SENTENCE = (
     [
         ["run"],
         ["encode"],
+        ["adapt", "--output", "out"],
         ["tune", "--model", "GRU4Rec", "--dataset", "ml-100k", "--output", "out"],
         ["compare", "--models", "GRU4Rec", "--datasets", "ml-100k", "--output", "out"],
         ["export", "a.pth", "-o", "b"],

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,7 @@ from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.models import MINILM, MINILM_ON_HUB
 from recbole_longinterest.text.whitening import Whitening
 from recbole_longinterest.training.adapting.held_out import K, Queries
-
-if TYPE_CHECKING:
-    from recbole_longinterest.training.adapting.job import Adapted, AdaptSettings
+from recbole_longinterest.training.adapting.settings import Adapted, AdaptSettings
 
 MARK = "recbole-longinterest-adapted"  # a folder with it may be replaced
 
@@ -25,8 +22,8 @@ MARK = "recbole-longinterest-adapted"  # a folder with it may be replaced
 def model_card(
     config: Settings,
     encoder: TextEncoder,
-    settings: "AdaptSettings",
-    figures: "Adapted",
+    settings: AdaptSettings,
+    figures: Adapted,
     values: Sequence[float],
     before: NDArray[np.float32],
     after: NDArray[np.float32],

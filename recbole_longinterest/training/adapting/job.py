@@ -1,7 +1,7 @@
 """Adapt a text encoder to a data set, from Python or as `recbole-li adapt`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from recbole_longinterest.text.adapting.positives import find_positives, same_te
 from recbole_longinterest.text.adapting.progress import ProgressFile
 from recbole_longinterest.text.adapting.tunable import (
     LEARNING_RATES,
-    METHODS,
     Tunable,
     TunedHead,
     TunedNetwork,
@@ -34,6 +33,7 @@ from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.training.adapting.card import MARK, model_card
 from recbole_longinterest.training.adapting.held_out import K, Queries, gain, queries_of, split_items
+from recbole_longinterest.training.adapting.settings import Adapted, AdaptSettings
 from recbole_longinterest.training.adapting.structure import read_structure
 
 FOLLOWERS = 1000  # of each item that are counted
@@ -41,75 +41,8 @@ COUNTED_BYTES = 4e8  # and at most so much memory for all items
 FEWEST = 10  # held-out items of each set
 
 
-@dataclass(frozen=True)
-class AdaptSettings:
-    """Settings of an adaptation.
-
-    Attributes:
-        method: ``lora``, ``adapter`` or ``full``.
-        epochs: at most.
-        patience: epochs without a better recall after which it stops.
-        anchors: items that a batch begins with; a positive and a hard negative of each come with them.
-        part: texts that are encoded with a graph at a time; bounds the memory, does not change the result.
-        temperature: of InfoNCE.
-        learning_rate: None for the method's own.
-        rank: of the updates of ``lora``.
-        popularity: exponent of the correction of positives, 0 for none.
-        held_out: share of the items that stops the training, and of those that measure it.
-        structure: columns of the ``.item`` file whose shared values are further positives.
-    """
-
-    method: str = "lora"
-    epochs: int = 20
-    patience: int = 3
-    anchors: int = 64
-    part: int = 256
-    temperature: float = 0.05
-    learning_rate: float | None = None
-    rank: int = 16
-    popularity: float = 0.3
-    held_out: float = 0.1
-    structure: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        wrong = [
-            (self.method not in METHODS, "--method", f"one of {', '.join(METHODS)}", self.method),
-            (self.temperature <= 0, "--temperature", "above 0", self.temperature),
-            (self.learning_rate is not None and self.learning_rate <= 0, "--learning-rate", "above 0", None),
-            (not 0 <= self.popularity <= 1, "--popularity", "from 0 to 1", self.popularity),
-            (not 0 < self.held_out <= 0.4, "--held-out", "above 0 and at most 0.4", self.held_out),
-        ]
-        for is_wrong, option, what, got in wrong:
-            if is_wrong:
-                got = self.learning_rate if got is None else got
-                raise LongInterestError(f"{option} must be {what}; got {got}.")
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """Outcome of an adaptation. Recalls are among the held-out items that nothing was chosen by.
-
-    Attributes:
-        output: the encoder's folder.
-        epochs: that were trained.
-        best: the one that is kept.
-        before: recall of the encoder before.
-        after: recall of the adapted encoder.
-        interval: 95 % interval of the difference.
-        card: the model card.
-    """
-
-    output: Path
-    epochs: int
-    best: int
-    before: float
-    after: float
-    interval: tuple[float, float]
-    card: str
-
-
 def adapt_encoder(
-    config: Config, output: Path, settings: AdaptSettings = AdaptSettings(), restart: bool = False
+    config: Config, output: Path, settings: AdaptSettings | None = None, restart: bool = False
 ) -> Adapted:
     """Adapt the config's text encoder to the training part of its data set.
 
@@ -119,7 +52,7 @@ def adapt_encoder(
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
         output: folder of the adapted encoder, which ``text_encoder`` takes; the state of an interrupted call is beside.
-        settings: of the adaptation.
+        settings: of the adaptation; None for the defaults.
         restart: begin anew, whatever an interrupted call left.
 
     Returns:
@@ -139,7 +72,7 @@ def adapt_encoder(
             f"--output must be a new folder or an encoder of this command; {output} holds something else. Name another."
         )
     with lock_files(output, "adapting an encoder in", "name another --output"):
-        return _adapt(config, output, settings, restart)
+        return _adapt(config, output, settings or AdaptSettings(), restart)
 
 
 def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool) -> Adapted:

@@ -13,7 +13,8 @@ from recbole_longinterest.cli import main
 from recbole_longinterest.text.adapting import fit
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.training.adapting import held_out, job
-from recbole_longinterest.training.adapting.job import AdaptSettings, adapt_encoder
+from recbole_longinterest.training.adapting.job import adapt_encoder
+from recbole_longinterest.training.adapting.settings import AdaptSettings
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL
 from tests.text.conftest import save_bert
