@@ -68,9 +68,9 @@ class LazyMatrix:
         return self._matrix
 
 
-def make_vectors(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
+def make_vectors(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
     """Ready vectors: ``{file: x.npy, width: 64}``, in the formats of ``text_vectors``."""
-    given = _checked(name, settings, ("file",), ("width",), config)
+    given = _checked(settings, ("file",), ("width",), config)
 
     def rows() -> tuple[list[int], NDArray[np.float32]]:
         found, vectors = read_vectors(Path(str(given["file"])).expanduser(), config["ITEM_ID_FIELD"])
@@ -80,15 +80,15 @@ def make_vectors(name: str, config: Settings, settings: Mapping[str, Any], token
         ids = [i for i, token in enumerate(tokens) if i and token in place]
         return ids, vectors[[place[tokens[i]] for i in ids]]
 
-    return LazyMatrix(name, len(tokens), given["width"], rows)
+    return LazyMatrix(settings["name"], len(tokens), given["width"], rows)
 
 
-def make_texts(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> ItemTexts:
+def make_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> ItemTexts:
     """The texts by another encoder, or other columns: ``{kind: text, encoder: ..., fields: [...], width: 64}``.
 
     What is left out is that of the ``text_*`` settings.
     """
-    given = _checked(name, settings, (), ("width", *TEXT_KEYS), config)
+    given = _checked(settings, (), ("width", *TEXT_KEYS), config)
     own = {f"text_{key}": given[key] for key in TEXT_KEYS if key in given}
     if "fields" in given:
         own.setdefault("text_template", None)
@@ -98,9 +98,9 @@ def make_texts(name: str, config: Settings, settings: Mapping[str, Any], tokens:
     return ItemTexts(texts, given["width"], make_encoder(changed), bool(config["show_progress"]))
 
 
-def make_images(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
+def make_images(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
     """Image files by a vision encoder: ``{folder: images, encoder: NAME, pooling: mean, width: 64}``."""
-    given = _checked(name, settings, ("folder", "encoder"), ("width", "pooling"), config)
+    given = _checked(settings, ("folder", "encoder"), ("width", "pooling"), config)
 
     def rows() -> tuple[list[int], NDArray[np.float32]]:
         files = image_files(Path(str(given["folder"])).expanduser())
@@ -111,7 +111,7 @@ def make_images(name: str, config: Settings, settings: Mapping[str, Any], tokens
             (0, 0)
         )
 
-    return LazyMatrix(name, len(tokens), given["width"], rows)
+    return LazyMatrix(settings["name"], len(tokens), given["width"], rows)
 
 
 class _Changed:
@@ -129,14 +129,14 @@ class _Changed:
 
 
 def _checked(
-    name: str, settings: Mapping[str, Any], needed: Sequence[str], optional: Sequence[str], config: Settings
+    settings: Mapping[str, Any], needed: Sequence[str], optional: Sequence[str], config: Settings
 ) -> dict[str, Any]:
     """The settings of a source, with its width.
 
     Raises:
         LongInterestError: for a setting that is missing or unknown, or a wrong width.
     """
-    given = {key: value for key, value in settings.items() if key != "kind"}
+    name, given = settings["name"], {key: value for key, value in settings.items() if key not in ("kind", "name")}
     missing = [key for key in needed if not given.get(key)]
     unknown = [key for key in given if key not in (*needed, *optional)]
     if missing or unknown:

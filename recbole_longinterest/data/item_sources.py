@@ -19,27 +19,29 @@ from recbole_longinterest.nn.sources import ItemMatrix, MatrixSource, usable_nam
 from recbole_longinterest.text.whitening import Whitening
 
 Make = Callable[[Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
-MakeNamed = Callable[[str, Settings, Mapping[str, Any], Sequence[str]], MatrixSource]
-ITEM_SOURCES: Registry[MakeNamed] = Registry(
+ITEM_SOURCES: Registry[Make] = Registry(
     "The name of an item source", "register_item_source", "recbole_longinterest.item_sources"
 )
+_NAMED: set[str] = set()  # kinds that get the source's name
 
 
-def register_item_source(name: str, make: Make | MakeNamed, named: bool = False) -> None:
+def register_item_source(name: str, make: Make, named: bool = False) -> None:
     """Make a source of item vectors known, for ``item_sources``.
 
     Args:
         name: its name, which is its kind, too.
         make: function of RecBole's config, the settings under the source's name, and the raw item tokens by internal
             id (the padding first).
-        named: whether the function takes the source's name before these, for its messages.
+        named: whether the function wants the source's name, as a setting ``name``.
 
     Raises:
         LongInterestError: if the name is taken, or torch does not accept it as a module's name.
     """
     if not usable_name(name):
         raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
-    ITEM_SOURCES.add(name, make if named else lambda _, *others: make(*others))  # type: ignore[arg-type]
+    ITEM_SOURCES.add(name, make)
+    if named:
+        _NAMED.add(name)
 
 
 def make_item_source(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> MatrixSource:
@@ -51,7 +53,8 @@ def make_item_source(name: str, config: Settings, settings: Mapping[str, Any], t
         settings: under the source's name.
         tokens: raw item tokens by internal id, the padding first.
     """
-    return ITEM_SOURCES.get(str(settings.get("kind", name)))(name, config, settings, tokens)
+    kind = str(settings.get("kind", name))
+    return ITEM_SOURCES.get(kind)(config, {**settings, "name": name} if kind in _NAMED else settings, tokens)
 
 
 def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
