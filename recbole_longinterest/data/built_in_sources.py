@@ -107,9 +107,9 @@ def make_images(config: Settings, settings: Mapping[str, Any], tokens: Sequence[
         ids = [i for i, token in enumerate(tokens) if i and token in files]
         encoder = ImageEncoder(str(given["encoder"]), given.get("pooling", "mean"), config["device"])
         keys = [encoder.key_of(files[tokens[i]]) for i in ids]
-        return ids, encode_cached(keys, encoder, show_progress=bool(config["show_progress"])) if ids else np.zeros(
-            (0, 0)
-        )
+        if not ids:
+            return ids, np.zeros((0, 0), dtype=np.float32)
+        return ids, encode_cached(keys, encoder, show_progress=bool(config["show_progress"]))
 
     return LazyMatrix(settings["name"], len(tokens), given["width"], rows)
 
