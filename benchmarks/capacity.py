@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="FILE", help="with the marks of the table")
     args = parser.parse_args()
     with args.service.open(encoding="utf-8", newline="") as file:
-        table = table_of({row["what"]: (float(row["value"]), row["unit"]) for row in csv.DictReader(file)}, args.price)
+        table = table_of(
+            {row["figure"]: (float(row["value"]), row["unit"]) for row in csv.DictReader(file)}, args.price
+        )
     if args.write is None:
         say(table)
         return
@@ -44,17 +46,23 @@ def table_of(figures: dict[str, tuple[float, str]], price: float) -> str:
         figures: value and unit by what was measured.
         price: of a core an hour.
     """
-    rate = _found(figures, r"LongInterest, as fast as it can", "requests/s")
-    states = next(
-        (re.fullmatch(r"memory of (\d+) users' states", what) for what in figures if "users' states" in what), None
+    rate = _found(figures, r"LongInterest, [\d,]+ items: recommendations, rate", "a second")
+    stored = r"[\d,]+ users with states in the store: "
+    before = _found(figures, stored + "memory of the process after its start", "MiB")
+    held = next(
+        (found for name in figures if (found := re.fullmatch(stored + r"memory with ([\d,]+) states held", name))), None
     )
-    memory = None if states is None else figures[states[0]][0] / int(states[1]) * 1e6 / 1024
+    full = None if held is None else figures[held[0]][0]
+    state = None if before is None or full is None else (full - before) / int(held[1].replace(",", ""))
+    durable = {
+        name: _found(figures, rf"{name}, 100 events a request: acknowledged and durable, rate", "events a second")
+        for name in ("SQLite", "PostgreSQL")
+    }
     rows = [
         ("recommendations a second of a core", _shown(rate, "{:,.0f}")),
-        ("events a second, SQLite", _shown(_found(figures, r"sqlite, 100 a request", "events/s"), "{:,.0f}")),
-        ("events a second, PostgreSQL", _shown(_found(figures, r"postgresql, 100 a request", "events/s"), "{:,.0f}")),
-        ("memory of a process", _shown(_found(figures, r"memory before", "MiB"), "{:,.0f} MiB")),
-        ("memory of 1,000,000 users' states", _shown(memory, "{:,.1f} GiB")),
+        *((f"events a second, {name}", _shown(value, "{:,.0f}")) for name, value in durable.items()),
+        ("memory of a process", _shown(before, "{:,.0f} MiB")),
+        ("memory of 1,000,000 users' states", _shown(None if state is None else state * 1e6 / 1024, "{:,.1f} GiB")),
         (
             f"users of a core, each with {ASKED} requests a day, at a quarter of its rate",
             _shown(None if rate is None else rate * LOADED * 86_400 / ASKED, "{:,.0f}"),

@@ -191,6 +191,10 @@ def test_the_figures_of_the_service(tmp_path: Path) -> None:
     kills = "kill -9 under load, 1 times: "
     assert float(rows[f"{kills}acknowledged events"]["value"]) > 0
     assert rows[f"{kills}of these lost"]["holds"] == rows[f"{kills}of these wrong"]["holds"] == "True"
+    given = ["--service", str(tmp_path / "service.csv"), "--price", "1"]
+    command = [sys.executable, str(script.with_name("capacity.py")), *given]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert table.count("not measured yet") == (not any(row.startswith("PostgreSQL") for row in rows))
 
 
 def test_a_load_that_a_server_keeps_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,16 +222,21 @@ def test_the_table_of_capacity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.syspath_prepend(str(script.parent))
 
     def table(rows: str) -> str:
-        (tmp_path / "service.csv").write_text("what,value,unit\n" + rows)
+        (tmp_path / "service.csv").write_text("figure,value,unit\n" + rows)
         given = ["--service", str(tmp_path / "service.csv"), "--price", "0.36", "--write", str(tmp_path / "docs.md")]
         monkeypatch.setattr(sys, "argv", [str(script), *given])
         runpy.run_path(str(script), run_name="__main__")
         return (tmp_path / "docs.md").read_text()
 
     assert table("") == docs.read_text()
-    found = table('"LongInterest, as fast as it can",1000,requests/s\nmemory of 1024 users\' states,4,MiB\n')
-    assert "| 1,000 |" in found and "| 1,080,000 |" in found and "| 0.400 |" in found and "| 3.8 GiB |" in found
-    assert found.count("not measured yet") == 3
+    stored = '"1,000,000 users with states in the store: memory'
+    found = table(
+        '"LongInterest, 10,000 items: recommendations, rate",1000,a second\n'
+        f'{stored} of the process after its start",300,MiB\n{stored} with 1,024 states held",304,MiB\n'
+    )
+    for value in ("1,000", "1,080,000", "0.400", "300 MiB", "3.8 GiB"):
+        assert f"| {value} |" in found
+    assert found.count("not measured yet") == 2
 
 
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:
