@@ -1,5 +1,6 @@
 """Sphinx settings of the site: `uv run --group docs sphinx-build -W docs docs/_build`."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
     here = Path(__file__).parent
     named = {"index", "guides", "glossary", "patches", "data-terms"}
     for file in ("index", "start", "guides"):
-        named.update((here / f"{file}.md").read_text(encoding="utf-8").split())
+        named.update(re.findall(r"^[\w/-]+$", (here / f"{file}.md").read_text(encoding="utf-8"), re.MULTILINE))
     further = sorted(file.stem for file in here.glob("*.md") if file.stem not in named)
     if further:
         table = "\n".join(["## More", "", "```{toctree}", ":maxdepth: 1", "", *further, "```"])

@@ -119,7 +119,7 @@ def test_a_folder_needs_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch
         Recommender.from_pretrained(folder, "main")
 
 
-@pytest.mark.parametrize("name", ["absent", "./absent", "/tmp/absent/model", "a/b/c", "a/", "../b"])
+@pytest.mark.parametrize("name", ["absent", "./absent", "/absent/model", "a/b/c", "a/", "../b"])
 def test_a_path_that_is_not_there_is_never_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", asked)
     with pytest.raises(ExportError, match="must be a folder that recbole-li export wrote, or owner/name on a hub"):
