@@ -85,8 +85,8 @@ def main() -> None:
         for part in (recommendations, events, kills, start, memory, soak):
             say(f"{part.__name__} ...\n")
             rows += part(folder, Path(scratch), args)
-    write_csv(args.output / "service.csv", [vars(row) for row in rows])
-    (args.output / "service.md").write_text(table(rows), encoding="utf-8")
+            write_csv(args.output / "service.csv", [vars(row) for row in rows])  # a long run that is stopped has these
+            (args.output / "service.md").write_text(table(rows), encoding="utf-8")
     say(table(rows))
 
 
