@@ -8,6 +8,8 @@ The same row orders the writers of a shared store. It is locked until a transact
 rise in the order in which they become visible, and nobody who has seen an event will find one with a smaller id later.
 """
 
+import contextlib
+import time
 from logging import getLogger
 
 from sqlalchemy import Connection, Engine, select, text, update
@@ -17,6 +19,7 @@ from recbole_longinterest.service.store.errors import StoreError, StoreLostError
 from recbole_longinterest.service.store.tables import changes
 
 LOCK = 0x6C6F6E67696E74  # number of the advisory lock in PostgreSQL
+ENDING = 1.0  # seconds that the server may take to see that a killed service has ended
 HOLDER = "holder"  # row of the table of changes: odd for a service alone, even for several that share
 
 
@@ -48,7 +51,11 @@ class Hold:
             return
         self._connection = connection = self._engine.connect()
         how = "pg_try_advisory_lock_shared" if self.shared else "pg_try_advisory_lock"
-        if not connection.scalar(text(f"SELECT {how}(:number)"), {"number": LOCK}):
+        until = time.monotonic() + ENDING
+        while not connection.scalar(text(f"SELECT {how}(:number)"), {"number": LOCK}):
+            if time.monotonic() < until:
+                time.sleep(ENDING / 10)
+                continue
             self.release()
             raise StoreLostError(
                 f"Another service has the store {self._shown} open. Stop it, or give another --store. Services share a "
@@ -110,6 +117,10 @@ class Hold:
         """Let others in."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            with contextlib.suppress(SQLAlchemyError):  # a session that is gone has no lock
+                connection.rollback()
+                connection.scalar(text("SELECT pg_advisory_unlock_all()"))  # its end comes later than ours
+                connection.commit()
             connection.invalidate()  # not back to the pool: the session would keep the lock
             connection.close()
 

@@ -58,7 +58,6 @@ keep: {price: {max: 8}}
 hide: {category: Comedy}
 """
     rules = rules_of(model, text, tmp_path)
-    assert rules.files == [tmp_path / "items.csv", tmp_path / "sold.txt"]
     assert shown(model, rules) == [1, 5, 7, 8]
     with_adult = rules_of(model, text + "adult: {grown: true}\n", tmp_path)
     assert shown(model, with_adult) == [8]
