@@ -20,22 +20,30 @@ CLI = str(Path(__file__).parent)
 # Files whose imports, also inside functions, come before any work.
 BEFORE_WORK = (CLI, str(Path(__file__).parents[1] / "experiments" / "tuning" / "tune.py"))
 
+_catches = True  # whether somebody catches the KeyboardInterrupt that a signal raises
+
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Inside, Ctrl-C and SIGTERM stop a command; afterwards they are what they were."""
-    before = watch()
+    global _catches
+    before, outer = watch(), _catches
+    _catches = True
     try:
         yield
     finally:
+        _catches = outer
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def watch_program() -> None:
     """Watch from here on if this process is one of our commands, and not somebody's program that imports it."""
+    global _catches
     if Path(sys.argv[0] if sys.argv else "").stem in PROGRAMS:
         watch()
+        spawned = sys.modules.get("multiprocessing")  # loaded by now in a process that another one started
+        _catches = spawned is not None and spawned.parent_process() is not None
 
 
 def watch() -> dict[int, Any]:
@@ -57,7 +65,7 @@ def watch() -> dict[int, Any]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _only_imports(frame):
+    if not _catches or _only_imports(frame):
         os.write(2, b"recbole-li: stopped.\n")
         os._exit(STOPPED)
     raise KeyboardInterrupt

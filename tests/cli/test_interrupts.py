@@ -62,6 +62,28 @@ def test_a_command_that_still_imports_says_stopped_and_no_more(
     assert err.startswith("recbole-li: stopped") and err.count("\n") == 1, err
 
 
+# Between two imports nothing tells a command from a program that has not begun.
+BETWEEN = """
+import os, sys, time
+sys.argv[0] = "recbole-li"
+from recbole_longinterest.cli.interrupts import watch_program
+os.kill(os.getpid(), int(sys.argv[1]))
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_import(number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BETWEEN, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "recbole-li: stopped.\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("nproc", [1, 2])
