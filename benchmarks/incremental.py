@@ -9,6 +9,7 @@ Users that the first part does not know are new. Ways to follow:
 
     none            the first model, as it is
     new items       the first model, with the texts of new items (Recommender.add_items)
+    counts          the same, and its memory has counted the new events (Recommender.observe): no gradients
     update          recbole-li update, defaults
     update all      with --scope all
     without replay  with --scope all --replay 0: new events alone
@@ -32,13 +33,16 @@ import numpy as np
 import pandas as pd
 import yaml
 from common import add_data_arguments, cell, data_folder, make_parser, ndcg, say, serve
-from replayed import Log, ranks, train_on
+from replayed import Log, histories, ranks, train_on
 
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
+from recbole_longinterest.nn.transitions import LAGS
+from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training.update.update import update_checkpoint
 
 SLICES = 5
 UPDATES = {"update": {}, "update all": {"scope": "all"}, "without replay": {"scope": "all", "replay": 0.0}}
+UNTRAINED = ("none", "new items", "counts")  # ways without gradients
 LEAST_GAIN = 0.02
 
 
@@ -55,8 +59,8 @@ def main() -> None:
     log = Log.read(data_folder(args.data_path), args.dataset)
     output = args.output / args.dataset
     args.updates = {name: settings_of(pairs) for name, *pairs in args.update} if args.update else UPDATES
-    ways = ["none", "new items", *args.updates, "retrain"]
-    if len(set(ways)) < len(args.update or UPDATES) + 3:
+    ways = [*UNTRAINED, *args.updates, "retrain"]
+    if len(set(ways)) < len(ways):
         parser.error(f"every --update needs a name of its own; got {', '.join(ways)}.")
     results: dict[tuple[str, int], dict[str, Any]] = {}
     for way in ways:
@@ -70,6 +74,16 @@ def main() -> None:
     table = report(log, cuts(log, args), ways, output, results)
     (output / "incremental.md").write_text(table, encoding="utf-8")
     say(table)
+
+
+def observe(model: Recommender, log: Log, rows: np.ndarray) -> int:
+    """Let a model's memory count events, user by user; returns how many it counted."""
+    counted = 0
+    for mine, is_new in histories(log, rows):
+        before = int(np.flatnonzero(is_new)[0])
+        mine = mine[max(0, before - LAGS) :]
+        counted += model.observe([log.event(row) for row in mine], new=int(is_new.sum()))
+    return counted
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
     end = cuts(log, args)
     checkpoint, seconds, more = follow(log, way, step, output, args)
     model = serve(checkpoint, checkpoint.with_name(f"{checkpoint.stem}.model"))
-    if way == "new items":
+    if way in ("new items", "counts"):
         began = time.monotonic()
         known = set(model.served.items.tokens)
         arrived = set(log.items[: end[step]]) - known
@@ -100,6 +114,8 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
         frame = frame[frame["item_id"].isin(arrived)]
         frame = frame[frame["title"] != ""]
         more["added"] = len(model.add_items(frame).new) if len(frame) else 0
+        if way == "counts":
+            more["observed"] = observe(model, log, np.arange(end[0], end[step]))
         seconds = time.monotonic() - began
     rows = np.arange(end[step], end[step + 1])
     np.save(output / f"{way.replace(' ', '-')}-{step}.npy", ranks(model, log, rows))
@@ -110,10 +126,9 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
 def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> tuple[Path, float, dict[str, Any]]:
     """The checkpoint of a way after a step, the seconds of its training, and what else there is to say."""
     end, work = cuts(log, args), output / "checkpoints"
-    if way in ("none", "new items") or step == 0:
-        return (
-            (*first_model(log, output, args), {}) if way != "new items" else (first_model(log, output, args)[0], 0, {})
-        )
+    if way in UNTRAINED or step == 0:
+        checkpoint, seconds = first_model(log, output, args)
+        return checkpoint, 0.0 if way in UNTRAINED[1:] else seconds, {}
     if way == "retrain":
         root = log.write_dataset(output / "data" / f"to-{step}", slice(end[step]))
         return (*train_on(root, log.name, work / f"retrain-{step}", {"epochs": args.epochs}), {})
@@ -194,7 +209,7 @@ def report(
     lines.append("|---|---|---|---|---|")
     for way in ways:
         spent = [results[way, step].get("total_seconds", results[way, step]["seconds"]) for step in range(1, steps + 1)]
-        if way in ("none", "new items"):
+        if way in UNTRAINED:
             spent = [0.0] if way == "none" else spent
         share = (
             sum(spent) / sum(results["retrain", step]["seconds"] for step in range(1, steps + 1))

@@ -18,6 +18,7 @@ from common import ranks_among
 from recbole_longinterest.common.files import write_text
 from recbole_longinterest.nn.memory import last_items
 from recbole_longinterest.plugin.runs.checkpoints import LAST, load_checkpoint
+from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
@@ -80,6 +81,11 @@ class Log:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.lines)
+
+    def event(self, row: int) -> Event:
+        """One event."""
+        rating = self.ratings[row]
+        return Event(self.items[row], None if np.isnan(rating) else float(rating), time=float(self.times[row]))
 
     def write(self, path: Path, rows: Any) -> Path:  # noqa: ANN401 - an index
         """Write events as an ``.inter`` file."""

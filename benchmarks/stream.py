@@ -5,8 +5,9 @@
 A model is trained on the first 90 % (``--first``) of the events in time order. Then the rest comes event by event: the
 user's state ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes
 the event in. At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the
-states of the next day's users are made again from their events. Beside it the first model, frozen, over the same
-stream. Writes stream.csv and stream.png (a running mean). A killed run goes on after the last finished day.
+states of the next day's users are made again from their events. Beside it the first model over the same stream, frozen,
+and once more with a memory that counts each event as it comes (Recommender.observe). Writes stream.csv and stream.png
+(a running mean). A killed run goes on after the last finished day.
 """
 
 import csv
@@ -19,7 +20,7 @@ from common import add_data_arguments, data_folder, make_figure, make_parser, nd
 from replayed import Log, train_on
 
 from recbole_longinterest.common.files import write_text
-from recbole_longinterest.serving.events import Event
+from recbole_longinterest.nn.transitions import LAGS
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState, recent_of, states_of
 from recbole_longinterest.training.update.update import update_checkpoint
@@ -49,11 +50,12 @@ def main() -> None:
     ends = ends[: args.days] if args.days else ends
     place = output / "place.json"
     done = json.loads(place.read_text()) if place.is_file() else {"end": begin, "checkpoint": str(first), "lines": []}
-    frozen = serve(first, output / "frozen")
+    frozen, counting = serve(first, output / "frozen"), serve(first, output / "counting")
+    replay(counting, log, np.arange(begin, done["end"]), count=True)  # its counts are in memory only
     for end in ends[ends > done["end"]]:
         rows = np.arange(done["end"], end)
         current = serve(Path(done["checkpoint"]), output / "current")
-        gains = [replay(model, log, rows) for model in (frozen, current)]
+        gains = [replay(frozen, log, rows), replay(counting, log, rows, count=True), replay(current, log, rows)]
         parent = Path(done["checkpoint"])
         new = log.write(output / "day.inter", rows)
         made = update_checkpoint(
@@ -63,7 +65,7 @@ def main() -> None:
             scope=args.scope,
             settings={"epochs": args.update_epochs},
         )
-        done["lines"] += [[int(row), float(log.times[row]), *pair] for row, *pair in zip(rows, *gains, strict=True)]
+        done["lines"] += [[int(row), float(log.times[row]), *each] for row, *each in zip(rows, *gains, strict=True)]
         done |= {"end": int(end), "checkpoint": str(made.checkpoint)}
         write_text(place, json.dumps(done))
         if parent != first:
@@ -79,12 +81,22 @@ def forget(checkpoint: Path) -> None:
     shutil.rmtree(checkpoint.with_name(f"{checkpoint.name}.data"), ignore_errors=True)
 
 
-def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
-    """NDCG@10 of each event before the state takes it in; NaN for a user's first event."""
+def replay(model: Recommender, log: Log, rows: np.ndarray, count: bool = False) -> list[float]:
+    """NDCG@10 of each event before the state takes it in; NaN for a user's first event.
+
+    Args:
+        model: that answers.
+        log: events.
+        rows: numbers of the events, ascending.
+        count: whether the model's memory counts each event after its prediction.
+    """
+    if not len(rows):
+        return []
     users = list(dict.fromkeys(log.users[rows]))
-    read = []
+    read, last = [], {}
     for user in users:
         past = np.flatnonzero(log.users[: rows[0]] == user)
+        last[user] = past[-LAGS:].tolist()
         columns = {"rating": log.ratings[past], "time": log.times[past]}
         read.append(model.reader.read_columns(log.items[past], columns))
     states: dict[str, InterestState] = dict(zip(users, states_of(model, read), strict=True))
@@ -100,8 +112,10 @@ def replay(model: Recommender, log: Log, rows: np.ndarray) -> list[float]:
             scores = model.scores_of(state.interest, [state.seen], recent_of([state]))[0, 1:]
             gains.append(float(ndcg(float(ranks_among(scores, scores[item - 1])))))
         met.add(log.users[row])
-        rating = log.ratings[row]
-        state.update(Event(log.items[row], None if np.isnan(rating) else float(rating), time=float(log.times[row])))
+        state.update(log.event(row))
+        if count:
+            last[log.users[row]] = [*last[log.users[row]], int(row)][-LAGS - 1 :]
+            model.observe([log.event(each) for each in last[log.users[row]]], new=1)
     return gains
 
 
@@ -109,15 +123,16 @@ def report(lines: list[list[float]], output: Path) -> None:
     """The events as CSV, their means, and the curves."""
     with (output / "stream.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["event", "time", "frozen", "updated"])
+        writer.writerow(["event", "time", "frozen", "counting", "updated"])
         writer.writerows(lines)
     table = np.array(lines, dtype=float)
     table = table[~np.isnan(table[:, 2])]
-    frozen, updated = table[:, 2], table[:, 3]
-    say(f"{len(table):,} events: NDCG@10 frozen {frozen.mean():.4f}, updated {updated.mean():.4f}\n")
+    ways = dict(zip(("frozen", "counting", "updated daily"), table[:, 2:].T, strict=True))
+    said = ", ".join(f"{name} {values.mean():.4f}" for name, values in ways.items())
+    say(f"{len(table):,} events: NDCG@10 {said}\n")
     width = min(SMOOTH, max(len(table) // 5, 1))
     figure, axes = make_figure(8, 4)
-    for name, values in (("frozen", frozen), ("updated daily", updated)):
+    for name, values in ways.items():
         mean = np.convolve(values, np.ones(width) / width, mode="valid")
         when = table[width - 1 :, 1].astype("datetime64[s]")
         axes.plot(when, mean, label=f"{name}, {values.mean():.4f} over all")

@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -99,12 +100,16 @@ def test_updates_against_retraining(learn: Callable[..., str]) -> None:
     out = learn("incremental", *updates, "--steps", "2")
     rows = list(csv.DictReader(Path("out/ml-latest-small/incremental.csv").read_text().splitlines()))
     ways = {row["way"] for row in rows}
-    assert ways == {"none", "new items", "update", "fine tuning", "retrain"}
+    assert ways == {"none", "new items", "counts", "update", "fine tuning", "retrain"}
     figures = {(row["users"], row["step"], row["way"]): float(row["ndcg@10"]) for row in rows}
     seconds = {row["way"]: float(row["training_seconds"]) for row in rows if row["step"] == "2"}
     assert min(seconds["update"], seconds["retrain"]) > 0 and f"{figures['all', 'all', 'update']:.4f}" in out
     ranks = [np.load(f"out/ml-latest-small/{way}-2.npy") for way in ("none", "update")]
     assert np.array_equal(np.isnan(ranks[0]), np.isnan(ranks[1])) and not np.array_equal(*ranks)
+    counts = json.loads(Path("out/ml-latest-small/counts-2.json").read_text())
+    assert counts["observed"] > 0 and not np.array_equal(
+        *(np.load(f"out/ml-latest-small/{way}-2.npy") for way in ("new-items", "counts"))
+    )
     assert learn("incremental", *updates, "--steps", "2") == out  # from its cells
 
 
@@ -128,6 +133,11 @@ def test_a_stream(learn: Callable[..., str]) -> None:
     times = [float(row["time"]) for row in rows]
     assert times == sorted(times) and len({int(time // 86_400) for time in times}) == 2
     assert f"{sum(row['frozen'] != 'nan' for row in rows):,} events: NDCG@10 frozen" in out
+    assert [row["frozen"] for row in rows] != [row["counting"] for row in rows]
+    whole = Path("out/ml-latest-small/stream.csv").read_bytes()
+    shutil.rmtree("out")
+    learn("stream", "--days", "2")  # what the memory counted on the first day is counted again where a run goes on
+    assert Path("out/ml-latest-small/stream.csv").read_bytes() == whole
     assert Path("out/ml-latest-small/stream.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
