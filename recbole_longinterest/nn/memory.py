@@ -48,6 +48,7 @@ class TransitionMemory(nn.Module):
     followers: Tensor
     counts: Tensor
     support: Tensor
+    _weights: Tensor
 
     def __init__(
         self, n_items: int, size: int, weight: float, source: Callable[[int], Transitions] | None = None
@@ -57,6 +58,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("followers", torch.zeros(n_items, size, dtype=torch.int32))
         self.register_buffer("counts", torch.zeros(n_items, size))
         self.register_buffer("support", torch.zeros(n_items))
+        self.register_buffer("_weights", AGE_DECAY ** torch.arange(EVENTS), persistent=False)  # by age, [Q]
         self._source = source
         self._own = False  # whether the tables are this module's alone
 
@@ -84,7 +86,7 @@ class TransitionMemory(nn.Module):
             scores: of all items, [B, N]; without gradients.
             recent: from :func:`last_items`, int64 [B, Q].
         """
-        return scores.add_(self.shares(recent).div_(UNIT).log1p_().mul_(self.weight).to(scores))
+        return scores.add_(self.shares(recent).div_(UNIT).log1p_().to(scores), alpha=self.weight)
 
     def shares(self, recent: Tensor) -> Tensor:
         """``m`` of all items, [B, N].
@@ -149,9 +151,12 @@ class TransitionMemory(nn.Module):
     def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
         """Followers of the last items, and their parts of ``m``, [B, Q, K] each."""
         self.fill()
-        age = torch.arange(recent.shape[1], device=recent.device)
-        factor = AGE_DECAY**age / (self.support[recent] + PRIOR)  # [B, Q]
-        return self.followers[recent].long(), self.counts[recent] * factor.unsqueeze(-1)
+        items, shape = recent.flatten(), (*recent.shape, self.size)
+        factor = self._weights[: recent.shape[1]] / (
+            self.support.index_select(0, items).view(recent.shape) + PRIOR
+        )  # [B, Q]
+        counts = self.counts.index_select(0, items).view(shape) * factor.unsqueeze(-1)
+        return self.followers.index_select(0, items).view(shape).long(), counts
 
 
 def _raise(followers: NDArray[np.int32], counts: NDArray[np.float32], item: int, follower: int, weight: float) -> None:

@@ -100,7 +100,12 @@ def _add_events(app: FastAPI, service: Service) -> None:
 
 
 def _add_users(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/users/{user}/recommendations", tags=["recommendations"], dependencies=[role("read")])
+    @app.get(
+        "/v1/users/{user}/recommendations",
+        tags=["recommendations"],
+        dependencies=[role("read")],
+        response_model=schemas.Recommendations,
+    )
     async def recommend(
         user: Id,
         k: K = 10,
@@ -108,9 +113,11 @@ def _add_users(app: FastAPI, service: Service) -> None:
         exclude: Annotated[list[schemas.Text] | None, Query(max_length=1000)] = None,
         strategy: Annotated[schemas.Text | None, Query(description=schemas.STRATEGY)] = None,
         adult: Annotated[bool, Query(description=schemas.ADULT)] = False,
-    ) -> schemas.Recommendations:
+    ) -> Response:
         """Recommend to a user by all stored events; to one without events what is popular."""
-        return await service.recommend(_id(user), Wish(k, exclude_seen, exclude or [], strategy, adult))
+        answer = await service.recommend(_id(user), Wish(k, exclude_seen, exclude or [], strategy, adult))
+        # Written here, because FastAPI would check once more what was made a moment ago.
+        return Response(answer.model_dump_json(), media_type="application/json")
 
     @app.post("/v1/recommendations", tags=["recommendations"], dependencies=[role("read")])
     async def recommend_to_history(body: schemas.Ask) -> schemas.Recommendations:

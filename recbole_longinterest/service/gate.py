@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recbole_longinterest.service.keys import LOCAL, Client, Keys
 from recbole_longinterest.service.limits import RateLimit
-from recbole_longinterest.service.logs import log
+from recbole_longinterest.service.logs import REQUEST, log
 from recbole_longinterest.service.problems import (
     BAD_REQUEST,
     BUSY,
@@ -178,7 +178,7 @@ class Gate:
         }
         if self._options.log_users and "user" in scope.get("path_params", {}):
             fields["user"] = scope["path_params"]["user"].replace(unquote(SLASH.decode()), "/")
-        log("request", **fields)
+        log(REQUEST, **fields)
 
 
 class _Answer:

@@ -1,14 +1,19 @@
 """The log: a JSON object a line, on standard error. Ids of users stand in it only if the operator asks for them."""
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import datetime, timezone
+from time import monotonic
 from typing import Any, TextIO
 
 LOGGER = "recbole_longinterest.service"
 FIELDS = "fields"
+REQUEST = "request"  # the event of the lines that may wait
+WAIT = 0.1  # seconds
 
 
 class JsonLines(logging.Formatter):
@@ -44,6 +49,44 @@ class JsonLines(logging.Formatter):
         return json.dumps(content, ensure_ascii=True, default=str)
 
 
+class BusyStream(logging.StreamHandler):
+    """Writes the lines of requests together where there are many: a system call for each is an eighth of the work.
+
+    A line of a request waits at most :data:`WAIT` seconds; any other line is written at once, after those before it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._written = 0.0
+        self._timer: threading.Timer | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or keep it for the next writing."""
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            if record.msg != REQUEST or monotonic() - self._written > WAIT:
+                self.flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(WAIT, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+        except Exception:  # as logging does: a log never stops the work
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        with self.lock or contextlib.nullcontext():
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._lines:
+                together, self._lines = "".join(self._lines), []
+                self._written = monotonic()
+                self.stream.write(together)
+                super().flush()
+
+
 def set_up_logs(level: str = "info", users: bool = False, stream: TextIO | None = None) -> None:
     """Send all logs of this process through :class:`JsonLines`.
 
@@ -52,7 +95,7 @@ def set_up_logs(level: str = "info", users: bool = False, stream: TextIO | None 
         users: see :class:`JsonLines`.
         stream: standard error if None.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = BusyStream(stream or sys.stderr)
     handler.setFormatter(JsonLines(users))
     root = logging.getLogger()
     root.handlers[:] = [handler]

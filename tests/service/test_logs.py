@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ def stream() -> Iterator[io.StringIO]:
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -53,8 +56,8 @@ def test_no_id_of_a_user_stands_in_the_log(
     for name in ("httpx", "httpx2", "asyncio"):  # the test's own client
         logging.getLogger(name).setLevel(logging.WARNING)
     use(make_client, monkeypatch)
-    assert "anna-17" not in stream.getvalue()
     asked = [line for line in lines(stream) if line["event"] == "request"]
+    assert "anna-17" not in stream.getvalue()
     assert {line["route"] for line in asked} >= {"/v1/users/{user}/recommendations", "/v1/users/{user}", "other"}
     assert {line["status"] for line in asked} == {200, 404, 422, 500} and asked[0]["client"] == "local"
     (error,) = [line for line in lines(stream) if line["event"] == "error"]
@@ -81,6 +84,37 @@ def test_messages_of_others_are_lines_of_json_too(stream: io.StringIO) -> None:
     first, second = lines(stream)
     assert first["message"] == "a\nb \x1b[31m" and first["level"] == "warning" and "\x1b" not in stream.getvalue()
     assert second["event"] == "fine" and second["number"] == 3
+
+
+class Counted(io.StringIO):
+    """Counts how often it is written to."""
+
+    times = 0
+
+    def write(self, text: str) -> int:
+        self.times += 1
+        return super().write(text)
+
+
+def test_many_requests_share_a_writing_and_keep_the_order(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted()
+    set_up_logs("info", stream=counted)
+    monkeypatch.setattr("recbole_longinterest.service.logs.WAIT", 60.0)
+    for number in range(100):
+        log("request", number=number)
+    assert counted.times == 1  # the first, which finds nothing before it
+    log("stopped", number=100)
+    assert [line["number"] for line in lines(counted)] == list(range(101)) and counted.times == 2
+
+
+def test_a_line_of_a_request_does_not_wait_for_the_next(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recbole_longinterest.service.logs.WAIT", 0.01)
+    set_up_logs("info", stream=stream)
+    log("request", number=1)
+    log("request", number=2)
+    while stream.getvalue().count("\n") < 2:
+        time.sleep(0.01)
+    assert logging.getLogger().handlers[0]._timer is None  # type: ignore[attr-defined]
 
 
 def test_a_level(stream: io.StringIO) -> None:
