@@ -1,6 +1,6 @@
 """Attention over all events so far, for every prefix of a history at once and event by event.
 
-Shapes as in :mod:`recbole_longinterest.nn.layers`; ``V`` values a head, ``n`` blocks of ``C`` positions.
+Shapes as in :mod:`recbole_longinterest.nn.layers`; ``V`` values per head, ``n`` blocks of ``C`` positions.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 
-BLOCK = 64  # positions a block of the running attention: memory is B * L * BLOCK, cost O(L * BLOCK)
+BLOCK = 64  # positions per block of the running attention: memory is B * L * BLOCK, cost O(L * BLOCK)
 
 
 class RunningAttention(nn.Module):
@@ -38,7 +38,7 @@ class RunningAttention(nn.Module):
         self.score = nn.Linear(dim + hidden_size, heads)
 
     def forward(self, fused: Tensor, states: Tensor) -> Tensor:
-        """Attend.
+        """Attention output after every event.
 
         Args:
             fused: ``U``, [B, L, D].
@@ -55,16 +55,16 @@ class RunningAttention(nn.Module):
         return self.score(torch.cat([fused, states], dim=-1)), states.unflatten(-1, (self.heads, -1))
 
     def extend(self, fused: Tensor, states: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Continue after further events from the sums over all earlier ones.
+        """Continue from the sums over all earlier events with further ones.
 
         Args:
             fused: ``U`` of the further events, [B, L, D].
             states: ``i`` of the further events, [B, L, H].
             sums: for each head the largest score so far, and the denominator and numerator relative to it,
-                float64 [B, K, 2 + H/K]. In float32 they would drift over 10,000 events.
+                float64 [B, K, 2 + H/K]. In float32, rounding errors would grow over 10,000 events.
 
         Returns:
-            ``V`` after the last event, [B, H], and the sums.
+            ``V`` after the last event, [B, H], and the updated sums.
         """
         scores, values = (part.to(sums.dtype) for part in self.scored(fused, states))
         top = torch.maximum(sums[..., 0], scores.amax(dim=1))  # [B, K]
@@ -80,15 +80,15 @@ class RunningAttention(nn.Module):
 def running_softmax_mean(scores: Tensor, values: Tensor, block: int = BLOCK) -> Tensor:
     """Softmax-weighted mean of the values up to each position.
 
-    ``out_t = sum_{s<=t} exp(scores_s) values_s / sum_{s<=t} exp(scores_s)``, computed as a blockwise scan: inside a
-    block against the running maximum of each position, between blocks by rescaling each block's sums from its own
-    maximum to the running one. Nothing overflows and no weight is lost to one global maximum, however the scores rise
-    or fall. Sums are held in float32 at least, under autocast too.
+    ``out_t = sum_{s<=t} exp(scores_s) values_s / sum_{s<=t} exp(scores_s)``, computed as a blockwise scan. Inside a
+    block, scores are relative to the running maximum of each position; between blocks, each block's sums are rescaled
+    from its own maximum to the running one. This avoids overflow, and underflow relative to one global maximum. Sums
+    use float32 or wider, also under autocast.
 
     Args:
         scores: [B, L, K].
         values: [B, L, K, V].
-        block: positions a block; the result does not depend on it.
+        block: positions per block; it does not affect the result.
 
     Returns:
         Running means in the dtype of ``values``, [B, L, K, V].
@@ -128,7 +128,7 @@ def running_softmax_mean(scores: Tensor, values: Tensor, block: int = BLOCK) -> 
 
 
 def _to_blocks(scores: Tensor, values: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Cut [B, L, ...] into blocks of ``block`` positions; the last block is padded, and no event reads the padding."""
+    """Split [B, L, ...] into blocks of ``block`` positions. No event reads the padding of the last block."""
     fill = -scores.shape[1] % block
     if fill:
         scores = nn.functional.pad(scores, (0, 0, 0, fill))

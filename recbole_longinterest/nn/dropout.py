@@ -1,17 +1,17 @@
-"""Dropout at half of torch's cost on a CPU, where torch's dropout takes a tenth of an epoch."""
+"""Dropout at half the cost of torch's on a CPU, where torch's takes a tenth of an epoch."""
 
 import torch
 from torch import Tensor, nn
 
-LEVELS = 2**16  # the probability is rounded to a multiple of 1 / LEVELS; what is kept is scaled by the rounded one
+LEVELS = 2**16  # the probability is rounded to a multiple of 1 / LEVELS; kept values are scaled accordingly
 
 
 class Dropout(nn.Dropout):
-    """Dropout (Srivastava et al. 2014): each number zero with probability ``p``, the others scaled by ``1 / (1 - p)``.
+    """Dropout (Srivastava et al. 2014): set elements to zero with probability ``p``, scale the others by ``1/(1-p)``.
 
-    On a CPU torch draws a random number for every element. Here one number of 64 bits serves four elements, because 16
+    On a CPU, torch draws a random number for every element. Here one 64-bit number serves four elements, because 16
     bits are enough. Other devices use torch's dropout. The numbers come from torch's global generator, so a resumed run
-    sees the same masks.
+    draws the same masks.
     """
 
     def forward(self, input: Tensor) -> Tensor:

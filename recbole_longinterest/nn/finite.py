@@ -1,7 +1,6 @@
-"""One check for NaN and infinity in weights, for everything that writes or reads them.
+"""Check weights for NaN and infinity, before they are written and after they are read.
 
-Scores of such weights are NaN, no item ranks above another, and a user would be told that there is nothing left to
-recommend.
+With such weights every score is NaN, no item can be ranked, and the user would get an empty list of recommendations.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.errors import LongInterestError
 
-NAMED = 3  # tensors that a message names
+NAMED = 3  # maximum number of tensors that a message lists
 
 
 class NotFiniteError(LongInterestError):
@@ -25,9 +24,9 @@ class NotFinite:
     """A tensor that holds NaN or infinity.
 
     Attributes:
-        name: of the tensor.
-        wrong: number of its values that are NaN or infinite.
-        values: number of all its values.
+        name: name of the tensor.
+        wrong: number of values that are NaN or infinite.
+        values: number of all values.
     """
 
     name: str
@@ -36,19 +35,19 @@ class NotFinite:
 
 
 def not_finite(weights: Mapping[str, Any]) -> list[NotFinite]:
-    """The tensors of a state dict that hold NaN or infinity.
+    """Find the tensors of a state dict that hold NaN or infinity.
 
     Args:
-        weights: tensors by name; values of other types and whole numbers are passed over.
+        weights: tensors by name; integers and values of other types are ignored.
     """
     found = []
     for name, value in weights.items():
         if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()):
             continue
-        if not value.numel() or bool(torch.isfinite(value.detach().sum())):  # NaN and infinity would stay in the sum
+        if not value.numel() or bool(torch.isfinite(value.detach().sum())):  # NaN or infinity would make the sum so
             continue
         wrong = value.numel() - int(torch.isfinite(value).sum())
-        if wrong:  # else the sum was too large
+        if wrong:  # otherwise only the sum overflowed
             found.append(NotFinite(name, wrong, value.numel()))
     return found
 
@@ -58,10 +57,10 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
 
     Args:
         weights: tensors by name, such as a state dict.
-        where: what holds them, for the error: ``f"The checkpoint {path}"``.
+        where: what holds the weights, for the error: ``f"The checkpoint {path}"``.
 
     Raises:
-        NotFiniteError: names the first tensors that hold NaN or infinity.
+        NotFiniteError: if any tensor holds NaN or infinity; the message lists the first ones.
     """
     found = not_finite(weights)
     if not found:

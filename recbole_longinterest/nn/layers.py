@@ -1,4 +1,4 @@
-"""The layers of LongInterest: tensors and numbers only, no config and no data set.
+"""The layers of LongInterest. They take tensors and numbers only, no config and no data set.
 
 Shapes: ``B`` batch, ``L`` positions of a history (padded at the end), ``D`` item dimension, ``H`` hidden size,
 ``K`` attention heads, ``N`` items of the catalogue (row 0 is the padding).
@@ -17,16 +17,16 @@ from recbole_longinterest.nn.sources import EVENT_SOURCES, EventSource, SourceSp
 
 
 class EventFusion(nn.Module):
-    """One vector an event: ``U_s = norm(W1 f_s + W2 b_s + bias)`` from item part ``f`` and context part ``b``.
+    """One vector per event: ``U_s = norm(W1 f_s + W2 b_s + bias)`` from item part ``f`` and context part ``b``.
 
-    ``b`` is the sum of the vectors that the event's sources give (rating level, behaviour type, time-gap bucket, ...).
-    With ``gated`` the two parts are mixed by ``g = sigmoid(Wg [f; b])`` as ``norm(g * W1 f + (1 - g) * W2 b + bias)``,
-    so an event decides for itself how much its context counts.
+    ``b`` is the sum of the vectors of the event's sources (rating level, behaviour type, time-gap bucket, ...). With
+    ``gated``, a gate ``g = sigmoid(Wg [f; b])`` weights the parts: ``norm(g * W1 f + (1 - g) * W2 b + bias)``. So the
+    weight of the context depends on the event.
 
     Args:
         dim: size ``D`` of ``f``, ``b`` and ``U``.
-        specs: the sources; empty for events that are items only.
-        gated: gate instead of plain sum.
+        specs: the sources of event features; empty for events without features.
+        gated: whether to use the gate instead of a plain sum.
     """
 
     def __init__(self, dim: int, specs: Sequence[SourceSpec] = (), gated: bool = False) -> None:
@@ -39,11 +39,11 @@ class EventFusion(nn.Module):
 
     @property
     def sources(self) -> dict[str, EventSource]:
-        """The sources by name, in their order."""
+        """The sources of event features, by name."""
         return cast("dict[str, EventSource]", dict(self.levels.items()))
 
     def forward(self, item_vectors: Tensor, levels: dict[str, Tensor]) -> Tensor:
-        """Fuse.
+        """Fuse items and level ids into event vectors.
 
         Args:
             item_vectors: ``f``, [B, L, D].
@@ -55,11 +55,11 @@ class EventFusion(nn.Module):
         return self.fuse(item_vectors, self.embed(levels))
 
     def embed(self, levels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The vectors that ``b`` is the sum of, [B, L, D] for each source."""
+        """The summands of ``b``: a vector per event for each source, [B, L, D]."""
         return {name: table(levels[name]) for name, table in self.levels.items()}
 
     def fuse(self, item_vectors: Tensor, sides: dict[str, Tensor]) -> Tensor:
-        """Fuse embedded parts: what :meth:`forward` does after :meth:`embed`.
+        """Fuse parts that :meth:`embed` has embedded; the second half of :meth:`forward`.
 
         Args:
             item_vectors: ``f``, [B, L, D].
@@ -84,8 +84,9 @@ class EncoderState(NamedTuple):
     """The state of an :class:`InterestEncoder`; its size does not depend on the number of events.
 
     Attributes:
-        recurrent: of the cell, see :class:`~recbole_longinterest.nn.cells.Cell`, [B, P, W].
-        sums: of the attention, see :meth:`RunningAttention.extend`, float64 [B, K, 2 + H/K]; K is 0 without attention.
+        recurrent: state of the cell, see :class:`~recbole_longinterest.nn.cells.Cell`, [B, P, W].
+        sums: sums of the attention, see :meth:`RunningAttention.extend`, float64 [B, K, 2 + H/K]; without attention
+            K is 0.
     """
 
     recurrent: Tensor
@@ -93,14 +94,14 @@ class EncoderState(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """A Transformer's block: residual connections around the history's output and a feed-forward layer.
+    """A Transformer block whose self-attention is replaced by the encoder's output.
 
-    ``z = norm(x + y)``, ``out = norm(z + W2 gelu(W1 z))`` with the event ``x``, and the history's ``y`` in place of
-    self-attention (Vaswani et al. 2017; around a recurrence: LRURec, Yue et al. 2024). Positions are independent.
+    ``z = norm(x + y)``, ``out = norm(z + W2 gelu(W1 z))`` with the event ``x`` and the encoder's output ``y`` (Vaswani
+    et al. 2017; around a recurrence: LRURec, Yue et al. 2024). Positions are independent.
 
     Args:
-        dim: size ``D`` of ``x``, ``y`` and the output; the layer inside has ``4 D``.
-        dropout: dropout of ``y`` and of the feed-forward layer's output.
+        dim: size ``D`` of ``x``, ``y`` and the output; the hidden layer has size ``4 D``.
+        dropout: dropout on ``y`` and on the feed-forward layer's output.
     """
 
     def __init__(self, dim: int, dropout: float) -> None:
@@ -111,25 +112,25 @@ class ResidualBlock(nn.Module):
         self.last_norm = nn.LayerNorm(dim)
 
     def forward(self, event: Tensor, added: Tensor) -> Tensor:
-        """``x`` and ``y``, [..., D], to [..., D]."""
+        """Combine ``x`` and ``y``, [..., D] each, into [..., D]."""
         inner = self.first_norm(event + self.dropout(added))
         return self.last_norm(inner + self.dropout(self.feed_forward(inner)))
 
 
 class InterestEncoder(nn.Module):
-    """From fused events to the user's interest after every event: recurrent layer, running attention, projection.
+    """Encode fused events into the user's interest after every event: recurrent layer, running attention, projection.
 
     ``i = RNN(U)``, ``V_t`` = running attention over ``i``, ``y_t = Wq [V_t; i_t]``, and with a residual block
-    ``block(U_t, y_t)``. Output ``t`` depends on events up to ``t`` only, so one pass serves every prefix of a history.
+    ``block(U_t, y_t)``. Output ``t`` depends on events up to ``t`` only, so one pass encodes every prefix of a history.
 
     Args:
         dim: size ``D`` of ``U`` and of the interest.
         hidden_size: size ``H`` of the recurrent state.
         num_layers: recurrent layers.
-        rnn_type: name of a registered cell: ``"LSTM"``, ``"GRU"``, or one of your own.
+        rnn_type: name of a registered cell: ``"LSTM"``, ``"GRU"``, or your own.
         heads: attention heads, 0 for no attention (``y_t = Wq i_t``).
         dropout: dropout between recurrent layers, before the projection, and in the residual block.
-        residual: whether there is a :class:`ResidualBlock` after the projection.
+        residual: whether to add a :class:`ResidualBlock` after the projection.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class InterestEncoder(nn.Module):
         self.block = ResidualBlock(dim, dropout) if residual else None
 
     def forward(self, fused: Tensor) -> Tensor:
-        """Encode.
+        """Encode complete histories.
 
         Args:
             fused: ``U``, [B, L, D].
@@ -164,14 +165,14 @@ class InterestEncoder(nn.Module):
         return self.interest_of(fused, states, attended)
 
     def interest_of(self, fused: Tensor, states: Tensor, attended: Tensor | None) -> Tensor:
-        """``y = Wq [V; i]``, or ``block(U, y)``; with any number of dimensions before the last."""
+        """Interest from states and attention: ``y = Wq [V; i]``, or ``block(U, y)``; [..., D]."""
         if attended is not None:
             states = torch.cat([attended, states], dim=-1)
         interest = self.query(self.dropout(states))
         return interest if self.block is None else self.block(fused, interest)
 
     def start(self, batch: int) -> EncoderState:
-        """The state before any event, of ``batch`` users."""
+        """Initial state of ``batch`` users, before any event."""
         heads = 0 if self.attention is None else self.attention.heads
         width = self.hidden_size // max(heads, 1)
         sums = torch.zeros(batch, heads, 2 + width, dtype=torch.float64, device=self.query.weight.device)
@@ -179,14 +180,14 @@ class InterestEncoder(nn.Module):
         return EncoderState(self.rnn.start(batch), sums)
 
     def extend(self, fused: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
-        """Process further events, without padding; the cost depends only on their number.
+        """Process further events, without padding. The cost depends only on their number.
 
         Args:
             fused: ``U`` of the further events, [B, L, D].
-            state: after the events before them.
+            state: the state after the earlier events.
 
         Returns:
-            Interest after the last event, [B, D], equal to :meth:`forward`'s over all events; and the state there.
+            Interest after the last event, [B, D], equal to :meth:`forward` over all events; and the new state.
         """
         states, carried = self.rnn.extend(fused, state.recurrent)
         attended, sums = None, state.sums

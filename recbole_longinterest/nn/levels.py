@@ -1,19 +1,19 @@
-"""Map raw side values to level ids, which index an embedding table; 0 is "missing"."""
+"""Map raw values of event features to level ids, which index an embedding table; 0 means "missing"."""
 
 import torch
 from torch import Tensor
 
-MAX_RATING_LEVELS = 32  # more distinct ratings than this are cut at quantiles
-TIME_GAP_LEVELS = 50  # missing, and buckets that double from one time unit (a second) to 2^48 of them
+MAX_RATING_LEVELS = 32  # more distinct ratings than this are reduced to quantiles
+TIME_GAP_LEVELS = 50  # "missing", and buckets that double in width from one time unit (a second) to 2^48 units
 
-TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(TIME_GAP_LEVELS - 1)])  # where the buckets 1, 2, ... begin
+TIME_GAP_EDGES = torch.tensor([2.0**k - 1 for k in range(TIME_GAP_LEVELS - 1)])  # lower edges of the buckets 1, 2, ...
 
 
 def rating_values(ratings: Tensor) -> Tensor:
-    """Find the levels of a rating scale from data; any scale works: 0/1, 1-5, 0.5-5, 0-10 or normalised.
+    """Learn the levels of a rating scale from data; any scale works: 0/1, 1-5, 0.5-5, 0-10 or normalised.
 
     Args:
-        ratings: ratings seen in training, [n]; NaN is missing.
+        ratings: ratings of the training data, [n]; NaN means missing.
 
     Returns:
         Distinct values in ascending order, at most 32 of them (quantiles beyond that), float32.
@@ -26,14 +26,14 @@ def rating_values(ratings: Tensor) -> Tensor:
 
 
 def number_values(numbers: Tensor) -> Tensor:
-    """Find the levels of a column of numbers.
+    """Learn the levels of a numeric column.
 
     Args:
-        numbers: seen in training, [n]; NaN is missing.
+        numbers: values of the training data, [n]; NaN means missing.
 
     Returns:
-        Distinct values in ascending order; of more than 32, those at 32 evenly spaced ranks of ``numbers``, so that
-        all levels have about as many events. float32.
+        Distinct values in ascending order, float32. If there are more than 32, the values at 32 evenly spaced ranks of
+        ``numbers``, so that all levels have about the same number of events.
     """
     known = numbers[~numbers.isnan()].float()
     distinct = torch.unique(known)
@@ -44,7 +44,7 @@ def number_values(numbers: Tensor) -> Tensor:
 
 
 def rating_edges(values: Tensor) -> Tensor:
-    """Where the levels of a rating scale begin, [n]: a rating's level is the number of edges below it.
+    """Lower edges of the levels of a rating scale, [n]: a rating's level is the number of edges below it.
 
     Args:
         values: from :func:`rating_values`.
@@ -56,23 +56,23 @@ def rating_levels_of(ratings: Tensor, values: Tensor) -> Tensor:
     """Level id of each rating: 1 + the index of the nearest value; 0 for NaN.
 
     Args:
-        ratings: any shape; NaN is missing.
+        ratings: any shape; NaN means missing.
         values: from :func:`rating_values`.
 
     Returns:
-        int64 ids in ``0..len(values)``, shape of ``ratings``. All are 0 if training showed no rating.
+        int64 ids in ``0..len(values)``, shape of ``ratings``. All are 0 if the training data had no rating.
     """
     return torch.where(ratings.isnan(), 0, torch.bucketize(ratings, rating_edges(values)))
 
 
 def time_gap_levels_of(gap: Tensor) -> Tensor:
-    """Bucket of the time since the user's previous event: 1 + floor(log2(1 + gap)), so each is twice as wide.
+    """Bucket of the time since the user's previous event: 1 + floor(log2(1 + gap)), so bucket widths double.
 
     Args:
-        gap: time units since the previous event, any shape; negative or NaN where there is none.
+        gap: time units since the previous event, any shape; negative or NaN for a first event.
 
     Returns:
         int64 ids in ``0..49``, shape of ``gap``.
     """
     bucket = torch.bucketize(gap, TIME_GAP_EDGES.to(gap.device, gap.dtype), right=True)
-    return torch.where(gap >= 0, bucket, 0)  # NaN is not
+    return torch.where(gap >= 0, bucket, 0)  # NaN >= 0 is False

@@ -1,11 +1,11 @@
-"""A memory of transitions beside the network: what came after the items of a user's last events, in all histories.
+"""Transition memory: counts of which items followed the items of a user's last events, over all histories.
 
-Counting neighbours is what linear and nearest-neighbour recommenders do well and a network of a fixed size does not:
-rare pairs (SLIST, Choi et al. 2021; TALE, Park et al. 2025). The counts are added to the trained network's scores, as a
-language model is mixed with one of n-grams. They are not trained with it: a network that sees them while it learns
-leaves to them what it should learn itself (docs/results/what-was-tried.md).
+Linear and nearest-neighbour recommenders capture rare item pairs better than a network of fixed size (SLIST, Choi et
+al. 2021; TALE, Park et al. 2025). The counts are added to the scores of the trained network, as a neural language model
+is mixed with an n-gram model. They are not used in training, because the network would then learn less itself
+(docs/results/what-was-tried.md).
 
-Shapes: ``B`` users, ``Q`` last events, ``N`` items with the padding, ``K`` followers an item.
+Shapes: ``B`` users, ``Q`` last events, ``N`` items with the padding, ``K`` followers per item.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,28 +19,27 @@ from torch import Tensor, nn
 from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES, TRAINED, item_key, item_sources_in
 from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions, lend
 
-EVENTS = 10  # last events that are looked up
-AGE_DECAY = 0.6  # weight of an event one further back
-UNIT = 0.003  # share of followers from which on the score grows with the logarithm
-PRIOR = 1.0  # added to the number of times that an item was followed, so that one event is not certainty
+EVENTS = 10  # number of last events that are looked up
+AGE_DECAY = 0.6  # factor of the weight for each event further back
+UNIT = 0.003  # share of followers above which the score grows logarithmically
+PRIOR = 1.0  # added to an item's number of followers, so that a single event does not count as certainty
 
 
 class TransitionMemory(nn.Module):
     r"""Scores ``w log(1 + m_j / UNIT)`` of the items ``j`` that followed the last items of a user.
 
-    ``m_j = sum over the last events s of AGE_DECAY^age(s) counts[x_s, j] / (support[x_s] + PRIOR)``, where
-    the counts are those of :func:`~recbole_longinterest.nn.transitions.count_transitions` on the training part, the
-    ``K`` heaviest of each item. A score needs ``Q K`` numbers however long the history is, and a state the last ``Q``
-    items.
+    ``m_j = sum over the last events s of AGE_DECAY^age(s) counts[x_s, j] / (support[x_s] + PRIOR)``. The counts come
+    from :func:`~recbole_longinterest.nn.transitions.count_transitions` on the training data; each item keeps its ``K``
+    largest. A score reads ``Q K`` numbers for a history of any length, and the state of a user is the last ``Q`` items.
 
     Args:
         n_items: ``N``.
         size: ``K``.
         weight: ``w``.
-        source: counts the training part when the scores are first asked for; None where a checkpoint has the counts.
+        source: counts the transitions of the training data at first use; None if a checkpoint has the counts.
 
     Attributes:
-        followers: int32 [N, K], see :class:`~recbole_longinterest.nn.transitions.Transitions` for this and the next.
+        followers: int32 [N, K]; see :class:`~recbole_longinterest.nn.transitions.Transitions` for all three.
         counts: float32 [N, K].
         support: float32 [N].
     """
@@ -60,15 +59,15 @@ class TransitionMemory(nn.Module):
         self.register_buffer("support", torch.zeros(n_items))
         self.register_buffer("_weights", AGE_DECAY ** torch.arange(EVENTS), persistent=False)  # by age, [Q]
         self._source = source
-        self._own = False  # whether the tables are this module's alone
+        self._own = False  # whether the tables are private copies, which may be modified
 
     @property
     def size(self) -> int:
-        """Followers of an item, ``K``."""
+        """Followers per item, ``K``."""
         return self.followers.shape[1]
 
     def fill(self) -> None:
-        """Count now, if nothing has filled the tables yet."""
+        """Count the transitions now, if the tables are still empty."""
         if self._source is None:
             return
         for name, table in tables_of(self._source(self.size)).items():
@@ -80,10 +79,10 @@ class TransitionMemory(nn.Module):
         self._source = None
 
     def add_to(self, scores: Tensor, recent: Tensor) -> Tensor:
-        """Add the memory to the network's scores, in place.
+        """Add the memory's scores to the network's, in place.
 
         Args:
-            scores: of all items, [B, N]; without gradients.
+            scores: the network's scores of all items, [B, N]; without gradients.
             recent: from :func:`last_items`, int64 [B, Q].
         """
         return scores.add_(self.shares(recent).div_(UNIT).log1p_().to(scores), alpha=self.weight)
@@ -92,7 +91,7 @@ class TransitionMemory(nn.Module):
         """``m`` of all items, [B, N].
 
         Args:
-            recent: int64 [B, Q].
+            recent: from :func:`last_items`, int64 [B, Q].
         """
         followers, shares = self._looked_up(recent)
         return shares.new_zeros(len(recent), len(self.support)).scatter_add_(1, followers.flatten(1), shares.flatten(1))
@@ -101,37 +100,37 @@ class TransitionMemory(nn.Module):
         """Score of one item for each user, [B].
 
         Args:
-            recent: int64 [B, Q].
-            item: int64 [B].
+            recent: from :func:`last_items`, int64 [B, Q].
+            item: the item, int64 [B].
         """
         followers, shares = self._looked_up(recent)
         share = (shares * (followers == item.view(-1, 1, 1))).flatten(1).sum(dim=1)
         return self.weight * torch.log1p(share / UNIT)
 
     def of_events(self, recent: NDArray[np.int64], item: int) -> NDArray[np.float32]:
-        """What each of the last events of one user gives to ``m`` of one item, [Q].
+        """Contribution of each of a user's last events to ``m`` of one item, [Q].
 
         Args:
-            recent: int64 [Q].
-            item: internal id.
+            recent: items of the last events, int64 [Q].
+            item: internal id of the item.
         """
         followers, shares = self._looked_up(torch.as_tensor(recent).unsqueeze(0))
         given: NDArray[np.float32] = (shares * (followers == item))[0].sum(dim=-1).numpy()
         return given
 
     def observe(self, items: Sequence[int], new: int, wanted: Sequence[bool]) -> None:
-        """Count new events of one user, as :func:`~recbole_longinterest.nn.transitions.count_transitions` counts them.
+        """Count new events of one user, like :func:`~recbole_longinterest.nn.transitions.count_transitions`.
 
-        A pair whose item has ``K`` followers already takes the place of the least of them, so that a row follows what
-        is new and forgets what is rare.
+        If an item already has ``K`` followers, a new one replaces the one with the smallest count. So a row adapts to
+        new followers and forgets rare ones.
 
         Args:
-            items: internal ids of the user's last events, in their order.
-            new: how many of them, at the end, were not counted before.
-            wanted: which of them may count as followers.
+            items: internal ids of the user's last events, oldest first.
+            new: number of events at the end that have not been counted yet.
+            wanted: which of the events may count as followers.
         """
         self.fill()
-        if not self._own:  # the tables may be mapped from a file that others read
+        if not self._own:  # the tables may be memory-mapped from a file that other processes read
             for name in MEMORY_TABLES:
                 setattr(self, name, getattr(self, name).clone())
             self._own = True
@@ -149,7 +148,7 @@ class TransitionMemory(nn.Module):
                     _raise(*table, items[now], items[before], BACKWARD * decay)
 
     def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
-        """Followers of the last items, and their parts of ``m``, [B, Q, K] each."""
+        """Followers of the last items, and their contributions to ``m``, [B, Q, K] each."""
         self.fill()
         items, shape = recent.flatten(), (*recent.shape, self.size)
         factor = self._weights[: recent.shape[1]] / (
@@ -160,7 +159,7 @@ class TransitionMemory(nn.Module):
 
 
 def _raise(followers: NDArray[np.int32], counts: NDArray[np.float32], item: int, follower: int, weight: float) -> None:
-    """Add to the count of one pair."""
+    """Add ``weight`` to the count of one pair; a new follower replaces the one with the smallest count."""
     place = np.flatnonzero(followers[item] == follower)
     if len(place):
         counts[item, place[0]] += weight
@@ -175,10 +174,10 @@ def tables_of(transitions: Transitions) -> dict[str, Tensor]:
 
 
 def lend_to_new_items(state: dict[str, Tensor]) -> None:
-    """Give items without any transition those of the items with near vectors; see :func:`~.transitions.lend`.
+    """Copy transitions of items with similar vectors to new items; see :func:`~.transitions.lend`.
 
     Args:
-        state: of a network; its tables are replaced. Without a memory or vectors of the items nothing happens.
+        state: state dict of a network; its tables are replaced. It does not change without a memory or item vectors.
     """
     names = [f"{MEMORY}{name}" for name in MEMORY_TABLES]
     sources = item_sources_in(state)
@@ -200,11 +199,11 @@ def lend_to_new_items(state: dict[str, Tensor]) -> None:
 
 
 def last_items(item_seq: Tensor, length: Tensor) -> Tensor:
-    """Items of the last events of histories, the latest first, 0 where there were fewer, int64 [B, ``EVENTS``].
+    """Items of the last events of histories, latest first, filled up with 0, int64 [B, ``EVENTS``].
 
     Args:
         item_seq: item ids, padded at the end, int64 [B, L].
-        length: events of each history, int64 [B].
+        length: number of events of each history, int64 [B].
     """
     place = length.unsqueeze(1) - 1 - torch.arange(EVENTS, device=length.device)
     return item_seq.gather(1, place.clamp(min=0)) * (place >= 0)

@@ -1,4 +1,4 @@
-"""LongInterest without RecBole: from item ids and side values to interest vectors, in batches or as a stream.
+"""LongInterest without RecBole: from item ids and event features to interest vectors, in batches or event by event.
 
 Shapes as in :mod:`recbole_longinterest.nn.layers`.
 """
@@ -21,9 +21,9 @@ from recbole_longinterest.nn.sources import ItemSource, MatrixSource, SourceSpec
 from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES
 from recbole_longinterest.nn.transitions import Transitions
 
-EVAL_POSITIONS = 2**16  # padded positions encoded together at evaluation; bounds memory, does not affect results
+EVAL_POSITIONS = 2**16  # positions encoded together at evaluation, with padding; bounds memory, results stay the same
 TEMPERATURE = 0.07  # initial value of the learned temperature of cosine logits (CLIP, Radford et al. 2021)
-REPEAT_PACE = 10.0  # an optimizer step moves the repeat logit this many times further than a weight
+REPEAT_PACE = 10.0  # step size of the repeat logit relative to other weights
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Sources:
     """The inputs that a network is built for.
 
     Attributes:
-        n_items: items with the padding.
-        id: whether items have an embedding of their own.
-        items: sources of item vectors, and the width of each.
+        n_items: number of items with the padding.
+        id: whether items have an ID embedding.
+        items: width of each source of item vectors, by name.
         events: sources of event features.
         trained: which items have a trained ID embedding, bool [n_items]; None means all but the padding.
-        gaps: targets of the training part by the bucket of the time before them, for ``request_time``.
+        gaps: number of training targets in each time-gap bucket, for ``request_time``.
     """
 
     n_items: int
@@ -62,16 +62,17 @@ class InterestNetwork(nn.Module):
         matrices: Mapping[str, MatrixSource] | None = None,
         transitions: Callable[[int], Transitions] | None = None,
     ) -> None:
-        """Make the layers and initialise their weights.
+        """Create the layers and initialise their weights.
 
         Args:
             options: sizes and kinds of the layers.
             sources: inputs of events and items.
-            matrices: make the item vectors at first use, by source; a checkpoint fills them too.
-            transitions: counts the transitions of the training part, so many followers an item; likewise.
+            matrices: by source, makes the item vectors at first use; not used if a checkpoint fills them.
+            transitions: counts the transitions of the training data for a given number of followers per item, at first
+                use; not used if a checkpoint has them.
 
         Raises:
-            LongInterestError: if items have neither an embedding nor a source.
+            LongInterestError: if items have neither an ID embedding nor a source.
         """
         if not sources.id and not sources.items:
             raise LongInterestError(
@@ -117,7 +118,7 @@ class InterestNetwork(nn.Module):
     def _init_item_weights(self, scale: float) -> None:
         """Initialise item embeddings and projections with a small scale that does not depend on the catalogue's size.
 
-        Event sources start at zero, so that at first an event is its item alone. Other layers keep torch's defaults.
+        Event features start at zero, so that at first only the item counts. Other layers keep torch's defaults.
         """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -130,14 +131,14 @@ class InterestNetwork(nn.Module):
             nn.init.normal_(source.project.weight, std=scale)
 
     def prepare(self) -> None:
-        """Make the items' vectors and count the transitions now, not at the first batch; a reloaded model has both."""
+        """Make the item vectors and count the transitions now, not at the first batch. A reloaded model has both."""
         for source in self.sources.values():
             source.fill()
         if self.memory is not None:
             self.memory.fill()
 
     def with_lent(self, table: Transitions) -> Transitions:
-        """Transitions that items without training events have borrowed from the items with near vectors, too."""
+        """Add transitions of items with similar vectors for the items without training events."""
         for source in self.sources.values():
             source.fill()
         state = {**self.state_dict(), **{f"{MEMORY}{name}": values for name, values in tables_of(table).items()}}
@@ -146,16 +147,16 @@ class InterestNetwork(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         if self.memory is not None and f"{prefix}{MEMORY}followers" not in state_dict:
-            self.memory = None  # weights from before the memory go on without one
+            self.memory = None  # older checkpoints have no memory
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def sources(self) -> dict[str, ItemSource]:
-        """The sources of item vectors by name, in their order."""
+        """The sources of item vectors, by name."""
         return cast("dict[str, ItemSource]", dict(self.item_sources.items()))
 
     def item_vectors(self) -> Tensor:
-        """Vectors of all items, row 0 being the padding, [N, D]."""
+        """Vectors of all items, [N, D]; row 0 is the padding."""
         first, *others = self.item_parts().values()
         for other in others:
             first = first + other
@@ -164,7 +165,7 @@ class InterestNetwork(nn.Module):
     def item_parts(self) -> dict[str, Tensor]:
         """The summands of the item vectors, [N, D] each: ``id``, and one for each source.
 
-        If there is a source, the ID embedding of an item without training events counts as zero.
+        In a model with sources, the ID embedding of an item without training events counts as zero.
         """
         parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
@@ -175,14 +176,14 @@ class InterestNetwork(nn.Module):
         return parts
 
     def levels_of(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Level ids of each source, 0 being "missing".
+        """Level ids of each source; 0 means "missing".
 
         Args:
-            values: numbers of each source as a batch holds them, [..., ] of one shape (sequences have one dimension
-                more); others are passed over.
+            values: numbers of each source in a batch, [...] in one shape (sequences have one dimension more); other
+                fields are ignored.
 
         Returns:
-            int64 ids in that shape.
+            int64 ids in the same shape.
         """
         return {name: source.levels(values[name]) for name, source in self.fusion.sources.items()}
 
@@ -195,7 +196,7 @@ class InterestNetwork(nn.Module):
             item_vectors: from :meth:`item_vectors`, [N, D].
 
         Returns:
-            Interest vectors, [B, L, D]; those at padded positions are meaningless.
+            Interest vectors, [B, L, D]; ignore those at padded positions.
         """
         return self.interest_encoder(self._fused(item_seq, levels, item_vectors))
 
@@ -205,16 +206,16 @@ class InterestNetwork(nn.Module):
     def extend(
         self, item_seq: Tensor, levels: dict[str, Tensor], item_vectors: Tensor, state: EncoderState
     ) -> tuple[Tensor, EncoderState]:
-        """Interest after further events of users, and the state there; see :meth:`InterestEncoder.extend`.
+        """Process further events of users; see :meth:`InterestEncoder.extend`.
 
         Args:
             item_seq: item ids of the further events without padding, int64 [B, L].
-            levels: of these events, int64 [B, L] each.
+            levels: level ids of these events, int64 [B, L] each.
             item_vectors: from :meth:`item_vectors`, [N, D].
-            state: after the events before them; ``interest_encoder.start(B)`` before the first.
+            state: the state after the earlier events; ``interest_encoder.start(B)`` before the first.
 
         Returns:
-            Interest vectors, [B, D], and the state.
+            Interest after the last event, [B, D], and the new state.
         """
         return self.interest_encoder.extend(self._fused(item_seq, levels, item_vectors), state)
 
@@ -223,13 +224,13 @@ class InterestNetwork(nn.Module):
     ) -> Tensor:
         """Interest after the last event of each history, [B, D].
 
-        Without gradients, histories are encoded in groups of similar length that hold a bounded number of positions.
+        Without gradients, histories are encoded in groups of similar length, with a bounded number of positions each.
 
         Args:
             item_seq: item ids, padded at the end, int64 [B, L].
-            length: events of each history, int64 [B].
-            levels: int64 [B, L] each.
-            item_vectors: [N, D].
+            length: number of events of each history, int64 [B].
+            levels: level ids of each source, int64 [B, L, ...].
+            item_vectors: from :meth:`item_vectors`, [N, D].
         """
         if torch.is_grad_enabled() or item_seq.numel() <= EVAL_POSITIONS:
             return _at(self.forward(item_seq, levels, item_vectors), length - 1)
@@ -246,44 +247,44 @@ class InterestNetwork(nn.Module):
         return out
 
     def at_request(self, interest: Tensor, gap: Tensor) -> Tensor:
-        """Interest at the time of a request, with ``request_time``; else as it is after the last event, [..., D].
+        """Interest at the time of a request, [..., D]; unchanged without ``request_time``.
 
         Args:
-            interest: [..., D].
-            gap: time units from the last event to the request, [...]; negative or NaN if it is not known.
+            interest: interest after the last event, [..., D].
+            gap: time units from the last event to the request, [...]; negative or NaN if unknown.
         """
         return interest if self.request is None else self.request(interest, gap)
 
     def comparable(self, interest: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Interest and item vectors as they enter the dot product: normalised and scaled for cosine logits."""
+        """Prepare interest and item vectors for the dot product: normalise and scale them for cosine logits."""
         if self.log_scale is None:
             return interest, items
         return functional.normalize(interest, dim=-1) * self.log_scale.exp(), functional.normalize(items, dim=-1)
 
     def repeat_logit(self) -> Tensor | None:
-        """The bias on the scores of items that the user has had before, a scalar; None without one.
+        """The repeat bias: added to the scores of items in the user's history, a scalar; None if it is off.
 
-        How often users repeat an item depends on the data: never, in logs of ratings. One learned number captures
-        this, so that interest and item vectors need not (repeat consumption, Anderson et al. 2014; RepeatNet, Ren et
+        How often users repeat an item depends on the data; in rating logs they never do. One learned number captures
+        this, so interest and item vectors do not have to (repeat consumption, Anderson et al. 2014; RepeatNet, Ren et
         al. 2019, uses a separate decoder).
         """
         return None if self.repeat_bias is None else REPEAT_PACE * self.repeat_bias
 
     def add_repeats(self, scores: Tensor, item_seq: Tensor) -> Tensor:
-        """Add the repeat logit to scores, in place if no gradient is needed, because they may be large.
+        """Add the repeat bias to scores. Without gradients this is done in place, because scores may be large.
 
         Args:
-            scores: of all items, [B, N].
-            item_seq: the items that each user has had, padded with 0, int64 [B, L].
+            scores: scores of all items, [B, N].
+            item_seq: the items of each user's history, padded with 0, int64 [B, L].
         """
         bias = self.repeat_logit()
         if bias is None:
             return scores
-        raised = scores.gather(1, item_seq) + bias  # added once for an item that occurs twice
+        raised = scores.gather(1, item_seq) + bias  # an item that occurs twice gets it once
         return scores.scatter(1, item_seq, raised) if torch.is_grad_enabled() else scores.scatter_(1, item_seq, raised)
 
 
 def _at(outputs: Tensor, position: Tensor) -> Tensor:
-    """Outputs, [B, L, D], at one position of each row, [B, D]."""
+    """Select one position of each row: [B, L, D] to [B, D]."""
     index = position.view(-1, 1, 1).expand(-1, -1, outputs.shape[-1])
     return outputs.gather(1, index).squeeze(1)

@@ -1,4 +1,4 @@
-"""The model's options, read from a config once, checked together, and handed on as plain values."""
+"""The model's options: read from a config once, checked together, and passed on as plain values."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
@@ -18,13 +18,13 @@ WHERE = (
 
 
 def parse_switch(value: object) -> bool | None:
-    """Read an on|off option: YAML turns ``on`` into True, the command line leaves it a string.
+    """Read an on/off option. YAML turns ``on`` into True; the command line keeps the string.
 
     Args:
         value: a bool or one of "on", "off", "true", "false", in any case.
 
     Returns:
-        The switch, or None for any other value.
+        True or False, or None for any other value.
     """
     if isinstance(value, bool):
         return value
@@ -32,15 +32,15 @@ def parse_switch(value: object) -> bool | None:
 
 
 def read_switch(config: Settings, key: str, default: bool) -> bool:
-    """A setting that is True, False or unset.
+    """Read a setting that may be True, False or unset.
 
     Args:
-        config: anything that answers ``config[key]``.
+        config: anything that supports ``config[key]``.
         key: the setting.
-        default: what it is if unset (None).
+        default: the value if it is unset (None).
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if it has any other value.
     """
     value = default if config[key] is None else parse_switch(config[key])
     if value is None:
@@ -60,7 +60,7 @@ def _one_of(names: Iterable[str]) -> Callable[[Any], str | None]:
     return lambda value: next((name for name in names if str(value).lower() == name.lower()), None)
 
 
-# key -> (what it must be, or the registry of its names; parser that returns None for anything else)
+# key -> (constraint for the error message, or registry of the allowed names; parser that returns None for bad values)
 RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "embedding_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
     "hidden_size": ("a whole number of at least 1", _number(int, 1, 2**20)),
@@ -106,7 +106,7 @@ class ModelOptions:
     loss_type: str
     sampled_softmax: int
     text_dim: int
-    memory: bool = False  # what checkpoints and exports of before do not say
+    memory: bool = False  # from here on: defaults for older checkpoints and exports, which lack these options
     memory_size: int = 100
     memory_weight: float = 1.0
     request_time: bool = False
@@ -117,13 +117,13 @@ class ModelOptions:
         """Read and check all options at once.
 
         Args:
-            config: anything that answers ``config[key]``.
+            config: anything that supports ``config[key]``.
 
         Returns:
             The options.
 
         Raises:
-            ValueError: one sentence for every option that is wrong, all together.
+            ValueError: if an option is wrong; the message has a sentence for each wrong option.
         """
         values, wrong = {}, []
         for field in fields(cls):

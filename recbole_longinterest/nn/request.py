@@ -1,4 +1,4 @@
-"""The time of a request, where it is read: how long ago the user's last event was when one recommends.
+"""The time of a request: how long before a recommendation the user's last event was.
 
 Shapes: ``D`` item dimension, ``T`` levels of a gap (:data:`~recbole_longinterest.nn.levels.TIME_GAP_LEVELS`), ``[...]``
 any shape.
@@ -11,23 +11,23 @@ from recbole_longinterest.nn.levels import TIME_GAP_LEVELS, time_gap_levels_of
 
 
 class RequestTime(nn.Module):
-    r"""Changes the interest by the time since the last event: ``y' = (1 + S[gap]) y + G[gap]``.
+    r"""Adjust the interest to the time since the last event: ``y' = (1 + S[gap]) y + G[gap]``.
 
-    The gap is in buckets that double, those of the time between two events. Both tables start at zero, so that at first
-    the time of the request changes nothing; ``S`` lets a gap say how much the history still counts, and ``G`` what is
-    wanted after it whoever asks. The state of a user holds ``y``, so a request costs one look-up.
+    Gaps use the same doubling buckets as the time between events. Both tables start at zero, so that at first the time
+    of the request has no effect. ``S`` learns how much the history still counts after a gap; ``G`` learns what users in
+    general want after it. The state of a user holds ``y``, so a request costs one look-up.
 
-    In training a position's gap is that to the event after it. A bucket that no target of the training has counts as
-    the nearest one that has some, and an unknown gap (bucket 0) as the mean over the training's targets.
+    In training, the gap of a position is the time to the next event. A bucket without training targets uses the nearest
+    bucket with targets; an unknown gap (bucket 0) uses the mean over the training targets.
 
     Args:
         dim: ``D``.
-        counts: targets of the training part in each bucket, [T]; a checkpoint fills them too.
+        counts: number of training targets in each bucket, [T]; None if a checkpoint fills them.
 
     Attributes:
         factor: ``S``, [T, D].
         shift: ``G``, [T, D].
-        counts: the same, float32.
+        counts: number of training targets in each bucket, float32 [T].
     """
 
     counts: Tensor
@@ -42,8 +42,8 @@ class RequestTime(nn.Module):
         """Interest at the time of a request.
 
         Args:
-            interest: after the last event, [..., D].
-            gap: time units from the last event to the request, [...]; negative or NaN if it is not known.
+            interest: interest after the last event, [..., D].
+            gap: time units from the last event to the request, [...]; negative or NaN if unknown.
 
         Returns:
             [..., D].
@@ -61,9 +61,9 @@ class RequestTime(nn.Module):
 
 
 def request_gaps(last: Tensor, request: Tensor) -> Tensor:
-    """Gaps from last events to requests, NaN where a time is not known.
+    """Gaps from last events to requests; NaN if a time is unknown.
 
-    A request that comes before the last event, as by clocks that differ, counts as one at its time.
+    A request from before the last event (clocks may differ) gets a gap of 0.
 
     Args:
         last: times of the last events, float64 [B].

@@ -1,4 +1,4 @@
-"""Compare the tensors of a file with what its settings ask for, before anything is allocated."""
+"""Compare the tensor shapes of a file with its settings, before anything is allocated."""
 
 from collections.abc import Mapping
 
@@ -13,20 +13,20 @@ from recbole_longinterest.nn.state_keys import ID, MEMORY, QUERY, REQUEST, item_
 
 
 class ShapeError(LongInterestError):
-    """Weights that are not of the shapes that their settings ask for; the message ends a sentence."""
+    """Weights do not have the shapes that their settings require. The caller begins the sentence of the message."""
 
 
 def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, Tensor]) -> None:
-    """Check the tensors from which the sizes of all others follow, up to 64 recurrent layers.
+    """Check the tensors that determine the sizes of all others, up to 64 recurrent layers.
 
     Args:
-        options: of the network.
-        sources: what it reads.
-        weights: of the file, by name.
+        options: options of the network.
+        sources: inputs of the network.
+        weights: tensors of the file, by name.
 
     Raises:
-        ShapeError: names the first tensor that is missing or of another shape.
-        KeyError: for a source whose settings are broken, as the network itself.
+        ShapeError: if a tensor is missing or has another shape; the message names the first one.
+        KeyError: if a source's settings are broken, as when the network is built.
         TypeError: likewise.
     """
     size = options.embedding_size
@@ -56,6 +56,6 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
 
 
 def _are_items(ids: Tensor, n_items: int) -> bool:
-    """Whether a table holds internal ids alone."""
+    """Whether a table holds only internal item ids."""
     whole = not ids.is_floating_point() and not ids.is_complex()
     return whole and (ids.numel() == 0 or (int(ids.min()) >= 0 and int(ids.max()) < n_items))

@@ -1,4 +1,4 @@
-"""Names of the network's tensors in a state dict, as checkpoints and exports keep them.
+"""Names of the network's tensors in state dicts, and so in checkpoints and exports.
 
 The names are part of the file formats: a changed name needs an entry in :data:`OLD_KEYS`.
 """
@@ -10,42 +10,42 @@ Value = TypeVar("Value")
 
 ID = "id_embedding.weight"
 TRAINED = "trained"
-LOG_SCALE = "log_scale"  # of cosine logits, absent for dot products
+LOG_SCALE = "log_scale"  # for cosine logits; absent for dot products
 REPEAT_BIAS = "repeat_bias"  # absent with repeat_bias: off
-QUERY = "interest_encoder.query.weight"  # from the history's encoding to the interest
+QUERY = "interest_encoder.query.weight"  # projection from encoder states to interest
 ITEM_SOURCES = "item_sources."
 EVENT_SOURCES = "fusion.levels."
-MEMORY = "memory."  # tables of transitions, absent without a memory
-REQUEST = "request."  # tables of the time of a request, absent without request_time
+MEMORY = "memory."  # transition tables; absent with memory: off
+REQUEST = "request."  # request-time tables; absent without request_time
 MEMORY_TABLES = ("followers", "counts", "support")
-TEXT = "text"  # the source of item vectors that is built in
+TEXT = "text"  # the built-in source of item vectors
 
-# Prefixes of the parameters from the history's encoding to the score.
+# Prefixes of the parameters between encoder states and scores.
 HEAD = ("interest_encoder.query.", "interest_encoder.block.", REQUEST, LOG_SCALE, REPEAT_BIAS)
 
 
 def item_key(source: str, part: str) -> str:
-    """Key of a part (``vectors``, ``present``, ``mean``, ``whitening``, ``project.weight``, ``absent``) of a source."""
+    """Key of a part of an item source: ``vectors``, ``present``, ``mean``, ``whitening``, ``project.weight``, ..."""
     return f"{ITEM_SOURCES}{source}.{part}"
 
 
 def table_key(source: str) -> str:
-    """Key of the table of a source of events."""
+    """Key of the embedding table of an event source."""
     return f"{EVENT_SOURCES}{source}.weight"
 
 
 def values_key(source: str) -> str:
-    """Key of the levels' values of a source of numbers."""
+    """Key of the level values of a numeric event source."""
     return f"{EVENT_SOURCES}{source}.values"
 
 
 def item_sources_in(state: Iterable[str]) -> list[str]:
-    """Sources of item vectors that a state has, in their order."""
+    """Names of the sources of item vectors in a state dict, in its order."""
     ends = "." + "vectors"
     return [key[len(ITEM_SOURCES) : -len(ends)] for key in state if key.startswith(ITEM_SOURCES) and key.endswith(ends)]
 
 
-# Before the sources, the network had these keys; checkpoints and exports of that time still have them.
+# Old keys of checkpoints and exports from before sources were introduced.
 OLD_KEYS = {
     "item_encoder.id_embedding.weight": ID,
     "item_encoder.text_projection.weight": item_key(TEXT, "project.weight"),
@@ -62,5 +62,5 @@ NEW_KEYS = {new: old for old, new in OLD_KEYS.items()}
 
 
 def renamed(state: Mapping[str, Value]) -> dict[str, Value]:
-    """A state under today's keys."""
+    """Rename old keys of a state dict to current ones."""
     return {OLD_KEYS.get(key, key): value for key, value in state.items()}

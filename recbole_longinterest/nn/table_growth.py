@@ -1,7 +1,7 @@
 """Grow a network's tables to a larger catalogue, and choose the parameters that an update trains.
 
-Plain state dicts and modules: no RecBole, no data set. Shapes: ``N`` items with the padding, ``D`` item dimension,
-``T`` columns of the text matrix.
+Works on state dicts and modules, without RecBole or a data set. Shapes: ``N`` items with the padding, ``D`` item
+dimension, ``T`` columns of the text matrix.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SCOPES = ("items", "head", "all")
 
 @dataclass(frozen=True)
 class TextRows:
-    """Whitened text vectors of some items, in the space of the network's own.
+    """Whitened text vectors of some items, whitened as the network's own text vectors.
 
     Attributes:
         ids: internal ids, int64 [n].
@@ -31,7 +31,7 @@ class TextRows:
 
 
 def old_ids(old_tokens: Sequence[str], new_tokens: Sequence[str]) -> Tensor:
-    """Position of each token in an older list: int64 [len(new_tokens)], -1 for tokens not in it."""
+    """Position of each new token in the old list, -1 if it is not there; int64 [len(new_tokens)]."""
     place = {token: number for number, token in enumerate(old_tokens)}
     return torch.tensor([place.get(token, -1) for token in new_tokens], dtype=torch.int64)
 
@@ -42,7 +42,7 @@ def grow_rows(table: Tensor, place: Tensor, filling: Tensor) -> Tensor:
     Args:
         table: [n_old, ...].
         place: row of ``table`` for each new row, -1 for a row to insert, int64 [n_new].
-        filling: value of an inserted row, [...] or [n_new, ...].
+        filling: value of inserted rows, [...] or [n_new, ...].
 
     Returns:
         [n_new, ...].
@@ -60,14 +60,14 @@ def grow_state(
 ) -> dict[str, Tensor]:
     """Grow a network's state to a larger catalogue. The scores of known items do not change.
 
-    A new item starts with a zero ID embedding, so it is scored by its text alone, like any item without training
-    events. A new behaviour, or another new token of an event, starts as the unknown token.
+    A new item starts with a zero ID embedding, so its score depends on its text only, like that of any item without
+    training events. A new behaviour or other new event token starts as a copy of the "missing" row.
 
     Args:
-        state: of a network.
-        items: id in ``state`` of each item of the new catalogue, -1 for a new item, the padding first, int64 [N].
+        state: state dict of a network.
+        items: old id of each item of the new catalogue, -1 for a new item, the padding first, int64 [N].
         texts: text vectors of new items, and of items whose text changed.
-        tokens: likewise the id of each token of a source of events, by the source's name; None keeps them.
+        tokens: by event source, the old id of each token, -1 for a new one; None keeps the tokens.
         filling: ID embeddings of new items for a network without texts, [N, D].
 
     Returns:
@@ -78,7 +78,7 @@ def grow_state(
     grown[TRAINED] = grow_rows(grown[TRAINED], items, torch.tensor(False))
     if ID in grown:
         table = grown[ID]
-        if sources:  # untrained rows hold random initial values, which never counted
+        if sources:  # untrained rows hold random initial values, which are never used
             table = table * grow_trained(state[TRAINED], len(table))
         zero = torch.zeros(table.shape[1])
         grown[ID] = grow_rows(table, items, zero if sources or filling is None else filling)
@@ -99,7 +99,7 @@ def grow_state(
 
 
 def _grow_memory(state: dict[str, Tensor], items: Tensor) -> None:
-    """Move the rows of the memory of transitions, and rename the followers; a follower that is gone is forgotten."""
+    """Reorder the rows of the transition memory and map follower ids; followers that no longer exist are dropped."""
     followers, counts, support = (f"{MEMORY}{name}" for name in ("followers", "counts", "support"))
     now = torch.zeros(len(state[support]), dtype=torch.int32)  # new id of each old item
     now[items.clamp(min=0)] = torch.arange(len(items), dtype=torch.int32)
@@ -111,7 +111,7 @@ def _grow_memory(state: dict[str, Tensor], items: Tensor) -> None:
 
 
 def grow_trained(trained: Tensor, rows: int) -> Tensor:
-    """1 for trained rows of the ID table, 0 for the others, [N, 1]."""
+    """Mask of the trained rows of the ID table: 1 for trained, 0 for others, [N, 1]."""
     return trained[:rows].unsqueeze(1).float()
 
 
@@ -120,12 +120,12 @@ def part_of_the_way(
 ) -> dict[str, Tensor]:
     """Interpolate between the weights before and after a training.
 
-    A few events are weak evidence, so their training counts in part. New items keep their trained weights in full,
-    because they had none before.
+    A few new events are weak evidence, so the step is only part of the way. New items keep their trained weights,
+    because they had no weights before.
 
     Args:
         start: weights of some parameters before the training.
-        trained: weights of at least these parameters after it.
+        trained: weights after it, of at least these parameters.
         share: 0 for ``start``, 1 for ``trained``.
         new_items: bool [N].
 
@@ -142,16 +142,16 @@ def train_only(network: InterestNetwork, scope: str, new_items: Tensor) -> list[
     """Restrict gradients to the parameters that an update trains.
 
     Args:
-        network: any; its other parameters do not change, if the optimizer has no weight decay.
-        scope: ``"items"``: ID embeddings of items that are new to the training; ``"head"``: those, and the projection
-            from history to interest with what follows it; ``"all"``: everything.
-        new_items: those items, bool [N].
+        network: the network; its other parameters do not change, if the optimizer has no weight decay.
+        scope: ``"items"``: ID embeddings of new items; ``"head"``: those, and the projection from encoder states to
+            interest with the layers after it; ``"all"``: everything.
+        new_items: items without training events before, bool [N].
 
     Returns:
         Names of the trained parameters.
 
     Raises:
-        ValueError: for another scope, or one that leaves nothing to train.
+        ValueError: if the scope is unknown, or leaves nothing to train.
     """
     if scope not in SCOPES:
         raise LongInterestError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")

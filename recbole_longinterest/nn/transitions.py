@@ -1,6 +1,6 @@
 """Count which items follow which in histories: one vectorised pass over a log, in bounded memory.
 
-Plain numpy. Shapes: ``E`` events of a log, ``N`` items with the padding, ``K`` followers an item.
+Uses numpy only. Shapes: ``E`` events of a log, ``N`` items with the padding, ``K`` followers per item.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LAGS = 10  # events between an item and its follower, at most
-LAG_DECAY = 0.7  # weight of a follower a step further away
-BACKWARD = 0.25  # weight of the item before, as a follower of the item after
-NEIGHBOURS = 5  # items that lend their transitions to a new one
+LAGS = 10  # maximum distance between an item and its follower, in events
+LAG_DECAY = 0.7  # factor of the weight for each step of distance
+BACKWARD = 0.25  # weight of an earlier item as a follower of a later one
+NEIGHBOURS = 5  # number of items that lend their transitions to a new item
 PAIRS = 2**22  # pairs sorted at once, 32 MB
 
 
@@ -20,8 +20,8 @@ class Transitions:
     """The most frequent followers of every item.
 
     Attributes:
-        followers: internal ids, the heaviest first, 0 where an item has fewer, int32 [N, K].
-        counts: weighted number of times that each followed, 0 at the padding, float32 [N, K].
+        followers: internal ids, the largest count first, filled up with 0, int32 [N, K].
+        counts: weighted number of times that each follower followed, 0 at the padding, float32 [N, K].
         support: number of times that another event came right after an event of the item, float32 [N].
     """
 
@@ -42,19 +42,19 @@ def count_transitions(
 
     A pair of events of one user, ``l`` events apart, adds ``LAG_DECAY ** (l - 1)`` to the later item as a follower of
     the earlier one, and ``BACKWARD`` times as much to the earlier item as a follower of the later one, because in many
-    logs the order of near events says little. Pairs more than ``LAGS`` events apart do not count. An item does not
+    logs the order of nearby events says little. Pairs more than ``LAGS`` events apart do not count. An item does not
     follow itself.
 
     Args:
-        items: item of each event, users one after another and each in order, [E].
+        items: item of each event, grouped by user and ordered within a user, [E].
         first: position of the first event of each event's user, [E].
-        known: events that may be counted at all: those of the training part, bool [E].
-        wanted: events that may count as followers: what can be recommended, bool [E].
+        known: events that are counted: those of the training data, bool [E].
+        wanted: events that may count as followers: those whose items can be recommended, bool [E].
         n_items: ``N``.
         size: ``K``.
 
     Returns:
-        The counts.
+        The followers of every item.
     """
     table = Transitions(
         np.zeros((n_items, size), np.int32), np.zeros((n_items, size), np.float32), np.zeros(n_items, np.float32)
@@ -63,7 +63,7 @@ def count_transitions(
         return table
     last = _last_known(first, known)
     events = np.flatnonzero(known)
-    order = events[np.argsort(items[events], kind="stable")]  # events of an item side by side
+    order = events[np.argsort(items[events], kind="stable")]  # grouped by item
     begin = np.searchsorted(items[order], np.arange(n_items + 1))
     low = 0
     while low < n_items:
@@ -75,7 +75,7 @@ def count_transitions(
 
 
 def _last_known(first: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Position of the last known event of each event's user, -1 without one, [E]."""
+    """Position of the last known event of each event's user, -1 if the user has no known events, [E]."""
     place = np.where(known, np.arange(len(known)), -1)
     last = np.full(len(known), -1, np.int64)
     np.maximum.at(last, first, place)
@@ -89,7 +89,7 @@ def _count_block(
     counted: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     table: Transitions,
 ) -> None:
-    """Count the pairs of some events and write the rows of their items, all of whose events these are."""
+    """Count the pairs of a block of events and write the rows of its items; the block has all events of these items."""
     (first, last), (known, wanted), n_items = bounds, counted, len(table.support)
     steps = [step for lag in range(1, LAGS + 1) for step in (lag, -lag)]
     weights = np.array([LAG_DECAY ** (abs(step) - 1) * (1 if step > 0 else BACKWARD) for step in steps])
@@ -103,7 +103,7 @@ def _count_block(
             table.support[:] += np.bincount(near, minlength=n_items).astype(np.float32)
         apart = near != other
         keys.append((near[apart] * n_items + other[apart]) * len(steps) + number)
-    pairs = np.sort(np.concatenate(keys))  # values, whose sort is several times as fast as an argsort
+    pairs = np.sort(np.concatenate(keys))  # sorting values is several times as fast as an argsort
     if not len(pairs):
         return
     pair = pairs // len(steps)
@@ -116,8 +116,8 @@ def _count_block(
 def _write_heaviest(
     row: NDArray[np.int64], follower: NDArray[np.int64], weight: NDArray[np.floating], table: Transitions
 ) -> None:
-    """Write whole rows of a table: the heaviest followers of each, from pairs in the order of rows and followers."""
-    heaviest = np.lexsort((-weight, row))  # stable: the smaller id first among equals
+    """Write the heaviest followers of each row into a table; pairs are sorted by row, then by follower."""
+    heaviest = np.lexsort((-weight, row))  # stable: among equal weights the smaller id comes first
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     kept, rank = heaviest[rank < table.followers.shape[1]], rank[rank < table.followers.shape[1]]
     table.followers[row[kept], rank] = follower[kept]
@@ -127,16 +127,16 @@ def _write_heaviest(
 def lend(
     table: Transitions, vectors: NDArray[np.float32], new: NDArray[np.integer], known: NDArray[np.integer]
 ) -> None:
-    """Give items without events the transitions of the items whose vectors are nearest, in place.
+    """Give items without events the transitions of items with similar vectors, in place.
 
-    A new item follows what its ``NEIGHBOURS`` nearest known items follow, and is followed by what they are followed by,
-    as their mean, weighted by the cosine. So it is found before anybody has had it.
+    A new item gets the mean of the transitions, to and from, of its ``NEIGHBOURS`` nearest known items, weighted by
+    cosine similarity. So it can be recommended before any user has had it.
 
     Args:
-        table: of the counts; rows of ``new`` are replaced.
-        vectors: of all items, as of their texts, [N, W].
-        new: items without events.
-        known: items that may lend.
+        table: the counts; rows of ``new`` are replaced, and ``new`` items are added to the rows of other items.
+        vectors: vectors of all items, for example of their texts, [N, W].
+        new: internal ids of items without events.
+        known: internal ids of items that may lend their transitions.
     """
     norms = np.linalg.norm(vectors, axis=1)
     new, known = new[norms[new] > 0], known[norms[known] > 0]
@@ -159,8 +159,8 @@ def lend(
     begins = np.searchsorted(followers[0][by_follower], np.arange(len(table.support) + 1))
     for item, lenders, shares in zip(new.tolist(), near.tolist(), share.tolist(), strict=True):
         for lender, part in zip(lenders, shares, strict=True):
-            lent = by_follower[begins[lender] : begins[lender + 1]]  # as the one that follows
-            own = table.followers[lender] > 0  # and as the one that is followed
+            lent = by_follower[begins[lender] : begins[lender + 1]]  # pairs with the lender as follower
+            own = table.followers[lender] > 0  # pairs with followers of the lender
             rows += [row[lent], np.full(own.sum(), item)]
             followers += [np.full(len(lent), item), table.followers[lender, own].astype(np.int64)]
             weights += [part * weights[0][lent], part * table.counts[lender, own]]

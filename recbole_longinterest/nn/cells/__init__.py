@@ -1,4 +1,4 @@
-"""Recurrent cells, which carry a user's state from event to event.
+"""Recurrent cells, which update a user's state at every event.
 
 To add one: subclass :class:`Cell` in a module of your own, call :func:`register_cell`, set ``rnn_type`` to its name.
 """

@@ -15,7 +15,7 @@ class Cell(nn.Module, ABC):
     The constructor of a registered cell takes ``(dim, hidden_size, num_layers, dropout)``: the size ``D`` of an event,
     the size ``H`` of an output, the number of layers, and the dropout between layers.
 
-    Shapes as in :mod:`recbole_longinterest.nn.layers`; ``P`` vectors of width ``W`` are the state of a user.
+    Shapes as in :mod:`recbole_longinterest.nn.layers`; the state of a user is ``P`` vectors of width ``W``.
 
     Attributes:
         state_shape: ``(P, W)``.
@@ -25,11 +25,11 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, fused: Tensor) -> Tensor:
-        """Outputs after every event of whole histories, [B, L, D] to [B, L, H]."""
+        """Outputs after every event of complete histories, [B, L, D] to [B, L, H]."""
 
     def start(self, batch: int) -> Tensor:
-        """The state before any event, [B, P, W]; zeros unless a cell says otherwise."""
-        weight = next(self.parameters(), torch.empty(0))  # a cell may have none
+        """Initial state, before any event, [B, P, W]; zeros unless a cell overrides this."""
+        weight = next(self.parameters(), torch.empty(0))  # a cell may have no parameters
         return weight.new_zeros(batch, *self.state_shape)
 
     @abstractmethod
@@ -37,22 +37,22 @@ class Cell(nn.Module, ABC):
         """Process further events.
 
         Args:
-            fused: of the further events, without padding, [B, L, D].
-            carried: the state after the events before them, [B, P, W].
+            fused: vectors of the further events, without padding, [B, L, D].
+            carried: the state after the earlier events, [B, P, W].
 
         Returns:
             Outputs after each of the events, [B, L, H], and the state after the last one.
         """
 
     def step(self, event: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
-        """Process one event as :meth:`extend` does, with few operations, all of which ONNX supports.
+        """Process one event as :meth:`extend` does, with few operations that ONNX supports.
 
         Args:
-            event: [B, D].
-            carried: [B, P, W].
+            event: vector of the event, [B, D].
+            carried: the state before it, [B, P, W].
 
         Returns:
-            The output, [B, H], and the state.
+            The output, [B, H], and the new state.
         """
         outputs, carried = self.extend(event.unsqueeze(1), carried)
         return outputs.squeeze(1), carried
@@ -64,10 +64,10 @@ CELLS: Registry[Callable[[int, int, int, float], Cell]] = Registry(
 
 
 def register_cell(name: str, make: Callable[[int, int, int, float], Cell]) -> None:
-    """Make a cell known as a value of ``rnn_type``.
+    """Register a cell as a value of ``rnn_type``.
 
     Args:
-        name: the value.
+        name: the value of ``rnn_type``.
         make: the class, or a function of ``(dim, hidden_size, num_layers, dropout)``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training losses: what they read, and how they are found by name."""
+"""Training losses, their input, and their registry."""
 
 from recbole_longinterest.nn.losses.base import LOSSES, Loss, LossBatch, make_loss, register_loss
 from recbole_longinterest.nn.losses.bpr import BPR

@@ -13,17 +13,17 @@ from recbole_longinterest.common.registry import Registry
 class LossBatch:
     """The inputs of a loss for one batch.
 
-    Shapes: ``T`` targets, ``N`` items, ``D`` their size, ``B`` histories, ``L`` events.
+    Shapes: ``T`` targets, ``N`` items, ``D`` vector size, ``B`` histories, ``L`` events.
 
     Attributes:
-        interest: of the user before each target, ready for the dot product, [T, D].
-        items: vectors of all items, ready for the dot product, [N, D].
-        target: the item that came next, int64 [T].
+        interest: interest of the user before each target, as it enters the dot product, [T, D].
+        items: vectors of all items, as they enter the dot product, [N, D].
+        target: the next item, int64 [T].
         losing: a negative item for each target, int64 [T]; None for a loss without ``negatives``.
         item_seq: histories, padded with 0, int64 [B, L].
-        counted: positions that a target follows, bool [B, L]; None means one target a row, after the last event.
-        trained: items that training has shown, bool [N].
-        repeat: bias added to the scores of items that the user has had, a scalar; None without a bias.
+        counted: positions followed by a target, bool [B, L]; None means one target per row, after the last event.
+        trained: items that occur in the training data, bool [N].
+        repeat: bias added to the scores of items in the user's history, a scalar; None without a bias.
     """
 
     interest: Tensor
@@ -36,7 +36,7 @@ class LossBatch:
     repeat: Tensor | None
 
     def scores(self, item: Tensor) -> Tensor:
-        """Score of one item for each row of a batch with one target a row, [B]."""
+        """Score of one item per row, [B], in a batch with one target per row."""
         scores = (self.interest * self.items[item]).sum(dim=-1)
         if self.repeat is None:
             return scores
@@ -52,7 +52,7 @@ class LossOptions(Protocol):
 
     @property
     def sampled_softmax(self) -> int:
-        """Items drawn for a sampled softmax; 0 for all items."""
+        """Number of items drawn for a sampled softmax; 0 for a softmax over all items."""
 
 
 class Loss(ABC):
@@ -60,8 +60,8 @@ class Loss(ABC):
 
     Attributes:
         negatives: whether RecBole draws a negative item for each target.
-        windows: whether the loss accepts a target at every position of a window, so that one pass trains a whole
-            history. Otherwise RecBole's prefix rows are used.
+        windows: whether the loss accepts a target at every position of a window, so that one pass trains on a whole
+            history. Otherwise training uses RecBole's rows, one per prefix.
     """
 
     negatives: ClassVar[bool] = False
@@ -69,7 +69,7 @@ class Loss(ABC):
 
     @classmethod
     def from_options(cls, options: LossOptions) -> "Loss":
-        """The loss with the settings of a run."""
+        """Create the loss from the options of a run."""
         return cls()
 
     @abstractmethod
@@ -81,10 +81,10 @@ LOSSES: Registry[type[Loss]] = Registry("loss_type", "register_loss", "recbole_l
 
 
 def register_loss(name: str, loss: type[Loss]) -> None:
-    """Make a loss known as a value of ``loss_type``.
+    """Register a loss as a value of ``loss_type``.
 
     Args:
-        name: the value.
+        name: the value of ``loss_type``.
         loss: the class.
 
     Raises:
@@ -94,6 +94,6 @@ def register_loss(name: str, loss: type[Loss]) -> None:
 
 
 def make_loss(options: LossOptions) -> Loss:
-    """Create the loss named in the options; ``loss_type: CE`` with ``sampled_softmax`` above 0 is sampled."""
+    """Create the loss named in the options. ``loss_type: CE`` with ``sampled_softmax`` above 0 is the sampled loss."""
     sampled = options.loss_type == "CE" and options.sampled_softmax
     return LOSSES.get("sampled_softmax" if sampled else options.loss_type).from_options(options)

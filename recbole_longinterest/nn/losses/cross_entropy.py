@@ -1,4 +1,4 @@
-"""Cross entropy over all items, without holding all logits in memory."""
+"""Cross entropy over all items, with bounded memory for the logits."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from torch import Tensor
 from recbole_longinterest.nn.losses.base import Loss, LossBatch
 from recbole_longinterest.nn.losses.repeats import Repeats, had_before, pairs_of
 
-CHUNK = 2**21  # logits held at once: 8 MB in float32, within the cache of a current CPU
-ROWS = 64  # minimum targets a chunk, so that a large catalogue's table is not read for every few targets
+CHUNK = 2**21  # logits in memory at once: 8 MB in float32, within the cache of a current CPU
+ROWS = 64  # minimum targets per chunk, so that a large item table is not read again for every few targets
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Loss and gradients chunk by chunk; the forward pass already has the softmax that the gradient needs."""
+    """Loss and gradients chunk by chunk. The forward pass computes the gradients too, because it has the softmax."""
 
     @staticmethod
     def forward(
@@ -66,13 +66,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repeats: Repeats | None = None) -> Tensor:
     """Mean cross entropy of ``interest @ items.T``, equal to torch's, with bounded memory for any catalogue.
 
-    The logits, [T, N], are computed in chunks of rows, and each chunk's gradient before the next chunk. In half
-    precision under autocast, logits and sums are float32.
+    Logits, [T, N], and gradients are computed in chunks of rows. With half-precision inputs, logits and sums are
+    float32.
 
     Args:
         interest: [T, D].
         items: [N, D].
-        target: row of ``items`` of each target, int64 [T].
+        target: row in ``items`` of each target, int64 [T].
         repeats: logits that get the repeat bias; None without a bias.
 
     Returns:
@@ -88,15 +88,16 @@ def chunked_cross_entropy(interest: Tensor, items: Tensor, target: Tensor, repea
 
 
 class CrossEntropy(Loss):
-    """Cross entropy over the items that occur in training; only these are candidates.
+    """Cross entropy over the items that occur in the training data.
 
-    The softmax would push down the score of an item without training events, which should depend on its text alone.
+    Other items are left out, because the softmax would push their scores down. Their scores should depend on their
+    text only.
     """
 
     def __call__(self, batch: LossBatch) -> Tensor:
         """The mean loss, a scalar."""
         trained = batch.trained
-        place = trained.cumsum(dim=0).masked_fill(~trained, 0)  # of each item among the candidates, from 1
+        place = trained.cumsum(dim=0).masked_fill(~trained, 0)  # position among the candidates, from 1; 0 for others
         repeats = None
         if batch.repeat is not None:
             had, begin, number = had_before(place[batch.item_seq], batch.counted)  # other items count as padding

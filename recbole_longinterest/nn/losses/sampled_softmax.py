@@ -20,16 +20,16 @@ def sampled_softmax(
 ) -> Tensor:
     """Mean cross entropy against a sample of the catalogue, shared by the batch.
 
-    The sample holds every item that is a target in the batch, and ``number`` of the other candidates, drawn uniformly
-    without replacement. Logits are corrected by the logarithm of the probability that their item is in the sample (0
-    for a target, ``log(number / others)`` for the rest), so that the sum over the sample is an unbiased estimate of the
-    one over the catalogue (importance sampling, Bengio & Senécal 2008). No item is in it twice: there are no
-    accidental hits. With no more candidates than ``number``, it is the cross entropy over all of them.
+    The sample holds every target of the batch, and ``number`` of the other candidates, drawn uniformly without
+    replacement. Logits are corrected by the log-probability that their item is in the sample (0 for a target,
+    ``log(number / others)`` for the rest), so that the sum over the sample is an unbiased estimate of the sum over the
+    catalogue (importance sampling, Bengio & Senécal 2008). No item occurs twice, so there are no accidental hits. With
+    at most ``number`` other candidates, this is the full cross entropy.
 
     Args:
         interest: [T, D].
         items: [N, D].
-        target: row of ``items`` of each target, int64 [T].
+        target: row in ``items`` of each target, int64 [T].
         candidates: items that the softmax covers, bool [N].
         number: sample size ``K``.
         repeats: logits that get the repeat bias; None without a bias.
@@ -49,12 +49,12 @@ def sampled_softmax(
         where = torch.full_like(candidates, -1, dtype=torch.int64)
         where[chosen] = torch.arange(len(chosen), device=where.device)
         repeats = repeats.among(where)
-    one = interest.new_ones(len(interest), 1)  # times the correction: logits of `chunked_cross_entropy` have no bias
+    one = interest.new_ones(len(interest), 1)  # times the correction, because `chunked_cross_entropy` has no item bias
     return chunked_cross_entropy(torch.cat([interest, one], dim=1), sample, place, repeats)
 
 
 class SampledSoftmax(Loss):
-    """:func:`sampled_softmax` over the items that occur in training.
+    """:func:`sampled_softmax` over the items that occur in the training data.
 
     Args:
         number: sample size.
@@ -65,7 +65,7 @@ class SampledSoftmax(Loss):
 
     @classmethod
     def from_options(cls, options: LossOptions) -> "SampledSoftmax":
-        """The loss with the sample size of the options."""
+        """Create the loss with the sample size of the options."""
         return cls(options.sampled_softmax)
 
     def __call__(self, batch: LossBatch) -> Tensor:

@@ -1,6 +1,6 @@
 """Sources of event features, and sources of item vectors.
 
-To add a feature of events: subclass :class:`EventSource` in a module of your own, call :func:`register_event_source`,
+To add an event feature: subclass :class:`EventSource` in a module of your own, call :func:`register_event_source`,
 and set ``event_features: [{column: kind}]``. To add item vectors: call
 :func:`recbole_longinterest.data.item_sources.register_item_source`.
 """

@@ -1,7 +1,7 @@
 """The interface of a source of event features, and the registry.
 
 A source turns a feature of an event (a rating, a device, the user's age) into a vector: raw value -> number -> level ->
-row of a table. Level 0 is "missing".
+row of an embedding table. Level 0 means "missing".
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from recbole_longinterest.common.registry import Registry
 
-TAKEN_NAMES = frozenset(dir(nn.ModuleDict())) | {"training"}  # torch keeps a source under its name
+TAKEN_NAMES = frozenset(dir(nn.ModuleDict())) | {"training"}  # a source's name becomes an attribute of the module
 
 RawValues: TypeAlias = Sequence[Any] | NDArray[Any]
 """Raw values of several events."""
@@ -25,14 +25,14 @@ RawValues: TypeAlias = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One source of a model, as plain data that a file can hold.
+    """Description of one source, as plain data that can be saved in a file.
 
     Attributes:
-        name: its name in the network and in served events.
+        name: name of the source in the network and in served events.
         kind: name of a registered :class:`EventSource`.
-        column: the column of the data that it reads.
-        of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
-        settings: plain data learned from the training part, see :meth:`EventSource.fit`.
+        column: the data column that it reads.
+        of: ``"event"`` for a column of ``.inter``, ``"user"`` for a column of ``.user``.
+        settings: plain data learned from the training data, see :meth:`EventSource.fit`.
     """
 
     name: str
@@ -44,14 +44,14 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class Column:
-    """A source's column in the training part.
+    """A source's column in the training data.
 
     Attributes:
-        values: one for each training event, as in a batch: ids of tokens (0 if missing), [n] or [n, S] for sequences of
-            tokens, or numbers (NaN if missing), [n].
+        values: a value for each training event, as in a batch: token ids (0 if missing), [n], or [n, S] for sequences
+            of tokens; or numbers (NaN if missing), [n].
         tokens: tokens by id, the padding first; empty for numbers.
-        unseen: ids of tokens that no training event has.
-        scaled_by: lowest and highest number by which RecBole normalised the column, None if it did not.
+        unseen: ids of tokens that do not occur in training events.
+        scaled_by: minimum and maximum by which RecBole normalised the column; None if it did not.
         options: the user's settings for this source.
     """
 
@@ -68,12 +68,12 @@ class EventSource(nn.Embedding, ABC):
     Shapes: ``[...]`` is any shape, usually [B, L]; ``D`` is the size of a vector.
 
     Args:
-        spec: name, kind and what was learned from the training part.
+        spec: description of the source, with the settings learned from the training data.
         dim: size ``D``.
 
     Attributes:
-        spec: the same.
-        column_kinds: RecBole's types of columns that the kind can read.
+        spec: description of the source.
+        column_kinds: RecBole's column types that this kind of source can read.
     """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("token", "float")
@@ -94,14 +94,14 @@ class EventSource(nn.Embedding, ABC):
 
     @abstractmethod
     def levels(self, values: Tensor) -> Tensor:
-        """Level ids, int64, of the numbers in a batch, [...]."""
+        """Level ids of the numbers in a batch, int64 [...]."""
 
     def step_levels(self, values: Tensor) -> Tensor:
-        """:meth:`levels` for one event of each user, [B], in operations that ONNX supports."""
+        """:meth:`levels` for one event per user, [B], with operations that ONNX supports."""
         return self.levels(values)
 
     def lookup(self, table: Tensor, levels: Tensor) -> Tensor:
-        """Vectors of levels, linear in the table.
+        """Vectors of levels; must be linear in the table.
 
         Args:
             table: [levels, D].
@@ -118,7 +118,7 @@ class EventSource(nn.Embedding, ABC):
 
     @abstractmethod
     def read(self, raw: object) -> Any:  # noqa: ANN401 - a number, or a list of them
-        """Convert a raw value of a served event to the number in a batch; None means missing.
+        """Convert a raw value of a served event to its number in a batch; None means missing.
 
         Raises:
             LongInterestError: if the value cannot be read.
@@ -129,7 +129,7 @@ class EventSource(nn.Embedding, ABC):
         return np.array([self.read(value) for value in raw])
 
     def example(self) -> Tensor:
-        """Values of two events, which give the ONNX exporter the type and number of dimensions."""
+        """Values of two events, from which the ONNX exporter takes the type and number of dimensions."""
         return torch.as_tensor(self.read_all([None, None]))
 
 
@@ -139,15 +139,15 @@ EVENT_SOURCES: Registry[type[EventSource]] = Registry(
 
 
 def usable_name(name: str) -> bool:
-    """Whether torch accepts a name for a source: no dots, and no names of torch's own attributes."""
+    """Whether torch accepts a name for a source: it must not contain dots or be an attribute of torch's modules."""
     return bool(name) and "." not in name and name not in TAKEN_NAMES
 
 
 def register_event_source(kind: str, source: type[EventSource]) -> None:
-    """Make a kind of source known, for ``event_features: [{column: kind}]``.
+    """Register a kind of source, for ``event_features: [{column: kind}]``.
 
     Args:
-        kind: its name.
+        kind: name of the kind.
         source: the class.
 
     Raises:

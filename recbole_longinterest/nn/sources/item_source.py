@@ -1,6 +1,6 @@
 """Vectors that describe the items (texts, images, a knowledge graph), as part of the model's state.
 
-A checkpoint contains them, so a reloaded model needs neither encoder nor cache.
+Checkpoints contain them, so a reloaded model needs no encoder and no cache.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from recbole_longinterest.common.errors import LongInterestError
 
 @dataclass(frozen=True)
 class ItemMatrix:
-    """Whitened vectors aligned with item ids, and the whitening that made them.
+    """Whitened vectors aligned with item ids, and the whitening transform.
 
     Attributes:
         vectors: [N, W]; zero for the padding and for items without a vector.
         present: which items have a vector, bool [N].
-        mean: mean of the raw vectors over the items that have one, [E]; empty if there was no whitening.
+        mean: mean of all raw vectors, [E]; empty without whitening.
         whitening: projection of raw vectors, [E, W].
     """
 
@@ -30,7 +30,7 @@ class ItemMatrix:
 
 
 class MatrixSource(Protocol):
-    """Makes the matrix of a catalogue on request, which may take minutes.
+    """Makes the matrix of a catalogue on demand, which may take minutes.
 
     Attributes:
         width: columns ``W`` of the matrix.
@@ -41,7 +41,7 @@ class MatrixSource(Protocol):
         """Columns of the matrix."""
 
     def matrix(self) -> ItemMatrix:
-        """Encode, whiten and align to the items' ids."""
+        """Encode, whiten and align vectors to item ids."""
 
 
 BUFFERS = ("vectors", "present", "mean", "whitening")
@@ -53,10 +53,10 @@ class ItemTable(nn.Module):
     Args:
         n_items: catalogue size ``N`` with the padding row 0.
         width: columns ``W`` of the matrix.
-        source: makes the matrix; None where a checkpoint fills it.
+        source: makes the matrix; None if a checkpoint fills it.
 
     Attributes:
-        vectors: [N, W]; see :class:`ItemMatrix` for this and the next ones.
+        vectors: [N, W]; see :class:`ItemMatrix` for all four.
         present: bool [N].
         mean: [E].
         whitening: [E, W].
@@ -76,7 +76,7 @@ class ItemTable(nn.Module):
         self._source = source
 
     def fill(self) -> None:
-        """Make the matrix now, if nothing has filled it yet.
+        """Make the matrix now, if it is still empty.
 
         Raises:
             LongInterestError: if the matrix has another shape.
@@ -94,7 +94,7 @@ class ItemTable(nn.Module):
         self._source = None
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        for name in ("mean", "whitening"):  # their size is the encoder's, known only to the checkpoint
+        for name in ("mean", "whitening"):  # their size depends on the encoder; only the checkpoint has it
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.vectors.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -104,16 +104,15 @@ class ItemTable(nn.Module):
 class ItemSource(ItemTable):
     """One part of the item vectors: ``A t_j``, a projection of the item's whitened vector.
 
-    An item without a vector gets a learned "absent" vector, so that it is not taken for an item whose vector happens to
-    be average.
+    An item without a vector gets a learned "absent" vector, which distinguishes it from an item with an average vector.
 
     Args:
         n_items: catalogue size ``N`` with the padding row 0.
         width: columns ``W`` of the matrix.
         dim: size ``D`` of an item vector.
-        source: makes the matrix; None where a checkpoint fills it.
-        dropout: probability of treating an item's vector as absent in training, so that an item without one is no
-            stranger to the network.
+        source: makes the matrix; None if a checkpoint fills it.
+        dropout: probability of treating an item's vector as absent in training, so that the network learns to handle
+            items without one.
     """
 
     def __init__(

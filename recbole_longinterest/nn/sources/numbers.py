@@ -22,7 +22,7 @@ from recbole_longinterest.nn.sources.base import Column, EventSource, RawValues,
 
 
 def number_of(value: object, name: str) -> float:
-    """Convert a rating, a time, or another number of an event; NaN if it is missing.
+    """Convert a raw rating, time or other number of an event; NaN if it is missing.
 
     Raises:
         LongInterestError: if it is not a finite number.
@@ -49,9 +49,9 @@ def numbers_of(values: RawValues, name: str) -> NDArray[np.float64]:
 
 
 class Number(EventSource):
-    """A float column: a level for each value in training, or for each of at most 32 ranges.
+    """A float column: a level for each distinct training value, or for each of at most 32 ranges.
 
-    Settings: ``values`` of the levels in ascending order, ``range`` by which RecBole normalised, or None.
+    Settings: ``values`` of the levels in ascending order; ``range`` by which RecBole normalised, or None.
     """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("float",)
@@ -70,7 +70,7 @@ class Number(EventSource):
 
     @staticmethod
     def choose(values: Tensor) -> Tensor:
-        """The values of the levels."""
+        """Choose the values of the levels."""
         return number_values(values)
 
     @classmethod
@@ -83,7 +83,7 @@ class Number(EventSource):
         return rating_levels_of(values, self.values)
 
     def step_levels(self, values: Tensor) -> Tensor:
-        """Number of edges below a value; 0 for NaN."""
+        """The number of edges below a value; 0 for NaN."""
         known = self.values.numpy()  # numpy makes the edges a constant for the exporter
         edges = np.concatenate([np.full(1, -np.inf, np.float32), (known[1:] + known[:-1]) / 2])[: len(known)]
         return (values.unsqueeze(1) > torch.from_numpy(edges)).sum(dim=1)
@@ -100,12 +100,12 @@ class Number(EventSource):
         if self.spec.settings.get("range") is not None:
             low, high = self.spec.settings["range"]
             raw = (raw - low) / (high - low) if high > low else raw * 0 + 1
-        with np.errstate(over="ignore"):  # a number beyond the scale counts as its end
+        with np.errstate(over="ignore"):  # a number outside the scale gets the nearest level
             return raw.astype(np.float32)
 
 
 class Rating(Number):
-    """Ratings: every distinct value is a level; of more than 32, evenly spaced ones among the distinct values."""
+    """Ratings: every distinct value is a level; if there are more than 32, 32 evenly spaced ones of them."""
 
     @staticmethod
     def choose(values: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Rating(Number):
 
 
 class TimeGap(EventSource):
-    """The time since the user's previous event, in buckets that double; computed from the times."""
+    """The time since the user's previous event, in buckets of doubling width."""
 
     column_kinds: ClassVar[tuple[str, ...]] = ("float",)
 
@@ -133,9 +133,9 @@ class TimeGap(EventSource):
         return time_gap_levels_of(values)
 
     def step_levels(self, values: Tensor) -> Tensor:
-        """How many edges a gap has reached; NaN reaches none."""
+        """The number of edges at or below a gap; 0 for NaN."""
         return (values.unsqueeze(1) >= TIME_GAP_EDGES).sum(dim=1)
 
     def read(self, raw: object) -> np.float32:
-        """A gap."""
+        """Convert a gap to a number."""
         return np.float32(number_of(raw, self.spec.name))

@@ -13,9 +13,9 @@ from recbole_longinterest.nn.sources.base import Column, EventSource, RawValues,
 
 
 class Token(EventSource):
-    """A token column: a level for each token; tokens that do not occur in training count as missing.
+    """A token column: a level for each token. Tokens that do not occur in the training data count as missing.
 
-    Settings: ``tokens`` by id, the padding first; ``unseen``: ids that do not occur in training.
+    Settings: ``tokens`` by id, the padding first; ``unseen``: ids that do not occur in the training data.
     """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("token",)
@@ -37,12 +37,12 @@ class Token(EventSource):
         return len(settings["tokens"])
 
     def levels(self, values: Tensor) -> Tensor:
-        """The ids themselves."""
+        """The token ids are the levels."""
         return values
 
     def read(self, raw: object) -> int:
         """Id of a token; 0 for a missing or unknown one."""
-        if raw is None or raw == "" or raw != raw:  # NaN is not itself
+        if raw is None or raw == "" or raw != raw:  # NaN != NaN
             return 0
         return self._level.get(token_of(raw, self.known), 0)
 
@@ -52,9 +52,9 @@ class Token(EventSource):
 
 
 class Behavior(Token):
-    """Behaviour types. An unknown type is an error, because the meaning of its events is unknown.
+    """Behaviour types. An unknown type is an error, because its events cannot be interpreted.
 
-    Settings: as :class:`Token`, and ``map``: other names of behaviours, see ``behavior_map``.
+    Settings: those of :class:`Token`, and ``map``: other names of behaviours, see ``behavior_map``.
     """
 
     def __init__(self, spec: SourceSpec, dim: int) -> None:
@@ -68,7 +68,7 @@ class Behavior(Token):
         return {**super().fit(column), "map": dict(column.options.get("map") or {})}
 
     def read(self, raw: object) -> int:
-        """Id of a behaviour type, 0 for none.
+        """Id of a behaviour type; 0 if it is missing.
 
         Raises:
             LongInterestError: if the model does not know it.
@@ -83,9 +83,9 @@ class Behavior(Token):
 
 
 class Tokens(Token):
-    """A column of sequences of tokens: the mean of its tokens' vectors; 0, the padding, does not count.
+    """A column of token sequences: the mean of the tokens' vectors, without the padding 0.
 
-    Settings: as :class:`Token`, and ``separator`` of the tokens in a text, if it is not a space.
+    Settings: those of :class:`Token`, and ``separator`` between the tokens in a string, if it is not a space.
     """
 
     column_kinds: ClassVar[tuple[str, ...]] = ("token_seq",)
@@ -105,7 +105,7 @@ class Tokens(Token):
         return mean + table[0] * (number == 0)
 
     def read_sequence(self, raw: object) -> list[int]:
-        """Ids of the known tokens of a sequence: a list, or a text with the data's separator between the tokens."""
+        """Ids of the known tokens of a sequence: a list, or a string with the data's separator between the tokens."""
         if raw is None or raw != raw:
             return []
         if isinstance(raw, str) or not isinstance(raw, Iterable):
