@@ -1,1 +1,1 @@
-"""What every room may use: files, settings texts, packages, errors. Imports nothing of the plugin."""
+"""Helpers for all other packages: files, settings texts, dependencies, errors. Imports nothing else of the plugin."""

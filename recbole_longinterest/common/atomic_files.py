@@ -1,4 +1,4 @@
-"""Reading RecBole's atomic files without RecBole: headers, byte-order marks, line checks and rows of items.
+"""Read RecBole's atomic files without RecBole: headers, byte-order marks, line checks and item rows.
 
 An atomic file is a table as text. Its first line names each column as ``name:type``, for example
 ``user_id:token<tab>item_id:token<tab>timestamp:float``.
@@ -18,7 +18,7 @@ class ItemFileError(LongInterestError):
 
 
 def without_mark(encoding: str | None) -> str:
-    """Encoding that reads a file with or without a byte-order mark.
+    """Return an encoding that reads a file with or without a byte-order mark.
 
     Args:
         encoding: of the file; None means UTF-8.
@@ -67,9 +67,9 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
 
 
 def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> None:
-    """Check that a reader that knows quotes found one row a line.
+    """Check that a quote-aware reader found one row per line.
 
-    To such a reader a quote at the start of a value swallows everything up to the next quote, line ends too.
+    For such a reader, a quote at the start of a value swallows everything up to the next quote, including line ends.
 
     Args:
         path: an atomic file.
@@ -78,7 +78,7 @@ def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> N
         encoding: of the file.
 
     Raises:
-        ValueError: if the file has another number of lines, not counting the header and blank lines.
+        ValueError: if the number of lines differs, not counting the header and blank lines.
     """
     blanks = " \t\r\n".replace(separator, "")
     if rows == _line_ends(path) - 1:
@@ -87,8 +87,8 @@ def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> N
         lines = sum(1 for line in file if line.strip(blanks)) - 1
     if rows != lines:
         raise LongInterestError(
-            f'{path}: {lines} lines are {rows} rows: a quote (") at the start of a value makes one value of all up to '
-            "the next quote. Remove such quotes."
+            f'{path}: {lines} lines are read as {rows} rows. A quote (") at the start of a value makes everything up '
+            "to the next quote part of that value. Remove such quotes."
         )
 
 
@@ -101,7 +101,7 @@ def _line_ends(path: str) -> int:
 
 
 def item_rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
-    """Read the rows of an ``.item`` file, header included, without any meaning of quotes.
+    """Read the rows of an ``.item`` file, header included; quotes have no special meaning.
 
     Args:
         path: the file.
@@ -109,7 +109,7 @@ def item_rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple
         encoding: of the file.
 
     Yields:
-        Line number, from 1, and cells of every line that is not blank.
+        Line number (from 1) and cells of each line that is not blank.
 
     Raises:
         ItemFileError: for a file in another encoding.

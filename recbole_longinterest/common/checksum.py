@@ -1,7 +1,7 @@
-"""A SHA-256 at the end of a zip archive, as torch writes it, so that damage is found when the file is read.
+"""A SHA-256 checksum at the end of torch's zip archives, to detect damage when a file is read.
 
-It stands in the archive's comment, which every reader of zip archives passes over. The archive's last two bytes are the
-length of the comment: they are checked for their value, and all bytes before them by the hash.
+It is stored in the archive's comment, which every zip reader ignores. The last two bytes before the comment are its
+length: their value is checked directly, and the hash covers all bytes before them.
 """
 
 import os
@@ -22,15 +22,15 @@ BLOCK = 2**20
 
 
 class ChecksumError(LongInterestError):
-    """A file whose content is not what was written."""
+    """A file that was changed or damaged after it was written."""
 
 
 class CutShortError(ChecksumError):
-    """A file that does not end as it was written."""
+    """A file that was cut short or whose end was changed."""
 
 
 def add_checksum(path: Path) -> None:
-    """Put the checksum into a zip archive that has no comment."""
+    """Add the checksum to a zip archive that has no comment."""
     size = path.stat().st_size
     with path.open("r+b") as file:
         digest = _hash(file, size - 2)
@@ -46,7 +46,7 @@ def check_checksum(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
         path: its name, for the error.
 
     Returns:
-        False for a file that carries none.
+        False if the file has no checksum.
 
     Raises:
         ChecksumError: for a file that was changed.
@@ -59,8 +59,8 @@ def check_checksum(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
         if _hash(file, size - TRAILER_SIZE).encode() == end[len(TRAILER) :]:
             return True
         raise ChecksumError(
-            f"{path} was changed or damaged after it was written: its content does not have the SHA-256 at its end. "
-            "Copy it again from where it is whole, or make it again."
+            f"{path} was changed or damaged after it was written: its content does not match the SHA-256 at its end. "
+            "Copy it again from an intact copy, or make it again."
         )
     file.seek(0)
     if file.read(2) == b"PK" and not _ends_without_comment(end):

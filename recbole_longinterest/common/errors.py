@@ -6,11 +6,11 @@ from recbole_longinterest.common.printable import printable
 class LongInterestError(ValueError):
     """A setting, file, or argument that cannot be used; the message says what is wrong and what to do.
 
-    It is a ``ValueError``, so code that catches ``ValueError`` catches it too. Control characters, which a message may
-    quote of files and tokens, are written out.
+    It is a ``ValueError``, so code that catches ``ValueError`` catches it too. Control characters in quoted file
+    contents and tokens are escaped.
 
     Attributes:
-        exit_code: of `recbole-li` when it ends with this error.
+        exit_code: exit status of `recbole-li` when it ends with this error.
     """
 
     exit_code = 2

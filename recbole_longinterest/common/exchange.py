@@ -1,4 +1,4 @@
-"""Exchange two folders in one step, where the system can: Linux, on most local file systems."""
+"""Swap two folders atomically, where the system can: on Linux, on most local file systems."""
 
 import errno
 import os
@@ -7,23 +7,23 @@ from pathlib import Path
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
-CALL_NUMBERS = {"x86_64": 316, "aarch64": 276}  # of renameat2, for a C library that has no function of that name
-# Answers of a kernel or a file system (NFS, some FUSE ones) that cannot exchange.
+CALL_NUMBERS = {"x86_64": 316, "aarch64": 276}  # system call renameat2, for C libraries without that function
+# Errors of kernels and file systems (NFS, some FUSE ones) that cannot swap.
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Give two files or folders each other's name; no process ever sees one of the names missing.
+    """Swap the names of two files or folders; no process ever sees one of the names missing.
 
     Args:
         one: exists.
         other: exists, on the same file system.
 
     Returns:
-        Whether it was done; False if the system or the file system cannot, and then nothing has changed.
+        Whether they were swapped; False if the system or file system cannot, in which case nothing has changed.
 
     Raises:
-        OSError: for any other reason, such as a folder that is a mount point.
+        OSError: for any other failure, such as a folder that is a mount point.
     """
     if sys.platform != "linux":
         return False

@@ -9,13 +9,13 @@ from pathlib import Path
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.leftovers import recover
 
-# What systems answer that have no locks, as some network file systems.
+# Errors of file systems without locks, such as some network file systems.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 class FileLockError(LongInterestError):
-    """Another process works with the same files, or they cannot be written."""
+    """The files are in use by another process, or cannot be written."""
 
 
 @contextlib.contextmanager
@@ -24,14 +24,15 @@ def lock_files(
 ) -> Iterator[bool]:
     """Hold a lock on files while the block runs; the system releases it when the process dies.
 
-    A file system without locks gives none, and the block runs all the same. What killed writers left of ``path`` is
-    recovered and swept before it does.
+    On a file system without locks the block runs unlocked. First, leftovers of killed writers of ``path`` are recovered
+    or removed.
 
     Args:
-        path: names the files, and need not exist. The lock file ``.<name>.lock`` is beside it; their folder is made.
-        doing: what the holder does to ``path``, for the error of the others.
-        way_out: what they may do besides waiting.
-        again: whether this thread may hold the lock already.
+        path: the file or folder to lock; it need not exist. The lock file ``.<name>.lock`` is beside it; the parent
+            folder is created.
+        doing: what the holder does to ``path``, for the error message of other processes.
+        way_out: what they can do besides waiting, for the same message.
+        again: allow this thread to hold the lock already.
 
     Yields:
         Whether the last holder was killed.

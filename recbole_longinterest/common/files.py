@@ -1,8 +1,8 @@
-"""Atomic writes of files and folders: a reader sees the old content or the new one, never a part.
+"""Atomic writes of files and folders: a reader sees the old content or the new, never a mixture.
 
-New content is written to a draft beside its place (:mod:`~recbole_longinterest.common.leftovers`), synced to the disk,
-and the draft is renamed to its place, or exchanged with the folder there. The next writer removes the drafts of writers
-that were killed.
+New content is written to a temporary file or folder (the draft) in the same directory
+(:mod:`~recbole_longinterest.common.leftovers`) and synced to disk. The draft is then renamed, or swapped with an
+existing folder. The next writer removes the drafts of killed writers.
 """
 
 import contextlib
@@ -19,11 +19,10 @@ from recbole_longinterest.common.leftovers import beside, new_draft, remove, swe
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Write a file as a draft that takes the file's place at the end.
+    """Write a file through a draft that replaces it at the end.
 
     Args:
-        path: the file; its folder exists. Behind a link, the file that the link names is replaced; a device or a pipe
-            is written to.
+        path: the file; its folder exists. For a link, its target is replaced; a device or pipe is written directly.
 
     Yields:
         The draft. It is removed if the block raises.
@@ -40,12 +39,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Write a folder as a draft that takes the folder's place at the end.
+    """Write a folder through a draft that replaces it at the end.
 
     Args:
-        folder: made with those above it, or replaced with everything in it. Behind a link, the folder that the link
-            names is replaced. Nobody else writes it: hold its lock
-            (:func:`~recbole_longinterest.common.file_lock.lock_files`).
+        folder: created with its parents, or replaced with all its content. For a link, its target is replaced. The
+            caller holds its lock (:func:`~recbole_longinterest.common.file_lock.lock_files`).
 
     Yields:
         The draft, an empty folder. It is removed if the block raises.
@@ -70,18 +68,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def put_in_place(draft: Path, path: Path) -> None:
-    """Rename a finished draft, a file or a folder, to its own name; neither a kill nor a power cut loses it.
+    """Rename a finished draft (file or folder) to its final name; safe against a kill or a power cut.
 
     Args:
-        draft: on the same file system as ``path``. What was at ``path`` has this name afterwards if it was a folder.
-        path: a file or folder there is replaced.
+        draft: on the same file system as ``path``. A folder that was at ``path`` may have this name afterwards.
+        path: the final name; an existing file or folder is replaced.
     """
-    with contextlib.suppress(OSError):  # nothing is there, or it is another user's
+    with contextlib.suppress(OSError):  # no such path, or owned by another user
         shutil.copymode(path, draft)
     sync(draft)
     if not draft.is_dir() or not path.exists():
         draft.replace(path)
-    elif not exchange(draft, path):  # a folder that is not empty cannot be renamed over
+    elif not exchange(draft, path):  # rename cannot replace a folder that has content
         old = beside(path, "old")
         path.rename(old)
         try:
@@ -90,15 +88,15 @@ def put_in_place(draft: Path, path: Path) -> None:
             old.rename(path)
             raise
         remove(old)
-    with contextlib.suppress(OSError):  # some systems do not sync folders, and the rename is done
+    with contextlib.suppress(OSError):  # some systems cannot sync folders; the rename has succeeded
         _sync_one(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk holds a file, or a folder with everything below it.
+    """Sync a file, or a folder with everything below it, to disk.
 
     Raises:
-        OSError: some file systems tell only here that they are full.
+        OSError: for example, because some file systems report only here that they are full.
     """
     if not path.is_dir():
         _sync_one(path)
@@ -121,16 +119,16 @@ def _sync_one(path: Path) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Make a folder, with those above it, unless it exists.
+    """Create a folder and its parents, unless it exists.
 
     Raises:
-        ValueError: names the folder that cannot be made, and says why.
+        ValueError: if the folder cannot be created; the message says which one and why.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LongInterestError(
-            f"The folder {Path(path).resolve()} cannot be made ({error.strerror}). Move what is in its way, or "
+            f"The folder {Path(path).resolve()} cannot be made ({error.strerror}). Remove what is in the way, or "
             "choose another folder."
         ) from error
 

@@ -1,4 +1,4 @@
-"""HTML pages from templates, in which every value is escaped."""
+"""Render HTML pages from templates; every value is escaped."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ def render_page(package: str, template: str, values: Mapping[str, object]) -> st
     """Fill a template.
 
     Args:
-        package: that has the template in its folder ``templates``, for example ``recbole_longinterest.experiments``.
-        template: its file name, ending in ``.html.j2``.
-        values: by name. A template can write a number by Python's format codes: ``{{ score|formatted(".3f") }}``.
+        package: package whose folder ``templates`` has the template, for example ``recbole_longinterest.experiments``.
+        template: file name, ending in ``.html.j2``.
+        values: values by name. A template can use Python's format codes: ``{{ score|formatted(".3f") }}``.
 
     Returns:
-        The page. Text in it is escaped; a name that the template uses and ``values`` lacks is an error.
+        The page, with text escaped. A template name missing from ``values`` is an error.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # 0.2 s, which only a page pays
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # late: the import takes 0.2 s
 
     environment = Environment(
         loader=PackageLoader(package),
@@ -27,6 +27,6 @@ def render_page(package: str, template: str, values: Mapping[str, object]) -> st
         keep_trailing_newline=True,
     )
     environment.filters["formatted"] = format
-    # Markup that is ready (safe by its type) stays as it is.
+    # Markup objects are already safe and stay unchanged.
     environment.finalize = lambda value: printable_lines(value) if type(value) is str else value
     return environment.get_template(template).render(values)

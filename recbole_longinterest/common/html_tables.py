@@ -1,4 +1,4 @@
-"""A small table as HTML, for notebooks; every text in it is escaped."""
+"""Small HTML tables for notebooks; all text is escaped."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -7,12 +7,12 @@ from recbole_longinterest.common.printable import printable
 
 
 def table_of(said: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The table, under a line of text.
+    """Return a line of text and a table as HTML.
 
     Args:
-        said: the line.
-        head: names of the columns.
-        rows: cells; numbers with a fraction are shown with three digits.
+        said: the line of text.
+        head: column names.
+        rows: cells; floats are shown with three decimals.
     """
     top = "".join(f"<th>{_cell(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)

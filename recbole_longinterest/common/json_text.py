@@ -1,4 +1,4 @@
-"""JSON of files that others may have written: one error for whatever is wrong, and a bound on its depth."""
+"""Parse untrusted JSON: a single error class, and a limit on the nesting depth."""
 
 import json
 from pathlib import Path
@@ -11,17 +11,17 @@ TOO_DEEP = f"it nests lists and objects more than {MAX_DEPTH} deep"
 
 
 class JsonError(LongInterestError):
-    """Text that is no JSON, or nested too deeply; the message ends a sentence."""
+    """Text that is not JSON, or is nested too deeply; the message is the second half of a sentence."""
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever a file holds
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Args:
         text: bytes are UTF-8.
 
     Raises:
-        JsonError: for text that is no JSON, or nests lists and objects more than 100 deep.
+        JsonError: for text that is not JSON, or nests lists and objects more than 100 levels deep.
     """
     try:
         content = json.loads(text)
@@ -44,10 +44,10 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever a file hold
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
-    """The value in a JSON file.
+    """Read a JSON file.
 
     Raises:
-        JsonError: names the file.
+        JsonError: for a file that cannot be parsed; the message has its name.
     """
     try:
         return parse_json(path.read_bytes())

@@ -1,8 +1,8 @@
-"""Places that this user has named before, on this machine: what a file may name again without being asked.
+"""Remember which paths this user has named on this machine, so that a file may refer to them.
 
-A checkpoint or an export says which folder of data and which encoder it was made with. That is a word of a file, so it
-counts only if the same place was named by the user: in this call, or in a run whose places are kept here, a small file
-each below the cache folder. Hosts and places to write to are never taken from a file.
+A checkpoint or an export stores the data folder and the encoder that it was made with. Files are not trusted: such a
+path is used only if the user has named it, in this call or in an earlier run. Each path of an earlier run is kept as a
+small file in the cache folder. Hosts and output paths are never taken from a file.
 """
 
 import os
@@ -19,30 +19,30 @@ def default_cache_dir() -> Path:
     if own:
         return Path(own).expanduser()
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative paths ignored. expanduser keeps the ~ where there is no home.
+    # The XDG specification says to ignore relative paths. Without a home folder, expanduser keeps the ~.
     root = base if base.is_absolute() else Path(os.path.expanduser("~")) / ".cache"  # noqa: PTH111
     return root / "recbole_longinterest"
 
 
 def remember(kind: str, place: object) -> None:
-    """Keep that the user has named a place; where the cache cannot be written it has to be named again.
+    """Record that the user has named a path. If the cache cannot be written, nothing is recorded.
 
     Args:
-        kind: the setting, as ``data_path``.
+        kind: the setting, such as ``data_path``.
         place: its value.
     """
     file = _file(kind, place)
     try:
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-            sweep_folder(file.parent)  # drafts of names that never come again
+            sweep_folder(file.parent)  # old drafts, whose own names are never written again
             write_text(file, f"{kind}: {place}\n")
     except (OSError, ValueError):
         return
 
 
 def is_known(kind: str, place: object) -> bool:
-    """Whether the user has named this place for this setting before, or works in a folder that it is inside of."""
+    """Whether the user has named this path for this setting, or it is relative and below the working directory."""
     path = Path(str(place)).expanduser()
     if not path.is_absolute() and _exists(path) and path.resolve().is_relative_to(Path.cwd().resolve()):
         return True
@@ -52,7 +52,7 @@ def is_known(kind: str, place: object) -> bool:
 def _file(kind: str, place: object) -> Path:
     text = str(place)
     path = Path(text).expanduser()
-    if _exists(path):  # else it is no path, as a name on the hub
+    if _exists(path):  # otherwise not a path, for example a model name on the hub
         text = str(path.resolve())
     return default_cache_dir() / "places" / sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -60,5 +60,5 @@ def _file(kind: str, place: object) -> Path:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # too long to be one
+    except OSError:  # too long for a path
         return False

@@ -1,9 +1,9 @@
-"""Drafts of files and folders that are being written, and what killed writers leave.
+"""Drafts of files and folders while they are written, and recovery after killed writers.
 
-A draft is ``.<name>.<12 hex digits>.tmp`` beside ``<name>``, locked while its writer lives, so that anybody can tell a
-killed writer's draft and remove it. Where a folder cannot be exchanged in one step, the old one is
-``.<name>.<12 hex digits>.old`` for a moment; a kill then leaves that name alone, which readers find by
-:func:`standing` and writers put back by :func:`recover`.
+A draft is ``.<name>.<12 hex digits>.tmp`` beside ``<name>``. It is locked while its writer lives, so an unlocked draft
+belongs to a killed writer and can be removed. On systems that cannot swap folders atomically, the old folder is renamed
+to ``.<name>.<12 hex digits>.old`` for a moment. If the writer is killed then, readers find the old folder with
+:func:`standing`, and the next writer restores it with :func:`recover`.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.(?P<kind>tmp|old)", re.DOTALL)
-SECONDS_ABANDONED = 86_400.0  # a draft of this age has no writer any more, where locks cannot say it
+SECONDS_ABANDONED = 86_400.0  # without locks, a draft of this age counts as abandoned
 
 
 def beside(path: Path, kind: str) -> Path:
-    """A new name beside a path: of a draft (``tmp``) or of an old folder (``old``)."""
+    """Return a new name beside a path, for a draft (``tmp``) or an old folder (``old``)."""
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}.{kind}")
 
 
 @contextlib.contextmanager
 def new_draft(path: Path, folder: bool = False) -> Iterator[Path]:
-    """Make an empty draft beside a path, and remove what has its name at the end.
+    """Create an empty draft beside a path; whatever has the draft's name at the end is removed.
 
     Args:
-        path: whose draft it is.
-        folder: make a folder, with those above it.
+        path: final name of the draft.
+        folder: create a folder, with its parents.
     """
     while True:
         draft = beside(path, "tmp")
         handle = _made(draft, folder)
         if handle is None or _is_own(handle, draft):
             break
-        os.close(handle)  # somebody took it for a killed writer's before it was locked
+        os.close(handle)  # another process removed it as abandoned before it was locked
     try:
         yield draft
     finally:
@@ -51,7 +51,7 @@ def new_draft(path: Path, folder: bool = False) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, as far as the system allows; it may be gone already."""
+    """Remove a file or a folder; errors and missing paths are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -60,7 +60,7 @@ def remove(path: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder so that a kill never leaves a part of it under its name."""
+    """Remove a folder; a kill never leaves a partial folder under its name."""
     with contextlib.suppress(FileNotFoundError):
         draft = beside(folder, "tmp")
         folder.rename(draft)
@@ -68,55 +68,55 @@ def discard(folder: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Undo what killed writers of a file or folder left: an old folder gets its name back, drafts go.
+    """Clean up after killed writers of a path: restore the name of an old folder and remove drafts.
 
     Args:
-        path: nobody else writes it; :func:`~recbole_longinterest.common.file_lock.lock_files` calls this.
+        path: the file or folder, locked by the caller (:func:`~recbole_longinterest.common.file_lock.lock_files`).
     """
     for old in _leftovers(path.parent, "old", path.name):
         if os.path.lexists(path):
             remove(old)
         else:
-            with contextlib.suppress(OSError):  # a parent that may not be written: the writer says it
+            with contextlib.suppress(OSError):  # a read-only parent folder: the writer reports it
                 old.rename(path)
     sweep(path)
 
 
 def standing(path: Path) -> Path:
-    """Where the content of a path is: there, or under the name that a killed writer left it."""
+    """Return where the content of a path is: the path, or the old name that a killed writer left."""
     if os.path.lexists(path):
         return path
     return next(iter(_leftovers(path.parent, "old", path.name)), path)
 
 
 def sweep(path: Path) -> None:
-    """Remove the drafts of a file or folder whose writers were killed; others may be writing it."""
+    """Remove the drafts of killed writers of a path; safe while another process writes it."""
     _remove_abandoned(_leftovers(path.parent, "tmp", path.name))
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove the drafts of everything in a folder whose writers were killed."""
+    """Remove the drafts of all killed writers in a folder."""
     _remove_abandoned(_leftovers(folder, "tmp"))
 
 
-# --- whose a draft is ------------------------------------------------------------------------------------------------
+# --- owners of drafts ------------------------------------------------------------------------------------------------
 
 
 def _made(draft: Path, folder: bool) -> int | None:
-    """Make a draft; its handle where a lock can be put on it."""
+    """Create a draft and return its handle; None if it cannot be locked."""
     if folder:
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
         return None if fcntl is None else os.open(draft, os.O_RDONLY)
     handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    if fcntl is None:  # Windows does not rename open files
+    if fcntl is None:  # Windows cannot rename open files
         os.close(handle)
         return None
     return handle
 
 
 def _is_own(handle: int, draft: Path) -> bool:
-    """Lock a new draft; False if somebody has removed it, or is about to."""
+    """Lock a new draft; False if another process has removed it, or is about to."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -130,7 +130,7 @@ def _is_own(handle: int, draft: Path) -> bool:
 
 def _remove_abandoned(drafts: list[Path]) -> None:
     for draft in drafts:
-        if draft.is_symlink():  # made and renamed at once, and has no lock
+        if draft.is_symlink():  # links are renamed at once and have no lock
             remove(draft)
             continue
         try:
@@ -139,12 +139,12 @@ def _remove_abandoned(drafts: list[Path]) -> None:
                     remove(draft)
                 continue
             handle = os.open(draft, os.O_RDONLY)
-        except OSError:  # gone meanwhile, or another user's
+        except OSError:  # already removed, or owned by another user
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(draft)
-        except BlockingIOError:  # its writer lives
+        except BlockingIOError:  # the writer is alive
             pass
         except OSError:
             if _is_old(draft):
@@ -160,7 +160,7 @@ def _is_old(draft: Path) -> bool:
 
 
 def _leftovers(folder: Path, kind: str, name: str | None = None) -> list[Path]:
-    """Leftovers of a kind in a folder, of a name or of all, the one renamed last first."""
+    """List the leftovers of a kind in a folder, of one name or of all; most recently renamed first."""
     found: list[tuple[int, Path]] = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Work in a notebook: whether this process is one, and one progress bar for all loops of a cell."""
+"""Notebook support: detect a notebook kernel, and show one progress bar for all loops of a cell."""
 
 import re
 import sys
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sized
 from html import escape
 from typing import Any
 
-EVERY = 0.5  # seconds between two drawings
+EVERY = 0.5  # seconds between redraws
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_shown: dict[str, Any] = {}  # the bar of the cell that runs: its display and the number of the cell
+_shown: dict[str, Any] = {}  # bar of the running cell: its display and the cell number
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, and not a terminal or a script."""
+    """Whether this process is a notebook kernel, not a terminal or a script."""
     return getattr(_shell(), "kernel", None) is not None
 
 
@@ -23,15 +23,15 @@ def _shell() -> Any:  # noqa: ANN401 - IPython has no types
 
 
 class CellBar:
-    """A loop whose progress is drawn where the other loops of the cell draw theirs; takes the place of ``tqdm``.
+    """A replacement for ``tqdm`` that draws all loops of a notebook cell in a single bar.
 
-    A text bar a loop, hundreds in a training, would be as many pieces of output.
+    A training has hundreds of loops; a text bar for each would flood the output.
 
     Args:
-        iterable: what is gone through.
-        total: its length; its own if None.
-        desc: what the loop does.
-        unused: further options of ``tqdm``.
+        iterable: the items to loop over.
+        total: number of items; ``len(iterable)`` if None.
+        desc: label of the bar.
+        unused: other options of ``tqdm``, ignored.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class CellBar:
         self._draw(done)
 
     def set_postfix_str(self, text: str = "", refresh: bool = True) -> None:
-        """A note behind the bar, as of ``tqdm``."""
+        """Set the text after the bar, like ``tqdm``."""
         self.postfix = COLOUR.sub("", text)
 
     def set_description(self, text: str = "", refresh: bool = True) -> None:
-        """What the loop does, as of ``tqdm``."""
+        """Set the label of the bar, like ``tqdm``."""
         self.desc = COLOUR.sub("", text)
 
     def _draw(self, done: int) -> None:
@@ -73,7 +73,7 @@ class CellBar:
 
 
 def show(content: dict[str, str]) -> None:
-    """Draw the cell's bar, or draw it anew."""
+    """Draw or redraw the cell's bar."""
     from IPython.display import display  # the notebook's own
 
     cell = getattr(_shell(), "execution_count", None)

@@ -1,6 +1,6 @@
-"""Check packages that a feature needs: RecBole in the patched version, Ray, and what some models import late.
+"""Check the packages that a feature needs: RecBole at the patched version, Ray, and packages that models import late.
 
-RecBole is not a dependency of this package, because its own metadata asks for Ray <=2.6.3 (docs/install.md).
+RecBole is not a dependency of this package, because its metadata requires Ray <=2.6.3 (docs/install.md).
 """
 
 import importlib.util
@@ -12,13 +12,13 @@ from recbole_longinterest.common.errors import LongInterestError
 RECBOLE = "1.2.1"
 INSTALL_RECBOLE = f"pip install --no-deps recbole=={RECBOLE}"
 DOCTOR = "(recbole-li doctor checks the installation)"
-"""Ends every error that an installation can cause."""
-RAY = (2, 55)  # earlier ones have known vulnerabilities, as CVE-2026-27482
+"""Ending of every error that an installation problem can cause."""
+RAY = (2, 55)  # earlier versions have known vulnerabilities, such as CVE-2026-27482
 
-# Models that import a package only where they use it, in the middle of a run.
+# Models that import a package only when they use it, in the middle of a run.
 MODEL_PACKAGES = {"KGAT": "dgl", "KGIN": "torch_scatter", "MCCLK": "torch_scatter", "NCL": "faiss"}
 
-# Where the name to install is another one.
+# What to pip install, where it differs from the import name.
 INSTALL = {
     "torch_scatter": "torch-scatter",
     "faiss": "faiss-cpu",
@@ -40,20 +40,20 @@ INSTALL = {
 
 
 class MissingPackage(ImportError, LongInterestError):
-    """A package that is not installed, or in another version; a ValueError because a setting asks for it.
+    """A package that is missing or has the wrong version; a ValueError, because a setting asks for it.
 
     Args:
         message: what is missing and how to install it; :data:`DOCTOR` is added.
-        name: of the package.
+        name: import name of the package.
     """
 
     def __init__(self, message: str, *, name: str | None = None) -> None:
-        whole = message if message.endswith(DOCTOR) else f"{message} {DOCTOR}"  # a pickle calls this once more
+        whole = message if message.endswith(DOCTOR) else f"{message} {DOCTOR}"  # unpickling calls this again
         super().__init__(whole, name=name)
 
 
 def missing_recbole() -> MissingPackage:
-    """The error for an environment without RecBole."""
+    """Return the error for an environment without RecBole."""
     return MissingPackage(
         f"recbole_longinterest needs RecBole {RECBOLE} for this, and it is not installed: {INSTALL_RECBOLE}",
         name="recbole",
@@ -61,13 +61,13 @@ def missing_recbole() -> MissingPackage:
 
 
 def check_recbole() -> None:
-    """Refuse a RecBole of another version than the one that the patches are for.
+    """Raise an error unless RecBole has the version that the patches are written for.
 
     Raises:
         MissingPackage: says what to install.
     """
     try:
-        recbole = importlib.import_module("recbole")  # by its name: only the version is read
+        recbole = importlib.import_module("recbole")  # only the version is read
     except ModuleNotFoundError as error:
         if error.name != "recbole":
             raise
@@ -81,11 +81,11 @@ def check_recbole() -> None:
 
 
 def require(package: str, what: str) -> None:
-    """Refuse what a package that is not installed would end in the middle of.
+    """Raise an error early if a package is missing, instead of failing in the middle of a run.
 
     Args:
-        package: name by which it is imported.
-        what: what needs it.
+        package: import name.
+        what: the feature that needs it, for the message.
 
     Raises:
         MissingPackage: says what to install.
@@ -97,12 +97,14 @@ def require(package: str, what: str) -> None:
 
 
 def require_ray(what: str) -> None:
-    """Refuse a Ray with known vulnerabilities, as RecBole's own metadata brings: its Tune has another interface, too.
+    """Raise an error for a Ray version with known vulnerabilities, such as RecBole's metadata installs.
+
+    The Tune interface of those versions differs, too.
 
     Raises:
         MissingPackage: says what to install.
     """
-    from importlib.metadata import version  # 0.1 s, which start-up need not pay
+    from importlib.metadata import version  # late: the import takes 0.1 s
 
     require("ray", what)
     installed = version("ray")
@@ -114,10 +116,10 @@ def require_ray(what: str) -> None:
 
 
 def unmet() -> list[tuple[str, str]]:
-    """Compare the installed packages with the metadata of this one, as `pip check` does, extras left out.
+    """Compare the installed packages with this package's requirements, like `pip check`, without extras.
 
     Returns:
-        What is wrong and what to do, for each package. Empty for a source tree that was never installed.
+        (problem, command that fixes it) for each package. Empty for a source tree that was never installed.
     """
     from importlib.metadata import PackageNotFoundError, distributions, requires  # 0.1 s, which start-up need not pay
 
@@ -127,7 +129,7 @@ def unmet() -> list[tuple[str, str]]:
         stated = requires("recbole-longinterest") or []
     except PackageNotFoundError:
         return []
-    folders = [folder for folder in sys.path if "thirdparty_files" not in folder]  # copies that ray brings for itself
+    folders = [folder for folder in sys.path if "thirdparty_files" not in folder]  # copies bundled with ray
     found = []
     for need in map(Requirement, stated):
         if need.marker and not need.marker.evaluate({"extra": ""}):

@@ -1,4 +1,4 @@
-"""Named parts that users can add to: cells, losses, sources, engines."""
+"""Registries of named components that users can extend: cells, losses, sources, engines."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,12 +12,12 @@ Part = TypeVar("Part")
 
 
 class Registry(Generic[Part]):
-    """Parts by name: those that code adds, and those that installed packages name as entry points.
+    """Components by name, added by code or by the entry points of installed packages.
 
     Args:
-        key: what a user names the part by, for errors: a setting or an argument.
-        register: the public function that adds a part, for errors.
-        group: of entry points; one whose name is asked for is loaded.
+        key: setting or argument that selects a component, for errors.
+        register: public function that adds a component, for errors.
+        group: entry point group; an entry point is loaded when its name is first requested.
     """
 
     def __init__(self, key: str, register: str, group: str) -> None:
@@ -26,23 +26,23 @@ class Registry(Generic[Part]):
         self._parts: dict[str, Part] = {}
 
     def add(self, name: str, part: Part) -> None:
-        """Add a part.
+        """Add a component.
 
         Raises:
-            LongInterestError: if the name is taken by another part.
+            LongInterestError: if the name is taken by another component.
         """
         if self._parts.setdefault(name, part) is not part:
             raise LongInterestError(f"{self._register}: the name {name!r} is taken. Choose another name.")
 
     def remove(self, name: str) -> None:
-        """Take a part out again."""
+        """Remove a component."""
         del self._parts[name]
 
     def get(self, name: object) -> Part:
-        """The part of a name.
+        """Return the component of a name.
 
         Raises:
-            LongInterestError: if there is none.
+            LongInterestError: for an unknown name.
         """
         if isinstance(name, str) and name not in self._parts:
             for point in _entry_points(self._group):
@@ -58,15 +58,15 @@ class Registry(Generic[Part]):
         return part
 
     def __contains__(self, name: object) -> bool:
-        """Whether a part has this name."""
+        """Whether a component has this name."""
         return name in self._parts or name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        """The names, built-in ones first."""
+        """Iterate over the names, built-in ones first."""
         return iter(dict.fromkeys((*self._parts, *(point.name for point in _entry_points(self._group)))))
 
 
 def _entry_points(group: str) -> "EntryPoints":
-    from importlib.metadata import entry_points  # late: it takes 0.1 s, and most commands need none
+    from importlib.metadata import entry_points  # late: it takes 0.1 s, and most commands do not need it
 
     return entry_points(group=group)

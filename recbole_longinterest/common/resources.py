@@ -1,4 +1,4 @@
-"""Where ``properties/`` and ``dataset_configs/`` are: beside the package in a checkout, inside it in a wheel."""
+"""Locate ``properties/`` and ``dataset_configs/``: beside the package in a checkout, inside it in a wheel."""
 
 import contextlib
 from pathlib import Path
@@ -8,11 +8,11 @@ from recbole_longinterest.common.leftovers import standing
 
 DATASET_CONFIGS = "dataset_configs"  # folder of yaml files, beside the folders of the data sets
 PREPARED_SETTINGS = "prepare.yaml"  # in the folder of a prepared data set
-BUNDLED = "ml-100k"  # the data set that is inside RecBole
+BUNDLED = "ml-100k"  # the data set that RecBole bundles
 
 
 def resource(folder: str, name: str) -> Path:
-    """Path of a shipped yaml file, which may not exist.
+    """Return the path of a shipped yaml file; it may not exist.
 
     Args:
         folder: ``"properties"`` or ``"dataset_configs"``.
@@ -27,13 +27,13 @@ def resource(folder: str, name: str) -> Path:
 
 
 def prepared_settings(data_path: object, dataset: str) -> Path | None:
-    """The yaml file that `recbole-li prepare` wrote for a data set; None if there is none.
+    """Return the yaml file that `recbole-li prepare` wrote for a data set; None if it does not exist.
 
-    A data set that a killed `prepare` was replacing gets its folder back.
+    If a killed `prepare` was replacing the data set, its folder is restored.
 
     Args:
-        data_path: folder above the data set's.
-        dataset: its name; of :data:`BUNDLED` RecBole reads its own files, whatever ``data_path`` says.
+        data_path: parent of the data set's folder.
+        dataset: its name. For :data:`BUNDLED` RecBole always reads its own files, so ``data_path`` is ignored.
     """
     if dataset == BUNDLED:
         return None

@@ -1,16 +1,16 @@
-"""What the plugin reads of RecBole's ``Config``; RecBole itself is untyped."""
+"""The interface of RecBole's ``Config`` that the plugin uses; RecBole itself is untyped."""
 
 from typing import Any, Protocol
 
 
 class Settings(Protocol):
-    """RecBole's ``Config``, or a dict that stands in for it.
+    """RecBole's ``Config``, or a dict in its place.
 
-    ``config[key]`` is ``None`` for a key that nobody has set.
+    ``config[key]`` is ``None`` for a key that is not set.
     """
 
     def __getitem__(self, key: str, /) -> Any:  # noqa: ANN401 - a setting may be anything
-        """Value of a setting."""
+        """Return a setting."""
 
     def __setitem__(self, key: str, value: Any, /) -> None:  # noqa: ANN401
         """Change a setting."""

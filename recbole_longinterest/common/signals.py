@@ -1,4 +1,4 @@
-"""Ctrl-C and the processes that a command starts."""
+"""Shield child processes from Ctrl-C."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def children_without_ctrl_c() -> Iterator[None]:
-    """Processes started inside do not hear Ctrl-C, which a terminal sends to all; who started them ends them.
+    """Start processes that ignore Ctrl-C, which a terminal sends to the whole group; their parent ends them.
 
     Without it a process that is stopped while it imports writes a traceback. A Ctrl-C in the meantime comes afterwards.
     """

@@ -1,11 +1,11 @@
-"""Names that differ by how they are written only, such as those of behaviours from several sources."""
+"""Find names that differ only in spelling, such as behaviours from several sources."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 
 def similar_names(names: Iterable[str]) -> list[list[str]]:
-    """Groups of names that differ by case, spaces, dashes and underscores only; in a group, in the order given."""
+    """Group names that differ only by case, spaces, dashes and underscores; each group keeps the given order."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         groups["".join(c for c in name.replace("%20", "").casefold() if not c.isspace() and c not in "-_")].append(name)
@@ -13,10 +13,10 @@ def similar_names(names: Iterable[str]) -> list[list[str]]:
 
 
 def notes_on_behaviors(names: Iterable[str]) -> Iterator[str]:
-    """A sentence for each group of behaviours that may be one.
+    """Yield a sentence for each group of behaviours that may be the same.
 
     Args:
-        names: of the behaviours, the one to keep of a group first.
+        names: of the behaviours; of each group, the name to keep comes first.
     """
     for first, *others in similar_names(names):
         pairs = ", ".join(f"{name}: {first}" for name in others)

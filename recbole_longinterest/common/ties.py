@@ -1,7 +1,7 @@
-"""Count ties: neighbouring events of a user at one time, whose order the data do not say.
+"""Count ties: neighbouring events of a user with the same time, whose order is not known.
 
-Ties matter where they stand in an order that can be learned, as in the order of the items' ids: then a part of every
-figure is the order of the file.
+Ties matter if their order in the file can be learned, for example because it follows the item ids. Then every metric
+partly measures the order of the file.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Ties:
-    """Ties of a log.
+    """Counts of ties in a log.
 
     Attributes:
         neighbours: pairs of neighbouring events of a user.
-        tied: those of them at one time.
-        ascending: those of the tied pairs whose items' ids ascend.
+        tied: pairs with the same time.
+        ascending: tied pairs whose item ids ascend.
         valid: validation targets.
-        valid_tied: those of them that have a neighbour at their time.
+        valid_tied: validation targets with a neighbour at the same time.
         test: test targets.
-        test_tied: those of them that have a neighbour at their time.
+        test_tied: test targets with a neighbour at the same time.
     """
 
     neighbours: int
@@ -37,16 +37,16 @@ class Ties:
 
     @property
     def test_share(self) -> float:
-        """Share of the test targets that have a neighbour at their time; 0 if there is none."""
+        """Share of test targets with a neighbour at the same time; 0 without test targets."""
         return self.test_tied / self.test if self.test else 0.0
 
     @property
     def ordered(self) -> bool:
-        """Whether the items' ids show the order of the ties, by more than chance gives."""
+        """Whether the order of ties follows the item ids more often than chance."""
         return abs(2 * self.ascending - self.tied) > 4 * self.tied**0.5  # four standard deviations of a random order
 
     def sentence(self) -> str:
-        """What there is to say of them, in two sentences."""
+        """Describe the ties in two sentences."""
         if not self.tied:
             return f"None of {self.neighbours:,} neighbouring events of a user are at one time."
         targets = " and ".join(
@@ -65,14 +65,14 @@ class Ties:
 
 
 def ties_of(users: NDArray[np.integer], times: NDArray[np.number]) -> Mask:
-    """Mark the events at the time of the event before, of one user.
+    """Mark events with the same user and time as the event before.
 
     Args:
-        users: user of each event, of a log sorted by user and time, [n].
+        users: user of each event; the log is sorted by user and time, [n].
         times: of the events, in full precision, [n].
 
     Returns:
-        [n].
+        Mask, bool [n].
     """
     same = np.zeros(len(users), dtype=bool)
     same[1:] = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
@@ -91,9 +91,9 @@ def count_ties(
     Args:
         users: user of each event, [n].
         times: of the events, in full precision, [n].
-        rank: place of each event's item among the ids, see :func:`ranks_of_ids`, [n].
-        valid: places of the validation targets in the log.
-        test: places of the test targets in the log.
+        rank: rank of each event's item id, see :func:`ranks_of_ids`, [n].
+        valid: positions of the validation targets in the log.
+        test: positions of the test targets in the log.
     """
     with_before = ties_of(users, times)
     tied = with_before | np.append(with_before[1:], False)[: len(with_before)]
@@ -109,10 +109,10 @@ def count_ties(
 
 
 def ranks_of_ids(ids: Sequence[str]) -> NDArray[np.int64]:
-    """Place of each id in their order: as numbers if all are whole numbers, else as texts.
+    """Rank ids in sorted order: as numbers if all are whole numbers, else as texts.
 
     Args:
-        ids: of the items, each once, [N].
+        ids: unique item ids, [N].
 
     Returns:
         int64 [N].
@@ -129,15 +129,15 @@ def ranks_of_ids(ids: Sequence[str]) -> NDArray[np.int64]:
 
 
 def leave_one_out(users: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Targets of the usual split: each user's last event is tested and the one before it validates.
+    """Targets of the leave-one-out split: each user's last event for testing, the one before for validation.
 
-    A user's first event is no target, and one target stays in the training, as in RecBole's split.
+    A user's first event is never a target, and each user keeps one training target, as in RecBole's split.
 
     Args:
-        users: user of each event, of a log sorted by user, [n].
+        users: user of each event; the log is sorted by user, [n].
 
     Returns:
-        Places of the validation and of the test targets.
+        Positions of the validation targets and of the test targets.
     """
     last = np.flatnonzero(np.append(users[1:] != users[:-1], True)[: len(users)])
     size = np.diff(last, prepend=-1)

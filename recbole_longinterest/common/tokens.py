@@ -1,18 +1,18 @@
-"""Tokens as users give them."""
+"""Match values given by users to known tokens."""
 
 from collections.abc import Collection
 
-EXACT = 17  # letters of a float's text up to which it is the whole number that it was, and no neighbour of it
+EXACT = 17  # longest text of a float that still gives its original whole number exactly
 
 
 def token_of(value: object, known: Collection[str]) -> str:
-    """The token that a value stands for.
+    """Return the token of a value.
 
-    A whole number that was made a float, as pandas does beside a missing one, is the whole number's token.
+    A whole number that became a float, as pandas does in columns with missing values, gives the whole number's token.
 
     Args:
-        value: an item or another token as it is given: 50, "50", 50.0, and "50.0" as a float is written to a file.
-        known: tokens; one that is among them stays as it is.
+        value: an item or another token: 50, "50", 50.0, or "50.0".
+        known: the known tokens; a value among them stays unchanged.
     """
     token = str(value)
     if token not in known and token.endswith(".0") and len(token) <= EXACT and token[:-2] in known:

@@ -1,10 +1,10 @@
-"""The version of this package, and of those that its results depend on."""
+"""Versions of this package and of the packages that its results depend on."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 MATTER = ("recbole", "torch", "numpy", "pandas", "transformers", "ray", "onnxruntime")
-"""Packages whose version a report of an error has to name."""
+"""Packages whose versions an error report must include."""
 
 
 def _installed(name: str, otherwise: str) -> str:
@@ -18,5 +18,5 @@ __version__ = _installed("recbole-longinterest", "0+unknown")  # unknown: a copi
 
 
 def versions_of() -> dict[str, str]:
-    """Versions of Python and of the packages in :data:`MATTER`, read from their metadata without an import."""
+    """Return the versions of Python and of the packages in :data:`MATTER`, without importing them."""
     return {"python": platform.python_version(), **{name: _installed(name, "not installed") for name in MATTER}}

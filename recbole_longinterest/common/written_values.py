@@ -1,4 +1,4 @@
-"""Values from text: of the command line, of a search space, of a dict of strings. No text is ever run."""
+"""Parse values from text: command line, search space, or a dict of strings. Text is never executed."""
 
 import ast
 import io
@@ -9,21 +9,21 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 
 DEEPEST = 64
-"""Levels of lists and dicts in each other that a setting may have."""
+"""Maximum nesting depth of lists and dicts in a setting."""
 LONGEST = 100_000
-"""Characters of a text that is read as more than a text."""
+"""Longest text, in characters, that is parsed; longer ones stay texts."""
 CONSTANTS = ("None", "True", "False")
 OPENING, CLOSING = "([{", ")]}"
 
 
 def read_value(text: str) -> Any:  # noqa: ANN401 - a setting may be anything
-    """The value that a text writes as Python does: a number, list, tuple, dict, boolean, None or quoted text.
+    """Parse a Python literal: a number, list, tuple, dict, boolean, None or quoted text.
 
-    ``true`` and ``false`` in any case are booleans, as in RecBole. All other text stands for itself: an expression, a
-    call, a name. Only what consists of literals reaches Python's parser.
+    ``true`` and ``false`` in any case are booleans, as in RecBole. Any other text (an expression, a call, a name) is
+    returned unchanged. Only text made of literals reaches Python's parser.
 
     Args:
-        text: of a setting, as ``"[5, 10]"`` or ``"CE"``.
+        text: of a setting, such as ``"[5, 10]"`` or ``"CE"``.
 
     Raises:
         LongInterestError: for brackets that nest deeper than :data:`DEEPEST`.
@@ -35,7 +35,7 @@ def read_value(text: str) -> Any:  # noqa: ANN401 - a setting may be anything
         return text
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a backslash in a quoted text
+            warnings.simplefilter("ignore")  # about backslashes in quoted text
             value = ast.literal_eval(stripped)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
@@ -43,18 +43,18 @@ def read_value(text: str) -> Any:  # noqa: ANN401 - a setting may be anything
 
 
 def check_depth(value: object, name: str) -> None:
-    """Refuse lists and dicts that nest without end, before anything recurses into them.
+    """Reject lists and dicts that are nested too deep, before anything recurses into them.
 
     Args:
-        value: of a setting.
-        name: of the setting, for the error.
+        value: value of a setting.
+        name: name of the setting, for the error.
 
     Raises:
         LongInterestError: for more than :data:`DEEPEST` levels.
     """
     level: list[object] = [value]
     for _ in range(DEEPEST):
-        inner: dict[int, object] = {}  # of what is shared, one: its parts are the same
+        inner: dict[int, object] = {}  # a shared object is visited once
         for each in level:
             parts = each.values() if isinstance(each, dict) else each if isinstance(each, (list, tuple)) else ()
             inner.update((id(part), part) for part in parts if isinstance(part, (dict, list, tuple)))
@@ -65,9 +65,9 @@ def check_depth(value: object, name: str) -> None:
 
 
 def _is_literal(text: str) -> bool:
-    """Whether a text is made of the tokens of literals alone, so that parsing it is safe whatever it says."""
+    """Whether a text has only tokens of literals, so that parsing it is safe."""
     depth, before = 0, ""
-    waiting = False  # after a sign, for its number
+    waiting = False  # after a sign, a number must follow
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             kind, said = token.type, token.string
@@ -109,15 +109,15 @@ def _is_plain(value: object) -> bool:
 
 
 def read_choices(text: str) -> list[Any]:
-    """The values of a ``choice`` line of RecBole's ``hyper.test``.
+    """Parse the values of a ``choice`` line of RecBole's ``hyper.test``.
 
     Raises:
-        LongInterestError: if the text is no list of values.
+        LongInterestError: if the text is not a list of values.
     """
     value = read_value(text)
     if not isinstance(value, (list, tuple)):
         raise LongInterestError(
             f"A choice must be a list of numbers, quoted texts, True, False, None or lists, as [1, 'a']; got {text!r}. "
-            "Nothing in it is calculated."
+            "Expressions are not evaluated."
         )
     return list(value)

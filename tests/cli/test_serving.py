@@ -224,7 +224,7 @@ def test_own_names_of_columns_work_in_every_command(
 def test_files_of_the_training_and_of_python(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("quoted.inter").write_text('user_id:token\titem_id:token\nu1\t"i1\nu1\ti2"\nu1\ti3\n')
     assert main.main(["recommend", "--model", model, "--history", "quoted.inter"]) == 2
-    assert "quoted.inter: 3 lines are 2 rows: a quote" in capsys.readouterr().err
+    assert "quoted.inter: 3 lines are read as 2 rows. A quote" in capsys.readouterr().err
     lines = ['{"item_id": "i1", "rating": NaN}', '{"item_id": "i2", "rating": 4}', '{"item_id": "a\\ud800"}']
     Path("own.jsonl").write_text("\n".join(lines))
     assert main.main(["recommend", "--model", model, "--history", "own.jsonl"]) == 0

@@ -129,5 +129,5 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(ValueError, match=r"The folder .*/a/b cannot be made \(Not a directory\)\. Move what is in"):
+    with pytest.raises(ValueError, match=r"The folder .*/a/b cannot be made \(Not a directory\)\. Remove what is in"):
         make_folder(tmp_path / "a" / "b")

@@ -85,7 +85,7 @@ def test_a_wrong_header_is_one_sentence(tmp_path: Path, head: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('user_id:token\titem_id:token\nu1\t"i1\nu2\ti2\nu3\ti3"\nu4\ti4\n\n', r"4 lines are 2 rows: a quote"),
+        ('user_id:token\titem_id:token\nu1\t"i1\nu2\ti2\nu3\ti3"\nu4\ti4\n\n', r"4 lines are read as 2 rows\. A quote"),
         ("user_id:token\trating:float\nu1\t3\nu2\tfive\n", r"row 2 has 'five' as rating:float"),
         (
             "user_id:token\titem_id:token\tname:token_seq\nu1\ti1\tx\t5\nu1\ti2\ty\t4\n",

@@ -1,1 +1,1 @@
-"""Remove users from the data, caches and checkpoints of a lineage."""
+"""Remove users from a lineage: its data, caches and checkpoints."""

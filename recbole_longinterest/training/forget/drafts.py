@@ -1,4 +1,4 @@
-"""Drafts of every file that changes when users are removed: data, checkpoints, and the files beside them."""
+"""Draft versions of all files that change when users are removed: data, checkpoints, and files beside them."""
 
 import glob
 import json
@@ -29,19 +29,19 @@ UNUSABLE = ".unusable"
 
 @dataclass
 class Drafts:
-    """What an erasure is going to change.
+    """The planned changes of an erasure.
 
     Args:
         lineage: the checkpoints.
         users: tokens of the users.
         receipt: name of the receipt.
-        work: folder of the drafts, to be made.
+        work: folder for the drafts; it is created.
 
     Attributes:
-        lines: lines removed from each file.
-        rewritten: each file that changes and its draft.
-        checkpoints: each affected checkpoint: ``"marked"``, or why it is set aside.
-        removed: files and folders that are removed.
+        lines: number of lines removed from each file.
+        rewritten: draft of each file that changes.
+        checkpoints: for each affected checkpoint ``"marked"``, or the reason why it is set aside.
+        removed: files and folders that are deleted.
     """
 
     lineage: Lineage
@@ -52,9 +52,9 @@ class Drafts:
     rewritten: dict[Path, Path] = field(default_factory=dict)
     checkpoints: dict[Path, str] = field(default_factory=dict)
     removed: list[Path] = field(default_factory=list)
-    _folders: dict[Path, Path] = field(default_factory=dict)  # data folder -> its draft, of those that change
+    _folders: dict[Path, Path] = field(default_factory=dict)  # changed data folder -> its draft
     _hashes: dict[str, str] = field(default_factory=dict)  # old -> new SHA-256 of checkpoints
-    _merged: dict[str, dict[str, str]] = field(default_factory=dict)  # likewise of merged data
+    _merged: dict[str, dict[str, str]] = field(default_factory=dict)  # the same for merged data
 
     def make(self) -> None:
         """Write the drafts."""
@@ -70,7 +70,7 @@ class Drafts:
             self.removed += self.lineage.unfinished
 
     def set_aside(self) -> list[tuple[Path, Path]]:
-        """Checkpoints that cannot be kept in step with their data, and their new names."""
+        """Checkpoints that cannot be aligned with their new data, with their new names."""
         aside = [path for path, done in self.checkpoints.items() if done != "marked"]
         return [(path, path.with_name(path.name + UNUSABLE)) for path in aside]
 
@@ -100,7 +100,7 @@ class Drafts:
         self._folders[folder] = copy
 
     def _side_files(self, folder: Path, config: Settings) -> None:
-        """Quarantines and reports in a folder, those of updates that failed, too."""
+        """Draft the quarantine files and reports of a folder, including those of failed updates."""
         for quarantine in sorted(folder.glob(f"*{QUARANTINE}")):
             draft = self.work / f"{len(self.rewritten)}-{quarantine.name}"
             number = copy_without(quarantine, draft, user_columns(quarantine, config), self.users, config)
@@ -139,7 +139,7 @@ class Drafts:
         self._merged_folder(member, lineage, realigned)
 
     def _lineage(self, member: Member) -> list[dict[str, Any]] | None:
-        """The lineage without hashes of files that held the users: a guess could be put back and compared with them."""
+        """Return the lineage without hashes of files that held the users, which would allow to confirm a guess."""
         entries = member.config["lineage"]
         if not entries:
             return entries

@@ -1,7 +1,7 @@
-"""Remove users from a lineage: its data, caches and reports; checkpoints are brought in step and marked, or retrained.
+"""Remove users from a lineage: its data, caches and reports. Checkpoints are aligned with the data or retrained.
 
-A checkpoint's weights have learned from the removed events, and nothing takes that back but training anew. So a kept
-checkpoint is marked: its config's ``erasures`` name the receipts.
+A checkpoint's weights have learned from the removed events, and only retraining undoes that. So a checkpoint that is
+kept is marked: ``erasures`` in its config lists the receipts.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,12 +23,12 @@ class Forgotten:
     """Results of an erasure.
 
     Attributes:
-        lines: lines removed from each file; empty if nothing of the users was left.
-        checkpoints: each affected checkpoint: ``"marked"``, ``"retrained"``, or why it was set aside.
-        removed: caches, states of stopped trainings and data of stopped updates that were removed.
+        lines: number of lines removed from each file; empty if no data of the users was found.
+        checkpoints: for each affected checkpoint ``"marked"``, ``"retrained"``, or the reason why it was set aside.
+        removed: deleted caches, states of stopped trainings, and data of stopped updates.
         missing: names of earlier checkpoints of the lineage that were not found.
-        receipt: the receipt's file; None if nothing was removed.
-        resumed: whether an erasure that was stopped has been finished first; its receipt is ``resumed``.
+        receipt: file of the receipt; None if nothing was removed.
+        resumed: receipt of an interrupted erasure that was finished first; None without one.
     """
 
     lines: dict[Path, int]
@@ -52,18 +52,18 @@ def forget_users(
 
     Args:
         users: their tokens.
-        checkpoint: any checkpoint of the lineage. The others are searched in its folder; name one of each folder if
-            there are several.
-        data_path: folder above the first training's data set, if it has moved since training.
-        retrain: train the (first) checkpoint anew on its remaining events; it keeps its name.
+        checkpoint: any checkpoint of the lineage. Its folder is searched for the others; if they are in several
+            folders, give one of each folder.
+        data_path: parent of the data set's folder of the first training, if it has moved since.
+        retrain: retrain the (first) checkpoint from scratch on its remaining events; it keeps its name.
         receipt: file of the receipt; ``<checkpoint>.erasure-<number>.json`` if None.
-        dry_run: change nothing, and say what would change.
+        dry_run: report what would change, and change nothing.
 
     Returns:
-        What was removed. After a kill the same call finishes.
+        What was removed. If the process is killed, the same call finishes the erasure.
 
     Raises:
-        LongInterestError: for no user, and for a checkpoint or data that cannot be read.
+        LongInterestError: if no user is given, or if a checkpoint or its data cannot be read.
     """
     users = {str(user) for user in users}
     named = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
@@ -73,7 +73,7 @@ def forget_users(
         resumed = _resume(work)
         if not users:
             if resumed is None:
-                raise ForgetError("No user is named. Name users, or a file with one a line as --users FILE.")
+                raise ForgetError("No user is given. Name users, or give a file with one user per line: --users FILE.")
             return Forgotten({}, {}, [], [], None, resumed)
         number = token_hex(6)
         drafts = Drafts(find_lineage(paths, None if data_path is None else Path(data_path)), users, number, work)
@@ -102,7 +102,7 @@ def forget_users(
 
 
 def _resume(work: Path) -> Path | None:
-    """Finish an erasure that was stopped; returns its receipt."""
+    """Finish an interrupted erasure and return its receipt; None without one."""
     journal = pending(work)
     if journal is None:
         return None

@@ -1,8 +1,8 @@
-"""A change of many files that a kill cannot leave half done: all drafts first, then a journal, then the changes.
+"""Change many files as one transaction: first all drafts, then a journal, then the changes.
 
-Until the journal is written nothing has changed, and the drafts are thrown away. From then on every step can be
-repeated: a draft is copied over its file, a file is removed or set aside if it is still there. The folder of the drafts
-is removed last. It holds no data of the users.
+After a kill before the journal is written, nothing has changed and the drafts are discarded. After that, every step can
+be repeated: a draft is copied over its file; a file is removed or renamed if it still exists. The folder of the drafts
+is removed last. It holds no data of the removed users.
 """
 
 import json
@@ -21,14 +21,14 @@ JOURNAL = "journal.json"
 
 @dataclass
 class Journal:
-    """The steps of a change, in their order.
+    """The steps of a change, in order.
 
     Attributes:
-        copies: draft and file of each file that is written.
-        set_aside: file and new name of each file that is renamed.
-        removed: files and folders that are removed.
-        retrain: the checkpoint that is trained anew afterwards and the folder of its data, "" for none.
-        receipt: draft and file of the receipt, which is written after everything else.
+        copies: (draft, file) of each file that is written.
+        set_aside: (file, new name) of each file that is renamed.
+        removed: files and folders that are deleted.
+        retrain: (checkpoint, its data folder) to retrain afterwards; empty texts for no retraining.
+        receipt: (draft, file) of the receipt, which is written last.
     """
 
     copies: list[tuple[str, str]] = field(default_factory=list)
@@ -38,13 +38,13 @@ class Journal:
     receipt: tuple[str, str] = ("", "")
 
     def write(self, work: Path) -> None:
-        """Write the journal: from now on the change is finished, if need be by the next run."""
+        """Write the journal. From now on the change will be completed, if necessary by the next run."""
         text = json.dumps(asdict(self))
         remember(JOURNAL, sha256(text.encode()).hexdigest())
         write_text(work / JOURNAL, text)
 
     def apply(self) -> None:
-        """Do the steps but for retraining and receipt."""
+        """Do all steps except retraining and receipt."""
         for draft, file in self.copies:
             copy_over(Path(draft), Path(file))
         for old, new in self.set_aside:
@@ -59,10 +59,10 @@ class Journal:
 
 
 def pending(work: Path) -> Journal | None:
-    """The journal of a change that was stopped; None if there is none. Drafts without a journal are removed.
+    """Read the journal of an interrupted change; None without one. Drafts without a journal are removed.
 
     Raises:
-        LongInterestError: for a journal that this user has not written: it names files to write and to remove.
+        LongInterestError: for a journal that this user did not write: it could overwrite or delete any file.
     """
     file = work / JOURNAL
     if not file.is_file():
@@ -70,14 +70,14 @@ def pending(work: Path) -> Journal | None:
         return None
     if not is_known(JOURNAL, file_hash(file)):
         raise LongInterestError(
-            f"{work} holds an erasure that somebody else has begun, or on another machine. Finish it there, or remove "
-            "the folder and forget the users again."
+            f"{work} holds an erasure that another user has started, or that was started on another machine. Finish it "
+            "there, or remove the folder and forget the users again."
         )
     return Journal(**read_json(file))
 
 
 def finish(work: Path) -> None:
-    """Remove the folder of the drafts; the journal goes first, so that a kill leaves no journal without drafts."""
+    """Remove the folder of the drafts. The journal goes first, so a kill never leaves a journal without drafts."""
     (work / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
 

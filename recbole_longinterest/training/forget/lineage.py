@@ -1,4 +1,4 @@
-"""Find the checkpoints of a lineage, and the data folder of each."""
+"""Find the checkpoints of a lineage and their data folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Member:
     """A checkpoint of the lineage.
 
     Attributes:
-        path: the checkpoint.
-        sha256: of the file.
-        config: of its training.
-        folder: its data.
+        path: the checkpoint file.
+        sha256: its hash.
+        config: config of its training.
+        folder: folder of its data.
     """
 
     path: Path
@@ -40,18 +40,18 @@ class Member:
 
     @property
     def parents(self) -> set[str]:
-        """SHA-256 of the checkpoints that it comes from."""
+        """SHA-256 of the checkpoints it was updated from."""
         return {entry["parent_sha256"] for entry in self.config["lineage"] or []}
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Checkpoints that come from one another or share data.
+    """Checkpoints that were updated from one another or share data.
 
     Attributes:
-        members: parents before their children.
-        missing: names of parents that were not found, or whose data were not.
-        unfinished: data folders of updates of a member that were stopped.
+        members: the checkpoints, parents before children.
+        missing: names of parents that were not found, or whose data was not found.
+        unfinished: data folders of interrupted updates of a member.
     """
 
     members: list[Member]
@@ -60,18 +60,18 @@ class Lineage:
 
 
 def find_lineage(checkpoints: Sequence[Path], data_path: Path | None = None) -> Lineage:
-    """Search the folders of some checkpoints for their lineage.
+    """Find the lineage of some checkpoints in their folders.
 
-    A checkpoint belongs to it if it comes from a member, a member comes from it, or both read one data folder: then the
-    data cannot change under one of them alone.
+    A checkpoint belongs to the lineage if it was updated from a member, a member was updated from it, or both use the
+    same data folder, because a change of the data affects both.
 
     Args:
-        checkpoints: members that the user names; their folders are searched.
-        data_path: folder above the first training's data set, if it has moved.
+        checkpoints: members given by the user; their folders are searched.
+        data_path: parent of the data set's folder of the first training, if it has moved.
 
     Raises:
-        PlaceError: if the data of a named checkpoint are missing, or in a folder that this user has never named.
-        CheckpointError: for a named file that is not a checkpoint.
+        PlaceError: if the data of a given checkpoint is missing, or in a folder that this user has never named.
+        CheckpointError: for a given file that is not a checkpoint.
     """
     named = [path.absolute() for path in checkpoints]
     around = {file for path in named for file in path.parent.glob("*.pth")}
@@ -79,7 +79,7 @@ def find_lineage(checkpoints: Sequence[Path], data_path: Path | None = None) -> 
     for file in sorted(around - set(named)):
         try:
             found.append(_read(file, data_path))
-        except (CheckpointError, PlaceError):  # a cache or a file of something else; or its data are gone
+        except (CheckpointError, PlaceError):  # a cache or another kind of file, or its data is gone
             continue
     inside = {path: member for member in found if (path := member.path) in named}
     while True:
@@ -119,5 +119,5 @@ def _unfinished(members: Sequence[Member], known: set[str]) -> list[Path]:
 
 
 def last_of(path: Path) -> Path:
-    """The file that a training of a checkpoint resumes from."""
+    """The file from which the training of a checkpoint resumes."""
     return path.with_name(path.name + LAST)

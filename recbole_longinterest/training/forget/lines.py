@@ -1,4 +1,4 @@
-"""Atomic files without the lines of some users; all other lines keep their bytes."""
+"""Remove the lines of some users from atomic files; all other lines keep their bytes."""
 
 import glob
 from collections.abc import Collection
@@ -7,17 +7,17 @@ from pathlib import Path
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.settings import Settings
 
-USER_FIELDS = ("USER_ID_FIELD", "SOURCE_ID_FIELD", "TARGET_ID_FIELD")  # the last two stand in .net files
+USER_FIELDS = ("USER_ID_FIELD", "SOURCE_ID_FIELD", "TARGET_ID_FIELD")  # the last two occur in .net files
 NOT_TABLES = (".json", ".yaml", ".yml", ".png", ".md", ".npy")
 
 
 def user_files(folder: Path, name: str, config: Settings) -> dict[Path, list[int]]:
-    """Files of a data set that name users, with the places of the columns that do.
+    """Find the files of a data set that have user columns, with the indices of those columns.
 
     Args:
-        folder: of the data set.
-        name: of the data set.
-        config: of a training with it.
+        folder: folder of the data set.
+        name: name of the data set.
+        config: config of a training on it.
     """
     files = {}
     for file in sorted(folder.glob(f"{glob.escape(name)}.*")):
@@ -28,7 +28,7 @@ def user_files(folder: Path, name: str, config: Settings) -> dict[Path, list[int
 
 
 def user_columns(file: Path, config: Settings) -> list[int]:
-    """Places of the columns of an atomic file that hold users; empty for another file or one without them."""
+    """Indices of the user columns of an atomic file; empty if it has none or is another kind of file."""
     try:
         header = read_header(str(file), config["field_separator"], config["encoding"])
     except ValueError:
@@ -38,17 +38,17 @@ def user_columns(file: Path, config: Settings) -> list[int]:
 
 
 def copy_without(file: Path, copy: Path, places: list[int], users: Collection[str], config: Settings) -> int:
-    """Copy an atomic file without the lines that name one of the users.
+    """Copy an atomic file without the lines of some users.
 
     Args:
         file: the file.
-        copy: where the copy goes.
-        places: of the columns that hold users.
-        users: their tokens.
-        config: of a training with the file.
+        copy: path of the copy.
+        places: indices of the user columns.
+        users: tokens of the users.
+        config: config of a training on the file.
 
     Returns:
-        Number of lines that were left out.
+        Number of removed lines.
     """
     separator, encoding, removed = config["field_separator"], config["encoding"] or "utf-8", 0
     with (
@@ -66,5 +66,5 @@ def copy_without(file: Path, copy: Path, places: list[int], users: Collection[st
 
 
 def _unquoted(cell: str) -> str:
-    """A token as RecBole's reader has it, which takes quotes away."""
+    """Return a token without quotes, as RecBole's reader gives it."""
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell

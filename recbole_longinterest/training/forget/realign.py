@@ -1,4 +1,4 @@
-"""Bring a checkpoint in step with its data after users were removed: rows of its tables are moved by token."""
+"""Align a checkpoint with its data after users were removed: rows of its tables are remapped by token."""
 
 import copy
 from pathlib import Path
@@ -18,21 +18,21 @@ from recbole_longinterest.training.update.parent import run_in_one_process, toke
 from recbole_longinterest.training.update.replay import KeyedDataset, Keys
 from recbole_longinterest.training.update.start import check_ranges, grown_tokens
 
-ERASURES = "erasures"  # key of a config: receipts of the erasures after its training
+ERASURES = "erasures"  # config key: receipts of the erasures since the training
 
 
 class Realigned:
-    """A member's state for the data without the users.
+    """State of a lineage member for the data without the removed users.
 
     Args:
-        member: of the lineage, a LongInterest.
-        state: its checkpoint's content.
-        folder: its data without the users, complete.
+        member: a LongInterest checkpoint of the lineage.
+        state: content of the checkpoint.
+        folder: its complete data set without the users.
 
     Attributes:
-        state: the new content; config, lineage and mark are still the old ones.
-        sources: sources of events of the new data.
-        removed_keys: keys of the events that are gone.
+        state: the new content; config and lineage are still the old ones.
+        sources: event sources of the new data.
+        removed_keys: keys of the removed events.
 
     Raises:
         ForgetError: if the checkpoint cannot be kept without these events.
@@ -42,8 +42,8 @@ class Realigned:
         weights = {name: value.cpu() for name, value in state["state_dict"].items()}
         if member.config["model"] != "LongInterest" or member.config["benchmark_filename"]:
             raise ForgetError(
-                f"{member.path} cannot be kept in step with its data: a LongInterest of one .inter file can. Train "
-                "it anew."
+                f"{member.path} cannot be aligned with its new data: that works only for LongInterest trained on a "
+                "single .inter file. Retrain it."
             )
         try:
             old, old_train = _built(member.config, member.folder)
@@ -55,11 +55,11 @@ class Realigned:
             now = new_train.event_sources()
             check_ranges(specs, now)
         except LongInterestError as error:
-            raise ForgetError(f"{member.path} cannot be kept in step with its data: {error} Train it anew.") from error
+            raise ForgetError(f"{member.path} cannot be aligned with its new data: {error} Retrain it.") from error
         self.sources = now
         items = old_ids(tokens_of(old, old.iid_field), tokens_of(new, new.iid_field))
         grown = grow_state(weights, items, tokens=grown_tokens(specs, now))
-        if f"{MEMORY}followers" in grown:  # counted anew, without the users
+        if f"{MEMORY}followers" in grown:  # recounted without the users
             counted = tables_of(new_train.transitions(grown[f"{MEMORY}followers"].shape[1]))
             grown.update({f"{MEMORY}{name}": table for name, table in counted.items()})
             lend_to_new_items(grown)
@@ -76,7 +76,7 @@ class Realigned:
 def _built(
     config: Config, folder: Path, values: dict[str, Any] | None = None
 ) -> tuple[KeyedDataset, LongInterestDataset]:
-    """A data set from a folder, and its training part; levels of numbers are those of ``values``, if they are given."""
+    """Build a data set from a folder, and its training part; ``values`` override the levels of numbers."""
     config = copy.deepcopy(config)
     levels = {name: value.tolist() for name, value in (values or {}).items() if value is not None}
     config.final_config_dict.update(data_path=str(folder), state="ERROR")

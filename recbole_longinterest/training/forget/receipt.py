@@ -1,8 +1,8 @@
 """The receipt of an erasure.
 
-It says which files hold the users no longer, and nothing from which anybody could tell whose events they were: no id,
-no hash made of an id (a guess could be hashed and compared, and a salt would have to be kept), no count of events of a
-single user, no hash of a file from before the erasure (a guess could be put back and compared).
+It lists the files from which the users were removed, and nothing that would identify the users: no ids, no hashes of
+ids (a guess could be hashed and compared, and a salt would have to be stored), no event count of a single user, and no
+hash of a file from before the erasure (a guess could be inserted and compared).
 """
 
 import json
@@ -24,15 +24,15 @@ def receipt_text(
     removed: list[Path],
     root: Path,
 ) -> str:
-    """The receipt as JSON.
+    """Return the receipt as JSON.
 
     Args:
-        name: of the receipt, a random one.
-        users: number of users that were named.
-        rewritten: each rewritten file and where its new content is.
+        name: random name of the receipt.
+        users: number of users given.
+        rewritten: for each rewritten file, the file with its new content.
         checkpoints: what was done with each checkpoint.
-        removed: caches and other files that were removed.
-        root: folder that the names are relative to, if they lie below it.
+        removed: deleted caches and other files.
+        root: paths below this folder are shown relative to it.
     """
 
     def shown(path: Path) -> str:

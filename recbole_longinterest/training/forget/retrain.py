@@ -1,4 +1,4 @@
-"""Train a checkpoint anew on the events that its data have now."""
+"""Retrain a checkpoint from scratch on its current data."""
 
 import copy
 from pathlib import Path
@@ -13,14 +13,15 @@ from recbole_longinterest.training.update.parent import run_in_one_process
 
 
 def retrain_checkpoint(path: Path, folder: Path, work: Path) -> None:
-    """Train from the start with a checkpoint's settings and data, and write the result in its place.
+    """Train from scratch with a checkpoint's settings and data, and replace the checkpoint.
 
-    Stopped, it resumes from the last whole epoch when it is called again.
+    After an interruption, the next call resumes from the last complete epoch.
 
     Args:
-        path: the checkpoint. Of an update it keeps the data; the lineage ends, because nothing of the parents is left.
-        folder: its data.
-        work: folder of the training.
+        path: the checkpoint. If it came from an update, it keeps the merged data but loses its lineage, because the new
+            weights do not depend on the parents.
+        folder: folder of its data.
+        work: working folder of the training.
     """
     config = load_checkpoint(path)["config"]
     use_places(config, {"data_path": folder.parent})

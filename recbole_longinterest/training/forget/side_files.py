@@ -1,4 +1,4 @@
-"""Files beside checkpoints that hold events or names of users: reports, quarantines, data set caches."""
+"""Files beside checkpoints that hold events or ids of users: reports, quarantine files, data set caches."""
 
 import json
 from collections.abc import Collection
@@ -13,13 +13,13 @@ CACHES = ("{name}-*Dataset.pth", "{name}-for-*-dataloader.pth")  # RecBole's nam
 
 
 def caches_of(member: Member) -> list[Path]:
-    """Saved data sets and loaders of a member's data, in its folder."""
+    """List the saved data sets and loaders beside a checkpoint."""
     files = {file for pattern in CACHES for file in member.path.parent.glob(pattern.format(name=member.dataset))}
     return sorted(file for file in files if file.is_file() and _is_cache(file))
 
 
 def _is_cache(file: Path) -> bool:
-    """Whether a file is a cache of this plugin: no other file is removed."""
+    """Whether a file is a cache of this plugin; other files are never removed."""
     try:
         content = read_plain(file, "cache")
     except CheckpointError:
@@ -28,7 +28,7 @@ def _is_cache(file: Path) -> bool:
 
 
 def scrubbed(text: str, users: Collection[str]) -> str | None:
-    """An intake report without the entries that name one of the users; None if it names none of them."""
+    """Return an intake report without the entries of some users; None if it does not mention them."""
     report = parse_json(text)
     clean = _without(report, users)
     return None if clean == report else json.dumps(clean, indent=1, ensure_ascii=False) + "\n"

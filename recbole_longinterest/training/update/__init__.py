@@ -1,1 +1,1 @@
-"""From a trained model and new events to an updated model."""
+"""Update a trained model with new events."""

@@ -1,12 +1,12 @@
-"""Find users that look alike: groups whose sets of new items overlap by half or more.
+"""Find groups of similar users: users whose sets of new items overlap by half or more.
 
-Broder 1997, "On the resemblance and containment of documents": the smallest hash of two sets is equal with a
-probability of their Jaccard index ``|A & B| / |A | B|``. Each user gets ``BANDS * ROWS`` such hashes. Users that agree
-in all ``ROWS`` hashes of a band are compared by their whole sets, and linked if the index is at least ``ALIKE``. A
-group is a set of users that links connect. Equal sets are always found; pairs with an index of
-0.8 in 98 % of cases, of 0.5 in 40 %.
+MinHash with banding (Broder 1997, "On the resemblance and containment of documents"): the smallest hashes of two sets
+are equal with a probability equal to their Jaccard index ``|A & B| / |A | B|``. Each user gets ``BANDS * ROWS`` hashes.
+Users that agree in all ``ROWS`` hashes of a band are compared by their full sets and linked if the index is at least
+``ALIKE``. The groups are the connected components. Equal sets are always found, pairs with an index of 0.8 in 98 % of
+cases, of 0.5 in 40 %.
 
-Users with fewer than ``LEAST_ITEMS`` items are left out: two events on popular items are equal by chance.
+Users with fewer than ``LEAST_ITEMS`` items are skipped: two events on popular items often agree by chance.
 """
 
 import numpy as np
@@ -25,14 +25,14 @@ SEED = 20260
 
 
 def find_alike(users: pd.Series, items: pd.Series) -> list[list[str]]:
-    """Groups of users that look alike, the largest first.
+    """Return groups of similar users, the largest first.
 
     Args:
         users: token of each event's user, [n].
         items: token of each event's item, [n].
 
     Returns:
-        Users of each group, in the order of their first event.
+        Users of each group, ordered by their first event.
     """
     user_codes, user_tokens = pd.factorize(users.astype(object))
     item_codes, item_tokens = pd.factorize(items.astype(object))
@@ -54,10 +54,10 @@ def find_alike(users: pd.Series, items: pd.Series) -> list[list[str]]:
 
 
 def _candidates(keys: NDArray[np.uint64], begin: NDArray[np.int64], who: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of users that agree in a band: each user with the first one of its bucket, [m, 2].
+    """Return candidate pairs that agree in a band: each user with the first user of its bucket, [m, 2].
 
     Args:
-        keys: hash of each pair's item, the pairs sorted by user, [n].
+        keys: hash of the item of each (user, item) pair, sorted by user, [n].
         begin: first pair of each user, [n_users].
         who: code of each user, [n_users].
     """

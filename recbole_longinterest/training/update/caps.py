@@ -1,4 +1,4 @@
-"""Caps on new events: which of them are too many, by user, item and day, or by users that look alike."""
+"""Caps on new events, per user, item and day, and per group of similar users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.training.update.alike import find_alike
 from recbole_longinterest.training.update.new_events import NewEvents
 
-# Units of times since 1970 by magnitude: below the first number, and how many of them a day has.
+# Units of Unix times by magnitude: (upper bound of the values, units per day).
 DAYS = ((1e11, 86_400.0), (1e14, 86_400e3), (1e17, 86_400e6), (np.inf, 86_400e9))
 
 
 @dataclass(frozen=True)
 class Caps:
-    """Upper limits for the new events of an update; None is no limit.
+    """Upper limits for the new events of an update; None for no limit.
 
     Attributes:
-        max_events_per_user_item_day: events of a user with an item on one day (UTC), old events counted.
-        max_events_per_user_day: events of a user on one day, likewise.
-        max_alike_users: users of a group that looks alike, see :mod:`~recbole_longinterest.training.update.alike`.
-            Those with the earliest events are taken.
+        max_events_per_user_item_day: events of a user with an item on one day (UTC), including old events.
+        max_events_per_user_day: events of a user on one day (UTC), including old events.
+        max_alike_users: users per group of similar users, see :mod:`~recbole_longinterest.training.update.alike`. The
+            users with the earliest events are kept.
 
     Raises:
         LongInterestError: for a limit below 1.
@@ -44,19 +44,19 @@ class Caps:
 
 
 def apply_caps(events: NewEvents, caps: Caps, user: str, item: str, time: str) -> dict[str, NDArray[np.bool_]]:
-    """Take events beyond the caps out of ``events.taken``.
+    """Remove events beyond the caps from ``events.taken``.
 
-    Of too many events the earliest stay. The caps are applied in their order, each to the events that are left.
+    The earliest events are kept. The caps are applied in order, each to the events that passed the ones before.
 
     Args:
-        events: of the update; its ``taken`` changes.
+        events: events of the update; ``taken`` changes.
         caps: the limits.
-        user: column of the users.
-        item: column of the items.
-        time: column of the times.
+        user: user column.
+        item: item column.
+        time: time column.
 
     Returns:
-        By cap: which new events it took out, [n].
+        For each cap, a mask of the new events that it removed, [n].
     """
     out: dict[str, NDArray[np.bool_]] = {}
     for name, columns in (("max_events_per_user_item_day", (user, item)), ("max_events_per_user_day", (user,))):
@@ -75,7 +75,7 @@ def apply_caps(events: NewEvents, caps: Caps, user: str, item: str, time: str) -
 
 
 def _beyond(events: NewEvents, columns: Sequence[str], time: str, limit: int) -> NDArray[np.bool_]:
-    """Which new events are beyond the first ``limit`` of their columns' values and day, [n]."""
+    """Mask of new events beyond the first ``limit`` with the same values of ``columns`` and the same day, [n]."""
     new = events.after[[*columns, time]].astype(dict.fromkeys(columns, object))
     new["place"] = np.arange(len(new))
     new = new[events.taken].sort_values(time, kind="stable")
@@ -93,6 +93,6 @@ def _beyond(events: NewEvents, columns: Sequence[str], time: str, limit: int) ->
 
 
 def day_length(times: NDArray[np.floating]) -> float:
-    """A day in the unit of some times: seconds, milliseconds, microseconds or nanoseconds by their magnitude."""
+    """Length of a day in the unit of some times: seconds, milliseconds, microseconds or nanoseconds, by magnitude."""
     largest = float(np.max(times, initial=0.0))
     return next(length for below, length in DAYS if largest < below)

@@ -25,7 +25,7 @@ FIELDS = {
 
 
 def needs_table(source: Path, settings: Mapping[str, object]) -> bool:
-    """Whether a file of events must be converted: it is no ``.inter`` file, or has names or dates of its own."""
+    """Whether a file of events must be converted: it is not an ``.inter`` file, or has other column names or dates."""
     return source.suffix.lower() != ".inter" or any(settings.get(name) for name in ("columns", "time_format"))
 
 
@@ -35,15 +35,15 @@ def write_inter(
     """Write a file of events as an ``.inter`` file.
 
     Args:
-        config: of the training.
-        source: CSV, TSV, Parquet, JSON lines or ``.inter``.
-        out: the ``.inter`` file.
-        columns: the file's own names of ``user``, ``item``, ``rating``, ``behavior`` and ``time``.
-        time_format: of dates that are not ISO.
+        config: config of the training.
+        source: CSV, TSV, Parquet, JSON lines or ``.inter`` file.
+        out: the ``.inter`` file to write.
+        columns: the file's column names of ``user``, ``item``, ``rating``, ``behavior`` and ``time``.
+        time_format: format of dates that are not ISO 8601.
 
     Raises:
-        LongInterestError: for a file that cannot be read, without users or times, with times of another unit, or with a
-            value that an atomic file cannot hold.
+        LongInterestError: for a file that cannot be read, lacks users, items or times, has times in another unit, or
+            has a value that an atomic file cannot hold.
     """
     name, separator, encoding = config["dataset"], config["field_separator"], config["encoding"] or "utf-8"
     old = Path(config["data_path"]) / f"{name}.inter"
@@ -58,7 +58,7 @@ def write_inter(
     absent = [column for column in needed if column not in table]
     if absent:
         raise MergeError(
-            f"{source} has no column {', '.join(absent)}, which an update needs. Name the file's own columns: --user, "
+            f"{source} has no column {', '.join(absent)}, which an update needs. Give the file's column names: --user, "
             "--item, --time."
         )
     given = {column: kind for column, kind in header.items() if column in table}
@@ -69,7 +69,7 @@ def write_inter(
 
 
 def _texts(column: pd.Series, separator: str, seq_separator: str, source: Path) -> list[str]:
-    """Values of a column as an atomic file writes them."""
+    """Convert the values of a column to the text of an atomic file."""
     if column.dtype.kind == "f":
         return ["" if np.isnan(value) else _number(value) for value in column.tolist()]
     texts = ["" if _is_missing(value) else _text(value, seq_separator) for value in column.tolist()]
@@ -91,5 +91,5 @@ def _text(value: object, seq_separator: str) -> str:
 
 
 def _number(value: float) -> str:
-    """A number that reads back as the same one: 880000000, 3.5."""
+    """Format a number so that it reads back exactly: 880000000, 3.5."""
     return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)

@@ -1,4 +1,4 @@
-"""The gate of an update: checks that the new weights must pass before the new checkpoint is put in place."""
+"""The gate of an update: checks that the new weights must pass before the new checkpoint is published."""
 
 import copy
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ ROUNDING = 1e-9  # 0.9 of 0.2 is more than 0.18 in floating point
 
 @dataclass(frozen=True)
 class Gate:
-    """What a new checkpoint must hold to be put in place.
+    """Conditions that a new checkpoint must meet to be published.
 
-    Its weights are finite. The canaries, a dozen old users, get finite scores, and not all of them the same list unless
-    the parent gave them the same. Besides:
+    The weights must be finite. The canaries, a dozen old users, must get finite scores, and must not all get the same
+    list unless the parent gave them all the same list. The other conditions are the attributes:
 
     Attributes:
-        share: the validation metric of old users is at least this share of the parent's; 0 does not compare.
-        max_rank_rise: no item that the parent knew rises by more places on the panel; None is no limit.
+        share: the validation metric of old users must be at least this share of the parent's; 0 disables the check.
+        max_rank_rise: no item known to the parent may rise by more ranks on the panel; None for no limit.
 
     Raises:
         LongInterestError: for a share that is not between 0 and 1, or a limit below 0.
@@ -55,11 +55,11 @@ class Gate:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the gate found.
+    """The result of the gate.
 
     Attributes:
-        measured: the figures, as plain data.
-        reasons: why the checkpoint is refused, a clause each; empty if it passes.
+        measured: the measured values, as plain data.
+        reasons: why the checkpoint fails, as clauses; empty if it passes.
     """
 
     measured: dict[str, Any]
@@ -67,17 +67,17 @@ class Judged:
 
 
 def rows_of_old_users(part: ReplayDataset, old_users: Keys) -> NDArray[np.int64]:
-    """Validation rows of users that the parent's data have: new users have no vote on the events that they bring.
+    """Select the validation rows of old users: new users must not judge the events that they bring.
 
     Args:
         part: validation part of the merged data.
         old_users: hashes of the old users' tokens.
 
     Returns:
-        Numbers of the rows.
+        Row numbers.
 
     Raises:
-        UpdateError: if there are none.
+        UpdateError: if old users have no validation rows.
     """
     rows = np.zeros(0, dtype=np.int64)
     if len(part.inter_feat):
@@ -85,26 +85,26 @@ def rows_of_old_users(part: ReplayDataset, old_users: Keys) -> NDArray[np.int64]
         rows = np.flatnonzero(np.isin(users, old_users))
     if not len(rows):
         raise UpdateError(
-            "The gate compares the validation metric of old users, and training has seen all of their validation rows. "
-            "Give --gate 0 to check the weights, the canaries and the ranks alone."
+            "The gate compares the validation metric of old users, but training has seen all of their validation rows. "
+            "Give --gate 0 to check only the weights, the canaries and the ranks."
         )
     return rows
 
 
 def loader_of(loader: AbstractDataLoader, rows: NDArray[np.int64]) -> AbstractDataLoader:
-    """A loader over some rows of another one's part."""
+    """Return a copy of a loader that is restricted to some rows."""
     part = copy.copy(loader._dataset)
     part.inter_feat = part.inter_feat[rows]
     return type(loader)(part.config, part, loader._sampler, shuffle=False)
 
 
 def validation_metric(trainer: Trainer, loader: AbstractDataLoader, state: Mapping[str, Tensor]) -> float:
-    """The training's ``valid_metric`` of some weights.
+    """Evaluate some weights by the training's ``valid_metric``.
 
     Args:
-        trainer: with the model; its weights are replaced.
-        loader: validation rows.
-        state: the weights.
+        trainer: trainer of the model, whose weights are replaced.
+        loader: loader of the validation rows.
+        state: the weights to evaluate.
     """
     trainer.model.load_state_dict(state)
     result = trainer.evaluate(loader, load_best_model=False, show_progress=False)
@@ -119,14 +119,14 @@ def judge(
     bigger: bool,
     tokens: list[str],
 ) -> Judged:
-    """Check new weights.
+    """Check new weights against the gate.
 
     Args:
-        gate: what they must hold.
-        weights: the new ones.
-        ranks: on the panel, by the parent's weights and by the new ones.
-        metric: its name, and its value by the parent's weights and by the new ones; None if it is not compared.
-        bigger: whether a bigger value of the metric is better.
+        gate: the conditions.
+        weights: the new weights.
+        ranks: ranks on the panel with the parent's weights and with the new ones.
+        metric: (name, parent's value, new value); None to skip the comparison.
+        bigger: whether a bigger metric is better.
         tokens: item tokens by id.
     """
     before, after = ranks
@@ -146,10 +146,10 @@ def judge(
         name, old, new = metric
         measured["metric"] = {"name": name, "parent": old, "new": new}
         low, high = (gate.share * old, new) if bigger else (gate.share * new, old)
-        if not high >= low - ROUNDING:  # NaN is refused, too
+        if not high >= low - ROUNDING:  # NaN fails, too
             reasons.append(
-                f"{name} of old users is {new:.4f} on the validation rows, and {gate.share:g} of the parent's "
-                f"{old:.4f} is asked for"
+                f"{name} of old users is {new:.4f} on the validation rows, but must reach {gate.share:g} of the "
+                f"parent's {old:.4f}"
             )
     if gate.max_rank_rise is not None:
         rise = np.nan_to_num(before.mean - after.mean)

@@ -1,7 +1,7 @@
-"""The intake report of an update: what the new events say, and how far they have moved the model.
+"""The intake report of an update: statistics of the new events, and how much they changed the model.
 
-It answers whether the events look like those of people: how many a user and an item have, which users look alike, and
-which items have gained popularity or rank. Nothing is refused here; `caps` and `gate` do that.
+It helps to judge whether the events come from real users: events per user and item, groups of similar users, and items
+that gained popularity or rank. The report rejects nothing; `caps` and `gate` do that.
 """
 
 import csv
@@ -23,19 +23,19 @@ from recbole_longinterest.training.update.lines import header_of
 from recbole_longinterest.training.update.new_events import read_events
 from recbole_longinterest.training.update.panel import TOP, PanelRanks
 
-LISTED = 20  # users, items and groups that the JSON file names; the table has every item
-MAX_SHOWN = 60  # characters of a token in a line of text
-SHARED_BY = 0.9  # of a group's users: share that has an item for the group to have it in common
+LISTED = 20  # users, items and groups listed in the JSON file; the table has every item
+MAX_SHOWN = 60  # characters of a token shown in text
+SHARED_BY = 0.9  # an item is shared by a group if this share of its users have it
 INTAKE, TABLE, QUARANTINE = ".intake.json", ".intake.csv", ".quarantine.inter"
 
 
 class Intake:
-    """Old and new events of an update, counted by user and item.
+    """Counts of the old and new events of an update by user and item.
 
     Args:
-        config: of the training.
-        old: its ``.inter`` file.
-        merged: the merged one, which begins with the old events.
+        config: config of the training.
+        old: ``.inter`` file of the training.
+        merged: the merged ``.inter`` file, which begins with the old events.
         tokens: item tokens by id of the merged data.
     """
 
@@ -53,11 +53,11 @@ class Intake:
         self.new_users = set(self.new["user"]) - set(self.old["user"])
 
     def table(self, before: PanelRanks, after: PanelRanks) -> pd.DataFrame:
-        """A row an item: counts of events, places by popularity, and ranks on the panel.
+        """Return a table with one row per item: event counts, popularity ranks, and ranks on the panel.
 
         Args:
-            before: ranks by the parent's weights; NaN for items that the parent does not know.
-            after: ranks by the new weights.
+            before: ranks with the parent's weights; NaN for items that the parent does not know.
+            after: ranks with the new weights.
         """
         of_new_users = self.new["item"][self.new["user"].isin(self.new_users)]
         counts = {
@@ -78,12 +78,12 @@ class Intake:
         return table
 
     def report(self, table: pd.DataFrame, panel: int, quarantined: dict[str, int]) -> dict[str, Any]:
-        """The report as plain data.
+        """Return the report as plain data.
 
         Args:
             table: from :meth:`table`.
-            panel: users of the panel.
-            quarantined: events that each cap has taken out.
+            panel: number of users of the panel.
+            quarantined: number of events removed by each cap.
         """
         by_user = self.new.groupby("user", sort=False)["item"].agg(["size", "nunique"])
         known = table["rank_before"].notna()
@@ -142,7 +142,7 @@ class Intake:
 
 
 def write_report(report: dict[str, Any], table: pd.DataFrame, checkpoint: Path) -> Path:
-    """Write the report and the table of all items beside a checkpoint; returns the report's file."""
+    """Write the report and the item table beside a checkpoint; return the report's file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -155,7 +155,7 @@ def write_report(report: dict[str, Any], table: pd.DataFrame, checkpoint: Path) 
 
 
 def read_report(checkpoint: Path) -> dict[str, Any] | None:
-    """The report beside a checkpoint; None if there is none."""
+    """Read the report beside a checkpoint; None if it does not exist."""
     file = beside(checkpoint, INTAKE)
     if not file.is_file():
         return None
@@ -164,12 +164,12 @@ def read_report(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def beside(checkpoint: Path, end: str) -> Path:
-    """A file of an update beside its checkpoint."""
+    """Path of a file beside a checkpoint, with an ending appended to its name."""
     return checkpoint.with_name(checkpoint.name + end)
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report as the lines that the command prints."""
+    """Format the report for the command line."""
     users, items, moves, alike = (report[name] for name in ("users", "items", "moves", "alike"))
     lines = [
         f"intake: {report['events']:,} events of {users['number']:,} users ({users['new']:,} new) on "
@@ -207,7 +207,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _places(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of each item by its number of events, 1 for the most; equal counts share the best place."""
+    """Rank of each item by its number of events, 1 for the most; equal counts share the best rank."""
     return pd.Series(-counts).rank(method="min").astype(np.int64).to_numpy()
 
 
@@ -222,11 +222,11 @@ def _spread_text(spread: dict[str, float]) -> str:
 
 
 def _rows(table: pd.DataFrame, moved: str | None = None) -> list[dict[str, Any]]:
-    """Rows of a table as plain data; of moves those alone that have moved."""
+    """Rows of a table as plain data; with ``moved``, only rows where that column is not 0."""
     chosen = table if moved is None else table[table[moved] != 0]
     return json.loads(chosen.to_json(orient="records"))
 
 
 def _shown(token: str) -> str:
-    """A token in a line of text: no control characters, and not too long."""
+    """Shorten and escape a token for display."""
     return printable(token) if len(token) <= MAX_SHOWN else f"{printable(token[:MAX_SHOWN])}..."

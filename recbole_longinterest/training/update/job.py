@@ -1,4 +1,4 @@
-"""One update, from its files to its checkpoint. Called again after a kill, it resumes."""
+"""Run one update, from its input files to the new checkpoint. After a kill, the next call resumes it."""
 
 import copy
 import json
@@ -34,22 +34,22 @@ from recbole_longinterest.training.update.result import TRAINING, Updated, data_
 from recbole_longinterest.training.update.review import Reviewed, old_users, review
 from recbole_longinterest.training.update.start import Start, start_from
 
-PARENT_EVENTS = 1000  # this number of new events moves the weights half of the way to those trained on them
-CONVERTED = "new.inter"  # in the same folder while it is merged: new events of a CSV, Parquet or JSON file
-MERGED = "merged.json"  # in the folder of merged data: names the update that they belong to
+PARENT_EVENTS = 1000  # with this number of new events, the weights move half of the way to the trained ones
+CONVERTED = "new.inter"  # in the folder of merged data during the merge: new events of a CSV, Parquet or JSON file
+MERGED = "merged.json"  # in the folder of merged data: identifies the update it belongs to
 
 
 class Update:
     """One update.
 
     Args:
-        parent: what it starts from.
-        record: its entry in the lineage begins with it, see :func:`record_of`.
+        parent: the checkpoint to start from.
+        record: start of the update's lineage entry, see :func:`record_of`.
         files: new events, items and users.
-        output: the new checkpoint.
+        output: path of the new checkpoint.
         free: settings that do not change the result.
-        caps: limits of the new events.
-        gate: what the new checkpoint must hold to be put in place.
+        caps: limits on the new events.
+        gate: conditions that the new checkpoint must meet to be published.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Update:
         self._start: Start | None = None
 
     def run(self, started: float) -> Updated:
-        """Do it; ``started`` is the monotonic time at which the caller began."""
+        """Run the update; ``started`` is the monotonic time at which the caller started."""
         config = self._config(self.parent.config, self._data)
         chosen = {name: value for name, value in self.settings.items() if name in DEFAULTS}
         config.final_config_dict.update(chosen, **self.free, resume=True, checkpoint_dir=str(self.work))
         if self.settings["scope"] != "all":
-            config["weight_decay"] = 0.0  # it would move what is not trained
+            config["weight_decay"] = 0.0  # it would change frozen parameters
         check_values(config)
         merged = self._merge()
         data = ReplayDataset(config)
@@ -112,11 +112,11 @@ class Update:
         if self.gate is not None and self.gate.share:
             rows_of_old_users(
                 data.validation_part, old_users(self.parent)
-            )  # raises before the training if there are none
+            )  # raises before the training if there are no rows
         self._start = start_from(self.parent, model, data, self.settings)
 
     def _part_of_the_way(self, best: dict[str, Any], start: Start, data: ReplayDataset) -> dict[str, Any]:
-        """The trained checkpoint, moved back towards the parent's weights unless validation has chosen its epoch."""
+        """Interpolate the trained weights with the parent's, unless validation chose the epoch."""
         if not self.settings["eval_step"]:
             share = data.new_targets / (data.new_targets + PARENT_EVENTS)
             weights = {name: start.state[name] for name in start.trained}
@@ -124,7 +124,7 @@ class Update:
         return best
 
     def _merge(self) -> Merged:
-        """Merge the data, unless a stopped run of this update has done it."""
+        """Merge the data, unless an interrupted run of this update has done it."""
         about = self.folder / MERGED
         if about.is_file():
             known = read_json(about)
@@ -136,9 +136,9 @@ class Update:
             ).absolute().parents:
                 raise UpdateError(f"{self.folder} holds the data of another checkpoint. Give another --output.")
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise UpdateError(f"{self.folder} is there already and of something else. Give another --output.")
+            raise UpdateError(f"{self.folder} already exists and belongs to something else. Give another --output.")
         discard(self.folder)
-        with atomic_folder(self.folder) as draft:  # never without MERGED, which says whose folder it is
+        with atomic_folder(self.folder) as draft:  # always with MERGED, which identifies the folder's update
             write_text(draft / MERGED, json.dumps({"record": self.record, "merged": None}))
         try:
             files = self._atomic_files()
@@ -151,7 +151,7 @@ class Update:
         return merged
 
     def _atomic_files(self) -> NewFiles:
-        """The new files; events in another form are converted to an ``.inter`` file first."""
+        """Return the new files, after converting events of other formats to an ``.inter`` file."""
         if not needs_table(self.files.inter, self.settings):
             return self.files
         converted = self.folder / CONVERTED
@@ -164,7 +164,7 @@ class Update:
         return self.folder / str(self.parent.config["dataset"])
 
     def _config(self, parent: Config, folder: Path) -> Config:
-        """The parent's config over merged data in a folder."""
+        """Return the parent's config for the merged data in a folder."""
         config = copy.deepcopy(parent)
         values = {spec.name: self.parent.weights.get(values_key(spec.name)) for spec in self.parent.sources}
         levels = {name: value.tolist() for name, value in values.items() if value is not None}
@@ -183,12 +183,12 @@ class Update:
     def _check_features(self, data: ReplayDataset) -> None:
         old = self.parent.data
         if data.features != old.features:
-            raise UpdateError(f"The merged data give the features {data.features}, and the model has {old.features}.")
+            raise UpdateError(f"The merged data has the features {data.features}, but the model has {old.features}.")
 
     def _write(
         self, best: dict[str, Any], last: dict[str, Any], data: ReplayDataset, entry: dict[str, Any], reviewed: Reviewed
     ) -> Path:
-        """Write the new checkpoint, its report and the file that a training resumes from; returns its place."""
+        """Write the new checkpoint, its report and the file from which training resumes; return the path."""
         place = self.output
         if reviewed.reasons:
             place = refused_name(self.output)
@@ -199,20 +199,20 @@ class Update:
         write_report(reviewed.report, reviewed.table, place)
         config = self._config(self.parent.config, data_folder(place) / str(self.parent.config["dataset"]))
         entry = {**entry, "made_by": f"recbole-longinterest {__version__}"}
-        # Through text, because a pickle shows which strings are one object, and a stopped update has others.
+        # A round trip through JSON: a pickle depends on which strings are shared, and a resumed update shares others.
         config["lineage"] = [*(config["lineage"] or []), json.loads(json.dumps(entry))]
-        for group in last["optimizer"]["param_groups"]:  # a resumed training has the settings of the parent's
+        for group in last["optimizer"]["param_groups"]:  # a resumed training uses the parent's settings
             group.update(lr=config["learning_rate"], weight_decay=config["weight_decay"])
-        # A training on all data logs in a folder of its own; the name of the update's is another one each time.
+        # A later training on all data logs to its own folder; the update's log folder has a new name each time.
         logs = dict.fromkeys(last["run"]["logs"])
         last["run"].update(rows=data.full_rows, stopped=False, best_file=place.name, logs=logs)
         with atomic_file(self.folder / SHOWN) as draft, draft.open("wb") as file:
             np.save(file, data.shown, allow_pickle=False)
-        # Before the checkpoint, which a kill would leave with data that nobody has named.
+        # Before the checkpoint: otherwise a kill would leave a checkpoint whose data folder is not known to the user.
         remember("data_path", (data_folder(place) / str(self.parent.config["dataset"])).resolve())
         save_checkpoint({**last, "config": config}, place.with_name(place.name + LAST))
         save_checkpoint({**best, "config": config}, place)
-        if place != self.output:  # the data folder moves last: until then the same command does all of this again
+        if place != self.output:  # the data folder moves last: until then the same command repeats these steps
             if beside(self.output, QUARANTINE).is_file():
                 beside(self.output, QUARANTINE).replace(beside(place, QUARANTINE))
             if data_folder(place).exists():

@@ -1,4 +1,4 @@
-"""Lines of RecBole's atomic files: read without any meaning of quotes, and copied or appended byte by byte."""
+"""Read lines of RecBole's atomic files without interpreting quotes; copy and append them byte by byte."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class MergeError(LongInterestError):
 
 
 def header_of(path: Path, separator: str, encoding: str) -> dict[str, str]:
-    """Types of a file's columns by name.
+    """Return the types of a file's columns by name.
 
     Raises:
         MergeError: if the file is missing or its first line is not a header.
@@ -41,18 +41,18 @@ def rows_of(path: Path, separator: str, encoding: str) -> Iterator[list[str]]:
             cells = line.rstrip("\r\n").split(separator)
             if len(cells) != columns:
                 raise MergeError(
-                    f"{path}, line {number}: {len(cells)} columns where the header has {columns}. Mend the line."
+                    f"{path}, line {number}: {len(cells)} columns where the header has {columns}. Correct the line."
                 )
             yield cells
 
 
 def in_columns(header: dict[str, str], given: dict[str, str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Yield the cells of a new file in the order of the old header.
+    """Yield the rows of a new file with the cells in the order of the old header.
 
     Args:
         header: columns of the old file.
-        given: columns of the new file. A column that it lacks becomes empty cells.
-        rows: cells of the new file.
+        given: columns of the new file; missing columns become empty cells.
+        rows: rows of the new file.
     """
     place = {name: number for number, name in enumerate(given)}
     for cells in rows:
@@ -65,10 +65,10 @@ def copy_whole(old: Path, file: BinaryIO, encoding: str) -> str:
     Args:
         old: the file.
         file: the copy, open for writing.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
-        The encoding for lines that are appended, see :func:`encoding_for_more`.
+        The encoding for appended lines, see :func:`encoding_for_more`.
     """
     with old.open("rb") as source:
         more = encoding_for_more(encoding, source.read(4))
@@ -83,11 +83,11 @@ def copy_whole(old: Path, file: BinaryIO, encoding: str) -> str:
 
 
 def encoding_for_more(encoding: str, begin: bytes) -> str:
-    """The encoding for text that is appended to a file: without a second byte-order mark.
+    """Return the encoding for text appended to a file, which must not add a second byte-order mark.
 
     Args:
-        encoding: of the file.
-        begin: its first bytes; they say the byte order of UTF-16 and UTF-32.
+        encoding: encoding of the file.
+        begin: its first bytes, which show the byte order of UTF-16 and UTF-32.
     """
     kind = encoding.lower().replace("_", "-").replace("utf-", "utf")
     if kind == "utf8-sig":

@@ -1,4 +1,4 @@
-"""Write a data set folder with old and new events, items and users; old lines keep their bytes."""
+"""Merge old and new events, items and users into a data set folder; old lines keep their bytes."""
 
 import glob
 import shutil
@@ -18,7 +18,7 @@ from recbole_longinterest.training.update.tables import merge_rows
 
 @dataclass(frozen=True)
 class NewFiles:
-    """The files of an update.
+    """Input files of an update.
 
     Attributes:
         inter: new events.
@@ -31,7 +31,7 @@ class NewFiles:
     user: Path | None = None
 
     def named(self) -> dict[str, Path]:
-        """The files that were given, by ending."""
+        """Return the given files by extension."""
         return {name: file for name, file in vars(self).items() if file is not None}
 
 
@@ -41,16 +41,16 @@ class Merged:
 
     Attributes:
         events: new events that were taken.
-        repeated: events that the old file, or an earlier line, has already; each counts once.
-        earlier: new events that are earlier than the last old event of their user.
-        users: users that are new.
-        items: items of the new events that are new.
-        without_text: new items that have no row in the item files.
-        new_rows: rows of the new item file whose item had no row.
+        repeated: duplicates of old events or of earlier lines; they are skipped.
+        earlier: new events earlier than the last old event of their user.
+        users: new users.
+        items: new items of the new events.
+        without_text: new items without a row in the item files.
+        new_rows: rows of the new item file whose item had no row before.
         changed_rows: rows of the new item file that replace a different row.
-        new_users: rows of the new user file whose user had no row.
-        quarantined: new events that each cap has taken out, by the cap's name.
-        sha256: of the folder's event, item and user file, by ending.
+        new_users: rows of the new user file whose user had no row before.
+        quarantined: number of new events removed by each cap, by name of the cap.
+        sha256: hash of the folder's event, item and user file, by extension.
     """
 
     events: int = 0
@@ -66,29 +66,29 @@ class Merged:
     sha256: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as plain data."""
+        """Return the counts as plain data."""
         return asdict(self)
 
 
 def merge(
     config: Settings, new: NewFiles, folder: Path, caps: Caps | None = None, quarantine: Path | None = None
 ) -> Merged:
-    """Write a data set folder with the old events, items and users and the new ones.
+    """Write a data set folder with the old and the new events, items and users.
 
     Old events come first, so that events of the same time keep their order. Other files of the old folder are copied.
 
     Args:
-        config: of the training; it names columns, separators and encoding.
+        config: config of the training, with column names, separators and encoding.
         new: the new files.
-        folder: to make, atomically.
-        caps: limits of the new events; None is no limit.
-        quarantine: file for the lines that the caps take out; needed with ``caps``.
+        folder: folder to write, atomically.
+        caps: limits on the new events; None for no limits.
+        quarantine: file for the lines removed by the caps; required with ``caps``.
 
     Returns:
         What was merged.
 
     Raises:
-        MergeError: for a file that is missing, has another form, lacks a column, or holds no new event.
+        MergeError: for a file that is missing, has another format, lacks a column, or has no new event.
     """
     name, old = str(config["dataset"]), Path(config["data_path"])
     try:
@@ -114,13 +114,13 @@ def merge(
 
 
 def hashes(folder: Path, name: str, ends: tuple[str, ...] = ("inter", "item")) -> dict[str, str]:
-    """SHA-256 of a data set's files, by ending; a missing file has none."""
+    """SHA-256 of a data set's files by extension, without missing files."""
     files = {end: folder / f"{name}.{end}" for end in ends}
     return {end: file_hash(file) for end, file in files.items() if file.is_file()}
 
 
 def _count(config: Settings, events: NewEvents) -> tuple[Merged, set[str]]:
-    """Counts of the events, and the new items."""
+    """Count the events, and collect the new items."""
     user, item, time = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     before, rows = events.before, events.after[events.taken]
     last = before.groupby(user, observed=True)[time].max()
@@ -133,7 +133,7 @@ def _count(config: Settings, events: NewEvents) -> tuple[Merged, set[str]]:
 
 
 def _apply_caps(config: Settings, caps: Caps, events: NewEvents, new: Path, quarantine: Path | None) -> dict[str, int]:
-    """Take events beyond the caps out, and write their lines to the quarantine; returns their number by cap."""
+    """Move events beyond the caps to the quarantine file; return their number by cap."""
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     columns = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     out = apply_caps(events, caps, *columns)

@@ -1,4 +1,4 @@
-"""Choose which new events an update takes: each event once, within the caps."""
+"""Read the new events of an update and drop duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class NewEvents:
-    """The old events, the new ones, and which of the new ones are taken.
+    """Old and new events, and which of the new events are taken.
 
     Attributes:
         header: types of the old file's columns by name.
         given: types of the new file's columns by name.
-        before: users, items and times of the old events, in the order of their file.
-        after: likewise of the new events, [n].
-        taken: which new events are taken, [n].
-        repeated: which new events the old file, or an earlier line, has already, [n].
+        before: users, items and times of the old events, in file order.
+        after: users, items and times of the new events, in file order, [n].
+        taken: mask of the new events that are taken, [n].
+        repeated: mask of the new events that are duplicates of old events or of earlier lines, [n].
     """
 
     header: dict[str, str]
@@ -41,16 +41,16 @@ class NewEvents:
 
 
 def read_new_events(config: Settings, old: Path, new: Path) -> NewEvents:
-    """Read old and new events, and mark those that are new.
+    """Read old and new events, and mark duplicates.
 
     Args:
-        config: of the training.
-        old: its ``.inter`` file.
-        new: an ``.inter`` file with the columns that the training read.
+        config: config of the training.
+        old: ``.inter`` file of the training.
+        new: ``.inter`` file with the columns that the training read.
 
     Raises:
-        MergeError: for a file that is missing, broken, or without a column, a value or a new event.
-        LongInterestError: for times of another unit than the training's.
+        MergeError: for a file that is missing or broken, or lacks a column, a value or any new event.
+        LongInterestError: for times in another unit than the training's.
     """
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     if len(separator) != 1:
@@ -81,7 +81,7 @@ def read_new_events(config: Settings, old: Path, new: Path) -> NewEvents:
             f"{new} holds no new event: all {len(keys):,} are in {old} already and would count twice. "
             "There is nothing to update."
             if len(keys)
-            else f"{new} holds no event, only a header. Items alone are added to an exported model: "
+            else f"{new} has no events, only a header. To add only items, use an exported model: "
             "recbole-li add-items DIR items.csv"
         )
     return NewEvents(header, given, before, after, taken, ~taken)
@@ -90,7 +90,7 @@ def read_new_events(config: Settings, old: Path, new: Path) -> NewEvents:
 def read_events(
     path: Path, header: dict[str, str], names: Sequence[str], separator: str, encoding: str
 ) -> pd.DataFrame:
-    """Some columns of an ``.inter`` file.
+    """Read some columns of an ``.inter`` file.
 
     Raises:
         MergeError: for a missing column, or a value that cannot be read.
@@ -106,7 +106,7 @@ def read_events(
 
 
 def keys_of(events: pd.DataFrame, user: str, item: str, time: str, behavior: str | None = None) -> Keys:
-    """Keys of a table of events, see :func:`~recbole_longinterest.training.update.replay.event_keys`, [n]."""
+    """Return the keys of a table of events, see :func:`~recbole_longinterest.training.update.replay.event_keys`, [n]."""
 
     def keys(name: str) -> Keys:  # hashes each token once, not each row
         codes, tokens = pd.factorize(events[name].astype(object).fillna(""))
@@ -117,7 +117,7 @@ def keys_of(events: pd.DataFrame, user: str, item: str, time: str, behavior: str
 
 
 def columns_read(config: Settings, header: dict[str, str]) -> list[str]:
-    """Columns of the events that the training read, as RecBole chooses them."""
+    """Event columns that the training read, selected as in RecBole."""
     wanted, unwanted = ((config[key] or {}).get("inter") for key in ("load_col", "unload_col"))
     chosen = list(header) if wanted in (None, "*") else list(wanted)
     return [name for name in chosen if name not in (unwanted or ())]
@@ -134,9 +134,9 @@ def _check_columns(
             f", and has no {optional}: the new events have none" if optional in read and optional not in given else ""
         )
         getLogger().warning(
-            f"{new} has columns that the training had not, which are not read: {', '.join(unread)}{empty}."
+            f"{new} has columns that the training did not have; they are ignored: {', '.join(unread)}{empty}."
         )
     if missing or other:
         wanted = " ".join(f"{name}:{header[name]}" for name in read)
         wrong = f"has no column {', '.join(missing)}" if missing else f"has {', '.join(other)}"
-        raise MergeError(f"{new} {wrong}; the training read {wanted}. Write its columns so.")
+        raise MergeError(f"{new} {wrong}; the training read {wanted}. Use the same columns.")

@@ -1,4 +1,4 @@
-"""Text vectors of new items, and of items whose text has changed, in the space of the training's text vectors."""
+"""Encode the texts of new and changed items into the space of the training's text vectors."""
 
 import numpy as np
 import torch
@@ -22,17 +22,17 @@ def encode_new_texts(
     """Encode the texts that the parent's vectors do not cover.
 
     Args:
-        parent: of the update.
+        parent: parent of the update.
         data: the merged data.
         tokens: item token of each id of the merged data.
-        items: the parent's id of each of these items, -1 for a new one, int64 [N].
-        without_text: encode nothing; ready vectors are read all the same.
+        items: the parent's id of each item, -1 for new items, int64 [N].
+        without_text: encode no texts; precomputed vectors are still read.
 
     Returns:
-        The vectors, None if there are none, and how many of them belong to items that the parent knew.
+        The vectors (None without any), and how many of them belong to items that the parent knew.
 
     Raises:
-        UpdateError: if the encoder cannot be used, or its vectors have another width than the training's.
+        UpdateError: if the encoder cannot be used, or its vectors have another width than in the training.
     """
     present = parent.weights[item_key(TEXT, "present")].cpu()
     had = (items >= 0) & present[items.clamp(min=0)]  # items that have a text vector already
@@ -57,8 +57,8 @@ def encode_new_texts(
         vectors = encode_cached([now[tokens[row]] for row in rows], encoder, show_progress=False)
     except EncoderError as error:
         raise UpdateError(
-            f"{len(rows)} new or changed texts need the text encoder of the training: {error} Or take the items "
-            "in without their texts: --without_text."
+            f"{len(rows)} new or changed texts need the text encoder of the training: {error} Or add the items without "
+            "their texts: --without_text."
         ) from error
     encoder.unload()
     return _whitened(parent, rows, vectors), changed
@@ -69,7 +69,7 @@ def _whitened(parent: Parent, rows: list[int], vectors: NDArray[np.floating]) ->
     mean, projection = (parent.weights[key].cpu().numpy() for key in keys)
     if vectors.shape[1] != len(mean):
         raise UpdateError(
-            f"The new items' vectors have {vectors.shape[1]} dimensions and those of the training had {len(mean)}. "
-            "Give the encoder or the vectors of the training."
+            f"The new items' vectors have {vectors.shape[1]} dimensions, but those of the training had {len(mean)}. "
+            "Use the encoder or the vectors of the training."
         )
     return TextRows(torch.tensor(rows), torch.from_numpy(Whitening(mean, projection).transform(vectors)))

@@ -1,7 +1,7 @@
 """Rank every item for a fixed panel of old users, before and after an update.
 
 The panel is the same for every update of a model: the users whose tokens have the smallest hashes. Its histories hold
-old events alone, so a rank moves only because the weights have moved.
+only old events, so ranks change only because the weights have changed.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from recbole_longinterest.training.update.replay import ReplayDataset
 
 USERS = 200
 TOP = 10
-SCORES = 2**24  # scores held at once
+SCORES = 2**24  # maximum number of scores in memory at once
 
 
 @dataclass(frozen=True)
 class PanelRanks:
-    """Ranks of the items for a panel of P users.
+    """Item ranks for a panel of P users.
 
     Attributes:
-        mean: mean rank of each item, 1 is the best, [N]; NaN for items that were not ranked, as the padding.
-        in_top: users that have the item among their ``TOP`` best, [N].
+        mean: mean rank of each item, 1 is the best, [N]; NaN for items that were not ranked, such as the padding.
+        in_top: number of users with the item among their ``TOP`` best, [N].
         lists: the best items of each user, [P, TOP] or fewer columns in a small catalogue.
         finite: whether all scores are finite.
     """
@@ -41,12 +41,12 @@ class PanelRanks:
 
 
 def panel_histories(data: ReplayDataset, old: Keys, users: int = USERS) -> Interaction:
-    """The old events of the panel's users, padded at the end: a batch that a model can read.
+    """Return a model batch with the old events of the panel's users, padded at the end.
 
     Args:
         data: the merged data, after :meth:`ReplayDataset.build`.
         old: keys of the old events.
-        users: size of the panel; it is smaller if there are fewer old users.
+        users: maximum size of the panel.
     """
     log, train = data.inter_feat.interaction.log, data.training_part
     place = np.flatnonzero(np.isin(data.log_keys, old))
@@ -63,7 +63,7 @@ def panel_histories(data: ReplayDataset, old: Keys, users: int = USERS) -> Inter
     for field in train.history_fields:
         batch[field] = restore(gather_windows(train.event_log[field][position], start, length))
     for field in train.request_fields:
-        batch[field] = torch.full((len(length),), torch.nan)  # nobody asks, so the time is not known
+        batch[field] = torch.full((len(length),), torch.nan)  # not a real request, so its time is unknown
     return Interaction(batch)
 
 
@@ -72,9 +72,9 @@ def panel_ranks(model: LongInterest, panel: Interaction, ranked: Tensor) -> Pane
     """Rank the items for every user of a panel.
 
     Args:
-        model: with the weights in question; it is left in evaluation mode.
+        model: model with the weights to rank by; it stays in evaluation mode.
         panel: from :func:`panel_histories`.
-        ranked: which items are ranked, bool [N].
+        ranked: mask of the items to rank, bool [N].
     """
     model.eval()
     number, wanted = len(ranked), int(ranked.sum())

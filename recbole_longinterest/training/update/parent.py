@@ -18,11 +18,11 @@ from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.training.update.merge import hashes
 from recbole_longinterest.training.update.replay import KeyedDataset
 
-SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets in it or in an earlier training
+SHOWN = "shown.npy"  # beside an update's data: keys of all events that were targets of it or of earlier trainings
 
 
 class UpdateError(LongInterestError):
-    """An update that cannot be done."""
+    """An update that cannot be run."""
 
 
 class Parent:
@@ -30,19 +30,19 @@ class Parent:
 
     Args:
         path: the checkpoint.
-        named: places that the caller names, see :func:`~recbole_longinterest.plugin.runs.places.use_places`.
+        named: paths given by the caller, see :func:`~recbole_longinterest.plugin.runs.places.use_places`.
 
     Attributes:
         path: the checkpoint.
-        config: of its training.
+        config: config of its training.
         weights: its state dict.
         data: its data set.
         tokens: item token of each row of its tables.
-        sources: its sources of events.
-        trained_keys: keys of the events that were targets of this training or an earlier one of the lineage.
+        sources: its event sources.
+        trained_keys: keys of the events that were targets of this training or of earlier ones of the lineage.
 
     Raises:
-        UpdateError: for another model than LongInterest, benchmark files, ``split_by_time``, or other data than the
+        UpdateError: for a model other than LongInterest, benchmark files, ``split_by_time``, or data that is not the
             checkpoint's.
     """
 
@@ -52,18 +52,18 @@ class Parent:
         config = self.config
         if config["model"] != "LongInterest":
             raise UpdateError(
-                f"{path} is a checkpoint of {config['model']}; LongInterest alone can be updated. "
+                f"{path} is a checkpoint of {config['model']}; only LongInterest can be updated. "
                 "Train one: recbole-li run --model LongInterest"
             )
         if config["benchmark_filename"]:
             raise UpdateError(
-                f"{path} was trained on files that are split already (benchmark_filename), which new events cannot "
-                "be merged into. Train on one .inter file."
+                f"{path} was trained on files that are already split (benchmark_filename); new events cannot be merged "
+                "into them. Train on one .inter file."
             )
         if config["split_by_time"] is not None:
             raise UpdateError(
-                f"{path} was trained with split_by_time, whose catalogue ends where validation begins, so that new "
-                "events have no place in it. Train the model that is to be updated without split_by_time."
+                f"{path} was trained with split_by_time, whose catalogue ends where validation begins, so new events "
+                "cannot be added. To update a model, train it without split_by_time."
             )
         use_places(config, named)
         lineage = config["lineage"] or []
@@ -71,35 +71,35 @@ class Parent:
         if lineage:
             kept = lineage[-1]["merged"]["sha256"]
             if hashes(folder, config["dataset"], tuple(dict.fromkeys(("inter", "item", *kept)))) != kept:
-                raise UpdateError(f"The data in {folder} are not those that {path} was made with, or are not there.")
+                raise UpdateError(f"The data in {folder} is missing, or is not the data that {path} was made with.")
         run_in_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
-        train = self.data.build()[0]  # which reads the users' columns, too
+        train = self.data.build()[0]  # also reads the user columns
         check_vocabulary(state, self.data, path, (self.data.iid_field, *self.data.token_fields()))
         self.trained_keys, self.sources = train.trained_keys(), train.event_sources()
         before = folder.parent / SHOWN
-        if lineage and before.is_file():  # a split by ratios may now hold out events that an earlier training has shown
+        if lineage and before.is_file():  # a ratio split may now hold out events of an earlier training
             self.trained_keys = np.union1d(self.trained_keys, np.load(before, allow_pickle=False))
 
     def texts(self) -> dict[str, str]:
-        """Text of each item that has one, by token."""
+        """Return the item texts of the training by token, without items that have no text."""
         has_texts = item_key(TEXT, "vectors") in self.weights and not self.config["text_vectors"]
         return texts_of(self.config) if has_texts else {}
 
 
 def tokens_of(data: Dataset, field: str) -> list[str]:
-    """Raw token of each internal id of a field."""
+    """Return the raw token of each internal id of a field."""
     return [str(token) for token in data.field2id_token[field]]
 
 
 def texts_of(config: Config) -> dict[str, str]:
-    """Text of each item that has one in the files of a data set, by token."""
+    """Read the item texts of a data set by token, without items that have no text."""
     return read_texts(config, Path(config["data_path"]) / f"{config['dataset']}.item")
 
 
 def run_in_one_process(config: Config) -> None:
-    """Drop the checkpoint's settings of devices and processes, and take this machine's."""
+    """Replace the checkpoint's settings of devices and processes by this machine's."""
     for name in (*PLACE, "nproc", "world_size", "offset", "group_offset"):
         config.final_config_dict.pop(name, None)
     config._init_device()

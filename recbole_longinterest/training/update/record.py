@@ -12,8 +12,8 @@ from recbole_longinterest.nn.table_growth import SCOPES
 from recbole_longinterest.training.update.caps import Caps
 from recbole_longinterest.training.update.parent import UpdateError
 
-# Settings that change the result, with their defaults; None takes the training's value. New events are few, so batches
-# of the training's size would give too few steps (docs/results/updates.md has the measurements).
+# Settings that change the result, with their defaults; None means the training's value. New events are few, so batches
+# of the training's size would give too few steps (measurements in docs/results/updates.md).
 DEFAULTS: dict[str, Any] = {
     "epochs": 3,
     "learning_rate": None,
@@ -34,16 +34,16 @@ def settings_of(
     given: Mapping[str, Any],
     form: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of an update: those that decide the result, and the others.
+    """Split the settings of an update into those that change the result and the others.
 
     Args:
-        config: of the parent.
-        scope: what is trained.
+        config: config of the parent.
+        scope: which parameters are trained.
         replay: old targets replayed for each new one.
         without_text: whether new items are added without their texts.
-        caps: limits of the new events; a limit that is not set leaves no trace, so that names of updates stay.
-        given: settings that the user gives.
-        form: names of the events' columns and form of their dates; what is not set leaves no trace either.
+        caps: limits on the new events. Unset limits are left out, so that default output names do not change.
+        given: settings given by the user.
+        form: column names and date format of the events; unset values are left out, too.
 
     Raises:
         UpdateError: for an unknown setting, or a value that cannot be used.
@@ -52,7 +52,7 @@ def settings_of(
     if unknown:
         raise UpdateError(
             f"An update has no setting {unknown[0]}; it has {', '.join((*DEFAULTS, *FREE))}. "
-            "All others are the parent's."
+            "All other settings are the parent's."
         )
     if scope not in SCOPES:
         raise UpdateError(f"scope must be one of {', '.join(SCOPES)}; got {scope!r}.")
@@ -70,11 +70,11 @@ def record_of(checkpoint: Path, files: Mapping[str, Path], chosen: dict[str, Any
 
     Args:
         checkpoint: the parent.
-        files: new files by ending.
+        files: new files by extension.
         chosen: settings that change the result.
 
     Returns:
-        The beginning of the update's entry in the lineage.
+        The start of the update's lineage entry.
 
     Raises:
         UpdateError: if a file is missing.
@@ -91,5 +91,5 @@ def record_of(checkpoint: Path, files: Mapping[str, Path], chosen: dict[str, Any
 
 
 def key_of(record: dict[str, Any]) -> str:
-    """A short hash of a record, for the default name of the new checkpoint."""
+    """Return a short hash of a record, for the default name of the new checkpoint."""
     return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]

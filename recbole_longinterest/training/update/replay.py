@@ -1,7 +1,7 @@
-"""Choose the training rows of an update: all new targets, and a seeded sample of old ones.
+"""Choose the training rows of an update: all new targets and a seeded sample of old ones.
 
 Training on a sample of old data together with new data is experience replay (Rolnick et al. 2019, "Experience Replay
-for Continual Learning"; in recommendation: Mi et al. 2020, "ADER"). The sample consists of windows of histories.
+for Continual Learning"; in recommendation: Mi et al. 2020, "ADER"). The sample is made of windows of histories.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 from recbole_longinterest.data.transitions import transitions_of
 from recbole_longinterest.nn.transitions import Transitions
 
-LEAST = 2048  # old targets at least, so that no step sees a few new ones alone
+LEAST = 2048  # minimum number of old targets, so that no step trains on only a few new ones
 
 
 class KeyedDataset(LongInterestDataset):
@@ -40,7 +40,7 @@ class KeyedDataset(LongInterestDataset):
         self.log_keys = event_keys(users, items, self._exact_time, *behaviors)
 
     def trained_keys(self) -> Keys:
-        """Keys of the events that are targets of this part of the split."""
+        """Return the keys of the targets of this part of the split."""
         return self.log_keys[self.inter_feat.position.long().numpy()]
 
 
@@ -48,16 +48,16 @@ class ReplayDataset(KeyedDataset):
     """A data set whose training part holds the new targets and a sample of the old ones.
 
     Attributes:
-        known: keys of the targets of earlier trainings; the caller sets it before :meth:`build`.
-        replay: old targets for each new one, ``LEAST`` at least; 0 replays none. The caller sets it, too.
-        shown: keys of the targets of this training and of earlier ones; set by :meth:`build`, like all that follow.
-        full_rows: training rows before the choice.
-        new_targets: chosen training rows whose target is new.
-        old_targets: chosen training rows whose target is old.
+        known: keys of the targets of earlier trainings; set by the caller before :meth:`build`.
+        replay: old targets for each new one, at least ``LEAST`` in total; 0 for no replay. Set by the caller.
+        shown: keys of the targets of this training and earlier ones; this and the rest is set by :meth:`build`.
+        full_rows: number of training rows before sampling.
+        new_targets: sampled training rows whose target is new.
+        old_targets: sampled training rows whose target is old.
         training_count: events of each item in the whole training part, [N].
         training_part: the training part.
         validation_part: the validation part.
-        all_rows: of the training part: its rows before the choice.
+        all_rows: rows of the training part before sampling (set on the training part itself).
     """
 
     known: Keys
@@ -72,11 +72,11 @@ class ReplayDataset(KeyedDataset):
     all_rows: LogRows | None = None
 
     def transitions(self, size: int) -> Transitions:
-        """What follows what in the whole training part, not in the chosen rows alone."""
+        """Return the item transitions of the whole training part, not only of the sampled rows."""
         return transitions_of(self, size, self.all_rows)
 
     def build(self) -> list[Any]:
-        """Split the data, choose training rows, and drop held-out rows that an earlier training had as targets.
+        """Split the data, sample training rows, and drop held-out rows that were targets of an earlier training.
 
         Raises:
             LongInterestError: if no training row remains, or no validation row although validation chooses the epoch.
@@ -92,8 +92,8 @@ class ReplayDataset(KeyedDataset):
         self.training_count = train.training_events()
         if not len(kept):
             raise LongInterestError(
-                "There is nothing to train on: every new event is its user's first or is held out, and replay is 0. "
-                "Give --replay 1."
+                "There is nothing to train on: every new event is its user's first event or is held out, and replay is "
+                "0. Give --replay 1."
             )
         self.shown = np.union1d(self.known, train.trained_keys())
         train.all_rows, train.inter_feat = train.inter_feat, train.inter_feat[kept]
@@ -103,7 +103,7 @@ class ReplayDataset(KeyedDataset):
                 part.inter_feat = part.inter_feat[np.flatnonzero(~shown)]
         if self.config["eval_step"] and not len(held_out[0]):
             raise LongInterestError(
-                "There is nothing to choose an epoch by: training has seen every validation row. Leave eval_step out."
+                "Validation cannot choose the epoch: training has seen every validation row. Leave eval_step out."
             )
         return [train, *held_out]
 
@@ -117,19 +117,19 @@ def choose_rows(
     seed: int,
     least: int = LEAST,
 ) -> NDArray[np.int64]:
-    """Choose all rows with new targets, and draw old windows until they hold enough old targets.
+    """Choose all rows with new targets, and sample old windows until they hold enough old targets.
 
-    Each history is cut into stretches of ``window`` events. The old targets in one stretch are drawn together, because
-    they are encoded together: drawing them one by one would cost a window each.
+    Each history is cut into stretches of ``window`` events. The old targets of a stretch are sampled together, because
+    they are encoded in one pass; sampled one by one, each would need its own pass.
 
     Args:
-        new: which rows have a new target, [n].
+        new: mask of the rows with a new target, [n].
         history: start of each row's history in the log, [n].
-        position: place of each row's event in the log, [n].
-        window: events a stretch.
-        replay: old targets for each new one. The last stretch drawn may exceed it.
-        seed: of the draw.
-        least: lower bound of the old targets, unless ``replay`` is 0. If no target is new, only old ones are chosen.
+        position: position of each row's event in the log, [n].
+        window: events per stretch.
+        replay: old targets for each new one. The last sampled stretch may exceed it.
+        seed: random seed.
+        least: minimum number of old targets, unless ``replay`` is 0. If no target is new, only old ones are chosen.
 
     Returns:
         Row numbers in ascending order.

@@ -1,4 +1,4 @@
-"""The results of an update, and the names of its files."""
+"""Results of an update and names of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from recbole_longinterest.training.update.intake import INTAKE, QUARANTINE, beside
 from recbole_longinterest.training.update.merge import Merged
 
-TRAINING = "training"  # in the folder of merged data: the training's own files while it runs
+TRAINING = "training"  # in the folder of merged data: working files of the running training
 
 
 @dataclass(frozen=True)
@@ -16,18 +16,18 @@ class Updated:
 
     Attributes:
         checkpoint: the new file.
-        merged: counts of the new files.
+        merged: counts of the merge.
         changed_texts: items of the old catalogue whose text is new or has changed.
-        items: items of the catalogue.
-        new_targets: events that were trained on for the first time.
-        old_targets: events that were replayed.
-        trained: names of the parameters that were trained; empty if the update was done before.
-        seconds: of the training.
-        total_seconds: of everything.
-        report: the intake report with the gate's figures, as plain data; None of an update of an earlier version.
+        items: number of items in the catalogue.
+        new_targets: events trained on for the first time.
+        old_targets: replayed events.
+        trained: names of the trained parameters; empty if the update was already done.
+        seconds: time of the training.
+        total_seconds: total time.
+        report: the intake report with the gate's measurements, as plain data; None for updates by older versions.
         report_file: JSON file of the report, beside the checkpoint.
-        quarantine: file of the events that the caps took out; None if they took out none.
-        refused: why the gate did not put the checkpoint in place, one sentence; None if it did, or without a gate.
+        quarantine: file of the events removed by the caps; None without such events.
+        refused: why the gate rejected the checkpoint, in one sentence; None if it passed or without a gate.
     """
 
     checkpoint: Path
@@ -46,7 +46,7 @@ class Updated:
 
 
 def files_beside(place: Path, report: dict[str, Any] | None) -> dict[str, Any]:
-    """The attributes of :class:`Updated` that come from the files beside a checkpoint."""
+    """Return the attributes of :class:`Updated` that come from files beside a checkpoint."""
     quarantine, judged = beside(place, QUARANTINE), (report or {}).get("gate") or {}
     return {
         "report": report,
@@ -57,10 +57,10 @@ def files_beside(place: Path, report: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def refused_name(output: Path) -> Path:
-    """Where a checkpoint that the gate refuses is kept."""
+    """Path of a checkpoint that the gate rejects."""
     return output.with_name(f"{output.stem}.refused{output.suffix}")
 
 
 def data_folder(checkpoint: Path) -> Path:
-    """Folder of an updated checkpoint's data."""
+    """Data folder of an updated checkpoint."""
     return checkpoint.with_name(f"{checkpoint.name}.data")

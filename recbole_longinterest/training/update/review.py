@@ -1,4 +1,4 @@
-"""Review an update before its checkpoint is written: the intake report, and the gate if there is one."""
+"""Review an update before its checkpoint is written: the intake report and the optional gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from recbole_longinterest.training.update.start import Start
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What a review found.
+    """The result of a review.
 
     Attributes:
-        report: the intake report with the gate's figures, plain data.
-        table: a row an item, see :meth:`Intake.table`.
-        reasons: why the gate refuses the checkpoint; empty if it passes or there is no gate.
+        report: the intake report with the gate's measurements, as plain data.
+        table: one row per item, see :meth:`Intake.table`.
+        reasons: why the gate rejects the checkpoint; empty if it passes or without a gate.
     """
 
     report: dict[str, Any]
@@ -37,7 +37,7 @@ class Reviewed:
 
 
 def old_users(parent: Parent) -> Keys:
-    """Hashes of the tokens of the parent's users."""
+    """Return the hashes of the parent's user tokens."""
     return token_keys([str(token) for token in parent.data.field2id_token[parent.data.uid_field][1:]])
 
 
@@ -53,16 +53,16 @@ def review(
     """Compare the new weights with the parent's.
 
     Args:
-        parent: of the update.
+        parent: parent of the update.
         trained: its training; the weights of its model are replaced.
-        start: where the training started.
+        start: the start of the training.
         data: the merged data.
         weights: the new state dict.
-        quarantined: events that each cap has taken out.
-        gate: that decides, or None.
+        quarantined: number of events removed by each cap.
+        gate: conditions for the new weights, or None.
 
     Raises:
-        NotFiniteError: for weights that are NaN or infinite, without a gate that refuses them.
+        NotFiniteError: without a gate, for NaN or infinite weights.
     """
     if gate is None:
         check_finite(weights, f"The update of {parent.path}")

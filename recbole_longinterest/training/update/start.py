@@ -1,4 +1,4 @@
-"""The model that an update trains: the parent's weights in tables of the merged data."""
+"""Initialize the model of an update: the parent's weights in tables of the merged data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Start:
     """The start of an update's training.
 
     Attributes:
-        state: the parent's state for the catalogue of the merged data.
+        state: the parent's state, extended to the catalogue of the merged data.
         trained: names of the parameters that the scope trains.
-        new_items: items that no earlier training has shown, bool [N].
-        changed_texts: items that the parent knew and whose text is new or has changed.
+        new_items: mask of the items that no earlier training has seen, bool [N].
+        changed_texts: number of items known to the parent whose text is new or has changed.
     """
 
     state: dict[str, Tensor]
@@ -35,16 +35,16 @@ class Start:
 
 
 def start_from(parent: Parent, model: LongInterest, data: ReplayDataset, settings: dict[str, Any]) -> Start:
-    """Give a new model the parent's weights, and freeze what the scope does not train.
+    """Load the parent's weights into a new model, and freeze the parameters outside the scope.
 
     Args:
-        parent: of the update.
-        model: made for the merged data; its weights are replaced.
+        parent: parent of the update.
+        model: a model for the merged data; its weights are replaced.
         data: the merged data, after :meth:`ReplayDataset.build`.
-        settings: of the update.
+        settings: settings of the update.
 
     Raises:
-        UpdateError: if the new events change the range by which numbers are normalised, and as ``encode_new_texts``.
+        UpdateError: if the new events change the range by which numbers are normalised, or from ``encode_new_texts``.
     """
     now = [source.spec for source in model.fusion.sources.values()]
     check_ranges(parent.sources, now)
@@ -62,22 +62,22 @@ def start_from(parent: Parent, model: LongInterest, data: ReplayDataset, setting
     new_items = shown & ~state[TRAINED]
     state[TRAINED] = state[TRAINED] | shown
     model.load_state_dict(state)
-    if model.memory is not None:  # all events so far, not those alone that are trained on
+    if model.memory is not None:  # from all events so far, not only the sampled training rows
         model.memory.load_state_dict(tables_of(model.with_lent(data.training_part.transitions(model.memory.size))))
     return Start(state, train_only(model, settings["scope"], new_items), new_items, changed)
 
 
 def grown_tokens(before: Sequence[SourceSpec], now: Sequence[SourceSpec]) -> dict[str, Tensor]:
-    """The old id of each token of the sources of tokens, by source, for ``grow_state``."""
+    """Map each token of the token sources to its old id, by source, for ``grow_state``."""
     old = {spec.name: spec.settings.get("tokens", []) for spec in before}
     return {spec.name: old_ids(old[spec.name], spec.settings["tokens"]) for spec in now if old[spec.name]}
 
 
 def check_ranges(before: Sequence[SourceSpec], now: Sequence[SourceSpec]) -> None:
-    """Check that numbers are normalised as in the parent's training.
+    """Check that numbers are normalised by the same ranges as in the parent's training.
 
     Raises:
-        UpdateError: names the first source with another range.
+        UpdateError: for the first source with another range.
     """
     old = {spec.name: spec.settings.get("range") for spec in before}
     for spec in now:
@@ -85,6 +85,6 @@ def check_ranges(before: Sequence[SourceSpec], now: Sequence[SourceSpec]) -> Non
         if then != after:
             what = "Ratings" if spec.name == "rating" else f"Values of {spec.name}"
             raise UpdateError(
-                f"{what} were normalised by their range {then}, and with the new events it is {after}: every old "
-                "value would mean another. Leave those events out, or train anew."
+                f"{what} were normalised by the range {then}, but with the new events it is {after}: the meaning of "
+                "every old value would change. Leave those events out, or train from scratch."
             )

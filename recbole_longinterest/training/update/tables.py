@@ -10,11 +10,11 @@ from recbole_longinterest.training.update.lines import MergeError, encoding_for_
 
 @dataclass
 class MergedRows:
-    """What merging a table of items or users did.
+    """Counts of merging an item or user table.
 
     Attributes:
         known: tokens that have a row after the merge.
-        new: rows of tokens that had none.
+        new: rows of tokens that had no row before.
         changed: rows that were replaced by a different one.
     """
 
@@ -24,17 +24,17 @@ class MergedRows:
 
 
 def merge_rows(config: Settings, old: Path, new: Path | None, out: Path, key: str) -> MergedRows:
-    """Write a table with the old rows and the new ones, if there is a table.
+    """Write a table with the old and the new rows; without an old table, nothing is written.
 
     Args:
-        config: of the training.
-        old: the training's file; it may be missing.
-        new: a file with the same columns, or None.
-        out: where the merged file goes.
+        config: config of the training.
+        old: file of the training; it may be missing.
+        new: file with the same columns, or None.
+        out: path of the merged file.
         key: name of the id column.
 
     Raises:
-        MergeError: for a new file without an old one, or without one of its columns.
+        MergeError: for a new file without an old one, or a new file that lacks a column.
     """
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     if not old.is_file():

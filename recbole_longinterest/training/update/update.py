@@ -1,9 +1,8 @@
-"""Make a new checkpoint from an old one and new events, without training from the start. The old one does not change.
+"""Update a checkpoint with new events, without training from scratch. The old checkpoint does not change.
 
-The new checkpoint's data are the old and the new events, merged into a folder beside it, so every command that reads a
-checkpoint reads it. Tables grow by token (`nn.table_growth`). New events are trained on together with a sample of old
-ones (`replay`). An update that was stopped resumes when it is called again, as every training does
-(`plugin.runs.resume`).
+The old and new events are merged into a folder beside the new checkpoint, so every command that reads checkpoints can
+read it. Tables grow by token (`nn.table_growth`). The model is trained on the new events and a sample of old ones
+(`replay`). An interrupted update resumes at the next call, like every training (`plugin.runs.resume`).
 """
 
 import time
@@ -44,35 +43,35 @@ def update_checkpoint(
 ) -> Updated:
     """Update a trained model with new events, users and items.
 
-    The weights move from the parent's a part of the way to those trained on the new events: ``m / (m + 1000)`` for
-    ``m`` events. They move all the way if validation chooses the epoch (``eval_step``), and in the rows of new items.
+    The result is an interpolation between the parent's weights and those trained on the new events, with weight
+    ``m / (m + 1000)`` for ``m`` events. Rows of new items, and all weights if validation chooses the epoch
+    (``eval_step``), are taken from training in full.
 
     Args:
-        checkpoint: of LongInterest, from a training or an update.
+        checkpoint: a LongInterest checkpoint, from a training or an update.
         inter: new events with the columns that the training read: RecBole's ``.inter``, CSV, TSV, Parquet or JSON
-            lines. Events that the training's data have already count once. Times are in the training's unit, or ISO
-            dates.
+            lines. Duplicates of the training's events are skipped. Times are in the training's unit, or ISO dates.
         item: an ``.item`` file of new items and of items whose text changed.
-        output: the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, where the hash follows from parent,
-            files and settings. ``<output>.data`` beside it holds the merged data. A training resumes from
+        output: path of the new checkpoint; ``<checkpoint>-update-<hash>.pth`` if None, where the hash depends on
+            parent, files and settings. ``<output>.data`` beside it holds the merged data. A training resumes from
             ``<output>.last``.
         user: a ``.user`` file of new users and of users whose columns changed, for a model with ``user_features``.
-        scope: what is trained, see :func:`~recbole_longinterest.nn.table_growth.train_only`.
-        replay: old targets replayed for each new one, ``replay.LEAST`` at least; 0 replays none.
+        scope: which parameters are trained, see :func:`~recbole_longinterest.nn.table_growth.train_only`.
+        replay: old targets replayed for each new one, at least ``replay.LEAST`` in total; 0 for no replay.
         without_text: add new items without encoding their texts.
-        data_path: folder above the data set's, if it has moved since training.
+        data_path: parent of the data set's folder, if it has moved since training.
         settings: any of :data:`~recbole_longinterest.training.update.record.DEFAULTS` and
-            :data:`~recbole_longinterest.training.update.record.FREE`, and places that the checkpoint names and this
-            user never has, as ``text_encoder`` (`plugin.runs.places`). With ``eval_step: 1`` the epoch is chosen by
-            validation.
-        columns: the file's own names of the columns ``user``, ``item``, ``time``, ``rating`` and ``behavior``.
-        time_format: of dates that are not ISO, as in ``strptime``.
-        caps: limits of the new events. Events beyond them go to ``<output>.quarantine.inter``.
-        gate: what the new checkpoint must hold. If it does not, the checkpoint is kept as ``<name>.refused.pth``.
+            :data:`~recbole_longinterest.training.update.record.FREE`, and paths from the checkpoint that this user has
+            never named, such as ``text_encoder`` (`plugin.runs.places`). With ``eval_step: 1`` validation chooses the
+            epoch.
+        columns: the file's column names of ``user``, ``item``, ``time``, ``rating`` and ``behavior``.
+        time_format: ``strptime`` format of dates that are not ISO 8601.
+        caps: limits on the new events. Events beyond them go to ``<output>.quarantine.inter``.
+        gate: conditions for the new checkpoint. If it fails, it is kept as ``<name>.refused.pth``.
 
     Returns:
-        The results. The same update gives the same file. If it was done before, it is not done again.
-        ``<output>.intake.json`` holds the intake report, ``<output>.intake.csv`` its figures of every item.
+        The results. The same update gives the same file, and is not run again if it exists.
+        ``<output>.intake.json`` holds the intake report, ``<output>.intake.csv`` the values of every item.
 
     Raises:
         LongInterestError: for a checkpoint, file, setting or encoder that cannot be used.
@@ -96,10 +95,10 @@ def update_checkpoint(
 
 
 def _found(output: Path, record: dict[str, Any], gate: Gate | None, started: float) -> Updated | None:
-    """Results of this update, if it was done before, or refused by the same gate.
+    """Return the results of this update if it was already done, or rejected by the same gate; else None.
 
     Raises:
-        UpdateError: if ``output`` is another checkpoint, or was put in place without this gate.
+        UpdateError: if ``output`` is another checkpoint, or was published without this gate.
     """
     for place in (output, refused_name(output)):
         if not place.is_file() or (place != output and not data_folder(place).is_dir()):  # its folder moves last
@@ -110,9 +109,9 @@ def _found(output: Path, record: dict[str, Any], gate: Gate | None, started: flo
         judged = (report or {}).get("gate")
         same_gate = {name: (judged or {}).get(name) for name in vars(gate)} == vars(gate) if gate else judged is None
         if place == output and not same:
-            raise UpdateError(f"{output} is there already and is not this update. Give another --output.")
+            raise UpdateError(f"{output} already exists and is not this update. Give another --output.")
         if place == output and gate and not same_gate:
-            raise UpdateError(f"{output} is this update, put in place without this gate. Remove it to update again.")
+            raise UpdateError(f"{output} is this update, published without this gate. Remove it to update again.")
         if not same or (place != output and not same_gate):
             continue
         remove(data_folder(place) / TRAINING)  # left by a kill at the very end

@@ -145,5 +145,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     from recbole.utils import ensure_dir
 
     (tmp_path / "log").write_text("a file")
-    with pytest.raises(ValueError, match=r"The folder .*log cannot be made \(File exists\)\. Move what is in its way"):
+    with pytest.raises(
+        ValueError, match=r"The folder .*log cannot be made \(File exists\)\. Remove what is in the way"
+    ):
         ensure_dir(str(tmp_path / "log"))

@@ -157,7 +157,7 @@ def test_the_same_erasure_twice_and_users_of_a_file(
     capsys.readouterr()
     assert main(["forget", GONE, "--lineage", str(child)]) == 0
     assert capsys.readouterr().out == "nothing of these users is in the lineage\n" and child.read_bytes() == content
-    assert main(["forget", "--lineage", str(child)]) == 2 and "No user is named" in capsys.readouterr().err
+    assert main(["forget", "--lineage", str(child)]) == 2 and "No user is given" in capsys.readouterr().err
     assert main(["forget", "u9", "--lineage", "none.pth"]) == 2
     assert main(["forget", "u9", "--lineage", str(child), "--what"]) == 2
 
@@ -316,6 +316,6 @@ def test_a_journal_of_somebody_else_is_not_followed(lineage: tuple[Path, Path], 
     work = lineage[1].with_name(f".{lineage[1].name}.forget")
     work.mkdir()
     (work / "journal.json").write_text(json.dumps({"removed": [str(victim)]}))
-    with pytest.raises(ValueError, match="holds an erasure that somebody else has begun"):
+    with pytest.raises(ValueError, match="holds an erasure that another user has started"):
         forget_users([GONE], lineage[1])
     assert victim.read_text() == "kept"

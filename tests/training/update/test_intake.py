@@ -136,7 +136,7 @@ def test_a_gate_puts_a_good_checkpoint_in_place(parent: Path, inter: Path) -> No
     assert done.report["gate"]["passed"] and done.report["gate"]["canaries"] == 12
     assert done.report["gate"]["metric"]["name"] == "NDCG@10"
     assert len(output.read_bytes()) == pytest.approx(len(content), abs=100)
-    with pytest.raises(ValueError, match=r"gated\.pth is this update, put in place without this gate"):
+    with pytest.raises(ValueError, match=r"gated\.pth is this update, published without this gate"):
         update_checkpoint(parent, inter, output=output, gate=Gate(0.6))
 
 
@@ -203,7 +203,7 @@ def test_what_the_gate_refuses() -> None:
     assert "get the same items" in reasons(Gate(), both=(same[0], ranks([1, 2, 3], [[1, 2], [1, 2]])))
     assert reasons(Gate(), both=(ranks([1, 2, 3], [[1, 2], [1, 2]]),) * 2) == ""
     assert reasons(Gate(0.9), metric=("MRR@10", 0.2, 0.18)) == ""
-    wanted = "MRR@10 of old users is 0.1700 on the validation rows, and 0.9 of the parent's 0.2000 is asked for"
+    wanted = "MRR@10 of old users is 0.1700 on the validation rows, but must reach 0.9 of the parent's 0.2000"
     assert reasons(Gate(0.9), metric=("MRR@10", 0.2, 0.17)) == wanted
     assert reasons(Gate(0.9), metric=("MRR@10", 0.2, float("nan"))) != ""
     assert reasons(Gate(0.5), metric=("RMSE", 0.2, 0.39), bigger=False) == ""
@@ -234,6 +234,6 @@ def test_a_gate_without_validation_rows_says_so(
     run = pipeline.run(small_config(eval_args=split, eval_step=0))
     words = ["update", str(run.checkpoint), "--inter", str(inter)]
     assert main([*words, "--gate"]) == 2
-    assert "Give --gate 0 to check the weights" in capsys.readouterr().err
+    assert "Give --gate 0 to check only the weights" in capsys.readouterr().err
     assert main([*words, "--gate=0"]) == 0
     assert main([*words, "--max-rank-rise=3"]) == 2 and "Give --gate, too" in capsys.readouterr().err

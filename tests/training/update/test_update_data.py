@@ -36,7 +36,7 @@ def test_only_new_items(parent: Path, write: Callable[[str, str], Path]) -> None
     )
     assert (done.merged.items, done.items) == (6, 26)
     assert done.checkpoint.is_file() and "i25" in rows_of(done.checkpoint)
-    with pytest.raises(ValueError, match=r"holds no event, only a header.*recbole-li add-items"):
+    with pytest.raises(ValueError, match=r"has no events, only a header.*recbole-li add-items"):
         update_checkpoint(parent, write("none.inter", HEADER))
 
 
@@ -130,7 +130,7 @@ def test_ratings_that_change_what_normalised_ones_mean_are_refused(
 ) -> None:
     run = pipeline.run(small_config(normalize_field=["rating"]))
     assert run.checkpoint is not None
-    with pytest.raises(ValueError, match=r"normalised by their range \[1.0, 5.0\], and .* \[1.0, 10.0\]"):
+    with pytest.raises(ValueError, match=r"normalised by the range \[1.0, 5.0\], but .* \[1.0, 10.0\]"):
         update_checkpoint(run.checkpoint, write("r.inter", new_events(range(5), range(10), rating="10")))
 
 

@@ -41,7 +41,7 @@ def test_what_is_wrong_is_said(
     assert "f.item has no column class" in refused(parent, "--inter", inter, "--item", few)
     occupied = parent.with_name("x.pth")
     shutil.copyfile(parent, occupied)
-    assert "x.pth is there already and is not this update" in refused(parent, "--inter", inter, "-o", occupied)
+    assert "x.pth already exists and is not this update" in refused(parent, "--inter", inter, "-o", occupied)
 
 
 def test_a_model_of_a_split_by_time_is_not_updated(small_config: Callable[..., Any], inter: Path) -> None:
@@ -74,7 +74,7 @@ def test_another_model_and_moved_or_changed_data(
         )
     )
     assert other.checkpoint is not None
-    with pytest.raises(ValueError, match="is a checkpoint of GRU4Rec; LongInterest alone can be updated"):
+    with pytest.raises(ValueError, match="is a checkpoint of GRU4Rec; only LongInterest can be updated"):
         update_checkpoint(other.checkpoint, inter)
 
 
