@@ -1,1 +1,1 @@
-"""Raw files of a site to atomic files of RecBole."""
+"""Convert raw files of a site to RecBole's atomic files."""

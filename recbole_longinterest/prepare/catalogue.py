@@ -1,4 +1,4 @@
-"""What is known of the items: texts and numbers by item id, the first of every item that is not empty."""
+"""Collect item texts and numbers by item id; the first non-empty value of each item is kept."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,29 +19,30 @@ from recbole_longinterest.prepare.item_lists import (
 
 TEXT, TOKEN, NUMBER = "token_seq", "token", "float"
 LIST = "list"  # of tokens, written as token_seq
-TITLE, FOUND, CATEGORY = "title", "found", "category"  # settled when all values are known
+TITLE, FOUND, CATEGORY = "title", "found", "category"  # replaced by a final kind once all values are known
 LISTS = frozenset({LIST, FOUND, CATEGORY})  # whose values may be lists
-LIST_SEPARATORS = ("|", ";", "\u00a6", "\u2016")  # one that no value holds is used
+LIST_SEPARATORS = ("|", ";", "\u00a6", "\u2016")  # the first that occurs in no value is used
 NO_SEPARATOR = "none"
 CUT = f"texts longer than {MAX_TEXT:,} characters, cut"
-AGAIN = "items described again, whose first description counts"
+AGAIN = "repeated descriptions of items, ignored"
 
 
 @dataclass
 class Catalogue:
-    """Fields of the items.
+    """Item fields and their values.
 
     Attributes:
-        kinds: field -> ``TEXT``, ``TOKEN``, ``NUMBER``, ``LIST``; or, until :meth:`settle`, ``TITLE``, ``FOUND`` (in
-            a text) and ``CATEGORY`` (said to be one), which values decide.
-        values: field -> item id -> value, not empty; of a list :func:`joined_list`.
-        changed: what was done to values, counted.
+        kinds: field -> ``TEXT``, ``TOKEN``, ``NUMBER`` or ``LIST``. Until :meth:`settle` also ``TITLE`` (the first text
+            column), ``FOUND`` (another text column) and ``CATEGORY`` (declared as one); :meth:`settle` decides their
+            kind from the values.
+        values: field -> item id -> non-empty value; a list is stored as :func:`joined_list`.
+        changed: counts of changes made to values.
         wanted: items to keep, None for all.
         known: items that were described.
-        missing: words that stand for no value, in lower case.
-        missing_found: field -> such words as they stand, counted.
-        separator: between the values of a list in the atomic file.
-        found: field -> what its values are, for the report.
+        missing: words that mean a missing value, in lower case.
+        missing_found: field -> counts of such words, as written.
+        separator: separator of list values in the atomic file.
+        found: field -> description of its values, for the report.
     """
 
     kinds: Mapping[str, str]
@@ -60,7 +61,7 @@ class Catalogue:
         self.wanted = None if self.wanted is None else set(self.wanted)
 
     def wants(self, raw_id: str | None) -> str | None:
-        """The id as the files hold it, if the item is one to keep and not described yet; else None."""
+        """Return the item's id for the files if the item is wanted and not described yet; else None."""
         if not raw_id or is_missing(raw_id, self.missing | ONLY_EMPTY):
             return None
         item = safe_id(raw_id)
@@ -72,13 +73,13 @@ class Catalogue:
         return item
 
     def describe(self, item: str, values: Mapping[str, str | Sequence[str]]) -> None:
-        """Take the values of an item that :meth:`wants` has let through."""
+        """Store the values of an item that :meth:`wants` accepted."""
         self.known.add(item)
         for name, value in values.items():
             self.fill(name, item, value)
 
     def fill(self, name: str, item: str, value: str | Sequence[str] | None) -> None:
-        """Take a value for a field of an item that has none yet: a text, or the parts of a list."""
+        """Store a text or the parts of a list as the value of a field, unless the item has a value already."""
         if item in self.values[name] or not value:
             return
         kind, parts = self.kinds[name], None if isinstance(value, str) else value
@@ -104,10 +105,10 @@ class Catalogue:
         self.values[name][item] = text
 
     def settle(self, separator: str | None = None) -> None:
-        """Decide from their values which fields are lists, and what separates these in the atomic file.
+        """Decide from the values which fields are lists, and choose the list separator of the atomic file.
 
         Args:
-            separator: of lists in the raw files; None to find it, ``NO_SEPARATOR`` for no lists.
+            separator: list separator in the raw files; None to detect it, ``NO_SEPARATOR`` for no lists.
         """
         kinds = dict(self.kinds)
         declared = CATEGORY in kinds.values()
@@ -131,7 +132,7 @@ class Catalogue:
 
     def _single_or_list(self, name: str, declared: bool, separator: str | None) -> tuple[str, str]:
         values = self.values[name]
-        if self.kinds[name] == TITLE:  # whose lists were not looked for
+        if self.kinds[name] == TITLE:  # not yet searched for lists
             for item, value in values.items():
                 parts = as_list(value)
                 values[item] = value if parts is None else joined_list(map(safe_text, parts))
@@ -147,26 +148,26 @@ class Catalogue:
             return LIST, "lists"
         held = [mark for mark in POSSIBLE if any(mark in value for value in values.values())]
         hint = f"; some hold {' '.join(held)}: if they are lists, name it with --category-separator" if held else ""
-        return TOKEN, f"one value an item{hint}"
+        return TOKEN, f"one value per item{hint}"
 
     def coverage(self, items: Iterable[str]) -> dict[str, float]:
-        """Share of some items that have each field."""
+        """Return, for each field, the share of the given items that have a value."""
         items = list(items)
         return {
             name: sum(item in values for item in items) / max(len(items), 1) for name, values in self.values.items()
         }
 
     def header(self) -> list[str]:
-        """Name and type of each field, as the first line of the atomic file has them."""
+        """Return the columns ``name:type`` for the header of the atomic file."""
         return [f"{name}:{TEXT if kind == LIST else kind}" for name, kind in self.kinds.items()]
 
     def cells(self, item: str) -> list[str]:
-        """An item's cells of the atomic file, in the order of the fields."""
+        """Return an item's cells for the atomic file, in field order."""
         cells = []
         for name, kind in self.kinds.items():
             value = self.values[name].get(item, "")
             if self.separator != " " and kind in (TEXT, LIST):
-                value = value.replace(self.separator, "/")  # in case that no separator was free
+                value = value.replace(self.separator, "/")  # only if every separator occurs in a value
             if kind == LIST:
                 value = self.separator.join(list_of(value))
             cells.append(value if kind == NUMBER else text_cell(value))

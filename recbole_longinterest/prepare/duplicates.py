@@ -1,4 +1,4 @@
-"""The rules for repeated events; the command line reads them too, so this imports nothing."""
+"""Rules for duplicate events; used by the command line, so this module imports nothing."""
 
 DUPLICATES = {
     "keep": "none is dropped",

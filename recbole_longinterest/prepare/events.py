@@ -1,4 +1,4 @@
-"""Events out of the chunks of all formats: checked, with ids as numbers; 24 bytes an event and the ids once."""
+"""Collect events from chunks of all formats: checked, with ids as integer codes, at 24 bytes per event."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ BROKEN_ID = "id with a line break: a quote before it was never closed"
 EMPTY_TIME = "no time"
 NO_TIME, BAD_TIME = "time that cannot be read", "time before 1970 or beyond 64 bits"
 BAD_RATING = "ratings that are no numbers, left empty"
-NO_RATINGS = "events of data without any rating, which gets no column of ratings"
+NO_RATINGS = "events without a rating; no event has one, so there is no rating column"
 NO_BEHAVIOR = "events without a behaviour, left empty"
 BAD_BEHAVIOR = "behaviours too long or with a line break, left empty"
 ROW_NUMBERS = "numbers of the rows, in place of times"
@@ -34,17 +34,17 @@ ESCAPED = "ids with characters that a file cannot hold, written as %XX"
 
 @dataclass(frozen=True)
 class Events:
-    """The log.
+    """An event log.
 
     Attributes:
-        user: number of each event's user, int32 [n].
-        item: number of its item, int32 [n].
+        user: user code of each event, int32 [n].
+        item: item code of each event, int32 [n].
         time: nanoseconds since 1970, int64 [n].
-        rating: float64 [n], NaN is missing; None if the data has none.
-        behavior: number of its behaviour, -1 is missing, int32 [n]; None if the data has none.
-        users: ids by number, a large_string array.
-        items: likewise.
-        behaviors: names by number; empty if the data has none.
+        rating: float64 [n], NaN for missing; None if the data has no ratings.
+        behavior: behaviour code, -1 for missing, int32 [n]; None if the data has no behaviours.
+        users: user ids by code, a large_string array.
+        items: item ids by code, a large_string array.
+        behaviors: behaviour names by code; empty if the data has no behaviours.
     """
 
     user: NDArray[np.int32]
@@ -61,7 +61,7 @@ class Events:
         return len(self.user)
 
     def where(self, keep: NDArray[np.bool_]) -> "Events":
-        """The events of a mask, [n]; ids keep their numbers."""
+        """Return the events selected by a mask, [n]; codes do not change."""
         if keep.all():
             return self
         parts = {name: getattr(self, name) for name in ("user", "item", "time", "rating", "behavior")}
@@ -69,16 +69,16 @@ class Events:
 
 
 class Collector:
-    """Takes chunks and gives :class:`Events`.
+    """Collects chunks into :class:`Events`.
 
     Args:
-        roles: which columns are what.
-        tally: counts what is dropped.
-        time_format: of the times, None to recognise them.
+        roles: columns of user, item, time, rating and behaviour.
+        tally: counts dropped rows.
+        time_format: format of the times, None to detect it.
 
     Attributes:
-        forms: forms of the times, counted.
-        missing: part of an event -> words that stand for no value, counted.
+        forms: counts of the time formats.
+        missing: role -> counts of the words that mean a missing value.
     """
 
     def __init__(self, roles: Roles, tally: Tally, time_format: str | None = None) -> None:
@@ -87,8 +87,8 @@ class Collector:
         self.time_format = time_format
         self.forms: Counter[str] = Counter()
         self.missing: dict[str, Counter[str]] = defaultdict(Counter)
-        self._number_formats: dict[str, str | None] = {}  # of the times, by file
-        self._checked: set[str] = set()  # files whose items are single ones
+        self._number_formats: dict[str, str | None] = {}  # of numeric times, by file
+        self._checked: set[str] = set()  # files whose item column holds single items, not lists
         self._rows = 0
         self._ids: dict[str, list[Any]] = {"user": [], "item": [], "behavior": []}
         self._escaped: set[str] = set()
@@ -134,7 +134,7 @@ class Collector:
         return self._ids["item"][-1], stays
 
     def _times(self, chunk: Chunk) -> tuple[NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
-        """Times of the rows, [n_rows], and reason -> which rows have none, [n_rows]."""
+        """Return the times, [n_rows], and for each reason a mask of the rows without a usable time, [n_rows]."""
         first, self._rows = self._rows, self._rows + chunk.n_rows
         if self.roles.time is None:
             self.forms[ROW_NUMBERS] += chunk.n_rows
@@ -153,7 +153,7 @@ class Collector:
         return times, {EMPTY_TIME: empty, NO_TIME: no_time, BAD_TIME: bad_time}
 
     def _encode(self, chunk: Chunk, role: str) -> tuple[pa.DictionaryArray, list[NDArray[np.bool_]]]:
-        """Ids as a dictionary array, and which rows have none, too long a one, or one with a line break."""
+        """Encode ids as a dictionary array; with masks of missing ids, ids that are too long, and line breaks."""
         column = getattr(self.roles, role)
         encoded = as_strings(chunk.columns[column]).dictionary_encode()
         names = encoded.dictionary
@@ -180,17 +180,15 @@ class Collector:
         return pa.DictionaryArray.from_arrays(indices, safe), rows
 
     def events(self) -> Events:
-        """All events that were kept, in the order in which they came.
+        """Return all kept events in file order.
 
         Raises:
-            ValueError: if none was.
+            ValueError: if no event was kept.
         """
         self.tally.changed[ESCAPED] = len(self._escaped)
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
         if not self.tally.read:
-            raise LongInterestError(
-                "There is no row in these files, at most a line of names. Download or export them again."
-            )
+            raise LongInterestError("These files have no rows, at most a header. Download or export them again.")
         if not len(numbers.get("time", ())):
             why = ", ".join(f"{number:,}: {reason}" for reason, number in self.tally.dropped.most_common())
             raise LongInterestError(
@@ -202,13 +200,13 @@ class Collector:
         behavior, behaviors = joined(self._ids.pop("behavior")) if self.roles.behavior else (None, pa.array([]))
         rating = numbers.get("rating")
         if rating is not None and np.isnan(rating).all():
-            rating = None  # a column without a value is none: RecBole would fill it with its mean
+            rating = None  # drop an empty column: RecBole would fill it with its mean
             self.tally.changed[NO_RATINGS] = len(user)
         return Events(user, item, numbers["time"], rating, behavior, users, items, behaviors)
 
 
 def as_strings(column: pa.Array) -> pa.Array:
-    """Ids as strings, exactly: a whole number held as a float has no point."""
+    """Convert ids to exact strings: whole numbers stored as floats get no decimal point."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
@@ -220,7 +218,7 @@ def as_strings(column: pa.Array) -> pa.Array:
 
 
 def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
-    """Dictionary arrays as one array of numbers, -1 for null, and the strings by number."""
+    """Concatenate dictionary arrays: integer codes, -1 for null, and the strings by code."""
     whole = pa.chunked_array(list(parts)).unify_dictionaries()
     names = whole.chunk(0).dictionary
     codes = np.empty(len(whole), dtype=np.int32)
@@ -228,7 +226,7 @@ def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
     for part in whole.chunks:
         codes[at : at + len(part)] = part.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         at += len(part)
-    if len(pc.unique(names)) < len(names):  # stand-ins of missing ids in a single part
+    if len(pc.unique(names)) < len(names):  # placeholders of missing ids in a single part
         same = pc.index_in(names, names).to_numpy(zero_copy_only=False).astype(np.int32)
         codes = np.where(codes < 0, codes, same[codes])
     return codes, names
@@ -237,14 +235,14 @@ def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
 def parse_ratings(
     column: pa.Array, missing: frozenset[str] = MISSING_VALUES
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Ratings from a column.
+    """Parse a column of ratings.
 
     Args:
         column: strings or numbers, [n].
-        missing: words that stand for no value, in lower case.
+        missing: words that mean a missing value, in lower case.
 
     Returns:
-        float64 [n], NaN where there is none; and where something stands that is no number, [n].
+        Ratings, float64 [n], NaN for missing; and a mask of values that are not numbers, [n].
     """
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())

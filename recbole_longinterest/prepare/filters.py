@@ -1,4 +1,4 @@
-"""Which events are kept: duplicates, ratings, dates, a sample of users, iterated k-core; in that order."""
+"""Filter events: duplicates, ratings, dates, a sample of users, iterated k-core; in that order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from recbole_longinterest.prepare.events import Events
 
 @dataclass(frozen=True)
 class Filters:
-    """What is kept.
+    """Filters of the event log.
 
     Attributes:
-        duplicates: one of :data:`DUPLICATES`.
-        min_rating: smallest rating; events without a rating go too.
-        since: nanoseconds since 1970 from which on events are kept.
-        until: nanoseconds since 1970 before which events are kept.
-        users: how many users are drawn.
-        seed: of that draw.
-        core: events that every user and every item has at least, after all else.
+        duplicates: a rule of :data:`DUPLICATES`.
+        min_rating: smallest rating to keep; events without a rating are dropped, too.
+        since: first time to keep, in nanoseconds since 1970.
+        until: end of the times to keep (exclusive), in nanoseconds since 1970.
+        users: number of users to sample.
+        seed: random seed of the sample.
+        core: minimum number of events of every user and item, applied last.
     """
 
     duplicates: str
@@ -36,11 +36,11 @@ class Filters:
     core: int = 0
 
     def apply(self, events: Events, drop: Callable[[str, int], None]) -> Events:
-        """The events that are kept.
+        """Apply the filters.
 
         Args:
             events: the log.
-            drop: told why how many events go.
+            drop: called with (reason, number) of the dropped events.
         """
         for reason, keep in (
             (f"duplicate ({self.duplicates})", self._no_duplicates),
@@ -101,7 +101,7 @@ class Filters:
         return chosen[log.user]
 
     def _core(self, log: Events) -> NDArray[np.bool_] | None:
-        """Users and items with too few events go, again and again until none is left."""
+        """Drop users and items with too few events, repeatedly until nothing changes."""
         if self.core <= 1:
             return None
         keep = np.ones(len(log), dtype=bool)
@@ -114,14 +114,14 @@ class Filters:
 
 
 def day(text: str, end: bool = False) -> int:
-    """A date of an option as nanoseconds since 1970, in UTC.
+    """Convert a date option to nanoseconds since 1970, in UTC.
 
     Args:
-        text: ISO 8601, or seconds since 1970, or milli-, micro- or nanoseconds by their magnitude.
-        end: the first moment that is later: than that day, for a date without a time.
+        text: ISO 8601, or seconds, milli-, micro- or nanoseconds since 1970, by magnitude.
+        end: return the first moment after the date; after the whole day, for a date without a time.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for another format.
     """
     try:
         if text.isdigit() and len(text) != len("20200131"):
@@ -130,7 +130,7 @@ def day(text: str, end: bool = False) -> int:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise LongInterestError(
-            f"A date must be as 2020-01-31, 2020-01-31T12:00:00 or seconds; got {text!r}."
+            f"A date must look like 2020-01-31 or 2020-01-31T12:00:00, or be in seconds; got {text!r}."
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)

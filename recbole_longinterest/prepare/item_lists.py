@@ -1,4 +1,4 @@
-"""Columns of items whose values are lists: written as JSON, as Python, in Postgres' braces, or with a separator."""
+"""Item columns whose values are lists: as JSON, as Python literals, in Postgres braces, or with a separator."""
 
 import ast
 import csv
@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-MARK = "\x1f"  # before every part of a list that is held as one text; no text holds it
-SEPARATORS = ("|", ";", ",")  # that are looked for in the values
-NAME_KEYS = ("name", "title", "label", "value")  # of a list of records, as TMDB has its genres
-POSSIBLE = (*SEPARATORS, "/", ">")  # that the report points out
-SHARE = 0.2  # of the values that have a separator
-REUSE = 0.5  # of the parts that stand in several values
-MAX_PART = 40  # characters of a part, on average
-SAMPLE = 20_000  # values that are looked at
+MARK = "\x1f"  # precedes every part of a list that is stored as one text; never occurs in texts
+SEPARATORS = ("|", ";", ",")  # candidates, in order
+NAME_KEYS = ("name", "title", "label", "value")  # name of a record in a list, such as TMDB's genres
+POSSIBLE = (*SEPARATORS, "/", ">")  # possible separators that the report mentions
+SHARE = 0.2  # minimum share of values with the separator
+REUSE = 0.5  # minimum share of parts that occur in several values
+MAX_PART = 40  # maximum mean length of a part, in characters
+SAMPLE = 20_000  # number of values to check
 BRACKETS = {"[": "]", "(": ")", "{": "}"}
 NUMPY = re.compile(r"'[^']*'|\"[^\"]*\"")
 CATEGORY_NAMES = re.compile(
@@ -27,17 +27,17 @@ CATEGORY_NAMES = re.compile(
 
 
 def joined_list(parts: Iterable[str]) -> str:
-    """A list as one text."""
+    """Store a list as one text."""
     return "".join(MARK + part for part in dict.fromkeys(parts) if part)
 
 
 def list_of(text: str) -> list[str]:
-    """The parts of a :func:`joined_list`; another text is a list of one."""
+    """Return the parts of a :func:`joined_list`; any other text is a list with one part."""
     return text.split(MARK)[1:] if text.startswith(MARK) else [text]
 
 
 def as_list(text: str) -> list[str] | None:
-    """The parts of a list that is written as JSON, as Python or numpy print it, or as Postgres does; else None."""
+    """Parse a list written as JSON or as printed by Python, numpy or Postgres; None for other text."""
     text = text.strip()
     if len(text) < 2 or BRACKETS.get(text[0]) != text[-1]:
         return None
@@ -55,7 +55,7 @@ def as_list(text: str) -> list[str] | None:
 
 
 def strings_in(value: Any) -> list[str]:  # noqa: ANN401 - a value of JSON
-    """The texts of nested lists, in order; of a record its name."""
+    """Return the texts of nested lists, in order; a record gives its name."""
     if isinstance(value, dict):
         return next((strings_in(value[key]) for key in NAME_KEYS if key in value), [])
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -65,19 +65,19 @@ def strings_in(value: Any) -> list[str]:  # noqa: ANN401 - a value of JSON
 
 
 def is_category(name: str, values: Sequence[str]) -> bool:
-    """Whether the first column of texts is no title: it is named like a category, or every value stands twice."""
+    """Whether a text column holds categories, not titles: by its name, or because values repeat twice on average."""
     return CATEGORY_NAMES.fullmatch(name) is not None or (len(values) >= 4 and len(set(values)) * 2 <= len(values))
 
 
 def find_separator(values: Iterable[str], declared: bool) -> str | None:
-    """What separates the parts of lists, None for single values.
+    """Detect the list separator of a column; None for single values.
 
-    A name may hold a comma (Clothing, Shoes & Jewelry). So a separator counts only where the parts are used again in
-    other values; a bar needs no such proof, nor a semicolon in what the user calls categories.
+    A name may contain a comma (Clothing, Shoes & Jewelry), so a separator is accepted only if parts occur again in
+    other values. A bar, and a semicolon in declared categories, are accepted without this check.
 
     Args:
-        values: of a column, as they stand.
-        declared: the user says that they are categories.
+        values: raw values of the column.
+        declared: the user declared the column as categories.
     """
     values = list(dict.fromkeys(value for value in values if not value.startswith(MARK)))[:SAMPLE]
     for separator in SEPARATORS:
@@ -96,7 +96,7 @@ def find_separator(values: Iterable[str], declared: bool) -> str | None:
 
 
 def split_values(values: dict[str, str], separator: str, drop: Callable[[str], bool]) -> None:
-    """Make lists of the values of a column, in place, without the parts to drop."""
+    """Split the values of a column into lists, in place, without the parts to drop."""
     for item, value in values.items():
         if not value.startswith(MARK):
             parts = (part.strip() for part in value.split(separator))

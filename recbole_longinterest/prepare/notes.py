@@ -1,4 +1,4 @@
-"""What a reader of the report should look at: times that may be misread, names of behaviours that may be one."""
+"""Notes of the report: times that may be misread, and behaviour names that may mean the same."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -10,21 +10,21 @@ from recbole_longinterest.common.similar_names import notes_on_behaviors
 from recbole_longinterest.prepare.cleaning.number_dates import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 
-FIRST_YEAR = 1990  # of a log that a program wrote
+FIRST_YEAR = 1990  # earlier times are suspicious
 WAY_OUT = "If they were read wrongly, say what they are with --time-format."
 
 
 def notes_on(events: Events, forms: Mapping[str, int]) -> Iterator[str]:
-    """Sentences about a log.
+    """Yield notes on a log, as sentences.
 
     Args:
-        events: that are kept, at least one.
-        forms: forms of the times -> how often.
+        events: the kept events, at least one.
+        forms: time format -> number of events.
     """
     if ROW_NUMBERS in forms:
         yield (
-            "The data has no times: the order of the rows is that of the events, and their numbers stand in place of "
-            "seconds. Train with --time_features=off."
+            "The data has no times: events are in the order of the rows, and row numbers are used in place of seconds. "
+            "Train with --time_features=off."
         )
     else:
         yield from _on_times(events, {name: number for name, number in forms.items() if number})
@@ -55,7 +55,7 @@ def _start_of(year: int) -> int:
 
 
 def behavior_counts(events: Events) -> dict[str, int]:
-    """Behaviours that some event of a log has, and how often; filters may have dropped all of another."""
+    """Count the behaviours of a log; behaviours whose events were all filtered out are left out."""
     if events.behavior is None:
         return {}
     numbers, counts = np.unique(events.behavior[events.behavior >= 0], return_counts=True)

@@ -1,4 +1,4 @@
-"""From raw files to a data set that RecBole loads: read, filter, describe the items, report, write."""
+"""Turn raw files into a RecBole data set: read, filter, describe the items, report, write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,16 +33,16 @@ BUNDLED_NOTE = f"under the name {BUNDLED} RecBole always reads the data that it 
 
 @dataclass(frozen=True)
 class Options:
-    """What is done besides reading and filtering.
+    """Options besides reading and filtering.
 
     Attributes:
-        output: folder above the data set's.
-        name: of the data set; None for the files' own.
+        output: parent of the data set's folder.
+        name: name of the data set; None to take it from the files.
         dry_run: write nothing.
         strict: stop at the first bad row.
-        overwrite: replace a data set of this name.
+        overwrite: replace an existing data set of this name.
         plots: draw the report's distributions.
-        time_format: of the times, None to recognise them.
+        time_format: format of the times, None to detect it.
         target_behavior: behaviour whose events are the targets, for the yaml file.
         progress: show progress bars.
     """
@@ -60,12 +60,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of it.
+    """A prepared data set.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         report: content of ``prepare.json``.
-        files: written; empty after a dry run.
+        files: written files; empty after a dry run.
     """
 
     name: str
@@ -74,18 +74,18 @@ class Prepared:
 
 
 def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
-    """Make a data set.
+    """Prepare a data set.
 
     Args:
-        data: the files.
-        filters: which events are kept.
-        options: all else.
+        data: the raw files.
+        filters: filters of the events.
+        options: other options.
 
     Returns:
-        Its name, report and files.
+        Name, report and files of the data set.
 
     Raises:
-        ValueError: one sentence for anything that cannot be read, kept or written; then nothing is written.
+        ValueError: for files that cannot be read or written, or if no event is kept. Nothing is written then.
     """
     if data.roles.time is None and (filters.since is not None or filters.until is not None):
         raise LongInterestError("--since and --until need times, and --order file has none. Leave them out.")
@@ -96,7 +96,7 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     if options.dry_run:
         return _prepare(data, filters, options, name)
     with held_place(options.output, name) as killed:
-        if not options.overwrite and not killed:  # which may have been killed when all was written
+        if not options.overwrite and not killed:  # a killed run may have written everything
             check_free(options.output, name)
         return _prepare(data, filters, options, name, same=not options.overwrite)
 
@@ -155,7 +155,7 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
 def _add_texts(
     catalogue: Catalogue, data: RawData, chunk: Chunk, items: pa.DictionaryArray, stays: NDArray[np.bool_]
 ) -> None:
-    """Texts that stand in the rows of events: of every item the first that is not empty."""
+    """Add item texts from event rows: the first non-empty text of each item."""
     for name in data.text_columns:
         column = chunk.columns[name].filter(pa.array(stays)).cast(pa.large_string())
         known, ids = catalogue.values[name], items.dictionary.to_pylist()
@@ -175,7 +175,7 @@ def _add_texts(
 def _check_target(target: str | None, events: Events) -> None:
     if target is not None and target not in behavior_counts(events):
         raise LongInterestError(
-            f"--target-behavior {target} is no behaviour of the events that are kept; they have: "
+            f"--target-behavior {target} is not a behaviour of the kept events; they have: "
             f"{listed(behavior_counts(events)) or 'none (name their column with --behavior)'}."
         )
 
@@ -183,15 +183,17 @@ def _check_target(target: str | None, events: Events) -> None:
 def config_text(
     data: RawData, events: Events, coverage: Mapping[str, float], options: Options, separator: str = " "
 ) -> str:
-    """The yaml file beside the data: data keys only, because it is merged over every model's yaml."""
+    """Return the yaml file of the data set: data keys only, because it overrides every model's yaml."""
     fields = [name for name in data.text_fields if coverage.get(name)]
     lines = [f"# {options.name or data.name}, made by recbole-li prepare. Data keys only; read for every model.\n"]
     if fields:
         lines.append(f"text_fields: {_flow(fields)}\n")
     if data.category_field in fields:
-        lines.append(f"category_field: {_flow(data.category_field)}  # (str) The items' categories, for an export.\n")
+        lines.append(
+            f"category_field: {_flow(data.category_field)}  # (str) Field of the item categories, for an export.\n"
+        )
     if separator != " ":
-        lines.append(f"seq_separator: {_flow(separator)}  # (str) Between the values of a list; values hold spaces.\n")
+        lines.append(f"seq_separator: {_flow(separator)}  # (str) Separator of list values, which contain spaces.\n")
     if events.behavior is not None:
         columns = ["user_id", "item_id", *["rating"] * (events.rating is not None), "timestamp", "behavior"]
         lines.append(f"load_col:\n    inter: {_flow(columns)}\n")

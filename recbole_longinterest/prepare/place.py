@@ -1,7 +1,8 @@
-"""The place of a prepared data set: a folder that is replaced in one step, and a link to the settings inside it.
+"""Write the folder of a prepared data set atomically, with a link to the settings inside it.
 
 ``<dir>/dataset_configs/<name>.yaml`` is a link to ``<dir>/<name>/prepare.yaml``, so that data and settings change at
-the same moment. It is set before the folder has its place: until then it leads nowhere, or to the old settings.
+the same moment. The link is created before the folder is in place; until then it is dangling or leads to the old
+settings.
 """
 
 import contextlib
@@ -20,37 +21,43 @@ from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETT
 
 REPORT = "prepare.json"
 PLOTS = "plots"
-NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # FAT, Windows without the right
+NO_LINKS = {
+    errno.EPERM,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+}  # FAT, or Windows without the privilege
 
 
 def settings_link(folder: Path, name: str) -> Path:
-    """Where people and RecBole's config look for a data set's settings; ``folder`` is above the data set's."""
+    """Path at which users and RecBole's config look for the settings; ``folder`` is the parent of the data set's."""
     return folder / DATASET_CONFIGS / f"{name}.yaml"
 
 
 def held_place(folder: Path, name: str) -> contextlib.AbstractContextManager[bool]:
-    """Keep other processes from preparing a data set of the same name; ``folder`` is above the data set's."""
+    """Lock a data set against other `prepare` processes; ``folder`` is the parent of the data set's folder."""
     return lock_files(folder / name, "preparing", "give another --name", again=True)
 
 
 @contextlib.contextmanager
 def new_place(folder: Path, name: str, files: Collection[str], same: bool = False) -> Iterator[Path]:
-    """Write a data set as a draft that takes its place, together with its settings, at the end.
+    """Write a data set through a draft folder that replaces it, together with its settings, at the end.
 
-    Other files in the data set's folder, such as a ``.user`` file, stay there; those of an earlier data set go.
+    Other files in the data set's folder, such as a ``.user`` file, are kept; files of an earlier data set are removed.
 
     Args:
-        folder: above the data set's.
-        name: of the data set.
-        files: to be written, relative to the draft; :data:`PREPARED_SETTINGS` is one of them.
-        same: whether a data set there must be the same one.
+        folder: parent of the data set's folder.
+        name: name of the data set.
+        files: files to write, relative to the draft, including :data:`PREPARED_SETTINGS`.
+        same: an existing data set must have the same content.
 
     Yields:
-        The draft.
+        The draft folder.
 
     Raises:
-        LongInterestError: if the data set there is another one and must be the same.
-        OSError: if something is in the way, before anything is written; or if the disk does not take the files.
+        LongInterestError: with ``same``, if the existing data set differs.
+        OSError: if something is in the way, before anything is written; or if the files cannot be written.
     """
     place, link = folder / name, settings_link(folder, name)
     with held_place(folder, name):
@@ -66,25 +73,25 @@ def new_place(folder: Path, name: str, files: Collection[str], same: bool = Fals
                     (draft / PLOTS).rmdir()
                 _set_link(place, link)
         finally:
-            if link.is_symlink() and not link.exists():  # of a data set that could not be written
+            if link.is_symlink() and not link.exists():  # the data set could not be written
                 link.unlink()
             with contextlib.suppress(OSError):  # not empty
                 link.parent.rmdir()
 
 
 def check_free(folder: Path, name: str) -> None:
-    """Whether a data set of a name can be written without replacing a file.
+    """Check that a data set can be written without replacing files.
 
     Args:
-        folder: above the data set's folder.
-        name: of the data set.
+        folder: parent of the data set's folder.
+        name: name of the data set.
 
     Raises:
-        ValueError: if one of its files is there.
+        ValueError: if one of its files exists.
     """
     for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", settings_link(folder, name)):
         if file.exists():
-            raise LongInterestError(f"{file} is there already. Give another --name, or --overwrite.")
+            raise LongInterestError(f"{file} already exists. Give another --name, or --overwrite.")
 
 
 def _are_same(one: Path, other: Path) -> bool:
@@ -94,20 +101,20 @@ def _are_same(one: Path, other: Path) -> bool:
 def _check_way(place: Path, link: Path, files: Collection[str]) -> None:
     for folder in (place, link.parent, *(place / Path(file).parent for file in files)):
         if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"{folder} is no folder")
+            raise NotADirectoryError(f"{folder} is not a folder")
     for file in (link, *(place / file for file in files)):
         if file.is_dir():
             raise IsADirectoryError(f"{file} is a folder")
 
 
 def _earlier(place: Path, name: str) -> list[Path]:
-    """Files of an earlier data set of this name, which the new events are not of."""
+    """List the files of an earlier data set of this name, which do not belong to the new events."""
     files = (f"{name}.inter", f"{name}.item", REPORT, PREPARED_SETTINGS)
     return [*(place / file for file in files), *(place / PLOTS).glob("*.png")]
 
 
 def _keep_others(old: Path, new: Path, but: Collection[Path]) -> None:
-    """Take files along that the old folder holds besides an earlier data set's."""
+    """Copy the other files of the old folder: all except an earlier data set's files."""
     for entry in old.iterdir():
         target = new / entry.name
         if entry in but or LEFTOVER.fullmatch(entry.name):
@@ -126,13 +133,13 @@ def _keep_others(old: Path, new: Path, but: Collection[Path]) -> None:
 
 
 def _set_link(place: Path, link: Path) -> None:
-    """Let the settings' usual name lead to the settings in the data set's folder, old ones until it is replaced."""
+    """Link the usual path of the settings to the data set's folder, which has the old ones until it is replaced."""
     link.parent.mkdir(exist_ok=True)
     sweep(link)
     target = os.path.relpath(place.resolve() / PREPARED_SETTINGS, link.parent.resolve())
     if link.is_symlink() and str(link.readlink()) == target:
         return
-    if link.is_file():  # an earlier version's, or one written by hand
+    if link.is_file():  # from an earlier version, or written by hand
         place.mkdir(exist_ok=True)
         write_bytes(place / PREPARED_SETTINGS, link.read_bytes())
     draft = beside(link, "tmp")
@@ -141,7 +148,7 @@ def _set_link(place: Path, link: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        link.unlink(missing_ok=True)  # the settings are found in the data set's folder
+        link.unlink(missing_ok=True)  # without a link, the settings are read from the data set's folder
     else:
         try:
             draft.replace(link)

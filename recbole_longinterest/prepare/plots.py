@@ -1,4 +1,4 @@
-"""Plots of a prepared data set, on demand: history lengths, popularity, events over time, ratings."""
+"""Optional plots of a prepared data set: history lengths, popularity, events over time, ratings."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Make RecBole's atomic files from raw files, from Python or as `recbole-li prepare`."""
+"""Convert raw files to RecBole's atomic files, from Python or with `recbole-li prepare`."""
 
 import argparse
 from collections.abc import Mapping
@@ -45,34 +45,34 @@ def prepare_data(
 
     Args:
         source: kind of raw files: ``"movielens"``, ``"amazon"``, ``"steam"``, ``"csv"``, or a registered one.
-        output: folder above the data set's.
-        name: of the data set; from the files if None.
+        output: parent of the data set's folder.
+        name: name of the data set; None to take it from the files.
         dry_run: report only; write nothing.
-        strict: stop at the first bad row, with its file and line.
-        overwrite: replace a data set of this name.
+        strict: raise an error at the first bad row, with its file and line.
+        overwrite: replace an existing data set of this name.
         plots: draw the report's distributions, too.
-        encoding: of CSV and MovieLens files; UTF-8 if None, and Latin-1 for values that are not.
-        time_format: of times that are not recognised: a format as in ``strptime``, or a unit, a key of
+        encoding: encoding of CSV and MovieLens files; None for UTF-8, with Latin-1 for values that are not UTF-8.
+        time_format: format of times that are not recognised: a ``strptime`` format, or a unit, a key of
             :data:`~recbole_longinterest.prepare.cleaning.number_dates.NAMED`.
-        duplicates: rule for repeated events, a key of :data:`~recbole_longinterest.prepare.duplicates.DUPLICATES`; the
-            source's own if None.
-        min_rating: drop events of a lower rating, and those without a rating.
-        since: drop earlier events: a date such as ``"2020-01-31"``, with a time, or seconds; UTC.
-        until: drop later events. A day is kept to its end.
-        users: draw so many users.
-        seed: of that draw.
-        core: events that every user and item has, iterated.
-        target_behavior: make it the target in the data set's yaml file.
+        duplicates: rule for duplicate events, a key of :data:`~recbole_longinterest.prepare.duplicates.DUPLICATES`;
+            None for the source's default.
+        min_rating: drop events with a lower rating or without a rating.
+        since: drop earlier events: a date such as ``"2020-01-31"``, optionally with a time, or seconds; UTC.
+        until: drop later events. A date without a time includes the whole day.
+        users: number of users to sample.
+        seed: random seed of the sample.
+        core: minimum number of events of every user and item, applied iteratively.
+        target_behavior: behaviour to set as the target in the data set's yaml file.
         show_progress: show progress bars.
-        arguments: where the files are: those of ``recbole-li prepare SOURCE``, by name, as in the examples.
+        arguments: arguments of ``recbole-li prepare SOURCE``, such as the paths of the files; see the examples.
 
     Returns:
-        Name of the data set, the report, and the files that were written.
+        Name of the data set, the report, and the written files.
 
     Raises:
         LongInterestError: for arguments and files that cannot be used. Nothing is written then.
     """
-    # late, because `recbole-li prepare --help` imports this module: these import pandas and pyarrow
+    # late: these import pandas and pyarrow, which `recbole-li prepare --help` does not need
     from recbole_longinterest.prepare.filters import Filters, day
     from recbole_longinterest.prepare.pipeline import Options, prepare
 
@@ -109,7 +109,7 @@ def _source(name: str) -> RawSource:
 
 
 def _arguments(source: RawSource, given: Mapping[str, object]) -> dict[str, object]:
-    """The source's own arguments, as its parser would give them: with defaults, and paths in place of texts."""
+    """Convert the source's arguments as its parser would: fill in defaults, and turn texts into paths."""
     parser = argparse.ArgumentParser(add_help=False)
     source.add_arguments(parser)
     known = {action.dest: action for action in parser._actions}  # argparse has no public list of them
@@ -125,7 +125,7 @@ def _arguments(source: RawSource, given: Mapping[str, object]) -> dict[str, obje
 
 
 def _read(action: argparse.Action, value: object) -> object:
-    """A value that may be given as a text, or as one in place of a list."""
+    """Convert a value; a single value may be given for a list, and a text for a path."""
     if action.nargs in ("+", "*"):
         values = [value] if isinstance(value, (str, Path)) or not hasattr(value, "__iter__") else list(value)
         return [_convert(action, part) for part in values]

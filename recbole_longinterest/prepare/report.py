@@ -1,4 +1,4 @@
-"""The cleaning report: what was read, dropped and changed, and what the data set is like now."""
+"""The preparation report: rows read, dropped and changed, and statistics of the resulting data set."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,12 +16,12 @@ from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 from recbole_longinterest.prepare.readers.chunks import Tally
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
-MAX_LEVELS = 20  # distinct ratings that are listed; of more only quantiles are
+MAX_LEVELS = 20  # distinct ratings that are listed; with more, a histogram is shown
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a log is like; all of it goes into ``prepare.json`` under these names."""
+    """Statistics of a log, written to ``prepare.json`` under these names."""
 
     users: int
     items: int
@@ -38,10 +38,10 @@ class Statistics:
 
 
 def describe(events: Events) -> Statistics:
-    """Statistics of a log.
+    """Compute the statistics of a log.
 
     Args:
-        events: at least one.
+        events: the log, with at least one event.
     """
     lengths, popularity = np.bincount(events.user), np.bincount(events.item)
     lengths, popularity = lengths[lengths > 0], popularity[popularity > 0]
@@ -70,7 +70,7 @@ def describe(events: Events) -> Statistics:
 
 
 def _ties(events: Events) -> Ties:
-    """Ties in the order of the file, with the targets of leave-one-out."""
+    """Count ties in file order, with the targets of leave-one-out."""
     order = np.lexsort((events.time, events.user))  # stable
     users = events.user[order]
     ranks = ranks_of_ids(events.items.to_pylist())
@@ -100,7 +100,7 @@ def _utc(nanoseconds: int) -> str:
 
 
 def as_text(report: Mapping[str, Any]) -> str:
-    """The report as a table for a terminal.
+    """Format the report as a table for a terminal.
 
     Args:
         report: content of ``prepare.json``.
@@ -114,14 +114,14 @@ def as_text(report: Mapping[str, Any]) -> str:
     lines += _counted("  changed: ", report["item_rows"]["changed"], report["item_rows"]["places"])
     for name, words in report["missing_values"].items():
         counts = ", ".join(f"{_printable(word)} {number:,}" for word, number in list(words.items())[:MAX_LEVELS])
-        lines.append((f"  read as no value: {name}", f"{counts}  (--missing-values says which words mean this)"))
+        lines.append((f"  read as missing: {name}", f"{counts}  (--missing-values sets these words)"))
     lines += [("times", ", ".join(f"{name}: {number:,}" for name, number in report["times"].items()))]
     lines += [("duplicates", report["duplicates"])]
     lines += [(name, f"{data[name]:,}") for name in ("users", "items", "interactions")]
     lines += [("density", f"{data['density']:.3%}")]
     if ROW_NUMBERS not in report["times"]:
         lines += [("time span", " to ".join(data["time_span"]))]
-        lines += [("events at a time of another of the user", f"{data['tie_share']:.1%}")]
+        lines += [("events at the time of another event of the user", f"{data['tie_share']:.1%}")]
         lines += [("ties", Ties(**data["ties"]).sentence())]
     for name, title in (("history_length", "events a user"), ("item_popularity", "events an item")):
         lines.append((title, ", ".join(f"{_share(at)} {value:g}" for at, value in data[name].items())))
@@ -132,7 +132,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         lines.append(("events without a rating", f"{data['missing_ratings']:,}"))
     lines += [(f"items with {name}", f"{share:.1%}") for name, share in report["text_coverage"].items()]
     for name, what in report["item_columns"].items():
-        hint = "  (--category-separator says otherwise)" if "separated" in what else ""
+        hint = "  (--category-separator changes this)" if "separated" in what else ""
         lines.append((f"values of {name}", f"{what}{hint}"))
     width = max(len(name) for name, _ in lines)
     return "".join(f"{printable(name):{width}}  {printable(value)}\n" for name, value in lines)
@@ -155,7 +155,7 @@ def _counted(prefix: str, counts: Mapping[str, int], places: Mapping[str, str]) 
 
 
 def counts_of(tally: Tally) -> dict[str, Any]:
-    """A tally as the report holds it."""
+    """Convert a tally to its form in the report."""
     return {
         "read": tally.read,
         "dropped": {reason: number for reason, number in tally.dropped.items() if number},

@@ -1,13 +1,13 @@
-"""Which columns hold the parts of an event."""
+"""Column names of user, item, time, rating and behaviour."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Columns of the chunks that hold the parts of an event; None for a part that the files do not have.
+    """Column names of user, item, time, rating and behaviour; None for those that the files do not have.
 
-    Without a time, events are in the order of the files.
+    Without a time column, events are in file order.
     """
 
     user: str
@@ -18,5 +18,5 @@ class Roles:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are there, each once."""
+        """Distinct column names."""
         return list(dict.fromkeys(name for name in vars(self).values() if name is not None))

@@ -1,4 +1,4 @@
-"""The only writer of prepared data sets: all of their files, or none of them."""
+"""Write a prepared data set atomically: all of its files or none."""
 
 import json
 import re
@@ -22,11 +22,11 @@ from recbole_longinterest.prepare.events import Events
 from recbole_longinterest.prepare.place import PLOTS, REPORT, new_place, settings_link
 
 ROWS = 1_000_000  # rows written at once
-MAX_NAME = 100  # characters; files have a suffix besides, and file systems end at 255
+MAX_NAME = 100  # characters; file names add a suffix, and file systems allow 255
 
 
 def reserved_names() -> frozenset[str]:
-    """Names that mean data of RecBole: bundled with it or downloaded by it."""
+    """Names of the data sets that RecBole bundles or downloads."""
     folder = files("recbole") / "properties" / "dataset"
     names = {Path(entry.name).stem for entry in folder.iterdir()} | {DATASET_CONFIGS}
     for entry in ("url.yaml", "kg_url.yaml"):
@@ -35,25 +35,25 @@ def reserved_names() -> frozenset[str]:
 
 
 def check_name(name: str, given: bool) -> None:
-    """Whether a data set may have a name.
+    """Check the name of a data set.
 
     Args:
-        name: of the data set.
-        given: the user gave it, so that it may mean data of RecBole.
+        name: name of the data set.
+        given: the user gave the name, so it may be the name of one of RecBole's data sets.
 
     Raises:
-        ValueError: for a name that may not.
+        ValueError: for a name that is not allowed.
     """
     fits = re.fullmatch(rf"[A-Za-z0-9._][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", name) and name.strip(".")
     if not fits or name == DATASET_CONFIGS:
         raise LongInterestError(
-            f"A name has at most {MAX_NAME} letters, digits, dots, dashes and underscores, no dash first, and is not "
-            f"{DATASET_CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
+            f"A name must have at most {MAX_NAME} letters, digits, dots, dashes and underscores, must not start with a "
+            f"dash, and must not be {DATASET_CONFIGS}; got {name[: MAX_NAME + 1]!r}. Give one with --name."
         )
     if not given and name in reserved_names():
         raise LongInterestError(
-            f"{name} means data that RecBole bundles or downloads. Give another name, as --name my-{name}, or "
-            f"--name {name} if this one is meant."
+            f"{name} is a data set that RecBole bundles or downloads. Give another name, such as --name my-{name}, or "
+            f"--name {name} to use this name anyway."
         )
 
 
@@ -68,24 +68,24 @@ def write_data_set(
     pictures: Mapping[str, bytes] | None = None,
     same: bool = False,
 ) -> list[Path]:
-    """Write all files of a data set, or none of them.
+    """Write all files of a data set, or none.
 
     Args:
-        folder: above the data set's folder.
-        name: of the data set.
+        folder: parent of the data set's folder.
+        name: name of the data set.
         events: the log.
-        catalogue: fields of the items.
+        catalogue: item fields.
         report: content of ``prepare.json``.
         config: content of the yaml file.
         shown: show a progress bar.
         pictures: file name -> content, for the folder of plots.
-        same: whether a data set there must be the same one.
+        same: an existing data set must have the same content.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
-        ValueError: if the disk does not take them.
+        ValueError: if the files cannot be written.
     """
     contents: dict[str, Callable[[IO[bytes]], object]] = {
         f"{name}.inter": lambda file: _write_inter(file, events, shown),
@@ -104,7 +104,7 @@ def write_data_set(
                     write(file)
     except OSError as error:
         raise LongInterestError(
-            f"{folder} cannot be written: {error}. Nothing of the new data set is left there."
+            f"{folder} cannot be written: {error}. No file of the new data set remains there."
         ) from error
     link = settings_link(folder, name)
     return [link if file == PREPARED_SETTINGS and link.exists() else folder / name / file for file in contents]
@@ -115,7 +115,7 @@ def _write_bytes(content: bytes, file: IO[bytes]) -> None:
 
 
 def _write_inter(file: IO[bytes], events: Events, shown: bool) -> None:
-    """The log, in the order of the files that it was read from."""
+    """Write the log, in the order of the input files."""
     columns = ["user_id:token", "item_id:token"]
     columns += ["rating:float"] * (events.rating is not None) + ["timestamp:float"]
     columns += ["behavior:token"] * (events.behavior is not None)
@@ -144,7 +144,7 @@ def _write_rows(file: IO[bytes], cells: Sequence[Any]) -> None:
 
 
 def _write_item(file: IO[bytes], events: Events, catalogue: Catalogue) -> None:
-    """A row for every item of the log and for no other: RecBole drops the events of an item without one."""
+    """Write a row for every item of the log and no other: RecBole drops events of items without a row."""
     head = ["item_id:token", *catalogue.header()]
     file.write(("\t".join(head) + "\n").encode())
     for item in item_ids(events):
@@ -152,6 +152,6 @@ def _write_item(file: IO[bytes], events: Events, catalogue: Catalogue) -> None:
 
 
 def item_ids(events: Events) -> list[str]:
-    """Ids of the items of the log, in the order in which they were met."""
+    """Return the item ids of the log, in order of their first appearance."""
     present: list[str] = events.items.take(pa.array(np.unique(events.item))).to_pylist()
     return present

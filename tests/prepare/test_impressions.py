@@ -22,7 +22,7 @@ def test_mind(prepare: Callable, tmp_path: Path, column: str, what: str) -> None
     (tmp_path / "behaviors.tsv").write_text(MIND)
     arguments = ("--no-header", "--user", "2", "--item", column, "--time", "3")
     error = prepare("csv", tmp_path / "behaviors.tsv", *arguments, fails=True).err
-    assert f"behaviors.tsv: the column {column} {what}" in error and "Write a row for each" in error
+    assert f"behaviors.tsv: the column {column} {what}" in error and "Convert it first to one row per" in error
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_mind(prepare: Callable, tmp_path: Path, column: str, what: str) -> None
 )
 def test_lists_of_items(values: list[str]) -> None:
     with pytest.raises(
-        LongInterestError, match=r"the column i holds (lists of items|impressions).* Write a row for each"
+        LongInterestError, match=r"the column i holds (lists of items|impressions).* Convert it first to one row per"
     ):
         check_single_items(values, "i", "log.csv")
 
@@ -68,7 +68,7 @@ def test_real_lists(prepare: Callable, tmp_path: Path, suffix: str) -> None:
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ("--user", "u", "--item", "i", "--time", "t")
     error = prepare("csv", tmp_path / f"log{suffix}", *arguments, fails=True).err
-    assert "the column i holds lists" in error and "Write a row for each event first" in error
+    assert "the column i holds lists" in error and "Convert it first to one row per event" in error
 
 
 BOOKS = "reader;ISBN;stars\na;x;5\nb;x;0\na;y;\nNULL;y;1\na;z;4\n"
@@ -81,7 +81,7 @@ def test_the_order_of_the_rows(prepare: Callable, tmp_path: Path) -> None:
     assert [tuple(row.values()) for row in done.rows()] == [
         *(("a", "x", "5", "0"), ("b", "x", "0", "1"), ("a", "y", "", "2"), ("a", "z", "4", "4")),
     ]
-    assert "The data has no times: the order of the rows is that of the events" in done.out
+    assert "The data has no times: events are in the order of the rows" in done.out
     assert "before 1990" not in done.out and "--time_features=off" in done.out
     several = prepare("csv", tmp_path / "books.csv", tmp_path / "books.csv", *arguments, name="several")
     assert [row["timestamp"] for row in several.rows()] == ["0", "1", "2", "4", "5", "6", "7", "9"]
@@ -93,7 +93,7 @@ def test_the_order_of_the_rows(prepare: Callable, tmp_path: Path) -> None:
         ((), "prepare csv needs --time COLUMN; or --order file, if the data has no times"),
         (("--order", "file", "--time", "stars"), "--time and --order file exclude each other"),
         (("--order", "file", "--since", "2020-01-01"), "--since and --until need times, and --order file has none"),
-        (("--order", "file", "--items-id", "id"), "--items-id names a column of the files of --items"),
+        (("--order", "file", "--items-id", "id"), "--items-id names a column of the item files"),
     ],
 )
 def test_arguments_that_do_not_fit(prepare: Callable, tmp_path: Path, arguments: tuple, message: str) -> None:

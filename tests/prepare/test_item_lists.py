@@ -88,7 +88,7 @@ def test_a_category_of_several_words_is_one_token(prepare: Callable, tmp_path: P
     head = (done.folder / "raw.item").read_text().splitlines()[0]
     assert head == "item_id:token\tname:token_seq\tcat:token"
     assert [row["cat"] for row in done.rows("item")] == ["Home & Garden", "Toys"]
-    assert done.report()["item_columns"] == {"cat": "one value an item"} and "one value an item" in done.out
+    assert done.report()["item_columns"] == {"cat": "one value per item"} and "one value per item" in done.out
     config = (done.output / "dataset_configs" / "raw.yaml").read_text()
     assert "text_fields: [name, cat]\n" in config and "seq_separator" not in config
     assert ("category_field: cat " in config) == ("--category" in arguments)
@@ -152,7 +152,7 @@ def test_a_title_is_text_and_a_lone_category_is_none(prepare: Callable, tmp_path
 def test_a_possible_separator_is_pointed_out(prepare: Callable, tmp_path: Path) -> None:
     rows = [{"name": "mug", "cat": "Clothing, Shoes & Jewelry"}, {"name": "ball", "cat": "Toys"}]
     done = prepare("csv", log(tmp_path, rows), *COLUMNS, "--text", "name", "--category", "cat")
-    assert "one value an item; some hold ,: if they are lists, name it with --category-separator" in done.out
+    assert "one value per item; some hold ,: if they are lists, name it with --category-separator" in done.out
 
 
 def test_a_category_may_be_named_among_the_texts_too(prepare: Callable, tmp_path: Path) -> None:

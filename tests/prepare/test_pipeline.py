@@ -98,7 +98,9 @@ def test_amazon_beauty_as_published_in_2014(prepare: Callable, tmp_path: Path) -
     ours = read_item_text(done.folder / "raw.item", "item_id", ["brand"])
     catalogue = {row[1] for row in log}
     assert ours == {item: text for item, text in theirs.items() if item in catalogue}
-    assert done.report()["changed"] == {"events of data without any rating, which gets no column of ratings": len(log)}
+    assert done.report()["changed"] == {
+        "events without a rating; no event has one, so there is no rating column": len(log)
+    }
 
 
 @pytest.fixture

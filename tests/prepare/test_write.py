@@ -21,7 +21,7 @@ def test_what_is_in_the_way_is_met_before_one_file_is_written(prepare: Callable,
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     arguments = ("movielens", layouts.ml_csv(tmp_path / "ml"), "--plots", "--overwrite")
-    assert "Nothing of the new data set is left there" in prepare(*arguments, fails=True).err
+    assert "No file of the new data set remains there" in prepare(*arguments, fails=True).err
     assert [file for file in (tmp_path / "out").rglob("*") if file.is_file()] == [path]
 
 
@@ -31,9 +31,7 @@ def test_files_that_are_there_are_kept(prepare: Callable, tmp_path: Path, file: 
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     folder = layouts.ml_csv(tmp_path / "ml")
-    assert (
-        f"{path} is there already. Give another --name, or --overwrite" in prepare("movielens", folder, fails=True).err
-    )
+    assert f"{path} already exists. Give another --name, or --overwrite" in prepare("movielens", folder, fails=True).err
     assert prepare("movielens", folder, "--overwrite").rows()
 
 
@@ -96,7 +94,7 @@ def test_behaviours_of_any_name_make_a_yaml_file(prepare: Callable, tmp_path: Pa
     error = prepare(
         *arguments, "--until", "1970-01-01T00:00:01", "--target-behavior", "true", "--overwrite", fails=True
     ).err
-    assert "--target-behavior true is no behaviour of the events that are kept; they have: a # b, c: [d." in error
+    assert "--target-behavior true is not a behaviour of the kept events; they have: a # b, c: [d." in error
 
 
 def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""Values of raw files: times, escapes, HTML, prices and titles of shops."""
+"""Clean the values of raw files: times, escaping, HTML, prices and titles."""

@@ -1,7 +1,7 @@
-"""Ids and texts as they can stand in an atomic file, so that RecBole's reader and the plugin's read the same strings.
+"""Escape ids and texts for atomic files, so that RecBole's reader and the plugin's reader get the same strings.
 
-RecBole reads with pandas: a value that starts with a quote opens a quoted one, ``NA`` and ``null`` are missing, a value
-of more than 131,072 characters is an error. The plugin's reader of item texts knows neither quotes nor such words.
+RecBole reads with pandas: a quote at the start of a value opens a quoted value, ``NA`` and ``null`` are missing values,
+and a value of more than 131,072 characters is an error. The plugin's item text reader has none of these rules.
 """
 
 import re
@@ -35,14 +35,14 @@ MAX_TEXT = 10_000  # characters of a text field; encoders read a few hundred wor
 SURROGATES = re.compile("[\ud800-\udfff]")
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 UNSAFE = re.compile(r"%[0-9A-F]{2}|[\x00-\x1f\x7f-\x9f]|^[\s\"]|\s$")
-# The same for pyarrow, whose \s is ASCII only: anything beyond ASCII at an end goes through Python once more.
+# The same for pyarrow, whose \s is ASCII only: values with a non-ASCII character at an end are rechecked in Python.
 MAYBE_UNSAFE = r'%[0-9A-F]{2}|[\x00-\x1f\x7f\x{80}-\x{9f}]|^([\s"]|[^\x00-\x7f])|(\s|[^\x00-\x7f])$'
 
 
 def safe_id(raw: str) -> str:
-    """An id as it can stand in a file: as it is, or with the characters that cannot written as %XX.
+    """Return an id that is safe in a file: characters that are not allowed become %XX.
 
-    No two ids become one: an id that already holds ``%XX`` gets its % escaped.
+    Distinct ids stay distinct: in an id that already contains ``%XX``, the % is escaped.
     """
     raw = SURROGATES.sub("\ufffd", raw)
     if raw not in MISSING_WORDS and not UNSAFE.search(raw):
@@ -58,13 +58,13 @@ def _escaped(character: str) -> str:
 
 
 def safe_ids(raw: "pa.Array") -> "tuple[pa.Array, list[str]]":
-    """:func:`safe_id` of many.
+    """Apply :func:`safe_id` to an array.
 
     Args:
         raw: a large_string array without nulls.
 
     Returns:
-        The array, and those that were changed.
+        The array, and the ids that were changed.
     """
     import pyarrow as pa  # not needed by a source's arguments
     import pyarrow.compute as pc
@@ -84,12 +84,12 @@ def safe_ids(raw: "pa.Array") -> "tuple[pa.Array, list[str]]":
 
 
 def safe_text(raw: str) -> str:
-    """A text on one line with single spaces, without control characters and lone surrogates."""
+    """Return a text on one line with single spaces, without control characters and lone surrogates."""
     return " ".join(CONTROLS.sub(" ", SURROGATES.sub("\ufffd", raw)).split())
 
 
 def cut_text(text: str) -> str:
-    """At most ``MAX_TEXT`` characters of a text, whole words if it has any."""
+    """Cut a text to ``MAX_TEXT`` characters, at a word boundary if possible."""
     if len(text) <= MAX_TEXT:
         return text
     words, _, _ = text[: MAX_TEXT + 1].rpartition(" ")
@@ -97,9 +97,9 @@ def cut_text(text: str) -> str:
 
 
 def text_cell(text: str) -> str:
-    """A :func:`safe_text` as a cell of a ``token_seq`` column.
+    """Return a :func:`safe_text` as a cell of a ``token_seq`` column.
 
-    A space before a leading quote, or before a word that pandas takes for a missing value, keeps pandas from doing so;
-    both readers take it off again.
+    A space is added before a leading quote and before a word that pandas reads as a missing value; both readers strip
+    the space.
     """
     return f" {text}" if text.startswith('"') or (text and text in MISSING_WORDS) else text

@@ -1,4 +1,4 @@
-"""Text out of what shops publish: HTML unescaped and stripped, and titles that are pieces of a web page found."""
+"""Extract plain text from shop data: unescape and strip HTML, and detect titles that are fragments of a web page."""
 
 import html
 import re
@@ -11,7 +11,7 @@ TAGS = (
 ELEMENTS_WITHOUT_TEXT = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 TAG = re.compile(rf"</?(?:{TAGS})\b[^<>]*/?>", re.IGNORECASE)
-# Scripts and styles of the page, which the crawlers of 2014 and 2018 took for titles.
+# Scripts and styles of web pages, which the crawlers of 2014 and 2018 stored as titles.
 PAGE = re.compile(
     r"\bvar\s+\w+\s*=|\bfunction\b[^(){}]{0,60}\([^(){}]*\)\s*\{|\.getTime\(\)|\baPageStart\b|\bwindow\.\w+\s*=|"
     r"\bdocument\.(?:getElement|querySelector|write|cookie|body|location|createElement)|[.#][\w-]+\s*\{[^{}]*:[^{}]*[;}]|"
@@ -21,7 +21,7 @@ UNESCAPES = 3  # &amp;amp;quot; was escaped three times
 
 
 def plain_text(raw: str) -> str:
-    """A text without entities and tags; ``<`` that opens no HTML tag stays."""
+    """Remove HTML entities and tags; a ``<`` that does not open a tag stays."""
     text = raw
     for _ in range(UNESCAPES):
         if "&" not in text:
@@ -33,5 +33,5 @@ def plain_text(raw: str) -> str:
 
 
 def is_page_fragment(raw: str) -> bool:
-    """Whether a title is a piece of a page's script, style or head."""
+    """Whether a title is a fragment of a web page's script, style or head."""
     return bool(PAGE.search(html.unescape(raw)))

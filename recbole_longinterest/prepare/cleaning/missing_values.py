@@ -1,4 +1,4 @@
-r"""Words that databases and programs write where there is no value: ``\N``, NULL, NaN, None."""
+r"""Words that databases and programs write for missing values: ``\N``, NULL, NaN, None."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -8,8 +8,8 @@ from recbole_longinterest.prepare.cleaning.escaping import MISSING_WORDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# In lower case: a value counts whatever its case, and with spaces around it. MySQL and Postgres write \N, DBeaver
-# [NULL], phpMyAdmin (NULL), Go <nil>, JavaScript undefined, R NA, pandas NaN, NaT and <NA>, Excel #N/A.
+# In lower case: values are compared without case and surrounding spaces. MySQL and Postgres write \N, DBeaver [NULL],
+# phpMyAdmin (NULL), Go <nil>, JavaScript undefined, R NA, pandas NaN, NaT and <NA>, Excel #N/A.
 MISSING_VALUES = frozenset(
     {
         *(word.lower() for word in MISSING_WORDS),
@@ -21,23 +21,23 @@ ONLY_EMPTY = frozenset({""})
 
 
 def words_given(text: str | None) -> frozenset[str]:
-    """The words of ``--missing-values A,B``: instead of :data:`MISSING_VALUES`, and always besides the empty text."""
+    """Parse ``--missing-values A,B``, which replaces :data:`MISSING_VALUES`; empty text always counts as missing."""
     if text is None:
         return MISSING_VALUES
     return ONLY_EMPTY | {word.strip().lower() for word in text.split(",")}
 
 
 def is_missing(text: str, words: frozenset[str]) -> bool:
-    """Whether a text stands for no value."""
+    """Whether a text means a missing value."""
     return text.strip().lower() in words
 
 
 def missing_mask(strings: "pa.Array", words: frozenset[str]) -> "pa.Array":
-    """:func:`is_missing` of many.
+    """Apply :func:`is_missing` to an array.
 
     Args:
-        strings: [n]; null stays null.
-        words: in lower case.
+        strings: texts, [n]; null stays null.
+        words: words that mean a missing value, in lower case.
     """
     import pyarrow as pa  # not needed by a source's arguments
     import pyarrow.compute as pc
@@ -47,12 +47,12 @@ def missing_mask(strings: "pa.Array", words: frozenset[str]) -> "pa.Array":
 
 
 def count_words(strings: "pa.Array", words: frozenset[str], counts: Counter[str]) -> None:
-    """Count the words of a column that stand for no value; the empty text is not one.
+    """Count the words of a column that mean a missing value; empty text is not counted.
 
     Args:
-        strings: [n], nulls allowed.
-        words: in lower case.
-        counts: word as it stands -> how often.
+        strings: texts, [n]; nulls are allowed.
+        words: words that mean a missing value, in lower case.
+        counts: word as written -> count.
     """
     import pyarrow.compute as pc  # not needed by a source's arguments
 

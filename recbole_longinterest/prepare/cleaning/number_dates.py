@@ -1,7 +1,7 @@
-"""Numbers that are no seconds since 1970: dates written as whole numbers (20200731), days of Excel, and named units.
+"""Read numeric times other than Unix seconds: dates as whole numbers (20200731), Excel days, and named units.
 
-A number alone does not say what it counts. Whether the numbers of a file are dates is judged by all of its first
-chunk: of seconds since 1970, next to none would be a date.
+A single number does not show its unit. Whether the numbers of a file are dates is decided from its whole first chunk:
+hardly any Unix times would form a valid date.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from recbole_longinterest.common.errors import LongInterestError
 NANO = 10**9
 DAY = 86_400 * NANO
 MISSING = np.iinfo(np.int64).min
-SHARE = 0.9  # of the numbers that must be such dates; others are then taken for mistakes
-FEWEST = 3  # distinct numbers that show that they are dates and not seconds of these years
+SHARE = 0.9  # share of the numbers that must be such dates; the others then count as errors
+FEWEST = 3  # minimum number of distinct values to distinguish dates from Unix seconds
 YEARS = (1900, 2100)
 EXCEL_1970 = 25_569  # days from Excel's day 0, 1899-12-30, to 1970
-# Digits of a date as a number, first to last: what and how many.
+# Digits of a date written as a number, from the left: (field, number of digits).
 FORMATS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "%Y%m%d": (("Y", 4), ("m", 2), ("d", 2)),
     "%Y%m": (("Y", 4), ("m", 2)),
@@ -29,7 +29,7 @@ FORMATS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "%Y%m%d%H%M%S": (("Y", 4), ("m", 2), ("d", 2), ("H", 2), ("M", 2), ("S", 2)),
     "%Y%m%d%H%M%S%f": (("Y", 4), ("m", 2), ("d", 2), ("H", 2), ("M", 2), ("S", 2), ("f", 3)),
 }
-# Not clear enough to be taken for a date: a counter, or days before months.
+# Ambiguous formats: could be a counter, or have days before months.
 UNCLEAR: Mapping[str, tuple[tuple[str, int], ...]] = {
     "%d%m%Y": (("d", 2), ("m", 2), ("Y", 4)),
     "%m%d%Y": (("m", 2), ("d", 2), ("Y", 4)),
@@ -42,7 +42,7 @@ UNCLEAR: Mapping[str, tuple[tuple[str, int], ...]] = {
     "%y%m%d%H%M": (("y", 2), ("m", 2), ("d", 2), ("H", 2), ("M", 2)),
     "%y%m%d%H%M%S": (("y", 2), ("m", 2), ("d", 2), ("H", 2), ("M", 2), ("S", 2)),
 }
-# Name of --time-format -> nanoseconds of one, and the number that 1970 has.
+# Name for --time-format -> (nanoseconds per unit, value of 1970-01-01 in that unit).
 NAMED: Mapping[str, tuple[int, int]] = {
     "seconds": (NANO, 0),
     "milliseconds": (10**6, 0),
@@ -60,14 +60,14 @@ WAYS = "a format as in strptime (%d.%m.%Y), or one of " + ", ".join(NAMED)
 
 
 def decode(values: NDArray[np.int64], parts: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
-    """Dates that are written as numbers.
+    """Decode dates that are written as numbers.
 
     Args:
         values: the numbers, [n].
-        parts: their digits, of :data:`FORMATS`.
+        parts: meaning of their digits, from :data:`FORMATS`.
 
     Returns:
-        Nanoseconds since 1970, ``MISSING`` where a number is no such date, [n].
+        Nanoseconds since 1970, ``MISSING`` for numbers that are not such a date, [n].
     """
     found: dict[str, NDArray[np.int64]] = {}
     left = values.copy()
@@ -92,17 +92,17 @@ def decode(values: NDArray[np.int64], parts: tuple[tuple[str, int], ...]) -> NDA
 
 
 def find_format(numbers: NDArray[Any], where: str) -> str | None:
-    """What the numbers of a file are, where they are dates.
+    """Detect the date format of the numeric times of a file.
 
     Args:
-        numbers: whole or not, finite, [n].
+        numbers: finite numbers, whole or not, [n].
         where: file and column, for the message.
 
     Returns:
         One of :data:`FORMATS`; None for seconds and their fractions.
 
     Raises:
-        LongInterestError: for numbers that may be dates, days or ticks, but could be read in two ways.
+        LongInterestError: for ambiguous numbers that may be dates, days or ticks.
     """
     values = np.unique(np.floor(numbers[np.abs(numbers) < 2.0**63]).astype(np.int64))
     values = values[values > 0]
@@ -151,7 +151,7 @@ def _share(values: NDArray[np.int64], parts: tuple[tuple[str, int], ...]) -> flo
 
 
 def _unclear(values: NDArray[np.int64], name: str, parts: tuple[tuple[str, int], ...]) -> bool:
-    """Whether nearly all numbers are such dates, so many that seconds since 1970 would not be."""
+    """Whether so many numbers are valid dates of an ambiguous format that they are unlikely to be Unix seconds."""
     if _share(values, parts) < SHARE:
         return False
     if name == "%Y":

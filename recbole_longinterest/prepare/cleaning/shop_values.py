@@ -1,4 +1,4 @@
-"""Texts and prices out of the records of shops: Amazon's products, Steam's games."""
+"""Extract texts and prices from shop records: Amazon's products, Steam's games."""
 
 import re
 from collections import Counter
@@ -9,17 +9,17 @@ from recbole_longinterest.prepare.cleaning.escaping import MISSING_WORDS
 from recbole_longinterest.prepare.cleaning.html_text import is_page_fragment, plain_text
 
 FRAGMENT = "titles that are pieces of a web page, dropped"
-BAD_PRICE = "prices that are no numbers, left empty"
+BAD_PRICE = "prices that are not numbers, left empty"
 PRICE = re.compile(r"\s*(?:from\s+)?(?:US\s*)?\$?\s*(\d[\d,]*\.?\d*|\.\d+)\s*(?:-\s*\$?\s*[\d,.]+\s*)?", re.IGNORECASE)
 
 
 def words_of(value: object) -> str:
-    """The plain text of a value: of a list its parts in order, each once."""
+    """Return the plain text of a value; the distinct parts of a list are joined in order."""
     return " ".join(parts_of(value))
 
 
 def parts_of(value: object) -> list[str]:
-    """The plain texts of a value that is a list, each once, in order."""
+    """Return the distinct plain texts of a (nested) list, in order."""
     return list(dict.fromkeys(part for part in map(plain_text, _strings(value)) if part))
 
 
@@ -32,7 +32,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def title_of(values: Iterable[Any], changed: Counter[str]) -> str:
-    """The first of some values that is a title; pieces of a web page are counted and passed over."""
+    """Return the first usable title of some values; fragments of a web page are counted and skipped."""
     for value in values:
         if not isinstance(value, str) or not value.strip():
             continue
@@ -44,11 +44,11 @@ def title_of(values: Iterable[Any], changed: Counter[str]) -> str:
 
 
 def price_of(value: object, changed: Counter[str], free: frozenset[str] = frozenset()) -> str:
-    """A price as digits, of a range the lower end; "" if there is none.
+    """Return a price as digits, the lower end of a range; "" for a missing or invalid price.
 
     Args:
-        value: of the record.
-        changed: counts the values that are no prices.
+        value: value of the record.
+        changed: counts invalid values.
         free: words that mean 0, in lower case.
     """
     if value is None or isinstance(value, bool) or (isinstance(value, str) and value in MISSING_WORDS):

@@ -1,4 +1,4 @@
-"""Times of any usual form to exact nanoseconds, and back to the seconds of an atomic file."""
+"""Convert times of all common formats to exact nanoseconds, and back to the seconds of an atomic file."""
 
 from collections import Counter
 from datetime import datetime
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.number_dates import FORMATS, MISSING, NAMED, NANO, WAYS, decode, find_format
 
-# A number's magnitude says its unit: seconds reach 10^11 in the year 5138, milliseconds were below it before 1973.
+# The magnitude of a number shows its unit: seconds reach 10^11 in the year 5138, milliseconds passed it in 1973.
 UNITS = (("seconds", 10**11, NANO), ("milliseconds", 10**14, 10**6), ("microseconds", 10**17, 10**3))
 ISO, OFFSET, FORMATTED = "ISO dates", "ISO dates with an offset", "dates of the given format"
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 WHOLE = r"^\s*\+?(\d{1,18}|[1-8]\d{18})\s*$"
-HAS_OFFSET = r"\d[Tt ]\d{2}(:?\d{2}){0,2}([.,]\d+)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)\s*$"  # behind a time of day
-SAMPLE = 10_000  # times that tell the form of a file's
+HAS_OFFSET = r"\d[Tt ]\d{2}(:?\d{2}){0,2}([.,]\d+)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)\s*$"  # after a time of day
+SAMPLE = 10_000  # number of times used to detect the format of a file
 DECIMALS = (0, 3, 6, 9)
 
 Bools = NDArray[np.bool_]
@@ -28,20 +28,20 @@ Bools = NDArray[np.bool_]
 def parse_times(
     column: pa.Array, forms: Counter[str], time_format: str | None = None, number_format: str | None = None
 ) -> tuple[NDArray[np.int64], Bools, Bools]:
-    """Times from a column.
+    """Parse a column of times.
 
     Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970 by their magnitude. Dates are ISO 8601, in
     UTC unless they name an offset.
 
     Args:
         column: strings, numbers, dates or timestamps, [n].
-        forms: counts the forms found.
-        time_format: in place of all that: a format of ``datetime.strptime``, or a unit of ``number_dates.NAMED``.
-        number_format: of the numbers, from :func:`number_format_of`.
+        forms: counts of the formats found.
+        time_format: a ``datetime.strptime`` format, or a unit of ``number_dates.NAMED``; None to detect the format.
+        number_format: format of numeric times, from :func:`number_format_of`.
 
     Returns:
-        Nanoseconds since 1970, [n]; where there is no time; where it is before 1970 or too late for 64 bits. Of a row
-        of the last two the time means nothing.
+        Nanoseconds since 1970, [n]; mask of missing times, [n]; mask of times before 1970 or beyond 64 bits, [n].
+        Where a mask is set, the time has no meaning.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -67,14 +67,14 @@ def parse_times(
 
 
 def number_format_of(column: pa.Array, where: str) -> str | None:
-    """The format of a file's times that are numbers: one of ``number_dates.FORMATS``, None for seconds and the like.
+    """Detect the format of a file's numeric times: one of ``number_dates.FORMATS``, None for Unix times.
 
     Args:
         column: the first times of the file, [n].
         where: file and column, for the message.
 
     Raises:
-        LongInterestError: for numbers that can be read in two ways.
+        LongInterestError: for ambiguous numbers.
     """
     if len(column) > SAMPLE:
         column = column.take(pa.array(np.linspace(0, len(column) - 1, SAMPLE).astype(np.int64)))
@@ -87,7 +87,7 @@ def number_format_of(column: pa.Array, where: str) -> str | None:
         except pa.ArrowInvalid:
             numbers = strings.filter(pc.match_substring_regex(strings, NUMBER))
             values = np.array([float(text) for text in numbers.to_pylist()])
-        except pa.ArrowException:  # timestamps, which say what they are
+        except pa.ArrowException:  # timestamps, which have a type
             return None
     return find_format(values[np.isfinite(values)], where)
 
@@ -101,12 +101,12 @@ def _nulls(column: pa.Array) -> Bools:
 
 
 class _Numbers:
-    """Reads times that are numbers.
+    """Parser of numeric times.
 
     Args:
-        forms: counts the forms found.
-        unit: of ``number_dates.NAMED``; None for the unit by each number's magnitude.
-        date_format: of ``number_dates.FORMATS``, for dates that are written as numbers.
+        forms: counts of the formats found.
+        unit: a unit of ``number_dates.NAMED``; None to infer it from each number's magnitude.
+        date_format: a format of ``number_dates.FORMATS``, for dates that are written as numbers.
     """
 
     def __init__(self, forms: Counter[str], unit: str | None, date_format: str | None) -> None:
@@ -115,7 +115,7 @@ class _Numbers:
         self.date_format = date_format
 
     def whole(self, values: NDArray[Any], missing: Bools) -> tuple[NDArray[np.int64], Bools, Bools]:
-        """Times of whole numbers, [n]."""
+        """Parse whole numbers, [n]."""
         values = values.astype(np.int64)
         if self.unit is not None:
             per, zero = NAMED[self.unit]
@@ -137,7 +137,7 @@ class _Numbers:
         return _scaled(values, per_value, missing)
 
     def parts(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], Bools, Bools]:
-        """Times of numbers with a fraction, exact to the microsecond; of those without one as of whole numbers."""
+        """Parse floats, exact to the microsecond; floats without a fraction are parsed as whole numbers."""
         missing = ~np.isfinite(values)
         whole = ~missing & (values == np.floor(values)) & (np.abs(values) < 2.0**63)
         times, unreadable, outside = self.whole(np.where(whole, values, 0.0), ~whole)
@@ -171,7 +171,7 @@ def _scaled(values: NDArray[Any], per: NDArray[Any], missing: Bools) -> tuple[ND
 
 
 def _of_mixed(strings: pa.Array, forms: Counter[str], reads: _Numbers) -> tuple[NDArray[np.int64], Bools, Bools]:
-    """Whole numbers, other numbers and dates, each in its way."""
+    """Parse a column that mixes whole numbers, other numbers and dates."""
     filled = pc.fill_null(strings, "")
     whole = _mask(filled, WHOLE)
     number = _mask(filled, NUMBER) & ~whole
@@ -187,7 +187,7 @@ def _of_mixed(strings: pa.Array, forms: Counter[str], reads: _Numbers) -> tuple[
         times[number], missing[number], outside[number] = reads.parts(floats)
         outside[number] |= np.isinf(floats)
         missing[number] &= ~np.isinf(floats)
-    if date.any() and reads.unit is not None:  # a named unit is the only form
+    if date.any() and reads.unit is not None:  # with a named unit, dates are not accepted
         missing[date] = True
     elif date.any():
         times[date], missing[date], outside[date] = _of_dates(filled.filter(pa.array(date)), forms, None)
@@ -199,7 +199,7 @@ def _mask(strings: pa.Array, pattern: str) -> Bools:
 
 
 def _digits(column: pa.Array, time_format: str) -> pa.Array:
-    """Strings for a format: whole numbers without the point of a float, with the zeros that a number has not."""
+    """Convert to strings for ``strptime``: drop the ``.0`` of whole floats, restore leading zeros of numbers."""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         strings = column.cast(pa.large_string())
         return strings if "." in time_format else pc.replace_substring_regex(strings, r"^\s*(\d+)\.0+\s*$", r"\1")
@@ -240,7 +240,7 @@ def _of_dates(
 
 
 def decimals_of(times: NDArray[np.int64]) -> int:
-    """Decimals that times in seconds need, for the one that needs most: 0, 3, 6 or 9.
+    """Number of decimals needed to write all times in seconds exactly: 0, 3, 6 or 9.
 
     Args:
         times: nanoseconds since 1970, [n].
@@ -249,7 +249,7 @@ def decimals_of(times: NDArray[np.int64]) -> int:
 
 
 def in_seconds(times: NDArray[np.int64], decimals: int) -> pa.Array:
-    """Nanoseconds as the seconds of an atomic file: digits only, no exponent and nothing rounded.
+    """Format nanoseconds as seconds for an atomic file: no exponent, no rounding.
 
     Args:
         times: nanoseconds since 1970, [n].

@@ -1,1 +1,1 @@
-"""Formats of files to chunks of rows."""
+"""Read files of all formats as chunks of rows."""

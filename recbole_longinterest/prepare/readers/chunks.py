@@ -1,4 +1,4 @@
-"""What the readers of all formats hand on: some rows of a file, and where a row stands in it."""
+"""Chunks of rows, the common output of all readers, with the line number of each row."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ ESCAPES = "quotes, separators or line ends escaped by a backslash, read without 
 JOINED = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
 RECODED = "values that were not UTF-8, read as Latin-1 (Windows-1252)"
 RECORD = "not a record"  # a line of a JSON file
-MAX_LISTED, MAX_SHOWN = 20, 60  # names that a message lists, and characters of each
+MAX_LISTED, MAX_SHOWN = 20, 60  # maximum number of names in a message, and characters of each
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Chunk:
     """Rows of one file.
 
     Attributes:
-        source: the file, as messages name it.
-        columns: column -> its values, [n_rows], pyarrow arrays; null is missing.
-        n_rows: rows.
-        line_of: line (or row) number of a row in the file.
-        bad: how many rows could not be read as rows, by reason.
-        first_bad: line of the first of these; asked for only if there is one.
-        recoded: values that were not UTF-8 and were read as Latin-1.
-        joined: line ends that stand inside quoted values.
-        mended: what was done to quotes -> how often.
-        first_mended: what was done to quotes -> line of the first.
-        missing: words that stand for no value, in lower case.
+        source: name of the file, for messages.
+        columns: column -> its values, [n_rows], pyarrow arrays; null for missing.
+        n_rows: number of rows.
+        line_of: function from a row of the chunk to its line (or row) number in the file.
+        bad: reason -> number of lines that could not be parsed as rows.
+        first_bad: returns the line of the first of these; called only if there is one.
+        recoded: number of values that were not UTF-8 and were read as Latin-1.
+        joined: number of line ends inside quoted values.
+        mended: repair of quotes -> count.
+        first_mended: repair of quotes -> line of the first.
+        missing: words that mean a missing value, in lower case.
     """
 
     source: str
@@ -55,14 +55,14 @@ class Chunk:
 
 @dataclass
 class Tally:
-    """Counts what is read, dropped and changed; stops at the first bad row if it is strict.
+    """Counts of rows and values that were read, dropped and changed.
 
     Attributes:
-        strict: raise at the first bad row.
+        strict: raise an error at the first bad row.
         read: rows read.
         dropped: rows dropped, by reason.
-        changed: values changed, by what was done.
-        places: the first place of each reason, as "file, line n".
+        changed: values changed, by kind of change.
+        places: first place of each reason, as "file, line n".
     """
 
     strict: bool = False
@@ -77,18 +77,18 @@ class Tally:
         refused: "Mapping[str, NDArray[np.bool_]]",
         emptied: "Mapping[str, NDArray[np.bool_]] | None" = None,
     ) -> "NDArray[np.bool_]":
-        """Count a chunk's rows and those to be dropped, each by the first reason that holds.
+        """Count a chunk's rows and the dropped ones, each under the first reason that applies.
 
         Args:
             chunk: the rows.
-            refused: reason -> which rows it drops, [n_rows].
-            emptied: reason -> which rows lose a value to it and stay, [n_rows].
+            refused: reason -> mask of the rows to drop, [n_rows].
+            emptied: reason -> mask of the rows that are kept but lose a value, [n_rows].
 
         Returns:
-            Which rows stay, [n_rows].
+            Mask of the rows to keep, [n_rows].
 
         Raises:
-            ValueError: if strict and there is a bad row, with its file and line.
+            ValueError: if strict, for the first bad row, with its file and line.
         """
         import numpy as np  # not needed by a source's arguments
 
@@ -117,7 +117,7 @@ class Tally:
         if self.strict and firsts:
             line, reason = min(firsts)
             raise LongInterestError(
-                f"{chunk.source}, line {line}: {reason}. Mend it, or leave --strict out: then such rows are counted."
+                f"{chunk.source}, line {line}: {reason}. Correct it, or leave --strict out: then such rows are only counted."
             )
         return stays
 
@@ -130,14 +130,14 @@ class Tally:
 
 
 def string_array(values: Sequence[str | None]) -> "pa.Array":
-    """Strings, as a pyarrow array; None is missing."""
+    """Convert strings to a pyarrow array; None becomes null."""
     import pyarrow as pa  # not needed by a source's arguments
 
     return pa.array(values, pa.large_string())
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a message has them: some of them, each on one line and none of them long."""
+    """Format names for a message: a limited number, shortened, with control characters escaped."""
     names = list(names)
     shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..." for name in names[:MAX_LISTED]]
     more = [f"and {len(names) - MAX_LISTED:,} more"] if len(names) > MAX_LISTED else []

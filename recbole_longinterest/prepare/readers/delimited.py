@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV and of MovieLens' `::` files, in blocks, with the line of every row that a message may name."""
+"""Read CSV, TSV and MovieLens' `::` files in blocks, with line numbers for messages."""
 
 import csv
 import io
@@ -17,19 +17,19 @@ SEPARATORS = (",", "\t", ";", "|")
 DOUBLE_COLON = "::"
 QUOTED = re.compile('"[^"]*"')
 LINE_END = re.compile("\r\n|\r|\n")
-STAND_IN = "\x1e"  # a record separator of ASCII in place of ::, because the parser takes one character
+STAND_IN = "\x1e"  # replaces ::, because the parser needs a separator of one character
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a delimited file is written.
+    """Format of a delimited file.
 
     Attributes:
         separator: between values: one character, or ``::``.
-        names: of the columns.
+        names: column names.
         header: the first line holds the names.
         quoted: values may be in double quotes.
-        encoding: of the file; None is UTF-8, and Latin-1 (Windows-1252) for values that are not.
+        encoding: encoding of the file; None for UTF-8, with Latin-1 (Windows-1252) for values that are not UTF-8.
     """
 
     separator: str
@@ -40,12 +40,12 @@ class Layout:
 
 
 def first_line(source: RawFile, encoding: str | None = None) -> str:
-    """The first line of a file that is not blank; "" if there is none."""
+    """Return the first line of a file that is not blank; "" for an empty file."""
     return next(iter(_first_lines(source, encoding, 1)), "")
 
 
 def _first_lines(source: RawFile, encoding: str | None, number: int) -> list[str]:
-    """The first lines of a file that are not blank."""
+    """Return the first lines of a file that are not blank."""
     lines: list[str] = []
     with Reading(source) as reading:
         for _, block in blocks(reading, encoding=encoding):
@@ -64,17 +64,17 @@ def find_layout(
     header: bool = True,
     separator: str | None = None,
 ) -> Layout:
-    """Separator and columns of a file, from its first lines.
+    """Detect separator and columns of a file from its first lines.
 
     Args:
         source: the file.
-        encoding: of the file, None to find out.
+        encoding: encoding of the file, None to detect it.
         quoted: values may be in double quotes.
-        header: the first line holds the columns' names; else they are 1, 2, 3 ...
-        separator: between values, None to find out.
+        header: the first line holds the column names; else they are 1, 2, 3 ...
+        separator: between values, None to detect it.
 
     Raises:
-        ValueError: for an empty file, or a name that two columns have.
+        ValueError: for an empty file, or a repeated column name.
     """
     lines = _first_lines(source, encoding, 2)
     if not lines:
@@ -86,7 +86,7 @@ def find_layout(
         separator = DOUBLE_COLON if doubled else max(SEPARATORS, key=outside.count)
     cells = split_line(line, separator, quoted)
     names = [cell.strip() for cell in cells] if header else [str(at) for at in range(1, len(cells) + 1)]
-    if header and len(lines) > 1:  # one of the two ends in a separator and the other does not
+    if header and len(lines) > 1:  # only one of the two lines ends in a separator
         row = split_line(lines[1], separator, quoted)
         if len(row) == len(names) + 1 and not row[-1].strip():
             names.append("")
@@ -102,7 +102,7 @@ def find_layout(
 
 
 def split_line(line: str, separator: str, quoted: bool) -> list[str]:
-    """The values of a line."""
+    """Split a line into values."""
     if separator == DOUBLE_COLON or not quoted:
         return line.split(separator)
     escapes = '\\"' in line and not is_regular(line.encode(), separator)
@@ -118,25 +118,25 @@ def split_line(line: str, separator: str, quoted: bool) -> list[str]:
 def read_delimited(
     source: RawFile, layout: Layout, wanted: Sequence[str], advance: Callable[[int], object] = lambda stored: None
 ) -> Iterator[Chunk]:
-    """Columns of a file.
+    """Read columns of a file.
 
     Args:
         source: the file.
-        layout: how it is written.
+        layout: its format.
         wanted: names of the columns to read.
-        advance: told of stored bytes that were read.
+        advance: called with the number of stored bytes read, for the progress bar.
 
     Yields:
-        Chunks whose columns are strings; rows with another number of columns are counted as bad.
+        Chunks of string columns; rows with a wrong number of columns are counted as bad.
 
     Raises:
-        ValueError: for a column that is missing, and a file that cannot be read.
+        ValueError: for a missing column or a file that cannot be read.
     """
     missing = [name for name in wanted if name not in layout.names]
     if missing:
         raise LongInterestError(
             f"{source} has no column {', '.join(missing)}; its columns are: {listed(layout.names)}. "
-            "Check the names, and what stands between the columns."
+            "Check the names and the separator."
         )
     with Reading(source, advance) as reading:
         skips_header, quotes = layout.header, _Quotes()
@@ -155,13 +155,13 @@ def read_delimited(
 
 @dataclass
 class _Quotes:
-    """What the blocks of a file have shown: whether its quotes are escaped by a backslash."""
+    """State across the blocks of a file: whether its quotes are escaped by a backslash."""
 
     escapes: bool = False
 
 
 def _chunk(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes, start: int, quotes: _Quotes) -> Chunk:
-    """The rows of a block, by the rules of RFC 4180 if they hold for it, else row by row."""
+    """Parse a block as RFC 4180 if it conforms, else row by row."""
     block, recoded = as_utf8(block, layout.separator)
     by, n_columns = layout.separator, len(layout.names)
     if not ((layout.quoted and b'"' in block) or quotes.escapes):
@@ -191,7 +191,7 @@ def _escaped(chunk: Chunk, block: bytes, start: int) -> Chunk:
 
 
 def _of_mended(chunk: Chunk, mended: Mended, start: int) -> Chunk:
-    """A chunk of rows that :func:`mend` has read, with their lines in the file."""
+    """Add line numbers in the file to a chunk that :func:`mend` has repaired."""
     done = {what: lines for what, lines in ((ESCAPES, mended.escapes), (BARE, mended.bare)) if lines}
     return replace(
         chunk,
@@ -261,15 +261,15 @@ def _parse(source: RawFile, layout: Layout, wanted: Sequence[str], block: bytes,
 
 
 def _joined(text: bytes, rows: int) -> int:
-    """Line ends inside the quoted values of a block, but for blank lines there."""
+    """Count the line ends inside the quoted values of a block, without blank lines."""
     if text.count(b"\n") + (text[-1:] != b"\n") == rows and text.count(b"\r") == text.count(b"\r\n"):
         return 0  # the usual case, fast
     return max(sum(not line.isspace() for line in text.splitlines()) - rows, 0)
 
 
 def _record_lines(block: bytes, layout: Layout, start: int, valid: bool) -> Iterator[int]:
-    """Line numbers of the block's rows that have, or have not, the right number of columns."""
-    text = block.decode("latin-1")  # a character a byte: lines and separators are what counts
+    """Yield the line numbers of the rows with (or without) the right number of columns."""
+    text = block.decode("latin-1")  # one character per byte: only lines and separators matter
     n_columns = len(layout.names)
     if not layout.quoted:
         for at, line in enumerate(LINE_END.split(text)):

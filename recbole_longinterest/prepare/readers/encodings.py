@@ -1,28 +1,28 @@
-"""Encodings of raw files: UTF-16 by its first bytes, values that are not UTF-8, and encodings that the user names."""
+"""Encodings of raw files: detect UTF-16 and values that are not UTF-8, and decode encodings given by the user."""
 
 import codecs
 from collections.abc import Callable
 
 from recbole_longinterest.common.errors import LongInterestError
 
-WIDE_SAMPLE = 1_000  # bytes that tell UTF-16
+WIDE_SAMPLE = 1_000  # bytes used to detect UTF-16
 
 
 def wide_encoding(start: bytes) -> str | None:
-    """UTF-16 or UTF-32, if a file begins like these."""
+    """Detect UTF-16 or UTF-32 from the first bytes of a file; None for other encodings."""
     if start[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         return "utf-32"
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     sample = start[:WIDE_SAMPLE]
-    for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):  # Latin letters have a zero in every other byte
+    for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):  # in Latin text every other byte is zero
         if sample[at::2].count(0) > len(sample) // 4 and not sample[1 - at :: 2].count(0):
             return name
     return None
 
 
 def decoder_of(source: object, encoding: str | None) -> Callable[[bytes, bool], bytes] | None:
-    """What turns the parts of a file into UTF-8; None if it need not."""
+    """Return a function that converts the parts of a file to UTF-8; None if not needed."""
     if encoding is None:
         return None
 
@@ -42,7 +42,7 @@ def decoder_of(source: object, encoding: str | None) -> Callable[[bytes, bool], 
 
 
 def as_utf8(block: bytes, separator: str) -> tuple[bytes, int]:
-    """A block whose values are all UTF-8, and how many were not."""
+    """Convert all values of a block to UTF-8; also return how many were not UTF-8."""
     import pyarrow as pa  # not needed by a source's arguments
 
     try:
@@ -62,7 +62,7 @@ def as_utf8(block: bytes, separator: str) -> tuple[bytes, int]:
 
 
 def decoded(value: bytes) -> tuple[str, bool]:
-    """A value, and whether it is in another encoding than UTF-8."""
+    """Decode a value; also return whether it was not UTF-8."""
     try:
         return value.decode("utf-8"), False
     except UnicodeDecodeError:

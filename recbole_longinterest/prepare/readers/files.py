@@ -1,4 +1,4 @@
-"""Input files: found in folders and zips, opened whatever compresses them, read in blocks of whole lines."""
+"""Find input files in folders and zips, decompress them, and read them in blocks of whole lines."""
 
 import gzip
 import io
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 BLOCK = 8 * 2**20  # bytes read at once
-MAX_LINE = 64 * 2**20  # bytes of one line; more is no row of a table
-MAX_RATIO = 200  # unpacked bytes a packed one: tables are packed 3 to 30 times
-RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes
-OPEN_BLOCKS = 4  # blocks that one quoted value may go on for
-LOOK_BACK = 1_000  # lines, for the start of a quoted value that a block's end cuts
-ESCAPED_QUOTE = re.compile(rb'\\"[^,;\t|\r\n"]')  # no end of a value, as after a folder's name
+MAX_LINE = 64 * 2**20  # maximum bytes of a line
+MAX_RATIO = 200  # maximum compression ratio; tables have 3 to 30
+RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes from which the ratio is checked
+OPEN_BLOCKS = 4  # maximum number of blocks that a quoted value may span
+LOOK_BACK = 1_000  # lines to search for the start of a quoted value at the end of a block
+ESCAPED_QUOTE = re.compile(
+    rb'\\"[^,;\t|\r\n"]'
+)  # an escaped quote inside a value, not a backslash before the closing quote
 GZIP_MAGIC = b"\x1f\x8b"
-PACKED = {  # first bytes of what has to be unpacked or exported first
-    b"PK\x03\x04": "a zip without the name of one, or an Excel file",
+PACKED = {  # first bytes of files that must be unpacked or exported first
+    b"PK\x03\x04": "a zip with another file extension, or an Excel file",
     b"BZh": "packed by bzip2",
     b"\xfd7zXZ": "packed by xz",
     b"\x28\xb5\x2f\xfd": "packed by zstd",
     b"7z\xbc\xaf": "packed by 7-Zip",
-    b"PAR1": "a Parquet file without the name of one",
+    b"PAR1": "a Parquet file with another file extension",
 }
 UNREADABLE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError, RuntimeError, OSError)
 
@@ -48,7 +50,7 @@ class RawFile:
     member: str | None = None
 
     def __str__(self) -> str:
-        """The file as messages name it."""
+        """Return the name for messages."""
         return str(self.path) if self.member is None else f"{self.path}!{self.member}"
 
     @property
@@ -58,11 +60,11 @@ class RawFile:
 
     @property
     def suffix(self) -> str:
-        """Last suffix of :attr:`name`, with its dot."""
+        """Last suffix of :attr:`name`, with the dot."""
         return Path(self.name).suffix
 
     def size(self) -> int:
-        """Bytes as stored."""
+        """Return the stored (compressed) size in bytes."""
         if self.member is None:
             return self.path.stat().st_size
         with zipfile.ZipFile(self.path) as archive:
@@ -70,13 +72,13 @@ class RawFile:
 
 
 def gather(paths: Sequence[str | Path]) -> list[RawFile]:
-    """All files below some files, folders and zips, in the order given, those of a folder sorted by name.
+    """List all files in some files, folders and zips, in the given order; files of a folder are sorted by name.
 
     Args:
-        paths: what the user named.
+        paths: files, folders or zips given by the user.
 
     Raises:
-        ValueError: for a path that does not exist, a broken zip, or nothing found.
+        ValueError: for a path that does not exist, a broken zip, or if no file is found.
     """
     found: list[RawFile] = []
     for path in map(Path, paths):
@@ -108,22 +110,22 @@ def _members(path: Path) -> list[RawFile]:
 
 
 class Reading:
-    """A file being read: unpacked, guarded against damage and zip bombs, with its progress on a bar.
+    """Reads and decompresses a file, with checks for damage and zip bombs, and a progress callback.
 
     Args:
         source: the file.
-        advance: told the number of stored bytes that were read since it was told last.
+        advance: called with the number of stored bytes read since the last call.
     """
 
     def __init__(self, source: RawFile, advance: Callable[[int], object] = lambda stored: None) -> None:
         self.source = source
         self._advance = advance
         self._read = self._told = 0
-        self._share = 1.0  # stored bytes of a byte that comes out of the zip
+        self._share = 1.0  # stored bytes per byte read from the zip
         self._archive: zipfile.ZipFile | None = None
 
     def __enter__(self) -> "Reading":
-        """Open it."""
+        """Open the file."""
         with _Readable(self.source):
             if self.source.member is None:
                 raw: Any = self.source.path.open("rb", buffering=0)
@@ -139,17 +141,17 @@ class Reading:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close it."""
+        """Close the file."""
         if hasattr(self, "_raw"):
             self._raw.close()
         if self._archive is not None:
             self._archive.close()
 
     def read(self, size: int) -> bytes:
-        """The next bytes, unpacked; fewer than ``size`` at the end only.
+        """Read the next unpacked bytes; fewer than ``size`` only at the end.
 
         Raises:
-            ValueError: for a file that is cut off or damaged, or that unpacks to far more than a table does.
+            ValueError: for a file that is truncated or damaged, or whose compression ratio is suspiciously high.
         """
         with _Readable(self.source):
             data = self._file.read(size)
@@ -157,7 +159,7 @@ class Reading:
         self._read += len(data)
         if self._packed and self._read > RATIO_COUNTS_FROM and self._read > MAX_RATIO * max(stored, 1):
             raise LongInterestError(
-                f"{self.source} unpacks to more than {MAX_RATIO} times its size, as no table does; it is not read on."
+                f"{self.source} unpacks to more than {MAX_RATIO} times its size, which no table does. Reading stopped."
             )
         self._advance(stored - self._told)
         self._told = stored
@@ -165,7 +167,7 @@ class Reading:
 
 
 class _Readable:
-    """Turns the errors of damaged files into one sentence."""
+    """Context manager that turns the errors of damaged files into a LongInterestError."""
 
     def __init__(self, source: RawFile) -> None:
         self.source = source
@@ -178,23 +180,23 @@ class _Readable:
             raise LongInterestError(
                 f"{self.source} cannot be read: {error}. Unpack the zip by other means and give its folder."
             ) from error
-        if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # which says enough itself
+        if isinstance(error, UNREADABLE) and not isinstance(error, PermissionError):  # its own message is clear
             raise LongInterestError(
-                f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is cut off or damaged; "
-                "get it again."
+                f"{self.source} cannot be read to its end: {error or type(error).__name__}. It is truncated or "
+                "damaged; download it again."
             ) from error
 
 
 def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) -> Iterator[tuple[int, bytes]]:
-    """Blocks of whole lines, in UTF-8 where the encoding is known.
+    """Read a file in blocks of whole lines, converted to UTF-8 if the encoding is known.
 
     Args:
         reading: an open file.
-        quoted: values may be in double quotes and hold line ends; a block does not end inside of one.
-        encoding: of the file; None for UTF-16 and UTF-32 if it begins like these, else its bytes as they are.
+        quoted: values may be in double quotes and contain line ends; a block does not end inside such a value.
+        encoding: encoding of the file; None to detect UTF-16 and UTF-32 and leave other bytes unchanged.
 
     Yields:
-        Number of the block's first line, from 1, and the block; the mark that Windows puts at a file's start is off.
+        Number of the block's first line (from 1) and the block, without a byte-order mark.
 
     Raises:
         ValueError: for a line of more than ``MAX_LINE`` bytes, and for a file in another encoding.
@@ -212,7 +214,7 @@ def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) 
             data = decode(data, ended)
         if first:
             data = data.removeprefix(b"\xef\xbb\xbf")
-            old_mac = b"\r" in data and b"\n" not in data  # lines that end in a carriage return alone
+            old_mac = b"\r" in data and b"\n" not in data  # lines end in a carriage return only
             first = False
         if old_mac:
             data = data.replace(b"\r", b"\n")
@@ -223,14 +225,14 @@ def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) 
         if not cut:
             if len(rest) > MAX_LINE:
                 raise LongInterestError(
-                    f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is no "
-                    "table, or a value in it was never closed."
+                    f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is not a "
+                    "table, or a quoted value was never closed."
                 )
             continue
         if quoted:
             outside = _outside_quotes(rest, cut)
             if not outside and len(rest) < OPEN_BLOCKS * BLOCK:
-                continue  # a quoted value may end in what is to come
+                continue  # a quoted value may end in the next block
             cut = outside or cut
         yield line, rest[:cut]
         line += rest.count(b"\n", 0, cut)
@@ -240,7 +242,7 @@ def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) 
 
 
 def _outside_quotes(data: bytes, cut: int) -> int:
-    """The last line end up to ``cut`` that is in no quoted value; 0 if an open quote, or a stray one, hides all."""
+    """Last line end up to ``cut`` outside of quoted values; 0 if an open or stray quote hides all of them."""
     if ESCAPED_QUOTE.search(data):
         data = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     open_quote, at = data.count(b'"', 0, cut) % 2 == 1, cut
@@ -256,12 +258,12 @@ def _outside_quotes(data: bytes, cut: int) -> int:
 
 
 def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> "tqdm":
-    """A progress bar over the stored bytes of some files.
+    """Create a progress bar over the stored bytes of some files.
 
     Args:
         sources: the files.
-        what: the bar's name.
-        shown: False gives one that shows nothing.
+        what: label of the bar.
+        shown: False for a bar that shows nothing.
     """
     from tqdm import tqdm  # not needed by a source's arguments
 
@@ -269,7 +271,7 @@ def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> "tqdm":
 
 
 def plain_name(path: str | Path) -> str:
-    """A data set's name from the name of its folder or file: letters, digits, dot, dash and underscore only."""
+    """Derive a data set name from a path: letters, digits, dot, dash and underscore only."""
     name = Path(path).resolve().name
     for suffix in (".gz", ".zip", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".dat"):
         name = name.removesuffix(suffix)

@@ -1,9 +1,9 @@
-r"""Quotes of delimited files as everybody writes them, made those of RFC 4180, which pyarrow reads.
+r"""Convert all common quoting styles of delimited files to RFC 4180, which pyarrow reads.
 
-A quote in a quoted value is doubled (RFC 4180), escaped by a backslash (MySQL, Spark, Book-Crossing), or stands bare
-("The "best" mug"). Blocks whose quotes are those of RFC 4180 are found by their quotes alone, vectorized, and are left
-as they are. In others every row is read in the first of these ways that gives the right number of columns: on one line
-before several, by the rules before bare quotes. A row that no way fits is counted and not guessed.
+A quote in a quoted value may be doubled (RFC 4180), escaped by a backslash (MySQL, Spark, Book-Crossing), or bare
+("The "best" mug"). A fast vectorized check detects blocks that follow RFC 4180; they stay unchanged. In other blocks,
+each row is read by the first style that gives the right number of columns: rows on one line before rows over several
+lines, regular styles before bare quotes. A row that fits no style is counted as bad.
 """
 
 import re
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 QUOTE = ord('"')
-MAX_ROW = 2**20  # bytes of a row over several lines
-NEAR = 2**16  # bytes that are looked at for a backslash
+MAX_ROW = 2**20  # maximum bytes of a row over several lines
+NEAR = 2**16  # bytes searched for a backslash
 LINE_END = re.compile(rb"\r\n|\r|\n")
 LINE = re.compile(rb"[^\r\n]*")
 ESCAPED_LINE_END = re.compile(rb"\\\r?\n")
@@ -21,12 +21,12 @@ ESCAPED_LINE_END = re.compile(rb"\\\r?\n")
 
 @dataclass
 class Mended:
-    """A block in RFC 4180.
+    """A block converted to RFC 4180.
 
     Attributes:
         text: its rows.
-        lines: line of each row, from 0 at the block's start.
-        bad: lines of rows with another number of columns.
+        lines: line of each row, counted from 0 at the start of the block.
+        bad: lines of rows with a wrong number of columns.
         escapes: lines of rows with quotes escaped by a backslash.
         bare: lines of rows with bare quotes.
     """
@@ -39,7 +39,7 @@ class Mended:
 
 
 def is_regular(text: bytes, separator: str) -> bool:
-    """Whether all quotes of a block are those of RFC 4180: around whole values, and doubled in them."""
+    """Whether all quotes of a block follow RFC 4180: around whole values, and doubled inside them."""
     import numpy as np  # not needed by a source's arguments
 
     if text[:1] == b'"' or text[-1:] == b'"':
@@ -53,23 +53,25 @@ def is_regular(text: bytes, separator: str) -> bool:
     if not gaps.all():
         starts, ends = places[np.append(True, gaps)], places[np.append(gaps, True)]
     odd = (ends - starts) & 1 == 0  # a run of an odd number of quotes opens or closes a value
-    opened = np.cumsum(odd, dtype=np.uint8) & 1 == 1  # behind each run, if all is regular so far; parity survives 256
+    opened = (
+        np.cumsum(odd, dtype=np.uint8) & 1 == 1
+    )  # after each run, if regular so far; overflow of uint8 keeps the parity
     if opened[-1]:
         return False
     edge = np.zeros(256, dtype=bool)
     edge[[ord(separator), *b"\r\n"]] = True
-    # In front of a run that is in no value, and behind one that leaves none open, stands a separator or a line end.
+    # A separator or line end must precede each run outside a value, and follow each run that leaves no value open.
     return bool((edge[data[ends + 1]] | opened).all() and (edge[data[starts - 1]] | (opened ^ odd)).all())
 
 
 def without_escapes(text: bytes) -> bytes:
-    r"""A block whose escapes are ``\"`` and ``\\`` in quoted values, as RFC 4180 has them."""
+    r"""Convert the escapes ``\"`` and ``\\`` in quoted values to RFC 4180."""
     return b"\\".join(part.replace(b'\\"', b'""') for part in text.split(b"\\\\"))
 
 
 @dataclass(frozen=True)
 class _Patterns:
-    """How rows are read: ``strict`` and ``escaped`` match a row, ``bare`` one value; two groups a value."""
+    """Patterns of rows: ``strict`` and ``escaped`` match a row, ``bare`` one value; two groups per value."""
 
     strict: re.Pattern[bytes]
     escaped: re.Pattern[bytes]
@@ -82,7 +84,7 @@ def _patterns(separator: bytes, n_columns: int) -> _Patterns:
     end = b"(?=" + by + rb"|[\r\n]|\Z)"
     quoted = spaces + b'"%s"' + spaces + end
     plain = rb"((?:%s)*)" + end
-    unquoted = b"|(?!" + spaces + b'")' + plain  # by the rules, a quote at the start opens a quoted value
+    unquoted = b"|(?!" + spaces + b'")' + plain  # a quote at the start always opens a quoted value
     strict = quoted % rb'([^"]*(?:""[^"]*)*)' + unquoted % (b"[^\r\n" + by + b"]")
     escaped = quoted % rb'([^"\\]*(?:(?:\\.|"")[^"\\]*)*)' + unquoted % (rb"[^\r\n\\" + by + rb"]|\\\r\n|\\.")
     bare = quoted % rb"([^\r\n]*?)" + b"|" + plain % (b"[^\r\n" + by + b"]")
@@ -96,11 +98,11 @@ def mend(text: bytes, separator: str, n_columns: int, escapes: bool) -> tuple[Me
     Args:
         text: the block.
         separator: between values, one character.
-        n_columns: of a row.
-        escapes: earlier rows of the file have escapes, so that ``\\`` is a backslash.
+        n_columns: number of columns.
+        escapes: earlier rows of the file have escapes, so ``\\`` is a backslash.
 
     Returns:
-        The block, and whether the file has escapes. With the first of them the whole block is read so.
+        The converted block, and whether the file has escapes. If one is found, the whole block is read with escapes.
     """
     mended = Mended()
     rows: list[bytes] = []
@@ -130,7 +132,7 @@ _Row = tuple[bytes, "list[bytes] | None", int]
 
 
 def _rows(text: bytes, by: bytes, n_columns: int, escapes: bool) -> Iterator[tuple[int, _Row]]:
-    """Every row that is not blank, with its line: its bytes, its values, and the way in which it was read."""
+    """Yield each row that is not blank as (line, (bytes, values, style))."""
     at = line = 0
     while at < len(text):
         found = LINE.match(text, at)
@@ -152,10 +154,10 @@ def _rows(text: bytes, by: bytes, n_columns: int, escapes: bool) -> Iterator[tup
 
 
 def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, escapes: bool) -> tuple[_Row, int]:
-    """The row that starts at a place, read in the first way that fits, and where it ends."""
+    """Read the row at a position by the first style that fits; also return its end."""
     patterns = _patterns(by, n_columns)
     by_rules = [(patterns.strict, STRICT), (patterns.escaped, ESCAPED)]
-    if text.find(b"\\", at, at + NEAR) < 0:  # then both are the same
+    if text.find(b"\\", at, at + NEAR) < 0:  # without a backslash both give the same
         by_rules = by_rules[:1]
     several_lines = None
     for pattern, way in reversed(by_rules) if escapes else by_rules:
@@ -168,7 +170,7 @@ def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, es
         ]
         read = [_unescaped(value) for value in values] if way == ESCAPED else values
         row = (text[at : found.end()], read, STRICT if read == values else way)  # nothing was escaped
-        if found.end() <= line_end or (escapes and way == ESCAPED):  # escapes are the file's rule
+        if found.end() <= line_end or (escapes and way == ESCAPED):  # the file uses escapes
             return row, found.end()
         several_lines = several_lines or (row, found.end())
     if several_lines is not None:
@@ -177,7 +179,7 @@ def _read_row(text: bytes, at: int, line_end: int, by: bytes, n_columns: int, es
 
 
 def _bare_values(text: bytes, at: int, end: int, bare: re.Pattern[bytes], n_columns: int) -> list[bytes] | None:
-    """The values of a line with bare quotes, each up to a separator; None if they are another number."""
+    """Split a line with bare quotes at its separators; None for a wrong number of values."""
     values: list[bytes] = []
     while len(values) < n_columns:
         found = bare.match(text, at, end)
@@ -190,7 +192,7 @@ def _bare_values(text: bytes, at: int, end: int, bare: re.Pattern[bytes], n_colu
     return values if len(values) == n_columns and at > end else None
 
 
-ESCAPE = re.compile(rb"\\(\r\n|[^\w])", re.DOTALL)  # \N, which is no value, and the \t of a path stay
+ESCAPE = re.compile(rb"\\(\r\n|[^\w])", re.DOTALL)  # \N (a missing value) and the \t of a path stay
 
 
 def _unescaped(value: bytes) -> bytes:

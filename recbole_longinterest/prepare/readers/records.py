@@ -1,4 +1,4 @@
-"""Records of JSON-lines files, and of the files of Python dicts that Amazon 2014 and Steam call JSON."""
+"""Read records from JSON-lines files, and from files of Python dicts (Amazon 2014, Steam)."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ from recbole_longinterest.prepare.cleaning.missing_values import ONLY_EMPTY
 from recbole_longinterest.prepare.readers.chunks import RECORD, Chunk, string_array
 from recbole_longinterest.prepare.readers.files import RawFile, Reading, blocks
 
-RECORDS = 50_000  # records a chunk
+RECORDS = 50_000  # rows per chunk
 ARRAY = re.compile(rb"\s*\[\s*\{")
 Row = Mapping[str, str | None]
 
@@ -21,29 +21,29 @@ Row = Mapping[str, str | None]
 def read_records(
     source: RawFile, advance: Callable[[int], object] = lambda stored: None
 ) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """The records of a file, one a line.
+    """Read a file with one record per line.
 
     Args:
         source: the file.
-        advance: told of stored bytes that were read.
+        advance: called with the number of stored bytes read, for the progress bar.
 
     Yields:
-        Line number, and the record; None for a line that is neither JSON nor a Python dict.
+        Line number and record; None as the record of a line that is neither JSON nor a Python dict.
 
     Raises:
-        ValueError: for a file that is one JSON array, and one that cannot be read.
+        ValueError: for a file that is a single JSON array, or cannot be read.
     """
     with Reading(source, advance) as reading:
         for start, block in blocks(reading):
             if start == 1 and ARRAY.match(block):
-                raise LongInterestError(f"{source} is one JSON array. Write a record a line, as jq -c '.[]' does.")
+                raise LongInterestError(f"{source} is one JSON array. Write one record per line, as jq -c '.[]' does.")
             for at, line in enumerate(block.split(b"\n")):
                 if line.strip():
                     yield start + at, parse_record(line)
 
 
 def parse_record(line: bytes) -> dict[str, Any] | None:
-    """A record from its line: JSON, else the literal of a Python dict (never evaluated as code); None for neither."""
+    """Parse a line as JSON or as a Python dict literal (never evaluated as code); None if it is neither."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -65,17 +65,17 @@ def read_events(
     advance: Callable[[int], object] = lambda stored: None,
     missing: frozenset[str] = ONLY_EMPTY,
 ) -> Iterator[Chunk]:
-    """The events of a file of records.
+    """Read events from a file of records.
 
     Args:
         source: the file.
         columns: names of the columns.
-        rows_of: a record -> the rows that it holds, each column -> text; one that is absent or None is missing.
-        advance: told of stored bytes that were read.
-        missing: words that stand for no value; none by default, because JSON has null.
+        rows_of: function from a record to its rows, column -> text; an absent or None value is missing.
+        advance: called with the number of stored bytes read, for the progress bar.
+        missing: words that mean a missing value; only empty text by default, because JSON has null.
 
     Yields:
-        Chunks; lines that are no records are counted as bad.
+        Chunks; lines that are not records are counted as bad.
     """
     rows: list[Row] = []
     lines: list[int] = []
@@ -114,17 +114,17 @@ def _chunk(
 
 
 def bad_record(source: RawFile, line: int) -> Chunk:
-    """A chunk of no rows, which tells a tally of a line that is no record."""
+    """Return a chunk without rows that reports one line that is not a record."""
     return Chunk(str(source), {"none": string_array([])}, 0, lambda row: line, {RECORD: 1}, lambda: line)
 
 
 def text_of(value: object) -> str | None:
-    """A value as a row holds it: a whole number without a point, true as 1, None for null and for no single value."""
+    """Convert a JSON value to text: whole numbers without a point, true as 1, None for null, lists and objects."""
     if isinstance(value, str):
         return SURROGATES.sub("\ufffd", value)
     if isinstance(value, bool):
         return str(int(value))
-    if isinstance(value, float) and not math.isfinite(value):  # Python writes NaN for what is missing
+    if isinstance(value, float) and not math.isfinite(value):  # Python writes NaN for missing values
         return None
     if value is None or isinstance(value, (dict, list, tuple, set, bytes, complex)):
         return None

@@ -1,4 +1,4 @@
-"""Tables of any format, CSV, Parquet or JSON lines, as chunks of the columns that are asked for."""
+"""Read columns of CSV, Parquet and JSON-lines files as chunks."""
 
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,14 +24,14 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Form:
-    """How delimited files are written, as far as the user says.
+    """Format of delimited files, as given by the user.
 
     Attributes:
-        encoding: None is UTF-8, and Latin-1 for values that are not.
-        separator: None is found from the first line.
+        encoding: None for UTF-8, with Latin-1 for values that are not UTF-8.
+        separator: None to detect it from the first line.
         header: the first line holds names; else columns are named 1, 2, 3 ...
         quoted: values may be in double quotes.
-        missing: words that stand for no value, in lower case.
+        missing: words that mean a missing value, in lower case.
     """
 
     encoding: str | None = None
@@ -44,14 +44,14 @@ class Form:
 def read_table(
     source: RawFile, columns: Sequence[str], form: Form, advance: Advance, texts: Collection[str] = ()
 ) -> Iterator[Chunk]:
-    """Columns of a table of any format.
+    """Read columns of a table of any format.
 
     Args:
         source: the file.
-        columns: names.
-        form: how delimited files are written.
-        advance: told of stored bytes that were read.
-        texts: those of the columns that may hold lists.
+        columns: names of the columns.
+        form: format of delimited files.
+        advance: called with the number of stored bytes read, for the progress bar.
+        texts: names of the columns that may hold lists.
 
     Raises:
         ValueError: for a missing column or a file that cannot be read.
@@ -69,11 +69,11 @@ def _with_missing(chunks: Iterator[Chunk], form: Form) -> Iterator[Chunk]:
     return (replace(chunk, missing=form.missing) for chunk in chunks)
 
 
-MOST_NAMES = 100  # of the records, for the message
+MOST_NAMES = 100  # field names collected for the message
 
 
 def _read_json(source: RawFile, columns: Sequence[str], advance: Advance) -> Iterator[Chunk]:
-    """JSON lines; a column that not one record has is missing."""
+    """Read JSON lines; a column that occurs in no record is an error."""
     missing, seen = set(columns), set[str]()
 
     def row(record: dict[str, Any]) -> list[dict[str, str | None]]:
@@ -93,12 +93,12 @@ def _read_json(source: RawFile, columns: Sequence[str], advance: Advance) -> Ite
 
 
 def _text(value: object) -> str | None:
-    """A value as text; of a list its parts."""
+    """Convert a value to text; a list is stored as :func:`joined_list`."""
     return joined_list(strings_in(value)) or None if isinstance(value, (list, tuple, dict)) else text_of(value)
 
 
 def _as_text(column: "pa.Array", source: RawFile, name: str) -> "pa.Array":
-    """A column of bytes or lists as strings; another unchanged."""
+    """Convert a column of bytes or lists to strings; other columns stay unchanged."""
     import pyarrow as pa  # not needed by the arguments
 
     if pa.types.is_nested(column.type):
@@ -109,7 +109,7 @@ def _as_text(column: "pa.Array", source: RawFile, name: str) -> "pa.Array":
         return column.cast(pa.large_string())
     except pa.ArrowInvalid as error:
         raise LongInterestError(
-            f"{source}: the column {name} holds bytes that are no UTF-8. Save it as strings."
+            f"{source}: the column {name} holds bytes that are not UTF-8. Save it as strings."
         ) from error
 
 
@@ -132,7 +132,7 @@ def _read_parquet(source: RawFile, columns: Sequence[str], advance: Advance, tex
         if nested:
             raise LongInterestError(
                 f"{source}: the column {', '.join(nested)} holds lists or records, such as impressions or a history. "
-                "Write a row for each event first: its user, item and time."
+                "Convert it first to one row per event: its user, item and time."
             )
         total, start = max(file.metadata.num_rows, 1), 1
         for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=list(columns)):
@@ -141,4 +141,6 @@ def _read_parquet(source: RawFile, columns: Sequence[str], advance: Advance, tex
             start += batch.num_rows
             advance(source.size() * batch.num_rows // total)
     except (pa.ArrowException, OSError) as error:
-        raise LongInterestError(f"{source} is not a Parquet file that can be read: {error}. Get it again.") from error
+        raise LongInterestError(
+            f"{source} is not a Parquet file that can be read: {error}. Download or export it again."
+        ) from error

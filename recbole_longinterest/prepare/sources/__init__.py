@@ -1,1 +1,1 @@
-"""Sites and their published files: one module a site."""
+"""Sources of raw data: one module per site."""

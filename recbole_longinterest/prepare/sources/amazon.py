@@ -1,4 +1,4 @@
-"""Amazon reviews of 2014 (JSON, and Python dicts), 2018 (JSON lines) and 2023 (JSON lines, CSV splits), gz or not."""
+"""Amazon reviews of 2014 (JSON, Python dicts), 2018 (JSON lines) and 2023 (JSON lines, CSV splits), also as gz."""
 
 import argparse
 import re
@@ -18,29 +18,29 @@ from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSourc
 ROLES = Roles("user", "item", "time", "rating")
 FIELDS = {"title": TEXT, "brand": TOKEN, "categories": LIST, "description": TEXT, "price": NUMBER}
 TEXT_FIELDS = ("title", "brand", "categories", "description")
-# 2023; 2018 and 2014. The item of 2023 is the parent, which its metadata describes.
+# Keys of 2023, then of 2018 and 2014. The item of 2023 is the parent product, which the metadata describes.
 KEYS = {
     "user": ("user_id", "reviewerID"),
     "item": ("parent_asin", "asin"),
     "time": ("timestamp", "unixReviewTime"),
     "rating": ("rating", "overall"),
 }
-DESCRIPTIONS = ("description", "features", "feature")  # the last of 2018
+DESCRIPTIONS = ("description", "features", "feature")  # the last one is from 2018
 PLAIN_DAY = re.compile(r"(\d{1,2}) (\d{1,2}), ?(\d{4})")  # reviewTime: 09 13, 2009
 ASIN = re.compile(r"B[0-9A-Z]{9}|\d{9}[\dX]")
-SAMPLE = 1_000  # rows that tell which column holds the items
+SAMPLE = 1_000  # rows used to detect the item column
 
 
 def amazon(reviews: Sequence[Path], meta: Sequence[Path] = (), encoding: str | None = None) -> RawData:
-    """Find the files of Amazon's files.
+    """Find the files of an Amazon data set.
 
     Args:
         reviews: files or folders of reviews or ratings.
         meta: files or folders of product data.
-        encoding: of CSV files, None for UTF-8 and, where a value is not, Latin-1.
+        encoding: encoding of CSV files; None for UTF-8, with Latin-1 for values that are not UTF-8.
 
     Raises:
-        ValueError: for a path that does not exist, or a CSV file of another form.
+        ValueError: for a path that does not exist, or a CSV file of another format.
     """
     sources, item_files = gather(reviews), gather(meta) if meta else []
     names = {source: _csv_columns(source, encoding) for source in sources if source.suffix == ".csv"}
@@ -81,7 +81,7 @@ def _review(record: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _csv_columns(source: RawFile, encoding: str | None) -> tuple[Layout, dict[str, str]]:
-    """Layout of a CSV file, and its column of each role."""
+    """Detect the layout of a CSV file and the column of each role."""
     layout = find_layout(source, encoding)
     columns = {role: next((key for key in keys if key in layout.names), None) for role, keys in KEYS.items()}
     if any(name is not None for name in columns.values()):
@@ -100,7 +100,7 @@ def _csv_columns(source: RawFile, encoding: str | None) -> tuple[Layout, dict[st
             "Use prepare csv for a file of another form."
         )
     first, second, rating, time = layout.names
-    if _first_holds_items(source, layout):  # 2018; the files of 2014 have the users first
+    if _first_holds_items(source, layout):  # files of 2018; in those of 2014 the users come first
         first, second = second, first
     return layout, {"user": first, "item": second, "rating": rating, "time": time}
 
@@ -146,7 +146,7 @@ def _describe(source: RawFile, catalogue: Catalogue, tally: Tally, advance: Adva
 
 
 def _details(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The table of 2023, which some copies hold as JSON in a string."""
+    """Return the details table of 2023, which some copies store as a JSON string."""
     details = record.get("details")
     if isinstance(details, str):
         details = parse_record(details.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""What a source of raw data says of itself, and of the files that it has found."""
+"""The interface of a source of raw data, and of the files that it finds."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from recbole_longinterest.prepare.roles import Roles
 __all__ = ["Advance", "RawData", "RawSource", "Roles"]
 
 Advance = Callable[[int], object]
-"""Is called with the number of stored bytes that were read, for the progress bar."""
+"""Called with the number of stored bytes read, for the progress bar."""
 
 
 def _describes_nothing(catalogue: Catalogue, tally: Tally, advance: Advance) -> None:
@@ -22,25 +22,25 @@ def _describes_nothing(catalogue: Catalogue, tally: Tally, advance: Advance) -> 
 
 @dataclass(frozen=True)
 class RawData:
-    """Raw files that were found, and how they are read.
+    """Raw files that were found, and how to read them.
 
     Attributes:
-        label: what the files are, for the report.
-        name: of the data set unless the user gives one.
-        roles: columns of the chunks that hold user, item, time, rating, behaviour.
-        files: files of events.
-        chunks: reads one of them. Its second argument is an :data:`Advance`.
-        duplicates: the rule unless the user gives one, a key of ``duplicates.DUPLICATES``.
-        kinds: fields of the items -> type in the atomic file (``catalogue.TEXT``, ``TOKEN``, ``LIST`` ...).
-        item_files: files of items.
-        describe: reads them into a catalogue.
-        text_columns: columns of the chunks that are fields of the item.
+        label: description of the files, for the report.
+        name: default name of the data set.
+        roles: columns of the chunks with user, item, time, rating, behaviour.
+        files: event files.
+        chunks: function that reads an event file. Its second argument is an :data:`Advance`.
+        duplicates: default rule for duplicate events, a key of ``duplicates.DUPLICATES``.
+        kinds: item field -> type in the atomic file (``catalogue.TEXT``, ``TOKEN``, ``LIST`` ...).
+        item_files: item files.
+        describe: function that reads the item files into a catalogue.
+        text_columns: columns of the chunks that are item fields.
         text_fields: fields that make an item's text, in order.
-        category_field: field of the categories, for an export; None for what the export finds.
-        notes: what else the report says.
-        list_separator: between the values of lists in the columns of items; None to find it,
-            ``catalogue.NO_SEPARATOR`` where nothing is a list.
-        missing: words that stand for no value in texts, in lower case; events have those of their chunks.
+        category_field: field of the categories, for an export; None to let the export find it.
+        notes: notes for the report.
+        list_separator: separator of list values in item columns; None to detect it, ``catalogue.NO_SEPARATOR`` for no
+            lists.
+        missing: words that mean a missing value in texts, in lower case; events use those of their chunks.
     """
 
     label: str
@@ -65,12 +65,12 @@ class RawSource:
     """A kind of raw files: ``recbole-li prepare NAME ...``.
 
     Attributes:
-        name: the word on the command line: small letters, digits and dashes.
+        name: name on the command line: lower-case letters, digits and dashes.
         summary: one line for ``--help``, without a full stop.
-        add_arguments: adds the source's own arguments to the parser, which has those of every source already, such as
+        add_arguments: adds the source's own arguments to the parser, which already has the common ones, such as
             ``--name``, ``--output`` and ``--encoding``.
-        open: finds the files that the arguments name: the source's own, and ``encoding``. It raises a
-            ``LongInterestError`` if it cannot.
+        open: finds the files from the source's own arguments and ``encoding``; raises a ``LongInterestError`` on
+            failure.
     """
 
     name: str

@@ -13,11 +13,11 @@ from recbole_longinterest.prepare.readers.delimited import DOUBLE_COLON, Layout,
 from recbole_longinterest.prepare.readers.files import RawFile, gather, plain_name
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
-MAX_TAGS = 10  # of an item, the most frequent
+MAX_TAGS = 10  # most frequent tags kept per item
 YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-\u2013]\s*(?:\d{4})?)?\)\s*(?:\((?:V|TV)\)\s*)?$")  # (V): video, (TV)
 DATE_YEAR = re.compile(r"(\d{4})\s*$")  # 01-Jan-1995
 NO_GENRE = "(no genres listed)"
-# Order of the 19 flags of u.item, as u.genre has it.
+# Order of the 19 genre flags in u.item, from u.genre.
 GENRES_100K = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
     *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
@@ -41,11 +41,11 @@ def movielens(path: Path, encoding: str | None = None) -> RawData:
     """Find the files of a MovieLens data set.
 
     Args:
-        path: its zip, its folder, or its ratings file; movies and tags stand beside that.
-        encoding: of the files, None for UTF-8 and, where a value is not, Latin-1.
+        path: its zip, its folder, or its ratings file; movies and tags are in the same folder.
+        encoding: encoding of the files; None for UTF-8, with Latin-1 for values that are not UTF-8.
 
     Raises:
-        ValueError: if there is no file of ratings, or several.
+        ValueError: if there is no ratings file, or more than one.
     """
     found = _find(path)
     ratings = found["ratings"]
@@ -82,7 +82,7 @@ def movielens(path: Path, encoding: str | None = None) -> RawData:
 
 
 def _find(path: Path) -> dict[str, RawFile]:
-    """The files by role."""
+    """Find the files by role."""
     ratings_file = path.is_file() and path.suffix.lower() != ".zip"
     everything = gather([path.parent if ratings_file else path])
     found: dict[str, RawFile] = {}
@@ -126,7 +126,7 @@ def _layout(source: RawFile, role: str, encoding: str | None) -> Layout:
 
 
 def _columns(source: RawFile, layout: Layout, role: str) -> list[str]:
-    """The layout's names of a role's columns."""
+    """Find the columns of a role in a layout."""
     if source.name == "u.item":
         return list(ITEM_100K)
     names = {name.lower(): name for name in layout.names}
@@ -169,7 +169,7 @@ def _describe_movies(
 def _describe_tags(
     source: RawFile, layout: Layout, columns: Sequence[str], catalogue: Catalogue, tally: Tally, advance: Advance
 ) -> None:
-    """The most frequent tags of every movie, upper and lower case being one."""
+    """Add the most frequent tags of every movie, ignoring case."""
     tags: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for chunk in read_delimited(source, layout, columns[1:3], advance):
         tally.check(chunk, {})

@@ -1,7 +1,7 @@
-"""The sources of raw data that ``recbole-li prepare`` knows, and how to add one.
+"""Registry of the raw data sources of ``recbole-li prepare``, and how to add one.
 
-A source is one module with a :class:`~recbole_longinterest.prepare.sources.base.RawSource`. Copy this one, a log of
-``user;item;seconds`` lines, and change it::
+A source is a module with a :class:`~recbole_longinterest.prepare.sources.base.RawSource`. To write one, copy and change
+this example for logs of ``user;item;seconds`` lines::
 
     import argparse
     from collections.abc import Iterator
@@ -36,11 +36,11 @@ A source is one module with a :class:`~recbole_longinterest.prepare.sources.base
 
     SOURCE = RawSource("log", "logs of user;item;seconds", add_arguments, open_log)
 
-``read_delimited`` and ``read_events`` in ``prepare/readers`` read large files of lines and of JSON in blocks, count
-lines that are no rows, and unpack gz and zip. ``RawData.describe`` reads files of items. All else is done for every
-source: checks of ids, times and ratings, filters, the report, and the files.
+``read_delimited`` and ``read_events`` in ``prepare/readers`` read large delimited and JSON files in blocks, count bad
+lines, and unpack gz and zip. ``RawData.describe`` reads item files. Everything else is shared by all sources: checks of
+ids, times and ratings, filters, the report, and the output files.
 
-Then make it known, in one of two ways:
+Then register it in one of two ways:
 
 * call ``register_source(SOURCE)`` before :func:`recbole_longinterest.cli.main.main`, or
 * in a package, name it in the entry point group ``recbole_longinterest.sources``::
@@ -48,8 +48,8 @@ Then make it known, in one of two ways:
       [project.entry-points."recbole_longinterest.sources"]
       log = "my_package.log:SOURCE"
 
-The module of a source is imported for ``--help``. It should import pandas, pyarrow and the like in the functions that
-read, as the modules in ``prepare/readers`` do.
+``--help`` imports the module of every source. So it should import slow packages such as pandas and pyarrow only inside
+the functions that read, like the modules in ``prepare/readers``.
 """
 
 import re
@@ -66,31 +66,32 @@ _registered: dict[str, RawSource] = {}
 
 
 def register_source(source: RawSource) -> None:
-    """Make a source known to ``recbole-li prepare``.
+    """Register a source for ``recbole-li prepare``.
 
     Raises:
-        ValueError: for a name that cannot be a word of the command line, or that another source has.
+        ValueError: for a name that is not valid on the command line, or that is taken.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", source.name):
         raise LongInterestError(
-            f"The name of a source must be small letters, digits and dashes; got {source.name!r}. Give another name."
+            f"The name of a source must have only lower-case letters, digits and dashes; got {source.name!r}. Give "
+            "another name."
         )
     if {**_built_in(), **_registered}.get(source.name, source) is not source:
-        raise LongInterestError(f"There is a source {source.name} already. Give another name.")
+        raise LongInterestError(f"A source named {source.name} already exists. Give another name.")
     _registered[source.name] = source
 
 
 def unregister_source(name: str) -> None:
-    """Forget a source that :func:`register_source` has made known."""
+    """Remove a source added by :func:`register_source`."""
     _registered.pop(name, None)
 
 
 def known_sources() -> dict[str, RawSource]:
-    """All sources by name: built-in ones, those of installed packages, and those registered by code.
+    """Return all sources by name: built-in ones, those of installed packages, and those registered by code.
 
-    A package whose source cannot be loaded is named in a warning, and the others work.
+    A source that cannot be loaded is skipped with a warning.
     """
-    from importlib.metadata import entry_points  # 0.1 s, which only the command prepare pays
+    from importlib.metadata import entry_points  # late: the import takes 0.1 s
 
     for entry in entry_points(group=GROUP):
         try:

@@ -1,4 +1,4 @@
-"""Steam: steam_reviews.json.gz and steam_games.json.gz, files of Python dicts, or lists of a user's reviews."""
+"""Steam: steam_reviews.json.gz and steam_games.json.gz (files of Python dicts), or lists of reviews per user."""
 
 import argparse
 import re
@@ -22,18 +22,18 @@ FREE = frozenset(
     {"free", "free to play", "free to try", "free mod", "play for free!", "free demo", "free hitman™ holiday pack"}
 )
 POSTED = re.compile(r"Posted (\w+ \d{1,2}, \d{4})\.?")  # Posted November 5, 2011.
-GAMES = ("games", "meta")  # words in the name of a file of games
+GAMES = ("games", "meta")  # words in the names of game files
 
 
 def steam(reviews: Sequence[Path], games: Sequence[Path] = ()) -> RawData:
-    """Find the files of the Steam files.
+    """Find the files of a Steam data set.
 
     Args:
-        reviews: files of reviews; or a folder or zip that holds games too, which are told by their name.
-        games: files of games.
+        reviews: review files; or a folder or zip that also has game files, which are recognised by name.
+        games: game files.
 
     Raises:
-        ValueError: for a path that does not exist, and if there is no file of reviews.
+        ValueError: for a path that does not exist, or if there is no review file.
     """
     everything = gather(reviews)
     item_files = gather(games) if games else [source for source in everything if _of_games(source)]
@@ -72,7 +72,7 @@ def _of_games(source: RawFile) -> bool:
 
 
 def _reviews(record: Mapping[str, Any]) -> list[Row]:
-    """The reviews of a record: itself, or those of a user's list."""
+    """Return the reviews of a record: a single review, or a user's list of reviews."""
     several = record.get("reviews")
     if not isinstance(several, list):
         user = text_of(record.get("username")) or text_of(record.get("user_id"))
@@ -83,7 +83,7 @@ def _reviews(record: Mapping[str, Any]) -> list[Row]:
 
 
 def _posted(value: object) -> str | None:
-    """The day of "Posted November 5, 2011."; without a year, as those of the year of the crawl are, as it stands."""
+    """Convert "Posted November 5, 2011." to a date; texts without a year (the year of the crawl) stay unchanged."""
     match = POSTED.fullmatch(str(value).strip())
     try:
         return datetime.strptime(match[1], "%B %d, %Y").date().isoformat() if match else text_of(value)

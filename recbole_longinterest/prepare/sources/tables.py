@@ -1,4 +1,4 @@
-"""Tables of any site: CSV, TSV, Parquet and JSON lines, with the columns that the user names."""
+"""Tables of any site: CSV, TSV, Parquet and JSON lines, with columns named by the user."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from recbole_longinterest.prepare.readers.table_files import JSON, PARQUET, Form
 from recbole_longinterest.prepare.sources.base import Advance, RawData, RawSource, Roles
 
 DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".inter", ".item")
-IN_FOLDERS = (*PARQUET, *JSON, ".csv", ".tsv")  # a folder's .txt is more often a licence than a table
+IN_FOLDERS = (*PARQUET, *JSON, ".csv", ".tsv")  # a .txt file in a folder is usually a licence
 TAKEN = {"item_id", "user_id", "rating", "timestamp", "behavior"}  # names of RecBole's own columns
 
 
@@ -24,10 +24,10 @@ class ItemColumns:
     """Columns that describe the items.
 
     Attributes:
-        text: of texts, the title first.
-        category: of categories.
-        separator: between the categories of an item; None to find it, ``catalogue.NO_SEPARATOR`` if it has one.
-        id: of the ids in the files of items; None if it is that of the events.
+        text: text columns, the title first.
+        category: category columns.
+        separator: separator of an item's categories; None to detect it, ``catalogue.NO_SEPARATOR`` for single values.
+        id: id column of the item files; None if it has the same name as in the event files.
     """
 
     text: Sequence[str] = ()
@@ -37,12 +37,12 @@ class ItemColumns:
 
     @property
     def all(self) -> list[str]:
-        """All of them: the title, then the categories."""
+        """All columns: the title, the categories, then the other texts."""
         texts = [name for name in self.text if name not in self.category]
         return [*texts[:1], *self.category, *texts[1:]]
 
     def kind(self, column: str) -> str:
-        """What is known of a column before its values are."""
+        """Return the preliminary kind of a column, before its values are read."""
         if column in self.category:
             return CATEGORY
         return TITLE if column == self.all[0] else FOUND
@@ -55,28 +55,28 @@ def table(
     items: Sequence[Path] = (),
     form: Form | None = None,
 ) -> RawData:
-    """Find the files of files whose columns the user names.
+    """Find tables whose columns the user names.
 
     Args:
         paths: files or folders of events, all with the same columns.
         roles: columns of user, item, time, rating, behaviour.
-        columns: what describes the items, in the files of items if there are any, else in those of events.
+        columns: columns that describe the items; in the item files if given, else in the event files.
         items: files or folders of items.
-        form: how delimited files are written.
+        form: format of delimited files.
 
     Raises:
-        ValueError: for a path that does not exist, a folder without a table, or names that do not fit.
+        ValueError: for a path that does not exist, a folder without a table, or column names that conflict.
     """
     form, columns = form or Form(), columns or ItemColumns()
     if len(roles.columns) < sum(column is not None for column in vars(roles).values()):
         named = " ".join(f"--{role} {column}" for role, column in vars(roles).items() if column is not None)
-        raise LongInterestError(f"{named}: one column cannot be two things. Name another.")
+        raise LongInterestError(f"{named}: one column cannot have two roles. Name another.")
     if items and not columns.all:
         raise LongInterestError("--items needs --text or --category, the columns that describe an item.")
     if columns.separator is not None and not columns.all[1:] and not columns.category:
-        raise LongInterestError("--category-separator needs --category, the columns that it stands in.")
+        raise LongInterestError("--category-separator needs --category, the columns that it separates.")
     if columns.id is not None and not items:
-        raise LongInterestError("--items-id names a column of the files of --items. Give these, too.")
+        raise LongInterestError("--items-id names a column of the item files. Give --items, too.")
     fields = {column: field_name(column) for column in columns.all}
     if len(set(fields.values())) < len(columns.all) or set(fields.values()) & TAKEN:
         named = ",".join([*columns.text, *columns.category])
@@ -126,12 +126,12 @@ def table(
 
 
 def field_name(column: str) -> str:
-    """A column's name as a field of an atomic file: without RecBole's type, and without what a header cannot hold."""
+    """Convert a column name to a field name: without RecBole's type and without characters not allowed in a header."""
     return "_".join(safe_text(column.partition(":")[0].replace('"', "")).split()) or "text"
 
 
 def _tables(paths: Sequence[Path]) -> tuple[list[RawFile], list[RawFile]]:
-    """The tables among some files and folders, and the files of folders that are none."""
+    """Find the tables in some files and folders; also return the other files of the folders."""
     tables: list[RawFile] = []
     others: list[RawFile] = []
     for path in paths:
@@ -154,9 +154,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     for role in ("user", "item"):
         parser.add_argument(f"--{role}", required=True, metavar="COLUMN", help=f"column of the {role}s")
     parser.add_argument("--time", metavar="COLUMN", help="column of the times")
-    parser.add_argument(
-        "--order", choices=["file"], help="in place of --time: the order of the rows is that of the events"
-    )
+    parser.add_argument("--order", choices=["file"], help="in place of --time: events are in the order of the rows")
     parser.add_argument("--rating", metavar="COLUMN", help="column of the ratings")
     parser.add_argument("--behavior", metavar="COLUMN", help="column of what the user did: click, cart, purchase")
     parser.add_argument("--text", default="", metavar="A,B", help="columns of the items' texts, the title first")
@@ -164,20 +162,29 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--category-separator",
         metavar="TEXT",
-        help=f"between the categories of an item; {NO_SEPARATOR} if each has one (default: found from the values)",
+        help=f"separator of an item's categories; {NO_SEPARATOR} for single values (default: detected)",
     )
     parser.add_argument(
-        "--items", type=Path, nargs="+", default=[], metavar="FILE", help="files that hold these columns"
+        "--items",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="item files with the columns of --text and --category",
     )
-    parser.add_argument("--items-id", metavar="COLUMN", help="their column of the items (default: that of --item)")
+    parser.add_argument("--items-id", metavar="COLUMN", help="id column of the item files (default: that of --item)")
     parser.add_argument(
         "--missing-values",
         metavar="A,B",
-        help="words that stand for no value, in place of \\N, NULL, None, NaN, NA, N/A, nil ...; '' for none of them",
+        help="words that mean a missing value (default: \\N, NULL, None, NaN, NA, N/A, nil ...); '' for only empty text",
     )
-    parser.add_argument("--separator", metavar="TEXT", help="between values; found from the first line unless given")
-    parser.add_argument("--no-header", action="store_true", help="the first line is a row; columns are 1, 2, 3 ...")
-    parser.add_argument("--no-quotes", action="store_true", help="double quotes mean nothing")
+    parser.add_argument(
+        "--separator", metavar="TEXT", help="separator of values (default: detected from the first line)"
+    )
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line is data; columns are named 1, 2, 3 ..."
+    )
+    parser.add_argument("--no-quotes", action="store_true", help="double quotes are ordinary characters")
 
 
 def _open(args: argparse.Namespace) -> RawData:
@@ -190,8 +197,8 @@ def _open(args: argparse.Namespace) -> RawData:
     )
     if args.time is None and args.order is None:
         raise LongInterestError(
-            "prepare csv needs --time COLUMN; or --order file, if the data has no times and the order of its rows is "
-            "that of the events."
+            "prepare csv needs --time COLUMN; or --order file, if the data has no times and its rows are in the order "
+            "of the events."
         )
     if args.time is not None and args.order is not None:
         raise LongInterestError("--time and --order file exclude each other. Give one of them.")

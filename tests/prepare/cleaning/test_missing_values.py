@@ -50,7 +50,7 @@ def test_no_value_becomes_anything(prepare: Callable, tmp_path: Path, word: str,
     assert {name: sum(counts.values()) for name, counts in report["missing_values"].items()} == {
         **{"user": 1, "item": 1, "rating": 1, "behavior": 1, "name": 2, "cat": 2},
     }
-    assert "read as no value: user" in done.out and "--missing-values" in done.out
+    assert "read as missing: user" in done.out and "--missing-values" in done.out
 
 
 def written(path: Path, names: list[str], rows: list[tuple]) -> Path:

@@ -156,7 +156,7 @@ def test_damaged_files_give_a_sentence_or_counted_drops(prepare: Callable, tmp_p
 def test_a_gz_that_is_cut_off(prepare: Callable, tmp_path: Path) -> None:
     path = layouts.gzipped(tmp_path / "r.json.gz", layouts.json_lines(review_2018(*row) for row in REVIEWS * 50))
     path.write_bytes(path.read_bytes()[:-20])
-    assert "It is cut off or damaged; get it again" in prepare("amazon", "--reviews", path, fails=True).err
+    assert "It is truncated or damaged; download it again" in prepare("amazon", "--reviews", path, fails=True).err
 
 
 def test_zip_bombs(prepare: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,9 +214,9 @@ def test_a_disk_that_is_full_leaves_what_was_there(
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        (b"PK\x03\x04x", "a zip without the name of one, or an Excel file. Unpack or rename it"),
+        (b"PK\x03\x04x", "a zip with another file extension, or an Excel file. Unpack or rename it"),
         (b"BZh91", "packed by bzip2"),
-        (b"PAR1x", "a Parquet file without the name of one"),
+        (b"PAR1x", "a Parquet file with another file extension"),
     ],
 )
 def test_files_to_be_unpacked_first(prepare: Callable, tmp_path: Path, start: bytes, message: str) -> None:
@@ -238,13 +238,16 @@ def test_a_zip_that_python_cannot_unpack(
         data[start + at : start + at + 2] = value
     (tmp_path / "log.zip").write_bytes(bytes(data))
     error = prepare("csv", tmp_path / "log.zip", *COLUMNS, fails=True).err
-    assert message in error and "Unpack the zip by other means" in error and "get it again" not in error
+    assert message in error and "Unpack the zip by other means" in error and "download it again" not in error
 
 
 @pytest.mark.parametrize("text", ['[{"u": 1}, {"u": 2}]', '\n[\n  {"u": 1}\n]\n'])
 def test_a_json_array(prepare: Callable, tmp_path: Path, text: str) -> None:
     (tmp_path / "log.json").write_text(text)
-    assert "is one JSON array. Write a record a line" in prepare("csv", tmp_path / "log.json", *COLUMNS, fails=True).err
+    assert (
+        "is one JSON array. Write one record per line"
+        in prepare("csv", tmp_path / "log.json", *COLUMNS, fails=True).err
+    )
 
 
 @pytest.mark.parametrize("block", [16, 10_000])
@@ -261,7 +264,7 @@ def test_lines_that_end_in_a_carriage_return_alone(
 @pytest.mark.parametrize("text", ["u,i,t,r,name\n", "u,i,t,r,name"])
 def test_a_file_without_a_row(prepare: Callable, tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
-    assert "There is no row in these files" in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
+    assert "These files have no rows" in prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
 
 
 def test_a_line_of_very_many_values(prepare: Callable, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_name_comes_from_the_files_and_names_of_recbole_are_refused(prepare:
     for reserved in ("ml-100k", "ml-1m"):
         other = write(reserved, tmp_path / "reserved" / reserved)
         done = prepare("movielens", other, "--dry-run", name=None, fails=True)
-        assert f"{reserved} means data that RecBole bundles or downloads" in done.err
+        assert f"{reserved} is a data set that RecBole bundles or downloads" in done.err
         assert prepare("movielens", other, name=reserved).rows()
 
 

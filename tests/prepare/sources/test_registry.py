@@ -112,9 +112,9 @@ def test_help_lists_it_with_its_arguments(toy: RawSource, capsys: pytest.Capture
 
 
 def test_a_name_of_another_source_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"There is a source movielens already\. Give another name"):
+    with pytest.raises(ValueError, match=r"A source named movielens already exists\. Give another name"):
         register_source(RawSource("movielens", "mine", add_arguments, open_log))
-    with pytest.raises(ValueError, match="must be small letters, digits and dashes; got 'My Log'"):
+    with pytest.raises(ValueError, match="must have only lower-case letters, digits and dashes; got 'My Log'"):
         register_source(RawSource("My Log", "mine", add_arguments, open_log))
     assert list(known_sources()) == ["movielens", "amazon", "steam", "csv"]
 

@@ -145,14 +145,14 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
         ((log, *ARGUMENTS, "--users", "3", "--what"), "prepare has no argument --what"),
         (
             (log, *ARGUMENTS, "--target-behavior", "like"),
-            "--target-behavior like is no behaviour of the events that are kept; they have",
+            "--target-behavior like is not a behaviour of the kept events; they have",
         ),
-        ((log, *ARGUMENTS, "--since", "yesterday"), "A date must be as 2020-01-31"),
+        ((log, *ARGUMENTS, "--since", "yesterday"), "A date must look like 2020-01-31"),
         (
             (log, *ARGUMENTS[:3], "user", *ARGUMENTS[4:]),
             "--item user --time when --rating stars --behavior what: one column",
         ),
-        ((log, *ARGUMENTS, "--since", ""), "A date must be as 2020-01-31"),
+        ((log, *ARGUMENTS, "--since", ""), "A date must look like 2020-01-31"),
         (("n" * 300, *ARGUMENTS), "File name too long"),
         ((log, *ARGUMENTS, "--core", "5"), "No event is left: 5 user or item with too few events"),
     ):
@@ -161,7 +161,7 @@ def test_what_is_wrong_is_one_sentence(prepare: Callable, tmp_path: Path) -> Non
     assert "is not a Parquet file" in prepare("csv", tmp_path / "x.parquet", *ARGUMENTS, fails=True).err
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n')
     assert "no record has user, item, when" in prepare("csv", tmp_path / "x.jsonl", *ARGUMENTS, fails=True).err
-    assert "A name has at most 100 letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
+    assert "A name must have at most 100 letters" in prepare("csv", log, *ARGUMENTS, name="a b", fails=True).err
 
 
 def test_a_column_that_the_first_records_lack(prepare: Callable, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_lists_and_truths_of_json_lines(prepare: Callable, tmp_path: Path) -> No
 def test_a_data_set_is_replaced_only_on_request(prepare: Callable, tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv")
     prepare("csv", log, *ARGUMENTS)
-    assert "is there already. Give another --name, or --overwrite" in prepare("csv", log, *ARGUMENTS, fails=True).err
+    assert "already exists. Give another --name, or --overwrite" in prepare("csv", log, *ARGUMENTS, fails=True).err
     again = prepare("csv", log, *ARGUMENTS[:6], "--overwrite")
     assert list(again.rows()[0]) == ["user_id", "item_id", "timestamp"] and not (again.folder / "raw.item").exists()
 
@@ -220,7 +220,7 @@ def test_bytes_and_large_numbers_of_parquet(prepare: Callable, tmp_path: Path) -
     arguments = ("csv", tmp_path / "x.parquet", "--user", "u", "--item", "i", "--time", "t", "--rating", "r")
     columns = {"i": ["a"], "t": [5], "r": pa.array([2**63 + 5], pa.uint64())}
     pa.parquet.write_table(pa.table({"u": [b"\xff"], **columns}), tmp_path / "x.parquet")
-    assert "the column u holds bytes that are no UTF-8. Save it as strings" in prepare(*arguments, fails=True).err
+    assert "the column u holds bytes that are not UTF-8. Save it as strings" in prepare(*arguments, fails=True).err
     pa.parquet.write_table(pa.table({"u": [b"007"], **columns}), tmp_path / "x.parquet")
     row = prepare(*arguments).rows()[0]
     assert row["user_id"] == "007" and float(row["rating"]) == 2.0**63
