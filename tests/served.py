@@ -41,6 +41,7 @@ def random_served(
             network.memory.followers.copy_(torch.randint(1, n_items + 1, shape, generator=generator))
             network.memory.counts.copy_(torch.rand(shape, generator=generator))
             network.memory.support.copy_(torch.rand(n_items + 1, generator=generator) * 5)
+            network.memory.occurrences.copy_(torch.randint(1, 50, shape, generator=generator))
         if network.request is not None:
             network.request.counts.fill_(1.0)
     tokens = ["[PAD]", *(f"i{i}" for i in range(n_items))]

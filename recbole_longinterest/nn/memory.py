@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recbole_longinterest.nn.state_keys import MEMORY, MEMORY_TABLES, TRAINED, item_key, item_sources_in
-from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, Transitions, lend
+from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, MANY, Transitions, lend
 
 EVENTS = 10  # number of last events that are looked up
 AGE_DECAY = 0.6  # factor of the weight for each event further back
@@ -39,14 +39,16 @@ class TransitionMemory(nn.Module):
         source: counts the transitions of the training data at first use; None if a checkpoint has the counts.
 
     Attributes:
-        followers: int32 [N, K]; see :class:`~recbole_longinterest.nn.transitions.Transitions` for all three.
+        followers: int32 [N, K]; see :class:`~recbole_longinterest.nn.transitions.Transitions` for all four.
         counts: float32 [N, K].
         support: float32 [N].
+        occurrences: int16 [N, K]; all 0 in a checkpoint of a version that did not count them.
     """
 
     followers: Tensor
     counts: Tensor
     support: Tensor
+    occurrences: Tensor
     _weights: Tensor
 
     def __init__(
@@ -57,6 +59,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("followers", torch.zeros(n_items, size, dtype=torch.int32))
         self.register_buffer("counts", torch.zeros(n_items, size))
         self.register_buffer("support", torch.zeros(n_items))
+        self.register_buffer("occurrences", torch.zeros(n_items, size, dtype=torch.int16))
         self.register_buffer("_weights", AGE_DECAY ** torch.arange(EVENTS), persistent=False)  # by age, [Q]
         self._source = source
         self._own = False  # whether the tables are private copies, which may be modified
@@ -75,6 +78,9 @@ class TransitionMemory(nn.Module):
         self._source = None
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        followers = state_dict.get(f"{prefix}followers")
+        if followers is not None:  # older checkpoints and exports have no occurrences
+            state_dict.setdefault(f"{prefix}occurrences", torch.zeros_like(followers, dtype=torch.int16))
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._source = None
 
@@ -118,6 +124,18 @@ class TransitionMemory(nn.Module):
         given: NDArray[np.float32] = (shares * (followers == item))[0].sum(dim=-1).numpy()
         return given
 
+    def occurrences_of(self, recent: NDArray[np.int64], item: int) -> list[int]:
+        """Number of times that an item followed each of a user's last events' items in the training data, [Q].
+
+        Args:
+            recent: items of the last events, int64 [Q].
+            item: internal id of the item.
+        """
+        self.fill()
+        rows = torch.as_tensor(recent)
+        found: list[int] = (self.occurrences[rows] * (self.followers[rows] == item)).sum(dim=-1).tolist()
+        return found
+
     def observe(self, items: Sequence[int], new: int, wanted: Sequence[bool]) -> None:
         """Count new events of one user, like :func:`~recbole_longinterest.nn.transitions.count_transitions`.
 
@@ -134,7 +152,8 @@ class TransitionMemory(nn.Module):
             for name in MEMORY_TABLES:
                 setattr(self, name, getattr(self, name).clone())
             self._own = True
-        table, support = (self.followers.numpy(), self.counts.numpy()), self.support
+        table = self.followers.numpy(), self.counts.numpy(), self.occurrences.numpy()
+        support = self.support
         for now in range(len(items) - new, len(items)):
             for before in range(max(0, now - LAGS), now):
                 decay = LAG_DECAY ** (now - before - 1)
@@ -143,9 +162,9 @@ class TransitionMemory(nn.Module):
                 if items[before] == items[now]:
                     continue
                 if wanted[now]:
-                    _raise(*table, items[before], items[now], decay)
+                    _raise(*table, items[before], items[now], decay, 1)
                 if wanted[before]:
-                    _raise(*table, items[now], items[before], BACKWARD * decay)
+                    _raise(*table, items[now], items[before], BACKWARD * decay, 0)
 
     def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
         """Followers of the last items, and their contributions to ``m``, [B, Q, K] each."""
@@ -158,14 +177,22 @@ class TransitionMemory(nn.Module):
         return self.followers.index_select(0, items).view(shape).long(), counts
 
 
-def _raise(followers: NDArray[np.int32], counts: NDArray[np.float32], item: int, follower: int, weight: float) -> None:
+def _raise(
+    followers: NDArray[np.int32],
+    counts: NDArray[np.float32],
+    occurrences: NDArray[np.int16],
+    item: int,
+    follower: int,
+    weight: float,
+    times: int,
+) -> None:
     """Add ``weight`` to the count of one pair; a new follower replaces the one with the smallest count."""
-    place = np.flatnonzero(followers[item] == follower)
-    if len(place):
-        counts[item, place[0]] += weight
-        return
-    least = int(counts[item].argmin())
-    followers[item, least], counts[item, least] = follower, weight
+    found = np.flatnonzero(followers[item] == follower)
+    place = int(found[0]) if len(found) else int(counts[item].argmin())
+    if not len(found):
+        followers[item, place], counts[item, place], occurrences[item, place] = follower, 0, 0
+    counts[item, place] += weight
+    occurrences[item, place] = min(int(occurrences[item, place]) + times, MANY)
 
 
 def tables_of(transitions: Transitions) -> dict[str, Tensor]:
@@ -183,7 +210,8 @@ def lend_to_new_items(state: dict[str, Tensor]) -> None:
     sources = item_sources_in(state)
     if names[0] not in state or not sources:
         return
-    followers, counts, support = (state[name].cpu().numpy() for name in names)
+    followers, counts, support = (state[name].cpu().numpy() for name in names[:3])
+    occurrences = state.get(names[3], torch.zeros(followers.shape, dtype=torch.int16)).cpu().numpy()
     present = torch.stack([state[item_key(source, "present")] for source in sources]).any(dim=0).cpu().numpy()
     without = (support == 0) & ~counts.any(axis=1)
     without[followers[counts > 0]] = False
@@ -192,10 +220,10 @@ def lend_to_new_items(state: dict[str, Tensor]) -> None:
     if not len(new) or not len(known):
         return
     vectors = torch.cat([state[item_key(source, "vectors")].float() for source in sources], dim=1).cpu().numpy()
-    table = Transitions(followers.copy(), counts.copy(), support.copy())
+    table = Transitions(followers.copy(), counts.copy(), support.copy(), occurrences.copy())
     lend(table, vectors, new, known)
     for name, values in tables_of(table).items():
-        state[f"{MEMORY}{name}"] = values.to(state[f"{MEMORY}{name}"].device)
+        state[f"{MEMORY}{name}"] = values.to(state[names[0]].device)
 
 
 def last_items(item_seq: Tensor, length: Tensor) -> Tensor:

@@ -40,6 +40,8 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
     if options.memory:
         table = (sources.n_items, options.memory_size)
         wanted |= {f"{MEMORY}followers": table, f"{MEMORY}counts": table, f"{MEMORY}support": table[:1]}
+        if f"{MEMORY}occurrences" in weights:  # newer than the other tables
+            wanted[f"{MEMORY}occurrences"] = table
     if options.request_time:
         levels = (TIME_GAP_LEVELS, size)
         wanted |= {f"{REQUEST}factor": levels, f"{REQUEST}shift": levels, f"{REQUEST}counts": levels[:1]}

@@ -17,7 +17,7 @@ ITEM_SOURCES = "item_sources."
 EVENT_SOURCES = "fusion.levels."
 MEMORY = "memory."  # transition tables; absent with memory: off
 REQUEST = "request."  # request-time tables; absent without request_time
-MEMORY_TABLES = ("followers", "counts", "support")
+MEMORY_TABLES = ("followers", "counts", "support", "occurrences")
 TEXT = "text"  # the built-in source of item vectors
 
 # Prefixes of the parameters between encoder states and scores.

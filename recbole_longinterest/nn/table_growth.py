@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.network import InterestNetwork
-from recbole_longinterest.nn.state_keys import HEAD, ID, MEMORY, TEXT, TRAINED, item_key, item_sources_in, table_key
+from recbole_longinterest.nn.state_keys import (
+    HEAD,
+    ID,
+    MEMORY,
+    MEMORY_TABLES,
+    TEXT,
+    TRAINED,
+    item_key,
+    item_sources_in,
+    table_key,
+)
 
 SCOPES = ("items", "head", "all")
 
@@ -100,14 +110,16 @@ def grow_state(
 
 def _grow_memory(state: dict[str, Tensor], items: Tensor) -> None:
     """Reorder the rows of the transition memory and map follower ids; followers that no longer exist are dropped."""
-    followers, counts, support = (f"{MEMORY}{name}" for name in ("followers", "counts", "support"))
+    tables = [f"{MEMORY}{name}" for name in MEMORY_TABLES if f"{MEMORY}{name}" in state]
+    followers, counts, support, *occurrences = tables  # older checkpoints have no occurrences
     now = torch.zeros(len(state[support]), dtype=torch.int32)  # new id of each old item
     now[items.clamp(min=0)] = torch.arange(len(items), dtype=torch.int32)
     now[0] = 0
-    for name in (followers, counts, support):
+    for name in tables:
         state[name] = grow_rows(state[name], items, torch.zeros((), dtype=state[name].dtype))
     state[followers] = now[state[followers].long()]
-    state[counts] = state[counts] * (state[followers] > 0)
+    for name in (counts, *occurrences):
+        state[name] = state[name] * (state[followers] > 0)
 
 
 def grow_trained(trained: Tensor, rows: int) -> Tensor:

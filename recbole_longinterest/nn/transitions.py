@@ -12,6 +12,7 @@ LAGS = 10  # maximum distance between an item and its follower, in events
 LAG_DECAY = 0.7  # factor of the weight for each step of distance
 BACKWARD = 0.25  # weight of an earlier item as a follower of a later one
 NEIGHBOURS = 5  # number of items that lend their transitions to a new item
+MANY = 2**15 - 1  # occurrences are not counted further
 PAIRS = 2**22  # pairs sorted at once, 32 MB
 
 
@@ -23,11 +24,14 @@ class Transitions:
         followers: internal ids, the largest count first, filled up with 0, int32 [N, K].
         counts: weighted number of times that each follower followed, 0 at the padding, float32 [N, K].
         support: number of times that another event came right after an event of the item, float32 [N].
+        occurrences: number of times that each follower came within :data:`LAGS` events after the item, at most
+            :data:`MANY`. Explanations show it; scores do not use it. 0 for lent transitions, int16 [N, K].
     """
 
     followers: NDArray[np.int32]
     counts: NDArray[np.float32]
     support: NDArray[np.float32]
+    occurrences: NDArray[np.int16]
 
 
 def count_transitions(
@@ -57,7 +61,10 @@ def count_transitions(
         The followers of every item.
     """
     table = Transitions(
-        np.zeros((n_items, size), np.int32), np.zeros((n_items, size), np.float32), np.zeros(n_items, np.float32)
+        np.zeros((n_items, size), np.int32),
+        np.zeros((n_items, size), np.float32),
+        np.zeros(n_items, np.float32),
+        np.zeros((n_items, size), np.int16),
     )
     if not known.any():
         return table
@@ -108,20 +115,24 @@ def _count_block(
         return
     pair = pairs // len(steps)
     begin = np.flatnonzero(np.diff(pair, prepend=-1))
-    weight = np.add.reduceat(weights[pairs % len(steps)], begin)
+    step_of = pairs % len(steps)
+    weight = np.add.reduceat(weights[step_of], begin)
+    occurrences = np.add.reduceat(step_of % 2 == 0, begin, dtype=np.int32)  # the other steps go backward
     row, follower = np.divmod(pair[begin], n_items)
-    _write_heaviest(row, follower, weight, table)
+    _write_heaviest((row, follower, weight, occurrences), table)
 
 
 def _write_heaviest(
-    row: NDArray[np.int64], follower: NDArray[np.int64], weight: NDArray[np.floating], table: Transitions
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating], NDArray[np.integer]], table: Transitions
 ) -> None:
     """Write the heaviest followers of each row into a table; pairs are sorted by row, then by follower."""
+    row, follower, weight, occurrences = pairs
     heaviest = np.lexsort((-weight, row))  # stable: among equal weights the smaller id comes first
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     kept, rank = heaviest[rank < table.followers.shape[1]], rank[rank < table.followers.shape[1]]
     table.followers[row[kept], rank] = follower[kept]
     table.counts[row[kept], rank] = weight[kept]
+    table.occurrences[row[kept], rank] = np.minimum(occurrences[kept], MANY)
 
 
 def lend(
@@ -151,10 +162,11 @@ def lend(
         near[begin : begin + step] = known[best]
         share[begin : begin + step] = np.maximum(np.take_along_axis(cosine, best, 1), 0)
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
-    table.followers[new], table.counts[new] = 0, 0
+    table.followers[new], table.counts[new], table.occurrences[new] = 0, 0, 0
     table.support[new] = (table.support[near] * share).sum(axis=1)
     row, slot = np.nonzero(table.followers)
     rows, followers, weights = [row], [table.followers[row, slot].astype(np.int64)], [table.counts[row, slot]]
+    occurrences = [table.occurrences[row, slot]]
     by_follower = np.argsort(followers[0], kind="stable")
     begins = np.searchsorted(followers[0][by_follower], np.arange(len(table.support) + 1))
     for item, lenders, shares in zip(new.tolist(), near.tolist(), share.tolist(), strict=True):
@@ -164,9 +176,11 @@ def lend(
             rows += [row[lent], np.full(own.sum(), item)]
             followers += [np.full(len(lent), item), table.followers[lender, own].astype(np.int64)]
             weights += [part * weights[0][lent], part * table.counts[lender, own]]
+            occurrences += [np.zeros(len(lent), np.int32), np.zeros(own.sum(), np.int32)]  # lent pairs never occurred
     n_items = len(table.support)
     pairs, place = np.unique(np.concatenate(rows) * n_items + np.concatenate(followers), return_inverse=True)
     weight: NDArray[np.float64] = np.bincount(place.reshape(-1), np.concatenate(weights)).astype(np.float64)
-    table.followers[:], table.counts[:] = 0, 0
+    occurred = np.bincount(place.reshape(-1), np.concatenate(occurrences)).astype(np.int32)
+    table.followers[:], table.counts[:], table.occurrences[:] = 0, 0, 0
     row, follower = np.divmod(pairs, n_items)
-    _write_heaviest(row, follower, weight, table)
+    _write_heaviest((row, follower, weight, occurred), table)

@@ -163,6 +163,7 @@ class EventShare(BaseModel):
     time: float | None
     date: str
     behavior: str | None
+    followed: int = Field(description="Times that the item came within 10 events after this one in the training data.")
 
 
 class Explanation(BaseModel):

@@ -32,6 +32,8 @@ class EventShare:
         time: in the training's unit; None if missing.
         date: of the time, as ISO; "" if it is missing or does not say a date.
         behavior: the training's name of it; None if missing.
+        followed: number of times that the recommended item came within 10 events after this event's item in the
+            training data; 0 if never, if the item has more frequent followers, or beyond the last 10 events.
     """
 
     item: str
@@ -41,6 +43,7 @@ class EventShare:
     time: float | None = None
     date: str = ""
     behavior: str | None = None
+    followed: int = 0
 
     @property
     def when_and_how(self) -> str:

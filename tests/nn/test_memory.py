@@ -11,6 +11,7 @@ TABLE = Transitions(
     np.array([[0, 0], [2, 3], [3, 0], [1, 2]], np.int32),
     np.array([[0, 0], [4, 1], [2, 0], [1, 0.5]], np.float32),
     np.array([0, 5, 1, 2], np.float32),
+    np.array([[0, 0], [5, 2], [2, 0], [1, 0]], np.int16),
 )
 
 
@@ -38,6 +39,20 @@ def test_scores_are_those_of_the_formula(memory: TransitionMemory) -> None:
 def test_events_share_what_they_give(memory: TransitionMemory) -> None:
     given = memory.of_events(np.array([1, 2, 0]), 3)
     np.testing.assert_allclose(given, [1 / (5 + PRIOR), AGE_DECAY * 2 / (1 + PRIOR), 0], rtol=1e-6)
+
+
+def test_how_often_the_item_followed(memory: TransitionMemory) -> None:
+    assert memory.occurrences_of(np.array([1, 2, 0]), 3) == [2, 2, 0]
+    assert memory.occurrences_of(np.array([3]), 2) == [0]
+
+
+def test_tables_of_before_occurrences_were_counted_load(memory: TransitionMemory) -> None:
+    old = {name: table for name, table in memory.state_dict().items() if name != "occurrences"}
+    loaded = TransitionMemory(4, 2, 0.5)
+    loaded.load_state_dict(old)
+    recent = torch.tensor([[1, 2]])
+    torch.testing.assert_close(loaded.shares(recent), memory.shares(recent))
+    assert loaded.occurrences_of(np.array([1, 2]), 3) == [0, 0] and "occurrences" not in old
 
 
 def test_last_items_come_latest_first_and_padded() -> None:
@@ -79,6 +94,9 @@ def test_observing_counts_as_the_training_does(memory: TransitionMemory) -> None
             one_by_one.observe(history[:now], 1, [True] * now)
     recent = torch.arange(5).unsqueeze(1)
     torch.testing.assert_close(one_by_one.shares(recent), whole.shares(recent))
+    for follower in range(1, 5):
+        counted = [made.occurrences_of(np.arange(5), follower) for made in (one_by_one, whole)]
+        assert counted[0] == counted[1] and (follower == 4 or any(counted[0]))
 
 
 def test_observing_a_full_row_forgets_its_least_follower_and_leaves_the_source_alone(memory: TransitionMemory) -> None:
@@ -89,5 +107,5 @@ def test_observing_a_full_row_forgets_its_least_follower_and_leaves_the_source_a
     memory.observe([3, 3], 1, [True, True])
     memory.observe([1, 2], 1, [True, False])
     assert memory.followers[2].tolist() == [3, 1]
-    assert memory.counts[2].tolist() == [2, BACKWARD]
+    assert memory.counts[2].tolist() == [2, BACKWARD] and memory.occurrences[2].tolist() == [2, 0]
     torch.testing.assert_close(mapped, before["counts"])

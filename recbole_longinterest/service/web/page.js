@@ -38,6 +38,7 @@ function finish(node, attributes, children) {
 
 const named = (item) => item.title || item.item;
 const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+const times = (number) => (number === 1 ? "once" : `${number.toLocaleString("en")} times`);
 const percent = (share) => `${signed(100 * share, 0)}\u00a0%`;
 
 // --- the service -----------------------------------------------------------------------------------------------------
@@ -239,6 +240,7 @@ function reason(item, why) {
   const strongest = [...why.events].sort((a, b) => Math.abs(b.share) - Math.abs(a.share)).slice(0, MOST_SHARES);
   const leading = strongest.filter((event) => event.share >= 0.005).slice(0, 2);
   const causes = leading.map((event) => `${named(event)} ${percent(event.share)}`).join(", ");
+  const before = strongest.filter((event) => event.followed).map((event) => `${named(event)} ${times(event.followed)}`);
   const details = make("details", { open: state.open.has(item.item), toggle: () => {
     state.open[details.open ? "add" : "delete"](item.item);
   } },
@@ -246,6 +248,7 @@ function reason(item, why) {
   make("div.why", {},
     make("h4", {}, `What events add to the model's score of ${why.score.toFixed(2)}`),
     ...bars(strongest.map((event) => [named(event), event.share])),
+    before.length ? make("p.muted", {}, `In the training data it came soon after ${before.join(", ")}.`) : null,
     make("h4", {}, "What the model read of them"),
     ...bars(Object.entries(why.sources))),
   make("button", { type: "button", click: () => findLike(item) }, "Items like this"));

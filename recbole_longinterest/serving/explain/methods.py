@@ -72,9 +72,16 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
                 None if math.isnan(time) else time,
                 scorer.reader.times.date_of(time),
                 behavior,
+                times,
             )
-            for i, share, weight, time, behavior in zip(
-                history.item_seq.tolist(), _shares(events).tolist(), weights, history.time.tolist(), kinds, strict=True
+            for i, share, weight, time, behavior, times in zip(
+                history.item_seq.tolist(),
+                _shares(events).tolist(),
+                weights,
+                history.time.tolist(),
+                kinds,
+                followed(scorer, history, item),
+                strict=True,
             )
         ],
         dict(zip(sources, _shares(torch.tensor(list(sources.values()))).tolist(), strict=True)),
@@ -95,6 +102,16 @@ def memory_parts(scorer: Scorer, history: History, item: int) -> Tensor | None:
     score = memory.of_items(recent, torch.tensor([item]))
     out, number = torch.zeros(len(history)), min(len(history), len(given))
     out[len(history) - number :] = _shares(given)[:number].flip(0) * score
+    return out
+
+
+def followed(scorer: Scorer, history: History, item: int) -> list[int]:
+    """Number of times that an item followed each event's item in the training data, see :class:`EventShare`, [L]."""
+    out = [0] * len(history)
+    if scorer.network.memory is not None:
+        latest_first = scorer.network.memory.occurrences_of(scorer.recent([history])[0].numpy(), item)
+        for place, times in enumerate(latest_first[: len(history)]):
+            out[-1 - place] = times
     return out
 
 

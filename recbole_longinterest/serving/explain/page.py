@@ -67,6 +67,7 @@ def text_of(user: object, found: Recommendation, events: int = 5) -> str:
             notes = [
                 event.when_and_how,
                 f"attention {event.attention:.1%}",
+                f"then this item {event.followed:,} times" if event.followed else "",
                 "against the item" if event.share < 0 else "",
             ]
             named = printable(event.title or event.item)

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from recbole_longinterest.common.packages import MissingPackage
+from recbole_longinterest.nn.memory import EVENTS
 from recbole_longinterest.serving.explain import methods
 from recbole_longinterest.serving.explain.methods import METHODS, explain_history, score_of, scores_without
 from recbole_longinterest.serving.explain.page import courses, page_of, text_of
 from recbole_longinterest.serving.recommender import Recommender
-from tests.served import OPTIONS, ModelOptions, random_events, random_model, random_served
+from tests.served import OPTIONS, WITH_MEMORY, ModelOptions, random_events, random_model, random_served
 
 
 def fall(model: Recommender, removed: int, method: str, users: int = 40) -> float:
@@ -74,6 +75,24 @@ def test_shares_sum_to_one_and_attention_is_a_softmax(attention: bool) -> None:
     assert sum(abs(share) for share in why.sources.values()) == pytest.approx(1)
     assert sum(event.attention for event in why.events) == pytest.approx(float(attention), abs=1e-5)
     assert why.leading(1)[0].share == max(event.share for event in why.events)
+
+
+def test_events_say_how_often_the_item_followed_them() -> None:
+    model = random_model(WITH_MEMORY)
+    history = model.read(random_events(20))
+    memory = model.network.memory
+    assert memory is not None
+    item = int(memory.followers[history.item_seq[-3], 0])
+    last = history.item_seq[-EVENTS:].tolist()
+    by_hand = [sum(memory.occurrences[row][memory.followers[row] == item].tolist()) for row in last]
+    told = [event.followed for event in explain_history(model, history, item).events]
+    assert told == [0] * (20 - EVENTS) + by_hand and told[-3] > 0
+    found = model.recommend(random_events(20), 3, explain=True)
+    why = found.items[0].why
+    assert why is not None
+    said = [f"then this item {event.followed:,} times" for event in why.leading(5) if event.followed]
+    text, page = text_of("u", found), page_of(model, "u", history, found)
+    assert said and all(each in text and each in page for each in said)
 
 
 def test_attention_is_what_the_network_uses() -> None:
