@@ -13,9 +13,9 @@ from recbole_longinterest.training.settings import make_config
 @pytest.mark.slow
 @pytest.mark.integration
 def test_permuted_text_rows_lower_validation_ndcg_on_every_seed(tmp_path: Path) -> None:
-    """ml-100k, 3 epochs, 5 seeds: the trained model with its text rows permuted against itself."""
+    """ml-100k, 3 epochs, 3 seeds: the trained model with its text rows permuted against itself."""
     drops = []
-    for seed in range(5):
+    for seed in range(3):
         settings = {"seed": seed, "epochs": 3, "show_progress": False, "state": "ERROR"}
         config = make_config("LongInterest", "ml-100k", config_dict=settings)
         init_seed(seed, True)
