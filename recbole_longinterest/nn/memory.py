@@ -162,9 +162,9 @@ class TransitionMemory(nn.Module):
                 if items[before] == items[now]:
                     continue
                 if wanted[now]:
-                    _raise(*table, items[before], items[now], decay, 1)
+                    _add_count(*table, items[before], items[now], decay, 1)
                 if wanted[before]:
-                    _raise(*table, items[now], items[before], BACKWARD * decay, 0)
+                    _add_count(*table, items[now], items[before], BACKWARD * decay, 0)
 
     def _looked_up(self, recent: Tensor) -> tuple[Tensor, Tensor]:
         """Followers of the last items, and their contributions to ``m``, [B, Q, K] each."""
@@ -177,7 +177,7 @@ class TransitionMemory(nn.Module):
         return self.followers.index_select(0, items).view(shape).long(), counts
 
 
-def _raise(
+def _add_count(
     followers: NDArray[np.int32],
     counts: NDArray[np.float32],
     occurrences: NDArray[np.int16],
