@@ -110,7 +110,7 @@ def test_a_stopped_run_of_other_defaults_is_found_and_said(caplog: pytest.LogCap
     last = only("stopped/*.last")
     before = last.read_bytes()
     run(config_of(COMMANDS["stopped"], resume=True, epochs=1))
-    assert "whose defaults were others (no memory of transitions). To go on with it, give --resume=" in caplog.text
+    assert "with other defaults (no transition memory). To resume it, give --resume=" in caplog.text
     assert last.name in caplog.text
     assert last.read_bytes() == before
 
@@ -128,7 +128,7 @@ def test_a_stopped_run_goes_on_from_its_file(folder: str, ending: str, capsys: p
 
 def test_a_run_of_other_settings_does_not_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", f"--resume={only('stopped/*.pth')}", "--hidden_size=16"]) == 2
-    assert "cannot go on with other settings: hidden_size is 16 and was 8" in capsys.readouterr().err
+    assert "cannot resume with other settings: hidden_size is 16 and was 8" in capsys.readouterr().err
 
 
 # --- what was saved of the data --------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""All that RecBole sees of the plugin, and all that the plugin changes in it."""
+"""The plugin's interface to RecBole: models, patches of RecBole, and runs."""

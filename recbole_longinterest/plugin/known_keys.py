@@ -1,4 +1,4 @@
-"""Which settings a model and its data may have, and the one sentence about a key that is none of them."""
+"""Check that every setting is one that the model or its data reads."""
 
 import difflib
 import functools
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from recbole.config.configurator import Config
 
 STRICT = "strict_keys"
-# Keys that RecBole or the plugin reads and no yaml of them names.
+# Keys that RecBole or the plugin reads, but that are in none of their yaml files.
 UNNAMED = {
     *("model", "dataset", "config_files", "encoding", "token_num_threshold", "convert_token_to_onehot", "tail_ratio"),
     *("resume", "quiet", "log_file", "num_threads", "verbose", "weight_averaging", "best_by"),
     *("category_field", STRICT),
     *("nproc", "world_size", "ip", "port", "offset", "group_offset", "local_rank", "device"),
-    *("mask_ratio", "ft_ratio", "eta", "gamma", "beta"),  # of RecBole's transforms of histories
-    *("neg_sampling", "training_neg_sample_num"),  # of earlier RecBoles, which it speaks of itself
+    *("mask_ratio", "ft_ratio", "eta", "gamma", "beta"),  # RecBole's transforms of histories
+    *("neg_sampling", "training_neg_sample_num"),  # from earlier versions; RecBole has its own messages for them
     *("MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "valid_neg_sample_args", "test_neg_sample_args"),
 }
 OF_SEQUENTIAL = (
@@ -34,19 +34,19 @@ OF_SEQUENTIAL = (
     *("BEHAVIOR_FIELD", "behavior_map", "target_behavior"),
 )
 READS = re.compile(r"config\[[\"'](\w+)[\"']\]|config\.(\w+)\b|[\"'](\w+)[\"'] in (?:self\.)?config\b")
-CLOSE = 0.8  # how like a known key one of a script's own options must be to be taken for a misspelt one
+CLOSE = 0.8  # similarity above which an option of a user's script counts as a misspelt key
 
 
 class UnknownKeyError(LongInterestError):
-    """A key that no part of a model or its data reads."""
+    """A setting that neither the model nor its data reads."""
 
 
 def known_keys(config: "Config") -> set[str]:
-    """Every setting that a config's model and data may have."""
+    """All settings that a config's model and data may have."""
     internal = config.internal_config_dict
     known = set().union(*config.parameters.values())
     if not config.model_class.__module__.startswith("recbole_longinterest.") or is_baseline(config.model_class):
-        known -= set(DATA_KEYS)  # of LongInterest's data set
+        known -= set(DATA_KEYS)  # these belong to LongInterest's data set
     known |= internal.keys() | UNNAMED | _read_by(config.model_class)
     if internal.get("MODEL_TYPE") == ModelType.SEQUENTIAL:
         known |= set(OF_SEQUENTIAL)
@@ -54,14 +54,14 @@ def known_keys(config: "Config") -> set[str]:
 
 
 def check_keys(config: "Config", ours: bool) -> None:
-    """Refuse a key that nobody reads, wherever it was set; ``strict_keys: False`` warns of it with the same sentence.
+    """Raise an error for an unknown key; with ``strict_keys: False``, log a warning instead.
 
     Args:
-        config: whose external settings are read and whose yaml files are.
-        ours: whether the command line is of one of our commands; a user's script may have options of its own.
+        config: RecBole's config with external settings and yaml files.
+        ours: whether the command line belongs to one of our commands; a user's script may have its own options.
 
     Raises:
-        UnknownKeyError: for the first such key.
+        UnknownKeyError: for the first unknown key.
     """
     external = config.external_config_dict
     strict = external.get(STRICT, True)
@@ -80,14 +80,14 @@ def check_keys(config: "Config", ours: bool) -> None:
 
 
 def about(key: str, model: str, known: set[str]) -> str:
-    """The sentence about an unknown key."""
+    """Message about an unknown key, with a suggestion."""
     close = difflib.get_close_matches(key, map(str, known), n=1)
     return f"{model} has no setting {key}." + (f" Did you mean {close[0]}?" if close else "")
 
 
 @functools.cache
 def _read_by(model_class: type) -> set[str]:
-    """Keys that the code of a model, of its data set and its trainer reads: its yaml may leave them out."""
+    """Keys that the code of a model, its data set and its trainer reads; its yaml file may leave them out."""
     # Late: this module is loaded before RecBole's.
     import recbole.data.dataset
     import recbole.trainer
@@ -100,14 +100,14 @@ def _read_by(model_class: type) -> set[str]:
     for name in modules - {"builtins", "torch.nn.modules.module"}:
         try:
             source = inspect.getsource(sys.modules[name])
-        except (OSError, TypeError, KeyError):  # typed into a prompt
+        except (OSError, TypeError, KeyError):  # defined at an interactive prompt
             continue
         found.update(key for match in READS.findall(source) for key in match if key)
     return found
 
 
 def _is_option_of_script(key: str) -> bool:
-    """Whether the script that runs names the key in its own text, as with argparse."""
+    """Whether the running script contains the key in its source, as with argparse."""
     try:
         return re.search(rf"\b{re.escape(key)}\b", Path(sys.argv[0]).read_text(encoding="utf-8")) is not None
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""LongInterest as RecBole sees it: `calculate_loss`, `predict`, `full_sort_predict`."""
+"""LongInterest as a RecBole model, with `calculate_loss`, `predict` and `full_sort_predict`."""
 
 from typing import TYPE_CHECKING
 
@@ -18,42 +18,41 @@ if TYPE_CHECKING:
 
 
 class LongInterest(InterestNetwork, SequentialRecommender):
-    r"""A user's long-term interest from what the items say, how they were rated, and when.
+    r"""Sequential recommender that models a user's long-term interest from item texts, ratings and times.
 
-    An event is fused from its item's vector ``e_j = E[j] + A t_j`` (ID embedding and projected BERT vector of the
-    text) and from the embeddings of its rating level, behaviour type and time gap; an LSTM (Hochreiter & Schmidhuber
-    1997) reads the events, attention over all of them so far gives the long-term interest ``V_t``, and
-    ``y_t = Wq [V_t; i_t]`` scores every item by ``y_t . e_j``, and an item of the history by a learned number more or
-    less. See :mod:`recbole_longinterest.nn.layers`. To the trained network's scores comes a memory of what followed the
-    last items in all histories, :mod:`recbole_longinterest.nn.memory`.
-    The network is :class:`~recbole_longinterest.nn.network.InterestNetwork`; this is RecBole's contract over it.
+    An event is fused from the vector of its item, ``e_j = E[j] + A t_j`` (ID embedding and projected BERT vector of the
+    text), and the embeddings of its rating level, behaviour type and time gap. An LSTM (Hochreiter & Schmidhuber 1997)
+    reads the events, attention over all events so far gives the long-term interest ``V_t``, and ``y_t = Wq [V_t; i_t]``
+    scores every item by ``y_t . e_j``, plus a learned bias for items of the history. See
+    :mod:`recbole_longinterest.nn.layers`. A transition memory adds counts of which items followed the user's last items
+    in all histories, see :mod:`recbole_longinterest.nn.memory`. The network itself is
+    :class:`~recbole_longinterest.nn.network.InterestNetwork`; this class adds RecBole's interface.
 
-    Output ``t`` depends on events up to ``t`` only. So a batch whose interaction carries a target for every position
-    (field ``<item_id>_target_list``, see `data.train_loader`) trains all of them in one pass; a
-    batch of RecBole's prefix rows trains the last position. The target row's own rating and time are never
-    read, but for ``request_time``: the time from the last event to the target, :mod:`recbole_longinterest.nn.request`.
+    Output ``t`` depends on events up to ``t`` only. So a batch with a target for every position (field
+    ``<item_id>_target_list``, see `data.train_loader`) trains all positions in one pass; a batch of RecBole's prefix
+    rows trains the last position. The rating and time of the target are never used, except with ``request_time``: the
+    time from the last event to the target, see :mod:`recbole_longinterest.nn.request`.
 
-    An item without a training event is scored by its text: its ID embedding counts as zero, and it is no candidate of
-    the training's softmax, which would teach it to lose. Without texts there is nothing else to score it by, and it is
-    trained as any other.
+    An item without training events is scored by its text: its ID embedding counts as zero, and it is left out of the
+    training softmax, which would push its score down. Without texts, such an item is trained like any other.
 
     Args:
         config: RecBole's config.
         dataset: the training part of a :class:`~recbole_longinterest.data.longinterest_dataset.LongInterestDataset`.
 
     Raises:
-        ValueError: for options out of range, all in one message.
+        ValueError: if options are out of range; one message lists them all.
     """
 
     n_items: int
 
-    reads_windows = True  # calculate_loss takes one-pass batches as they are
+    reads_windows = True  # calculate_loss accepts one-pass batches
 
     def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:
         super().__init__(config, dataset)
         options = ModelOptions.from_config(config)
         self.loss = make_loss(options)
-        self.fields = dataset.side_fields  # source of events -> field of the batch that carries its numbers
+        self.fields = dataset.side_fields  # event source -> field of the batch with its numbers
         self.TARGET_SEQ = dataset.target_list_field
         matrices = dataset.item_matrices
         sources = Sources(
@@ -65,34 +64,34 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             dataset.request_gaps() if options.request_time else None,
         )
         self.build(options, sources, matrices, dataset.transitions)
-        # Every process makes the buffers from the same data: DistributedDataParallel need not send them at every step.
+        # Every process makes the buffers from the same data, so DistributedDataParallel does not have to send them.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     @property
     def reads_request_time(self) -> bool:
-        """Whether the time of the request is read, which in training and evaluation is the target's."""
+        """Whether the time of the request is used; in training and evaluation it is the target's time."""
         return self.request is not None
 
     def side_levels(self, interaction: Interaction) -> dict[str, Tensor]:
-        """Level ids of the history's sources, int64 [B, L, ...], 0 being "missing"."""
+        """Level ids of the history's event sources, int64 [B, L, ...]; 0 means "missing"."""
         return self.levels_of({name: interaction[self.fields[name]] for name in self.fusion.levels})
 
     def last_interest(self, interaction: Interaction, item_vectors: Tensor) -> Tensor:
-        """Interest after the last event of each history, at the time of the request if that is read; [B, D]."""
+        """Interest after the last event of each history, [B, D]; with ``request_time``, at the time of the request."""
         levels = self.side_levels(interaction)
         length = interaction[self.ITEM_SEQ_LEN]
         interest = self.interest_after(interaction[self.ITEM_SEQ], length, levels, item_vectors)
         return self._requested(interest, interaction)
 
     def _requested(self, interest: Tensor, interaction: Interaction) -> Tensor:
-        """Interest at the times of the targets, which are read with ``request_time`` alone; [..., D]."""
+        """Interest at the times of the targets, [..., D]; unchanged without ``request_time``."""
         return interest if self.request is None else self.at_request(interest, interaction[REQUEST_GAP])
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Mean loss over the batch's targets, as ``loss_type`` says."""
+        """Mean loss over the batch's targets, according to ``loss_type``."""
         items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
-            target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
+            target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 for positions without a target
             interest = self._requested(self.forward(item_seq, self.side_levels(interaction), items), interaction)
             counted = target_seq > 0
             interest, target = interest[counted], target_seq[counted]  # [T, D], [T]

@@ -1,6 +1,6 @@
-"""How RecBole finds the model, its data set, its trainer and its settings, by RecBole's own lookups.
+"""Register models, data sets, trainers and settings where RecBole's own look-ups find them.
 
-What has no lookup is patched, see `plugin.fixes`.
+Where RecBole has no look-up, it is patched, see `plugin.fixes`.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from recbole_longinterest.plugin.models import DATASETS, MODEL, PLUGIN, find_mod
 
 SEQUENTIAL = "recbole.model.sequential_recommender"
 
-# Keys of ours that change what a data set holds: a saved data set made with other values is not reused.
+# Keys of the plugin that change the content of a data set: a saved one is reused only if all of them are equal.
 DATA_KEYS = (
     "exact_order",
     "tie_order",
@@ -48,13 +48,13 @@ DATA_KEYS = (
 
 
 def place_model(name: str = MODEL) -> bool:
-    """Put a model where ``get_model`` looks for it: its find_spec finds what stands in sys.modules.
+    """Put a model's module into ``sys.modules`` where RecBole's ``get_model`` looks for it.
 
     Args:
-        name: of one of `plugin.models`, in any case of letters.
+        name: name of a model in `plugin.models`, ignoring case.
 
     Returns:
-        Whether there is such a model.
+        Whether the model is known.
     """
     model = find_model(name)
     if model is None:
@@ -74,11 +74,11 @@ _kin = {MODEL}
 
 
 def is_kin(model: type, name: str | None = None) -> bool:
-    """Whether a class is LongInterest or derives from it; from then on RecBole finds data set and trainer by its name.
+    """Whether a class is LongInterest or derives from it. If so, RecBole finds data set and trainer for its name.
 
     Args:
-        model: class of a model of RecBole.
-        name: by which RecBole knows it; its own if None.
+        model: class of a RecBole model.
+        name: RecBole's name of the model; the class's name if None.
     """
     found = any(base.__name__ == MODEL and base.__module__ == f"{PLUGIN}.longinterest" for base in model.__mro__)
     if found:
@@ -87,12 +87,12 @@ def is_kin(model: type, name: str | None = None) -> bool:
 
 
 def _on_demand(kind: str, module: str, others: Mapping[str, str]) -> Callable[[ModuleType], None]:
-    """The attribute ``<model><kind>`` of a package of RecBole's, imported when it is asked for.
+    """Add attributes ``<model><kind>`` to a package of RecBole, imported at first use.
 
     Args:
         kind: ``Dataset`` or ``Trainer``.
-        module: of LongInterest's.
-        others: name of a baseline -> module of its own.
+        module: module of LongInterest's class.
+        others: name of a baseline -> module of its class.
     """
 
     def add(package: ModuleType) -> None:
@@ -120,4 +120,4 @@ LOOKUPS: dict[str, Callable[[ModuleType], object]] = {
     "recbole.trainer": _on_demand("Trainer", f"{PLUGIN}.trainer", {}),
     SEQUENTIAL: lambda _: place_model(),
 }
-"""Module of RecBole -> what adds the plugin to it after its import."""
+"""RecBole module -> function that adds the plugin to it after its import."""

@@ -1,7 +1,7 @@
-"""The models that RecBole does not bring: where each class and its yaml files are.
+"""The list of models that the plugin adds to RecBole, with the locations of their classes and yaml files.
 
-This is the one list of them. To add a baseline: a line in :data:`BASELINES`, its module in `plugin/baselines/`,
-``properties/<Name>.yaml`` and ``properties/search/<Name>.yaml``. `plugin.lookups` puts them where RecBole looks.
+To add a baseline: add a line to :data:`BASELINES`, its module in `plugin/baselines/`, ``properties/<Name>.yaml`` and
+``properties/search/<Name>.yaml``. `plugin.lookups` puts them where RecBole looks.
 """
 
 import importlib
@@ -19,20 +19,20 @@ BASELINES: dict[str, str] = {
     **{"VSKNN": "computed.neighbours", "STAN": "computed.neighbours"},
     **{"SASRecAll": "plus_all", "GRU4RecAll": "plus_all"},
 }
-"""Name of a baseline's class -> its module in `plugin/baselines/`. No name of RecBole's, in any case of letters."""
+"""Name of a baseline's class -> its module in `plugin/baselines/`. Names must differ from RecBole's, ignoring case."""
 
 DATASETS: dict[str, str] = {"HSTU": "recbole_longinterest.data.timed_dataset"}
-"""Name of a baseline -> the module with its data set class ``<Name>Dataset``; others use RecBole's, or the flat one."""
+"""Name of a baseline -> module of its data set class ``<Name>Dataset``; others use RecBole's, or the flat one."""
 
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that RecBole does not bring.
+    """A model that is not part of RecBole.
 
     Attributes:
-        name: by which users and RecBole name it.
-        module: full name of the module that holds its class.
-        attribute: name of the class there.
+        name: its name for users and RecBole.
+        module: full name of the module of its class.
+        attribute: name of the class in that module.
         own: whether it comes from outside this plugin.
     """
 
@@ -47,14 +47,14 @@ class KnownModel:
         return found
 
     def file(self, name: str) -> Path | None:
-        """One of its yaml files.
+        """Find one of the model's yaml files.
 
         Args:
-            name: below ``properties/``: ``<Name>.yaml`` or ``search/<Name>.yaml``. A model from outside has them in
-                the folder ``properties`` of its package, or beside its module.
+            name: path below ``properties/``: ``<Name>.yaml`` or ``search/<Name>.yaml``. A model from outside the plugin
+                has them in the folder ``properties`` of its package, or beside its module.
 
         Returns:
-            The file; None if there is none.
+            The file, or None if it does not exist.
         """
         from recbole_longinterest.common.resources import resource  # saves start-up time
 
@@ -65,9 +65,9 @@ class KnownModel:
         return next((place for place in places if place.is_file()), None)
 
     def _folders(self) -> list[Path]:
-        """Folder of its module, and those above it up to the top of its package."""
+        """Folder of the model's module, and its parents up to the top of the package."""
         here = getattr(importlib.import_module(self.module), "__file__", None)
-        if here is None:  # typed into a prompt
+        if here is None:  # defined at an interactive prompt
             return []
         above = self.module.count(".")
         return [Path(here).parent, *Path(here).parent.parents[:above]]
@@ -78,24 +78,24 @@ _known |= {name: KnownModel(name, f"{PLUGIN}.baselines.{module}", name) for name
 
 
 def known_models() -> dict[str, KnownModel]:
-    """The plugin's models and those that were added in this process, by name."""
+    """The plugin's models and the models added in this process, by name."""
     return dict(_known)
 
 
 def add_model(model: KnownModel) -> None:
-    """Make a model known in this process.
+    """Register a model in this process.
 
     Args:
-        model: one from outside; another of the same name is replaced.
+        model: a model from outside the plugin; it replaces one of the same name.
     """
     _known[model.name] = model
 
 
 def find_model(name: str) -> KnownModel | None:
-    """A known model, or one that an installed package names as an entry point.
+    """Find a known model, or a model that an installed package registers as an entry point.
 
     Args:
-        name: its name, in any case of letters.
+        name: name of the model, ignoring case.
     """
     lower = name.lower()
     found = next((model for model in _known.values() if model.name.lower() == lower), None)
@@ -113,12 +113,12 @@ def _of_package(lower: str) -> KnownModel | None:
 
 
 def defaults_of(model: type, name: str) -> list[Path]:
-    """The yaml files with a model's defaults, later ones winning; LongInterest's is read with its data's.
+    """The yaml files with a model's defaults; later files override earlier ones. LongInterest's own file is left out.
 
     Args:
-        model: its class; files of the classes that it derives from come first, for a model from outside RecBole's too,
-            which RecBole finds by the name of the model alone.
-        name: by which RecBole knows it.
+        model: class of the model; files of its base classes come first. For a model from outside the plugin this
+            includes RecBole's files, which RecBole itself finds only by the model's name.
+        name: RecBole's name of the model.
     """
     found: list[Path] = []
     own = name in _known and _known[name].own

@@ -1,8 +1,8 @@
 """One-pass training of RecBole's own causal models, unmodified.
 
-Their losses end in ``gather_indexes(output, item_seq_len - 1)``: of the outputs at all positions only the last one is
-read. Where the output at a position depends on events up to it alone, reading every position that has a target gives
-the loss of all the prefix rows at once.
+Their losses call ``gather_indexes(output, item_seq_len - 1)``, which selects only the last position. If the output at a
+position depends on events up to it only, selecting every position with a target gives the loss over all prefix rows at
+once.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,16 +31,16 @@ TOLERANCE = 1e-4  # relative; float32 sums in another order
 class OnePassLoss:
     """The loss of a RecBole model over windows with a target at every position.
 
-    Calling it gives ``model.calculate_loss`` with ``gather_indexes`` reading all counted positions and the target field
-    holding their targets.
+    A call runs ``model.calculate_loss`` with a ``gather_indexes`` that selects all counted positions, and with their
+    targets in the target field.
 
     Args:
-        model: a :class:`~recbole.model.abstract_recommender.SequentialRecommender` trained by cross entropy.
-        target_list_field: field of a batch with each position's target, int64 [B, L], 0 where none is counted.
-        probe: a batch of the loader; the model is tried on a small part of it.
+        model: a :class:`~recbole.model.abstract_recommender.SequentialRecommender` trained with cross entropy.
+        target_list_field: field of a batch with each position's target, int64 [B, L], 0 for positions not counted.
+        probe: a batch of the loader; the constructor checks the model on a small part of it.
 
     Raises:
-        ValueError: if the model is not causal, or reads anything but the gathered outputs.
+        ValueError: if the model is not causal, or its loss uses anything but the gathered outputs.
     """
 
     def __init__(self, model: "SequentialRecommender", target_list_field: str, probe: Interaction) -> None:
@@ -49,7 +49,7 @@ class OnePassLoss:
         self._check(_small_part(probe.to(model.device), model, target_list_field))
 
     def __call__(self, interaction: Interaction) -> Losses:
-        """Mean loss over the batch's targets, as the model's own ``calculate_loss`` gives it for prefix rows."""
+        """Mean loss over the batch's targets, equal to the model's own ``calculate_loss`` on prefix rows."""
         target_seq = interaction[self.target_list_field]  # [B, L]
         counted = target_seq > 0
         batch = {field: value for field, value in interaction.interaction.items() if field != self.target_list_field}
@@ -62,25 +62,25 @@ class OnePassLoss:
         training = self.model.training
         self.model.eval()  # dropout off
         try:
-            with torch.random.fork_rng(devices=[]):  # what a model draws here is not missing in its training
+            with torch.random.fork_rng(devices=[]):  # the check must not change the training's random numbers
                 self._compare(window)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             if isinstance(error, KeyError):
-                reason = f"it reads {reason}, which a window has not got"
+                reason = f"it reads {reason}, which windows do not have"
             raise LongInterestError(
                 f"{type(self.model).__name__} cannot train in one pass: {reason}. "
-                "Only a model whose output at a position depends on the events up to it, read by gather_indexes, can. "
+                "Its output at a position must depend only on events up to it, and be read by gather_indexes. "
                 "Set one_pass: False."
             ) from error
         finally:
             self.model.train(training)
 
     def _compare(self, window: Interaction) -> None:
-        """One pass against prefix rows, and each position poked.
+        """Compare one pass with prefix rows, and check causality by changing each position.
 
         Raises:
-            ValueError: says what differs; and whatever the model raises where it cannot read a window.
+            ValueError: if there is a difference. Errors of a model that cannot read windows also pass through.
         """
         outputs = self._outputs(window)
         for position in range(1, window[self.model.ITEM_SEQ].shape[1]):
@@ -97,7 +97,7 @@ class OnePassLoss:
             raise LongInterestError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
 
     def _outputs(self, window: Interaction) -> list[Tensor]:
-        """What the model gathers from, [B, L, H] each."""
+        """The tensors from which the model gathers, [B, L, H] each."""
         outputs: list[Tensor] = []
         target_seq = window[self.target_list_field]
 
@@ -118,13 +118,13 @@ class OnePassLoss:
 def prefix_rows(
     window: Interaction, model: "SequentialRecommender", target_list_field: str, width: int | None = None
 ) -> Interaction:
-    """The rows that RecBole would train on: one for every counted position of the windows.
+    """Make RecBole's training rows from windows: one row for every counted position.
 
     Args:
         window: history fields [B, L], targets [B, L].
-        model: for its field names.
+        model: the model, for its field names.
         target_list_field: field of the targets.
-        width: positions to pad the rows to, L at least; L if None.
+        width: length to pad the rows to, at least L; None for L.
 
     Returns:
         Fields [T, L or width] with zeros after each row's position, lengths [T], targets [T].
@@ -157,7 +157,7 @@ def _gathering(model: "SequentialRecommender", gather: Callable[[Tensor, Tensor]
 
 
 def _small_part(batch: Interaction, model: "SequentialRecommender", target_list_field: str) -> Interaction:
-    """A few short windows that are full: no padding, a target at every position."""
+    """Take a few short windows without padding and with a target at every position."""
     full = batch[model.ITEM_SEQ_LEN] >= min(PROBE_POSITIONS, int(batch[model.ITEM_SEQ_LEN].max()))
     rows = full.nonzero().flatten()[:PROBE_WINDOWS]
     length = min(PROBE_POSITIONS, int(batch[model.ITEM_SEQ_LEN][rows].min()))
@@ -167,7 +167,7 @@ def _small_part(batch: Interaction, model: "SequentialRecommender", target_list_
     }
     data[model.ITEM_SEQ_LEN] = torch.full_like(rows, length)
     item_seq = data[model.ITEM_SEQ]
-    # Targets an earlier window counts are 0; for the probe any item does.
+    # Targets that an earlier window counts are 0; the probe may use any item instead.
     data[target_list_field] = torch.where(data[target_list_field] > 0, data[target_list_field], item_seq)
     return Interaction(data)
 
@@ -177,15 +177,15 @@ def _total(losses: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
-    """``Trainer._train_epoch`` for one-pass batches too: dealt by epoch number, every position's target in the loss.
+    """Extend ``Trainer._train_epoch`` to one-pass batches, shuffled by epoch number, with a loss over all positions.
 
-    Where ``weight_averaging`` is set, the model holds the averages afterwards.
+    With ``weight_averaging``, the model holds the averages afterwards.
 
     Args:
-        train_epoch: RecBole's.
+        train_epoch: RecBole's method.
 
     Returns:
-        Its replacement.
+        The replacement.
     """
 
     def _train_epoch(
@@ -196,7 +196,7 @@ def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
         show_progress: bool = False,
     ) -> Any:  # noqa: ANN401
         if isinstance(train_data, OnePassDataLoader):
-            train_data.sampler.set_epoch(epoch_idx)  # so that a resumed run sees the batches an unbroken one does
+            train_data.sampler.set_epoch(epoch_idx)  # a resumed run sees the same batches
             loss_func = loss_func or _window_loss(self, train_data)
         with averaged_epoch(self):
             return train_epoch(self, train_data, epoch_idx, loss_func, show_progress)
@@ -205,7 +205,7 @@ def train_on_windows(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _window_loss(trainer: "Trainer", train_data: OnePassDataLoader) -> Callable[[Interaction], Any]:
-    """The loss over a batch of windows, weighted so that with several ranks every target counts the same."""
+    """The loss over a batch of windows, weighted so that every target counts the same on all ranks."""
     loss: Callable[[Interaction], Any] = trainer.model.calculate_loss
     if not getattr(trainer.model, "reads_windows", False):
         if not hasattr(trainer, "one_pass_loss"):

@@ -1,6 +1,6 @@
-"""Models of a user's own, ``my_module:MyModel``: named where a run is started, never by a file.
+"""A user's own models, ``my_module:MyModel``, named on the command line or in Python, never in a file.
 
-A checkpoint or a yaml file keeps the name of the class and of its module as text, from which nothing is imported.
+Checkpoints and yaml files keep the names of the class and its module as text, but nothing is imported from them.
 """
 
 import difflib
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 SPEC = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 MODULE = "model_module"
-"""Setting in which a run keeps the module of such a model, for the error when it goes on without it."""
+"""Setting with the module of such a model, for the error if a run resumes without naming the model."""
 
 
 def is_own(model: str) -> bool:
-    """Whether a model is given as ``module:Class`` rather than by name."""
+    """Whether a model is given as ``module:Class``."""
     return ":" in model
 
 
 def search_folder(folder: Path) -> None:
-    """Let modules of a folder be imported, after all that is installed: no file in it hides an installed module."""
+    """Add a folder at the end of ``sys.path``, so that its files cannot hide installed modules."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 def model_name(model: str) -> str:
-    """RecBole's name of a model, which is made known if it is given as ``module:Class``. That runs the module's code.
+    """Get RecBole's name of a model. A model ``module:Class`` is registered first, which runs the module's code.
 
     Args:
-        model: what the caller named; never what a file says.
+        model: the caller's name of the model; never a name from a file.
 
     Raises:
-        LongInterestError: for a module or class that is not there or is no model, and for a name that is taken.
+        LongInterestError: if the module or class does not exist, the class is not a model, or its name is taken.
     """
     if not is_own(model):
         return model
     match = SPEC.fullmatch(model)
     if match is None:
-        raise LongInterestError(f"A model of your own is named module:Class, as my_module:MyModel; got {model!r}.")
+        raise LongInterestError(f"Name a model of your own as module:Class, such as my_module:MyModel; got {model!r}.")
     module, name = match.groups()
     known = known_models().get(name)
     if known is None or known.module != module:
@@ -66,12 +66,12 @@ def _check_class(module: str, name: str) -> None:
         missing = isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}.")
         if missing:
             raise LongInterestError(
-                f"There is no module {module} for the model {module}:{name}. It must be installed, or stand in the "
+                f"There is no module {module} for the model {module}:{name}. It must be installed, or be in the "
                 "working folder of recbole-li."
             ) from error
         reason = " ".join(str(error).split())
         raise LongInterestError(
-            f"The module {module} cannot be imported: {type(error).__name__}: {reason}. Mend it, and run again."
+            f"The module {module} cannot be imported: {type(error).__name__}: {reason}. Fix it and run again."
         ) from error
     found = getattr(imported, name, None)
     if not inspect.isclass(found):
@@ -80,7 +80,7 @@ def _check_class(module: str, name: str) -> None:
         raise LongInterestError(f"{getattr(imported, '__file__', module)} has no class {name}. Give {hint}.")
     if not issubclass(found, AbstractRecommender):
         raise LongInterestError(
-            f"{module}:{name} is no model of RecBole's kind. Derive it from SequentialRecommender or another class of "
+            f"{module}:{name} is not a RecBole model. Derive it from SequentialRecommender or another class of "
             "recbole.model.abstract_recommender."
         )
 
@@ -90,19 +90,21 @@ def _check_name(module: str, name: str) -> None:
 
     known = find_model(name)
     if known is not None:
-        raise LongInterestError(f"{module}:{name} has the name of {known.module}:{known.attribute}. Rename the class.")
+        raise LongInterestError(
+            f"{module}:{name} has the same name as {known.module}:{known.attribute}. Rename the class."
+        )
     try:
         get_model(name)
     except (LongInterestError, ImportError):
         return
-    raise LongInterestError(f"{module}:{name} has the name of a model of RecBole. Rename the class.")
+    raise LongInterestError(f"{module}:{name} has the same name as a model of RecBole. Rename the class.")
 
 
 def folder_of(model: str) -> Path | None:
-    """The folder from which another process imports a model of one's own; None for other models.
+    """The folder from which other processes import a user's own model; None for other models.
 
     Args:
-        model: as given to :func:`model_name`, which has run.
+        model: name of the model, after a call of :func:`model_name`.
     """
     if not is_own(model):
         return None
@@ -112,19 +114,19 @@ def folder_of(model: str) -> Path | None:
 
 
 def check_known(config: "Config", path: str | os.PathLike[str]) -> None:
-    """Refuse a config from a file whose model is a user's own and was not named in this process.
+    """Check that this process has named the model of a config from a file, if it is a user's own.
 
     Args:
-        config: from the file, which imports nothing.
+        config: config from the file; nothing is imported for it.
         path: the file, for the error.
 
     Raises:
-        LongInterestError: says which model to name.
+        LongInterestError: if it has not; the message says which model to name.
     """
     model = f"{config.final_config_dict.get(MODULE)}:{config.final_config_dict.get('model')}"
     match = SPEC.fullmatch(model)
     if config.final_config_dict.get(MODULE) and match and find_model(match[2]) is None:
         raise LongInterestError(
-            f"{path} is of {match[2]} in the module {match[1]}, a model of your own. A file does not choose the code "
-            f"that is run: name it yourself, as --model {model}."
+            f"{path} was trained with {match[2]} from the module {match[1]}, a model of your own. A file cannot choose "
+            f"the code to run: name the model yourself, with --model {model}."
         )

@@ -1,4 +1,4 @@
-"""A Ray of this machine alone: whatever it starts listens on 127.0.0.1."""
+"""Make a local Ray listen on 127.0.0.1 only."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from types import ModuleType
 
 @contextlib.contextmanager
 def loopback_only(agent: bool = False) -> Iterator[None]:
-    """Let a Ray that starts inside listen on 127.0.0.1, as Ray itself does on macOS and Windows.
+    """Make a Ray that starts inside listen on 127.0.0.1, as it does by default on macOS and Windows.
 
-    On Linux it listens on all interfaces, and replaces ``_node_ip_address="127.0.0.1"`` by the machine's address.
+    On Linux, Ray listens on all interfaces, and replaces ``_node_ip_address="127.0.0.1"`` by the machine's address.
 
     Args:
-        agent: start the agent of the dashboard as usual. Else it starts in the form for an installation without
-            dashboard, which listens on nothing.
+        agent: whether to start the dashboard's agent as usual. Otherwise it starts as without an installed dashboard,
+            and opens no port.
     """
-    from ray._private import ray_constants, utils  # late: ray is for searches and scripts alone
+    from ray._private import ray_constants, utils  # late: only searches and scripts need ray
 
     changes: list[tuple[ModuleType, str, object]] = [(ray_constants, "ENABLE_RAY_CLUSTER", False)]
     if not agent:
@@ -35,9 +35,9 @@ def loopback_only(agent: bool = False) -> Iterator[None]:
 
 
 def replica_on_loopback() -> None:
-    """Let a replica of Ray Serve in this process listen on 127.0.0.1; call it where the replica makes its application.
+    """Make a Ray Serve replica in this process listen on 127.0.0.1; call this in the replica's constructor.
 
-    Ray Serve lets each replica listen on all interfaces for calls from other deployments, of which there are none here.
+    Ray Serve replicas listen on all interfaces for calls from other deployments, which this plugin does not use.
     """
     from ray.serve._private import replica  # late: an extra
 
@@ -47,7 +47,7 @@ def replica_on_loopback() -> None:
 
 
 def _warn_if_reachable() -> None:
-    """Say where Ray listens if it is not the loopback: it may come to be bound in another way."""
+    """Warn if Ray does not listen on the loopback interface, because other Ray versions may choose it differently."""
     import ray
 
     if not ray.is_initialized():
@@ -55,6 +55,6 @@ def _warn_if_reachable() -> None:
     address = ray.util.get_node_ip_address()
     if not ip_address(address).is_loopback:
         getLogger().warning(
-            f"Ray {ray.__version__} listens at {address}, which other machines may reach. Close its ports by a "
-            "firewall, or use a Ray for which this plugin is tested."
+            f"Ray {ray.__version__} listens at {address}, which other machines may reach. Close its ports with a "
+            "firewall, or use a Ray version that this plugin is tested with."
         )

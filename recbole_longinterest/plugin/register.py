@@ -1,4 +1,4 @@
-"""Loading all of the plugin at once."""
+"""Load the whole plugin at once."""
 
 import importlib
 
@@ -8,12 +8,12 @@ from recbole_longinterest.plugin.lookups import LOOKUPS, SEQUENTIAL, place_model
 
 
 def register() -> None:
-    """Load the plugin and every part of RecBole that it changes, now; else each is changed when it is imported.
+    """Import every module of RecBole that the plugin changes, and patch it now instead of at its own import.
 
-    Safe to call again, and in every process. What imports ray is left for its own import.
+    Safe to call more than once, in every process. Modules that import ray are patched later, when they are imported.
 
     Raises:
-        MissingPackage: if RecBole is not installed, or in another version.
+        MissingPackage: if RecBole is not installed, or has another version.
     """
     check_recbole()
     hooks.install()

@@ -1,15 +1,15 @@
-"""RecBole's own code with a few of its names changed."""
+"""Run RecBole's own code with some of its global names replaced."""
 
 from types import FunctionType
 from typing import Any
 
 
 def with_globals(function: Any, **names: object) -> FunctionType:  # noqa: ANN401
-    """The same code with a few of its module's names changed, for this function alone.
+    """Copy a function with some of its module's global names replaced.
 
     Args:
         function: any function written in Python.
-        names: name -> what the function finds under it.
+        names: global name -> replacement.
 
     Returns:
         A new function. The given one and its module do not change.

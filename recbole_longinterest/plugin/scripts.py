@@ -1,4 +1,4 @@
-"""RecBole's own scripts, unmodified, with the plugin in their process, in what they spawn and in Ray's workers."""
+"""Run RecBole's own scripts unmodified, with the plugin loaded in all of their processes and Ray workers."""
 
 import functools
 import multiprocessing.spawn
@@ -21,33 +21,34 @@ SETUP_HOOK = f"{__name__}.plugin_in_spawned"
 
 
 def run_script(script: str, arguments: Sequence[str]) -> None:
-    """Run a script as ``python SCRIPT ARGUMENTS`` does, with the plugin registered wherever it computes.
+    """Run a script like ``python SCRIPT ARGUMENTS``, with the plugin loaded in all of its processes.
 
     Args:
-        script: path of the file.
+        script: path of the script.
         arguments: its command line.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the script does not exist.
     """
     path = Path(script)
     if not path.is_file():
         raise FileNotFoundError(f"There is no script {script}.")
     plugin_in_spawned()
     when_imported("ray", _ray_workers)
-    when_imported("ray.tune", _tune_of_today)
+    when_imported("ray.tune", _adapt_tune)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))
     source = path.read_text(encoding="utf-8", errors="replace")
-    # RecBole's run_hyper.py evaluates the choices of its params_file; to it eval is a reader of values.
+    # RecBole's run_hyper.py calls eval on the choices of its params_file; replace that by safe parsing.
     names = {"eval": read_choices} if "params_file" in source and "eval(" in source else {}
     runpy.run_path(script, init_globals=names, run_name="__main__")
 
 
 def plugin_in_spawned() -> None:
-    """Have every process that multiprocessing spawns from here import the plugin before the main module and its work.
+    """Make every process that multiprocessing spawns import the plugin before the main module.
 
-    What a spawned process unpickles first names this function, so that process imports this package and hands it on.
+    A spawned process first unpickles data that refer to this function. So it imports this package, and calls this
+    function for its own child processes.
     """
     original = multiprocessing.spawn.get_preparation_data
     if getattr(original, "carries_plugin", False):
@@ -62,16 +63,16 @@ def plugin_in_spawned() -> None:
 
 
 class _Carrier:
-    """Unpickled, it is a call of :func:`plugin_in_spawned`."""
+    """Calls :func:`plugin_in_spawned` when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         return plugin_in_spawned, ()
 
 
 def _ray_workers(ray: ModuleType) -> None:
-    """``ray.init`` starts workers that know the plugin and stay in the script's folder, where its paths hold.
+    """Make ``ray.init`` start workers that load the plugin and stay in the script's folder, for its relative paths.
 
-    A Ray of the script's own, with no address of a cluster, has no dashboard unless asked for and listens on 127.0.0.1.
+    A local Ray, without the address of a cluster, has no dashboard by default and listens on 127.0.0.1.
     """
     original = ray.init
 
@@ -90,8 +91,8 @@ def _ray_workers(ray: ModuleType) -> None:
     ray.init = init  # type: ignore[attr-defined]
 
 
-def _tune_of_today(tune: ModuleType) -> None:
-    """``tune.run`` lost ``local_dir`` in Ray 2.7 and never starts a trial that asks for a GPU that is not there."""
+def _adapt_tune(tune: ModuleType) -> None:
+    """Adapt ``tune.run``: Ray 2.7 has removed ``local_dir``, and trials that ask for a missing GPU never start."""
     original = tune.run
 
     @functools.wraps(original)
@@ -102,16 +103,16 @@ def _tune_of_today(tune: ModuleType) -> None:
         resources = kwargs.get("resources_per_trial")
         if isinstance(resources, dict) and resources.get("gpu", 0) > _gpus():
             getLogger().warning(
-                f"tune.run asks for {resources['gpu']} GPU a trial and there are {_gpus():g}: trials get {_gpus():g}."
+                f"tune.run asks for {resources['gpu']} GPU per trial and there are {_gpus():g}: trials get {_gpus():g}."
             )
-            kwargs["resources_per_trial"] = {"cpu": 1, **resources, "gpu": _gpus()}  # Ray starts no trial with nothing
+            kwargs["resources_per_trial"] = {"cpu": 1, **resources, "gpu": _gpus()}  # Ray needs some resource
         return original(*args, **kwargs)
 
     tune.run = run  # type: ignore[attr-defined]
 
 
 def _gpus() -> float:
-    """GPUs that trials can have: of the cluster if Ray runs, else of this machine."""
+    """Number of GPUs for trials: the cluster's if Ray runs, else this machine's."""
     import ray
 
     return ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else torch.cuda.device_count()

@@ -7,7 +7,7 @@ from recbole_longinterest.plugin.runs import ranks
 
 
 class LongInterestTrainer(Trainer):
-    """RecBole's Trainer that has the texts encoded before the first epoch."""
+    """RecBole's Trainer, which encodes texts and counts transitions before the first epoch."""
 
     def fit(
         self, train_data: AbstractDataLoader, *args: object, **kwargs: object
@@ -16,5 +16,5 @@ class LongInterestTrainer(Trainer):
         if self.config["local_rank"] == 0:
             self.model.prepare()
         ranks.wait_for_all(self.config)
-        self.model.prepare()  # the other ranks, who find the texts in the cache
+        self.model.prepare()  # the other ranks find the texts in the cache
         return super().fit(train_data, *args, **kwargs)

@@ -92,7 +92,7 @@ def test_it_is_run_with_its_settings_and_goes_on_when_it_is_named(
     del sys.modules["own_nets"], sys.modules["recbole.model.sequential_recommender.mymodel"]
     models._known.pop("MyModel")
     (folder / "imported").unlink()
-    expected = f"{path}.last is of MyModel in the module own_nets, .* name it yourself, as --model own_nets:MyModel"
+    expected = f"{path}.last was trained with MyModel from the module own_nets, .* with --model own_nets:MyModel"
     assert run(folder, f"--resume={path}", epochs=2) == 2
     assert " ".join(expected.split(".*")[0].split()) in capsys.readouterr().err
     with pytest.raises(ValueError, match=expected.replace(".last", "")):
@@ -118,9 +118,9 @@ def test_no_file_names_the_code_that_is_run(folder: Path, where: str) -> None:
     else:
         if where == "dict":
             given["model"] = "own_nets:MyModel"
-        with pytest.raises(ValueError, match="is named where the run is started, and in no file: --model own_nets:My"):
+        with pytest.raises(ValueError, match=r"A file cannot name .* you start the run: --model own_nets:My"):
             make_config(None, "tiny", [file], given)
-        with pytest.raises(ValueError, match="is named where the run is started"):
+        with pytest.raises(ValueError, match="A file cannot name a model of your own"):
             Config("own_nets:MyModel", "tiny", config_dict=given)
     assert not (folder / "imported").exists()
 
@@ -140,8 +140,8 @@ def test_what_a_checkpoint_says_of_its_module_is_a_text(folder: Path, module: ob
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("own_nets:", "A model of your own is named module:Class, as my_module:MyModel; got 'own_nets:'"),
-        ("own nets:MyModel", "A model of your own is named module:Class"),
+        ("own_nets:", "Name a model of your own as module:Class, such as my_module:MyModel; got 'own_nets:'"),
+        ("own nets:MyModel", "Name a model of your own as module:Class"),
         (
             "no_nets:MyModel",
             r"There is no module no_nets for the model no_nets:MyModel\. It must be installed, or",
@@ -150,8 +150,8 @@ def test_what_a_checkpoint_says_of_its_module_is_a_text(folder: Path, module: ob
         ("broken:MyModel", r"The module broken cannot be imported: ModuleNotFoundError: No module named 'not_there'"),
         ("own_nets:MyModle", r"own_nets\.py has no class MyModle\. Give MyModel\."),
         ("own_nets:number", r"own_nets\.py has no class number\. Give the name of a class in it\."),
-        ("own_nets:Other", "own_nets:Other is no model of RecBole's kind. Derive it from SequentialRecommender"),
-        ("own_nets:SASRec", "own_nets:SASRec has the name of a model of RecBole. Rename the class."),
+        ("own_nets:Other", "own_nets:Other is not a RecBole model. Derive it from SequentialRecommender"),
+        ("own_nets:SASRec", "own_nets:SASRec has the same name as a model of RecBole. Rename the class."),
         ("own_nets:HSTU", r"own_nets\.py has no class HSTU"),
     ],
 )
@@ -168,7 +168,7 @@ def test_two_models_of_one_name_are_refused(folder: Path) -> None:
     (folder / "broken.py").write_text(CODE)
     search_folder(folder)
     assert model_name("own_nets:MyModel") == "MyModel" == model_name("own_nets:MyModel")
-    with pytest.raises(ValueError, match=r"broken:MyModel has the name of own_nets:MyModel. Rename the class."):
+    with pytest.raises(ValueError, match=r"broken:MyModel has the same name as own_nets:MyModel. Rename the class."):
         model_name("broken:MyModel")
 
 

@@ -180,12 +180,12 @@ def test_tune_run_gets_what_ray_takes_and_the_machine_has(
 ) -> None:
     given: dict[str, Any] = {}
     tune: Any = SimpleNamespace(run=lambda *args, **kwargs: given.update(kwargs))
-    scripts._tune_of_today(tune)
+    scripts._adapt_tune(tune)
     monkeypatch.setattr(scripts, "_gpus", lambda: 0)
     tune.run(None, local_dir="./ray_log", resources_per_trial={"gpu": 1, "cpu": 2}, num_samples=5)
     assert given["storage_path"] == str(tmp_path / "ray_log") and "local_dir" not in given
     assert given["resources_per_trial"] == {"gpu": 0, "cpu": 2} and given["num_samples"] == 5
-    assert "tune.run asks for 1 GPU a trial and there are 0: trials get 0." in caplog.text
+    assert "tune.run asks for 1 GPU per trial and there are 0: trials get 0." in caplog.text
     monkeypatch.setattr(scripts, "_gpus", lambda: 2)
     tune.run(None, storage_path="/else", resources_per_trial={"gpu": 1})
     assert given["storage_path"] == "/else" and given["resources_per_trial"] == {"gpu": 1}

@@ -246,7 +246,7 @@ def test_processes_meet_on_the_gpus_that_are_named(data_path: str, monkeypatch: 
     assert (made["device"], made["single_spec"]) == (torch.device("cuda", 1), False)
     assert (met["backend"], met["rank"], met["timeout"], met["gpu"]) == ("nccl", 1, TIMEOUT, 1)
     assert met["at"] == ("127.0.0.1", 1, 2) and not met["master"]
-    with pytest.raises(ValueError, match="nproc needs a GPU a process; got nproc=2 and gpu_id=2"):
+    with pytest.raises(ValueError, match="nproc needs a GPU per process; got nproc=2 and gpu_id=2"):
         config("2")
 
 

@@ -1,1 +1,1 @@
-"""The field's baselines, written from their papers: a module each, listed in `plugin.models`."""
+"""Published baselines, written from their papers. Each has its own module; `plugin.models` lists them."""

@@ -1,4 +1,4 @@
-"""What the neural baselines share: one output for every position, and an item's score as a dot product with it."""
+"""Base of the neural baselines: one output per position, and the score of an item is its dot product with it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 class CausalRecommender(SequentialRecommender, ABC):
     """A sequential model whose output at a position depends on the events up to it.
 
-    So one pass over a window trains every position, with the losses that draw negatives too; with RecBole's prefix rows
-    the last position is trained. A subclass gives the outputs (:meth:`forward`), its options (:attr:`rules`), and may
-    change the vectors that are compared and the loss.
+    So one pass over a window trains every position, also with losses that draw negatives. With RecBole's prefix rows,
+    only the last position is trained. A subclass defines the outputs (:meth:`forward`) and its options
+    (:attr:`rules`), and may override the compared vectors and the loss.
 
     Attributes:
-        rules: what the options in ``properties/<Name>.yaml`` may be.
-        window_losses: values of ``loss_type``, the default first.
-        item_embedding: of all items, the padding being 0, [N, D].
+        rules: allowed values of the options in ``properties/<Name>.yaml``.
+        window_losses: allowed values of ``loss_type``, the default first.
+        item_embedding: embeddings of all items, row 0 is the padding, [N, D].
 
     Args:
         config: RecBole's config.
         dataset: the training part of RecBole's sequential data set, or of a flat one.
 
     Raises:
-        LongInterestError: for options out of range, all in one message.
+        LongInterestError: if options are out of range; one message lists them all.
     """
 
-    input_type = InputType.POINTWISE  # RecBole draws no negatives: the losses do
+    input_type = InputType.POINTWISE  # the losses draw the negatives, not RecBole
     reads_windows = True
     window_losses: ClassVar[tuple[str, ...]] = ("CE",)
     rules: ClassVar[Mapping[str, Rule]] = {}
@@ -60,23 +60,23 @@ class CausalRecommender(SequentialRecommender, ABC):
 
     @abstractmethod
     def build(self, dataset: "SequentialDataset") -> None:
-        """Make the layers; ``options`` are read by now."""
+        """Create the layers; ``options`` are already set."""
 
     @abstractmethod
     def forward(self, interaction: Interaction) -> Tensor:
         """Output at every position, [B, L, D]; position ``t`` depends on the events up to ``t``."""
 
     def comparable(self, outputs: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs, [T, D], and item vectors, [N, D], whose dot product is the score; here both as they are."""
+        """Prepare outputs, [T, D], and item vectors, [N, D], for the dot product; unchanged by default."""
         return outputs, items
 
     def loss(self, outputs: Tensor, items: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of the batch; here cross entropy over the catalogue.
+        """Mean loss of the batch; by default cross entropy over the catalogue.
 
         Args:
-            outputs: before each target, ready for the dot product, [T, D].
-            items: of all items, ready for the dot product, [N, D].
-            target: the item that came next, int64 [T].
+            outputs: output before each target, from :meth:`comparable`, [T, D].
+            items: vectors of all items, from :meth:`comparable`, [N, D].
+            target: the next item, int64 [T].
         """
         return chunked_cross_entropy(outputs, items[1:], target - 1)
 
@@ -84,7 +84,7 @@ class CausalRecommender(SequentialRecommender, ABC):
         """Mean loss over the batch's targets: all positions of a window, or the last one of a prefix row."""
         outputs = self.forward(interaction)
         if self.TARGET_SEQ in interaction:
-            target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 where nothing is to be predicted
+            target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 for positions without a target
             counted = target_seq > 0
             outputs, target = outputs[counted], target_seq[counted]  # [T, D], [T]
         else:
@@ -108,7 +108,7 @@ class CausalRecommender(SequentialRecommender, ABC):
         return outputs @ items.T
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Start weights from a normal distribution and biases from 0, as RecBole's SASRec."""
+        """Initialise weights from a normal distribution and biases with 0, as RecBole's SASRec does."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=self.options["initializer_range"])
         if isinstance(module, nn.Linear) and module.bias is not None:

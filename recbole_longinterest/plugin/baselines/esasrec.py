@@ -23,10 +23,10 @@ class LiGRBlock(nn.Module):
 
     Args:
         size: D.
-        heads: of the attention; must divide ``size``.
-        inner_size: of the feed-forward.
-        dropout: of both outputs.
-        attention_dropout: of the attention's weights.
+        heads: attention heads; must divide ``size``.
+        inner_size: hidden size of the feed-forward layer.
+        dropout: dropout on both outputs.
+        attention_dropout: dropout on the attention weights.
     """
 
     def __init__(self, size: int, heads: int, inner_size: int, dropout: float, attention_dropout: float) -> None:
@@ -40,7 +40,7 @@ class LiGRBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output, [B, L, D], of its input, [B, L, D]."""
+        """Apply the layer: [B, L, D] to [B, L, D]."""
         x = x + self.attention_gate(x).sigmoid() * self.dropout(self.attend(self.attention_norm(x)))
         normed = self.inner_norm(x)
         inner = self.inner_out(functional.silu(self.switch(normed)) * self.value(normed))
@@ -58,15 +58,15 @@ class LiGRBlock(nn.Module):
 
 
 class eSASRec(CausalRecommender):
-    r"""Enhanced SASRec: next-item training of all positions, LiGR layers, softmax over drawn negatives.
+    r"""Enhanced SASRec: next-item training at all positions, LiGR layers, sampled softmax.
 
-    The loss of a target is its cross entropy against K negatives. They are drawn uniformly, or a share of them
-    (``in_batch_share``) from the batch's own targets, which is by popularity. With ``logq`` the score of a negative
-    ``j`` gets ``-log(K Q(j))``, ``Q`` being the mixture that it is drawn from, so that the sum over the sample
-    estimates the sum over the catalogue.
+    The loss of a target is its cross entropy against K negatives, drawn uniformly. A share of them
+    (``in_batch_share``) is drawn from the batch's targets instead, that is, by popularity. With ``logq``,
+    ``-log(K Q(j))`` is added to the score of a negative ``j``, where ``Q`` is the sampling distribution, so that the
+    sum over the sample estimates the sum over the catalogue.
 
-    What differs from the paper: a target never counts as its own negative; ``Q`` of the batch's part is the item's
-    share of the training targets; a last layer norm, as in SASRec; full cross entropy by ``loss_type: CE``.
+    Differences from the paper: a target is never its own negative; for in-batch negatives, ``Q`` is the item's share
+    of the training targets; a final layer norm, as in SASRec; full cross entropy with ``loss_type: CE``.
 
     Reference: Tikhonovich et al., "eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion", RecSys
     2025; layers: Borisyuk et al., "From Features to Transformers: Redefining Ranking for Scalable Impact", 2025.
@@ -84,7 +84,7 @@ class eSASRec(CausalRecommender):
     }
 
     def build(self, dataset: "SequentialDataset") -> None:
-        """Make the layers, and count how likely a negative is each item."""
+        """Create the layers, and compute the sampling probability of each item."""
         options = self.options
         self.position_embedding = nn.Embedding(self.max_seq_length, self.hidden_size)
         dropouts = options["hidden_dropout_prob"], options["attn_dropout_prob"]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class gSASRec(CausalRecommender):
-    r"""SASRec that is not over-confident although it is trained with drawn negatives.
+    r"""SASRec with a loss that avoids overconfidence from negative sampling.
 
-    Trained with K of the catalogue's negatives, binary cross entropy makes scores too high: for an item that comes next
-    with probability ``p`` it learns ``p / (p + alpha (1 - p))``, with the sampling rate ``alpha = K / (|I| - 1)``. gBCE
+    With K sampled negatives, binary cross entropy overestimates probabilities: for an item that comes next with
+    probability ``p`` it learns ``p / (p + alpha (1 - p))``, with the sampling rate ``alpha = K / (|I| - 1)``. gBCE
     raises the positive's probability to the power ``beta``::
 
         loss = -(log sigmoid(s+)^beta + sum_j log(1 - sigmoid(s_j))) / (K + 1)
@@ -28,10 +28,10 @@ class gSASRec(CausalRecommender):
 
     With ``t = 1``, ``beta = alpha`` and the scores are calibrated; with ``t = 0`` it is binary cross entropy.
 
-    What differs from the paper: the Transformer is RecBole's (BERT's layers with GELU), so that the loss alone
-    distinguishes it from RecBole's SASRec; a target is never drawn as its own negative; with ``shared_negatives`` one
-    draw serves the whole batch; ``prior_logit`` adds the log-odds of a random item to every score of the loss. That
-    constant changes no ranking, and training need not begin with many epochs that push all items down alike.
+    Differences from the paper: the Transformer is RecBole's (BERT's layers with GELU), so only the loss differs from
+    RecBole's SASRec; a target is never its own negative; with ``shared_negatives`` the whole batch uses one draw;
+    ``prior_logit`` adds the log-odds of a random item to every score in the loss. This constant does not change
+    rankings, and saves the first epochs, which would only push all scores down.
 
     Reference: Petrov & Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
     Sampling", RecSys 2023.
@@ -52,7 +52,7 @@ class gSASRec(CausalRecommender):
     }
 
     def build(self, dataset: "SequentialDataset") -> None:
-        """Make SASRec's layers."""
+        """Create SASRec's layers."""
         options = self.options
         self.beta = beta_of(options["negatives"], self.n_items, options["calibration"])
         self.prior = -math.log(max(1, self.n_items - 2)) if options["prior_logit"] else 0.0  # log-odds of 1 / |I|

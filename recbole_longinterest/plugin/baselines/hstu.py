@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from recbole.data.dataset import SequentialDataset
 
 TIME_BUCKETS = 128
-BUCKET_WIDTH = 0.301  # of the natural logarithm of the time difference, as in the paper's code
+BUCKET_WIDTH = 0.301  # in natural logarithms of the time difference, as in the authors' code
 
 
 def time_buckets(times: Tensor, asked: Tensor | None = None) -> Tensor:
     """Bucket of the time between every two events, ``floor(log(max(1, |t_i - t_j|)) / 0.301)``, int64 [B, L, L].
 
     Args:
-        times: of the events, float64 [B, L].
-        asked: in place of ``t_i`` the time at which what follows event ``i`` is asked for, float64 [B, L].
+        times: times of the events, float64 [B, L].
+        asked: replaces ``t_i``: the time of the request for the item after event ``i``, float64 [B, L].
     """
     gap = ((times if asked is None else asked).unsqueeze(2) - times.unsqueeze(1)).abs().clamp_(min=1.0)
     return (gap.log_() / BUCKET_WIDTH).long().clamp_(max=TIME_BUCKETS)
@@ -36,15 +36,15 @@ class HSTULayer(nn.Module):
     """One Hierarchical Sequential Transduction Unit.
 
     ``U, V, Q, K = split(SiLU(f1(norm(X))))``, ``A = SiLU(Q K^T + rab) / n`` over the events so far,
-    ``Y = X + f2(norm(A V) * U)`` (Zhai et al. 2024, eq. 1-3). ``rab_ij`` is a number for ``i - j`` and, with times, one
-    for the bucket of ``t_i - t_j``; all heads share it. ``n`` is the window, whatever the padding.
+    ``Y = X + f2(norm(A V) * U)`` (Zhai et al. 2024, eq. 1-3). ``rab_ij`` is a learned bias for ``i - j`` plus, with
+    times, one for the bucket of ``t_i - t_j``; all heads share it. ``n`` is the window length, including padding.
 
     Args:
         size: D.
-        heads: must divide ``size``.
-        window: the most events, n.
-        timed: whether there is a time bias.
-        dropout: of the input of ``f2``.
+        heads: attention heads; must divide ``size``.
+        window: window length n, the maximum number of events.
+        timed: whether to add a time bias.
+        dropout: dropout on the input of ``f2``.
     """
 
     def __init__(self, size: int, heads: int, window: int, timed: bool, dropout: float) -> None:
@@ -57,12 +57,12 @@ class HSTULayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, distance: Tensor, buckets: Tensor | None) -> Tensor:
-        """The layer's output, [B, L, D].
+        """Apply the layer: [B, L, D] to [B, L, D].
 
         Args:
             x: [B, L, D].
-            distance: ``i - j``, below 0 for the events after ``i``, int64 [L, L].
-            buckets: of the time differences, int64 [B, L, L]; None without a time bias.
+            distance: ``i - j``, negative for events after ``i``, int64 [L, L].
+            buckets: buckets of the time differences, int64 [B, L, L]; None without a time bias.
         """
         batch, length, size = x.shape
         gate, *rest = functional.silu(self.parts(self.norm(x))).chunk(4, dim=-1)
@@ -78,15 +78,15 @@ class HSTULayer(nn.Module):
 
 
 class HSTU(CausalRecommender):
-    r"""Layers of :class:`HSTULayer` over items and learned positions; cosine scores over a temperature.
+    r"""Layers of :class:`HSTULayer` over items and learned positions; cosine scores divided by a temperature.
 
-    The time bias is between two events of the history; the target's time is not read. With ``request_time: True`` it is
-    between the time of the next event and one of the history, as in the authors' code, whose published figures
-    therefore contain the target's time: that of the request, which is known when one recommends. Without a column of
-    times, or with ``time_bias: off``, positions alone are used.
+    By default, the time bias depends on the times of two events of the history, and the target's time is not used.
+    With ``request_time: True``, it depends on the time of the next event and of one event of the history, as in the
+    authors' code. So the published figures use the target's time, which at a recommendation is the time of the request.
+    Without a time column, or with ``time_bias: off``, only positions are used.
 
-    What differs from the paper: the target's time is not read by default; times are exact (float64) instead of float32;
-    the layers read items, and not the user's actions between them; full cross entropy by ``loss_type: CE``.
+    Differences from the paper: the target's time is not used by default; times are float64 instead of float32; the
+    layers read items only, not the user's actions between them; full cross entropy with ``loss_type: CE``.
 
     Reference: Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
     Recommendations", ICML 2024.
@@ -107,7 +107,7 @@ class HSTU(CausalRecommender):
         super().__init__(config, dataset)
 
     def build(self, dataset: "SequentialDataset") -> None:
-        """Make the layers."""
+        """Create the layers."""
         options = self.options
         self.timed = options["time_bias"] and self.EVENT_TIME_SEQ in getattr(dataset, "event_log", {})
         if self.reads_request_time and not self.timed:
@@ -129,15 +129,15 @@ class HSTU(CausalRecommender):
 
     @property
     def reads_request_time(self) -> bool:
-        """Whether the target's time is read."""
+        """Whether the target's time is used."""
         return bool(self.options["request_time"])
 
     def _asked(self, interaction: Interaction) -> Tensor | None:
-        """When the item after each event is asked for, float64 [B, L]; None if that is not read."""
+        """Time of the request for the item after each event, float64 [B, L]; None without ``request_time``."""
         if not self.reads_request_time:
             return None
         times, asked = interaction[self.EVENT_TIME_SEQ], interaction[REQUEST_TIME]
-        if asked.dim() > 1:  # of every position of a window
+        if asked.dim() > 1:  # a request time for every position of a window
             return asked
         last = (interaction[self.ITEM_SEQ_LEN] - 1).unsqueeze(1)
         return times.roll(-1, 1).scatter(1, last, asked.unsqueeze(1))
@@ -156,7 +156,7 @@ class HSTU(CausalRecommender):
         return x
 
     def comparable(self, outputs: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Both of length 1, the outputs over the temperature."""
+        """Normalise both to length 1, and divide the outputs by the temperature."""
         return functional.normalize(outputs, dim=-1) / self.options["temperature"], functional.normalize(items, dim=-1)
 
     def loss(self, outputs: Tensor, items: Tensor, target: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def scan(inputs: Tensor, decay: Tensor) -> Tensor:
-    """All states of ``h_t = decay * h_(t-1) + inputs_t``, by recursive parallelization.
+    """Compute all states of ``h_t = decay * h_(t-1) + inputs_t`` with a parallel scan of log2 L steps.
 
-    Runs of 1, 2, 4, ... steps are joined in pairs: the last state of the first run, decayed, is added to the states of
-    the second. That takes log2 L steps. Padding at the end of a history comes after its events and changes nothing.
+    Each step joins pairs of runs of 1, 2, 4, ... positions: the last state of the first run, decayed, is added to the
+    states of the second. Padding comes after a history's events, so it does not affect them.
 
     Args:
         inputs: complex [B, L, H].
@@ -48,13 +48,13 @@ class LinearRecurrentUnit(nn.Module):
 
     ``h_t = lambda * h_(t-1) + gamma * (B x_t)`` and ``y_t = Re(C h_t)``. The exponential parametrisation
     ``lambda = exp(-exp(nu) + i exp(theta))`` has a magnitude below 1 for every ``nu``; ``gamma`` starts at
-    ``sqrt(1 - |lambda|^2)``, so that states have the size of the inputs. ``B`` and ``C`` are complex matrices,
-    held as real ones.
+    ``sqrt(1 - |lambda|^2)``, so that states have the magnitude of the inputs. ``B`` and ``C`` are complex matrices,
+    stored as real ones.
 
     Args:
         size: D.
-        states: H, complex numbers of a state.
-        radius: lowest and highest magnitude of ``lambda`` at the start.
+        states: H, number of complex values of a state.
+        radius: lowest and highest initial magnitude of ``lambda``.
     """
 
     def __init__(self, size: int, states: int, radius: tuple[float, float]) -> None:
@@ -71,7 +71,7 @@ class LinearRecurrentUnit(nn.Module):
         return torch.polar((-self.log_nu.exp()).exp(), self.log_theta.exp())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``y``, [B, L, D], of ``x``, [B, L, D]."""
+        """Apply the unit: ``x``, [B, L, D], to ``y``, [B, L, D]."""
         parts = self.inward(x).unflatten(-1, (-1, 2)).contiguous()
         inputs = torch.view_as_complex(parts) * self.log_gamma.exp()  # [B, L, H]
         states = scan(inputs, self.decay())
@@ -80,13 +80,13 @@ class LinearRecurrentUnit(nn.Module):
 
 
 class LRUBlock(nn.Module):
-    """A linear recurrent unit and a feed-forward, each with dropout, residual and layer norm after it.
+    """A linear recurrent unit and a feed-forward layer, each followed by dropout, residual and layer norm.
 
     Args:
         size: D.
         states: H.
         radius: see :class:`LinearRecurrentUnit`.
-        dropout: of both outputs, and inside the feed-forward.
+        dropout: dropout on both outputs, and inside the feed-forward layer.
     """
 
     def __init__(self, size: int, states: int, radius: tuple[float, float], dropout: float) -> None:
@@ -97,7 +97,7 @@ class LRUBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output, [B, L, D]."""
+        """Apply the block: [B, L, D] to [B, L, D]."""
         x = self.unit_norm(x + self.dropout(self.unit(x)))
         inner = self.inner_out(self.dropout(functional.gelu(self.inner(x))))
         out: Tensor = self.inner_norm(x + self.dropout(inner))
@@ -107,11 +107,11 @@ class LRUBlock(nn.Module):
 class LRURec(CausalRecommender):
     r"""Linear recurrent units instead of attention: no positions, a state of fixed size, full cross entropy.
 
-    Blocks of a :class:`LinearRecurrentUnit` and a feed-forward over the layer-normed item vectors; an item's score is
-    ``output . e_j + b_j``.
+    Blocks of a :class:`LinearRecurrentUnit` and a feed-forward layer over the layer-normed item vectors. An item's
+    score is ``output . e_j + b_j``.
 
-    What differs from the paper: histories are padded at the end, as RecBole's are, instead of at the front, so that the
-    recurrence needs no mask; the weights of dense layers start from a normal distribution that is not cut at two
+    Differences from the paper: histories are padded at the end, as in RecBole, instead of at the front, so the
+    recurrence needs no mask; dense layers are initialised from a normal distribution that is not truncated at two
     standard deviations.
 
     Reference: Yue et al., "Linear Recurrent Units for Sequential Recommendation", WSDM 2024; the unit: Orvieto et al.,
@@ -128,7 +128,7 @@ class LRURec(CausalRecommender):
     }
 
     def build(self, dataset: "SequentialDataset") -> None:
-        """Make the layers."""
+        """Create the layers."""
         options = self.options
         radius = min(options["least_radius"], options["greatest_radius"]), options["greatest_radius"]
         self.norm = nn.LayerNorm(self.hidden_size)
@@ -147,6 +147,6 @@ class LRURec(CausalRecommender):
         return x
 
     def comparable(self, outputs: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Both with one number more, whose product is the item's bias."""
+        """Append a column to both, so that the dot product includes the item's bias."""
         one = outputs.new_ones(len(outputs), 1)
         return torch.cat([outputs, one], dim=1), torch.cat([items, self.item_bias.unsqueeze(1)], dim=1)

@@ -1,4 +1,4 @@
-"""Read a baseline's options from RecBole's config, with one error for all that are wrong."""
+"""Read a baseline's options from RecBole's config, with one error for all wrong values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from recbole_longinterest.nn.options import parse_switch
 
 @dataclass(frozen=True)
 class Rule:
-    """What the value of an option may be.
+    """The allowed values of an option.
 
     Attributes:
-        text: in words, for the error.
-        holds: whether a value is one.
-        read: makes the value of what the config holds.
+        text: description for the error message.
+        holds: whether a value is allowed.
+        read: converts the config's value.
     """
 
     text: str
@@ -36,7 +36,7 @@ def whole(low: int) -> Rule:
 
 
 def one_of(*names: str) -> Rule:
-    """One of some names, in any case of letters."""
+    """One of some names, ignoring case."""
     by_lower = {name.lower(): name for name in names}
     return Rule(f"one of {', '.join(names)}", lambda v: v in names, lambda v: by_lower.get(str(v).lower(), v))
 
@@ -48,15 +48,16 @@ SWITCH = Rule("on or off", lambda v: isinstance(v, bool), lambda v: v if parse_s
 
 
 def read_options(config: Settings, rules: Mapping[str, Rule], model: str) -> dict[str, Any]:
-    """The options of a baseline.
+    """Read and check the options of a baseline.
 
     Args:
-        config: RecBole's.
-        rules: what each option may be.
-        model: its name, for the error.
+        config: RecBole's config.
+        rules: allowed values of each option.
+        model: name of the model, for the error message.
 
     Raises:
-        LongInterestError: says every option that is out of range. ``n_heads`` must also divide ``hidden_size``.
+        LongInterestError: if an option has an invalid value, or ``n_heads`` does not divide ``hidden_size``; the
+            message lists all of them.
     """
     options = {name: rule.read(config[name]) for name, rule in rules.items()}
     wrong = [

@@ -1,4 +1,4 @@
-"""RecBole's encoders with everything else that is LongInterest's: the rows that isolate the network."""
+"""RecBole's encoders inside LongInterest: comparison rows that isolate the effect of the network."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +13,7 @@ from recbole_longinterest.plugin.longinterest import LongInterest
 if TYPE_CHECKING:
     from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 
-LAYER_NORM_EPS = 1e-12  # of RecBole's SASRec
+LAYER_NORM_EPS = 1e-12  # as in RecBole's SASRec
 RULES: dict[str, Rule] = {
     "n_layers": whole(1),
     "n_heads": whole(1),
@@ -26,11 +26,11 @@ RULES: dict[str, Rule] = {
 
 
 class SASRecEncoder(nn.Module):
-    """What RecBole's SASRec does between an embedded event and its output: positions, norm, a causal Transformer.
+    """The encoder of RecBole's SASRec: position embeddings, layer norm, a causal Transformer.
 
     Args:
-        config: RecBole's.
-        window: positions that it knows.
+        config: RecBole's config.
+        window: number of positions.
     """
 
     def __init__(self, config: Settings, window: int) -> None:
@@ -51,7 +51,7 @@ class SASRecEncoder(nn.Module):
         """Events [B, L, D] to outputs [B, L, D]; output ``t`` depends on events up to ``t``."""
         length = fused.shape[1]
         events = self.dropout(self.norm(fused + self.position_embedding.weight[:length]))
-        later = torch.full((length, length), -1e4, device=fused.device).triu(1)  # the padding comes last, so is later
+        later = torch.full((length, length), -1e4, device=fused.device).triu(1)  # masks the padding too
         return self.transformer(events, later, output_all_encoded_layers=False)[-1]
 
 
@@ -59,16 +59,16 @@ class SASRecAll(LongInterest):
     """LongInterest with RecBole's SASRec (Kang & McAuley 2018) in place of its LSTM and attention.
 
     Everything else is LongInterest's: vectors of texts and other item sources, ratings, behaviours and time, weight
-    averaging, the repeat bias, one pass, the optimizer, cold items. So a difference between the two is the network's.
-    It reads the last ``MAX_ITEM_LIST_LENGTH`` events of a history, the positions that it has, and has no constant
-    state: it cannot be exported.
+    averaging, the repeat bias, one pass, the optimizer, cold items. So any difference in results comes from the
+    network. It reads only the last ``MAX_ITEM_LIST_LENGTH`` events of a history, its number of positions. It has no
+    state of constant size, so it cannot be exported.
 
     Args:
-        config: RecBole's config; ``hidden_size`` is the size of the item vectors, too.
+        config: RecBole's config; ``hidden_size`` is also the size of the item vectors.
         dataset: the training part of a :class:`~recbole_longinterest.data.longinterest_dataset.LongInterestDataset`.
 
     Raises:
-        LongInterestError: for options out of range.
+        LongInterestError: if options are out of range.
     """
 
     rules: ClassVar = RULES
@@ -82,13 +82,13 @@ class SASRecAll(LongInterest):
     def interest_after(
         self, item_seq: Tensor, length: Tensor, levels: dict[str, Tensor], item_vectors: Tensor
     ) -> Tensor:
-        """Interest after the last event of each history, read from its last events, [B, D].
+        """Interest after the last event of each history, from its last ``window`` events, [B, D].
 
         Args:
             item_seq: item ids, padded at the end, int64 [B, L].
-            length: events of each history, int64 [B].
-            levels: int64 [B, L, ...] each.
-            item_vectors: [N, D].
+            length: number of events of each history, int64 [B].
+            levels: level ids of each source, int64 [B, L, ...].
+            item_vectors: vectors of all items, [N, D].
         """
         if item_seq.shape[1] > self.window:
             first = (length - self.window).clamp(min=0)  # [B]
@@ -100,10 +100,10 @@ class SASRecAll(LongInterest):
 
 
 class GRU4RecEncoder(nn.Module):
-    """What RecBole's GRU4Rec does between an embedded event and its output: a GRU without biases, and a linear layer.
+    """The encoder of RecBole's GRU4Rec: a GRU without biases, and a linear layer.
 
     Args:
-        config: RecBole's.
+        config: RecBole's config.
     """
 
     def __init__(self, config: Settings) -> None:
@@ -130,7 +130,7 @@ class GRU4RecAll(LongInterest):
         dataset: the training part of a :class:`~recbole_longinterest.data.longinterest_dataset.LongInterestDataset`.
 
     Raises:
-        LongInterestError: for options out of range.
+        LongInterestError: if options are out of range.
     """
 
     def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:

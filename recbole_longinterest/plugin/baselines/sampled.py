@@ -1,6 +1,6 @@
-"""Losses over drawn negatives. Draws come from torch's global generator, whose state a run keeps: it resumes exactly.
+"""Losses over sampled negatives. They use torch's global generator, whose state a run saves, so a run resumes exactly.
 
-Shapes: ``T`` targets, ``N`` items with the padding, ``D`` their size, ``K`` negatives.
+Shapes: ``T`` targets, ``N`` items with the padding, ``D`` vector size, ``K`` negatives.
 """
 
 import math
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-WHOLE_ROWS = 64  # up to this many items a negative, scores of the whole catalogue cost less than gathered vectors
+WHOLE_ROWS = 64  # up to this many items per negative, scoring the whole catalogue is faster than gathering vectors
 
 
 def draw_uniform(target: Tensor, number: int, n_items: int, shared: bool = False) -> Tensor:
@@ -17,9 +17,10 @@ def draw_uniform(target: Tensor, number: int, n_items: int, shared: bool = False
 
     Args:
         target: the targets, int64 [T].
-        number: negatives of each target, K.
+        number: negatives per target, K.
         n_items: N; item 0 is the padding.
-        shared: one draw for all targets, among which a target may be; else one each, of all items but its target.
+        shared: draw once for all targets, where a draw may equal a target; otherwise draw for each target separately,
+            without the target itself.
 
     Returns:
         int64 [K] if shared, else [T, K].
@@ -27,7 +28,7 @@ def draw_uniform(target: Tensor, number: int, n_items: int, shared: bool = False
     if shared:
         return torch.randint(1, n_items, (number,), device=target.device)
     drawn = torch.randint(1, n_items - 1, (len(target), number), device=target.device)
-    return drawn + (drawn >= target.unsqueeze(1))  # the target's place goes to the items above it
+    return drawn + (drawn >= target.unsqueeze(1))  # skip the target
 
 
 def scores_of(outputs: Tensor, items: Tensor, chosen: Tensor) -> Tensor:
@@ -48,12 +49,12 @@ def scores_of(outputs: Tensor, items: Tensor, chosen: Tensor) -> Tensor:
 def beta_of(number: int, n_items: int, calibration: float) -> float:
     """The power of gBCE, ``beta = alpha (t (1 - 1/alpha) + 1/alpha)`` with ``alpha = K / (|I| - 1)``.
 
-    ``t = 0`` gives 1, the binary cross entropy, and ``t = 1`` gives alpha, with which the scores are calibrated (Petrov
-    & Macdonald 2023).
+    ``t = 0`` gives 1, the binary cross entropy. ``t = 1`` gives alpha, which calibrates the scores (Petrov & Macdonald
+    2023).
 
     Args:
-        number: negatives of each target, K.
-        n_items: N; the catalogue ``I`` has one less.
+        number: negatives per target, K.
+        n_items: N; the catalogue ``I`` has one item less.
         calibration: ``t``, from 0 to 1.
     """
     alpha = number / max(1, n_items - 2)
@@ -61,7 +62,7 @@ def beta_of(number: int, n_items: int, calibration: float) -> float:
 
 
 def generalised_bce(positive: Tensor, negative: Tensor, beta: float, is_target: Tensor | None = None) -> Tensor:
-    """Generalised binary cross entropy, a mean over targets.
+    """Generalised binary cross entropy, averaged over targets.
 
     ``-(log sigmoid(s+)^beta + sum over negatives of log(1 - sigmoid(s-))) / (K + 1)`` (Petrov & Macdonald 2023).
 
@@ -69,7 +70,7 @@ def generalised_bce(positive: Tensor, negative: Tensor, beta: float, is_target: 
         positive: score of each target, [T].
         negative: scores of its negatives, [T, K].
         beta: the power, see :func:`beta_of`.
-        is_target: negatives that are the target and count nothing, bool [T, K].
+        is_target: negatives that equal the target and are ignored, bool [T, K].
 
     Returns:
         The loss, a scalar.
@@ -82,12 +83,12 @@ def generalised_bce(positive: Tensor, negative: Tensor, beta: float, is_target: 
 
 
 def sampled_softmax(positive: Tensor, negative: Tensor, is_target: Tensor | None = None) -> Tensor:
-    """Cross entropy of each target against its negatives, a mean over targets.
+    """Cross entropy of each target against its negatives, averaged over targets.
 
     Args:
         positive: score of each target, [T].
-        negative: scores of its negatives, [T, K]; with the correction of :func:`log_correction` added, if wanted.
-        is_target: negatives that are the target and count nothing, bool [T, K].
+        negative: scores of its negatives, [T, K], optionally with :func:`log_correction` added.
+        is_target: negatives that equal the target and are ignored, bool [T, K].
 
     Returns:
         The loss, a scalar.
@@ -99,16 +100,16 @@ def sampled_softmax(positive: Tensor, negative: Tensor, is_target: Tensor | None
 
 
 def log_correction(chosen: Tensor, probability: Tensor, number: int) -> Tensor:
-    """``-log(K Q(j))`` for each negative ``j``: the sum over the sample then estimates the one over the catalogue.
+    """``-log(K Q(j))`` for each negative ``j``, so that the sum over the sample estimates the sum over the catalogue.
 
-    Bengio & Senécal (2008); the target, which is always in, has no correction.
+    See Bengio & Senécal (2008). The target is always in the sample and needs no correction.
 
     Args:
         chosen: negatives, int64 [K] or [T, K].
-        probability: ``Q``, how likely one draw is each item, [N].
-        number: draws, K.
+        probability: ``Q``, the probability of each item in one draw, [N].
+        number: number of draws, K.
 
     Returns:
-        What to add to the scores, in the shape of ``chosen``.
+        The values to add to the scores, in the shape of ``chosen``.
     """
     return -(number * probability[chosen]).log()

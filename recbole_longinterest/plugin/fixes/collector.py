@@ -1,4 +1,4 @@
-"""What evaluation keeps of a batch's scores, without a copy of them."""
+"""Collect a batch's hits at evaluation without copying all scores."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def hits_of(top: Tensor, positive_u: Tensor, positive_i: Tensor, n_items: int) -> Tensor:
-    """Which of the recommended items are positives, and how many positives each row has.
+    """Find the recommended items that are positives, and count the positives of each row.
 
     Args:
         top: recommended items, int64 [B, K].
@@ -39,7 +39,7 @@ def hits_of(top: Tensor, positive_u: Tensor, positive_i: Tensor, n_items: int) -
     wraps=True,
 )
 def lean_collector(collect: Callable[..., None]) -> Callable[..., None]:
-    """The same numbers from the recommended items alone; RecBole's code where a metric needs all scores."""
+    """Compute the same numbers from the recommended items only; use RecBole's code if a metric needs all scores."""
 
     def eval_batch_collect(
         self: "Collector",

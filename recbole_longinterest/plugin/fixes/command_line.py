@@ -1,4 +1,4 @@
-"""Which command line a Config reads."""
+"""Choose the command line that a Config reads."""
 
 import contextlib
 import site
@@ -14,15 +14,15 @@ _arguments: ContextVar[Sequence[str] | None] = ContextVar("command_line", defaul
 
 
 class CommandLineError(SyntaxError, LongInterestError):
-    """A wrong command line; a SyntaxError because RecBole raises one."""
+    """The command line is wrong. It is a SyntaxError, because RecBole raises one."""
 
 
 @contextlib.contextmanager
 def command_line(args: Sequence[str]) -> Iterator[None]:
-    """Give every Config made inside these arguments instead of the process's own.
+    """Make every Config that is created inside read these arguments instead of the process's own.
 
     Args:
-        args: settings, ``--key=value`` each.
+        args: settings as ``--key=value``.
     """
     token = _arguments.set(tuple(args))
     try:
@@ -32,14 +32,14 @@ def command_line(args: Sequence[str]) -> Iterator[None]:
 
 
 def is_given() -> bool:
-    """Whether :func:`command_line` has given the arguments; else they are those of a user's script, if any."""
+    """Whether the arguments come from :func:`command_line`, not from ``sys.argv`` of a user's script."""
     return _arguments.get() is not None
 
 
 def read_command_line() -> tuple[dict[str, str], list[str]]:
-    """Settings of the command line, and the arguments that are none.
+    """Read the settings of the command line, and the arguments that are not settings.
 
-    They come from :func:`command_line`, else from sys.argv, if that is a user's own script's.
+    They come from :func:`command_line`, or else from sys.argv if the program is a user's own script.
 
     Raises:
         CommandLineError: if a key has two values.

@@ -1,4 +1,4 @@
-"""Patches of RecBole's Config: devices, what texts are read as, and how it is copied and stored."""
+"""Patches of RecBole's Config: GPU selection, parsing of text values, copying and pickling."""
 
 import copy
 import functools
@@ -26,12 +26,12 @@ CONFIG = "recbole.config.configurator:Config"
     f"{CONFIG}._init_device",
     kind="fix",
     issue=1955,
-    why="It overwrites CUDA_VISIBLE_DEVICES with gpu_id, default 0: what Ray or a scheduler assigned is lost.",
+    why="It overwrites CUDA_VISIBLE_DEVICES, which Ray or a scheduler may have set, with gpu_id (default 0).",
     wraps=True,
 )
 def visible_gpus(init_device: Callable[["Config"], None]) -> Callable[["Config"], None]:
-    """Keep what somebody else than Config set, and let ``gpu_id`` say it, unless the user sets ``gpu_id``."""
-    written: list[str | None] = [None]  # what Config itself wrote last
+    """Keep a CUDA_VISIBLE_DEVICES that Config did not write, and use it as ``gpu_id``, unless the user sets one."""
+    written: list[str | None] = [None]  # the last value that Config wrote
 
     def _init_device(self: "Config") -> None:
         assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -47,7 +47,7 @@ def visible_gpus(init_device: Callable[["Config"], None]) -> Callable[["Config"]
     f"{CONFIG}._load_cmd_line",
     name="command_line_arguments",
     kind="fix",
-    why="It reads sys.argv in anybody's program (pytest's, Ray's, a server's), and drops --key=a=b.",
+    why="It reads sys.argv of any program (pytest, Ray, a server), and drops --key=a=b.",
 )
 def _load_cmd_line(self: "Config") -> dict[str, Any]:
     settings, unused = read_command_line()
@@ -61,10 +61,10 @@ plain_settings = functools.partial(patch, name="plain_settings", kind="safety")
 
 @plain_settings(
     f"{CONFIG}._convert_config_dict",
-    why="It evaluates every text of a dict and of the command line, and runs what it says.",
+    why="It passes every text of a dict and of the command line to eval, which runs code in it.",
 )
 def _convert_config_dict(self: "Config", config_dict: dict[str, Any]) -> dict[str, Any]:
-    """Texts as the values that they write, see `common.written_values`; the dict that is given stays as it is."""
+    """Parse texts into values, see `common.written_values`, without changing the given dict."""
     for name, value in config_dict.items():
         check_depth(value, str(name))
     return {name: read_value(value) if isinstance(value, str) else value for name, value in config_dict.items()}
@@ -75,18 +75,18 @@ def _convert_config_dict(self: "Config", config_dict: dict[str, Any]) -> dict[st
     why="It changes yaml's FullLoader for the whole process, and reads tags that name functions and modules of Python.",
 )
 def _build_yaml_loader(self: "Config") -> type[SettingsLoader]:
-    """The reader of plain data, with RecBole's numbers."""
+    """A YAML loader for plain data only, with RecBole's number formats."""
     return SettingsLoader
 
 
-# Configs in files: as a call of rebuild_config with plain data. Copies within a process are made attribute by
+# A pickled config is a call of rebuild_config with plain data. Copies within a process are made attribute by
 # attribute, as before.
 stored_config = functools.partial(patch, name="plain_configs", kind="safety", issue=(2174, 2212))
 
 
 @stored_config(f"{CONFIG}.__reduce__", why="It pickles with its yaml loader and model class, which torch 2.6 refuses.")
 def __reduce__(self: "Config") -> tuple[Any, ...]:
-    from recbole_longinterest.plugin.runs import checkpoints  # late: only what stores a config needs the files' code
+    from recbole_longinterest.plugin.runs import checkpoints  # late: needed only to pickle a config
 
     return checkpoints.rebuild_config, (checkpoints.plain_config(self),)
 
@@ -107,7 +107,7 @@ def __copy__(self: "Config") -> "Config":
 
 
 class _LazyModelClass:
-    """``config.model_class`` of a rebuilt config, looked up by name when it is asked for."""
+    """``config.model_class`` of a rebuilt config, looked up at first use."""
 
     def __get__(self, config: "Config | None", owner: type) -> object:
         if config is None:
@@ -120,12 +120,12 @@ class _LazyModelClass:
 
 @stored_config(f"{CONFIG}.model_class", why="A config from a file does not hold the class of its model.", wraps=True)
 def model_class(_: object) -> object:
-    """A descriptor that looks the class up."""
+    """A descriptor that looks up the class at first use."""
     return _LazyModelClass()
 
 
 def rebuild_stored_config(fields: dict[str, Any]) -> "Config":
-    """``rebuild_config``, imported when a file calls it.
+    """Rebuild a config; imports ``rebuild_config`` only when an unpickled file calls it.
 
     Args:
         fields: see :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`.
@@ -140,10 +140,10 @@ def rebuild_stored_config(fields: dict[str, Any]) -> "Config":
 
 @stored_config("recbole.config.configurator", why="torch's reader must know the function that a stored config calls.")
 def allow_rebuild(_: ModuleType) -> Callable[[], None]:
-    """Let torch's reader of plain data call ``rebuild_config``, by both of its names.
+    """Allow torch's safe loader to call ``rebuild_config``, under both of its names.
 
     Returns:
-        A function that forbids it again.
+        A function that undoes this.
     """
     before = torch.serialization.get_safe_globals()
     torch.serialization.add_safe_globals([(rebuild_stored_config, name) for name in REBUILD])

@@ -1,4 +1,4 @@
-"""Patches of RecBole's data sets for pandas 3: missing values, sequences, memory that cannot be written."""
+"""Patches of RecBole's data sets for pandas 3: missing values, sequences, read-only memory."""
 
 import functools
 import warnings
@@ -24,7 +24,7 @@ DATASET = "recbole.data.dataset.dataset:Dataset"
 
 
 def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Pandas 2.3 gives a length per value and warns that it will not."""
+    """Silence pandas 2.3's warning that ``Series.agg(len)`` will change."""
 
     @functools.wraps(method)
     def quiet(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -39,7 +39,7 @@ def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
     f"{DATASET}._fill_nan",
     name="missing_values",
     kind="fix",
-    why="It fills a column of a table in place, which pandas 3 ignores: NaN becomes a wild id or a NaN score.",
+    why="It fills a column in place, which pandas 3 ignores: NaN becomes an invalid id or a NaN score.",
 )
 def _fill_nan(self: "Dataset") -> None:
     for feat_name in self.feat_name_list:
@@ -59,12 +59,12 @@ def _fill_nan(self: "Dataset") -> None:
     f"{DATASET}._load_feat",
     name="columns_of_files",
     kind="fix",
-    why="It fills empty sequences in place, which pandas 3 ignores, then splits each value: NaN has no split. A file "
-    "without rows has no longest sequence; a value that is no number is an error without file and row.",
+    why="It fills empty sequences in place, which pandas 3 ignores, so splitting NaN fails. It fails for files without "
+    "rows, and its error for a non-numeric value names no file and row.",
     wraps=True,
 )
 def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
-    """RecBole's code with another ``pd``, whose ``read_csv`` gives sequence columns without missing values."""
+    """Run RecBole's code with a ``pd.read_csv`` that returns sequence columns without missing values."""
 
     def read_csv(*args: Any, **kwargs: Any) -> pd.DataFrame:
         table = pd.read_csv(*args, **kwargs)
@@ -77,7 +77,7 @@ def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
     loader = with_globals(load_feat, pd=SimpleNamespace(read_csv=read_csv), max=longest)
 
     def _load_feat(self: "Dataset", filepath: str, source: object) -> pd.DataFrame | None:
-        with warnings.catch_warnings():  # pandas warns of RecBole's own fillna, which has nothing left to fill
+        with warnings.catch_warnings():  # pandas warns about RecBole's fillna, which has no effect any more
             for category in (FutureWarning, getattr(pd.errors, "ChainedAssignmentError", FutureWarning)):
                 warnings.filterwarnings("ignore", message="[^.]*chained assignment", category=category)
             try:
@@ -95,7 +95,7 @@ def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _no_number(dataset: "Dataset", path: str, source: object) -> str | None:
-    """Where the first value is, among the columns that are loaded, that is no number; None if all are."""
+    """Error message about the first non-numeric value in the loaded columns; None if all values are numbers."""
     separator, encoding = dataset.config["field_separator"], dataset.config["encoding"]
     wanted, unwanted = dataset._get_load_and_unload_col(source)
     with Path(path).open(encoding=encoding) as file:
@@ -111,7 +111,7 @@ def _no_number(dataset: "Dataset", path: str, source: object) -> str | None:
 
 
 def _all_finite(table: pd.DataFrame) -> bool:
-    """Whether no number of a table is infinite; those that are missing are filled later."""
+    """Whether a table has no infinite numbers. Missing numbers in plain columns are allowed, and filled later."""
     for column in table:
         values = table[column]
         if values.dtype == np.float64 and np.isinf(values.to_numpy()).any():
@@ -126,11 +126,11 @@ def _all_finite(table: pd.DataFrame) -> bool:
     f"{DATASET}._set_label_by_threshold",
     name="labels",
     kind="fix",
-    why="Without threshold, a metric or a model that reads labels ends in KeyError: 'label', perhaps after a training.",
+    why="Without threshold, metrics and models that need labels fail with KeyError: 'label', perhaps after training.",
     wraps=True,
 )
 def labels(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
-    """Say who needs labels that there are none of."""
+    """Raise an error at loading if a metric or model needs labels and the data has no labels."""
 
     def _set_label_by_threshold(self: "Dataset") -> None:
         from recbole_longinterest.data.log_checks import check_labels  # late: it imports RecBole's evaluator
@@ -151,7 +151,7 @@ def labels(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]
     wraps=True,
 )
 def sequence_lengths(method: Callable[..., Any]) -> Callable[..., Any]:
-    """RecBole's code with another ``len``."""
+    """Run RecBole's code with a ``len`` that returns one length per value."""
 
     def length(values: Any) -> Any:  # noqa: ANN401
         return values.map(len) if isinstance(values, pd.Series) else len(values)
@@ -163,8 +163,8 @@ def sequence_lengths(method: Callable[..., Any]) -> Callable[..., Any]:
     "recbole.data.dataset.sequential_dataset:SequentialDataset._benchmark_presets",
     name="benchmark_histories",
     kind="fix",
-    why="It reads the histories of a column item_id, whatever ITEM_ID_FIELD is, by column.agg(len), and keeps more of "
-    "them than MAX_ITEM_LIST_LENGTH, which ends models with positions in an IndexError.",
+    why="It reads histories from item_id, whatever ITEM_ID_FIELD is, uses column.agg(len), and does not cut them to "
+    "MAX_ITEM_LIST_LENGTH, so models with position embeddings raise an IndexError.",
 )
 def _benchmark_presets(self: "SequentialDataset") -> None:
     """See :func:`recbole_longinterest.data.benchmark_histories.set_histories`."""
@@ -176,7 +176,7 @@ def _benchmark_presets(self: "SequentialDataset") -> None:
 @patch(
     f"{DATASET}._dataframe_to_interaction",
     kind="fix",
-    why="It makes tensors over a table's memory, which pandas 3 gives out read-only: torch warns at every run.",
+    why="It makes tensors from a table's memory, which is read-only in pandas 3: torch warns at every run.",
     wraps=True,
 )
 def writable_columns(original: Callable[..., "Interaction"]) -> Callable[..., "Interaction"]:

@@ -1,4 +1,4 @@
-"""What RecBole needs of numpy, scipy, torch, the terminal and the file system as they are today."""
+"""Patches that make RecBole work with current numpy, scipy and torch, and fix its folders and log streams."""
 
 import functools
 import sys
@@ -32,17 +32,17 @@ numpy_fix = functools.partial(patch, name="numpy_aliases", kind="fix", issue=(22
 
 
 def set_aliases() -> None:
-    """Give numpy the names that RecBole uses and that numpy no longer has."""
+    """Restore the aliases that RecBole uses and that numpy has removed."""
     for alias, scalar in ALIASES.items():
         setattr(np, alias, scalar)
 
 
 @numpy_fix("recbole", why="RecBole uses np.float, np.int, np.str and others, which numpy no longer has.")
 def numpy_aliases(_: ModuleType) -> Callable[[], None]:
-    """Set the aliases at once: a config that comes from a checkpoint never runs its constructor.
+    """Set the aliases on import, because a config from a checkpoint does not run its constructor.
 
     Returns:
-        A function that takes them back.
+        A function that undoes this.
     """
     before = {alias: vars(np)[alias] for alias in ALIASES if alias in vars(np)}
     set_aliases()
@@ -58,10 +58,10 @@ def numpy_aliases(_: ModuleType) -> Callable[[], None]:
 
 @numpy_fix(
     "recbole.config.configurator:Config.compatibility_settings",
-    why="It reads np.float_, np.complex_ and np.unicode_, which numpy 2 does not have.",
+    why="It uses np.float_, np.complex_ and np.unicode_, which numpy 2 does not have.",
 )
 def compatibility_settings(self: object) -> None:
-    """Set numpy's aliases without the names that numpy 2 does not have."""
+    """Set numpy's aliases without the names that numpy 2 lacks."""
     set_aliases()
 
 
@@ -73,7 +73,7 @@ def compatibility_settings(self: object) -> None:
     wraps=True,
 )
 def sparse_update(update: object) -> object:
-    """Give ``dok_matrix`` its old method, if it has none."""
+    """Restore the old ``dok_matrix._update``, if it is missing."""
     return update or (lambda self, entries: self._dict.update(entries))
 
 
@@ -81,10 +81,10 @@ def sparse_update(update: object) -> object:
     "recbole.utils.utils:ensure_dir",
     name="shared_folders",
     kind="fix",
-    why="It looks for a folder, then makes it, so that one of two processes fails; other errors are a traceback.",
+    why="It checks for a folder and then makes it, so one of two processes fails; other errors are tracebacks.",
 )
 def ensure_dir(dir_path: str) -> None:
-    """Make a folder, also while another process makes it.
+    """Make a folder; another process may make it at the same time.
 
     Args:
         dir_path: path of the folder.
@@ -97,11 +97,11 @@ def ensure_dir(dir_path: str) -> None:
     kind="fix",
     issue=2154,
     source_of="recbole.trainer.trainer:Trainer._train_epoch",
-    why="torch.cuda.amp's GradScaler and autocast warn of their removal every epoch.",
+    why="torch.cuda.amp's GradScaler and autocast give a deprecation warning every epoch.",
     wraps=True,
 )
 def gradient_scaler(_: object) -> object:
-    """The same two classes from where torch keeps them now."""
+    """The same two classes from their current module."""
     return SimpleNamespace(
         GradScaler=lambda **options: torch.amp.GradScaler("cuda", **options),
         autocast=lambda **options: torch.amp.autocast("cuda", **options),
@@ -114,11 +114,11 @@ _detects_anomalies = torch.is_anomaly_enabled() and SINE not in sys.modules
 @patch(
     SINE,
     kind="fix",
-    why="The file turns torch's anomaly detection on, and get_model imports it with every sequential model: each "
-    "operation records a stack trace, each gradient is searched for NaN.",
+    why="Its import turns on torch's anomaly detection, and get_model imports it for every sequential model: each "
+    "operation records a stack trace, and each gradient is checked for NaN.",
 )
 def anomaly_detection(_: ModuleType) -> Callable[[], None]:
-    """Set what was set before SINE's import.
+    """Restore the setting from before SINE's import.
 
     Returns:
         A function that turns the detection on, as RecBole does.
@@ -135,7 +135,7 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
     "recbole.utils.logger:init",
     kind="fix",
     source_of="recbole.utils.logger:init_logger",
-    why="Every run of a process wraps the terminal's streams once more; after a hundred a line ends in RecursionError.",
+    why="Every run of a process wraps the terminal's streams again; after a hundred runs there is a RecursionError.",
     wraps=True,
 )
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,7 @@
-"""When the patches are applied: as soon as the RecBole module that they change is imported.
+"""Import hooks that apply each patch as soon as the RecBole module that it changes is imported.
 
-:func:`install` is what importing ``recbole_longinterest`` does, so this module imports nothing that takes time. The
-library wrapt, which runs the hooks, is imported together with RecBole.
+Importing ``recbole_longinterest`` calls :func:`install`, so this module imports nothing slow. The library wrapt, which
+runs the hooks, is imported together with RecBole.
 """
 
 import functools
@@ -31,16 +31,15 @@ WATCHED: dict[str, tuple[str, ...]] = {
     "recbole.model": ("models",),
     "recbole.quick_start.quick_start": ("ray_objective", "load_model"),
 }
-"""Module of RecBole -> modules of this folder whose patches are needed from its import on.
+"""RecBole module -> modules of this folder to import with it, because they patch it.
 
-A module of this folder may import, at its top, only those of our modules that do not import "its" RecBole module
-themselves: else importing such a module first would come back to it while it is half done. Where a patch needs more, it
-imports it when it is called.
+At its top, a module of this folder may import only modules of ours that do not import "its" RecBole module themselves;
+otherwise there is a circular import. A patch that needs more imports it when it is called.
 """
 
 
 def install() -> None:
-    """Have the patches and the model registered when RecBole is imported, or now if it is imported already."""
+    """Register patches and models when RecBole is imported, or now if it is already imported."""
     if "recbole" in sys.modules:
         _watch()
     elif not any(isinstance(finder, _RecBoleFinder) for finder in sys.meta_path):
@@ -48,22 +47,22 @@ def install() -> None:
 
 
 def when_imported(module_name: str, callback: Callable[[ModuleType], object]) -> None:
-    """Call back with a module: now if it is imported already, else right after its code has run.
+    """Call a function with a module, right after its import or now if it is already imported.
 
     Args:
-        module_name: full name of the module. It is not imported here.
-        callback: gets the module.
+        module_name: full name of the module; this function does not import it.
+        callback: called with the module.
     """
-    import wrapt  # late: it takes longer to import than all else here
+    import wrapt  # late: the slowest import of this module
 
     wrapt.register_post_import_hook(callback, module_name)
 
 
 class _RecBoleFinder:
-    """Sets the hooks when RecBole is imported, and says what to install if it is not there.
+    """Import finder that sets the hooks when RecBole is imported, and raises a helpful error if it is not installed.
 
-    It finds nothing itself. It goes when RecBole is found, and stays otherwise, so that RecBole can be installed while
-    the process runs, as in a notebook.
+    It never returns a module of its own. It removes itself when RecBole is found. Otherwise it stays, because RecBole
+    may be installed while the process runs, as in a notebook.
     """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -78,16 +77,16 @@ class _RecBoleFinder:
                 raise missing_recbole()
             return None
         _watch()
-        return importlib.util.find_spec(name)  # by the other finders, of which wrapt's calls back
+        return importlib.util.find_spec(name)  # by the other finders; wrapt's runs the hooks
 
 
 def _is_import() -> bool:
-    """Whether a finder was called by an import, rather than by ``importlib.util.find_spec``, which expects None."""
-    caller = sys._getframe(3)  # above this function, the finder, and importlib's loop over finders
+    """Whether an import called the finder, and not ``importlib.util.find_spec``, which expects None."""
+    caller = sys._getframe(3)  # skip this function, the finder, and importlib's loop over finders
     return caller.f_globals.get("__name__") != "importlib.util"
 
 
-@functools.cache  # once a process
+@functools.cache  # once per process
 def _watch() -> None:
     for module_name, fixes in WATCHED.items():
         for fix in fixes:

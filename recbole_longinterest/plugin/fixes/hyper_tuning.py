@@ -1,4 +1,4 @@
-"""Patches of RecBole's ``HyperTuning``: today's hyperopt, plain values, and one sentence if it is not installed."""
+"""Patches of RecBole's ``HyperTuning``: current hyperopt, safe parsing of choices, and an error if it is missing."""
 
 import functools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     wraps=True,
 )
 def exhaustive_search(search: Callable[..., object]) -> Callable[..., object]:
-    """RecBole's code with another ``np``, whose RandomState is numpy's generator of today."""
+    """Run RecBole's code with an ``np`` whose ``RandomState`` creates a ``Generator``."""
     return with_globals(search, np=SimpleNamespace(random=SimpleNamespace(RandomState=np.random.default_rng)))
 
 
@@ -33,18 +33,18 @@ patch(
     name="plain_choices",
     kind="safety",
     source_of="recbole.trainer.hyper_tuning:HyperTuning._build_space_from_file",
-    why="It evaluates the choices of a params_file, and runs what they say.",
+    why="It passes the choices of a params_file to eval, which runs code in them.",
 )(read_choices)
 
 
 @patch(
     "recbole.trainer.hyper_tuning:HyperTuning.__init__",
     kind="fix",
-    why="It ends in \"No module named 'hyperopt'\", a package that RecBole's wheel does not ask for.",
+    why="It fails with \"No module named 'hyperopt'\", a package that RecBole's wheel does not require.",
     wraps=True,
 )
 def tuning_packages(original: Callable[..., None]) -> Callable[..., None]:
-    """Say what to install."""
+    """Raise an error that names the missing package."""
 
     @functools.wraps(original)
     def __init__(self: "HyperTuning", *args: object, **kwargs: object) -> None:

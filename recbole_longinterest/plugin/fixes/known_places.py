@@ -1,4 +1,4 @@
-"""A patch of RecBole's Config that keeps which places the user names to read from, see `common.known_places`."""
+"""A patch of RecBole's Config that records the paths and hosts that a user names, see `common.known_places`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     "recbole.config.configurator:Config._init_device",
     kind="safety",
     after="processes_without_gpu",
-    why="A checkpoint says where its data is; nobody knows whether the user has ever named that place.",
+    why="A checkpoint names the path of its data; RecBole does not check that the user has ever named that path.",
     wraps=True,
 )
 def known_places(init_device: Callable[["Config"], None]) -> Callable[["Config"], None]:
-    """Remember the places of a config that the user makes; one from a file is left out."""
+    """Record the places of configs that the user creates, but not of configs from files."""
 
     def _init_device(self: "Config") -> None:
         init_device(self)

@@ -1,4 +1,4 @@
-"""The patch of RecBole's way from a checkpoint file to its data and its model."""
+"""The patch of RecBole's function that loads data and model from a checkpoint."""
 
 import os
 from logging import getLogger
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     name="safe_checkpoints",
     kind="safety",
     issue=(2174, 2212),
-    why="It reads with a plain torch.load, which torch 2.6 refuses, and takes the data of another training.",
+    why="It calls torch.load, which fails in torch 2.6, and accepts data of another training.",
 )
 def load_data_and_model(model_file: str | os.PathLike[str], **named: object) -> "Loaded":
-    """RecBole's ``load_data_and_model``: the data of a checkpoint's config, and its model.
+    """RecBole's ``load_data_and_model``: load the data of a checkpoint's config, and its model.
 
     Args:
         model_file: the checkpoint.
-        named: places that the checkpoint names and this user never has: ``data_path``, the folder above the data set's,
-            ``text_encoder``, ``text_vectors`` and others of `plugin.runs.places`.
+        named: places to read from that only the checkpoint has named so far: ``data_path``, the folder above the data
+            set's, ``text_encoder``, ``text_vectors`` and others of `plugin.runs.places`.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data.
 
     Raises:
-        CheckpointError: as :func:`~recbole_longinterest.plugin.runs.checkpoints.load_checkpoint` and ``load_weights``.
-        PlaceError: for a place to read from that the checkpoint alone names.
-        ValueError: if there is no model of the checkpoint's name.
+        CheckpointError: see :func:`~recbole_longinterest.plugin.runs.checkpoints.load_checkpoint` and ``load_weights``.
+        PlaceError: if only the checkpoint names a place to read from, not the user.
+        ValueError: if the checkpoint's model is unknown.
     """
     state = load_checkpoint(model_file)
     config = state["config"]
     own_models.check_known(config, model_file)
     places.use_places(config, named)
-    model_class = get_model(str(config["model"]))  # first: the name becomes a folder of the log
+    model_class = get_model(str(config["model"]))  # first, because the name becomes a folder of the log
     ranks.leave_finished_group(config)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
@@ -60,7 +60,7 @@ def load_data_and_model(model_file: str | os.PathLike[str], **named: object) -> 
     logger.info(dataset)
     token_tables.check_vocabulary(state, dataset, model_file)
     train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
-    token_tables.check_vocabulary(state, train_data._dataset, model_file)  # of the users' columns, which it has by now
+    token_tables.check_vocabulary(state, train_data._dataset, model_file)  # now with the users' columns
 
     init_seed(config["seed"], config["reproducibility"])
     with AllocationLimit(model_file):

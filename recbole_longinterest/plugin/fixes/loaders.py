@@ -1,6 +1,7 @@
 """Patches of RecBole's functions that make, save and load data sets and their loaders.
 
-What they need of our data room is imported when a data set is made, so that importing RecBole alone does not load it.
+They import modules of :mod:`recbole_longinterest.data` only when a data set is made, so that importing RecBole stays
+fast.
 """
 
 import functools
@@ -22,7 +23,7 @@ safe_caches = functools.partial(patch, name="safe_caches", kind="safety")
 
 @safe_caches(
     "recbole.data.utils:create_dataset",
-    why="It unpickles any file at its path, which runs what the file says, and keeps the settings of that file.",
+    why="It unpickles any file at its path, which runs code in the file, and keeps the settings of that file.",
 )
 def create_dataset(config: "Config") -> "Dataset":
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.create_dataset`."""
@@ -31,7 +32,7 @@ def create_dataset(config: "Config") -> "Dataset":
     return dataset_cache.create_dataset(config)
 
 
-@safe_caches("recbole.data.utils:save_split_dataloaders", why="It pickles the loaders; only plain data is read again.")
+@safe_caches("recbole.data.utils:save_split_dataloaders", why="It pickles the loaders, which is not safe to read.")
 def save_split_dataloaders(config: "Config", dataloaders: Sequence[Any]) -> None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_split_dataloaders`."""
     from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
@@ -41,7 +42,7 @@ def save_split_dataloaders(config: "Config", dataloaders: Sequence[Any]) -> None
 
 @safe_caches(
     "recbole.data.utils:load_split_dataloaders",
-    why="It unpickles any file at its path, which runs what the file says; a checkpoint names such a path.",
+    why="It unpickles any file at its path, which runs code in the file; a checkpoint may name the path.",
 )
 def load_split_dataloaders(config: "Config") -> tuple[Any, ...] | None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.load_split_dataloaders`."""
@@ -50,7 +51,7 @@ def load_split_dataloaders(config: "Config") -> tuple[Any, ...] | None:
     return dataset_cache.load_split_dataloaders(config)
 
 
-@safe_caches("recbole.data.dataset.dataset:Dataset.save", why="It pickles the data set; only plain data is read again.")
+@safe_caches("recbole.data.dataset.dataset:Dataset.save", why="It pickles the data set, which is not safe to read.")
 def save(self: "Dataset") -> None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_dataset`."""
     from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
@@ -62,11 +63,11 @@ def save(self: "Dataset") -> None:
     "recbole.data.utils:get_dataloader",
     name="loaders",
     kind="feature",
-    why="RecBole's table of loaders is local to the function, and the one-pass loader belongs into it.",
+    why="RecBole's table of loaders is local to the function, so no loader can be added.",
     wraps=True,
 )
 def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:
-    """Windows for training in one pass, and bounded batches for evaluation over the flat log."""
+    """Add the loader of windows for one-pass training, and of bounded batches for evaluation over the flat log."""
 
     def get(config: "Config", phase: str) -> type:
         from recbole_longinterest.data import eval_loader, train_loader  # late: see above

@@ -9,11 +9,11 @@ from recbole_longinterest.plugin.fixes.registry import patch
 @patch(
     "recbole.evaluator.evaluator:Evaluator.evaluate",
     kind="fix",
-    why="Metrics are numpy's numbers, which a notebook shows as np.float64(...) and JSON does not always take.",
+    why="Metrics are numpy numbers, which a notebook shows as np.float64(...) and JSON does not always accept.",
     wraps=True,
 )
 def plain_metrics(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """The same metrics as Python's own numbers."""
+    """Convert the metrics to Python floats."""
 
     def evaluate_plainly(self: Any, dataobject: Any) -> Any:  # noqa: ANN401 - RecBole has no types
         result = evaluate(self, dataobject)

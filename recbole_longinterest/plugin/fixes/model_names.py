@@ -1,4 +1,4 @@
-"""Model classes by name, with an error that a user can act on."""
+"""A patch of RecBole's model look-up that gives helpful errors for unknown names and missing packages."""
 
 import difflib
 import importlib
@@ -23,16 +23,16 @@ MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "
     "recbole.utils.utils:get_model",
     kind="fix",
     issue=2172,
-    why="An unknown name ends in \"No module named 'lightgbm'\": the last package that it tries needs lightgbm.",
+    why="An unknown name fails with \"No module named 'lightgbm'\", because the last package that it tries needs it.",
     wraps=True,
 )
 def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
-    """Say what an unknown name is close to, and which package a model needs."""
+    """Suggest similar names for an unknown model, and name the package that a model needs."""
 
     def get_model(model_name: str) -> type:
-        """Model class of this name; ValueError with the close names if there is none."""
+        """Look up a model class by its name; raises ValueError with similar names if it is unknown."""
         known = _known_models()
-        if model_name.lower() not in known and find_model(model_name) is not None:  # of an installed package
+        if model_name.lower() not in known and find_model(model_name) is not None:  # from an installed package
             known = _known_models()
         right = known.get(model_name.lower())
         if right is not None:
@@ -54,7 +54,7 @@ def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
                     raise
         if own_models.is_own(model_name):
             raise LongInterestError(
-                f"A model of your own, as {model_name}, is named where the run is started, and in no file: "
+                f"A file cannot name a model of your own, such as {model_name}. Name it where you start the run: "
                 f"--model {model_name}, or model={model_name!r} in Python."
             )
         close = [right] if right else [known[n] for n in difflib.get_close_matches(model_name.lower(), known, n=3)]
@@ -65,10 +65,10 @@ def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
 
 
 def _known_models() -> dict[str, str]:
-    """Lower-case name -> right name of every model, without importing any."""
+    """Lower-case name -> correct name of every model, without importing them."""
     settings = Path(recbole.__file__).parent / "properties" / "model"
     spelled = {file.stem.lower(): file.stem for file in settings.glob("*.yaml")}
-    spelled |= {"lightgbm": "LightGBM", "xgboost": "XGBoost"}  # their yaml files are in lower case
+    spelled |= {"lightgbm": "LightGBM", "xgboost": "XGBoost"}  # their yaml files have lower-case names
     ours = {name.lower(): name for name in known_models()}
     spelled |= ours
     folders = [str(Path(recbole.model.__path__[0]) / f"{kind}_recommender") for kind in MODEL_PACKAGES]
@@ -80,7 +80,7 @@ def _known_models() -> dict[str, str]:
 
 
 def _spelling(lower: str) -> str | None:
-    """Name of the class that an imported model module holds."""
+    """Name of the model class in an imported module; None if the module is not imported."""
     for kind in MODEL_PACKAGES:
         module = sys.modules.get(f"recbole.model.{kind}_recommender.{lower}")
         for name, value in vars(module).items() if module else ():

@@ -1,4 +1,4 @@
-"""Patches of single models of RecBole: two run what a setting or a file says, one fails at its first step."""
+"""Patches of single RecBole models: two run code from a setting or file, one fails at its first step."""
 
 import sys
 from collections.abc import Callable
@@ -20,13 +20,13 @@ KD_DAGFM = "recbole.model.context_aware_recommender.kd_dagfm"
     name="teacher_names",
     kind="safety",
     source_of=f"{KD_DAGFM}:KD_DAGFM.__init__",
-    why="The model evaluates its setting teacher, whatever it says; the setting may come from a checkpoint.",
+    why="The model passes its setting teacher to eval; the setting may come from a checkpoint.",
 )
 def teacher_network(teacher: str) -> type:
-    """The network that a text names, among those of RecBole's module.
+    """Look up a teacher network among the classes of RecBole's module.
 
     Args:
-        teacher: name of its class.
+        teacher: name of the class.
 
     Returns:
         The class.
@@ -39,7 +39,7 @@ def teacher_network(teacher: str) -> type:
         for name, value in vars(sys.modules[KD_DAGFM]).items()
         if isinstance(value, type) and issubclass(value, torch.nn.Module) and value.__module__ == KD_DAGFM
     }
-    del networks["KD_DAGFM"]  # the pupil
+    del networks["KD_DAGFM"]  # the student
     if teacher not in networks:
         raise LongInterestError(f"teacher must be one of {', '.join(networks)}; got {teacher!r}.")
     return networks[teacher]
@@ -48,11 +48,11 @@ def teacher_network(teacher: str) -> type:
 @patch(
     "recbole.model.general_recommender.ldiffrec:LDiffRec.__init__",
     kind="safety",
-    why="It unpickles item_emb.npy beside the data set; a checkpoint names the folder.",
+    why="It unpickles item_emb.npy in the data set's folder; a checkpoint may name the folder.",
     wraps=True,
 )
 def plain_embeddings(original: Callable[..., None]) -> Callable[..., None]:
-    """RecBole's code with another ``np.load``, which reads arrays of numbers only: all that the model can use."""
+    """Run RecBole's code with an ``np.load`` that reads only arrays of numbers; the model needs no others."""
 
     def load(path: str, **_: object) -> np.ndarray:
         try:
@@ -68,7 +68,7 @@ def plain_embeddings(original: Callable[..., None]) -> Callable[..., None]:
 @patch(
     "recbole.model.sequential_recommender.ksr:KSR.__init__",
     kind="fix",
-    why="The model multiplies float32 states with float64 relation vectors, which is an error.",
+    why="The model multiplies float32 states by float64 relation vectors, which raises an error.",
     wraps=True,
 )
 def relation_vectors(original: Callable[..., None]) -> Callable[..., None]:

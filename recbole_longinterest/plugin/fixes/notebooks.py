@@ -1,4 +1,4 @@
-"""Patches for work in a notebook."""
+"""A patch of the progress bars in notebooks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ TRAINERS = "recbole.trainer.trainer"
 @patch(
     f"{TRAINERS}:tqdm",
     kind="feature",
-    why="A notebook shows two text bars an epoch, hundreds of pieces of output.",
+    why="A notebook shows two text bars per epoch, hundreds of lines of output.",
     source_of=f"{TRAINERS}:Trainer._train_epoch",
     wraps=True,
 )
 def one_bar_a_cell(tqdm: Callable[..., Any]) -> Callable[..., Any]:
-    """Progress in the bar of the cell if the process is a notebook; else as before."""
+    """Show progress in one bar per notebook cell; unchanged outside notebooks."""
 
     def bar(iterable: Any = None, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as tqdm
         return CellBar(iterable, **options) if in_notebook() else tqdm(iterable, *args, **options)

@@ -1,4 +1,4 @@
-"""The plugin's yaml files in RecBole's Config, below what the user sets."""
+"""Add the plugin's yaml files to RecBole's Config; user settings override them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ _follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=Fal
 
 @contextmanager
 def negatives_follow_loss_type() -> Iterator[None]:
-    """Inside, every model's ``train_neg_sample_args`` follows its ``loss_type`` unless set, as LongInterest's does.
+    """Derive every model's ``train_neg_sample_args`` from its ``loss_type`` unless set, as always for LongInterest.
 
-    RecBole asks for ``train_neg_sample_args: ~`` beside ``loss_type: CE`` and refuses its own default.
+    With ``loss_type: CE``, RecBole requires ``train_neg_sample_args: ~`` and rejects its own default.
     """
     token = _follow_loss_type.set(True)
     try:
@@ -39,26 +39,26 @@ def negatives_follow_loss_type() -> Iterator[None]:
 
 
 def _draws_negatives(loss_type: object) -> bool:
-    """Whether LongInterest's loss of this name, in any case, needs losing items; an unknown one is refused later."""
+    """Whether a loss of LongInterest needs negative items; ignores case. Unknown losses raise an error later."""
     return any(LOSSES.get(name).negatives for name in LOSSES if name.lower() == str(loss_type).lower())
 
 
 @patch(
     "recbole.config.configurator:Config._load_internal_config_dict",
     kind="feature",
-    why="RecBole looks for yaml files in its own folders only, and loads a data set that it does not know without its "
-    "times, so that no sequential model runs.",
+    why="RecBole looks for yaml files only in its own folders, and loads unknown data sets without times, so that "
+    "sequential models fail.",
     wraps=True,
 )
 def settings_files(original: Callable[..., None]) -> Callable[..., None]:
-    """Add the plugin's yaml files, below the user's settings."""
+    """Add the plugin's yaml files; user settings override them."""
 
     def load(self: "Config", model: str, model_class: type, dataset: str) -> None:
         original(self, model, model_class, dataset)
         internal, external = self.internal_config_dict, self.external_config_dict
         beside = prepared_settings(external.get("data_path", internal.get("data_path")), dataset)
         ours = is_kin(model_class, model)
-        # After RecBole's files, whose general data defaults would overwrite a model's window and fields.
+        # After RecBole's files, because their general data defaults would overwrite a model's window and fields.
         if ours:
             self._update_internal_config_dict(resource("properties", f"{MODEL}.yaml"))
         for file in defaults_of(model_class, model):
@@ -70,23 +70,23 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             more = columns_of({"event_features": wanted}, "event_features")
             internal["load_col"] = {"inter": list(dict.fromkeys((*columns, *more)))}
             about = resource("dataset_configs", f"{dataset}.yaml")
-            if about.is_file() and beside is None:  # it is for RecBole's files of that name, which these are not
+            if about.is_file() and beside is None:  # it describes RecBole's data set of that name, not this one
                 self._update_internal_config_dict(about)
-            pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows CE and BPR alone
+            pairs = _draws_negatives(external.get("loss_type", internal["loss_type"]))  # RecBole knows only CE and BPR
             internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and not ours:
-            # RecBole's columns of a data set that it does not know are user and item, and a history needs an order.
+            # Of an unknown data set RecBole loads only user and item, but a history needs times for its order.
             columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if beside is not None:
             self._update_internal_config_dict(beside)
-        known = known_models().get(model)  # get_model was here before
+        known = known_models().get(model)  # get_model has registered it by now
         if known and known.own:
             internal[own_models.MODULE] = known.module
         follows = ours or (_follow_loss_type.get() and sequential)
         if is_baseline(model_class) and not ours and "train_neg_sample_args" not in external:
-            internal["train_neg_sample_args"] = None  # their losses draw their own
+            internal["train_neg_sample_args"] = None  # their losses draw the negatives
         elif follows and "train_neg_sample_args" not in external:
             loss_type = external.get("loss_type", internal.get("loss_type"))
             if not (_draws_negatives(loss_type) if ours else loss_type != "CE"):

@@ -1,4 +1,4 @@
-"""Patches for RecBole's ``nproc``: on a machine without GPU, and an evaluation that is the same as in one process."""
+"""Patches for RecBole's ``nproc``: training without GPUs, and the same evaluation results as in one process."""
 
 import copy
 import functools
@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.plugin.fixes import config as config_patches  # noqa: F401 - theirs of _init_device comes first
+from recbole_longinterest.plugin.fixes import config as config_patches  # noqa: F401 - its patch of _init_device comes first
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.process_group import join_group
 from recbole_longinterest.plugin.runs.ranks import even_step, from_all_ranks
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from recbole.evaluator.collector import DataStruct
     from recbole.trainer.trainer import AbstractTrainer, Trainer
 
-COLLECTED = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")  # what a Collector gets from batches
+COLLECTED = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")  # a Collector's data from batches
 
-# Without a GPU the processes meet through gloo and train on the CPU. With GPUs they meet as RecBole's do, and wait for
-# each other as long as with gloo, where NCCL gives up after ten minutes.
+# Without GPUs the processes communicate through gloo and train on the CPU. With GPUs they use NCCL, as in RecBole, but
+# with gloo's longer timeout, because NCCL's is ten minutes.
 without_gpu = functools.partial(patch, name="processes_without_gpu", kind="fix")
 
 
 @without_gpu(
     "recbole.config.configurator:Config._init_device",
     after="visible_gpus",
-    why="nproc asserts GPU ids, NCCL and cuda.set_device, and every process starts a run of W&B.",
+    why="nproc requires GPU ids, NCCL and cuda.set_device, and every process starts a W&B run.",
     wraps=True,
 )
 def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], None]:
-    """Meet the other processes through NCCL or gloo, whichever the machine has."""
+    """Connect to the other processes through NCCL with GPUs, or gloo without."""
 
     def _init_device(self: "Config") -> None:
         settings = self.final_config_dict
         rank = settings.get("local_rank")
         if rank:
-            settings["log_wandb"] = False  # one run, not one a process
+            settings["log_wandb"] = False  # one run, not one per process
         if rank is None:
             original(self)
             return
@@ -52,7 +52,7 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
         gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
         if gpu and len(names) < settings["nproc"]:
             raise LongInterestError(
-                f"nproc needs a GPU a process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
+                f"nproc needs a GPU per process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
             )
         join_group(
             "nccl" if gpu else "gloo",
@@ -79,7 +79,7 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
     wraps=True,
 )
 def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
-    """On a CPU, distribute the model without both."""
+    """On a CPU, distribute the model without SyncBatchNorm and device ids."""
 
     def __init__(self: "AbstractTrainer", config: "Config", model: torch.nn.Module) -> None:
         if config["single_spec"] or config["device"].type == "cuda":
@@ -98,7 +98,7 @@ def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
     wraps=True,
 )
 def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
-    """Pass over the barrier in a single process."""
+    """Skip the barrier in a single process."""
 
     def _download(self: "Dataset") -> None:
         try:
@@ -115,17 +115,17 @@ def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], Non
     name="plugin_in_processes",
     kind="fix",
     issue=(489, 1975),
-    why="run(nproc=2) spawns a function of RecBole, whose process never imports the plugin.",
+    why="run(nproc=2) spawns a function of RecBole in processes that never import the plugin.",
 )
 def run_recboles(rank: int, *args: Any) -> None:
-    """What RecBole spawns once a process; being here, it brings the plugin into the process.
+    """The function that RecBole spawns in each process. Unpickling it imports the plugin there.
 
     Args:
         rank: number of the process on this machine.
         args: model, dataset, config_file_list and a dict of further arguments.
 
     Raises:
-        LongInterestError: if the last argument is no dict.
+        LongInterestError: if the last argument is not a dict.
     """
     from recbole.quick_start import run_recbole  # late: it imports ray
 
@@ -140,7 +140,7 @@ def run_recboles(rank: int, *args: Any) -> None:
             dist.destroy_process_group()
 
 
-# Every rank gets its own rows, none twice, and all ranks evaluate what all have collected, as a single process does.
+# Each row is scored by exactly one rank, and all ranks evaluate the combined results, as a single process does.
 whole_evaluation = functools.partial(patch, name="whole_evaluation", kind="fix", issue=(2131, 2191, 2194))
 
 
@@ -151,7 +151,7 @@ whole_evaluation = functools.partial(patch, name="whole_evaluation", kind="fix",
     wraps=True,
 )
 def without_padding(make: Callable[..., None]) -> Callable[..., None]:
-    """The constructor of an evaluation loader whose ranks share the rows, in the same number of batches."""
+    """Make an evaluation loader split its rows over the ranks, with the same number of batches on each."""
 
     @functools.wraps(make)
     def __init__(self: "AbstractDataLoader", config: "Config", *args: object, **kwargs: object) -> None:
@@ -167,10 +167,10 @@ def without_padding(make: Callable[..., None]) -> Callable[..., None]:
 
 @whole_evaluation(
     "recbole.evaluator.collector:Collector.get_data_struct",
-    why="Coverage, Gini, popularity and tail end in an AttributeError: the counts that they read are no tensors.",
+    why="Coverage, Gini, popularity and tail metrics fail with an AttributeError, because item counts are not tensors.",
 )
 def get_data_struct(self: "Collector") -> "DataStruct":
-    """What all ranks have collected.
+    """Combine the data that all ranks have collected.
 
     Returns:
         RecBole's struct, for its evaluator.
@@ -181,7 +181,7 @@ def get_data_struct(self: "Collector") -> "DataStruct":
         for name in {name: None for rank in ranks for name in rank}:
             self.data_struct.set(name, torch.cat([rank[name] for rank in ranks if name in rank]))
     kept = self.data_struct._data_dict
-    for name, value in kept.items():  # counts of items are no tensors
+    for name, value in kept.items():  # item counts are not tensors
         kept[name] = value.cpu() if isinstance(value, torch.Tensor) else value
     collected = copy.deepcopy(self.data_struct)
     for name in COLLECTED:
@@ -191,7 +191,7 @@ def get_data_struct(self: "Collector") -> "DataStruct":
 
 @whole_evaluation(
     "recbole.trainer.trainer:Trainer._map_reduce",
-    why="Ranks average their metrics, weighted by the length of a tuple; GAUC, coverage and Gini are no averages.",
+    why="Ranks average their metrics, weighted by the length of a tuple; GAUC, coverage and Gini are not averages.",
 )
 def _map_reduce(self: "Trainer", result: dict[str, Any], num_sample: int) -> dict[str, Any]:
     return result

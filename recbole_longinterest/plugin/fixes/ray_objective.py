@@ -1,4 +1,4 @@
-"""The objective of a hyperparameter search, inside a Ray trial and outside one."""
+"""The objective function of a hyperparameter search, inside and outside Ray trials."""
 
 import logging
 import sys
@@ -21,7 +21,7 @@ Report = Callable[[dict[str, Any]], None]
     name="ray_objective",
     kind="fix",
     issue=(1741, 1819),
-    why="It calls tune.report(**metrics), which Ray 2.7 does not have, with the test result.",
+    why="It calls tune.report(**metrics), which Ray 2.7 has removed, and reports the test result.",
 )
 def objective_function(
     config_dict: dict[str, Any] | None = None,
@@ -30,23 +30,23 @@ def objective_function(
 ) -> dict[str, Any]:
     """RecBole's ``objective_function``: train one setting, for HyperTuning, ``ray.tune`` or a call by hand.
 
-    In a Ray trial every evaluated epoch is reported: all metrics on the validation data under their full names
-    (``mrr@10``, ``recall@10``), ``valid_score``, which is the one of ``valid_metric``, and ``epoch``. The test result
-    is never reported as a metric to choose by.
+    A Ray trial reports every evaluated epoch: all validation metrics under their full names (``mrr@10``,
+    ``recall@10``), ``valid_score`` (the value of ``valid_metric``), and ``epoch``. Test results are never reported
+    during the trial.
 
     Args:
         config_dict: the setting.
         config_file_list: further settings.
-        saved: write a checkpoint, and test the best epoch's model.
+        saved: whether to write a checkpoint and test the best epoch's model.
 
     Returns:
-        RecBole's result. Ray reports what a trial returns as its last result, so in a trial the best epoch's validation
-        metrics are in it too, and a search sees the score of the model that was kept.
+        RecBole's result. Ray takes a trial's return value as its last report, so in a trial it also contains the best
+        epoch's validation metrics, and the search sees the score of the saved model.
     """
     config = Config(config_dict=config_dict, config_file_list=config_file_list)
     init_seed(config["seed"], config["reproducibility"])
     logger = getLogger()
-    for handler in logger.handlers[:]:  # of the trial before
+    for handler in logger.handlers[:]:  # handlers of the previous trial
         logger.removeHandler(handler)
     init_logger(config)
     logging.basicConfig(level=logging.ERROR)
@@ -81,10 +81,10 @@ def objective_function(
 
 
 def _ray_report() -> Report | None:
-    """``ray.tune.report`` in a trial, else None. Neither imports ray nor starts it."""
+    """``ray.tune.report`` in a trial, else None. Outside a trial this does not import or start Ray."""
     if "ray.tune" not in sys.modules:
         return None
-    from ray import tune  # late: in a trial it is imported already, and elsewhere not needed
+    from ray import tune  # late: only a trial needs it, and has imported it
     from ray.tune.trainable.trainable_fn_utils import _in_tune_session  # the public context logs a warning outside
 
     return tune.report if _in_tune_session() else None

@@ -1,13 +1,13 @@
-"""The registry of patches: every attribute of RecBole that the plugin replaces, by what and why.
+"""The registry of patches: every attribute of RecBole that the plugin replaces, with its replacement and the reason.
 
-A patch is written beside the function that takes RecBole's place::
+A patch decorates the replacement::
 
     @patch("recbole.trainer.trainer:Trainer.fit", kind="feature", issue=2126, why="...", wraps=True)
     def resumable_loop(fit): ...
 
-It is applied when the module of its target is imported, or at once if that is imported already. So what a function that
-wraps calls when it is applied must stand above it in its file. What RecBole's code looked like when a patch was written
-stands in :mod:`recbole_longinterest.plugin.fixes.recbole_sources`.
+It is applied when the target's module is imported, or at once if that is already imported. So a function with
+``wraps=True`` may only call functions that are defined above it in its file. The expected hashes of RecBole's code are
+in :mod:`recbole_longinterest.plugin.fixes.recbole_sources`.
 """
 
 import importlib
@@ -29,14 +29,14 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class _Missing:
-    """The attribute is not there in RecBole."""
+    """Marks an attribute that RecBole does not have."""
 
 
 MISSING = _Missing()
 
 
 class PatchError(RuntimeError):
-    """A patch that contradicts another one, or whose target RecBole does not have. A mistake in the plugin's code."""
+    """A patch conflicts with another one, or RecBole lacks its target: a bug in the plugin."""
 
 
 @dataclass(eq=False)
@@ -44,21 +44,21 @@ class Patch:
     """One replaced attribute.
 
     Attributes:
-        name: of the change; several attributes may belong to one change.
-        target: ``package.module:Class.attribute`` or ``package.module:attribute``. A module alone means that something
-            is done after its import.
-        kind: ``fix`` (RecBole fails or is wrong on this stack), ``safety`` (files are read without running what they
-            say), ``feature`` (the plugin needs a place of its own).
+        name: name of the change; several attributes may belong to one change.
+        target: ``package.module:Class.attribute``, ``package.module:attribute``, or only a module for a function that
+            runs after its import.
+        kind: ``fix`` (RecBole fails or is wrong on this stack), ``safety`` (files are read without running code in
+            them), ``feature`` (RecBole has no extension point for the plugin).
         issues: RecBole's issues about it.
         why: what happens without it.
-        source: expected :func:`source_hash` of RecBole's code; None if there is none to compare.
-        source_of: the code that the hash is of, as a target.
+        source: expected :func:`source_hash` of RecBole's code; None if there is nothing to compare.
+        source_of: target of the hashed code.
         after: name of the earlier patch of the same target.
-        make: gives the value from the original.
+        make: returns the new value for the original.
         state: ``waiting`` for the import, ``applied``, ``not needed`` (RecBole's value stays), ``left out``.
         original: value before this patch.
-        value: value after it.
-        found: hash of RecBole's code in this process; None as long as it is not known.
+        value: value after this patch.
+        found: hash of RecBole's code in this process; None until it is known.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Patch:
 
     @property
     def expected(self) -> bool:
-        """Whether RecBole's code is the one that this was written for, as far as is known."""
+        """Whether RecBole's code has the expected hash, or the hash is unknown."""
         return self.source is None or self.found is None or self.source == self.found
 
 
@@ -101,22 +101,22 @@ def patch(
     after: str | None = None,
     wraps: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register what a function replaces in RecBole, and replace it when its module is there.
+    """Register a function as a replacement in RecBole, applied when the target's module is imported.
 
     Args:
-        targets: ``package.module:attribute``; of a module alone, the function is called with it after its import and
-            may return a function that takes everything back.
+        targets: ``package.module:attribute``; for only a module, the function is called with it after its import and
+            may return a function that undoes the patch.
         kind: see :class:`Patch`.
         why: what happens without it, in one sentence.
-        name: of the change; None is the function's.
-        issue: RecBole's, if there are any.
-        source_of: the code of RecBole that this is written for, where that is not the target.
+        name: name of the change; None for the function's name.
+        issue: number or numbers of RecBole's issues.
+        source_of: target of the RecBole code that this was written for, if it differs from the target.
         after: name of the earlier patch of the same target.
-        wraps: the function gets the original and returns what takes its place (the original if nothing need change;
-            None stands for an attribute that is not there). Without it, the function itself takes its place.
+        wraps: if True, the function is called with the original (None for a missing attribute) and returns the
+            replacement, or the original if no change is needed. Otherwise, the function itself is the replacement.
 
     Raises:
-        PatchError: if a target has a patch already that ``after`` does not name, or none that it could follow.
+        PatchError: if ``after`` does not name the last patch of a target.
     """
 
     def register(function: Function) -> Function:
@@ -141,10 +141,10 @@ def patch(
 
 
 def patches(*, everything: bool = False) -> list[Patch]:
-    """The registered patches, in their order.
+    """The registered patches, in order of registration.
 
     Args:
-        everything: import all modules with patches first; else only what this process has used is registered.
+        everything: import all modules with patches first; otherwise the list has only those this process has used.
     """
     if everything:
         for fix in dict.fromkeys(fix for fixes in WATCHED.values() for fix in fixes):
@@ -153,25 +153,25 @@ def patches(*, everything: bool = False) -> list[Patch]:
 
 
 def unexpected() -> list[Patch]:
-    """Patches whose RecBole code is not the one that they were written for, among what this process has imported."""
+    """The registered patches whose RecBole code does not have the expected hash."""
     return [each for each in _patches if not each.expected]
 
 
 def leave_out(name: str) -> None:
-    """Do not apply the patches of this name in this process; take back those that are applied.
+    """Do not apply the patches of this name in this process, and undo those already applied.
 
     Args:
-        name: of the change.
+        name: name of the change.
     """
     _left_out.add(name)
     undo(name)
 
 
 def undo(name: str) -> None:
-    """Take back the applied patches of this name; later patches of the same targets stay.
+    """Undo the applied patches of this name; later patches of the same targets stay.
 
     Args:
-        name: of the change.
+        name: name of the change.
     """
     for undone in reversed([each for each in _patches if each.name == name and each.state == "applied"]):
         later = [each for each in _on(undone.target) if each.state == "applied"]
@@ -184,7 +184,7 @@ def undo(name: str) -> None:
 
 
 def source_hash(code: object) -> str | None:
-    """Hash of a function's source text, without its indentation and empty lines; None if there is no text."""
+    """Hash of a function's source text without indentation and empty lines; None if the source is not available."""
     try:
         lines = textwrap.dedent(inspect.getsource(code)).splitlines()  # type: ignore[arg-type]
     except (TypeError, OSError):
@@ -204,7 +204,7 @@ def _check_order(new: Patch) -> None:
     last = earlier[-1].name if earlier else None
     if last != new.after:
         raise PatchError(
-            f"{new.target} has a patch already, {last}; a second one must name it: after={last!r}."
+            f"{new.target} already has the patch {last}; a second one must name it: after={last!r}."
             if last
             else f"{new.target} has no patch {new.after} that {new.name} could follow."
         )
@@ -244,19 +244,19 @@ def _take_back(old: Patch) -> None:
 
 
 def _place(target: str) -> tuple[Any, str]:
-    """Module or class, and attribute."""
+    """Resolve a target to its module or class, and attribute name."""
     module, _, path = target.partition(":")
     *classes, attribute = path.split(".")
     owner: Any = sys.modules[module]
     for name in classes:
         owner = getattr(owner, name, None)
         if owner is None:
-            raise PatchError(f"There is no {name} in {module}, which the patch of {target} needs.")
+            raise PatchError(f"The patch of {target} needs {name}, which {module} does not have.")
     return owner, attribute
 
 
 def _set(owner: Any, attribute: str, of: Patch, before: object, after: object) -> None:  # noqa: ANN401
-    """Set an attribute. A module's own function is set everywhere where ``from ... import`` has bound it."""
+    """Set an attribute. A module's own function is also replaced wherever ``from ... import`` has bound it."""
     setattr(owner, attribute, after)
     if isinstance(of.original, FunctionType) and of.original.__module__ == getattr(owner, "__name__", None):
         for module in list(sys.modules.values()):
@@ -273,9 +273,9 @@ def _compare_source(new: Patch) -> None:
         owner, attribute = _place(new.source_of)
         code = getattr(owner, attribute, None)
     new.found = source_hash(code)
-    if not new.expected and not _warned:  # once; the command lists them all
+    if not new.expected and not _warned:  # warn once; the command lists them all
         _warned.append(new.target)
         getLogger(__name__).warning(
-            f"RecBole's {new.source_of} is not the one that the patch {new.name} was written for. "
+            f"RecBole's {new.source_of} differs from the code that the patch {new.name} was written for. "
             "Results may be wrong: install recbole==1.2.1 unchanged. `recbole-li doctor --patches` shows all."
         )

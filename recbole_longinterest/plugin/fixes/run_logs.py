@@ -1,4 +1,4 @@
-"""Patches by which every run of a process has a log file and a TensorBoard folder of its own."""
+"""Patches that give every run of a process its own log file and TensorBoard folder."""
 
 import functools
 import logging
@@ -22,13 +22,13 @@ own_logs = functools.partial(
     patch,
     name="own_logs",
     kind="fix",
-    why="The log file and TensorBoard folder of a process's first run are those of all its runs.",
+    why="All runs of a process write to the log file and TensorBoard folder of the first one.",
     wraps=True,
 )
 
 
 class _NewFile(logging.FileHandler):
-    """A log file that no other run has: two of the same settings may begin in the same second."""
+    """A new log file for each run, because two runs with the same settings may start in the same second."""
 
     def __init__(self, filename: str) -> None:
         given = path = Path(filename)
@@ -44,7 +44,7 @@ class _NewFile(logging.FileHandler):
 
 
 def _basic_config(level: int, handlers: list[logging.Handler]) -> None:
-    """``logging.basicConfig``, which in a program with a log of its own adds nothing but the run's file."""
+    """``logging.basicConfig``, which adds only the run's file if the program has configured logging itself."""
     terminal, file = handlers
     root = logging.getLogger()
     if not root.handlers:
@@ -55,14 +55,14 @@ def _basic_config(level: int, handlers: list[logging.Handler]) -> None:
 
 @own_logs("recbole.utils.logger:init_logger")
 def init_logger(original: Callable[["Config"], None]) -> Callable[["Config"], None]:
-    """RecBole's code, after the handlers of the run before are gone."""
+    """Run RecBole's code after removing the handlers of the previous run."""
 
     def init(config: "Config") -> None:
         own_handlers.remove_all()
         names = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
         names |= {"Formatter": logging.Formatter, "StreamHandler": logging.StreamHandler}
         log = SimpleNamespace(FileHandler=_NewFile, basicConfig=_basic_config, **names)
-        with_globals(original, logging=log)(config)  # made now: another patch of its names may have come since
+        with_globals(original, logging=log)(config)  # made here, to use patches applied since
         for handler in own_handlers.handlers():
             handler.addFilter(_controls_written_out)
         if in_notebook():
@@ -72,13 +72,13 @@ def init_logger(original: Callable[["Config"], None]) -> Callable[["Config"], No
 
 
 def _controls_written_out(record: logging.LogRecord) -> bool:
-    """Names of files, columns and items may hold codes that a terminal obeys; those of colours alone get through."""
+    """Escape terminal control codes, which names of files, columns and items may contain; colour codes stay."""
     record.msg, record.args = printable_log(record.getMessage()), ()
     return True
 
 
 def _settings_at_debug(record: logging.LogRecord) -> bool:
-    """RecBole logs its Config as information, two hundred lines: too many for the cell of a notebook."""
+    """Log RecBole's Config at DEBUG level, because its two hundred lines are too many for a notebook cell."""
     if type(record.msg).__name__ == "Config" and record.levelno == logging.INFO:
         record.levelno, record.levelname = logging.DEBUG, "DEBUG"
     return True
@@ -86,7 +86,7 @@ def _settings_at_debug(record: logging.LogRecord) -> bool:
 
 @own_logs("recbole.utils.utils:get_tensorboard")
 def get_tensorboard(original: Callable[..., "SummaryWriter"]) -> Callable[..., "SummaryWriter"]:
-    """Name the folder by the run's own log file, and not by the first one of the program."""
+    """Name the folder after the run's own log file, not after the first one of the program."""
 
     def get(logger: logging.Logger) -> "SummaryWriter":
         files = [each for each in own_handlers.handlers() if isinstance(each, _NewFile)]

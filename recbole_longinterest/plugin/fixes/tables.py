@@ -8,15 +8,15 @@ from recbole_longinterest.plugin.fixes.registry import Patch
 ISSUES = "https://github.com/RUCAIBox/RecBole/issues"
 HEADER = f"""# Patches of RecBole
 
-What the plugin replaces in RecBole 1.2.1, when the module that holds it is imported. This file is generated:
+The attributes of RecBole 1.2.1 that the plugin replaces when their module is imported. This file is generated:
 `recbole-li doctor --patches --markdown > docs/patches.md`.
 
-- **fix**: RecBole fails or is wrong on today's Python stack, or for everybody.
-- **safety**: a file or a setting is read without running what it says.
-- **feature**: the plugin needs a place in RecBole that RecBole does not offer.
+- **fix**: RecBole fails or is wrong on the current Python stack, or everywhere.
+- **safety**: a file or a setting is read without running code in it.
+- **feature**: RecBole has no extension point for the plugin.
 
-Attributes with the same name belong to one change. Issues are those of [RecBole]({ISSUES}); "-" means: none known.
-A hash says whether RecBole's code is still the one that a patch was written for: see `recbole-li doctor`.
+Attributes with the same name belong to one change. Issues are those of [RecBole]({ISSUES}); "-" means that no issue is
+known. A hash tells whether RecBole's code is still the code that a patch was written for: see `recbole-li doctor`.
 
 | attribute of RecBole | kind | name | issues | without the patch |
 |---|---|---|---|---|
@@ -24,10 +24,10 @@ A hash says whether RecBole's code is still the one that a patch was written for
 
 
 def as_markdown(patches: Sequence[Patch]) -> str:
-    """The page `docs/patches.md`.
+    """Render the page `docs/patches.md`.
 
     Args:
-        patches: of :func:`recbole_longinterest.plugin.fixes.registry.patches`.
+        patches: from :func:`recbole_longinterest.plugin.fixes.registry.patches`.
     """
     rows = []
     for each in _in_order(patches):
@@ -38,7 +38,7 @@ def as_markdown(patches: Sequence[Patch]) -> str:
 
 
 def as_text(patches: Sequence[Patch]) -> str:
-    """A table for the terminal: kind, whether RecBole's code is the expected one, issues, attribute, name."""
+    """Render a table for the terminal: kind, whether RecBole's code is as expected, issues, attribute, name."""
     rows = [("kind", "code", "issues", "attribute", "patch")]
     for each in _in_order(patches):
         code = "changed" if not each.expected else "expected" if each.found else "-"
@@ -51,7 +51,7 @@ def as_text(patches: Sequence[Patch]) -> str:
 
 
 def in_numbers(patches: Sequence[Patch]) -> str:
-    """How many patches there are, of which kind, in one line."""
+    """Summarise the number of patches of each kind in one line."""
     kinds = Counter(kind for _, kind in {(each.name, each.kind) for each in patches})
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     return f"{len(patches)} attributes replaced by {sum(kinds.values())} patches ({counted})"

@@ -1,4 +1,4 @@
-"""Patches of RecBole's trainers: checkpoint files, runs that go on, and the loss over windows."""
+"""Patches of RecBole's trainers: safe checkpoints, resumable runs, and the loss over windows."""
 
 import functools
 import os
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 TRAINERS = "recbole.trainer.trainer"
 
-# A checkpoint is written whole or not at all, and read as plain data. One that was written on a GPU loads without one.
+# Checkpoints are written atomically and read as plain data. A checkpoint written on a GPU loads without a GPU.
 safe_checkpoints = functools.partial(patch, name="safe_checkpoints", kind="safety", issue=(2174, 2212))
 
 
 @safe_checkpoints(
-    f"{TRAINERS}:Trainer._save_checkpoint", why="It writes pickle protocol 4, in place; torch 2.6 refuses to read it."
+    f"{TRAINERS}:Trainer._save_checkpoint", why="It writes protocol 4, which torch 2.6 does not read, not atomically."
 )
 def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs: Any) -> None:
     if not self.config["single_spec"] and self.config["local_rank"] != 0:
@@ -49,15 +49,13 @@ def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs
         self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
 
-@safe_checkpoints(
-    f"{TRAINERS}:Trainer.resume_checkpoint", why="It reads with a plain torch.load, which torch 2.6 refuses."
-)
+@safe_checkpoints(f"{TRAINERS}:Trainer.resume_checkpoint", why="It calls torch.load, which fails in torch 2.6.")
 def resume_checkpoint(self: "Trainer", resume_file: str | os.PathLike[str]) -> None:
-    """Load weights, optimizer and the run's state; ``Trainer.fit`` puts the latter back.
+    """Load weights, optimizer and the run's state, which ``Trainer.fit`` restores.
 
     Args:
         self: the trainer.
-        resume_file: file of the best or the last epoch.
+        resume_file: checkpoint of the best or the last epoch.
     """
     self.saved_model_file = str(resume_file).removesuffix(LAST)
     state = load_checkpoint(resume_file, self.device)
@@ -75,11 +73,9 @@ def resume_checkpoint(self: "Trainer", resume_file: str | os.PathLike[str]) -> N
     self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
 
 
-@safe_checkpoints(
-    f"{TRAINERS}:Trainer.evaluate", why="It reads with a plain torch.load, which torch 2.6 refuses.", wraps=True
-)
+@safe_checkpoints(f"{TRAINERS}:Trainer.evaluate", why="It calls torch.load, which fails in torch 2.6.", wraps=True)
 def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Load the best model as plain data, then evaluate as RecBole does."""
+    """Load the best model safely, then evaluate as RecBole does."""
 
     def evaluate_loaded(
         self: "Trainer",
@@ -98,20 +94,20 @@ def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
     return evaluate_loaded
 
 
-@safe_checkpoints(f"{TRAINERS}:PretrainTrainer.save_pretrained_model", why="It writes in place, with protocol 4.")
+@safe_checkpoints(f"{TRAINERS}:PretrainTrainer.save_pretrained_model", why="It writes protocol 4, not atomically.")
 def save_pretrained_model(self: "PretrainTrainer", epoch: int, saved_model_file: str) -> None:
-    """Write the model of a pretraining.
+    """Write the checkpoint of a pretraining.
 
     Args:
         self: the trainer.
         epoch: the epoch.
-        saved_model_file: the file.
+        saved_model_file: path of the checkpoint.
     """
     save_checkpoint(trainer_state(self, epoch), saved_model_file)
     self.saved_model_file = saved_model_file
 
 
-@safe_checkpoints(f"{TRAINERS}:DecisionTreeTrainer._save_checkpoint", why="It writes in place, with protocol 4.")
+@safe_checkpoints(f"{TRAINERS}:DecisionTreeTrainer._save_checkpoint", why="It writes protocol 4, not atomically.")
 def _save_tree_checkpoint(self: "DecisionTreeTrainer", epoch: int) -> None:
     state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
     state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
@@ -122,7 +118,7 @@ def _save_tree_checkpoint(self: "DecisionTreeTrainer", epoch: int) -> None:
 
 
 def _naming(original: Callable[..., None], attributes: Sequence[str]) -> Callable[..., None]:
-    """The suffix comes from the system: the seeded generators do not move. Ranks of one run share rank 0's name."""
+    """Add a random suffix to file names, without using the seeded generators. All ranks of a run use rank 0's name."""
 
     def __init__(self: "Trainer", config: "Config", model: "torch.nn.Module") -> None:
         original(self, config, model)
@@ -130,7 +126,7 @@ def _naming(original: Callable[..., None], attributes: Sequence[str]) -> Callabl
         own = ranks.from_first_rank(config, own_name(config)) if config["resume"] is True else None
         for attribute in attributes:
             file = Path(getattr(self, attribute))
-            stem = own or ranks.from_first_rank(config, f"{file.stem}-{suffix}")  # its second, too
+            stem = own or ranks.from_first_rank(config, f"{file.stem}-{suffix}")  # the stem has rank 0's time, too
             setattr(self, attribute, str(file.with_name(f"{stem}{file.suffix}")))
 
     return __init__
@@ -140,7 +136,7 @@ checkpoint_names = functools.partial(
     patch,
     name="checkpoint_names",
     kind="fix",
-    why="A checkpoint is named by the second: parallel runs share one file, and each loads the weights of the other.",
+    why="A checkpoint's name has a time in seconds: parallel runs may share a file and load each other's weights.",
     wraps=True,
 )
 
@@ -157,7 +153,7 @@ def name_tree_checkpoints(original: Callable[..., None]) -> Callable[..., None]:
     return _naming(original, ("saved_model_file", "temp_file", "temp_best_file"))
 
 
-# --- runs that go on -------------------------------------------------------------------------------------------------
+# --- resuming --------------------------------------------------------------------------------------------------------
 
 resumable_training = functools.partial(patch, name="resumable_training", kind="feature", issue=(1735, 2126), wraps=True)
 
@@ -166,27 +162,27 @@ resumable_training = functools.partial(patch, name="resumable_training", kind="f
     f"{TRAINERS}:Trainer.fit",
     f"{TRAINERS}:NCLTrainer.fit",
     f"{TRAINERS}:PretrainTrainer.pretrain",
-    why="Only weights and one optimizer are resumed, with new random states and batches.",
+    why="It resumes only weights and one optimizer, with new random states and batches.",
 )
 def resumable_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """RecBole's loop over epochs, whose whole state is written after each; see `plugin.runs.resume`."""
+    """Save the full state of RecBole's training loop after each epoch, see `plugin.runs.resume`."""
     return resume.resumable(loop)
 
 
-@resumable_training(f"{TRAINERS}:DecisionTreeTrainer.fit", why="Trees train at once: resume has nothing to go on from.")
+@resumable_training(f"{TRAINERS}:DecisionTreeTrainer.fit", why="Trees do not train by epochs: they cannot resume.")
 def tree_fit(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse ``resume`` and ``best_by``."""
+    """Raise an error for ``resume`` and ``best_by``."""
 
     @functools.wraps(original)
     def fit(self: "DecisionTreeTrainer", *args: object, **kwargs: object) -> object:
         if self.config["resume"]:
             raise CheckpointError(
-                f"{self.config['model']} trains at once, not by epochs, and cannot go on from a checkpoint. "
+                f"{self.config['model']} does not train by epochs, so it cannot resume from a checkpoint. "
                 "Leave resume out."
             )
         if self.config[choices.SETTING]:
             raise LongInterestError(
-                f"{self.config['model']} trains at once, not by epochs, and has none to choose. "
+                f"{self.config['model']} does not train by epochs, so there is no best epoch to choose. "
                 f"Leave {choices.SETTING} out."
             )
         return original(self, *args, **kwargs)
@@ -200,6 +196,6 @@ patch(
     f"{TRAINERS}:Trainer._train_epoch",
     name="train_on_windows",
     kind="feature",
-    why="The loss over windows, batches that depend on the epoch's number alone, and the average of the weights.",
+    why="No loss over windows, no weight averaging, and batches that a resumed run does not repeat.",
     wraps=True,
 )(train_on_windows)

@@ -1,4 +1,4 @@
-"""Patches of RecBole's Weights & Biases logger: a run that goes on logs on where it stopped."""
+"""Patches of RecBole's Weights & Biases logger: a resumed run continues its W&B run."""
 
 import functools
 from collections.abc import Callable
@@ -17,9 +17,9 @@ LOGGER = "recbole.utils.wandblogger:WandbLogger"
 wandb_fix = functools.partial(patch, name="wandb_goes_on", kind="fix")
 
 
-@wandb_fix(f"{LOGGER}.setup", why="It starts a new run of W&B after a resume.")
+@wandb_fix(f"{LOGGER}.setup", why="It starts a new W&B run after a resume.")
 def setup(self: "WandbLogger") -> None:
-    """Go on with the run of W&B that the checkpoint names, if there is one."""
+    """Continue the W&B run that the checkpoint names, or start a new one."""
     self.validations_before = 0
     if not self.log_wandb:
         return
@@ -32,14 +32,14 @@ def setup(self: "WandbLogger") -> None:
         settings = {name: _readable(value) for name, value in self.config.final_config_dict.items()}
         again = {"id": known, "resume": "allow"} if known else {}
         wandb.init(project=self.config["wandb_project"], config=settings, **again)
-        run: Any = wandb.run  # by now there is one
+        run: Any = wandb.run  # not None after init
         remember("run of W&B", run.id)
     self._set_steps()
 
 
 @wandb_fix(f"{LOGGER}.log_metrics", why="It counts validations from 0 after a resume.", wraps=True)
 def log_metrics(original: Callable[..., None]) -> Callable[..., None]:
-    """Count on from the validations before."""
+    """Continue the count of validations."""
 
     def log_metrics_on(self: "WandbLogger", metrics: dict[str, Any], head: str = "train", commit: bool = True) -> None:
         if "valid_step" in metrics:
@@ -50,14 +50,14 @@ def log_metrics(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _known_run(config: "Config") -> str | None:
-    """W&B's name of the run that this one goes on with."""
-    # Late: only a run that goes on reads a checkpoint.
+    """W&B's id of the run to continue; None for a new run, or if this user never started that W&B run."""
+    # Late: only a resumed run reads a checkpoint.
     from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
     from recbole_longinterest.plugin.runs.files import wanted_file
 
     path = wanted_file(config)
     run = load_checkpoint(path).get("run", {}).get("logs", {}).get("wandb") if path else None
-    return run if isinstance(run, str) and is_known("run of W&B", run) else None  # a file alone does not choose one
+    return run if isinstance(run, str) and is_known("run of W&B", run) else None  # a file must not choose the run
 
 
 def _readable(value: object) -> object:

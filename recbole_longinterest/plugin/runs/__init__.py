@@ -1,1 +1,1 @@
-"""What a training run keeps on disk, and how it goes on."""
+"""Files of a training run, and how it resumes."""

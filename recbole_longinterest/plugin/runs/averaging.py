@@ -1,8 +1,8 @@
-"""An average of the weights over the steps of training, which is what is evaluated and kept.
+"""Exponential moving average of the weights, used for evaluation and checkpoints.
 
-The weights of one step carry the noise of its batch; their exponential moving average does not (Polyak & Juditsky 1992;
-Izmailov et al. 2018). Between epochs the model holds the average, so that validation, checkpoint and everything made
-from it see it; in an epoch it holds the weights that the optimizer moves.
+The weights after one step contain the noise of its batch; their average has much less (Polyak & Juditsky 1992; Izmailov
+et al. 2018). Between epochs the model holds the average, so validation and checkpoints use it. During an epoch it holds
+the weights that the optimizer updates.
 """
 
 import contextlib
@@ -22,30 +22,31 @@ SETTING = "weight_averaging"
 
 
 class WeightAverage:
-    """Average of a model's weights, ``a <- d a + (1 - d) w`` after each step, from the weights at the start.
+    """Moving average of a model's weights, ``a <- d a + (1 - d) w`` after each step, starting at the initial weights.
 
-    ``d`` grows to its value over the first steps, as ``(1 + n) / (10 + n)`` at the n-th: the start is forgotten.
+    At the ``n``-th of the first steps, ``d`` is ``(1 + n) / (10 + n)``, so that the initial weights lose influence.
 
     Args:
-        model: whose parameters are averaged. Frozen ones stay as they are: RecVAE copies others into its own.
+        model: the model. Its frozen parameters are not averaged, because RecVAE copies other parameters into them.
         decay: ``d``, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.weights: list[Tensor] = list(model.parameters())
-        self.others = [weight.detach().clone() for weight in self.weights]  # what the model does not hold at the moment
+        # The averages; while the model holds those, the weights.
+        self.others = [weight.detach().clone() for weight in self.weights]
         self.decay, self.steps = decay, 0
 
     @torch.no_grad()
     def take_in(self) -> None:
-        """Follow a step of the optimizer, while the model holds the weights."""
+        """Update the average after a step of the optimizer, while the model holds the weights."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self.others, self.weights, 1 - decay)
         self.steps += 1
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange weights and averages in the model."""
+        """Swap weights and averages in the model."""
         for weight, other in zip(self.weights, self.others, strict=True):
             if not weight.requires_grad:
                 continue
@@ -54,14 +55,14 @@ class WeightAverage:
             other.copy_(held)
 
     def state(self) -> dict[str, Any]:
-        """What a run that goes on needs, between epochs: the weights, beside the averages in the model's state."""
+        """State for resuming, between epochs: the weights; the averages are in the model's state."""
         return {"steps": self.steps, "weights": self.others}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put the state of :meth:`state` back.
+        """Restore the state of :meth:`state`.
 
         Raises:
-            ValueError: if it is of another model.
+            ValueError: if it belongs to another model.
         """
         self.steps = state["steps"]
         with torch.no_grad():
@@ -70,10 +71,10 @@ class WeightAverage:
 
 
 def read_decay(config: Settings) -> float:
-    """``weight_averaging``; 0 is none.
+    """Read ``weight_averaging``; 0 turns it off.
 
     Raises:
-        ValueError: if it is no number in [0, 1).
+        ValueError: if it is not a number in [0, 1).
     """
     decay = config[SETTING]
     if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1):
@@ -82,7 +83,7 @@ def read_decay(config: Settings) -> float:
 
 
 def average_of(trainer: "Trainer") -> WeightAverage | None:
-    """The average of a trainer's weights, made at the first call; None where none is asked for."""
+    """The average of a trainer's weights, created at the first call; None if ``weight_averaging`` is off."""
     decay = read_decay(trainer.config)
     if decay and not hasattr(trainer, "weight_average"):
         trainer.weight_average = WeightAverage(trainer.model, decay)
@@ -91,7 +92,7 @@ def average_of(trainer: "Trainer") -> WeightAverage | None:
 
 @contextlib.contextmanager
 def averaged_epoch(trainer: "Trainer") -> Iterator[None]:
-    """An epoch of training after which the model holds the averages, if they are asked for."""
+    """Average the weights during an epoch; afterwards the model holds the averages. Does nothing if it is off."""
     average = average_of(trainer)
     if average is None:
         yield

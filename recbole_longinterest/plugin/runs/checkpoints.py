@@ -1,10 +1,11 @@
-"""The sole owner of checkpoint files: plain data that torch reads with ``weights_only=True``, written atomically.
+"""The checkpoint format: plain data that torch reads with ``weights_only=True``, written atomically.
 
-Every file ends in its SHA-256, and what it asks for is compared with its size before torch reads it.
+Only this module reads and writes checkpoints. Every file ends with its SHA-256, and the sizes that it declares are
+compared with the file size before torch reads it.
 
-A checkpoint is RecBole's (config, epoch, state_dict, optimizer, other_parameter). Its Config is stored as a call of
-:func:`rebuild_config` with plain data, the only function that a file may name; it evaluates nothing. Other values are
-stored as :mod:`recbole_longinterest.plugin.runs.plain_values` writes them.
+A checkpoint has RecBole's content (config, epoch, state_dict, optimizer, other_parameter). Its Config is stored as a
+call of :func:`rebuild_config` with plain data. This is the only function that a file may name, and it never calls eval.
+Other values are stored in the form of :mod:`recbole_longinterest.plugin.runs.plain_values`.
 """
 
 import os
@@ -30,26 +31,26 @@ from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain
 from recbole_longinterest.plugin.runs.stored_pickle import ContentRefused, NameRefused, check_file
 
 NOT_STORED = (
-    *("yaml_loader", "model_class"),  # classes: made again from RecBole's own lookups
+    *("yaml_loader", "model_class"),  # classes, which RecBole's own look-ups provide
     *(places.SAID, places.FROM, places.NAMED),
 )
 LISTED_TYPES = (type(None), bool, int, float, str)
 LAST = ".last"
-"""Ending of the file of a run's last epoch: it stands beside the best epoch's and has its name and this."""
+"""Suffix of the last epoch's checkpoint, added to the name of the best epoch's checkpoint."""
 
 
 class CheckpointError(LongInterestError):
-    """A file that cannot be loaded, or is not safe to."""
+    """A file that cannot be loaded, or is not safe to load."""
 
 
 # --- the config ------------------------------------------------------------------------------------------------------
 
 
 def plain_config(config: Config) -> dict[str, Any]:
-    """Everything a config says, as plain data.
+    """Convert a config to plain data.
 
     Raises:
-        PlainError: for a value that is no number, text, list, tuple, dict, constant of RecBole or device.
+        PlainError: if a value is not a number, text, list, tuple, dict, RecBole constant or device.
     """
     fields = {}
     for name, value in vars(config).items():
@@ -66,15 +67,15 @@ def plain_config(config: Config) -> dict[str, Any]:
 
 
 def rebuild_config(fields: dict[str, Any]) -> Config:
-    """The config of :func:`plain_config`, without its constructor, which evaluates text.
+    """Rebuild the config of :func:`plain_config`, without calling its constructor, which evaluates text.
 
-    This is the only function that a checkpoint may call, so it trusts nothing.
+    This is the only function that a checkpoint may call, so it checks all of its input.
 
     Args:
         fields: attribute -> plain data.
 
     Raises:
-        CheckpointError: for anything else than plain data, or a config without its fields.
+        CheckpointError: if there is anything but plain data, or required fields are missing.
     """
     _check_plain(fields, "config")
     wrong = [
@@ -118,10 +119,10 @@ def _check_plain(value: object, where: str) -> None:
 
 
 def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write plain data with pickle protocol 2, which torch can check: whole, or the file stays as it was.
+    """Write plain data atomically, with pickle protocol 2, which torch can check.
 
     Raises:
-        CheckpointError: if the disk is full or refuses.
+        CheckpointError: if the file cannot be written; a previous file does not change.
     """
     path = Path(path)
     try:
@@ -135,22 +136,22 @@ def write_plain(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
         cause = error if isinstance(error, OSError) else error.__context__
         if isinstance(cause, OSError):
             raise CheckpointError(
-                f"{path} could not be written ({cause.strerror or cause}); what was saved before is as it was. "
-                "Make room, or give another checkpoint_dir."
+                f"{path} could not be written ({cause.strerror or cause}); files saved before are unchanged. "
+                "Free disk space, or set another checkpoint_dir."
             ) from error
         raise
 
 
 def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu") -> Any:  # noqa: ANN401
-    """Content of a file of plain data; nothing that the file names is run.
+    """Read a file of plain data, without running any code in it.
 
     Args:
         path: the file.
-        what: what it should be, for the errors.
+        what: kind of file, for the errors.
         map_location: device for its tensors.
 
     Raises:
-        CheckpointError: one sentence for a file that is missing, no such file, cut short, or names anything else.
+        CheckpointError: if the file is missing, of another kind, truncated, or names functions or classes.
     """
     path = Path(path)
     if not path.is_file():
@@ -160,7 +161,7 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
             checked = check_checksum(file, path)
             check_file(file)
             file.seek(0)
-            with warnings.catch_warnings():  # of a newer pickle protocol, which is refused
+            with warnings.catch_warnings():  # about newer pickle protocols, which raise an error anyway
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 content = torch.load(file, map_location=map_location, weights_only=True)
     except CutShortError:
@@ -171,31 +172,31 @@ def read_plain(path: str | os.PathLike[str], what: str, map_location: Any = "cpu
         raise CheckpointError(f"Refused to load {path}: {str(error).rstrip('.')}.") from error
     except NameRefused as error:
         raise CheckpointError(
-            f"Refused to load {path}: {error}, which is not on the list of what a {what} may hold; it was not "
-            "run. Only files written with recbole_longinterest can be loaded: make this one again."
+            f"Refused to load {path}: {error}, which is not allowed in a {what}; it was not "
+            "run. Only files written with recbole_longinterest can be loaded: create this one again."
         ) from None
     except Exception as error:
-        # from None: torch's own message goes on to recommend weights_only=False
+        # from None, because torch's own message recommends weights_only=False
         raise CheckpointError(f"{path} is not a {what}, or it was cut short ({type(error).__name__}).") from None
     if not checked:
-        _say_unchecked(path.absolute(), what)
+        _warn_unchecked(path.absolute(), what)
     return content
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether a file carries a checksum; those of earlier versions do not.
+    """Whether a file has a checksum; files of earlier versions do not.
 
     Raises:
-        ChecksumError: for a file that was changed or cut short.
+        ChecksumError: if the file was changed or truncated.
     """
     with path.open("rb") as file:
         return check_checksum(file, path)
 
 
 @lru_cache
-def _say_unchecked(path: Path, what: str) -> None:
+def _warn_unchecked(path: Path, what: str) -> None:
     getLogger().warning(
-        f"{path} is a {what} of an earlier version and carries no checksum: it cannot be seen whether it was damaged."
+        f"{path} is a {what} of an earlier version without a checksum: damage to it cannot be detected."
     )
 
 
@@ -203,11 +204,11 @@ def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None
     """Write a checkpoint.
 
     Args:
-        state: RecBole's, with ``config`` and ``state_dict``; the rest may hold anything that has a plain form.
-        path: the file; its folder is made. A failed write leaves a previous file as it was.
+        state: RecBole's state with ``config`` and ``state_dict``; other values need a plain form, see `plain_values`.
+        path: the file; its folder is created. If writing fails, a previous file does not change.
 
     Raises:
-        PlainError: names the value that a checkpoint cannot hold.
+        PlainError: if a checkpoint cannot hold a value; the message names it.
     """
     plain: dict[str, Any] = {}
     for name, value in state.items():
@@ -218,8 +219,8 @@ def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None
     write_plain(plain, path)
 
 
-def _with_one_text_each(weights: Any) -> Any:  # noqa: ANN401 - of decision trees, a path
-    """A state dict whose names are the objects that equal texts are elsewhere, as `plain_values` has them."""
+def _with_one_text_each(weights: Any) -> Any:  # noqa: ANN401 - a path for decision trees
+    """Intern the names of a state dict, as `plain_values` does, so that equal states give equal files."""
     if not isinstance(weights, dict):
         return weights
     same = type(weights)((sys.intern(name), value) for name, value in weights.items())
@@ -237,13 +238,13 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
         map_location: device for its tensors.
 
     Returns:
-        The state that :func:`save_checkpoint` got; numpy's scalars are Python's. Its config writes and connects
-        nowhere that the file chose, see :func:`~recbole_longinterest.plugin.runs.places.disarm`; who reads data by it
-        calls :func:`~recbole_longinterest.plugin.runs.places.use_places`.
+        The state that :func:`save_checkpoint` wrote; numpy scalars become Python numbers. The file does not choose
+        where its config writes or connects to, see :func:`~recbole_longinterest.plugin.runs.places.disarm`. Call
+        :func:`~recbole_longinterest.plugin.runs.places.use_places` before you read data with it.
 
     Raises:
-        CheckpointError: one sentence for a file that is missing, no checkpoint, cut short, of other code, or that names
-            anything that a checkpoint may not hold.
+        CheckpointError: if the file is missing, not a checkpoint, truncated, written by other code, or names functions
+            or classes.
     """
     state = read_plain(path, "checkpoint", map_location)
     missing = [name for name in ("config", "state_dict") if not isinstance(state, dict) or name not in state]
@@ -266,8 +267,8 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
 
 
 def _check_options(config: Config, weights: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Check the sizes that a LongInterest checkpoint asks for, apart from sources of events, which its data tell."""
-    # Late: importing RecBole alone does not load the network.
+    """Check the sizes in a LongInterest checkpoint, except those of event sources, which depend on the data."""
+    # Late: importing only RecBole should not load the network.
     from recbole_longinterest.nn.network import Sources
     from recbole_longinterest.nn.options import ModelOptions
     from recbole_longinterest.nn.shapes import ShapeError, check_shapes
@@ -279,15 +280,15 @@ def _check_options(config: Config, weights: dict[str, Any], path: str | os.PathL
     except ShapeError as error:
         raise CheckpointError(f"The weights in {path} do not fit its settings: {error}.") from error
     except (LongInterestError, KeyError, AttributeError, IndexError, TypeError):
-        return  # of other code, which is said where the model is made
+        return  # written by other code; building the model reports that
 
 
 def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Put a checkpoint's weights and other parameters into a model.
+    """Load a checkpoint's weights and other parameters into a model.
 
     Raises:
         CheckpointError: if they do not fit.
-        NotFiniteError: for parameters that are NaN or infinite.
+        NotFiniteError: if parameters are NaN or infinite.
     """
     try:
         model.load_state_dict(state["state_dict"])
@@ -314,7 +315,7 @@ def load_weights(model: AbstractRecommender, state: dict[str, Any], path: str | 
 
 
 def other_parameter(model: AbstractRecommender) -> dict[str, Any]:
-    """RecBole's other parameters; of a whole layer (SASRecF, DIN, ...) the weights, and not the layer itself."""
+    """RecBole's other parameters; a whole layer (SASRecF, DIN, ...) is replaced by its weights."""
     return {
         name: {part: module.state_dict() for part, module in _hidden_modules(value)}
         if isinstance(value, torch.nn.Module)
@@ -324,7 +325,7 @@ def other_parameter(model: AbstractRecommender) -> dict[str, Any]:
 
 
 def _hidden_modules(layer: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
-    """A layer, and the modules in its dicts, which torch does not see and ``state_dict`` leaves out."""
+    """List a layer and the modules in its dicts, which ``state_dict`` leaves out because torch does not find them."""
     found = [("layer", layer)]
     for attribute, table in vars(layer).items():
         if isinstance(table, dict) and not attribute.startswith("_"):

@@ -1,12 +1,11 @@
-"""Further choices of the best epoch: one training keeps a checkpoint for each way to read the validation data.
+"""Choose the best epoch by several criteria in one training, with a checkpoint for each.
 
-The setting ``best_by`` lists them: ``seen-masked`` (the ``valid_metric`` without the items that a user has had before),
-``Recall@20`` (another metric of RecBole's evaluation), or ``seen-masked Recall@20``. The native choice by
-``valid_metric`` is always made, in RecBole's own file; each further one has a file beside it.
+The setting ``best_by`` lists further criteria: ``seen-masked`` (the ``valid_metric`` without items of the user's
+history), ``Recall@20`` (another metric of RecBole's evaluation), or ``seen-masked Recall@20``. The native choice by
+``valid_metric`` is always made, in RecBole's own file; each further choice has a file beside it.
 
-Every choice is that of a training which it alone stops: it is final after ``stopping_step`` epochs without a better
-one, and the training stops when all of them are final. So the native checkpoint is the same with and without
-``best_by``.
+Each criterion has its own early stopping: its choice is final after ``stopping_step`` epochs without improvement, and
+the training stops when all choices are final. So the native checkpoint is the same with and without ``best_by``.
 """
 
 import contextlib
@@ -43,12 +42,12 @@ EarlyStopping = Callable[..., tuple[float, int, bool, bool]]
 
 @dataclass(frozen=True)
 class Criterion:
-    """One way to choose the best epoch.
+    """A criterion for the best epoch.
 
     Attributes:
-        name: as in ``best_by``, the metric in lower case.
-        metric: key of the metric, as ``ndcg@10``.
-        masked: whether it is computed without the items that the user has had before.
+        name: the entry in ``best_by``, in lower case.
+        metric: key of the metric, such as ``ndcg@10``.
+        masked: whether the metric is computed without items of the user's history.
     """
 
     name: str
@@ -61,22 +60,22 @@ class Criterion:
         return self.metric.split("@")[0] not in smaller_metrics
 
     def file(self, best: Path) -> Path:
-        """File of its best epoch, beside RecBole's."""
+        """Checkpoint of its best epoch, beside RecBole's ``best``."""
         return best.with_name(f"{best.stem}.{re.sub('[^a-z0-9@.]+', '-', self.name)}{best.suffix}")
 
 
 def entries_of(given: object) -> list[str]:
-    """The names that a value of ``best_by`` lists: a list, or its text, as a command line has it, with commas.
+    """Parse the entries of ``best_by``: a list, or its text with commas, as on the command line.
 
     Raises:
-        LongInterestError: for anything else.
+        LongInterestError: if it has another type.
     """
     entries = given or []
     if isinstance(entries, str):
         inside = entries.strip().removeprefix("[").removesuffix("]")
         entries = [entry.strip(" '\"") for entry in inside.split(",")]
     if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
-        raise LongInterestError(f"{SETTING} must be a list of texts, as [{MASKED}, Recall@20]; got {given!r}.")
+        raise LongInterestError(f"{SETTING} must be a list of texts, such as [{MASKED}, Recall@20]; got {given!r}.")
     return list(entries)
 
 
@@ -84,7 +83,7 @@ def criteria_of(config: Settings) -> list[Criterion]:
     """Read ``best_by``.
 
     Raises:
-        LongInterestError: for an entry that cannot be computed.
+        LongInterestError: if an entry cannot be computed.
     """
     entries = entries_of(config[SETTING])
     found = {}
@@ -101,12 +100,12 @@ def _check(chosen: Criterion, config: Settings) -> None:
     name, _, k = chosen.metric.partition("@")
     if chosen.name == MASKED and (name not in METRICS or not k.isdecimal()):
         raise LongInterestError(
-            f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10, for {SETTING}: {MASKED}; got "
+            f"valid_metric must be one of {', '.join(METRICS)} with @K, such as NDCG@10, for {SETTING}: {MASKED}; got "
             f"{config['valid_metric']}."
         )
     if chosen.masked and (name not in METRICS or not k.isdecimal() or int(k) < 1):
         raise LongInterestError(
-            f"{SETTING}: a {MASKED} metric is one of {', '.join(METRICS)} with @K; got {chosen.metric!r}."
+            f"{SETTING}: a {MASKED} metric must be one of {', '.join(METRICS)} with @K; got {chosen.metric!r}."
         )
     asked = {metric.lower() for metric in config["metrics"]}
     if not chosen.masked and (name not in asked or (k and int(k) not in config["topk"] if k.isdecimal() else bool(k))):
@@ -121,10 +120,10 @@ class Choice:
     """A criterion's best epoch so far.
 
     Attributes:
-        criterion: what it is chosen by.
+        criterion: the criterion.
         score: the best value; None before the first evaluation.
-        epoch: its epoch, from 0.
-        waited: evaluations since then.
+        epoch: epoch of the best value, from 0.
+        waited: number of evaluations since then.
         latest: the last value.
     """
 
@@ -135,7 +134,7 @@ class Choice:
     latest: float = math.nan
 
     def state(self) -> dict[str, Any]:
-        """What a run that goes on needs."""
+        """State for resuming."""
         return {"score": self.score, "epoch": self.epoch, "waited": self.waited}
 
 
@@ -143,12 +142,12 @@ class Choices:
     """The further choices of one training.
 
     Args:
-        trainer: RecBole's.
-        valid_data: loader of the validation part.
+        trainer: RecBole's trainer.
+        valid_data: loader of the validation data.
         saved: whether checkpoints are written.
 
     Raises:
-        LongInterestError: for a ``best_by`` that cannot be computed on these data.
+        LongInterestError: if ``best_by`` cannot be computed on these data.
     """
 
     def __init__(self, trainer: "Trainer", valid_data: AbstractDataLoader | None, saved: bool) -> None:
@@ -157,28 +156,28 @@ class Choices:
         self.choices = [Choice(criterion) for criterion in criteria]
         self.masked = any(criterion.masked for criterion in criteria)
         if self.masked:
-            TargetRows(valid_data)  # refuses what has no histories before anything is trained
+            TargetRows(valid_data)  # raises an error before training if there are no histories
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """What a run that goes on needs, by name."""
+        """State for resuming, by criterion."""
         return {choice.criterion.name: choice.state() for choice in self.choices}
 
     def restore(self, state: dict[str, dict[str, Any]]) -> None:
-        """Put the state of :meth:`state` back.
+        """Restore the state of :meth:`state`.
 
         Raises:
-            KeyError: if it is of other choices.
+            KeyError: if it belongs to other criteria.
         """
         for choice in self.choices:
             kept = state[choice.criterion.name]
             choice.score, choice.epoch, choice.waited = kept["score"], kept["epoch"], kept["waited"]
             file = choice.criterion.file(Path(self.trainer.saved_model_file))
             if choice.epoch is not None and load_checkpoint(file)["epoch"] > choice.epoch:
-                choice.score = None  # killed between the files: that epoch is run again, and was the best
+                choice.score = None  # killed between the files: that epoch was the best, and runs again
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside this context, every validation of the trainer gives all choices their values."""
+        """Update all choices at every validation of the trainer inside this context."""
         trainer, outer = self.trainer, vars(self.trainer).get("_valid_epoch")
         evaluate = trainer._valid_epoch
         if not self.choices:
@@ -201,7 +200,7 @@ class Choices:
             yield
         finally:
             if outer is None:
-                del trainer._valid_epoch  # its class has RecBole's
+                del trainer._valid_epoch  # restores the method of the class
             else:
                 trainer._valid_epoch = outer
 
@@ -213,7 +212,7 @@ class Choices:
                 values = metric_of(name, ranks, int(k))
                 parts = from_all_ranks(self.trainer.config, (float(values.sum()), len(values)))
                 mean = sum(part[0] for part in parts) / max(1, sum(part[1] for part in parts))
-                choice.latest = round(mean, self.trainer.config["metric_decimal_place"])  # as RecBole's own
+                choice.latest = round(mean, self.trainer.config["metric_decimal_place"])  # as RecBole does
             else:
                 choice.latest = float(result[choice.criterion.metric])
 
@@ -222,11 +221,11 @@ class Choices:
 
         Args:
             own: RecBole's function.
-            epoch: gives the epoch that is being evaluated.
+            epoch: returns the epoch that is being evaluated.
 
         Returns:
-            A function of the same arguments. It writes the checkpoints of further choices that are better now, and
-            says stop when every choice is final, or the one that the trainer's ``stop_by`` names.
+            A function with the same arguments. It writes checkpoints of further choices that have improved, and stops
+            the training when every choice is final, or the choice named by the trainer's ``stop_by``.
         """
         if not self.choices:
             return own
@@ -236,7 +235,7 @@ class Choices:
         ) -> tuple[float, int, bool, bool]:
             for choice in self.choices:
                 self._decide(choice, own, epoch(), max_step)
-            if cur_step > max_step:  # final already
+            if cur_step > max_step:  # already final
                 native = best, cur_step + 1, True, False
             else:
                 native = own(value, best, cur_step, max_step=max_step, bigger=bigger)
@@ -261,5 +260,5 @@ class Choices:
 
 
 def scores_of(trainer: "Trainer") -> dict[str, float]:
-    """The last values of a trainer's further choices, by name; empty if there are none."""
+    """The last values of a trainer's further choices, by name; empty without ``best_by``."""
     return {choice.criterion.name: choice.latest for choice in getattr(trainer, "choices", ())}

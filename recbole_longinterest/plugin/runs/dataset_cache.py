@@ -1,7 +1,7 @@
-"""Saved data sets and split loaders as plain data; RecBole unpickles whatever lies at the path.
+"""Save and load data sets and split loaders as plain data, where RecBole unpickles any file at the path.
 
 A file holds the attributes of a data set in their plain form and the settings it was made with. The class comes from
-RecBole's lookup for the config at hand, never from the file.
+RecBole's look-up for the current config, never from the file.
 """
 
 import glob
@@ -37,15 +37,15 @@ MORE_ARGUMENTS = (
 )
 PHASES = ("train", "valid", "test")
 DATACLASSES = {"Features": Features}
-"""Those that a file may hold."""
+"""The dataclasses that a file may hold."""
 
 
 class StaleCache(Exception):
-    """A cache made with other settings, or of files that have changed since."""
+    """The cache was made with other settings, or its source files have changed."""
 
 
 def create_dataset(config: Config) -> Dataset:
-    """RecBole's ``create_dataset``: the data set of a config, saved or new.
+    """RecBole's ``create_dataset``: load the data set of a config from its cache, or make it.
 
     Raises:
         CheckpointError: if ``dataset_save_path`` is not a data set saved by this plugin.
@@ -97,7 +97,7 @@ def save_split_dataloaders(config: Config, dataloaders: Sequence[Any]) -> None:
 
 
 def load_split_dataloaders(config: Config) -> tuple[Any, ...] | None:
-    """RecBole's ``load_split_dataloaders``: loaders over the saved split, None if there is none for these settings.
+    """RecBole's ``load_split_dataloaders``: loaders over the saved split, or None if no file matches these settings.
 
     Raises:
         CheckpointError: if ``dataloaders_save_path`` was not saved by this plugin.
@@ -136,37 +136,37 @@ def arguments(config: Config, *more: str) -> dict[str, Any]:
 
 
 def _files(config: Config) -> list[Path]:
-    """The data set's files that are there."""
+    """The data set's existing files."""
     return sorted(
         file for file in Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*") if file.is_file()
     )
 
 
 def _describe(path: Path) -> list[Any]:
-    """Size, time of change and SHA-256 of a file."""
+    """Size, modification time and SHA-256 of a file."""
     return [path.stat().st_size, path.stat().st_mtime_ns, file_hash(path)]
 
 
 def _is_unchanged(path: Path, before: list[Any] | None) -> bool:
-    """Whether a file is what it was; read again only where its time is another."""
+    """Whether a file is unchanged; compares the hash only if the modification time differs."""
     if before is None or path.stat().st_size != before[0]:
         return False
     return path.stat().st_mtime_ns == before[1] or file_hash(path) == before[2]
 
 
 def _refuse(error: Exception, file: os.PathLike[str], what: str, asked: str | None) -> None:
-    """A file that the user named is an error; one that merely lies there is passed over."""
+    """Raise an error if the user named the file; otherwise warn and ignore the file."""
     message = f"{file} is not a {what} saved by this plugin ({str(error).rstrip('.')})"
     if asked:
         raise CheckpointError(f"{message}; delete it or unset {asked}.") from error
-    getLogger().warning(f"{message}; it is not used. Delete it to be rid of this warning.")
+    getLogger().warning(f"{message}; it is not used. Delete it to stop this warning.")
 
 
 # --- data sets as plain data -----------------------------------------------------------------------------------------
 
 
 def _plain_parts(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
-    """Attributes of each data set; those that a later one shares with the first are stored once."""
+    """Attributes of each data set; attributes that later ones share with the first are stored once."""
     first = vars(parts[0])
     return [
         {
@@ -213,7 +213,7 @@ def _read(file: Path, config: Config, kind: type[Dataset], *more: str) -> dict[s
 
 
 def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], number: int) -> list[Dataset]:
-    """Data sets of a class, with the attributes of the file and the config at hand."""
+    """Make data sets of a class from the attributes in the file and the current config."""
     datasets: list[Dataset] = []
     try:
         for plain in content["parts"]:
@@ -236,7 +236,7 @@ def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], numb
     except (PlainError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"it is broken: {error}") from error
     if len(datasets) != number:
-        raise CheckpointError(f"it holds {len(datasets)} data sets in place of {number}")
+        raise CheckpointError(f"it holds {len(datasets)} data sets instead of {number}")
     return datasets
 
 
@@ -260,5 +260,6 @@ def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor
 
 
 def _generator_state(loader: AbstractDataLoader) -> torch.Tensor | None:
-    generator = getattr(loader, "generator", None)  # a knowledge loader has two loaders inside, seeded when made
+    # None for a knowledge loader, which has two inner loaders with seeds from the config.
+    generator = getattr(loader, "generator", None)
     return None if generator is None else generator.get_state()

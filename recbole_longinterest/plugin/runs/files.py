@@ -1,4 +1,4 @@
-"""The files of a training run: what they are called, and which one is wanted."""
+"""Names of a run's checkpoints, and the choice of the one to resume from."""
 
 import os
 from hashlib import sha256
@@ -9,17 +9,17 @@ from recbole.config.configurator import Config
 from recbole_longinterest.plugin.runs.checkpoints import LAST, CheckpointError
 from recbole_longinterest.plugin.runs.plain_values import to_plain
 
-# Settings that leave the course of a training as it is: they may be others when it goes on.
+# Settings that do not affect training: they may change when a run resumes.
 FREE = {
-    *("MASK_INDEX", "MASK_ITEM_SEQ", "POS_ITEMS", "NEG_ITEMS", "INVERSE_ITEM_SEQ"),  # what RecBole's transforms add,
-    *("CROP_ITEM_SEQ", "CROP_ITEM_SEQ_LEN", "REORDER_ITEM_SEQ"),  # once the loaders are made
+    *("MASK_INDEX", "MASK_ITEM_SEQ", "POS_ITEMS", "NEG_ITEMS", "INVERSE_ITEM_SEQ"),  # RecBole's transforms add these
+    *("CROP_ITEM_SEQ", "CROP_ITEM_SEQ_LEN", "REORDER_ITEM_SEQ"),  # when the loaders are made
     *("resume", "epochs", "pretrain_epochs", "config_files", "checkpoint_dir", "data_path", "show_progress", "state"),
     *("strict_keys", "quiet", "log_file", "log_wandb", "wandb_project", "gpu_id", "use_gpu", "device"),
     *("ip", "port", "local_rank", "offset"),
     *("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path", "verbose"),
 }
-# Settings that came later, with what was done before: while they are that, or unset, they are left out of a run's name,
-# so that older runs are found, and go on.
+# Settings added in later versions, with values that keep the earlier behaviour. With that value, or unset, a setting is
+# left out of a run's name, so that runs of earlier versions are found and can resume.
 LATER = {
     **dict.fromkeys(("event_features", "user_features", "source_levels", "item_sources")),
     **{"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"},
@@ -29,16 +29,16 @@ LATER = {
 
 
 def settled(name: str, value: object) -> object:
-    """A setting's value; of one that came later and is unset, what it was before."""
+    """A setting's value; if it is unset and in ``LATER``, the value of earlier versions."""
     return LATER.get(name) if value is None else value
 
 
 def own_name(config: Config) -> str:
-    """Name that runs of these settings share, whatever their number of epochs: what ``resume: True`` looks for."""
+    """Name shared by all runs with these settings, for any number of epochs; ``resume: True`` looks for it."""
     kept = {
         name: value
         for name, value in config.final_config_dict.items()
-        if (name not in FREE or name == "data_path")  # a data set's name alone does not say which it is
+        if (name not in FREE or name == "data_path")  # different data sets may have the same name
         and not (name in LATER and settled(name, value) == LATER[name])
     }
     text = repr(sorted((name, to_plain(value, name)) for name, value in kept.items()))
@@ -46,7 +46,7 @@ def own_name(config: Config) -> str:
 
 
 def earlier_file(config: Config) -> Path | None:
-    """The last epoch's file of a run of these settings from before those that came later; None if there is none."""
+    """Last epoch's checkpoint of a run with these settings from before the ``LATER`` settings; None if not found."""
     kept = dict(config.final_config_dict)
     try:
         config.final_config_dict = {name: value for name, value in kept.items() if name not in LATER}
@@ -57,10 +57,10 @@ def earlier_file(config: Config) -> Path | None:
 
 
 def last_file(path: str | os.PathLike[str]) -> Path:
-    """The file of a run's last epoch, from either of the run's files.
+    """Last epoch's checkpoint of a run, given either of the run's two checkpoints.
 
     Raises:
-        CheckpointError: if there is none.
+        CheckpointError: if it does not exist.
     """
     given = Path(path)
     last = given if given.name.endswith(LAST) else given.with_name(given.name + LAST)
@@ -68,13 +68,13 @@ def last_file(path: str | os.PathLike[str]) -> Path:
         return last
     if given.is_file():
         raise CheckpointError(
-            f"{given} holds the weights of the best epoch only, and {last}, which a run goes on from, is not beside it."
+            f"{given} holds only the weights of the best epoch, and {last}, which is needed to resume, does not exist."
         )
-    raise CheckpointError(f"There is no checkpoint file {given} to go on from.")
+    raise CheckpointError(f"There is no checkpoint file {given} to resume from.")
 
 
 def wanted_file(config: Config) -> Path | None:
-    """The last epoch's file that a config's ``resume`` asks for; None if it asks for none or there is none yet."""
+    """Last epoch's checkpoint that ``resume`` selects; None without ``resume``, or if it is True and finds no file."""
     wanted = config["resume"]
     if wanted is True:
         path = Path(config["checkpoint_dir"], f"{own_name(config)}.pth{LAST}")

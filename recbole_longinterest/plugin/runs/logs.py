@@ -1,4 +1,4 @@
-"""Where a run writes what it does: terminal, log file, TensorBoard, Weights & Biases; after a resume as before."""
+"""Logging of a run to terminal, log file, TensorBoard and Weights & Biases, which a resumed run continues."""
 
 import logging
 import os
@@ -19,18 +19,18 @@ FORMAT = logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %
 
 
 def set_up(config: Config) -> None:
-    """What RecBole's ``init_logger`` leaves out: ``quiet`` and ``log_file``.
+    """Apply ``quiet`` and ``log_file``, which RecBole's ``init_logger`` does not have.
 
     Args:
-        config: ``quiet`` takes log, warnings and progress bars off the terminal; ``log_file`` gets what the log says
-            and is added to.
+        config: with ``quiet``, the terminal shows no log, warnings or progress bars; the log is appended to
+            ``log_file``.
 
     Raises:
         ValueError: if the file cannot be written.
     """
     root = logging.getLogger()
     if config["quiet"]:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # transformers asks for it when it is imported
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # transformers reads it on import
         logging.captureWarnings(True)
         for handler in root.handlers[:]:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -43,17 +43,15 @@ def set_up(config: Config) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = logging.FileHandler(path, encoding="utf-8")
         except OSError as error:
-            raise LongInterestError(
-                f"log_file must be a file that can be written; {path} cannot: {error.strerror}."
-            ) from error
+            raise LongInterestError(f"log_file must be a writable file; {path} is not: {error.strerror}.") from error
         file.setFormatter(FORMAT)
         file.addFilter(RemoveColorFilter())
         own_handlers.add(file)
 
 
 def places(trainer: "Trainer") -> dict[str, str | None]:
-    """Where a trainer logs to, to go on there: the name of TensorBoard's folder, and the run of W&B."""
-    trainer.tensorboard.flush()  # a killed process writes no more
+    """Log destinations of a trainer, for resuming: name of TensorBoard's folder, and id of the W&B run."""
+    trainer.tensorboard.flush()  # in case the process is killed
     wandb = trainer.wandblogger
     return {
         "tensorboard": Path(trainer.tensorboard.log_dir).name,
@@ -62,9 +60,9 @@ def places(trainer: "Trainer") -> dict[str, str | None]:
 
 
 def go_on(trainer: "Trainer", before: dict[str, str | None]) -> None:
-    """Log on where :func:`places` was, from the epoch that is trained next.
+    """Continue the logs of :func:`places` at the next epoch.
 
-    TensorBoard drops what a killed epoch left; the new folder, which RecBole's trainer has made, is removed.
+    TensorBoard drops the logs of a killed epoch. The new folder that RecBole's trainer has made is removed.
     """
     writer = trainer.tensorboard
     fresh = Path(writer.log_dir)

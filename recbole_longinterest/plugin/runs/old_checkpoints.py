@@ -1,7 +1,7 @@
-"""Checkpoints of LongInterest from before its network was made of sources, in today's form.
+"""Convert LongInterest checkpoints from before sources were introduced.
 
-Then the tensors had other names, and the learned vector of items without a text stood before the ID embedding, in whose
-place an optimizer keeps its state.
+Their tensors have other names. The learned vector of items without a text comes before the ID embedding, and the
+optimizer's state follows that order.
 """
 
 from typing import Any
@@ -9,15 +9,15 @@ from typing import Any
 from recbole_longinterest.nn.state_keys import ID, OLD_KEYS, TEXT, item_key, renamed
 
 PARAMETERS = (ID, item_key(TEXT, "project.weight"), item_key(TEXT, "absent"))
-BUFFERS = {"trained", *(old for old, new in OLD_KEYS.items() if new not in PARAMETERS)}  # of an old state
-OLD_ORDER = ("item_encoder.no_text", "item_encoder.id_embedding.weight")  # parameters that have changed places
+BUFFERS = {"trained", *(old for old, new in OLD_KEYS.items() if new not in PARAMETERS)}  # in an old state dict
+OLD_ORDER = ("item_encoder.no_text", "item_encoder.id_embedding.weight")  # parameters whose order was reversed
 
 
 def upgrade(state: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint in today's form; one of today is given back as it is.
+    """Convert an old checkpoint to the current form; a current one is returned unchanged.
 
     Args:
-        state: of LongInterest, as read from its file.
+        state: a LongInterest checkpoint, as read from its file.
     """
     weights = state["state_dict"]
     if not any(key in OLD_KEYS for key in weights):
@@ -38,5 +38,5 @@ def upgrade(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reordered(optimizer: dict[str, Any], places: dict[int, int]) -> dict[str, Any]:
-    """State of an optimizer over parameters in another order; its groups name them by number."""
+    """Reorder the state of an optimizer, which numbers the parameters."""
     return {**optimizer, "state": {places.get(number, number): kept for number, kept in optimizer["state"].items()}}

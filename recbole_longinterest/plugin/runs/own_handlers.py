@@ -1,4 +1,4 @@
-"""Log handlers of the run that a process is in; those of its program are left alone."""
+"""Log handlers of the current run, kept apart from the handlers of the program."""
 
 import logging
 
@@ -12,12 +12,12 @@ def add(handler: logging.Handler) -> None:
 
 
 def handlers() -> list[logging.Handler]:
-    """Those of this run that are still in use."""
+    """Handlers of this run that are still attached to the root logger."""
     return [handler for handler in _handlers if handler in logging.getLogger().handlers]
 
 
 def remove_all() -> None:
-    """Take this run's handlers away and close them: another run begins."""
+    """Remove and close this run's handlers before another run begins."""
     while _handlers:
         handler = _handlers.pop()
         logging.getLogger().removeHandler(handler)

@@ -1,7 +1,7 @@
-"""What a checkpoint may not choose: paths, logs, trackers and hosts.
+"""Keep checkpoints from choosing paths, logs, trackers and hosts.
 
-:func:`disarm` takes them out of every config that comes from a file. :func:`use_places` puts in what the caller names,
-and the folders that the file names to read from if this user has named them before (`common.known_places`).
+:func:`disarm` removes these settings from every config that comes from a file. :func:`use_places` adds the places that
+the caller names, and those in the file that this user has named before (`common.known_places`).
 """
 
 import re
@@ -17,40 +17,40 @@ from recbole_longinterest.common.resources import BUNDLED
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
 
-# Settings that write, or that reach other machines -> what they are in a config from a file.
+# Settings that write files or reach other machines -> their value in a config from a file.
 NEVER: dict[str, Any] = {
     **{"log_file": None, "log_wandb": False, "wandb_project": "recbole"},
     **{"save_dataset": False, "dataset_save_path": None, "save_dataloaders": False, "dataloaders_save_path": None},
     **dict.fromkeys(("ip", "port", "world_size", "offset", "group_offset")),
 }
-# Settings that say what is read.
+# Settings with paths to read from.
 READ = (
     *("text_vectors", "item_sources"),
-    *("pre_model_path", "pretrain_path", "mf_pretrain_path", "mlp_pretrain_path", "warm_up"),  # of RecBole's models
+    *("pre_model_path", "pretrain_path", "mf_pretrain_path", "mlp_pretrain_path", "warm_up"),  # RecBole's models
 )
 PLACES = ("data_path", "text_encoder", *READ)
-"""Settings with which a caller names places of a checkpoint."""
+"""Settings with places to read from, which a caller may name for a checkpoint."""
 PARTS_OF_NAMES = ("benchmark_filename", "additional_feat_suffix")
 LIKE_A_PLACE = re.compile(r"(?i)(^|_)(path|paths|dir|dirs|file|files|folder|folders|url|uri|host|address|proxy)$")
-OTHERWISE = ("data_path", "checkpoint_dir", "config_files", *NEVER, *READ)  # such names, seen to one by one
+OTHERWISE = ("data_path", "checkpoint_dir", "config_files", *NEVER, *READ)  # handled one by one
 
 SAID, FROM, NAMED = "said_by_file", "read_from", "encoder_is_named"
-"""Attributes of a config from a file, which are not stored: what it said, which file, see `item_texts.make_encoder`."""
+"""Attributes of a config from a file, not stored: removed settings, path of the file, see `item_texts.make_encoder`."""
 
 
 class PlaceError(LongInterestError):
-    """A place that a checkpoint names and nobody else."""
+    """Only a checkpoint names a place to read from, not the user."""
 
 
 def disarm(config: "Config", path: Path) -> None:
-    """Take out of a config from a file what only a caller may say; the file's folder is its ``checkpoint_dir``.
+    """Remove settings that only a caller may set from a file's config; ``checkpoint_dir`` becomes the file's folder.
 
     Args:
-        config: as the file has it.
+        config: the config from the file.
         path: the file.
 
     Raises:
-        PlaceError: for a model, a data set or a part of a file name that leads out of its folder.
+        PlaceError: if the model, the data set or a part of a file name leads out of its folder.
     """
     final, external = config.final_config_dict, config.external_config_dict
     for name in ("model", "dataset", *PARTS_OF_NAMES):
@@ -70,12 +70,11 @@ def use_places(config: "Config", named: Mapping[str, Any]) -> None:
     """Make a config from a file ready to read its data.
 
     Args:
-        config: of :func:`disarm`.
+        config: the config, after :func:`disarm`.
         named: places that the caller names, among :data:`PLACES`; ``data_path`` is the folder above the data set's.
 
     Raises:
-        PlaceError: for a place of the file that the caller does not name and this user never has, and for a folder of
-            data that is not there.
+        PlaceError: if the file names a place that this user has never named, or the data folder does not exist.
     """
     final, path = config.final_config_dict, Path(vars(config)[FROM])
     named = {name: value for name, value in named.items() if value is not None}
@@ -88,8 +87,8 @@ def use_places(config: "Config", named: Mapping[str, Any]) -> None:
     if unknown:
         name = unknown[0]
         raise PlaceError(
-            f"{path} says {name}: {final[name]}, which you have not used on this machine, and a file's word is no "
-            f"reason to read it. If it is right, name it yourself: {name}={final[name]}."
+            f"{path} sets {name} to {final[name]}, which you have not used on this machine, and a file cannot choose "
+            f"what is read. If it is right, name it yourself: {name}={final[name]}."
         )
     encoder = final.get("text_encoder")
     folder = isinstance(encoder, str) and Path(encoder).expanduser().is_dir()
@@ -97,34 +96,34 @@ def use_places(config: "Config", named: Mapping[str, Any]) -> None:
 
 
 def show_what_is_not_done(config: "Config", named: Mapping[str, Any]) -> None:
-    """Warn of logs, trackers and hosts that a file names and its caller does not.
+    """Warn about logs, trackers and hosts that a file sets and the caller does not.
 
     Args:
-        config: of :func:`disarm`.
+        config: the config, after :func:`disarm`.
         named: settings that the caller gives.
     """
     said = [f"--{name}={value}" for name, value in vars(config)[SAID].items() if name not in named]
     if said:
         getLogger().warning(
-            f"{vars(config)[FROM]} says {' '.join(map(repr, said))}. A file does not choose where a run writes or what "
-            "it speaks to: give them yourself if you want them."
+            f"{vars(config)[FROM]} sets {' '.join(map(repr, said))}. A file cannot choose where a run writes or what "
+            "it connects to: give these options yourself if you want them."
         )
 
 
 def remember_places(config: "Config") -> None:
-    """Keep which places a caller's own config reads from; of a config from a file nothing is kept."""
+    """Record the places that a caller's own config reads from; a config from a file is ignored."""
     if FROM in vars(config):
         return
     for name in PLACES:
         value = config[name]
-        if isinstance(value, str) and not Path(value).expanduser().exists():  # a name, or not there
+        if isinstance(value, str) and not Path(value).expanduser().exists():  # a model name, or a missing file
             continue
         if value not in (None, "", False):
             remember(name, value)
 
 
 def _data_folder(config: "Config", path: Path, above: object) -> Path:
-    """Folder of the data of a file: what the caller names, the one beside an update, RecBole's own, or a known one."""
+    """Data folder for a file: the caller's, the one beside an update, RecBole's own, or one that the user has named."""
     dataset, said = str(config["dataset"]), Path(str(config["data_path"]))
     if above is not None:
         return Path(str(above), dataset)
@@ -133,18 +132,18 @@ def _data_folder(config: "Config", path: Path, above: object) -> Path:
     if of_update and beside.is_dir():
         return beside
     if dataset == BUNDLED and not of_update:
-        import recbole  # late: only its place is asked for
+        import recbole  # late: needed only for its path
 
         return Path(next(iter(recbole.__path__)), "dataset_example", dataset)
     if not said.is_dir():
         raise PlaceError(
-            f"There is no data set folder {said}, which {path} says it was trained on. Give the folder above it as "
+            f"There is no data set folder {said}, which {path} names as its data. Give the folder above it as "
             "data_path (--data_path DIR)."
         )
     if not is_known("data_path", said):
         raise PlaceError(
-            f"{path} says that it was trained on {said}, which you have not used on this machine, and a file's word is "
-            f"no reason to read it. If it is right, name it yourself: --data_path {said.parent}."
+            f"{path} sets data_path to {said}, which you have not used on this machine, and a file cannot choose what "
+            f"is read. If it is right, name it yourself: --data_path {said.parent}."
         )
     return said
 

@@ -1,7 +1,7 @@
-"""Values as plain data and back: what a file may hold so that torch reads it with ``weights_only=True``.
+"""Convert values to plain data, which torch reads with ``weights_only=True``, and back.
 
-Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of them. Everything else is written as
-a dict of one entry whose key starts with "#", and made again from fixed tables: no name in a file is ever looked up.
+Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of them. Every other value is written as
+a dict with a single key that starts with "#", and rebuilt from fixed tables: names in a file are never imported.
 """
 
 import os
@@ -26,17 +26,17 @@ ENUMS: dict[str, type[Enum]] = {
 }
 SPARSE_FORMATS = ("coo", "csr", "csc", "lil", "dok")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
-FREE_BYTES = 2**28  # that a value may take whatever the file's size
-MAX_GROWTH = 256  # times the size in a file that a value may take in memory
-LIL_ROW = 128  # bytes of a row without entries in the most costly kind of sparse matrix
+FREE_BYTES = 2**28  # memory that a value may always use
+MAX_GROWTH = 256  # memory that a value may use per byte in the file
+LIL_ROW = 128  # bytes of an empty row in the largest sparse format
 
 
 class PlainError(LongInterestError):
-    """A value that has no plain form, or plain data that no value has."""
+    """A value has no plain form, or plain data are not valid."""
 
 
 def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
-    """Plain form of a value.
+    """Convert a value to its plain form.
 
     Args:
         value: None, bool, number, text, path, list, tuple, set, dict, RecBole's enums, torch's tensor and device,
@@ -45,7 +45,7 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
         where: name of the value, for the error.
 
     Raises:
-        PlainError: names the value that has no plain form.
+        PlainError: if a value has no plain form; the message names it.
     """
     if value is None or isinstance(value, (bool, Tensor)):
         return value.detach() if isinstance(value, Tensor) else value
@@ -61,7 +61,7 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
     for kind in (int, float):
         if isinstance(value, kind):
             return kind(value)
-    if isinstance(value, str):  # equal texts are one: a pickle shows which objects are, and a resumed run has others
+    if isinstance(value, str):  # interned, because pickles of equal states must be equal
         return sys.intern(str.__str__(value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -91,10 +91,10 @@ def to_plain(value: Any, where: str) -> Any:  # noqa: ANN401
 
 
 def from_plain(plain: Any) -> Any:  # noqa: ANN401
-    """The value of a plain form.
+    """Convert a plain form back to its value.
 
     Raises:
-        PlainError: for anything that :func:`to_plain` does not make.
+        PlainError: if :func:`to_plain` could not have made it.
     """
     if plain is None or type(plain) in (bool, int, float, str) or isinstance(plain, Tensor):
         return plain
@@ -112,7 +112,7 @@ def from_plain(plain: Any) -> Any:  # noqa: ANN401
             except PlainError:
                 raise
             except Exception as error:
-                raise PlainError(f"What stands under {tag} is broken: {error}") from error
+                raise PlainError(f"The content of {tag} is broken: {error}") from error
         return {from_plain(key): from_plain(item) for key, item in plain.items()}
     raise PlainError(f"{type(plain).__name__} is not plain data.")
 
@@ -128,7 +128,7 @@ def _no_plain_form(value: object, where: str) -> PlainError:
 def _plain_dict(value: dict[Any, Any], where: str) -> dict[Any, Any]:
     for key in value:
         if isinstance(key, str) and key.startswith("#") and len(value) == 1:
-            raise PlainError(f"{where} has the single key {key!r}; keys that start with # are kept for other types.")
+            raise PlainError(f"{where} has the single key {key!r}; keys that start with # are reserved.")
     return {to_plain(key, where): to_plain(item, f"{where}.{key}") for key, item in value.items()}
 
 
@@ -180,34 +180,34 @@ def _read_device(plain: str) -> torch.device:
     if device.type == "cpu":
         return device
     if device.type != "cuda" or not torch.cuda.is_available():
-        return torch.device("cpu")  # written on a machine with another one
+        return torch.device("cpu")  # written on a machine with another device
     return device if (device.index or 0) < torch.cuda.device_count() else torch.device("cuda")
 
 
 def _read_texts(plain: dict[str, Any]) -> np.ndarray:
     texts = [str(item) for item in plain["items"]]
-    width = 4 * max(map(len, texts), default=0)  # of every text, in the array
+    width = 4 * max(map(len, texts), default=0)  # bytes per text in the array
     _check_size(width * len(texts), sum(map(len, texts)), "texts of very different lengths")
     return np.array(texts, dtype=np.str_).reshape(plain["shape"])
 
 
 def _objects(items: list[Any], shape: list[int]) -> np.ndarray:
     array = np.empty(len(items), dtype=object)
-    for index, item in enumerate(items):  # one by one: numpy would make a matrix of equally long arrays
+    for index, item in enumerate(items):  # one by one, because numpy would make a matrix of equally long arrays
         array[index] = item
     return array.reshape(shape)
 
 
 def _check_size(asked: int, given: int, what: str) -> None:
-    """Refuse what would take far more memory than the part of the file that describes it."""
+    """Raise an error for a value that would use far more memory than its part of the file."""
     if asked > FREE_BYTES + MAX_GROWTH * given:
-        raise PlainError(f"{what} would take {asked:,} bytes, and the file has {given:,} for them.")
+        raise PlainError(f"{what} would take {asked:,} bytes of memory, but only {given:,} bytes of the file.")
 
 
 def _read_ragged(plain: dict[str, Any]) -> np.ndarray:
     flat, lengths = from_plain(plain["flat"]), plain["lengths"]
     if int(lengths.min() if len(lengths) else 0) < 0 or int(lengths.sum()) != len(flat):
-        raise PlainError(f"the lengths of its parts are not those of its {len(flat):,} values.")
+        raise PlainError(f"the lengths of its parts do not add up to its {len(flat):,} values.")
     return _objects(np.split(flat, lengths.cumsum(0)[:-1].tolist()), plain["shape"])
 
 
@@ -215,14 +215,14 @@ def _read_column(plain: dict[str, Any]) -> pd.Series:
     if plain["dtype"] == "str":
         return pd.Series(plain["values"], dtype="str")
     values = from_plain(plain["values"])
-    return pd.Series(values, dtype=values.dtype)  # named, or pandas 3 makes text of objects
+    return pd.Series(values, dtype=values.dtype)  # explicit, because pandas 3 turns objects into text
 
 
 def _read_table(plain: dict[str, Any]) -> pd.DataFrame:
     columns = {from_plain(name): _read_column(column) for name, column in plain["columns"]}
     for name, column in columns.items():
         if len(column) != plain["rows"]:
-            raise PlainError(f"the column {name} has {len(column):,} values, and the table {plain['rows']:,} rows.")
+            raise PlainError(f"the column {name} has {len(column):,} values, but the table has {plain['rows']:,} rows.")
     table = pd.DataFrame(columns, index=range(plain["rows"]))
     if plain["index"] is not None:
         table.index = pd.Index(from_plain(plain["index"]))
@@ -241,7 +241,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "#enum": _read_enum,
     "#device": _read_device,
     "#set": lambda plain: {from_plain(item) for item in plain},
-    "#array": lambda plain: plain.cpu().numpy(),  # a file may be read to a GPU
+    "#array": lambda plain: plain.cpu().numpy(),  # map_location may be a GPU
     "#texts": _read_texts,
     "#objects": lambda plain: _objects([from_plain(item) for item in plain["items"]], plain["shape"]),
     "#ragged": _read_ragged,

@@ -1,4 +1,4 @@
-"""How the processes of one distributed run, its ranks, agree with each other."""
+"""Communication between the ranks (processes) of a distributed run."""
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 def from_first_rank(config: "Config", value: str) -> str:
-    """Rank 0's value on every rank of a distributed run; in a single process the value itself."""
+    """Broadcast rank 0's value to every rank of a distributed run; a single process gets its own value."""
     if config["single_spec"] or not dist.is_initialized():
         return value
     values = [value]
@@ -21,7 +21,7 @@ def from_first_rank(config: "Config", value: str) -> str:
 
 
 def from_all_ranks(config: "Config", value: Value) -> list[Value]:
-    """Every rank's value, in their order, on every rank; a single process is the only rank."""
+    """Gather every rank's value, ordered by rank, on every rank; a single process is the only rank."""
     if config["single_spec"] or not dist.is_initialized():
         return [value]
     values: list[Value | None] = [None] * dist.get_world_size()
@@ -30,13 +30,13 @@ def from_all_ranks(config: "Config", value: Value) -> list[Value]:
 
 
 def wait_for_all(config: "Config") -> None:
-    """Wait until every rank of a distributed run is here."""
+    """Wait until every rank of a distributed run has called this."""
     if not config["single_spec"] and dist.is_initialized():
         dist.barrier()
 
 
 def leave_finished_group(config: "Config") -> None:
-    """Let a config of a distributed run, read from its checkpoint, serve in a single process."""
+    """Make the config of a distributed run, read from a checkpoint, usable in a single process."""
     if not config["single_spec"] and not dist.is_initialized():
         config["single_spec"] = True
 
@@ -46,7 +46,13 @@ def _group_device(config: "Config") -> torch.device | None:
 
 
 def even_step(rows: int, ranks: int, step: int) -> int:
-    """The batch size, at least ``step``, by which ranks that differ by one row have the same number of batches."""
+    """Smallest batch size from ``step`` on with which all ranks have the same number of batches.
+
+    Args:
+        rows: rows to share; the ranks' shares differ by at most one.
+        ranks: number of ranks.
+        step: minimum batch size.
+    """
     fewest, most = rows // ranks, -(-rows // ranks)
     while fewest and -(-fewest // step) != -(-most // step):
         step += 1

@@ -1,8 +1,8 @@
-"""Training that goes on where it was stopped, bit for bit: for every trainer of RecBole that trains by epochs.
+"""Resume training bit for bit, for every RecBole trainer that trains by epochs.
 
-After every epoch the whole state is written to ``<checkpoint>.last``, beside the best epoch's ``<checkpoint>``. A
-killed epoch is run again from its start. The setting ``resume`` says what to go on with: a file, or True for the last
-file of the same settings, whose name follows from them.
+After every epoch the full state is written to ``<checkpoint>.last``, beside the best epoch's ``<checkpoint>``. A killed
+epoch runs again from its start. The setting ``resume`` selects the run: a file, or True for the file of a run with the
+same settings, whose name depends only on them.
 """
 
 import contextlib
@@ -42,25 +42,25 @@ from recbole_longinterest.plugin.same_code import with_globals
 if TYPE_CHECKING:
     from recbole.trainer.trainer import Trainer
 
-PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # where a process runs, set anew for every run
-MAY_CHANGE = FREE | {"world_size"}  # another number of processes is refused by the states that the file holds
+PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # location of a process, set anew for every run
+MAY_CHANGE = FREE | {"world_size"}  # the number of processes is checked against the states in the file
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
 def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[str, Any]]) -> Config:
-    """The config of a run, with the settings that may change as they are given now.
+    """Load the config of a run to resume, updated with new values of settings that may change.
 
-    The file's settings are taken as they are: nothing in them is evaluated. Paths, logs, trackers and hosts are those
-    given now, see `plugin.runs.places`.
+    The file's settings are used without evaluating text in them. Paths, logs, trackers and hosts come from the new
+    settings, see `plugin.runs.places`.
 
     Args:
-        path: either file of the run.
-        given: settings of today, by RecBole's own parsing, which are methods of a config.
+        path: either checkpoint of the run.
+        given: returns the new settings; it gets the run's config, whose methods parse them.
 
     Raises:
-        CheckpointError: as :func:`last_file` and ``load_checkpoint``, and for other settings than the run's.
+        CheckpointError: see :func:`last_file` and ``load_checkpoint``; or if settings differ that must not change.
     """
     path = last_file(path)
     config = load_checkpoint(path)["config"]
@@ -104,7 +104,7 @@ def _check_same_settings(path: Path, old: Config, new: Config) -> None:
 def _other_settings(path: Path, other: list[str]) -> CheckpointError:
     listed = "; ".join(other[:3]) + (f"; and {len(other) - 3} more" if len(other) > 3 else "")
     return CheckpointError(
-        f"{path} cannot go on with other settings: {listed}. Leave them out, or start a run of its own without resume."
+        f"{path} cannot resume with other settings: {listed}. Leave them out, or start a new run without resume."
     )
 
 
@@ -112,7 +112,7 @@ def _other_settings(path: Path, other: list[str]) -> CheckpointError:
 
 
 class _Session:
-    """One call of a trainer's loop over epochs: put the state back, write it after each epoch."""
+    """One call of a trainer's loop over epochs: restores the state, and saves it after each epoch."""
 
     def __init__(
         self, trainer: "Trainer", train_data: AbstractDataLoader, valid_data: AbstractDataLoader | None, saved: bool
@@ -124,7 +124,7 @@ class _Session:
         trainer.vocabulary = token_tables.vocabulary(train_data._dataset)
         self.saved = saved
         self.attributes = run_state.model_attributes(trainer.model)
-        self.epoch: int | None = None  # begun and not saved
+        self.epoch: int | None = None  # the current epoch until it is saved
         self.finished = False
         wanted = trainer.config["resume"]
         self.last = Path(trainer.saved_model_file + LAST)
@@ -133,31 +133,31 @@ class _Session:
 
     @property
     def _state(self) -> dict[str, Any] | None:
-        """What ``Trainer.resume_checkpoint`` has read and this puts back."""
+        """State that ``Trainer.resume_checkpoint`` has read and that is not restored yet."""
         return getattr(self.trainer, "run_state", None)
 
     @property
     def best(self) -> Path:
-        """The best epoch's file, whose name the run's other files have."""
+        """The best epoch's checkpoint; the run's other files are named after it."""
         return self.last.with_name(self.last.name.removesuffix(LAST))
 
     def begin(self) -> None:
-        """Go on with the file that is wanted, if any."""
+        """Resume from the selected checkpoint, if any."""
         trainer = self.trainer
         if trainer.config["resume"] and self._state is None:
-            if self.last.is_file():  # else it is True, and nothing was written yet
+            if self.last.is_file():  # otherwise resume is True, and there is no checkpoint yet
                 state = load_checkpoint(self.last)
                 if "run" not in state:
-                    raise CheckpointError(f"{self.last} holds no state to go on from.")
+                    raise CheckpointError(f"{self.last} has no state to resume from.")
                 _check_same_settings(self.last, state["config"], trainer.config)
                 trainer.resume_checkpoint(self.last)
             else:
-                trainer.logger.info(f"There is no {self.last} to go on from: training starts at the first epoch.")
+                trainer.logger.info(f"There is no {self.last} to resume from: training starts at the first epoch.")
                 earlier = earlier_file(trainer.config)
                 if earlier is not None and earlier != self.last:
                     trainer.logger.warning(
-                        f"{earlier} is of a run of an earlier version, whose defaults were others (no memory of "
-                        f"transitions). To go on with it, give --resume={earlier}."
+                        f"{earlier} belongs to a run of an earlier version with other defaults (no transition memory). "
+                        f"To resume it, give --resume={earlier}."
                     )
         if self._state is not None:
             self._restore(self._state)
@@ -169,18 +169,18 @@ class _Session:
         if state["rows"] != self.rows:
             raise CheckpointError(
                 f"{self.last} was trained on {state['rows']} rows and {trainer.config['dataset']} now gives "
-                f"{self.rows}: the data has changed. Start a run of its own without resume."
+                f"{self.rows}: the data has changed. Start a new run without resume."
             )
         rank, ranks = (0, 1) if trainer.config["single_spec"] else (dist.get_rank(), dist.get_world_size())
         if len(state["ranks"]) != ranks:
             raise CheckpointError(
-                f"{self.last} was trained by {len(state['ranks'])} processes; it cannot go on with {ranks}. "
+                f"{self.last} was trained by {len(state['ranks'])} processes; it cannot resume with {ranks}. "
                 f"Give --nproc={len(state['ranks'])}."
             )
         total = trainer.pretrain_epochs if state["pretraining"] else trainer.epochs
         if trainer.start_epoch > total:
             raise CheckpointError(
-                f"{self.last} has {trainer.start_epoch} epochs behind it; epochs must be at least that, got {total}."
+                f"{self.last} has {trainer.start_epoch} epochs already; epochs must be at least that, got {total}."
             )
         try:
             for name, optimizer in run_state.other_optimizers(trainer).items():
@@ -191,7 +191,7 @@ class _Session:
             run_state.restore_attributes(trainer.model, state["attributes"])
             run_state.restore_loader_state(state["ranks"][rank]["loaders"], *self.loaders)
             run_state.restore_random_state(state["ranks"][rank]["random"])
-            if rank == 0:  # whose place it is; the others' logs are their own
+            if rank == 0:  # the saved logs are rank 0's
                 logs.go_on(trainer, state["logs"])
             trainer.best_valid_result = state["best_valid_result"]
             trainer.train_loss_dict = state["train_loss_dict"]
@@ -203,9 +203,9 @@ class _Session:
         self.finished = state["stopped"] or trainer.start_epoch == total
 
     def _best_file(self, name: object) -> Path:
-        """The best epoch's file: the run's own, or the one that RecBole names by the epoch of a pretraining.
+        """The best epoch's checkpoint: the run's own, or a pretraining's, which RecBole names after its epoch.
 
-        A file does not choose which other file of its folder is written.
+        Other names are ignored, so that a checkpoint cannot choose which file in its folder is overwritten.
         """
         config = self.trainer.config
         stages = rf"{re.escape(config['model'])}-{re.escape(config['dataset'])}-\d+\.pth"
@@ -213,28 +213,28 @@ class _Session:
         return self.last.with_name(str(name)) if pretrains else self.best
 
     def _check_best(self, best_epoch: int | None) -> None:
-        """The best epoch's file, too, is the one of that moment."""
+        """Check that the best epoch's checkpoint is not newer than the last epoch's."""
         trainer = self.trainer
         trainer.best_epoch = best_epoch
         if best_epoch is None:
             return
         best = load_checkpoint(trainer.saved_model_file)
-        if best["epoch"] > best_epoch:  # killed between the two files: that epoch is run again and was the best
+        if best["epoch"] > best_epoch:  # killed between the two files: that epoch was the best, and runs again
             trainer.best_valid_score = -np.inf if trainer.valid_metric_bigger else np.inf
 
     def epochs(self, *limits: int) -> Iterator[int]:
-        """``range`` of the loop: what comes after an epoch's last line comes here."""
+        """Replacement of ``range`` in the loop, which saves each epoch at its end."""
         for epoch in range(*limits):
             self.epoch = epoch
             yield epoch
             self.save()
 
     def current(self) -> int | None:
-        """The epoch that was begun and is not saved."""
+        """The current epoch; None if it is already saved."""
         return self.epoch
 
     def save(self, stopped: bool = False) -> None:
-        """Write the last epoch's file, if there is an epoch to write."""
+        """Write the last epoch's checkpoint, if an epoch is not saved yet."""
         trainer, epoch = self.trainer, self.epoch
         self.epoch = None
         if epoch is None or not self.saved:
@@ -264,13 +264,13 @@ class _Session:
 
 
 def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """RecBole's loop over epochs, the same code, that goes on where it stopped and writes its state after each epoch.
+    """Make RecBole's loop over epochs resumable; it runs the same code, and saves its state after each epoch.
 
     Args:
-        loop: a method of a trainer with ``range`` over its epochs.
+        loop: method of a trainer that loops over a ``range`` of epochs.
 
     Returns:
-        Its replacement.
+        The replacement.
     """
     signature = inspect.signature(loop)
 
@@ -285,15 +285,15 @@ def resumable(loop: Callable[..., Any]) -> Callable[..., Any]:
             session.begin()
             self.choices = session.choices.choices
             if session.finished:
-                getLogger().info(f"{session.last} is of a finished training: nothing is left to train.")
-                self.eval_collector.data_collect(train_data)  # as the loop does at its start, for coverage and the like
+                getLogger().info(f"The training of {session.last} is finished: there is nothing to resume.")
+                self.eval_collector.data_collect(train_data)  # as the loop does at its start, for coverage and others
                 return self.best_valid_score, self.best_valid_result
             names: dict[str, object] = {"range": session.epochs}
             if "early_stopping" in loop.__globals__:
                 names["early_stopping"] = session.choices.stopping(loop.__globals__["early_stopping"], session.current)
             with session.choices.watching():
                 result = with_globals(loop, **names)(self, train_data, *args, **kwargs)
-            session.save(stopped=True)  # only an epoch that stopped the loop is left
+            session.save(stopped=True)  # only the epoch of an early stop is not saved yet
             return result
 
     return run

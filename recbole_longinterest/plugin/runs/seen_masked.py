@@ -1,4 +1,4 @@
-"""The seen-masked protocol on top of RecBole's own evaluation: ranks without the items that a user has had before."""
+"""The seen-masked protocol on top of RecBole's evaluation: ranks without the items of the user's history."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NATIVE, MASKED = "native", "seen-masked"
 METRICS = ("ndcg", "recall", "mrr", "hit", "precision")
-BATCHES = ("_full_sort_batch_eval", "_neg_sample_batch_eval")  # the trainer's evaluations of a batch
+BATCHES = ("_full_sort_batch_eval", "_neg_sample_batch_eval")  # the trainer's methods that evaluate a batch
 
 Evaluated = tuple[Any, Tensor, Tensor, Tensor]
 """RecBole's evaluation of a batch: the interaction, the scores, and row and item of the targets."""
@@ -30,8 +30,8 @@ def watching_batches(trainer: "Trainer", on_batch: OnBatch) -> Iterator[None]:
     """Call a function with every batch that a trainer evaluates inside this context.
 
     Args:
-        trainer: RecBole's.
-        on_batch: gets the batch, its evaluation, and whether its candidates are sampled.
+        trainer: RecBole's trainer.
+        on_batch: called with the batch, its evaluation, and whether its candidates are sampled.
     """
 
     def watched(evaluate: Callable[[Sequence[Any]], Evaluated], sampled: bool) -> Callable[[Sequence[Any]], Evaluated]:
@@ -48,31 +48,31 @@ def watching_batches(trainer: "Trainer", on_batch: OnBatch) -> Iterator[None]:
         yield
     finally:
         for name in BATCHES:
-            delattr(trainer, name)  # its class has RecBole's
+            delattr(trainer, name)  # restores the method of the class
 
 
 class TargetRows:
     """The rows of an evaluation loader in the order of its batches, one target each.
 
     Args:
-        loader: RecBole's, over the flat log: full ranking, or sampled candidates.
+        loader: RecBole's loader over the flat log, for full ranking or sampled candidates.
 
     Attributes:
         part: the part of the data set that the loader reads.
-        order: its rows in the order of evaluation, int64 [B].
+        order: indices of the rows in the order of evaluation, int64 [B].
         rows: the rows in that order.
-        done: rows that :meth:`following` has given.
+        done: number of rows that :meth:`following` has returned.
 
     Raises:
-        LongInterestError: for a loader whose rows are not positions in the flat log.
+        LongInterestError: if the loader's rows are not positions in the flat log.
     """
 
     def __init__(self, loader: AbstractDataLoader) -> None:
         self.part = loader._dataset
         if not isinstance(self.part.inter_feat, LogRows):
             raise LongInterestError(
-                f"The {MASKED} protocol needs the histories of the flat log, and this model's data have none. Use a "
-                "sequential model with exact_order: True."
+                f"The {MASKED} protocol needs the histories of the flat log, which this model's data do not have. Use "
+                "a sequential model with exact_order: True."
             )
         self.order = getattr(loader, "order", torch.arange(len(self.part)))
         self.rows = self.part.inter_feat[self.order]  # RecBole's loaders sort the part's own rows
@@ -82,7 +82,7 @@ class TargetRows:
         """Rows of the next batch.
 
         Args:
-            number: its rows.
+            number: number of rows.
             positive_u: row of each target, int64.
             positive_i: item of each target, int64.
 
@@ -92,7 +92,7 @@ class TargetRows:
         rows: LogRows = self.rows[self.done : self.done + number]
         if len(positive_u) != number or not torch.equal(rows[self.part.iid_field], positive_i.cpu()):
             raise LongInterestError(
-                "Every row must have one target: sampled candidates need a split with one test row a user (LS)."
+                "Every row must have one target: sampled candidates need a split with one test row per user (LS)."
             )
         self.done += number
         return rows
@@ -117,18 +117,18 @@ def seen_pairs(rows: LogRows, items: Tensor, n_items: int) -> tuple[Tensor, Tens
 
 
 def masked_ranks(scores: Tensor, target: Tensor, row: Tensor, item: Tensor) -> Tensor:
-    """Rank each row's target without the items that its user has had; an equal score counts half.
+    """Rank each row's target without the items of its user's history; an equal score counts half.
 
-    All items are compared once, and the few that the user has had are taken off again.
+    The target is compared with all items, and then the few items of the history are subtracted.
 
     Args:
-        scores: scores of all items, [B, N]; -inf where an item is no candidate.
+        scores: scores of all items, [B, N]; -inf for items that are not candidates.
         target: item of each row, int64 [B].
         row: row of each pair of :func:`seen_pairs`, int64 [P].
-        item: its item, int64 [P].
+        item: item of each pair, int64 [P].
 
     Returns:
-        Ranks from 1, float64 [B]. A score that is NaN stands above every target.
+        Ranks from 1, float64 [B]. A NaN score ranks above every target.
     """
     wanted = scores.gather(1, target.unsqueeze(1))  # [B, 1]
     rank = scores.shape[1] - (scores <= wanted).sum(dim=1).double()
@@ -141,7 +141,7 @@ def masked_ranks(scores: Tensor, target: Tensor, row: Tensor, item: Tensor) -> T
 
 
 def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float64]:
-    """Compute a metric of rows with one target each, by RecBole's definition.
+    """Compute a metric for rows with one target each, by RecBole's definition.
 
     Args:
         name: one of ``METRICS``.
@@ -149,7 +149,7 @@ def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float
         k: length of the list.
 
     Returns:
-        Its value for every row, [B].
+        The value for every row, [B].
     """
     found = rank <= k
     gain = {
@@ -161,7 +161,7 @@ def metric_of(name: str, rank: NDArray[np.floating], k: int) -> NDArray[np.float
 
 
 class MaskedPass:
-    """Seen-masked ranks of one evaluation, taken from the scores that RecBole ranks natively.
+    """Seen-masked ranks of one evaluation, computed from the scores of RecBole's native evaluation.
 
     Args:
         loader: the evaluation's loader.

@@ -1,8 +1,8 @@
-"""What a training run carries from one epoch to the next beside RecBole's checkpoint, as plain data and back.
+"""Save and restore the state of a training run that RecBole's checkpoint does not contain.
 
-RecBole keeps weights and one optimizer. A run that goes on bit for bit needs the random states, the loaders'
-generators, further optimizers (RecVAE has two) and what a model counts or caches outside its state dict (MultiVAE's
-annealing step, KGAT's attention matrix, NCL's clusters).
+RecBole saves weights and one optimizer. To resume bit for bit, a run also needs the random states, the loaders'
+generators, further optimizers (RecVAE has two) and attributes of the model outside its state dict (MultiVAE's annealing
+step, KGAT's attention matrix, NCL's clusters).
 """
 
 import random
@@ -37,7 +37,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put the state of :func:`random_state` back; GPUs that this machine has not got are left out."""
+    """Restore the state of :func:`random_state`; states of GPUs that this machine does not have are ignored."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"].cpu())
@@ -47,41 +47,41 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def loader_state(*loaders: AbstractDataLoader) -> list[Tensor]:
-    """States of the generators by which loaders shuffle and seed their workers."""
+    """States of the generators with which loaders shuffle and seed their workers."""
     return [generator.get_state() for generator in _generators(loaders)]
 
 
 def restore_loader_state(states: list[Tensor], *loaders: AbstractDataLoader) -> None:
-    """Put the states of :func:`loader_state` back."""
+    """Restore the states of :func:`loader_state`."""
     for generator, state in zip(_generators(loaders), states, strict=True):
         generator.set_state(state.cpu())
 
 
 def _generators(loaders: tuple[AbstractDataLoader, ...]) -> Iterator[torch.Generator]:
     for loader in filter(None, loaders):
-        # A knowledge based loader is no loader itself and holds two.
+        # A knowledge-based loader is not an AbstractDataLoader, but holds two.
         for part in [loader, *vars(loader).values()]:
             if isinstance(part, AbstractDataLoader):
                 yield part.generator
 
 
 def other_optimizers(trainer: "Trainer") -> dict[str, Optimizer]:
-    """Attribute -> optimizer, without the one that RecBole stores."""
+    """Optimizers of a trainer by attribute, without the one that RecBole saves."""
     return {
         name: value for name, value in vars(trainer).items() if isinstance(value, Optimizer) and name != "optimizer"
     }
 
 
 def optimizer_in_use(trainer: "Trainer") -> str | None:
-    """Which of :func:`other_optimizers` RecBole's ``optimizer`` is at the moment, if any."""
+    """Name of the one of :func:`other_optimizers` that ``trainer.optimizer`` currently is, if any."""
     return next((name for name, value in other_optimizers(trainer).items() if value is trainer.optimizer), None)
 
 
 def model_attributes(model: nn.Module) -> Attributes:
-    """Plain attributes of a model and its layers that its state dict and ``other_parameter`` leave out.
+    """Plain attributes of a model and its layers that are not in its state dict or ``other_parameter``.
 
     Returns:
-        ``<layer>.<attribute>`` -> value and, of a tensor, how often it was changed in place.
+        ``<layer>.<attribute>`` -> value, and for a tensor the number of its in-place changes.
     """
     declared = set(getattr(model, "other_parameter_name", None) or ())
     found: Attributes = {}
@@ -95,7 +95,7 @@ def model_attributes(model: nn.Module) -> Attributes:
 
 
 def changed_attributes(model: nn.Module, before: Attributes) -> dict[str, Any]:
-    """The attributes that are no longer as they were; an array that was changed in place is not noticed."""
+    """Attributes that have changed since ``before``; in-place changes of numpy arrays are not detected."""
     changed = {}
     for name, (value, version) in model_attributes(model).items():
         old, old_version = before.get(name, (None, -1))
@@ -109,10 +109,10 @@ def changed_attributes(model: nn.Module, before: Attributes) -> dict[str, Any]:
 
 
 def restore_attributes(model: nn.Module, attributes: dict[str, Any]) -> None:
-    """Put what :func:`changed_attributes` found into a model of the same class.
+    """Restore the attributes of :func:`changed_attributes` in a model of the same class.
 
     Raises:
-        AttributeError: for an attribute that the model has not got.
+        AttributeError: if the model does not have an attribute.
     """
     for name, value in attributes.items():
         prefix, _, attribute = name.rpartition(".")
@@ -126,7 +126,7 @@ def restore_attributes(model: nn.Module, attributes: dict[str, Any]) -> None:
 
 
 def trainer_state(trainer: "Trainer", epoch: int) -> dict[str, Any]:
-    """What RecBole keeps of a trainer after this epoch."""
+    """The state of a trainer after an epoch for RecBole's checkpoint, with a hash of the vocabulary."""
     return {
         "config": trainer.config,
         "epoch": epoch,

@@ -1,9 +1,9 @@
-"""What a file of torch may hold, checked before torch reads it: the names it calls, and how much memory it asks for.
+"""Check the names and the memory use of a torch file before torch reads it.
 
-torch's own check of names (``weights_only=True``) allocates whatever a file asks for: a list that holds another one
-twice, which does so again, has 2^40 values in 1 KB, and a tensor of a few bytes may claim any shape. So the pickle in a
-file is read once with stand-ins for everything but numbers, texts, lists, tuples and dicts; values, depth and the
-tensors' bytes are counted and compared with the size of the file.
+torch's own check (``weights_only=True``) covers names but not memory: nested lists that each contain the next one twice
+have 2^40 values in 1 KB, and a tensor of a few bytes may claim any shape. So the pickle is read once with stand-ins for
+everything but numbers, texts, lists, tuples and dicts. The number of values, their depth and the tensors' bytes are
+compared with the size of the file.
 """
 
 import io
@@ -17,14 +17,14 @@ import torch
 from recbole_longinterest.common.errors import LongInterestError
 
 MAX_DEPTH = 100
-FREE_VALUES = 100_000  # a file may hold so many whatever its size
-FREE_BYTES = 2**26
-SHARED = 4  # times that the bytes of a file may occur in what it describes: tied weights, averages
+FREE_VALUES = 100_000  # values allowed in a file of any size
+FREE_BYTES = 2**26  # bytes of tensors allowed in a file of any size
+SHARED = 4  # bytes of tensors allowed per byte of the file: tied weights and averages share bytes
 REBUILD = (
     "recbole_longinterest.plugin.runs.checkpoints.rebuild_config",
     "recbole_longinterest.checkpoints.rebuild_config",  # files written before version 0.2
 )
-"""Names by which a file may call :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`."""
+"""Names under which a file may call :func:`recbole_longinterest.plugin.runs.checkpoints.rebuild_config`."""
 TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
 CALLS = {
     *(*REBUILD, *TENSORS, "collections.OrderedDict", "torch._utils._rebuild_parameter"),
@@ -43,10 +43,10 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 class NameRefused(LongInterestError):
-    """A pickle that names something that no checkpoint holds.
+    """A pickle names a function or class that is not allowed.
 
     Attributes:
-        name: the name.
+        name: full name of the function or class.
     """
 
     def __init__(self, name: str) -> None:
@@ -55,7 +55,7 @@ class NameRefused(LongInterestError):
 
 
 class ContentRefused(LongInterestError):
-    """A file that asks for more than its size can hold; the message ends a sentence."""
+    """A file is malformed, or declares more than its size can hold. The caller begins the sentence of the message."""
 
 
 def check_file(file: BinaryIO) -> None:
@@ -65,15 +65,15 @@ def check_file(file: BinaryIO) -> None:
         file: open for reading; its position moves.
 
     Raises:
-        NameRefused: names what the file may not hold.
-        ContentRefused: for a file that asks for more than its size can hold.
-        Exception: of many kinds, for a file that is no archive of torch, or a broken one.
+        NameRefused: if the file names a function or class that is not allowed.
+        ContentRefused: if the file is malformed, or declares more than its size can hold.
+        Exception: of many types, if the file is not a torch archive or is broken.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if not zipfile.is_zipfile(file):
         file.seek(0)
-        stream = io.BytesIO(file.read(FREE_BYTES))  # maybe a pickle: what it names says more than that it is none
+        stream = io.BytesIO(file.read(FREE_BYTES))  # a plain pickle gets the better message about its names
         while stream.tell() < len(stream.getbuffer()):
             _Reader(stream, {}).load()
         raise pickle.UnpicklingError("not an archive of torch")
@@ -88,17 +88,17 @@ def check_file(file: BinaryIO) -> None:
 
 
 def _records(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
-    """Size of each record of an archive whose records lie in it as they are, under names of their own."""
+    """Size of each record of an archive; raises an error unless records are uncompressed and their names unique."""
     records: dict[str, int] = {}
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ContentRefused(f"its record {entry.filename} is compressed, which torch does not do")
         records[entry.filename] = entry.file_size
-    if len({name.lower() for name in records}) < len(archive.infolist()):  # torch finds names in any case
-        raise ContentRefused("it has two records of one name")
+    if len({name.lower() for name in records}) < len(archive.infolist()):  # torch ignores case in names
+        raise ContentRefused("it has two records with the same name")
     if sum(records.values()) > size:
-        raise ContentRefused(f"its records claim {sum(records.values()):,} bytes, and the file has {size:,}")
-    if min(entry.header_offset for entry in archive.infolist()):  # readers may disagree about where a record is
+        raise ContentRefused(f"its records claim {sum(records.values()):,} bytes, but the file has {size:,}")
+    if min(entry.header_offset for entry in archive.infolist()):  # readers may disagree about the position of a record
         raise ContentRefused("it does not begin with its first record")
     return records
 
@@ -122,7 +122,7 @@ class _Name:
 
 
 class _Table(dict[Any, Any]):
-    """Stand-in for an ordered dict, whose attributes are read, too: those of a state dict are versions."""
+    """Stand-in for an ordered dict, with its attributes: a state dict has versions there."""
 
     state: Any = None
 
@@ -138,7 +138,7 @@ class _Call:
 
 
 class _Storage:
-    """Stand-in for the numbers of tensors."""
+    """Stand-in for a tensor's storage."""
 
     def __init__(self, length: int, item_bytes: int) -> None:
         self.length, self.item_bytes = length, item_bytes
@@ -151,22 +151,22 @@ class _Tensor:
         self.size = size
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any) -> _Tensor:  # noqa: ANN401 - whatever a file holds
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any) -> _Tensor:  # noqa: ANN401 - anything may be in a file
     if not isinstance(storage, _Storage) or len(shape) != len(stride):
         raise ContentRefused("it has a tensor without numbers")
     if not all(type(number) is int and number >= 0 for number in (offset, *shape, *stride)):
-        raise ContentRefused("it has a tensor of a negative size")
+        raise ContentRefused("it has a tensor with a negative size")
     length = 1
     for number in shape:
         length *= number
     last = offset + sum((number - 1) * step for number, step in zip(shape, stride, strict=True)) if length else 0
     if length > storage.length or last >= max(storage.length, 1):
-        raise ContentRefused(f"it has a tensor of shape {tuple(shape)!s:.80} and {storage.length:,} numbers for it")
+        raise ContentRefused(f"it has a tensor of shape {tuple(shape)!s:.80} but {storage.length:,} numbers for it")
     return _Tensor(length * storage.item_bytes)
 
 
-class _Reader(pickle._Unpickler):  # the C one allocates what a memo's number asks for
-    """Reads a pickle with stand-ins; runs nothing."""
+class _Reader(pickle._Unpickler):  # the C version allocates memory for any memo index
+    """Reads a pickle with stand-ins, without running any code in it."""
 
     dispatch: ClassVar[dict[int, Any]] = {
         code: read
@@ -179,7 +179,7 @@ class _Reader(pickle._Unpickler):  # the C one allocates what a memo's number as
         self.sizes = sizes
 
     def find_class(self, module: str, name: str) -> _Name:
-        """A stand-in for a name on the list."""
+        """Return a stand-in for an allowed name."""
         full = f"{module}.{name}"
         of_torch = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if full not in CALLS and full not in ITEM_BYTES and not of_torch:
@@ -187,27 +187,27 @@ class _Reader(pickle._Unpickler):  # the C one allocates what a memo's number as
         return _Name(full)
 
     def get_extension(self, code: int) -> None:
-        """Refuse a name by number, which depends on the process."""
+        """Reject extension codes, whose meaning depends on the process."""
         raise NameRefused(f"extension {code}")
 
     def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401
-        """A stand-in for a record of numbers."""
+        """Return a stand-in for a storage record."""
         kind, name, key, _, length = pid
         item_bytes = ITEM_BYTES[name.name]
         if kind != "storage" or type(length) is not int or not 0 <= length * item_bytes <= self.sizes[key]:
-            raise ContentRefused(f"its record {key!s:.40} is shorter than the numbers that are to be read from it")
+            raise ContentRefused(f"its record {key!s:.40} is shorter than the numbers to read from it")
         return _Storage(length, item_bytes)
 
 
 class _Count:
-    """Counts the values, the depth and the tensors' bytes of a structure as if nothing in it were shared."""
+    """Counts the values, depth and tensor bytes of a structure as if nothing in it were shared."""
 
     def __init__(self, pickled: int, file: int) -> None:
         self.values, self.bytes = max(FREE_VALUES, pickled), FREE_BYTES + SHARED * file
-        self.known: dict[int, tuple[int, int, int]] = {}  # of containers: height, values, bytes
+        self.known: dict[int, tuple[int, int, int]] = {}  # id of a container -> height, values, bytes
 
     def of(self, value: object, depth: int) -> tuple[int, int, int]:
-        """Height, values and bytes of a value that stands at a depth."""
+        """Height, number of values and bytes of a value at a depth."""
         if isinstance(value, _Tensor):
             return 0, 1, value.size
         inside = self.inside(value)
@@ -233,7 +233,7 @@ class _Count:
         return found
 
     def inside(self, value: object) -> list[Any] | tuple[Any, ...] | None:
-        """What a container holds; None for anything else."""
+        """Parts of a container; None for other values."""
         if isinstance(value, (list, tuple)):
             return value
         if isinstance(value, dict):

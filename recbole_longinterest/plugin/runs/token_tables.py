@@ -1,7 +1,7 @@
-"""Whether a checkpoint's tables and a data set agree on which row is which token.
+"""Check that a checkpoint and a data set have the same vocabulary.
 
-RecBole numbers tokens in the order of their file: the same log, filtered or sorted another way, may have as many items,
-and every row of a table would be another item's.
+RecBole numbers tokens in the order of their file. The same log, filtered or sorted another way, may have the same
+number of items, but every row of an embedding table would belong to another item.
 """
 
 import os
@@ -20,7 +20,7 @@ IN_USER_FILE = " (.user)"
 def vocabulary(dataset: Dataset) -> dict[str, str]:
     """Number and SHA-256 of the tokens of every field, in the order of their ids: ``{"item_id": "1683 9f3c..."}``.
 
-    LongInterest's sources of users count as fields, too, whose names end in ``IN_USER_FILE``.
+    LongInterest's user features count as fields, too; their names end with ``IN_USER_FILE``.
     """
     of_users = {name + IN_USER_FILE: tokens for name, tokens in getattr(dataset, "user_tokens", {}).items()}
     fields = {**dataset.field2id_token, **of_users}
@@ -37,27 +37,27 @@ def check_vocabulary(
     path: str | os.PathLike[str],
     fields: Iterable[str] | None = None,
 ) -> None:
-    """Refuse the data of another training.
+    """Check that a data set has the vocabulary of a checkpoint.
 
     Args:
-        state: a checkpoint's, or its run's; one that says nothing of tokens is of an earlier version: of its data no
-            more than the number of items is known.
-        dataset: RecBole's.
-        path: of the checkpoint.
-        fields: that are compared, beside the sources of users; None is all that both have.
+        state: state of a checkpoint or its run. Without token hashes it is from an earlier version, and only the number
+            of items is compared.
+        dataset: RecBole's data set.
+        path: path of the checkpoint.
+        fields: fields to compare, besides user features; None for all fields that both have.
 
     Raises:
-        CheckpointError: says which field differs.
+        CheckpointError: if a field differs; the message names it.
     """
     kept, own = state.get(STATE) or {}, vocabulary(dataset)
     rows = state.get("state_dict", {}).get("trained") if not kept else None
-    if rows is not None and len(rows) != dataset.item_num:  # LongInterest's table of an earlier version
+    if rows is not None and len(rows) != dataset.item_num:  # LongInterest's table in an earlier version
         kept = {dataset.iid_field: f"{len(rows)} -"}
     for field in own if fields is None else (*fields, *(name for name in own if name.endswith(IN_USER_FILE))):
         if field in kept and field in own and kept[field] != own[field]:
             before, now = (int(value.split()[0]) - 1 for value in (kept[field], own[field]))
-            differs = f"{before} and now {now}" if before != now else f"{now} as before, but others or in another order"
+            differs = f"{before} and now {now}" if before != now else f"{now} as before, but others or reordered"
             raise CheckpointError(
                 f"The data in {dataset.dataset_path} are not those that {path} was trained on: values of {field} are "
-                f"{differs}. Give the right ones as --data_path."
+                f"{differs}. Give the right data with --data_path."
             )

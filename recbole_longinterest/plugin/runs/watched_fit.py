@@ -1,4 +1,4 @@
-"""The validation results of a training, epoch by epoch, to whoever asks."""
+"""Run a training that reports the validation results of every epoch."""
 
 import math
 from collections.abc import Callable
@@ -19,21 +19,21 @@ def fit_watched(
     on_epoch: OnEpoch | None,
     **options: object,
 ) -> tuple[float, dict[str, float]]:
-    """RecBole's ``Trainer.fit``, which hands every evaluated epoch on.
+    """RecBole's ``Trainer.fit`` with a callback after every evaluated epoch.
 
     Args:
-        trainer: of any model.
-        train_data: its training loader.
-        valid_data: its validation loader.
-        on_epoch: called with the epoch, counted from 0, and all validation metrics, those of ``best_by`` too, and
-            ``valid_score``, after the epoch's checkpoint is written. A model that trains at once is not watched.
+        trainer: trainer of any model.
+        train_data: training loader.
+        valid_data: validation loader.
+        on_epoch: called after the epoch's checkpoint is written, with the epoch, counted from 0, and all validation
+            metrics, including those of ``best_by`` and ``valid_score``. Models without epochs never call it.
         options: further arguments of ``fit``.
 
     Returns:
         The best score and its metrics.
 
     Raises:
-        ValueError: if the score is not a number that can be compared.
+        ValueError: if the score is NaN or infinite.
     """
     if on_epoch is None or isinstance(trainer, DecisionTreeTrainer):
         return trainer.fit(train_data, valid_data, **options)
@@ -45,10 +45,10 @@ def fit_watched(
         if not math.isfinite(score):
             raise LongInterestError(f"The validation score is {score}.")
         latest.clear()
-        latest.update({name: float(value) for name, value in metrics.items()})  # GAUC is numpy's
+        latest.update({name: float(value) for name, value in metrics.items()})  # GAUC is a numpy number
         return score, metrics
 
-    trainer._valid_epoch = valid_epoch  # for this call alone
+    trainer._valid_epoch = valid_epoch  # only for this call
     try:
         return trainer.fit(
             train_data,
@@ -59,4 +59,4 @@ def fit_watched(
             **options,
         )
     finally:
-        del trainer._valid_epoch  # its class has RecBole's
+        del trainer._valid_epoch  # restores the method of the class

@@ -77,7 +77,7 @@ def test_a_second_patch_must_name_the_first(toy: Callable[[], ModuleType]) -> No
     patch("toy_recbole:Box.open", name="first", kind="fix", why="", wraps=True)(
         lambda old: lambda self: old(self) + "1"
     )
-    with pytest.raises(PatchError, match=r"Box\.open has a patch already, first; .* after='first'"):
+    with pytest.raises(PatchError, match=r"Box\.open already has the patch first; .* after='first'"):
         patch("toy_recbole:Box.open", name="second", kind="fix", why="")(lambda self: "")
     patch("toy_recbole:Box.open", name="second", kind="fix", why="", after="first", wraps=True)(
         lambda old: lambda self: old(self) + "2"
@@ -118,7 +118,7 @@ def test_one_is_left_out(toy: Callable[[], ModuleType]) -> None:
 
 def test_a_missing_class_is_said(toy: Callable[[], ModuleType]) -> None:
     toy()
-    with pytest.raises(PatchError, match=r"There is no Bag in toy_recbole, which the patch of toy_recbole:Bag\.open"):
+    with pytest.raises(PatchError, match=r"toy_recbole:Bag\.open needs Bag, which toy_recbole does not have"):
         patch("toy_recbole:Bag.open", name="bag", kind="fix", why="")(lambda self: "")
 
 
@@ -132,7 +132,7 @@ def test_other_code_of_recbole_is_noticed(
         for target in hashes:
             patch(target, name=target, kind="fix", why="")(lambda *_: "")
     assert [each.target for each in registry.unexpected()] == ["toy_recbole:Box.open", "toy_recbole:Box.close"]
-    assert caplog.text.count("is not the one that the patch") == 1  # once a process
+    assert caplog.text.count("differs from the code that the patch") == 1  # once a process
 
 
 def test_the_hash_is_of_the_code_not_of_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ def test_each_choice_is_that_of_a_training_which_it_alone_stops(patience: int, m
     ("given", "message"),
     [
         (3, "best_by must be a list of texts"),
-        (["seen-masked GAUC"], "a seen-masked metric is one of ndcg, recall, mrr, hit, precision with @K; got 'gauc'"),
+        (["seen-masked GAUC"], "must be one of ndcg, recall, mrr, hit, precision with @K; got 'gauc'"),
         (["Recall@7"], r"a metric that is evaluated .*got 'recall@7'. Add it to metrics and topk"),
         (["masked"], "must name seen-masked or a metric that is evaluated"),
     ],

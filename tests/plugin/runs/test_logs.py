@@ -133,7 +133,7 @@ def test_a_log_file_that_cannot_be(data_path: str, capsys: pytest.CaptureFixture
     arguments = ["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--state=ERROR"]
     Path("file").touch()
     assert main.main([*arguments, "--log_file=file/batch.log"]) == 2
-    assert "log_file must be a file that can be written;" in capsys.readouterr().err
+    assert "log_file must be a writable file;" in capsys.readouterr().err
 
 
 def test_a_log_holds_no_codes_that_a_terminal_obeys(train: Callable[..., pipeline.Run]) -> None:

@@ -111,7 +111,7 @@ def test_folders_of_data_are_read_if_the_caller_has_named_them(
 def test_files_to_read_are_named_by_the_caller(name: str, reader: str, foreign: Callable[..., str]) -> None:
     said = {"image": {"file": "their.npy"}} if name == "item_sources" else "their.npy"
     path = foreign(**{name: said})
-    with pytest.raises(PlaceError, match=f"says {name}: .*a file's word is no reason to read it"):
+    with pytest.raises(PlaceError, match=f"sets {name} to .* a file cannot choose what is read"):
         READERS[reader](path)
 
 
@@ -146,7 +146,7 @@ def test_a_file_that_is_resumed_writes_no_other_file(foreign: Callable[..., str]
 def test_what_a_checkpoint_says_is_shown(foreign: Callable[..., str], caplog: pytest.LogCaptureFixture) -> None:
     path = foreign(log_file="their.log", log_wandb=True)
     make_config(config_dict={"resume": path})
-    assert "says '--log_file=their.log' '--log_wandb=True'. A file does not choose" in caplog.text
+    assert "sets '--log_file=their.log' '--log_wandb=True'. A file cannot choose" in caplog.text
     config = make_config(config_dict={"resume": path, "log_file": "mine.log"})
     assert (config["log_file"], config["log_wandb"], config["checkpoint_dir"]) == (
         "mine.log",

@@ -75,7 +75,7 @@ def test_what_has_no_plain_form_is_named(value: Any, match: str) -> None:
     ("plain", "match"),
     [
         ({"#sparse": {"format": "eval", "shape": [], "data": 0, "row": 0, "col": 0}}, "eval is not among"),
-        ({"#ragged": {}}, "What stands under #ragged is broken"),
+        ({"#ragged": {}}, "The content of #ragged is broken"),
         (b"bytes", "bytes is not plain data"),
     ],
 )

@@ -140,7 +140,7 @@ def test_a_finished_run_trains_no_more_and_a_longer_one_does(
     longer = pipeline.run(setting(epochs=4, resume=True))
     assert longer.checkpoint == short.checkpoint
     assert_same(pipeline.run(setting(epochs=4)), longer)
-    with pytest.raises(CheckpointError, match=r"\.last has 4 epochs behind it; epochs must be at least that, got 3\."):
+    with pytest.raises(CheckpointError, match=r"\.last has 4 epochs already; epochs must be at least that, got 3\."):
         pipeline.run(setting(epochs=3, resume=True))
 
 
@@ -253,10 +253,10 @@ def test_a_stopped_run_says_how_it_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model=LightGCN"], "cannot go on with other settings: model is 'LightGCN' and was 'BPR'"),
+        (["--model=LightGCN"], "cannot resume with other settings: model is 'LightGCN' and was 'BPR'"),
         (["--dataset=ml-100k"], "dataset is 'ml-100k' and was 'tiny'"),
         (["--embedding_size=16", "--seed=1"], "embedding_size is 16 and was 8; seed is 1 and was 2020. Leave them out"),
-        (["--epochs=1"], "has 2 epochs behind it; epochs must be at least that, got 1"),
+        (["--epochs=1"], "has 2 epochs already; epochs must be at least that, got 1"),
         (["--nproc=2"], "nproc is 2 and was None"),
     ],
 )
@@ -286,7 +286,7 @@ def test_recbole_own_call_goes_on_too(setting: Callable[..., Any]) -> None:
     settings = {**EXACT, **MODELS["BPR"], "data_path": setting()["data_path"].rsplit("/", 1)[0]}
     result = run_recbole("BPR", "tiny", config_dict={**settings, "resume": f"{half.checkpoint}"})
     assert result["test_result"] == pipeline.run(setting("BPR")).test_result
-    with pytest.raises(CheckpointError, match="cannot go on with other settings: embedding_size is 16 and was 8"):
+    with pytest.raises(CheckpointError, match="cannot resume with other settings: embedding_size is 16 and was 8"):
         run_recbole("BPR", "tiny", config_dict={**settings, "embedding_size": 16, "resume": f"{half.checkpoint}"})
 
 
@@ -332,20 +332,20 @@ def test_a_run_with_random_ties_goes_on(setting: Callable[..., Any]) -> None:
 
 def test_files_that_nothing_goes_on_from(setting: Callable[..., Any]) -> None:
     run = pipeline.run(setting(epochs=1))
-    with pytest.raises(CheckpointError, match=r"There is no checkpoint file nowhere\.pth to go on from"):
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint file nowhere\.pth to resume from"):
         make_config(config_dict={"resume": "nowhere.pth"})
     last = Path(f"{run.checkpoint}.last")
     state = load_checkpoint(last)
     whole = dict(state)
     state.pop("run")
     save_checkpoint(state, last)
-    with pytest.raises(CheckpointError, match=r"\.last holds no state to go on from"):
+    with pytest.raises(CheckpointError, match=r"\.last has no state to resume from"):
         pipeline.run(setting(epochs=2, resume=str(last)))
     save_checkpoint({**whole, "run": {**whole["run"], "attributes": {".gone": 1}}}, last)
     with pytest.raises(CheckpointError, match=r"\.last was written by other code: BPR has no attribute gone"):
         pipeline.run(setting(epochs=2, resume=str(last)))
     last.unlink()
-    with pytest.raises(CheckpointError, match=r"holds the weights of the best epoch only, and .*\.last"):
+    with pytest.raises(CheckpointError, match=r"holds only the weights of the best epoch, and .*\.last"):
         make_config(config_dict={"resume": str(run.checkpoint)})
 
 
@@ -399,7 +399,7 @@ def test_a_full_disk_loses_nothing(
         patch.setattr(torch, "save", save_on_a_full_disk)
         assert main.main(["run", f"--resume={run.checkpoint}", "--epochs=30"]) == 2
     error = capsys.readouterr().err
-    assert "could not be written (No space left on device); what was saved before is as it was." in error
+    assert "could not be written (No space left on device); files saved before are unchanged." in error
     assert files[full == "last"].read_bytes() == before[full == "last"]
     assert len(list(Path("saved").iterdir())) == 2
     assert main.main(["run", f"--resume={run.checkpoint}", "--epochs=4"]) == 0
@@ -458,7 +458,7 @@ def pretrained(config: Any) -> Any:
 
 def test_a_decision_tree_says_that_it_cannot() -> None:
     tree = SimpleNamespace(config={"resume": True, "model": "LightGBM"})
-    with pytest.raises(CheckpointError, match="LightGBM trains at once, not by epochs, and cannot go on"):
+    with pytest.raises(CheckpointError, match="LightGBM does not train by epochs, so it cannot resume"):
         DecisionTreeTrainer.fit(tree, None)
 
 

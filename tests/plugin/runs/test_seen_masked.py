@@ -64,5 +64,5 @@ def test_pairs_are_the_distinct_items_of_the_whole_history(parts: Callable[..., 
 
 def test_histories_are_needed(parts: Callable[..., tuple[Any, Any]]) -> None:
     _, (_, valid, _) = parts("BPR")
-    with pytest.raises(ValueError, match="needs the histories of the flat log, and this model's data have none"):
+    with pytest.raises(ValueError, match="needs the histories of the flat log, which this model's data do not have"):
         MaskedPass(valid)

@@ -16,7 +16,7 @@ from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.export import export_checkpoint
 from recbole_longinterest.training.update.update import update_checkpoint
 
-OTHER_ORDER = r"values of item_id are 20 as before, but others or in another order\. Give the right ones as --data_path"
+OTHER_ORDER = r"values of item_id are 20 as before, but others or reordered\. Give the right data with --data_path"
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Models that are computed in one step from the training part: linear ones and nearest neighbours."""
+"""Models computed in one step from the training data: linear models and nearest neighbours."""

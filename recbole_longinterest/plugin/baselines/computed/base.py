@@ -1,4 +1,4 @@
-"""What the models share that are computed from the training part in one step and not trained."""
+"""Base of the models that are computed from the training data in one step."""
 
 import torch
 from recbole.data.interaction import Interaction
@@ -10,9 +10,9 @@ from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 
 
 class ComputedRecommender(SequentialRecommender):
-    """A model that is ready when it is made: one epoch without a gradient, then RecBole's evaluation.
+    """A model that its constructor computes. RecBole runs one epoch without gradients and then evaluates it.
 
-    A subclass registers what it computes as buffers, so that a checkpoint holds it, and scores all items in
+    A subclass registers its results as buffers, so that a checkpoint contains them, and scores all items in
     :meth:`full_sort_predict`.
 
     Args:
@@ -20,17 +20,17 @@ class ComputedRecommender(SequentialRecommender):
         dataset: the training part.
     """
 
-    reads_windows = True  # one pass, the fastest way over nothing to learn
+    reads_windows = True  # one pass makes the empty epoch fastest
 
     def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
         super().__init__(config, dataset)
-        self.nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainer wants something to train
+        self.nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainer needs a parameter
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Nothing is trained."""
+        """A constant, because nothing is trained."""
         return self.nothing.sum()
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Score of the row's item, float32 [B]: RecBole puts those of sampled candidates into a table of that type."""
+        """Score of the row's item, float32 [B], the type of RecBole's table of sampled candidates."""
         scores = self.full_sort_predict(interaction)
         return scores.gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1).float()

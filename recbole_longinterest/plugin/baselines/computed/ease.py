@@ -27,21 +27,21 @@ class SeqEASE(ComputedRecommender):
     With ``X`` the users' training items, ``P = (X^T X + reg_weight I)^-1`` and ``B = I - P diag(1 / diag P)``, that is
     ``B_ij = -P_ij / P_jj`` and ``B_jj = 0`` (equation 8). A user's scores are ``x B`` (equation 1).
 
-    What differs from the paper: ``x`` is the history of the evaluated row (at the test, the validation event is in it),
-    as the user is no fixed row of a sequential evaluation. RecBole's own ``EASE``, a general model, has another name
-    because it is another model: its ``x`` is always the user's training row, and it computes in float32.
+    Difference from the paper: ``x`` is the history of the evaluated row (at the test it includes the validation event),
+    because in sequential evaluation a user has no fixed row. RecBole's own ``EASE``, a general model, is different: its
+    ``x`` is always the user's training row, and it computes in float32.
 
-    Keys: ``reg_weight`` (lambda), ``history_counts`` (how often an item was had instead of whether, in ``X`` and
-    ``x``), ``kept_weights`` (largest weights of each column of ``B``; ~ for all, which a checkpoint holds with 8 N^2
-    bytes), ``memory_limit_gb`` (the closed form needs about 24 N^2 bytes).
+    Keys: ``reg_weight`` (lambda), ``history_counts`` (``X`` and ``x`` count an item's events instead of 0 or 1),
+    ``kept_weights`` (number of largest weights to keep in each column of ``B``; ~ keeps all, 8 N^2 bytes in a
+    checkpoint), ``memory_limit_gb`` (the closed form needs about 24 N^2 bytes).
 
     Args:
         config: RecBole's config.
         dataset: the training part, over the flat log.
 
     Raises:
-        LongInterestError: for values that a key cannot have, a data set without a flat log, and a catalogue that needs
-            more memory than ``memory_limit_gb``.
+        LongInterestError: if a key has an invalid value, the data set has no flat log, or the catalogue needs more
+            memory than ``memory_limit_gb``.
     """
 
     input_type = InputType.POINTWISE
@@ -73,10 +73,10 @@ class SeqEASE(ComputedRecommender):
 
 
 def times_in_history(item_seq: Tensor, n_items: int) -> Tensor:
-    """How often each event's item is in its row, float64 [B, L]; at least 1.
+    """Count how often each event's item occurs in its row, float64 [B, L]; at least 1.
 
     Args:
-        item_seq: int64 [B, L], 0 being no event.
+        item_seq: item ids, padded with 0, int64 [B, L].
         n_items: N, with the padding.
     """
     one = torch.ones(item_seq.shape, dtype=torch.float64, device=item_seq.device)

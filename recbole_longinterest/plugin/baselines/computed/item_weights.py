@@ -1,4 +1,4 @@
-"""Weights between items, dense or with the largest of each column, and the solver of their closed forms."""
+"""Item-item weights, dense or with only the largest of each column, and solvers for their closed forms."""
 
 import numpy as np
 import scipy.linalg.lapack
@@ -10,23 +10,23 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 
 GIGABYTE = 10**9
-MATRICES = 3  # N x N in float64 at the peak: two of the closed form, and the sparse counts
-ENTRIES = 2**22  # entries of sparse rows that are added at once
-COLUMNS = 256  # columns of the dense matrix that are sorted at once
+MATRICES = 3  # N x N float64 matrices in memory at the peak: two of the closed form, and the sparse counts
+ENTRIES = 2**22  # entries of sparse rows added at once
+COLUMNS = 256  # columns of the dense matrix sorted at once
 
 
 class ItemWeights(nn.Module):
-    """A matrix of weights from item to item, ``B[source, target]``; a user's scores are ``x B``.
+    """An item-item weight matrix, ``B[source, target]``; a user's scores are ``x B``.
 
     Args:
         weights: float64 [N, N].
-        kept: largest weights by absolute value to keep of each column; None for all, as one dense matrix.
+        kept: number of weights, the largest by absolute value, to keep in each column; None for all, as a dense matrix.
 
     Attributes:
         matrix: float64 [N, N], if dense.
-        first: where each source's entries begin, int64 [N + 1], if sparse.
-        target: of each entry, int64.
-        value: of each entry, float64.
+        first: index of each source's first entry, int64 [N + 1], if sparse.
+        target: target of each entry, int64.
+        value: weight of each entry, float64.
     """
 
     matrix: Tensor
@@ -52,8 +52,8 @@ class ItemWeights(nn.Module):
         """Scores of all items.
 
         Args:
-            item_seq: int64 [B, L], 0 being no event.
-            weight: of each event, float64 [B, L].
+            item_seq: item ids, padded with 0, int64 [B, L].
+            weight: weight of each event, float64 [B, L].
 
         Returns:
             float64 [B, N].
@@ -82,10 +82,10 @@ class ItemWeights(nn.Module):
 
 
 def largest_of_columns(weights: NDArray[np.float64], kept: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Source and target of the ``kept`` largest weights by absolute value of each column, without zeros.
+    """Find the ``kept`` largest nonzero weights, by absolute value, of each column.
 
     Returns:
-        Both sorted by source, then target.
+        Their sources and targets, sorted by source, then target.
     """
     n_items = len(weights)
     sources, targets = [], []
@@ -102,10 +102,10 @@ def largest_of_columns(weights: NDArray[np.float64], kept: int) -> tuple[NDArray
 
 
 def read_kept(value: object) -> int | None:
-    """``kept_weights``: None for all, or a whole number of at least 1.
+    """Read ``kept_weights``: None for all, or a whole number of at least 1.
 
     Raises:
-        LongInterestError: for anything else.
+        LongInterestError: if it has another value.
     """
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise LongInterestError(
@@ -115,10 +115,10 @@ def read_kept(value: object) -> int | None:
 
 
 def read_amount(config: Settings, name: str, above: bool = True) -> float:
-    """A number above 0, or of at least 0.
+    """Read a number that must be above 0, or at least 0.
 
     Raises:
-        LongInterestError: for anything else.
+        LongInterestError: if it has another value.
     """
     value = config[name]
     right = isinstance(value, (int, float)) and not isinstance(value, bool) and value < float("inf")
@@ -129,15 +129,15 @@ def read_amount(config: Settings, name: str, above: bool = True) -> float:
 
 
 def check_memory(n_items: int, limit: float, model: str) -> None:
-    """Refuse a catalogue whose closed form needs more memory than ``memory_limit_gb``.
+    """Check that the closed form of a catalogue fits in ``memory_limit_gb``.
 
     Args:
         n_items: N, with the padding.
-        limit: in gigabytes.
-        model: name for the message.
+        limit: memory limit in gigabytes.
+        model: name of the model, for the message.
 
     Raises:
-        LongInterestError: says how much it needs.
+        LongInterestError: if it needs more memory; the message says how much.
     """
     needed = MATRICES * 8 * n_items**2 / GIGABYTE
     if needed > limit:
@@ -152,11 +152,11 @@ def factor(gram: NDArray[np.float64], reg_weight: float) -> NDArray[np.float64]:
     """Cholesky factor of ``gram + reg_weight I``, in place.
 
     Args:
-        gram: symmetric, [N, N]; overwritten.
-        reg_weight: above 0.
+        gram: symmetric matrix, [N, N]; overwritten.
+        reg_weight: regularisation, above 0.
 
     Returns:
-        The lower factor as Fortran's LAPACK has it; what is above the diagonal is not meaningful.
+        The lower factor in LAPACK's Fortran order; values above the diagonal are undefined.
     """
     gram[np.diag_indices_from(gram)] += reg_weight
     lower, info = scipy.linalg.lapack.dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
@@ -166,7 +166,7 @@ def factor(gram: NDArray[np.float64], reg_weight: float) -> NDArray[np.float64]:
 
 
 def inverse(gram: NDArray[np.float64], reg_weight: float) -> NDArray[np.float64]:
-    """``(gram + reg_weight I)^-1`` in place, [N, N], of a symmetric matrix."""
+    """Invert a symmetric matrix in place: ``(gram + reg_weight I)^-1``, [N, N]."""
     inverted, _ = scipy.linalg.lapack.dpotri(factor(gram, reg_weight), lower=1, overwrite_c=1)
     for begin in range(0, len(inverted), COLUMNS):  # LAPACK fills one triangle
         end = begin + COLUMNS
@@ -177,6 +177,6 @@ def inverse(gram: NDArray[np.float64], reg_weight: float) -> NDArray[np.float64]
 
 
 def solve(gram: NDArray[np.float64], right: NDArray[np.float64], reg_weight: float) -> NDArray[np.float64]:
-    """``(gram + reg_weight I)^-1 right``, [N, N]; both arguments are overwritten."""
+    """Compute ``(gram + reg_weight I)^-1 right``, [N, N]; overwrites both arguments."""
     solved, _ = scipy.linalg.lapack.dpotrs(factor(gram, reg_weight), np.asfortranarray(right), lower=1, overwrite_b=1)
     return solved

@@ -1,4 +1,4 @@
-"""Nearest neighbours among sequences: VSKNN and STAN, over users' histories."""
+"""Sequence nearest neighbours over users' histories: VSKNN and STAN."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from recbole_longinterest.plugin.baselines.computed.training_log import (
     training_log,
 )
 
-ENTRIES = 2**22  # of the dense queries, and of the neighbours' items, at once
-POPULARITY = 1e-9  # of a score: it orders what has the same score, and items of no neighbour
+ENTRIES = 2**22  # maximum size of the dense queries, and of the neighbours' items, at once
+POPULARITY = 1e-9  # weight of popularity in a score: it only breaks ties and orders items without neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,9 +34,9 @@ class Neighbours:
     """Pairs of an evaluated row and one of its neighbours, sorted by row.
 
     Attributes:
-        row: int64 [P].
-        session: int64 [P].
-        similarity: float64 [P].
+        row: index of the evaluated row, int64 [P].
+        session: index of the training sequence, int64 [P].
+        similarity: similarity of the two, float64 [P].
     """
 
     row: Ints
@@ -45,29 +45,28 @@ class Neighbours:
 
 
 class SequenceNeighbours(ComputedRecommender, ABC):
-    """Scores items by the training sequences that share items with the user's last events.
+    """Score items by the training sequences that share items with the user's last events.
 
-    A sequence is a window of ``session_length`` events of a user's training events; windows start every half of it, as
-    users of these data have one long history and no sessions. The query is the user's last ``query_length`` items, and
-    sequences of the same user are no neighbours. Of the sequences that share an item with the query the
-    ``sample_size`` most recent ones are compared, and the ``neighbours`` most similar ones score. Items of equal score
-    are ordered by popularity.
+    A sequence is a window of ``session_length`` training events of a user, because users have one long history and no
+    sessions; a window starts every ``session_length // 2`` events. The query is the user's last ``query_length``
+    items. Candidates are the ``sample_size`` most recent sequences of other users that share an item with the query;
+    the ``neighbours`` most similar of them determine the scores. Ties are broken by popularity.
 
     Args:
         config: RecBole's config.
         dataset: the training part, over the flat log.
 
     Attributes:
-        first: where the items of each sequence begin, int64 [S + 1].
-        item: its distinct items, int64.
-        place: position of each in the sequence, from 1; the last one if it is there twice, int64.
-        size: events of each sequence, int64 [S].
-        owner: RecBole's id of its user, int64 [S].
-        day: time of its last event, float64 [S].
-        count: training events of each item, float64 [N].
+        first: index of each sequence's first item, int64 [S + 1].
+        item: distinct items of the sequences, int64.
+        place: last position of each item in its sequence, from 1, int64.
+        size: number of events of each sequence, int64 [S].
+        owner: RecBole's id of each sequence's user, int64 [S].
+        day: time of each sequence's last event in days, float64 [S].
+        count: number of training events of each item, float64 [N].
 
     Raises:
-        LongInterestError: for values that a key cannot have, and a data set without a flat log or times.
+        LongInterestError: if a key has an invalid value, or the data set has no flat log or no times.
     """
 
     input_type = InputType.POINTWISE
@@ -87,7 +86,7 @@ class SequenceNeighbours(ComputedRecommender, ABC):
         session = np.repeat(np.arange(len(size)), size)
         event = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size) + begin[session]
         place = event - begin[session] + 1
-        order = np.lexsort([place, log.item[event], session])  # the last one of an item's is kept
+        order = np.lexsort([place, log.item[event], session])  # an item's last position is kept
         session, item, place = session[order], log.item[event][order], place[order]
         last = np.concatenate([(session[1:] != session[:-1]) | (item[1:] != item[:-1]), [True]])
         buffers = {
@@ -106,11 +105,11 @@ class SequenceNeighbours(ComputedRecommender, ABC):
 
     @abstractmethod
     def query_weights(self, back: Ints, length: Ints) -> Floats:
-        """Weight of the query's events.
+        """Weights of the query's events.
 
         Args:
-            back: how many events follow each in the query, 0 for the last one, int64 [B, L].
-            length: events of each query, int64 [B].
+            back: number of events after each event in the query, 0 for the last one, int64 [B, L].
+            length: number of events of each query, int64 [B].
         """
 
     @abstractmethod
@@ -118,21 +117,21 @@ class SequenceNeighbours(ComputedRecommender, ABC):
         """Similarity of queries and sequences.
 
         Args:
-            product: of the weighted query and the sequence's distinct items, [P].
-            items: distinct items of the sequence, int64 [P].
-            length: of the query, int64 [P].
-            days: between the last events of both, at least 0, [P].
+            product: dot product of the weighted query and the sequence's distinct items, [P].
+            items: number of distinct items of the sequence, int64 [P].
+            length: number of events of the query, int64 [P].
+            days: days between the last events of both, at least 0, [P].
         """
 
     @abstractmethod
     def item_weights(self, distance: Ints) -> Floats:
-        """Weight of a neighbour's items.
+        """Weights of a neighbour's items.
 
         Args:
             distance: positions between each item and the most recent item of the query in that sequence, int64 [E].
         """
 
-    # --- its evaluation ----------------------------------------------------------------------------------------------
+    # --- the evaluation ----------------------------------------------------------------------------------------------
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, float64 [B, N]."""
@@ -153,11 +152,11 @@ class SequenceNeighbours(ComputedRecommender, ABC):
     def _scores(
         self, having: scipy.sparse.csr_matrix, item_seq: Ints, length: Ints, user: Ints, days: Floats
     ) -> Floats:
-        """Scores of some rows, [B, N]; ``having`` says which sequences have an item, [N, S]."""
+        """Scores of some rows, [B, N]; ``having`` marks the sequences that contain an item, [N, S]."""
         back = length[:, None] - 1 - np.arange(item_seq.shape[1])
         row, column = np.nonzero((back >= 0) & (back < self.query_length))
         asked = np.minimum(length, self.query_length)
-        latest = np.zeros((len(length), self.n_items), dtype=np.int64)  # the order in the query, 0 for other items
+        latest = np.zeros((len(length), self.n_items), dtype=np.int64)  # last position in the query, 0 for other items
         np.maximum.at(latest, (row, item_seq[row, column]), (asked[:, None] - back)[row, column])
         weight = self.query_weights(np.where(latest > 0, asked[:, None] - latest, 0), asked)
         query = scipy.sparse.csr_matrix(np.where(latest > 0, weight, 0.0))
@@ -169,7 +168,7 @@ class SequenceNeighbours(ComputedRecommender, ABC):
         return scores
 
     def _neighbours(self, shared: scipy.sparse.csr_matrix, length: Ints, user: Ints, days: Floats) -> Neighbours:
-        """The neighbours of each row; ``shared`` is the product of queries and sequences, [B, S]."""
+        """Find the neighbours of each row; ``shared`` is the product of queries and sequences, [B, S]."""
         owner, day, items = (getattr(self, name).cpu().numpy() for name in ("owner", "day", "first"))
         items = np.diff(items)
         shared.sort_indices()
@@ -180,7 +179,7 @@ class SequenceNeighbours(ComputedRecommender, ABC):
         chosen = _best_of_rows(row, day[session], self.sample_size)
         row, session, product = row[chosen], session[chosen], product[chosen]
         similarity = self.similarity(product, items[session], length[row], np.abs(days[row] - day[session]))
-        chosen = _best_of_rows(row, similarity, self.neighbours)  # of equal ones the most recent
+        chosen = _best_of_rows(row, similarity, self.neighbours)  # the most recent first among equals
         return Neighbours(row[chosen], session[chosen], similarity[chosen])
 
     def _add(self, scores: Floats, found: Neighbours, part: Ints, latest: Ints) -> None:
@@ -193,7 +192,7 @@ class SequenceNeighbours(ComputedRecommender, ABC):
         begin = np.cumsum(number) - number
         entry = np.arange(len(pair)) - begin[pair] + first[session][pair]
         order = latest[found.row[part][pair], item[entry]]
-        recent = order == np.maximum.reduceat(order, begin)[pair]  # one a pair, as the items are distinct
+        recent = order == np.maximum.reduceat(order, begin)[pair]  # one per pair, as the items are distinct
         distance = np.abs(place[entry] - place[entry][recent][pair])
         value = found.similarity[part][pair] * self.item_weights(distance)
         index = found.row[part][pair] * self.n_items + item[entry]
@@ -203,14 +202,14 @@ class SequenceNeighbours(ComputedRecommender, ABC):
 class VSKNN(SequenceNeighbours):
     """V-SKNN (Ludewig and Jannach, UMUAI 2018): vector-multiplication nearest neighbours.
 
-    The ``i``-th of ``n`` events of the query weighs ``i / n``, and the similarity is the dot product with the
-    neighbour's items. An item's score is the sum of the similarities of the neighbours that have it.
+    The ``i``-th of ``n`` events of the query has weight ``i / n``, and the similarity is the dot product with the
+    neighbour's items. An item's score is the sum of the similarities of the neighbours that contain it.
 
-    What differs from the paper: sequences are windows of histories, see :class:`SequenceNeighbours`.
+    Difference from the paper: sequences are windows of histories, see :class:`SequenceNeighbours`.
     """
 
     def query_weights(self, back: Ints, length: Ints) -> Floats:
-        """``i / n``, falling linearly."""
+        """Linear decay: ``i / n``."""
         return (length[:, None] - back) / length[:, None]
 
     def similarity(self, product: Floats, items: Ints, length: Ints, days: Floats) -> Floats:
@@ -225,13 +224,16 @@ class VSKNN(SequenceNeighbours):
 class STAN(SequenceNeighbours):
     """STAN (Garg et al., SIGIR 2019): sequence and time aware neighbourhood.
 
-    Three decays: a query's event that ``b`` events follow weighs ``exp(-b / recency_decay)`` (lambda 1); the similarity
-    is the product with the neighbour's items divided by the root of both lengths, times ``exp(-days / day_decay)`` of
-    the days between the last events (lambda 2); a neighbour's item counts ``exp(-distance / distance_decay)`` of the
-    positions between it and the query's most recent item in that neighbour (lambda 3).
+    It has three decays:
 
-    What differs from the paper: sequences are windows of histories, see :class:`SequenceNeighbours`, and some of other
-    users' training events are later than the query, so that days are counted in both directions.
+    - a query event followed by ``b`` events has weight ``exp(-b / recency_decay)`` (lambda 1),
+    - the similarity is the dot product with the neighbour's items, divided by the square root of the product of both
+      lengths, times ``exp(-days / day_decay)`` for the days between the last events (lambda 2),
+    - a neighbour's item has weight ``exp(-distance / distance_decay)`` for its distance to the query's most recent item
+      in that neighbour (lambda 3).
+
+    Differences from the paper: sequences are windows of histories, see :class:`SequenceNeighbours`. Other users'
+    training events may be later than the query, so the days are an absolute difference.
     """
 
     def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
@@ -253,11 +255,11 @@ class STAN(SequenceNeighbours):
 
 
 def windows_of(begin: Ints, length: int) -> tuple[Ints, Ints]:
-    """Begin and end of the sequences: ``length`` events each, every ``length // 2`` events of a user, [S] each.
+    """Begin and end of the sequences, [S] each: a window of ``length`` events every ``length // 2`` events of a user.
 
     Args:
         begin: position of the first event of each event's user, int64 [T], ascending.
-        length: at least 2; the last sequence of a user ends at the last event and may be shorter.
+        length: window length, at least 2; the last window of a user ends at the last event and may be shorter.
     """
     first, events = np.unique(begin, return_counts=True)
     stride = length // 2
@@ -269,7 +271,7 @@ def windows_of(begin: Ints, length: int) -> tuple[Ints, Ints]:
 
 
 def _best_of_rows(row: Ints, value: Floats, most: int) -> Ints:
-    """Index of the ``most`` largest values of each row, sorted by row and then by value; equal values stay in order."""
+    """Indices of the ``most`` largest values of each row, sorted by row, then value; equal values keep their order."""
     order = np.lexsort([-value, row])
     ordered = row[order]
     rank = np.arange(len(row)) - np.searchsorted(ordered, ordered)
@@ -277,10 +279,10 @@ def _best_of_rows(row: Ints, value: Floats, most: int) -> Ints:
 
 
 def read_whole(config: Settings, name: str, least: int) -> int:
-    """A whole number.
+    """Read a whole number of at least ``least``.
 
     Raises:
-        LongInterestError: for anything else, and for one that is too small.
+        LongInterestError: if it has another value.
     """
     value = config[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -1,4 +1,4 @@
-"""TALE: a linear item-item model of what comes next, with weights by time."""
+"""TALE: a linear item-item model for next-item prediction, with time-dependent weights."""
 
 from collections.abc import Iterator
 
@@ -22,25 +22,25 @@ from recbole_longinterest.plugin.baselines.computed.item_weights import (
 )
 from recbole_longinterest.plugin.baselines.computed.training_log import DAY, TrainingLog, training_days, training_log
 
-PAIRS = 2**22  # entries of the source matrix at once
+PAIRS = 2**22  # maximum entries of the source matrix at once
 
 
 class TALE(ComputedRecommender):
     """TALE (Park et al., WSDM 2025, arXiv 2412.07382): a temporal linear item-item model.
 
     Every training target is a row ``r`` (single-target augmentation): ``S_r`` holds the events before it and ``T_r``
-    the target alone. ``B = (S^T S + reg_weight I)^-1 S^T T`` minimises ``|T - S B|^2 + reg_weight |B|^2``; the diagonal
-    is free, as an item may come again. With ``d`` the days between a source event and the target, and ``q`` the number
-    of training events of the event's item in the ``trend_days`` up to it, itself included:
+    only the target. ``B = (S^T S + reg_weight I)^-1 S^T T`` minimises ``|T - S B|^2 + reg_weight |B|^2``. The diagonal
+    is unconstrained, because items may repeat. Let ``d`` be the days between a source event and the target, and ``q``
+    the number of training events of the event's item in the ``trend_days`` up to and including the event:
 
     - time interval-aware weighting: ``S_rh = max(exp(-d / tau_train), interval_floor)``,
     - trend-aware normalization: sources and targets are divided by ``q ^ trend_power``,
-    - at evaluation the ``n``-th last event weighs ``exp(-(n - 1) / tau_inf)``.
+    - at evaluation the ``n``-th last event has weight ``exp(-(n - 1) / tau_inf)``.
 
-    What differs from the paper: the sources are the last ``MAX_ITEM_LIST_LENGTH`` events, which bounds the time. An
-    item that is twice among them counts with the sum of its weights, at evaluation too. Intervals are in days, so the
-    paper's values of ``tau`` are not taken over. ``q`` counts events up to the event and none after it.
-    ``trend_power: 0`` leaves the normalization out, as the code that the authors published does.
+    Differences from the paper: only the last ``MAX_ITEM_LIST_LENGTH`` events are sources, which bounds the running
+    time. An item that occurs twice among them gets the sum of its weights, also at evaluation. Intervals are in days,
+    so the paper's values of ``tau`` do not apply. ``q`` counts no events after the event. ``trend_power: 0`` turns the
+    normalization off, as in the authors' published code.
 
     Further keys: ``kept_weights`` and ``memory_limit_gb``, see
     :class:`~recbole_longinterest.plugin.baselines.computed.ease.SeqEASE`.
@@ -50,8 +50,8 @@ class TALE(ComputedRecommender):
         dataset: the training part, over the flat log.
 
     Raises:
-        LongInterestError: for values that a key cannot have, a data set without a flat log or times, and a catalogue
-            that needs more memory than ``memory_limit_gb``.
+        LongInterestError: if a key has an invalid value, the data set has no flat log or no times, or the catalogue
+            needs more memory than ``memory_limit_gb``.
     """
 
     input_type = InputType.POINTWISE
@@ -67,7 +67,7 @@ class TALE(ComputedRecommender):
         log, days = training_log(dataset, "TALE"), training_days(dataset, "TALE")
         scale = recent_events(log.item, days, trend_days) ** -power if power else np.ones(len(days))
         gram = np.zeros((self.n_items, self.n_items))
-        right = np.zeros((self.n_items, self.n_items), order="F")  # as LAPACK has it: no copy
+        right = np.zeros((self.n_items, self.n_items), order="F")  # LAPACK's order, which avoids a copy
         for row, source, target, number in source_pairs(log, config["MAX_ITEM_LIST_LENGTH"]):
             weight = np.maximum(np.exp((days[source] - days[target]) / tau_train), floor) * scale[source]
             sources = scipy.sparse.csr_matrix((weight, (row, log.item[source])), shape=(number, self.n_items))
@@ -90,11 +90,11 @@ class TALE(ComputedRecommender):
 def source_pairs(
     log: TrainingLog, window: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]]:
-    """Pairs of a target and an event before it, the last ``window`` events of each, in parts of bounded size.
+    """Pairs of a target and each of the last ``window`` events before it, in parts of bounded size.
 
     Args:
         log: the training events.
-        window: most sources of a target.
+        window: maximum number of sources per target.
 
     Yields:
         Row from 0, position of the source and position of the target in the log, int64 [P] each and sorted by row, and
@@ -112,17 +112,17 @@ def source_pairs(
 
 
 def recent_events(item: NDArray[np.int64], days: NDArray[np.float64], window: float) -> NDArray[np.float64]:
-    """Events of each event's item in the ``window`` days up to it, itself and those of its time included, [T].
+    """Count the events of each event's item in the ``window`` days up to its time, itself included, [T].
 
     Args:
-        item: int64 [T].
+        item: item of each event, int64 [T].
         days: times in days, [T].
-        window: 0 counts events of the same time alone.
+        window: length in days; 0 counts only events at the same time.
     """
     seconds = np.rint((days - days.min()) * DAY).astype(np.int64)
     window_seconds = round(window * DAY)
     order = np.lexsort([seconds, item])
-    key = item[order] * (int(seconds.max()) + window_seconds + 1) + seconds[order]  # no window reaches another item
+    key = item[order] * (int(seconds.max()) + window_seconds + 1) + seconds[order]  # no window overlaps another item
     count = np.searchsorted(key, key, side="right") - np.searchsorted(key, key - window_seconds, side="left")
     recent = np.empty(len(item))
     recent[order] = count

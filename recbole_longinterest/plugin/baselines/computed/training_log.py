@@ -1,4 +1,4 @@
-"""The training events of the flat log as plain arrays, for models that are computed from them."""
+"""The training events of the flat log as numpy arrays, for models that are computed from them."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ DAY = 86_400.0  # seconds
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """Events of the training part, by user and then by time.
+    """Training events, sorted by user and then by time.
 
     Attributes:
-        user: a number for each history, from 0 and ascending, int64 [T].
-        user_id: RecBole's id of the user of each event, int64 [T].
-        item: int64 [T].
+        user: number of each event's history, ascending from 0, int64 [T].
+        user_id: RecBole's id of each event's user, int64 [T].
+        item: item of each event, int64 [T].
         begin: position of the first event of each event's user, int64 [T].
-        target: whether the event is the target of a training row, bool [T]; the others are only context.
+        target: whether the event is the target of a training row, bool [T]; other events are only context.
     """
 
     user: NDArray[np.int64]
@@ -37,7 +37,7 @@ def training_log(dataset: FlatSequentialDataset, model: str) -> TrainingLog:
 
     Args:
         dataset: the training part.
-        model: name for the error message.
+        model: name of the model, for the error message.
 
     Raises:
         LongInterestError: if the data set has no flat log, as with benchmark files.
@@ -61,7 +61,7 @@ def training_days(dataset: FlatSequentialDataset, model: str) -> NDArray[np.floa
     """Times of the events of :func:`training_log` in days, [T].
 
     Raises:
-        LongInterestError: if there are no times, or they are in an unknown unit.
+        LongInterestError: if there are no times, or their unit is unknown.
     """
     place = _shown(dataset, model)
     field = f"{dataset.time_field}{dataset.config['LIST_SUFFIX']}"
@@ -72,10 +72,10 @@ def training_days(dataset: FlatSequentialDataset, model: str) -> NDArray[np.floa
 
 
 def days_in_unit(dataset: FlatSequentialDataset, model: str) -> float:
-    """How many days 1 of the log's times is; RecBole's times are in seconds, unless they are normalised.
+    """Length in days of one unit of the log's times. Times are in seconds, unless they are normalised.
 
     Raises:
-        LongInterestError: if they were normalised with RecBole's own order, which does not keep the range.
+        LongInterestError: if they were normalised with ``exact_order: False``, which does not keep the range.
     """
     if dataset.time_field in dataset.normalized_ranges:
         low, high = dataset.normalized_ranges[dataset.time_field]
