@@ -1,1 +1,1 @@
-"""Many runs: tuning and comparison."""
+"""Experiments with many runs: tuning and comparison."""

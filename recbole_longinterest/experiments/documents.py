@@ -33,7 +33,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the row that ``best`` names is marked, and rows whose places are in ``faint`` are grey."""
+    """A table; the row named ``best`` is bold, and rows with their index in ``faint`` are grey."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -43,13 +43,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture beside the report; the HTML page embeds it."""
+    """An image file in the report's folder; the HTML page embeds it."""
 
     file: Path
     text: str
 
     def content(self) -> str:
-        """The file in base64."""
+        """Content of the file in base64."""
         return base64.b64encode(self.file.read_bytes()).decode()
 
 
@@ -57,7 +57,7 @@ Block = Heading | Text | Points | Table | Image
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown."""
+    """Render blocks as Markdown."""
     parts: list[str] = []
     for block in blocks:
         if isinstance(block, Heading):
@@ -77,7 +77,7 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 
 def page(blocks: Sequence[Block], title: str) -> str:
-    """The blocks as one self-contained HTML file with a list of contents."""
+    """Render blocks as one self-contained HTML file with a table of contents."""
     named, contents, taken = [], [], set[str]()
     for block in blocks:
         anchor = ""
@@ -94,7 +94,7 @@ def page(blocks: Sequence[Block], title: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """A text with what LaTeX reads as commands escaped."""
+    """Escape the special characters of LaTeX."""
     for character in "&%#_$":
         text = text.replace(character, f"\\{character}")
     return text.replace("<", "$<$").replace(">", "$>$")

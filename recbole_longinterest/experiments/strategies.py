@@ -1,4 +1,4 @@
-"""Which strategy is best for whom: a report on held-out events."""
+"""Report on the best serving strategy for each group of users, measured on held-out events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from recbole_longinterest.serving.strategies.held_out import PLACES, HeldOut
 from recbole_longinterest.serving.strategies.shop import MIX
 from recbole_longinterest.serving.visitor import segment_names, segment_of
 
-FEWEST = 30  # users of a group for which a best strategy is named
+FEWEST = 30  # minimum users of a group to name a best strategy
 RESAMPLES = 2000
 LENGTHS = {"none": "no event before", "one": "1 event", "few": "2 to 9", "some": "10 to 49", "many": "50 and more"}
 SPANS = {"none": "0", "one": "1", "few": "{min: 2, max: 9}", "some": "{min: 10, max: 49}", "many": "{min: 50}"}
@@ -25,12 +25,12 @@ class Verdict:
 
     Attributes:
         group: name of the group.
-        users: number of them.
-        best: strategy with the highest mean NDCG@10; "" for a group of too few users, or without a hit.
-        value: its mean.
-        second: the next strategy.
-        low: lower end of the 95 % interval of the difference to it, over users drawn with replacement.
-        high: upper end.
+        users: number of users.
+        best: strategy with the highest mean NDCG@10; "" if the group has too few users or no hits.
+        value: mean NDCG@10 of the best strategy.
+        second: the second-best strategy.
+        low: lower end of the 95 % bootstrap interval over users of the difference between the two.
+        high: upper end of the interval.
     """
 
     group: str
@@ -43,20 +43,20 @@ class Verdict:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves 0 out."""
+        """Whether the interval excludes 0."""
         return bool(self.best) and self.low > 0
 
 
 def ndcg(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """NDCG@10 of single targets by their ranks: 1 / log2(1 + rank), 0 beyond the tenth place (Jarvelin 2002)."""
+    """NDCG@10 of single targets with given ranks: 1 / log2(1 + rank), 0 beyond rank 10 (Jarvelin 2002)."""
     return np.where(ranks <= PLACES, 1 / np.log2(1 + ranks), 0.0)
 
 
 def groups_of(found: HeldOut) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Users by the events that they had before, and by how popular their held-out item is.
+    """Group users by their number of earlier events, and by the popularity of the held-out item.
 
     Returns:
-        By kind of group, then by name: which users are in it, [B].
+        Kind of group -> name -> whether a user is in it, [B].
     """
     segments = np.array([segment_of(number) for number in found.events.tolist()])
     lengths = {LENGTHS[name]: segments == name for name in segment_names() if (segments == name).any()}
@@ -76,13 +76,13 @@ def groups_of(found: HeldOut) -> dict[str, dict[str, NDArray[np.bool_]]]:
 
 
 def verdict_of(group: str, found: HeldOut, mask: NDArray[np.bool_], seed: int = 0) -> Verdict:
-    """The best single strategy of a group of users.
+    """Find the best single strategy for a group of users.
 
     Args:
-        group: its name.
-        found: ranks.
-        mask: which users are in it, [B].
-        seed: of the bootstrap.
+        group: name of the group.
+        found: ranks of held-out events.
+        mask: which users are in the group, [B].
+        seed: seed of the bootstrap.
     """
     number = int(mask.sum())
     names = [name for name in found.ranks if name != MIX]
@@ -97,12 +97,12 @@ def verdict_of(group: str, found: HeldOut, mask: NDArray[np.bool_], seed: int = 
 
 
 def report(found: HeldOut, model: str, history: str) -> list[Block]:
-    """The report as blocks.
+    """Make the report as blocks.
 
     Args:
         found: ranks of held-out events.
-        model: the folder, for people.
-        history: the file, for people.
+        model: model folder as text for the report.
+        history: events file as text for the report.
     """
     everyone = np.ones(len(found.events), dtype=bool)
     overall = verdict_of("all", found, everyone)
@@ -123,7 +123,7 @@ def report(found: HeldOut, model: str, history: str) -> list[Block]:
 
 
 def mix_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """Lines of the rules' ``mix``: the best strategy for each number of events that had enough users."""
+    """Lines for ``mix`` in a rules file: the best strategy for each range of event counts with enough users."""
     spans = {LENGTHS[name]: span for name, span in SPANS.items()}
     return [
         f"{{events: {spans[each.group]}, shares: {{{each.best}: {1 - NEW_SHARE:g}, new: {NEW_SHARE:g}}}}}"

@@ -32,7 +32,7 @@ def test_cells_run_and_are_not_run_again(
     assert main.main([*arguments, *models]) == 1
     out, err = capsys.readouterr()
     for why in (
-        "SASRecF, seed 2020: SASRecF reads a feature of the items, and tiny has no .item column.",
+        "SASRecF, seed 2020: SASRecF reads an item feature, and tiny has no .item column for it.",
         "SASRec+text, seed 2020: SASRec+text needs texts, and tiny has none",
     ):
         assert why in out and f"tiny, {why}" in err
@@ -64,8 +64,8 @@ def test_cells_run_and_are_not_run_again(
         (["--models=Pop", "stray"], "stray is not a setting"),
         (["--models=Pop", "--metrics=['MAP','NDCG']", "--valid_metric=MAP@10"], "valid_metric must be one of ndcg, "),
         (["--models=BPR", UNIFORM.format("'LS': 'valid_and_test'")], "draws other candidates for BPR, a general model"),
-        (["--models=GRU4Rec", UNIFORM.format("'RS': [0.6, 0.2, 0.2]")], "need a split with one test row a user"),
-        (["--models=FM"], "FM reads more than who had what when"),
+        (["--models=GRU4Rec", UNIFORM.format("'RS': [0.6, 0.2, 0.2]")], "need a split with one test row per user"),
+        (["--models=FM"], "FM is neither a general nor a sequential model"),
         (
             ["--models=GRU4Rec,NoSuchModel", "--once=FM"],
             "no model 'NoSuchModel', neither in RecBole nor in a plugin. FM",
@@ -96,7 +96,7 @@ def test_lists_of_another_system_are_a_row(
     given = [*arguments, "--models=", f"--lists=Theirs={tmp_path / 'their.csv'}", "--lists-columns=user=who"]
     assert main.main(given) == 0
     out = capsys.readouterr().out
-    assert "Theirs" in out and "Theirs on tiny: all items have a place, so that ranks are exact." in out
+    assert "Theirs" in out and "Theirs on tiny: all items are listed, so ranks are exact." in out
     (file,) = (tmp_path / "out").rglob("result.json")
     written = file.stat().st_mtime_ns
     assert main.main(given) == 0 and file.stat().st_mtime_ns == written
@@ -141,5 +141,5 @@ def test_a_model_with_other_data_stops_the_command(
 
     monkeypatch.setattr(driver, "settings_of", settings_of)
     assert main.main([*arguments, "--models=Pop,GRU4Rec"]) == 2
-    assert "GRU4Rec is given other data than the models before it on tiny: interactions" in capsys.readouterr().err
+    assert "GRU4Rec has other data than the models before it on tiny: interactions" in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("result.json"))  # nothing was trained

@@ -1,1 +1,1 @@
-"""Models compared over the same data, seeds and protocols."""
+"""Compare models on the same data, seeds and protocols."""

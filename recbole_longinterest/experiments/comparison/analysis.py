@@ -1,4 +1,4 @@
-"""Analyse the finished cells: means, intervals over users and seeds, differences, slices."""
+"""Analyse finished cells: means, confidence intervals over users and seeds, and differences."""
 
 import zlib
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ POOLED = ("ml-", "MovieLens")  # data sets with this in their names are pooled, 
 
 @dataclass(frozen=True)
 class Difference:
-    """A row compared with the best baseline: means over their common runs, paired by user.
+    """Difference of a row to the best baseline: means over their common runs, paired by user.
 
     Attributes:
         name: name of the row.
         relative: difference divided by the baseline's mean.
-        low: lower end of its 95 % interval.
-        high: upper end of its 95 % interval.
+        low: lower end of the 95 % interval.
+        high: upper end of the 95 % interval.
         p: p value of "no difference", corrected for the number of compared rows.
-        runs: number of common runs; with one, the interval is over users alone.
+        runs: number of common runs; with one run, the interval covers users only.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """A win or loss requires that the interval excludes 0 and the corrected p is below 0.05."""
+        """Result: "wins" or "loses" if the interval excludes 0 and the corrected p is below 0.05, else "open"."""
         if self.p >= SIGNIFICANT:
             return "open"
         return "wins" if self.low > 0 else "loses" if self.high < 0 else "open"
@@ -54,16 +54,16 @@ class Study:
     """One table of a comparison: a data set, in one order of ties and one split.
 
     Args:
-        dataset: its name.
+        dataset: name of the data set.
         cells: its cells, in the order of the plan.
         view: order of ties and split.
-        about: what is known of the data; None if nothing is.
-        headline: whether it is the table of its split that counts.
+        about: facts about the data, if known.
+        headline: whether it is the main table of its split.
 
     Attributes:
         of: name of the data set.
         dataset: name of the table.
-        key: the same for names of files.
+        key: name of the table in file names.
         rows: finished rows.
         failed: (name, run, error) of cells that failed.
         missing: (name, run) of cells that have not run.
@@ -96,12 +96,12 @@ class Study:
 
     @property
     def pooled(self) -> bool:
-        """Whether it is pooled with similar data sets."""
+        """Whether the table is pooled with similar data sets."""
         return POOLED[0] in self.dataset and self.headline and self.view.split == USUAL.view.split
 
     @cached_property
     def splits(self) -> list[TestRows]:
-        """The test rows of each split; there are several where the order of ties differs."""
+        """The test rows of each split; each tie seed makes its own split."""
         return list({id(run.rows): run.rows for row in self.rows for run in row.runs}.values())
 
     @property
@@ -111,7 +111,7 @@ class Study:
 
     @cached_property
     def number(self) -> int:
-        """Users of the test rows."""
+        """Number of users with test rows."""
         return 1 + max(int(split.users.max()) for split in self.splits)
 
     @cached_property
@@ -123,13 +123,13 @@ class Study:
 
     @cached_property
     def ks(self) -> list[int]:
-        """Lengths of the lists."""
+        """Lengths of the recommendation lists."""
         names = self.rows[0].results[0]["metrics"][NATIVE]
         return [int(name.split("@")[1]) for name in names if name.startswith("ndcg@")]
 
     @property
     def seed(self) -> int:
-        """Seed of the draws of users: the same in every analysis of this data set."""
+        """Seed of the bootstrap over users, the same in every analysis of this table."""
         return zlib.crc32(self.dataset.encode())
 
     def runs(self, keys: Sequence[Key]) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ class Study:
         return statistics.run_weights(len(keys), seed=seed)[:, np.argsort(order)]
 
     def user_samples(self, protocol: str) -> list[NDArray[np.float64]]:
-        """Bootstrap samples over users of the main metric: for each row [R, S], a column for each run."""
+        """Bootstrap samples over users of the main metric: an array [R, S] per row, with a column for each run."""
         if protocol not in self._samples:
             columns = [(run.rows.users, run.values(protocol, self.metric)) for row in self.rows for run in row.runs]
             drawn = statistics.user_samples(columns, self.number, seed=self.seed)
@@ -167,8 +167,8 @@ class Study:
             base: index of the row to compare with, whose metric is above 0.
 
         Returns:
-            Ratios of the means, [M], those of the bootstrap samples, [R, M], and the number of common runs, M. They are
-            NaN where the base's metric is 0, or no run is common.
+            Ratios of the means, [M]; ratios of the bootstrap samples, [R, M]; and number of common runs of each row.
+            Ratios are NaN if the base's metric is 0 or there are no common runs.
         """
         drawn = self.user_samples(protocol)
         samples = np.full((len(drawn[0]), len(self.rows)), np.nan)
@@ -188,7 +188,7 @@ class Study:
         return means, samples, common
 
     def ablations(self, protocol: str) -> list[Difference]:
-        """Every ablation, and the model without side features, against the full model; empty if that has not run."""
+        """Differences of every ablation, and of ``LongInterest-ID``, to the full model; empty if that has not run."""
         names = [row.name for row in self.rows]
         own = next((name for name in (OWN, OWN + APART) if name in names), None)
         if own is None:
@@ -210,7 +210,7 @@ class Study:
 
 
 def studies_of(outcome: Outcome) -> list[Study]:
-    """Collect the finished cells of each table; of a data set and a split, the table that counts comes first."""
+    """Collect the finished cells of each table; the main table of each data set and split comes first."""
     studies, views = [], outcome.plan.views
     for dataset in outcome.plan.datasets:
         about = {view: outcome.about[view.table(dataset)] for view in views if view.table(dataset) in outcome.about}
@@ -234,7 +234,7 @@ def differences_of(
         names: names of the rows, [M].
         best: index of the best baseline; -1 if it is not among the rows.
         relative: difference of each row divided by the baseline's mean, [M].
-        samples: the same of each bootstrap sample, [R, M]; NaN if undefined.
+        samples: difference of each bootstrap sample, [R, M]; NaN if undefined.
         users: number of resampled users.
         runs: number of runs behind each difference, [M].
     """

@@ -1,4 +1,4 @@
-"""All rows of a data set, or of pooled data sets, compared with the best baseline in one protocol."""
+"""Compare all rows of a data set, or of pooled data sets, with the best baseline in one protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ class Block:
     """All rows on one data set in one protocol.
 
     Attributes:
-        dataset: its name, or the name of pooled data sets.
+        dataset: name of the data set, or of the pooled data sets.
         protocol: native or seen-masked.
         names: names of the rows.
         means: means of the main metric, [M].
         intervals: 95 % interval of each mean over users and runs.
-        baseline: the best row that is not LongInterest's, by its validation score; None if no such row has one.
-        differences: differences of the other rows to it.
+        baseline: the best row of another model by validation score; None without validation scores.
+        differences: differences of the other rows to the baseline.
         candidates: number of rows that the baseline was chosen from.
         chosen_natively: whether it was chosen by native scores, because cells of earlier versions have no others.
-        fewer: rows with a better validation score than the baseline, which are not it for their fewer seeds or runs.
-        unvalidated: rows that are not LongInterest's and have no validation score.
+        fewer: rows with a better validation score than the baseline, not chosen because they have fewer seeds or runs.
+        unvalidated: rows of other models without a validation score.
     """
 
     dataset: str
@@ -47,9 +47,9 @@ class Block:
         return next((entry for entry in self.differences if entry.name == name), None)
 
     def clear_best(self, rows: Sequence[Row]) -> str | None:
-        """The row that is best beyond doubt among those with most seeds, and those that no seed changes.
+        """The significantly best row, if any, among the rows with most seeds and the deterministic rows.
 
-        It is the row with the best mean if it wins against the baseline, or if it is the baseline and all others lose.
+        It is the row with the best mean, if it wins against the baseline, or if it is the baseline and all others lose.
         """
         if self.baseline is None:
             return None
@@ -68,10 +68,10 @@ class Baseline:
     """The choice of the row to compare with.
 
     Attributes:
-        place: its index among the rows, None if there is none.
+        place: index of the baseline among the rows; None if no row qualifies.
         candidates: number of rows that it was chosen from.
         natively: whether it was chosen by native scores.
-        fewer: names of rows with a better score and fewer seeds.
+        fewer: names of rows with a better score but fewer seeds.
         unvalidated: names of rows without a score.
     """
 
@@ -83,11 +83,10 @@ class Baseline:
 
 
 def best_baseline(rows: Sequence[Row], protocol: str) -> Baseline:
-    """Choose the best row that is not LongInterest's by the protocol's validation score; the test decides nothing.
+    """Choose the best row of another model by the protocol's validation score, never by test results.
 
-    Only rows with most seeds are candidates, because one lucky seed proves nothing, and rows that no seed changes.
-    Where a candidate has no score of the protocol but a native one (cells of earlier versions), all are compared by the
-    native one.
+    Candidates are the rows with most seeds, because one lucky seed proves nothing, and deterministic rows. If a
+    candidate has only a native score (cells of earlier versions), all are compared by native scores.
     """
     others = [place for place, row in enumerate(rows) if not row.ours and not row.apart]
     unvalidated = [place for place in others if rows[place].validation(NATIVE) is None]
@@ -123,7 +122,7 @@ def blocks_of(studies: Sequence[Study], protocol: str) -> list[Block]:
         means = np.mean([means[which] for (_, means, _, _), which in parts], axis=0)
         samples = np.mean([drawn[:, which] for (_, _, drawn, _), which in parts], axis=0)
         runs = np.min([np.array(common)[which] for (_, _, _, common), which in parts], axis=0)
-        other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # than the best baseline of every data set
+        other = ~(samples == 1).all(axis=0) & ~np.isnan(samples).all(axis=0)  # not the best baseline of every data set
         kept = [name for name, whether in zip(names, other, strict=True) if whether]
         users = sum(study.number for study, *_ in pooled)
         blocks.append(_relative_block(protocol, kept, means[other], samples[:, other], users, runs[other].tolist()))
@@ -146,7 +145,7 @@ def _block(study: Study, protocol: str) -> Block:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [], *about)
     relative, drawn, runs = study.ratios(protocol, best)
     apart = [row.apart for row in rows]
-    relative[apart], drawn[:, apart] = np.nan, np.nan  # without a difference
+    relative[apart], drawn[:, apart] = np.nan, np.nan  # these rows get no difference
     differences = differences_of(names, best, relative - 1, drawn - 1, study.number, runs)
     return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, *about)
 

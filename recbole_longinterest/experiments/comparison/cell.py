@@ -1,8 +1,8 @@
-"""One cell of the comparison: what it trains, RecBole's config of it, its folder and its result.
+"""One cell of a comparison: a training run with its settings, RecBole config, folder and result.
 
-Files of the folder: ``cell.json`` (what it is), ``epochs.jsonl``, ``ranks.parquet`` (a line a test row; each protocol's
-ranks are of the epoch that it chose on the validation data), the checkpoints of these epochs, ``log.txt``, and
-``result.json`` (how it ended, with the manifest), which is written last.
+Files of the folder: ``cell.json`` (the definition), ``epochs.jsonl``, ``ranks.parquet`` (a line per test row; the ranks
+of each protocol come from the epoch with the best validation score in that protocol), the checkpoints of these epochs,
+``log.txt``, and ``result.json`` (the outcome with the manifest), which is written last.
 """
 
 import json
@@ -38,25 +38,25 @@ RowKey = tuple[str, int, str, str]
 
 
 class CannotRun(LongInterestError):
-    """A row that the columns of a data set do not allow; the rows beside it run."""
+    """A row cannot run because the data set lacks columns; the other rows run."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its test.
+    """One training run and its test.
 
     Attributes:
         dataset: name of the data set.
         name: row of the comparison.
         model: RecBole's name of the model, or ``module:Class``.
-        seed: its seed.
-        settings: everything but the seed.
+        seed: seed of the training.
+        settings: all settings except the seed.
         change: a change of the data, or "".
         source: where the settings come from.
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         output: folder of the comparison, absolute.
-        place: its place among the tables: the order of ties and the split, which its settings say too.
-        protocol: the protocol whose table it is for, where each protocol has settings of its own; both if empty.
+        place: order of ties and split, which its settings contain too, and number of the run.
+        protocol: the protocol that the cell is for, if protocols have different settings; empty for both.
     """
 
     dataset: str
@@ -73,42 +73,42 @@ class Cell:
 
     @property
     def row(self) -> RowKey:
-        """What has one and the same settings and data."""
+        """Key of all cells with the same settings and data."""
         return (*self.data_key, self.protocol, self.name)
 
     @property
     def table(self) -> str:
-        """Name of its table: of the data set, with the order of ties and the split where they are not the usual."""
+        """Name of the cell's table: the data set, with order of ties and split unless they are the defaults."""
         return self.place.view.table(self.dataset)
 
     @property
     def data_key(self) -> DataKey:
-        """What has one and the same data: the table, and the seed of the order of ties."""
+        """Key of all cells with the same data: the table, and the seed of the order of ties."""
         return self.table, self.place.tie_seed
 
     @property
     def run(self) -> str:
-        """Its seeds in words."""
+        """The cell's seeds in words."""
         shuffled = f", tie seed {self.place.tie_seed}" if self.place.view.ties == RANDOM else ""
         return f"seed {self.seed}{shuffled}"
 
     @property
     def folder(self) -> Path:
-        """Its folder: other settings have another one, so that nothing old is taken for new."""
+        """The cell's folder, named by a hash of its settings, so that results of other settings are not reused."""
         name = self.name.replace(" ", "-").replace(",", "")
         return self.output / "cells" / self.dataset / f"{name}-{self.seed}-{sha256(self.what.encode()).hexdigest()[:8]}"
 
     @property
     def what(self) -> str:
-        """What it trains, but for data set and seed."""
+        """Definition of the training without data set and seed, as text."""
         return json.dumps([self.settings, self.change, self.model], sort_keys=True, default=str)
 
     def config(self) -> Config:
-        """RecBole's config, whose files go into the folder."""
+        """Make RecBole's config, which writes its files into the cell's folder."""
         own = {"seed": self.seed, "checkpoint_dir": str(self.folder), "resume": True, "show_progress": False}
-        own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split when it is made
+        own |= {"save_dataloaders": False, "dataloaders_save_path": None}  # run_cell checks the split
         own |= {SETTING: list(dict.fromkeys([MASKED, *entries_of(self.settings.get(SETTING))]))}
-        own |= {STRICT: False}  # what is given goes to all models, and check_plan asks that one of them has it
+        own |= {STRICT: False}  # all models get all settings; check_plan requires that one of them knows each
         models.register()
         pairs = general.is_general(self.model)
         settings = {**({"eval_args": general.LEAVE_ONE_OUT} if pairs else {}), **self.settings, **own}
@@ -117,52 +117,53 @@ class Cell:
         if pairs:
             general.as_sequential(config)
         if issubclass(config.model_class, ComputedRecommender):
-            config["epochs"] = 1  # also where the trained models beside it are given more
+            config["epochs"] = 1  # even if the other models get more
         chosen_by = str(config["valid_metric"])
         if chosen_by.split("@")[0].lower() not in METRICS:
             raise LongInterestError(f"valid_metric must be one of {', '.join(METRICS)}, as NDCG@10; got {chosen_by}.")
         if pairs and config["eval_args"]["mode"]["test"] != "full":
             raise LongInterestError(
-                f"RecBole draws other candidates for {self.model}, a general model, than for sequential ones. Use full "
-                "ranking, or leave it out."
+                f"RecBole draws other candidates for {self.model}, a general model, than for sequential models. Use "
+                "full ranking, or leave it out."
             )
         if pairs and config["target_behavior"]:
             raise LongInterestError(
-                f"{self.model}, a general model, has no history to read the other behaviours in; with target_behavior "
-                "it would learn from less than the others. Leave it out."
+                f"{self.model}, a general model, cannot use the events of other behaviours; with target_behavior it "
+                "would learn from fewer events than sequential models. Leave it out."
             )
         if config["eval_step"] < 1 or config["nproc"] not in (None, 1):
             raise LongInterestError(
-                "A comparison chooses the epoch on the validation data in one process: eval_step, nproc."
+                "A comparison chooses the epoch on the validation data in one process: set eval_step to at least 1, "
+                "and nproc to 1."
             )
         if "selected_features" in config and config["load_col"] is not None and "item" not in config["load_col"]:
             columns = self.settings.get("selected_features") or [data.feature_column(config)]
             if None in columns:
-                raise CannotRun(f"{self.model} reads a feature of the items, and {self.dataset} has no .item column.")
+                raise CannotRun(f"{self.model} reads an item feature, and {self.dataset} has no .item column for it.")
             config["selected_features"] = columns
             config["load_col"] = {**config["load_col"], "item": [config["ITEM_ID_FIELD"], *columns]}
         return config
 
     def result(self) -> dict[str, Any] | None:
-        """How it ended, None if it has not."""
+        """The cell's result; None if it has not ended."""
         file = self.folder / RESULT
         return read_json(file) if file.is_file() else None
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained and tested."""
+        """Whether the cell was trained and tested."""
         result = self.result()
         return result is not None and result["status"] == FINISHED
 
     def differs(self, settings: dict[str, Any], files: dict[str, str], found: data.Fingerprint) -> str:
-        """What its finished result was made with that is another now, in words; "" for nothing.
+        """Describe a difference between the finished result and what a run would use now; "" if there is none.
 
-        Defaults that have changed since, and files of the data, are in no folder's name.
+        This finds changes that the folder's name does not show: of defaults, and of the data's files.
 
         Args:
-            settings: all settings of its row, resolved.
+            settings: all settings of the row, resolved.
             files: hashes of the data's files.
-            found: what the data is.
+            found: fingerprint of the data.
         """
         result = self.result()
         if result is None or result["status"] != FINISHED:
@@ -175,21 +176,21 @@ class Cell:
         for name, digest in files.items():
             if made["files"].get(name) != digest:
                 return f"{name} has changed"
-        return "" if result["data"] == _plain(asdict(found)) else "its data was another"
+        return "" if result["data"] == _plain(asdict(found)) else "its data was different"
 
     def end(self, status: str, **more: object) -> None:
-        """Write down how it ended."""
+        """Write the result file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = {name: value for name, value in asdict(self).items() if name not in ("output", "settings")}
         write_text(self.folder / RESULT, json.dumps({**about, "status": status, **more}, indent=1, default=str) + "\n")
 
 
 def _plain(value: object) -> object:
-    """A value as it comes back from JSON."""
+    """Convert a value to JSON and back."""
     return json.loads(json.dumps(value, default=str))
 
 
 def rows_file(cell: Cell, found: dict[str, Any]) -> Path:
-    """File of the descriptions of the test rows of a cell's data, from their fingerprint as a dict."""
+    """Path of the file that describes the test rows of a cell's data; ``found`` is its fingerprint as a dict."""
     order = f"-ties{cell.place.tie_seed}" if cell.place.view.ties == RANDOM else ""
     return cell.output / "cells" / cell.dataset / f"rows-{found['split'][:12]}-{found['interactions']}{order}.parquet"

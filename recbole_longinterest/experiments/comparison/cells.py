@@ -34,8 +34,8 @@ def work(cell: Cell, expected: data.Fingerprint | None, threads: int | None = No
 
     Args:
         cell: the cell to run.
-        expected: properties of the earlier models' data, None for the first model.
-        threads: threads of torch; None for its own number. ``num_threads`` of a cell wins.
+        expected: fingerprint of the earlier models' data; None for the first model.
+        threads: number of torch threads; None for torch's default. ``num_threads`` of the cell overrides it.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -57,7 +57,7 @@ def work(cell: Cell, expected: data.Fingerprint | None, threads: int | None = No
 
 
 def reason(error: Exception) -> str:
-    """An error as one line, with the name of its class unless it is a ValueError."""
+    """Format an error as one line, with the name of its class unless it is a ValueError."""
     text = " ".join(str(error).split())
     return (text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")[:500]
 
@@ -67,7 +67,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
 
     Raises:
         DataMismatch: if its data differs from the other models'.
-        ValueError: for unsuitable settings or data, and for scores that are not finite.
+        ValueError: if settings or data are unsuitable, or scores are not finite.
     """
     write_text(cell.folder / "cell.json", json.dumps(asdict(cell), indent=1, default=str) + "\n")
     config = cell.config()
@@ -79,8 +79,8 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
         return
     source = getattr(dataset, "text_source", None)
     if source is not None:
-        source.matrix()  # encoded here, so that it does not count as training time
-    if wanted_file(config) is None:  # a training with other defaults
+        source.matrix()  # encode now, so that it does not count as training time
+    if wanted_file(config) is None:  # epochs.jsonl is from a training with other defaults
         forget_epochs(cell.folder)
     earlier = read_epochs(cell.folder)
     begun = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
@@ -126,7 +126,7 @@ def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:
 
 
 def _rank_lists(cell: ListCell, config: Config, dataset: Dataset, split: SplitCheck) -> None:
-    """Judge lists that were made elsewhere, like the lists of a model that was trained here."""
+    """Evaluate lists of another system, like the lists of a model that was trained here."""
     dataset.build()
     train, _, test = split.parts
     found = cell.rank(config, split.parts)
@@ -141,7 +141,7 @@ def _rank_lists(cell: ListCell, config: Config, dataset: Dataset, split: SplitCh
         FINISHED,
         metrics={protocol: metrics_of(found, protocol, config) for protocol in PROTOCOLS},
         errors={protocol: errors_of(found, protocol, config) for protocol in PROTOCOLS},
-        validation={"metric": config["valid_metric"], "score": None},  # the file has no lists for the validation rows
+        validation={"metric": config["valid_metric"], "score": None},  # no lists for the validation rows
         train_seconds=0.0,
         epochs=0,
         peak_memory_mb=peak_memory_mb(),
@@ -157,7 +157,7 @@ def _rank_lists(cell: ListCell, config: Config, dataset: Dataset, split: SplitCh
 
 
 def tidy(cell: Cell) -> None:
-    """Remove what a finished cell needs no more; a process that was killed may have left it."""
+    """Remove files that a finished cell does not need, including leftovers of a killed process."""
     sweep_folder(cell.folder)
     for file in cell.folder.glob("*.pth.last"):
         remove(file)
@@ -165,7 +165,7 @@ def tidy(cell: Cell) -> None:
 
 
 def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Dataset) -> None:
-    """Write the slices of the test rows, once for all models."""
+    """Write the descriptions of the test rows, once for all models."""
     file = rows_file(cell, asdict(found))
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def _describe_once(cell: Cell, found: data.Fingerprint, train: Dataset, test: Da
 
 
 def _end_with_parent() -> None:
-    """Stop a cell when its driver has been killed; the checkpoint stays."""
+    """Stop this process when its parent is killed; checkpoints stay."""
     parent = parent_process()
     if parent is None:
         return

@@ -1,4 +1,4 @@
-"""Checks of a comparison: before anything is trained, and that all models ranked the same candidates."""
+"""Check a comparison before training, and check afterwards that all models ranked the same candidates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from logging import getLogger
@@ -23,14 +23,14 @@ from recbole_longinterest.plugin.runs import dataset_cache
 def check_plan(
     plan: Plan, todo: Sequence[Cell]
 ) -> tuple[dict[DataKey, data.Fingerprint], set[RowKey], dict[str, About]]:
-    """Read every config, and every data set that they make, before anything is trained.
+    """Check every config and every data set before training.
 
     Returns:
-        What the data of each table and seed of the order of ties is; the rows that cannot run, whose cells have the
-        error; and what is known of the data of each table.
+        The fingerprint of the data of each table and tie seed; the rows that cannot run, whose cells have the error;
+        and facts about the data of each table.
 
     Raises:
-        LongInterestError: says every model, setting and data set that cannot be used.
+        LongInterestError: if models, settings or data sets cannot be used; the message lists them all.
     """
     rows: dict[RowKey, Cell] = {}
     for cell in todo:
@@ -52,13 +52,13 @@ def check_plan(
 
 
 def _read_configs(rows: Mapping[RowKey, Cell]) -> tuple[dict[RowKey, Config], dict[RowKey, str]]:
-    """The config of every row.
+    """Make the config of every row.
 
     Returns:
-        The configs, and the rows that the columns of the data do not allow, with the reason.
+        The configs; and the rows that cannot run because the data lacks columns, with the reason.
 
     Raises:
-        LongInterestError: says all that is wrong with the models and their settings.
+        LongInterestError: if models or settings are wrong; the message lists all errors.
     """
     configs: dict[RowKey, Config] = {}
     cannot: dict[RowKey, str] = {}
@@ -77,10 +77,10 @@ def _read_configs(rows: Mapping[RowKey, Cell]) -> tuple[dict[RowKey, Config], di
 
 
 def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
-    """Refuse settings that no model has; ``strict_keys: False`` warns of them.
+    """Raise an error for settings that no model has; with ``strict_keys: False``, log a warning instead.
 
     Raises:
-        LongInterestError: says which.
+        LongInterestError: if there are such settings; the message lists them.
     """
     known = set(ENDS).union(*(known_keys(config) for config in configs))
     unknown = [name for name in plan.given if name not in known and not name.startswith("alias_of_")]
@@ -95,7 +95,7 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
 def _read_data(
     rows: Mapping[RowKey, Cell], configs: Mapping[RowKey, Config], cannot: dict[RowKey, str], about: dict[str, About]
 ) -> dict[DataKey, data.Fingerprint]:
-    """What the data are; rows that cannot be run on them are added to ``cannot``, what is known to ``about``."""
+    """Fingerprint the data of each table; adds rows that cannot run to ``cannot``, and facts to ``about``."""
     expected: dict[DataKey, data.Fingerprint] = {}
     made: dict[tuple[str, str, str], RowKey] = {}
     for row, config in configs.items():
@@ -128,7 +128,7 @@ def _fingerprint(config: Config, change: str) -> tuple[data.Fingerprint, About]:
     found = data.fingerprint(whole, parts)
     if config["eval_args"]["mode"]["test"] != "full" and found.rows[2] != data.users_of(parts[2]):
         raise LongInterestError(
-            "Sampled candidates (uni100, pop100) need a split with one test row a user, as LS or split_targets: last; "
+            "Sampled candidates (uni100, pop100) need a split with one test row per user: LS or split_targets: last; "
             f"got {found.rows[2]} rows of {data.users_of(parts[2])} users."
         )
     split = "" if whole.time_bounds is None else sentence(whole.time_bounds, whole.left_out)
@@ -141,7 +141,7 @@ def _check_finished(
     settings: Mapping[RowKey, dict[str, Any]],
     expected: Mapping[DataKey, data.Fingerprint],
 ) -> None:
-    """Refuse a finished run that other data or defaults have made."""
+    """Raise an error if a finished run was made with other data or defaults."""
     hashes: dict[str, dict[str, str]] = {}
     for cell in todo:
         config = configs.get(cell.row)
@@ -153,13 +153,13 @@ def _check_finished(
         change = cell.differs(settings[cell.row], hashes[read], expected[cell.data_key])
         if change:
             raise LongInterestError(
-                f"{cell.folder} holds a finished run that is not what it would be today: {change}. Remove that "
-                "folder, or give another --output."
+                f"{cell.folder} holds a finished run that would be different now: {change}. Remove that folder, or "
+                "give another --output."
             )
 
 
 def _together(why: Mapping[RowKey, str], of: Iterable[RowKey]) -> str:
-    """Reasons as one message: each once, with the rows that it is for unless it names them or is for all of ``of``."""
+    """Join reasons into one message, each once, after the names of its rows unless it has them or is for all rows."""
     rows: dict[str, list[str]] = {}
     for (*_, name), text in why.items():
         if name not in rows.setdefault(text, []):
@@ -172,7 +172,7 @@ def _together(why: Mapping[RowKey, str], of: Iterable[RowKey]) -> str:
 
 
 def check_candidates(todo: Sequence[Cell]) -> None:
-    """Sampled candidates are the same for all models of a seed, or their results cannot be compared."""
+    """Check that all models of a seed have the same sampled candidates, so that their results are comparable."""
     first: dict[tuple[str, int, int], tuple[str, str]] = {}
     for cell in todo:
         result = cell.result()

@@ -31,9 +31,9 @@ def compare(
     splits: Sequence[str] = ("leave-one-out",),
     show_progress: bool = True,
 ) -> Outcome:
-    """Compare models on the same rows of the same data sets, with seeds, and write a report.
+    """Compare models on the same rows of the same data sets, with several seeds, and write a report.
 
-    Runs that are finished in ``output`` are not run again.
+    Runs that are already finished in ``output`` are reused.
 
     Example:
         >>> outcome = compare(["LongInterest", "SASRec"], output="comparison", settings={"epochs": 20})
@@ -45,31 +45,31 @@ def compare(
         datasets: names of data sets.
         output: folder of all results: ``summary.md``, ``summary.html``, ``results.csv``, ``table.tex`` and plots.
         seeds: seeds of every model.
-        once: further models, which run with the first seed alone.
-        ablations: ablations of LongInterest, or ``"all"`` of them, with the rows that keep a win honest.
-        config_files: yaml files with settings of every run; later ones win.
-        settings: settings of every run that win over the files': a mapping, or ``--key=value`` each as on a command
+        once: further models, which run only with the first seed.
+        ablations: ablations of LongInterest, or ``"all"``, which adds the rows needed for a fair comparison.
+        config_files: yaml files with settings of every run; later files override earlier ones.
+        settings: settings of every run, which override the files: a mapping, or ``--key=value`` texts as on the command
             line. At least one model must have each of them.
         table_columns: columns of ``table.tex`` in each protocol: metric, interval, recall, mrr, difference, range (the
             interval of the difference), p, seeds.
-        jobs: runs at a time, each in a process of its own. With more than one, each has one thread.
+        jobs: number of parallel runs, each in its own process. With more than one, each has one thread.
         lists: top-k lists or scores that another system made for the test users of the same split (see
             :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
             ``NAME@DATASET`` -> file, with ``@random-N`` after either for the split with ties in random order N. CSV,
             TSV, Parquet or JSON lines with the columns user, item, and rank or score.
-        lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
-        ties: orders of a user's events at one time, ``"file"`` and ``"random"``. Each has a table of its own; in random
-            order run i of a row has the tie seed i modulo 3, and a row has three runs at least.
-        splits: ``"leave-one-out"``, or what ``eval_args`` says in ``settings``, and ``"time"``: a split by global time,
-            ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has a table of its own.
-        show_progress: show a progress bar.
+        lists_columns: names of the columns ``user``, ``item``, ``rank`` and ``score`` in these files.
+        ties: orders of a user's events at the same time, ``"file"`` and ``"random"``. Each has its own table. In random
+            order, run i of a row has the tie seed i modulo 3, and a row has at least three runs.
+        splits: ``"leave-one-out"``, or the split of ``eval_args`` in ``settings``, and ``"time"``: a split by global
+            time, at ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has its own table.
+        show_progress: whether to show a progress bar.
 
     Returns:
         All runs. After Ctrl-C it is marked as interrupted; ``failed`` lists rows that could not run.
 
     Raises:
-        LongInterestError: for models, settings, data sets or a folder that cannot be used, before anything is trained,
-            if the models would read different data, and if every model failed.
+        LongInterestError: before training, if models, settings, data sets or the folder cannot be used, or models would
+            read different data; after it, if every model failed.
     """
     output = Path(output)
     paper_table.check_columns(table_columns)

@@ -25,7 +25,7 @@ CHANGE_SEED = 2020
 
 
 class DataMismatch(LongInterestError):
-    """A model got other data than the earlier models."""
+    """A model has other data than the models before it."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Fingerprint:
     """Properties of the data that must be equal for all models.
 
     Attributes:
-        users: users of the log.
-        items: items of the catalogue.
-        interactions: events of the log.
-        rows: training, validation and test rows.
+        users: number of users in the log.
+        items: number of items in the catalogue.
+        interactions: number of events in the log.
+        rows: number of training, validation and test rows.
         split: SHA-256 of the (user, item, time) of the validation and test rows.
     """
 
@@ -56,8 +56,8 @@ class Fingerprint:
             got = getattr(other, name)
             if tuple(np.atleast_1d(got)) != tuple(np.atleast_1d(own)):
                 raise DataMismatch(
-                    f"{model} is given other data than the models before it on {dataset}: {name} is {got} and was "
-                    f"{own}. Check load_col, filters and exact_order in its settings, or leave {model} out."
+                    f"{model} has other data than the models before it on {dataset}: {name} is {got} and was {own}. "
+                    f"Check load_col, filters and exact_order in its settings, or leave {model} out."
                 )
 
 
@@ -68,15 +68,15 @@ Parts = list[Dataset]
 def make_dataset(
     config: Settings, change: str = "", on_split: Callable[[Dataset, Parts], Parts] | None = None
 ) -> Dataset:
-    """Load a data set with exactly the items of the log, for any item features of a model.
+    """Load a data set whose items are exactly those of the log, whatever item features a model reads.
 
     Args:
-        config: RecBole's config of a sequential model, or of a model that is run as one.
-        change: "" or one of ``CHANGES``: the control of an ablation.
-        on_split: gets the data set and its parts when RecBole splits it, and returns the parts to train with.
+        config: RecBole's config of a sequential model, or of a model that runs like one.
+        change: "" or one of ``CHANGES``, the controls of ablations.
+        on_split: called with the data set and its parts when RecBole splits it; returns the parts to train with.
 
     Raises:
-        ValueError: for a change that the data does not allow.
+        ValueError: if the data does not allow the change.
     """
     kind: Any = dataset_class(config)
 
@@ -98,7 +98,7 @@ def make_dataset(
     dataset = SameCatalogue(config)
     if change == "random text":
         if getattr(dataset, "text_source", None) is None:
-            raise LongInterestError(f"{config['dataset']} has no texts to put random vectors in place of.")
+            raise LongInterestError(f"{config['dataset']} has no texts to replace by random vectors.")
         dataset.text_source = RandomText(dataset.text_source)
     elif change == "shuffled rating":
         rating = config["RATING_FIELD"]
@@ -124,7 +124,7 @@ class RandomText:
         return self._source.width
 
     def matrix(self) -> ItemMatrix:
-        """The matrix of the source, with random vectors."""
+        """The source's matrix with random vectors."""
         real = self._source.matrix()
         drawn = torch.randn(real.vectors.shape, generator=torch.Generator().manual_seed(CHANGE_SEED))
         vectors = drawn * real.vectors[real.present].std() * real.present.unsqueeze(1)
@@ -132,10 +132,10 @@ class RandomText:
 
 
 def fingerprint(dataset: Dataset, parts: Parts) -> Fingerprint:
-    """Properties of a data set and its training, validation and test parts.
+    """Compute the fingerprint of a data set and its training, validation and test parts.
 
     Raises:
-        ValueError: for a split that RecBole read from files.
+        ValueError: if RecBole read the split from files, or a part is empty.
     """
     if not all(isinstance(part.inter_feat, LogRows) for part in parts):
         raise LongInterestError("compare splits the log itself; unset benchmark_filename.")
@@ -162,12 +162,12 @@ def fingerprint(dataset: Dataset, parts: Parts) -> Fingerprint:
 
 
 def users_of(part: Dataset) -> int:
-    """Users that have rows in a part."""
+    """Number of users with rows in a part."""
     return int(part.inter_feat[part.uid_field].unique().numel())
 
 
 def file_hashes(config: Settings) -> dict[str, str]:
-    """SHA-256 of the files that a config reads: atomic ones, and ready vectors."""
+    """SHA-256 of the files that a config reads: atomic files, and precomputed text vectors."""
     users = ("user",) if config["user_features"] else ()
     kinds = dict.fromkeys(("inter", "item", *users, *(config["load_col"] or ())))
     files = [Path(config["data_path"]) / f"{config['dataset']}.{kind}" for kind in kinds]
@@ -177,7 +177,7 @@ def file_hashes(config: Settings) -> dict[str, str]:
 
 
 def feature_column(config: Settings) -> str | None:
-    """The column of classes in a data set's .item file, for RecBole's models that read item features."""
+    """Category column of a data set's .item file, for RecBole's models with item features; None if not found."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""A comparison from its plan to its cells, of which nothing is done twice."""
+"""Run a comparison: make the cells of its plan, and run those that are not finished."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,14 @@ PLAN = "compare.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison has so far.
+    """The state of a comparison.
 
     Attributes:
-        plan: what was compared.
+        plan: the plan.
         cells: all of its cells, in the order of the plan.
-        interrupted: whether it was stopped before its end.
-        same: rows that another row is, with the same settings, in words; they have no cells. And what must be said of
-            lists that were made elsewhere.
-        about: what is known of the data of each table.
+        interrupted: whether it was stopped early.
+        same: notes on rows without cells, because another row has the same settings; and notes on external lists.
+        about: facts about the data of each table.
     """
 
     plan: Plan
@@ -43,7 +42,7 @@ class Outcome:
 
     @property
     def failed(self) -> list[str]:
-        """Rows that could not run, each with its table, its seeds and the reason."""
+        """Rows that could not run, each with its table, seeds and reason."""
         seeds: dict[tuple[str, str, str], list[str]] = {}
         for cell in self.cells:
             result = cell.result()
@@ -58,16 +57,16 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1
     """Run the cells of a plan that are not finished.
 
     Args:
-        plan: what to do.
-        output: folder of all its files; cells of the same settings that are finished in it are not run again.
-        show_progress: show a progress bar.
-        jobs: cells at a time, each in a process; more than one have a thread each.
+        plan: the plan.
+        output: folder of all files; finished cells in it with the same settings are reused.
+        show_progress: whether to show a progress bar.
+        jobs: number of parallel cells, each in its own process; with more than one, each has one thread.
 
     Returns:
-        The outcome. After Ctrl-C it is one that is marked as interrupted.
+        The outcome, marked as interrupted after Ctrl-C.
 
     Raises:
-        ValueError: for a plan that does not hold, and where a model is given other data than the others.
+        ValueError: if the plan cannot run, or a model has other data than the others.
     """
     output = output.resolve()
     make_folder(output)
@@ -98,7 +97,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
 
 
 def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
-    """A table after the other, in it a run of every row after the other: what there is early is comparable."""
+    """Order of the cells: table by table, and in a table run by run, so that early results are comparable."""
     rows = [(variant, seeds_to_run(variant, seeds, plan.datasets, plan.given)) for variant, seeds in plan.rows()]
     found = []
     for dataset, view in ((dataset, view) for dataset in plan.datasets for view in plan.views):
@@ -111,8 +110,8 @@ def order_of(plan: Plan) -> list[tuple[str, Variant, int, Place]]:
 
 
 def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
-    """Cells without those that another row is already, as GRU4Rec@200 where the tuned window is 200; and which."""
-    trains: dict[tuple[str, int, int, str], list[str]] = {}  # what a row trains, for both protocols or for each
+    """Remove cells that equal another row's, such as GRU4Rec@200 if the tuned window is 200; also returns notes."""
+    trains: dict[tuple[str, int, int, str], list[str]] = {}  # trainings of a row: one for both protocols, or one each
 
     def of_row(cell: Cell) -> tuple[str, int, int, str]:
         return (*cell.data_key, cell.seed, cell.name)
@@ -124,19 +123,19 @@ def without_twins(cells_of_plan: Sequence[Cell]) -> tuple[list[Cell], list[str]]
         trains.setdefault(of_row(cell), []).append(cell.what)
     first: dict[tuple[str, int, int, str], str] = {}
     kept, same = [], []
-    for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these stay
+    for cell in sorted(cells_of_plan, key=lambda cell: cell.kind not in ("model", "baseline")):  # these have priority
         first.setdefault(what(cell), cell.name)
     for cell in cells_of_plan:
         name = first[what(cell)]
         if name == cell.name:
             kept.append(cell)
         else:
-            same.append(f"{cell.name} is {name} on {cell.table}: its settings are the same.")
+            same.append(f"{cell.name} equals {name} on {cell.table}: they have the same settings.")
     return kept, list(dict.fromkeys(same))
 
 
 def cells_of(plan: Plan, dataset: str, variant: Variant, seed: int, place: Place, output: Path) -> list[Cell]:
-    """The cells of a row and a run: one, or one for each protocol where each has chosen its own settings."""
+    """The cells of a row and a run: one, or one for each protocol if their tuned settings differ."""
     native, masked = (cell_of(plan, dataset, variant, seed, output, place, protocol) for protocol in PROTOCOLS)
     if native.what == masked.what:
         return [replace(native, protocol="")]
@@ -152,7 +151,7 @@ def cell_of(
     place: Place = USUAL,
     protocol: str = "",
 ) -> Cell:
-    """The cell of a row and a run, with the settings that a protocol chose; the native one if it is for both."""
+    """The cell of a row and a run, with the settings tuned for a protocol; the native ones if it is for both."""
     given = place.view.settings(plan.given, place.tie_seed)
     settings, source = settings_of(variant, dataset, given, protocol or NATIVE)
     what = (variant.change, source, variant.kind)

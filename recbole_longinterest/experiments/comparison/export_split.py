@@ -1,4 +1,4 @@
-"""Write the split of a comparison, so that systems of any kind can be trained on it and come back by ``--lists``."""
+"""Export the split of a comparison, so that other systems can be trained on it and evaluated with ``--lists``."""
 
 import json
 import shutil
@@ -24,11 +24,11 @@ from recbole_longinterest.experiments.comparison.variants import variant_of
 from recbole_longinterest.experiments.comparison.views import Place, View, place_of
 from recbole_longinterest.experiments.quiet import without_warnings
 
-MARK = "split.json"  # in a folder that holds an export
+MARK = "split.json"  # marks a folder as an export
 RECBOLE_PARTS = dict(zip(PARTS, ("train", "valid", "test"), strict=True))
-SEPARATORS = (" ", ",", ";", "|", "\x1f")  # of the items of a history, the first that no item has
-PLACES = ("data_path", "text_encoder", "text_vectors")  # of this machine
-LIKE = "Pop"  # the row whose data and split are written
+SEPARATORS = (" ", ",", ";", "|", "\x1f")  # candidates between the items of a history; the first that no item contains
+PLACES = ("data_path", "text_encoder", "text_vectors")  # paths on this machine
+LIKE = "Pop"  # the row whose data and split are exported
 
 
 def export_split(
@@ -42,15 +42,15 @@ def export_split(
 
     Args:
         datasets: names of data sets.
-        folder: to make; an earlier export there is replaced, anything else is not.
-        config_files: as for :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
+        folder: folder to create; an earlier export is replaced, but nothing else.
+        config_files: see :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
         settings: likewise.
 
     Returns:
-        The folder; ``README.md`` in it says what every file is.
+        The folder; its ``README.md`` describes every file.
 
     Raises:
-        LongInterestError: for a folder that holds something else, and for data or settings that cannot be used.
+        LongInterestError: if the folder holds anything else, or data or settings cannot be used.
     """
     folder = Path(folder)
     if not datasets:
@@ -67,7 +67,7 @@ def export_split(
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a folder that is no earlier export."""
+    """Raise an error if the folder exists and is not an earlier export."""
     if folder.is_file():
         raise LongInterestError(f"{folder} is a file. Give another folder.")
     place = standing(folder)
@@ -78,7 +78,7 @@ def _check_place(folder: Path) -> None:
 
 
 def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, object]:
-    """Write one data set; returns what the mark says of it."""
+    """Write one data set; returns its description for ``split.json``."""
     whole: dict[str, object] = {"load_col": {"inter": "*"}}
     if given.get("exact_order", True) is True:  # the order does not depend on the scale
         whole |= {"normalize_all": False, "normalize_field": None}
@@ -94,7 +94,7 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         part.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
         part.to_parquet(place / f"{name}.parquet", index=False)
     pd.DataFrame({tables.item: tables.items}).to_csv(place / "items.csv", index=False, lineterminator="\n")
-    name = f"{dataset}-split"  # RecBole takes its bundled files for ml-100k
+    name = f"{dataset}-split"  # another name, because RecBole reads its bundled files for ml-100k
     events = int(config["MAX_ITEM_LIST_LENGTH"])
     about = _write_benchmark(tables, place, name, events)
     for source in (Path(config["data_path"]) / f"{dataset}.{kind}" for kind in ("item", "user")):
@@ -113,7 +113,7 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
 
 
 def _as_compared(dataset: str, given: Mapping[str, object], draft: Path) -> data.Fingerprint | None:
-    """What a comparison knows the split by, if its times are scaled; else None."""
+    """The fingerprint of the split in a comparison, if its times are normalised; else None."""
     plan = Plan([LIKE], [dataset], [0], given=dict(given))
     config = cell_of(plan, dataset, variant_of(LIKE), 0, draft, place_of(given)).config()
     if not (config["normalize_all"] or config["normalize_field"]):
@@ -123,7 +123,7 @@ def _as_compared(dataset: str, given: Mapping[str, object], draft: Path) -> data
 
 
 def _whole_numbers(table: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
-    """Numbers that are all whole as integers, so that a file says 5 and not 5.0."""
+    """Convert columns of whole numbers to integers, so that files have 5 instead of 5.0."""
     for name in numbers:
         values = table[name]
         if np.isfinite(values).all() and (values == values.round()).all() and (values.abs() < 2**53).all():
@@ -135,10 +135,10 @@ def _whole_numbers(table: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
 
 
 def _write_benchmark(tables: SplitTables, place: Path, name: str, events: int) -> dict[str, int]:
-    """Write the parts for RecBole's general and sequential models, each with its settings.
+    """Write benchmark files for RecBole's general and sequential models, each with its settings.
 
     Returns:
-        How many items of the catalogue each lacks.
+        Number of catalogue items that each of them lacks.
     """
     columns = {field: _texts(tables, field) for field in tables.events}
     _check_texts(columns)
@@ -184,7 +184,7 @@ def _settings(tables: SplitTables, kind: str, columns: Sequence[str], separator:
 
 
 def _texts(tables: SplitTables, field: str) -> list[str]:
-    """A column as an atomic file has it."""
+    """Format a column as in an atomic file."""
     values = tables.events[field]
     if field not in tables.numbers:
         return [str(value) for value in values]
@@ -196,7 +196,7 @@ def _texts(tables: SplitTables, field: str) -> list[str]:
 
 
 def _check_texts(columns: Mapping[str, Sequence[str]]) -> None:
-    """Refuse tokens that RecBole's files cannot hold: its reader takes quotes as marks around values."""
+    """Raise an error for tokens that RecBole's files cannot hold; its reader treats quotes as delimiters."""
     for field, texts in columns.items():
         wrong = next((text for text in texts if any(mark in text for mark in '"\t\n\r')), None)
         if wrong is not None:

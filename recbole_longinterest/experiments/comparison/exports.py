@@ -1,4 +1,4 @@
-"""The results of a comparison for programs: results.csv and per_user.parquet."""
+"""Machine-readable results of a comparison: results.csv and per_user.parquet."""
 
 import contextlib
 import csv
@@ -19,7 +19,7 @@ from recbole_longinterest.experiments.comparison.tested import AMONG_COLD
 
 
 def write_csv(studies: Sequence[Study], path: Path) -> None:
-    """Write a line for each run, protocol and metric; the protocol "validation" has the score that chose the epoch."""
+    """Write a line per run, protocol and metric; protocol "validation" has the score that chose the epoch."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     head = ["dataset", "model", "seed", "protocol", "metric", "value", "train_seconds", "peak_memory_mb", "parameters"]
@@ -39,7 +39,7 @@ def write_csv(studies: Sequence[Study], path: Path) -> None:
 
 
 def _values(run: Run) -> Iterator[tuple[str, str, float | None]]:
-    """Protocol, metric and value of everything that a run has."""
+    """Protocol, metric and value of all results of a run."""
     valid = run.result.get("validation")
     if valid:
         yield "validation", valid["metric"].lower(), valid["score"]
@@ -56,7 +56,7 @@ def _values(run: Run) -> Iterator[tuple[str, str, float | None]]:
 
 
 def write_per_user(studies: Sequence[Study], path: Path) -> None:
-    """Write a line for each test row and run with ranks and slices; holds one run in memory at a time."""
+    """Write a line per test row and run with ranks and slices; keeps one run in memory at a time."""
     runs = [(study, row.name, run) for study in studies for row in study.rows for run in row.runs]
     if not runs:
         return

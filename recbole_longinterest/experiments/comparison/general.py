@@ -1,7 +1,7 @@
 """Run RecBole's general recommenders on the same training events and test targets as sequential models.
 
-RecBole gives a general model other rows, masks the user's items, and evaluates users instead of rows. Here it runs like
-a sequential model and ignores the histories.
+In RecBole, a general model has other rows, masks the user's items, and is evaluated by user instead of by row. Here it
+runs like a sequential model that ignores the histories.
 """
 
 from recbole.data.dataset import Dataset
@@ -12,7 +12,7 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.plugin.own_models import model_name
 
 KINDS = (ModelType.GENERAL, ModelType.TRADITIONAL)
-WITHOUT_DRAW = ("EASE", "ItemKNN")  # RecBole's: computed from the training data (its other linear models draw)
+WITHOUT_DRAW = ("EASE", "ItemKNN")  # RecBole's deterministic models (its other linear models use random numbers)
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 
 
@@ -25,16 +25,16 @@ def is_general(model: str) -> bool:
     kind = get_model(model_name(model)).type
     if kind not in (*KINDS, ModelType.SEQUENTIAL):
         raise LongInterestError(
-            f"{model} reads more than who had what when ({kind.name.lower()}); compare runs RecBole's sequential and "
-            "general models. Leave it out."
+            f"{model} is neither a general nor a sequential model, but {kind.name.lower()}: it needs more than users, "
+            "items and times, which compare does not provide. Leave it out."
         )
     return kind in KINDS
 
 
 def as_sequential(config: Settings) -> None:
-    """Make RecBole load, split and evaluate for this model as for a sequential one.
+    """Make RecBole load, split and evaluate data for this model as for a sequential one.
 
-    Its negative sampling does not change. A model that is computed and not trained gets one epoch, as in RecBole.
+    Negative sampling does not change. A model that is computed instead of trained gets one epoch, as in RecBole.
     """
     if config["MODEL_TYPE"] == ModelType.TRADITIONAL:
         config["epochs"] = 1
@@ -42,6 +42,6 @@ def as_sequential(config: Settings) -> None:
 
 
 def with_first_events(train: Dataset) -> Dataset:
-    """The training part and each user's first event, which is a training pair here but no row of a sequential model."""
+    """Add each user's first event to the training part; only general models have a training row for it."""
     rows = train.inter_feat
     return train.copy(rows.after(rows.history_start().unique()))

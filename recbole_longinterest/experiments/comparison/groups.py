@@ -1,4 +1,4 @@
-"""Slices of the test rows: the main metric of every row in every group, with intervals over users and seeds."""
+"""The main metric of every row of a comparison in slices of the test rows, with intervals over users and seeds."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ RESAMPLES = 2_000
 
 @dataclass(frozen=True)
 class Group:
-    """A group of test rows and the values of all rows of the comparison in it.
+    """A group of test rows, and the metric of all rows of the comparison in it.
 
     Attributes:
         kind: kind of the slice, or "cold".
         name: name of the slice, or the metric of the cold rows.
-        rows: its test rows, mean over the splits.
-        users: users of these, mean over the splits.
-        means: value of each row of the comparison, [M].
-        intervals: 95 % interval of each.
+        rows: number of test rows, averaged over the splits.
+        users: number of users, averaged over the splits.
+        means: metric of each row of the comparison, [M].
+        intervals: 95 % interval of each metric.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def small(self) -> bool:
-        """Whether it has too few users to say anything."""
+        """Whether the group has too few users for conclusions."""
         return self.users < SMALL
 
 
@@ -85,7 +85,7 @@ def _group(study: Study, kind: str, name: str, mask: Mask, values: Values) -> Gr
     columns: list[Column] = [
         (users[id(run.rows)], values(run)[masks[id(run.rows)]]) for row in study.rows for run in row.runs
     ]
-    # Only users of the group are drawn: those without a row in it would change neither sums nor counts.
+    # Draw only users of the group, because others would not change sums or counts.
     present, number = _renumber(users)
     columns = [
         (present[id(run.rows)], column[1])
@@ -106,7 +106,7 @@ def _group(study: Study, kind: str, name: str, mask: Mask, values: Values) -> Gr
 
 
 def _renumber(users: dict[int, NDArray[np.int64]]) -> tuple[dict[int, NDArray[np.int64]], int]:
-    """Number the users that occur from 0."""
+    """Renumber the occurring users from 0."""
     known, inverse = np.unique(np.concatenate(list(users.values())), return_inverse=True)
     parts = np.split(inverse, np.cumsum([len(each) for each in users.values()])[:-1])
     return dict(zip(users, parts, strict=True)), max(1, len(known))

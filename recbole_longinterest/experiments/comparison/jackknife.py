@@ -1,4 +1,4 @@
-"""Standard errors of properties of whole lists, which are no means over users: coverage, Gini index and the like."""
+"""Standard errors of list properties that are not means over users: coverage, Gini index and others."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ def list_errors(
 ) -> dict[str, float]:
     """Compute standard errors over users of the values of ``protocol.beyond_accuracy``.
 
-    A bootstrap is of no use here: a sample drawn with replacement has fewer different users, so that it always covers
-    fewer items. The delete-a-group jackknife leaves one of G random groups of users out at a time (Efron and
+    A bootstrap does not work here: a sample drawn with replacement has fewer different users, so it always covers
+    fewer items. The delete-a-group jackknife leaves out one of G random groups of users at a time (Efron and
     Tibshirani 1993, chapter 11; Burnham and Overton 1978 for the number of different items).
 
     Args:
@@ -38,7 +38,7 @@ def list_errors(
     if groups < 2:
         return {}
     group = np.random.default_rng(0).permutation(number) % groups
-    group = np.unique(group[users], return_inverse=True)[1]  # users without rows leave no group empty
+    group = np.unique(group[users], return_inverse=True)[1]  # remove groups whose users have no rows
     groups = int(group.max()) + 1
     if groups < 2:
         return {}

@@ -1,4 +1,4 @@
-"""Run cells in processes of their own, one or several at a time."""
+"""Run cells in their own processes, one or several at a time."""
 
 import multiprocessing
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PRELOADED = (
     *(cells.__name__, "pyarrow.parquet", "recbole.trainer", "recbole.model.sequential_recommender"),
-    "torch._dynamo",  # which the first optimizer imports
+    "torch._dynamo",  # the first optimizer imports it
 )
-"""Modules that every cell imports: they are imported once, in a server whose copies the cells are."""
+"""Modules that every cell imports. The fork server imports them once, and the cells' processes are forked from it."""
 
 
 @dataclass
@@ -33,23 +33,23 @@ class Job:
 
     @property
     def progress(self) -> str:
-        """What it does at the moment."""
+        """Current progress, for the progress bar."""
         epochs = read_epochs(self.cell.folder)
         done = f", epoch {epochs[-1]['epoch']}, {epochs[-1]['valid_score']:.4f}" if epochs else ""
         return f"{self.cell.table}, {self.cell.name}, {self.cell.run}{done}"
 
 
 def run_cells(todo: Sequence[Cell], expected: Mapping[DataKey, data.Fingerprint], bar: tqdm, jobs: int = 1) -> None:
-    """Run the cells that are not finished; one that failed is tried again, from where it was.
+    """Run the cells that are not finished; failed cells resume.
 
     Args:
-        todo: cells, in the order in which they are begun.
-        expected: what the data of each table and seed of the order of ties is.
-        bar: progress bar, which gets an update for each cell.
-        jobs: cells at a time. With more than one, each has one thread.
+        todo: cells, in the order in which they start.
+        expected: fingerprint of the data of each table and tie seed.
+        bar: progress bar, updated for each cell.
+        jobs: number of parallel cells. With more than one, each has one thread.
 
     Raises:
-        LongInterestError: if a model is given other data than the others; what runs beside it is stopped.
+        LongInterestError: if a model has other data than the others; other running cells are stopped.
     """
     context = _context()
     waiting, running, shown = list(todo), list[Job](), ""
@@ -83,7 +83,7 @@ def run_cells(todo: Sequence[Cell], expected: Mapping[DataKey, data.Fingerprint]
 
 
 def _context() -> "ForkServerContext | SpawnContext":
-    """How processes are started: as copies of a server that has imported everything, where the system has that."""
+    """Start method of processes: forks of a preloaded server, if the system supports it."""
     try:
         context = multiprocessing.get_context("forkserver")
     except ValueError:  # Windows
@@ -97,7 +97,7 @@ def _start(
 ) -> Job:
     (cell.folder / RESULT).unlink(missing_ok=True)
     process = context.Process(target=cells.work, args=(cell, expected, threads))
-    resource_tracker.ensure_running()  # its start lets Ctrl-C through again
+    resource_tracker.ensure_running()  # now, because its start enables Ctrl-C again
     with children_without_ctrl_c():
         process.start()
     return Job(cell, process)

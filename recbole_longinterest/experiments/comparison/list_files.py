@@ -1,4 +1,4 @@
-"""Files of top-k lists or scores (CSV, TSV, Parquet, JSON lines), checked against the users and items of a split."""
+"""Read files of top-k lists or scores (CSV, TSV, Parquet, JSON lines), and check them against a split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.serving.event_files import read_file
 
 COLUMNS = ("user", "item", "rank", "score")
-PADDING = "[PAD]"  # RecBole's token of no user and no item
+PADDING = "[PAD]"  # RecBole's token for padding, not a user or item
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class UserLists:
     """Lists of the test users, by user.
 
     Attributes:
-        first: where the list of each user id begins, int64 [U + 1].
-        item: int64 [E].
-        order: of a user's items, from 1 for the worst; items of equal score have the same, int64 [E].
+        first: index of each user's first entry, int64 [U + 1].
+        item: item of each entry, int64 [E].
+        order: position of the entry in its user's list, 1 for the worst, equal for equal scores, int64 [E].
         complete: whether all test users have all items, so that ranks are exact.
     """
 
@@ -38,16 +38,16 @@ def read_lists(file: Path, test: Dataset, most: int, columns: Mapping[str, str] 
     """Read the lists for a test part.
 
     Args:
-        file: with a column of users, of items, and of ranks (the smallest is the best) or scores (the largest is). If
-            it has both, the ranks count. Users that are not tested are left out.
+        file: file with a column of users, of items, and of ranks (smallest is best) or scores (largest is best). If it
+            has both, the ranks are used. Users that are not tested are ignored.
         test: the test part.
-        most: items that every list must have, as far as there are as many.
-        columns: the file's own names of ``user``, ``item``, ``rank``, ``score``. Without them those names are taken, or
-            the data set's of users and items.
+        most: minimum length of every list, unless the catalogue is smaller.
+        columns: names of ``user``, ``item``, ``rank``, ``score`` in the file. By default these names, or the data set's
+            field names for users and items.
 
     Raises:
-        LongInterestError: for a file that cannot be read, unknown users or items, a pair or a rank twice, values that
-            are no finite numbers, test users without a list, and lists that are too short.
+        LongInterestError: if the file cannot be read; has unknown users or items, duplicate pairs or ranks, or values
+            that are not finite; or if a test user's list is missing or too short.
     """
     table = read_file(file)
     names = _names(file, list(table.columns), test, columns or {})
@@ -67,8 +67,8 @@ def read_lists(file: Path, test: Dataset, most: int, columns: Mapping[str, str] 
     if by_rank and not other.all():
         place = int(np.flatnonzero(~other)[0])
         raise LongInterestError(
-            f"{file} gives a user one rank twice, at first user {_token(test, test.uid_field, user[place])} rank "
-            f"{-value[place]:g}. Give every item of a user another rank, or scores."
+            f"{file} has a rank twice for the same user, first for user {_token(test, test.uid_field, user[place])}, "
+            f"rank {-value[place]:g}. Give every item of a user a different rank, or give scores."
         )
     number = np.bincount(user, minlength=test.user_num)
     _check_coverage(file, test, number, tested, min(most, test.item_num - 1))
@@ -81,7 +81,7 @@ def read_lists(file: Path, test: Dataset, most: int, columns: Mapping[str, str] 
 
 
 def _names(file: Path, there: list[str], test: Dataset, columns: Mapping[str, str]) -> dict[str, str]:
-    """The file's columns by what they hold."""
+    """Find the columns ``user``, ``item``, ``rank`` and ``score`` of the file."""
     other = [kind for kind in columns if kind not in COLUMNS]
     if other:
         raise LongInterestError(f"The columns of lists are {', '.join(COLUMNS)}; got {other[0]!r}.")
@@ -103,28 +103,28 @@ def _names(file: Path, there: list[str], test: Dataset, columns: Mapping[str, st
 
 
 def _ids(file: Path, column: pd.Series, test: Dataset, field: str, what: str) -> NDArray[np.int64]:
-    """RecBole's ids of a column's tokens."""
+    """Convert a column of tokens to RecBole's ids."""
     if column.isna().any():
-        raise LongInterestError(f"{file}: {int(column.isna().sum())} rows name none of the {what}. Remove them.")
+        raise LongInterestError(f"{file}: {int(column.isna().sum())} rows have no value for {what}. Remove them.")
     codes, tokens = pd.factorize(column.astype(str))
     known = test.field2token_id[field]
     found = [token_of(token, known) for token in tokens]
     unknown = [token for token in found if token not in known or token == PADDING]
     if unknown:
         raise LongInterestError(
-            f"{file}: {len(unknown)} of its {len(found)} {what} are not in the data set {test.dataset_name}, at first "
+            f"{file}: {len(unknown)} of its {len(found)} {what} are not in the data set {test.dataset_name}, first "
             f"{unknown[0]!r}. Make the lists from this split (compare --export-split), or remove them."
         )
     return np.array([known[token] for token in found], dtype=np.int64)[codes]
 
 
 def _numbers(file: Path, column: pd.Series) -> NDArray[np.float64]:
-    """A column as finite numbers."""
+    """Convert a column to finite numbers."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         raise LongInterestError(
-            f"{file}: {len(wrong)} values of {column.name} are no finite numbers, at first "
+            f"{file}: {len(wrong)} values of {column.name} are not finite numbers, first "
             f"{str(column.iloc[wrong[0]])!r} in row {wrong[0] + 1}. Write numbers, or leave such items out."
         )
     return values
@@ -135,9 +135,9 @@ def _check_twice(file: Path, test: Dataset, user: NDArray[np.int64], item: NDArr
     twice = pairs[times > 1]
     if len(twice):
         raise LongInterestError(
-            f"{file}: {len(twice)} pairs of user and item are there twice, at first user "
+            f"{file}: {len(twice)} pairs of user and item occur twice, first user "
             f"{_token(test, test.uid_field, twice[0] // test.item_num)}, item "
-            f"{_token(test, test.iid_field, twice[0] % test.item_num)}. List an item of a user once."
+            f"{_token(test, test.iid_field, twice[0] % test.item_num)}. List each item once per user."
         )
 
 
@@ -151,9 +151,9 @@ def _check_coverage(file: Path, test: Dataset, number: NDArray[np.int64], tested
     short = tested[number[tested] < most]
     if len(short):
         raise LongInterestError(
-            f"{file}: the lists of {len(short)} of {len(tested)} test users have fewer than {most} items, at first "
-            f"that of {_token(test, test.uid_field, short[0])} with {number[short[0]]}. Make longer lists, or give a "
-            "smaller topk."
+            f"{file}: the lists of {len(short)} of {len(tested)} test users have fewer than {most} items, first "
+            f"{_token(test, test.uid_field, short[0])} with {number[short[0]]}. Make longer lists, or give a smaller "
+            "topk."
         )
 
 

@@ -1,4 +1,4 @@
-"""Ranks of the test targets in lists that another system made."""
+"""Rank the test targets in lists of another system."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +13,20 @@ from recbole_longinterest.data.windows import gather_windows
 from recbole_longinterest.experiments.comparison.list_files import UserLists
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
 
-SCORES = 2**24  # scores at once
+SCORES = 2**24  # scores in memory at once
 
 
 @dataclass(frozen=True)
 class ListRanks:
-    """What a recorder of an evaluation has, for lists.
+    """Ranks of the test targets in lists, with the interface of :class:`~.recorder.Recorder`.
 
     Attributes:
-        lines: a line for each test row, as the recorder's table.
+        lines: a line per test row, as in :meth:`Recorder.table`.
         user: RecBole's user id of each test row, int64 [B].
-        tops: best items by protocol, int64 [B, K]; 0 where a list has no further item.
+        tops: best items by protocol, filled up with 0, int64 [B, K].
         target_count: number of training rows with the item as target, int64 [N].
-        notes: what must be said of the lists.
-        candidates: None: all items are ranked.
+        notes: notes on the lists for the report.
+        candidates: None, because all items are ranked.
     """
 
     lines: pd.DataFrame
@@ -45,21 +45,21 @@ class ListRanks:
         return self.user
 
     def table(self) -> pd.DataFrame:
-        """A line for each test row; see the recorder's."""
+        """A line per test row; see :meth:`Recorder.table`."""
         return self.lines
 
 
 def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str) -> ListRanks:
     """Rank every test row's target in its user's list.
 
-    A target that is in no complete list has rank infinity, also where few items are left after the user's seen items
-    are removed: a system that did not list it did not find it.
+    A target that is not in its list has rank infinity, because the system did not find it. This also holds if few items
+    remain after the user's seen items are removed.
 
     Args:
-        lists: of all test users.
+        lists: lists of all test users.
         parts: training, validation and test part.
-        most: K, length of the longest list that is judged.
-        name: of the row, for the notes.
+        most: K, the largest list length to evaluate.
+        name: name of the row, for the notes.
     """
     train, test = parts[0], parts[2]
     rows = test.inter_feat
@@ -99,7 +99,7 @@ def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str)
 
 
 def _scores(lists: UserLists, user: NDArray[np.int64], n_items: int) -> torch.Tensor:
-    """Order of the listed items as scores, 0 for the others, float64 [B, N]."""
+    """Use positions in the lists as scores, 0 for unlisted items, float64 [B, N]."""
     number = lists.first[user + 1] - lists.first[user]
     row = np.repeat(np.arange(len(user)), number)
     place = np.arange(len(row)) - (np.cumsum(number) - number)[row] + lists.first[user][row]
@@ -109,7 +109,7 @@ def _scores(lists: UserLists, user: NDArray[np.int64], n_items: int) -> torch.Te
 
 
 def _unlisted(found: Ranks, scores: torch.Tensor, unseen: torch.Tensor, target: torch.Tensor) -> Ranks:
-    """Ranks where targets and items without a place in the list are not found."""
+    """Correct ranks for unlisted items: an unlisted target gets rank infinity, other unlisted items become 0."""
     absent = (scores.gather(1, target.unsqueeze(1)).squeeze(1) == 0).numpy()
     native_top, masked_top = torch.from_numpy(found.native_top), torch.from_numpy(found.masked_top)
     return replace(
@@ -125,12 +125,12 @@ def _unlisted(found: Ranks, scores: torch.Tensor, unseen: torch.Tensor, target: 
 
 def _notes(lists: UserLists, kept: NDArray[np.int64], most: int) -> list[str]:
     if lists.complete:
-        return ["all items have a place, so that ranks are exact."]
+        return ["all items are listed, so ranks are exact."]
     notes = ["an item that is not in a list counts as not found."]
     short = kept[kept < most]
     if len(short):
         notes.append(
             f"without seen items {len(short)} of {len(kept)} lists have fewer than {most} items, the shortest "
-            f"{int(short.min())}; the seen-masked metrics count what is there."
+            f"{int(short.min())}; the seen-masked metrics use these shorter lists."
         )
     return notes

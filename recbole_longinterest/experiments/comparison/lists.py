@@ -1,7 +1,6 @@
-"""Rows of a comparison that other systems made: top-k lists or scores in files, read, checked and ranked.
+"""Rows of a comparison from other systems: read, check and rank top-k lists or scores in files.
 
-A file is data from outside: it is read as text, nothing in it is evaluated, and its names are looked up among those of
-the data set.
+Files are untrusted: they are read as plain data, and users and items must be known to the data set.
 """
 
 import json
@@ -23,17 +22,17 @@ from recbole_longinterest.experiments.comparison.views import TIE_SEEDS, USUAL, 
 from recbole_longinterest.experiments.quiet import without_warnings
 
 NAME = re.compile(r"\w[\w.+ -]{0,59}")
-LIKE = "Pop"  # the row whose data, split and catalogue the lists are judged on
+LIKE = "Pop"  # the row whose data, split and catalogue the lists are evaluated on
 
 
 @dataclass(frozen=True)
 class ListCell(Cell):
-    """Lists of another system, in place of a training and its test.
+    """A cell with lists of another system instead of a training.
 
     Attributes:
-        file: of the lists, absolute.
-        digest: SHA-256 of the file: a changed file is another cell.
-        columns: the file's own names of its columns.
+        file: file of the lists, absolute.
+        digest: SHA-256 of the file; a changed file is another cell.
+        columns: names of the columns in the file.
     """
 
     file: Path = Path()
@@ -42,26 +41,26 @@ class ListCell(Cell):
 
     @property
     def what(self) -> str:
-        """The file's content and the settings of the data."""
+        """Hash of the file and settings of the data, as text."""
         return json.dumps([super().what, self.digest, self.columns], sort_keys=True)
 
     def lists(self, config: Settings, parts: data.Parts) -> UserLists:
         """Read the file for the test part.
 
         Args:
-            config: of the cell.
+            config: RecBole's config of the cell.
             parts: training, validation and test part.
 
         Raises:
-            LongInterestError: if the file has changed since it was planned, or cannot be used.
+            LongInterestError: if the file has changed since the comparison started, or cannot be used.
         """
         if config["eval_args"]["mode"]["test"] != "full":
             raise LongInterestError(
-                f"{self.name}: lists are ranked among all items, and eval_args draws candidates "
+                f"{self.name}: lists are ranked among all items, but eval_args draws candidates "
                 f"({config['eval_args']['mode']['test']}). Use full ranking, or leave the lists out."
             )
         if not self.file.is_file() or file_hash(self.file) != self.digest:
-            raise LongInterestError(f"{self.file} was changed or removed while it was compared. Compare again.")
+            raise LongInterestError(f"{self.file} was changed or removed during the comparison. Run it again.")
         return read_lists(self.file, parts[2], max(config["topk"]), self.columns)
 
     def rank(self, config: Settings, parts: data.Parts) -> ListRanks:
@@ -78,21 +77,21 @@ def list_cells(
     output: Path,
     views: Sequence[View] = (USUAL.view,),
 ) -> list[ListCell]:
-    """Cells of the lists, one each.
+    """Make a cell for each file of lists.
 
     Args:
-        lists: ``NAME`` (with one data set) or ``NAME@DATASET`` -> file. ``@random-N`` after either: of the split with
+        lists: ``NAME`` (with one data set) or ``NAME@DATASET`` -> file. A suffix ``@random-N`` selects the split with
             ties in random order N, 0 to 2.
-        columns: the files' own names of ``user``, ``item``, ``rank``, ``score``.
+        columns: names of ``user``, ``item``, ``rank``, ``score`` in the files.
         datasets: data sets of the comparison.
         given: settings of every run.
-        seed: of the cells; nothing is drawn.
+        seed: seed of the cells, which does not affect them.
         output: folder of the comparison.
-        views: of the comparison; lists are of the first one with their order of ties.
+        views: views of the comparison; lists belong to the first view with their order of ties.
 
     Raises:
-        LongInterestError: for a name that cannot be a row's, a data set or an order of ties that is not compared, and a
-            missing file.
+        LongInterestError: if a name is not valid, a data set or order of ties is not in the comparison, or a file is
+            missing.
     """
     cells = []
     for key, path in lists.items():
@@ -118,14 +117,16 @@ def list_cells(
 
 
 def _row_of(key: str, datasets: Sequence[str]) -> tuple[str, str]:
-    """Name of the row and data set of a key of ``lists``."""
+    """Split a key of ``lists`` into the name of its row and its data set."""
     name, at, dataset = key.partition("@")
     if not NAME.fullmatch(name):
         raise LongInterestError(
             f"The name of lists must be letters, digits, spaces and . + - _, at most 60; got {name!r}. Write NAME=FILE."
         )
     if not at and len(datasets) > 1:
-        raise LongInterestError(f"Lists are of one data set, and there are {len(datasets)}: write {name}@DATASET=FILE.")
+        raise LongInterestError(
+            f"Lists belong to one data set, and there are {len(datasets)}: write {name}@DATASET=FILE."
+        )
     dataset = dataset if at else datasets[0]
     if dataset not in datasets:
         raise LongInterestError(f"{key}: {dataset!r} is not compared; the data sets are {', '.join(datasets)}.")
@@ -133,15 +134,15 @@ def _row_of(key: str, datasets: Sequence[str]) -> tuple[str, str]:
 
 
 def _place_of(key: str, number: str | None, views: Sequence[View]) -> Place:
-    """Place of the lists of a key, in the order of the file (None) or in a random one by its number."""
+    """Place of a key's lists: in file order if ``number`` is None, else in the random order with that number."""
     view = next((view for view in views if view.ties == (FILE if number is None else RANDOM)), None)
     if view is None and number is None:
         raise LongInterestError(
-            f"Lists have the targets of one order of ties, and {key} does not say which random one. Write "
-            f"{key}@{RANDOM}-N=FILE for the split of tie seed N, or compare with --ties {FILE},{RANDOM}."
+            f"Lists belong to one order of ties, and {key} does not name the random order. Write {key}@{RANDOM}-N=FILE "
+            f"for the split of tie seed N, or compare with --ties {FILE},{RANDOM}."
         )
     if view is None:
-        raise LongInterestError(f"{key}: no random order of ties is compared. Say --ties {FILE},{RANDOM}.")
+        raise LongInterestError(f"{key}: the comparison has no random order of ties. Add --ties {FILE},{RANDOM}.")
     if number is None:
         return Place(view)
     if number not in map(str, range(TIE_SEEDS)):
@@ -150,23 +151,23 @@ def _place_of(key: str, number: str | None, views: Sequence[View]) -> Place:
 
 
 def check_names(cells: Iterable[Cell]) -> None:
-    """Refuse lists with the name of another row.
+    """Check that no lists have the name of another row.
 
     Raises:
-        LongInterestError: names it.
+        LongInterestError: if lists do; the message names them.
     """
     cells = list(cells)
     names = {(cell.dataset, cell.name) for cell in cells if not isinstance(cell, ListCell)}
     for cell in cells:
         if isinstance(cell, ListCell) and (cell.dataset, cell.name) in names:
-            raise LongInterestError(f"{cell.name} is a row of the comparison already. Give the lists another name.")
+            raise LongInterestError(f"{cell.name} is already a row of the comparison. Give the lists another name.")
 
 
 def check_lists(cells: Iterable[Cell]) -> None:
-    """Read all files of lists that are not ranked yet, before anything is trained.
+    """Check all files of lists that are not ranked yet, before training.
 
     Raises:
-        LongInterestError: for the first that cannot be used.
+        LongInterestError: for the first file that cannot be used.
     """
     parts: dict[DataKey, data.Parts] = {}
     for cell in cells:
@@ -179,7 +180,7 @@ def check_lists(cells: Iterable[Cell]) -> None:
 
 
 def notes_of(cells: Iterable[Cell]) -> list[str]:
-    """What the report says of lists: how they were ranked, which are short, and in which one of several tables."""
+    """Notes of the report on lists: how they were ranked, which are short, and which tables have none."""
     cells = list(cells)
     notes = []
     for cell in cells:

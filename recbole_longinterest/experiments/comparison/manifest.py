@@ -1,4 +1,4 @@
-"""Provenance of a result: settings, versions, commit, inputs; and the memory that the run needed."""
+"""Provenance of a result (settings, versions, commit, inputs), and peak memory of a run."""
 
 import contextlib
 import importlib.metadata
@@ -32,7 +32,7 @@ def manifest(config: Config) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Commit of the package's checkout, marked if files differ from it; None without a checkout."""
+    """Commit of the package's checkout, marked if there are changes; None without a checkout."""
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -50,7 +50,7 @@ def commit() -> str | None:
 
 
 def peak_memory_mb() -> float | None:
-    """Peak memory of this process, None if the system does not report it."""
+    """Peak memory of this process in MiB; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.is_file():  # getrusage includes the parent's memory from before this process started
         for line in status.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""Models of the comparison alone: popularity, a Markov chain, and SASRec that reads the item texts."""
+"""Models used only in comparisons: popularity, a Markov chain, and SASRec with item texts."""
 
 import sys
 from pathlib import Path
@@ -26,9 +26,9 @@ from recbole_longinterest.plugin.baselines.computed.base import ComputedRecommen
 
 
 class PopularItems(ComputedRecommender):
-    """Every user gets the items with the most training events, over the same rows as a sequential model.
+    """Recommend the items with the most training events to every user, on the same rows as a sequential model.
 
-    RecBole's Pop is no sequential model: it is given other rows and masks seen items.
+    RecBole's Pop is not a sequential model: it has other rows and masks seen items.
 
     Args:
         config: RecBole's config.
@@ -49,12 +49,12 @@ class PopularItems(ComputedRecommender):
 
 
 class LastItemMarkov(PopularItems):
-    """What followed the user's last item in training, most often first; then by popularity.
+    """Recommend the items that most often followed the user's last item in training, then by popularity.
 
     Attributes:
-        first: where the followers of each item begin, int64 [N + 1].
+        first: index of each item's first follower, int64 [N + 1].
         follower: items that followed, int64 [F].
-        times: how often, [F].
+        times: number of times that each follower followed, [F].
     """
 
     def __init__(self, config: Settings, dataset: FlatSequentialDataset) -> None:
@@ -73,7 +73,7 @@ class LastItemMarkov(PopularItems):
         return ComputedRecommender.predict(self, interaction)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items, [B, N]: the number of times, and below 1 the popularity."""
+        """Scores of all items, [B, N]: number of times that the item followed, plus its popularity scaled below 1."""
         scores = super().full_sort_predict(interaction) / (self.count.sum() + 1)
         last = interaction[self.ITEM_SEQ].gather(1, interaction[self.ITEM_SEQ_LEN].unsqueeze(1) - 1).squeeze(1)
         number = self.first[last + 1] - self.first[last]
@@ -85,14 +85,14 @@ class LastItemMarkov(PopularItems):
 
 
 class TextItemEmbedding(nn.Module):
-    """An ID embedding with the projection of the item's text vector added, ``E[j] + A t_j``, as LongInterest's.
+    """Sum of an ID embedding and a projected text vector, ``E[j] + A t_j``, as in LongInterest.
 
     Args:
         n_items: N, with the padding.
-        size: of a vector, D.
+        size: size of a vector, D.
         text: the text vectors.
-        text_dim: their size.
-        scale: standard deviation of embedding and projection at the start.
+        text_dim: size of a text vector.
+        scale: standard deviation of the initial embedding and projection.
     """
 
     def __init__(self, n_items: int, size: int, text: ItemTable, text_dim: int, scale: float) -> None:
@@ -115,7 +115,7 @@ class TextItemEmbedding(nn.Module):
 
 
 class SASRecText(SASRec):
-    """RecBole's SASRec over the text vectors that LongInterest reads."""
+    """RecBole's SASRec with the text vectors of LongInterest."""
 
     def __init__(self, config: Settings, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -126,7 +126,7 @@ class SASRecText(SASRec):
 
 
 class SASRecTextDataset(FlatSequentialDataset):
-    """The flat log with the items' texts, for SASRecText.
+    """The flat log with item texts, for SASRecText.
 
     Raises:
         LongInterestError: if there are no texts.
@@ -147,7 +147,7 @@ class SASRecTextDataset(FlatSequentialDataset):
 
 
 def register() -> None:
-    """Let RecBole's lookups find these models in this process."""
+    """Register these models for RecBole's look-ups in this process."""
     for model in (PopularItems, LastItemMarkov, SASRecText):
         module = ModuleType(f"recbole.model.sequential_recommender.{model.__name__.lower()}")
         module.__spec__ = sys.modules[__name__].__spec__
@@ -158,7 +158,7 @@ def register() -> None:
 
 
 def sasrec_text_settings() -> dict[str, Any]:
-    """Defaults of SASRecText: RecBole's of SASRec, and LongInterest's text options."""
+    """Defaults of SASRecText: RecBole's defaults of SASRec, and LongInterest's text options."""
     published = Path(recbole.__file__).parent / "properties" / "model" / "SASRec.yaml"
     text = yaml.safe_load(resource("properties", "LongInterest.yaml").read_text(encoding="utf-8"))
     return {

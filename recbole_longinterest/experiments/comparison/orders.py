@@ -1,4 +1,4 @@
-"""What the order of ties and the split do to the figures: sentences and one table with a column for each of them."""
+"""Report parts on the effect of tie order and split: notes, and a table with a column for each view."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from recbole_longinterest.experiments.comparison.views import MATTERS
 from recbole_longinterest.experiments.documents import Heading, Table, Text
 
 NOT_ASKED = (
-    "More than 10 % of the test targets tie, and this is one order of them: --ties file,random gives the mean over "
-    "three random ones, which is the figure that counts."
+    "More than 10 % of the test targets tie, and this table uses one order of ties: --ties file,random gives the mean "
+    "over three random orders, which is the figure to report."
 )
 HEADLINE = (
-    "More than 10 % of the test targets tie, so this table, with a mean over orders, is the headline; the one in the "
-    "order of the file is for comparison with the literature."
+    "More than 10 % of the test targets tie, so this table, with a mean over orders, is the headline; the table in "
+    "file order is for comparison with the literature."
 )
 BESIDE = (
     "More than 10 % of the test targets tie: the headline, with its verdicts, is the table with ties in random order; "
@@ -23,7 +23,7 @@ BESIDE = (
 
 
 def about_data(study: Study) -> list[Text]:
-    """What is known of the ties of a table, and of its split by time."""
+    """Notes on the ties of a table, and on its split by time."""
     if study.about is None:
         return []
     parts = [Text(study.about.ties.sentence())]
@@ -38,10 +38,10 @@ def about_data(study: Study) -> list[Text]:
 
 
 def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
-    """One table for each data set that stands in several orders or splits: a row of the comparison a line.
+    """A table for each data set with several orders of ties or splits, with a line per row of the comparison.
 
     Args:
-        studies: of a comparison, those of a data set together.
+        studies: tables of a comparison, grouped by data set.
     """
     parts: list[Heading | Table | Text] = []
     names = list(dict.fromkeys(study.of for study in studies))
@@ -55,9 +55,9 @@ def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
         marked = [study.view.name or "ties in the order of the file" for study in views if study.headline]
         parts.append(
             Text(
-                f"The headline is: {'; '.join(marked)}. It is the random order where more than {100 * MATTERS:.0f} % "
-                "of the test targets tie. In brackets: runs. Figures of one order or split are not comparable with "
-                "those of another."
+                f"The headline is: {'; '.join(marked)}. It is the random order if more than {100 * MATTERS:.0f} % of "
+                "the test targets tie. In brackets: number of runs. Figures of different orders or splits are not "
+                "comparable."
             )
         )
     return parts

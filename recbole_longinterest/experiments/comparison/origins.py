@@ -1,4 +1,4 @@
-"""The end of a report: how its figures are read, and what they were made with."""
+"""The last sections of a report: how to read the figures, and how they were made."""
 
 from collections.abc import Sequence
 
@@ -9,26 +9,25 @@ from recbole_longinterest.experiments.documents import Heading, Points, Text
 
 ALL_ITEMS = "Native ranks all items, as RecBole does for sequential models"
 HOW = (
-    "Every model reads the same log, split and catalogue. {native}; seen-masked leaves out what the user has had "
-    "before the target, whatever the model. Each protocol chooses its own epoch on the validation data, in one "
-    "training, which stops when the choice of each is final; and its own settings, in a training of its own, where a "
-    "search by it has written some. Time and memory are then the native training's. An item with the target's score "
-    "counts half.",
-    "Means are over the seeds. Intervals are 95 % by a bootstrap that draws users and seeds (the pigeonhole bootstrap, "
-    "Owen 2007: slightly too wide rather than too narrow); with one seed they are over users alone, and the table says "
-    "so. With three to five seeds the seeds' part is roughly known. Counts, neighbours, linear models and lists from "
-    "elsewhere are the same for every seed (no seed): they run once for each order of ties.",
-    "The best baseline is the row with the best validation score in that protocol, among those with most seeds or no "
-    f"seed, that is not {OWN}, an ablation or a variant of it; popularity, Markov chains, neighbours and linear models "
+    "Every model reads the same log, split and catalogue. {native}; seen-masked leaves out the items of the user's "
+    "history, for every model. Each protocol chooses its own epoch on the validation data: in the same training, which "
+    "stops when both choices are final, or in a separate training if a search by that protocol has written its own "
+    "settings. Time and memory are then those of the native training. An item with the target's score counts half.",
+    "Means are over the seeds. Intervals are 95 %, from a bootstrap over users and seeds (the pigeonhole bootstrap, "
+    "Owen 2007: slightly too wide rather than too narrow); with one seed they are over users only, and the table says "
+    "so. With three to five seeds, the variance over seeds is only roughly known. Counting models, neighbours, linear "
+    "models and external lists are the same for every seed (no seed): they run once for each order of ties.",
+    "The best baseline is the row with the best validation score in that protocol, among the rows with most seeds or "
+    f"no seed, without {OWN}, its ablations and its variants; popularity, Markov chains, neighbours and linear models "
     "count. Differences to it are over the seeds that both rows have, paired by user; the run of a row without a seed "
-    "is compared with every seed of the other. p is corrected by Holm for the rows of the table. A row wins or loses "
-    "only where the interval excludes 0 and p is below 0.05, else it is open. Bold is the best row where nothing about "
-    "it is open.",
+    "is compared with every seed of the other. p values are corrected for the number of rows (Holm). A row wins or "
+    "loses only if the interval excludes 0 and p is below 0.05; otherwise it is open. A bold row is the significantly "
+    "best one.",
 )
 
 
 def how_to_read(studies: Sequence[Study]) -> list[Part]:
-    """How the figures are made, for readers."""
+    """Section on how to read the figures."""
     results = [result for study in studies for row in study.rows for result in row.results]
     arguments = [(result.get("manifest") or {}).get("config", {}).get("eval_args") or {} for result in results]
     modes = sorted({str(each["mode"]["test"]) for each in arguments if "mode" in each} - {"full"})
@@ -43,11 +42,11 @@ def how_to_read(studies: Sequence[Study]) -> list[Part]:
 
 
 def how_made(studies: Sequence[Study], same: Sequence[str]) -> list[Part]:
-    """Settings, versions and inputs.
+    """Section on settings, versions and inputs.
 
     Args:
-        studies: all data sets.
-        same: rows that another row is, in words.
+        studies: all tables.
+        same: notes on rows that equal another row, and on lists.
     """
     results = [(study, row, result) for study in studies for row in study.rows for result in row.results]
     parts: list[Part] = [Heading("How it was made")]
@@ -55,8 +54,8 @@ def how_made(studies: Sequence[Study], same: Sequence[str]) -> list[Part]:
     lines = [f"Not tuned, at the model's own defaults: {', '.join(untuned)}."] if untuned else []
     lines += same
     lines.append(
-        "Pop and Markov are this command's own. RecBole's general models learn from the same events and rank the "
-        "same rows as its sequential ones."
+        "Pop and Markov are implemented in this command. RecBole's general models learn from the same events and rank "
+        "the same rows as its sequential models."
     )
     manifests = [result["manifest"] for _, _, result in results if result.get("manifest")]
     if manifests:

@@ -1,4 +1,4 @@
-"""table.tex: a table for each data set with both protocols side by side, for a page of two columns."""
+"""Write table.tex: a LaTeX table per data set with both protocols side by side, for a two-column page."""
 
 from collections.abc import Callable, Sequence
 
@@ -66,10 +66,10 @@ DEFAULT = ("metric", "interval", "recall", "difference")
 
 
 def check_columns(columns: Sequence[str]) -> None:
-    """Check names of columns.
+    """Check the names of columns.
 
     Raises:
-        LongInterestError: for an unknown one, and for none.
+        LongInterestError: if a name is unknown, or there are no names.
     """
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown or not columns:
@@ -79,15 +79,15 @@ def check_columns(columns: Sequence[str]) -> None:
 
 
 def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = DEFAULT) -> str:
-    """Write a data set as a LaTeX table over both columns of a page; it needs the package booktabs.
+    """Render a data set as a LaTeX table over both columns of a page; it needs the package booktabs.
 
     Args:
         study: the data set, with finished rows.
-        blocks: it in each protocol.
-        columns: names of ``COLUMNS``, which each protocol has.
+        blocks: results of the data set in each protocol.
+        columns: columns of each protocol, from ``COLUMNS``.
 
     Raises:
-        LongInterestError: for an unknown column.
+        LongInterestError: if a column is unknown.
     """
     check_columns(columns)
     number = len(columns)

@@ -28,13 +28,13 @@ class Plan:
         models: rows of the comparison, each with all seeds.
         datasets: names of the data sets.
         seeds: seeds of every row.
-        once: further rows, with the first seed alone.
+        once: further rows, with only the first seed.
         ablations: names of ablations of LongInterest.
         given: settings of every run.
-        lists: ``NAME`` or ``NAME@DATASET`` of lists that were made elsewhere -> their file.
-        lists_columns: these files' own names of ``user``, ``item``, ``rank`` and ``score``.
-        ties: orders of ties, ``file`` and ``random``; each has a table of its own.
-        splits: ``leave-one-out``, which is the split of ``eval_args``, and ``time``; likewise.
+        lists: ``NAME`` or ``NAME@DATASET`` of external lists -> their file.
+        lists_columns: names of ``user``, ``item``, ``rank`` and ``score`` in these files.
+        ties: orders of ties, ``file`` and ``random``; each has its own table.
+        splits: ``leave-one-out``, which is the split of ``eval_args``, and ``time``; each has its own tables.
     """
 
     models: Sequence[str]
@@ -50,14 +50,14 @@ class Plan:
 
     @property
     def views(self) -> list[View]:
-        """What every data set is to the models."""
+        """The views (order of ties and split) of every data set."""
         return read_views(self.ties, self.splits, self.given)
 
     def rows(self) -> list[tuple[Variant, Sequence[int]]]:
         """The rows with their seeds.
 
         Raises:
-            ValueError: for an unknown ablation.
+            ValueError: if an ablation is unknown.
         """
         known = {entry.name: entry for entry in ABLATIONS}
         unknown = [name for name in self.ablations if name not in known]
@@ -89,14 +89,14 @@ def read_settings(config_files: Sequence[str], settings: Mapping[str, object] | 
     """Read the settings of every run with RecBole's parser.
 
     Args:
-        config_files: yaml files, later ones win.
-        settings: a mapping, or `--key=value` each; they win over the files.
+        config_files: yaml files; later files override earlier ones.
+        settings: a mapping, or `--key=value` texts; they override the files.
 
     Returns:
-        The settings, paths in them absolute.
+        The settings, with absolute paths.
 
     Raises:
-        ValueError: for a file that is missing or holds no settings.
+        ValueError: if a file is missing or has no settings, or a setting is one that compare sets itself.
     """
     for file in config_files:
         keys_of_file(Path(file))
@@ -114,5 +114,5 @@ def read_settings(config_files: Sequence[str], settings: Mapping[str, object] | 
             given[name] = str(Path(given[name]).resolve())
     own = [name for name in ("seed", "model", "dataset", "resume", "checkpoint_dir") if name in given]
     if own:
-        raise LongInterestError(f"{own[0]} is compare's own to set; leave it out.")
+        raise LongInterestError(f"compare sets {own[0]} itself; leave it out.")
     return given

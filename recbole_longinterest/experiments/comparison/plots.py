@@ -1,4 +1,4 @@
-"""The plots of a comparison: means with intervals, differences to the best baseline, slices."""
+"""Plots of a comparison: means with intervals, differences to the best baseline, slices."""
 
 import re
 from collections.abc import Sequence
@@ -142,7 +142,7 @@ def _short(name: str) -> str:
 
 
 def _panels(kinds: dict[str, list[Group]]) -> tuple["Figure", dict[str, Any]]:
-    """A panel for each kind: one with many groups has a row of its own, the others stand side by side."""
+    """A panel for each kind: kinds with many groups get a full row, the others share a row."""
     from matplotlib.figure import Figure
 
     wide = [kind for kind, groups in kinds.items() if len(groups) > 4]

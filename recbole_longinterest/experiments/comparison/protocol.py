@@ -1,4 +1,4 @@
-"""Rank of the target among the scores of a batch, with the user's seen items (native) or without them (masked)."""
+"""Rank targets among the scores of a batch, with the user's seen items (native) or without them (masked)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Ranks:
     """Ranks of a batch's targets, from 1; an item of equal score counts half.
 
     Attributes:
-        native: among all candidates, float64 [B].
-        masked: among the target and the candidates that the user has not seen, float64 [B].
-        among_cold: among the cold candidates, float64 [B]; NaN where the target is not cold.
+        native: rank among all candidates, float64 [B].
+        masked: rank among the target and the candidates that the user has not seen, float64 [B].
+        among_cold: rank among the cold candidates, float64 [B]; NaN if the target is not cold.
         tied: whether another candidate has the target's score, bool [B].
         native_top: best items, int64 [B, K].
         masked_top: best items that the user has not seen, the target among them, int64 [B, K].
@@ -44,7 +44,7 @@ def rank_targets(
     Args:
         scores: scores of all items, [B, N]; column 0 is the padding and is ignored.
         target: item of each row, int64 [B].
-        history: all events of the row's user before the target, int64 [B, L], 0 being no event.
+        history: items of all events of the row's user before the target, padded with 0, int64 [B, L].
         cold: items without a training event, bool [N].
         most: K, number of best items to keep.
         candidates: items to rank, bool [B, N]; None for all. The target is always included.
@@ -57,7 +57,7 @@ def rank_targets(
     ranked[:, 0] = False
     if not torch.isfinite(scores[ranked]).all():
         raise LongInterestError(
-            f"{int((~torch.isfinite(scores[ranked])).sum())} scores are not finite; such a model cannot be ranked."
+            f"{int((~torch.isfinite(scores[ranked])).sum())} scores are not finite, so the model cannot be ranked."
         )
     seen = torch.zeros_like(own).scatter_(1, history, True) & ~own
     wanted = scores.gather(1, target.unsqueeze(1))  # [B, 1]
@@ -85,7 +85,7 @@ def beyond_accuracy(
     """Compute properties of the lists: RecBole's coverage, Gini index, popularity and tail share.
 
     Args:
-        top: recommended items, best first, [B, K]; 0 where a list from elsewhere has no further item.
+        top: recommended items, best first, [B, K]; external lists are filled up with 0.
         train_count: number of training rows with the item as target, [N], with the padding.
         ks: lengths of the list.
         tail: RecBole's ``tail_ratio``. Up to 1: this share of the items with training rows, the rarest ones, is the
@@ -102,7 +102,7 @@ def beyond_accuracy(
     values: dict[str, float] = {}
     for k in ks:
         items = top[:, :k][top[:, :k] > 0]
-        if not len(items):  # lists from elsewhere that are empty without the seen items
+        if not len(items):  # external lists that are empty without the seen items
             names = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
             values |= dict.fromkeys((f"{name}@{k}" for name in names), 0.0)
             continue

@@ -23,13 +23,13 @@ class Recorder:
     """Intercepts the scores of RecBole's evaluation and ranks the target of every row.
 
     Args:
-        loader: RecBole's, over the flat log: full ranking, or sampled candidates.
+        loader: RecBole's loader over the flat log, for full ranking or sampled candidates.
         train: the training part.
         most: K, number of best items to keep.
 
     Attributes:
         target_count: number of training rows with the item as target, int64 [N].
-        candidates: SHA-256 of the sampled candidates, None in full ranking.
+        candidates: SHA-256 of the sampled candidates; None for full ranking.
     """
 
     def __init__(self, loader: AbstractDataLoader, train: Dataset, most: int) -> None:
@@ -79,7 +79,7 @@ class Recorder:
         return users
 
     def table(self) -> pd.DataFrame:
-        """A line for each test row: user, history (events before), item, rank in both protocols, among_cold, tied."""
+        """A line per test row: user, history (events before), item, rank in both protocols, among_cold, tied."""
         rows, test = self.targets.rows, self.test
         lines = pd.DataFrame(
             {

@@ -21,11 +21,11 @@ from recbole_longinterest.experiments.documents import Heading, Image, Points, T
 
 
 def write_report(outcome: Outcome, output: Path, table_columns: Sequence[str] = paper_table.DEFAULT) -> str:
-    """Write the files of a comparison that has ended or was stopped.
+    """Write the report files of a comparison, finished or not.
 
     Args:
         outcome: outcome of the comparison.
-        output: its folder.
+        output: folder of the comparison.
         table_columns: columns of table.tex.
 
     Returns:
@@ -63,7 +63,7 @@ def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled:
         parts.append(Points(lines))
     missing = [name for study in studies for name in study.missing]
     if missing:
-        parts.append(Text(f"{len(missing)} cells have not run yet; the same command goes on."))
+        parts.append(Text(f"{len(missing)} cells have not run yet; run the same command to continue."))
     return parts
 
 
@@ -108,7 +108,7 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
     parts.append(
         Text(
             "± is half the width of the 95 % interval over users and seeds, without a correction for the number of "
-            f"slices. † and grey: fewer than {SMALL} users, too few to say anything."
+            f"slices. † and grey: fewer than {SMALL} users, too few for conclusions."
         )
     )
     for protocol in PROTOCOLS:
@@ -125,7 +125,7 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
 def _pooled_parts(studies: Sequence[Study], blocks: Sequence[Block], output: Path) -> list[Part]:
     parts: list[Part] = [Heading(f"{blocks[0].dataset}, pooled")]
     names = ", ".join(study.dataset for study in studies if study.pooled)
-    parts.append(Text(f"Mean over {names} of the ratio to each one's best baseline; users drawn in each."))
+    parts.append(Text(f"Mean over {names} of the ratio to each data set's best baseline; users are resampled in each."))
     parts += [tables.pooled_table(block) for block in blocks]
     name = output / "differences-pooled.png"
     plots.plot_differences(blocks, name)

@@ -1,4 +1,4 @@
-"""The finished runs of a comparison as rows: per-user values of every run, with the seeds of each row."""
+"""Read the finished runs of a comparison as rows, with per-user ranks of every run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from recbole_longinterest.experiments.comparison.slices import slices_of
 from recbole_longinterest.experiments.comparison.tested import AMONG_COLD
 from recbole_longinterest.experiments.comparison.variants import LISTS, OWN
 
-APART = " (request time)"  # after the name of a row that stands apart
+APART = " (request time)"  # suffix of rows that use the time of the request and are not compared with others
 
 Key = tuple[object, ...]
-"""What two rows must share for their runs to be paired."""
+"""Runs of two rows are paired if their keys are equal."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,25 @@ class TestRows:
 
     @cached_property
     def slices(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
-        """Kind of slice -> its name -> whether a row is in it, [B]."""
+        """Kind of slice -> name of the slice -> whether a row is in it, [B]."""
         return slices_of(self.table)
 
     @cached_property
     def cold(self) -> NDArray[np.bool_]:
-        """Whether the target of a row has no training event, [B]."""
+        """Whether the target of a row has no training events, [B]."""
         return self.table["cold"].to_numpy(dtype=bool)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training, or one list that was made elsewhere.
+    """One finished training, or one file of external lists.
 
     Attributes:
         key: runs of two rows with the same key are paired.
-        seed: its seed.
-        tie_seed: seed of its order of ties.
-        result: its ``result.json``.
-        rows: its test rows.
+        seed: seed of the training.
+        tie_seed: seed of the order of ties.
+        result: content of ``result.json``.
+        rows: the test rows.
         ranks: column of the ranks file -> rank of every test row, [B].
     """
 
@@ -75,7 +75,7 @@ class Run:
         return metric_of(name, self.ranks[protocol], int(k))
 
     def validation(self, protocol: str) -> float | None:
-        """The score on the validation data that chose its epoch in a protocol; None if there is none."""
+        """The validation score that chose the epoch in a protocol; None if unknown."""
         chosen = (self.result.get("choices") or {}).get(protocol)
         if chosen is not None:
             return chosen["score"]
@@ -91,9 +91,9 @@ class Row:
         kind: see :class:`~recbole_longinterest.experiments.comparison.variants.Variant`.
         source: origin of its settings.
         runs: its runs.
-        seedless: whether no seed changes its results, so that one run for each order of ties is all there is.
-        apart: whether it reads the time of the request, which is the target's, and other rows do not: its name says so,
-            and it is not compared with them.
+        seedless: whether its results do not depend on the seed; it then has one run for each order of ties.
+        apart: whether it uses the time of the request, which is the target's time, while other rows do not. It has the
+            suffix ``APART``, and is not compared with them.
     """
 
     name: str
@@ -105,24 +105,24 @@ class Row:
 
     @property
     def ours(self) -> bool:
-        """Whether it is LongInterest, an ablation or a variant of it."""
+        """Whether the row is LongInterest, one of its ablations or variants."""
         return self.runs[0].result["model"] == OWN
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds of its runs."""
+        """Seeds of the runs."""
         return [run.seed for run in self.runs]
 
     @property
     def said_seeds(self) -> str:
-        """How many seeds and orders of ties it has, in words."""
+        """Number of seeds and orders of ties, in words."""
         if not self.seedless:
             return said_runs(len(set(self.seeds)), len(self.runs))
         return "no seed" if len(self.orders) == 1 else f"no seed, {len(self.orders)} orders"
 
     @property
     def orders(self) -> set[int]:
-        """Orders of ties of its runs."""
+        """Tie seeds of the runs."""
         return {run.tie_seed for run in self.runs}
 
     @property
@@ -132,58 +132,58 @@ class Row:
 
     @property
     def keys(self) -> list[Key]:
-        """Keys of its runs."""
+        """Keys of the runs."""
         return [run.key for run in self.runs]
 
     @property
     def chose_natively(self) -> bool:
-        """Whether a run of an earlier version has no epoch that the seen-masked protocol chose."""
+        """Whether a run of an earlier version chose its epoch only by the native protocol."""
         return any(run.validation(NATIVE) is not None and run.validation(MASKED) is None for run in self.runs)
 
     def means(self, protocol: str, metric: str) -> NDArray[np.float64]:
-        """A metric of each run, mean over its test rows, [S]."""
+        """Mean of a metric over the test rows of each run, [S]."""
         return np.array([run.values(protocol, metric).mean() for run in self.runs])
 
     def validation(self, protocol: str) -> float | None:
-        """Mean over the runs of the validation score in a protocol; None if a run has none."""
+        """Mean of the validation score in a protocol over the runs; None if it is unknown for a run."""
         scores = [run.validation(protocol) for run in self.runs]
         return None if None in scores else float(np.mean([score for score in scores if score is not None]))
 
     def reported(self, protocol: str, metric: str) -> list[float]:
-        """A metric of each run's ``result.json``; NaN where a run has none."""
+        """A metric from each run's ``result.json``; NaN if it is missing."""
         return [result["metrics"][protocol].get(metric, float("nan")) for result in self.results]
 
     def error(self, protocol: str, metric: str) -> float:
-        """Standard error of the mean of a property of lists: over users (as of one run) and over runs."""
+        """Standard error of the mean of a list property: over users (as for one run) and over runs."""
         errors = [(result.get("errors") or {}).get(protocol, {}).get(metric, float("nan")) for result in self.results]
         values = self.reported(protocol, metric)
         between = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
         return float(np.sqrt(np.mean(np.square(errors)) + between))
 
     def mean(self, name: str) -> float:
-        """Mean over the runs of a number in ``result.json``; NaN if no run has it."""
+        """Mean of a number in ``result.json`` over the runs; NaN if no run has it."""
         values = [result[name] for result in self.results if result.get(name) is not None]
         return float(np.mean(values)) if values else float("nan")
 
 
 def said_runs(seeds: int, runs: int) -> str:
-    """How many seeds and runs there are, in words.
+    """Number of seeds and runs, in words.
 
     Args:
         seeds: number of seeds.
-        runs: of these seeds; more where a seed has several orders of ties.
+        runs: number of runs; larger than ``seeds`` if a seed has several orders of ties.
     """
     text = "1 seed" if seeds == 1 else f"{seeds} seeds"
     return text if runs == seeds else f"{text}, {runs} runs"
 
 
 def common_runs(row: Row, base: Row) -> list[tuple[Key, int, int]]:
-    """Runs of two rows that are compared with each other: of the same key.
+    """Pair the runs of two rows with equal keys.
 
-    The one run that a row without seeds has in an order of ties is compared with all runs in that order.
+    A deterministic row has one run in each order of ties, which is paired with all runs in that order.
 
     Returns:
-        A key and the index of the run in each row, for each pair.
+        For each pair, its key and the index of the run in each row.
     """
     if not row.seedless and not base.seedless:
         return [(key, row.keys.index(key), base.keys.index(key)) for key in row.keys if key in base.keys]
@@ -194,11 +194,14 @@ def common_runs(row: Row, base: Row) -> list[tuple[Key, int, int]]:
 
 
 def full_rows(rows: Sequence[Row], among: Sequence[int]) -> list[int]:
-    """Places of the rows with most seeds and runs, and of those without seeds that have run in every order of ties.
+    """Find the rows with most seeds and runs, and the deterministic rows with runs in every order of ties.
 
     Args:
-        rows: of a table.
-        among: places of the rows to choose from.
+        rows: rows of a table.
+        among: indices of the rows to choose from.
+
+    Returns:
+        Their indices.
     """
     orders = set().union(*(row.orders for row in rows))
     amount = {place: (len(set(rows[place].seeds)), len(rows[place].runs)) for place in among}
@@ -209,7 +212,7 @@ def full_rows(rows: Sequence[Row], among: Sequence[int]) -> list[int]:
 
 
 def key_of(cell: Cell) -> Key:
-    """What pairs a cell's run with those of other rows: its seed; its number where each run has an order of ties."""
+    """Key of a cell's run: its seed, or its number if each run has its own order of ties."""
     if cell.place.view.ties == RANDOM and cell.place.run is not None:
         return (cell.place.run,)
     return (cell.seed,)
@@ -223,11 +226,11 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         finished: cells and their results.
 
     Returns:
-        The rows, in the order of the cells; runs of one split share their :class:`TestRows`. A run of which one
-        protocol's training is not finished is left out.
+        The rows, in the order of the cells; runs of one split share their :class:`TestRows`. If protocols have separate
+        trainings, a run with only one of them finished is left out.
 
     Raises:
-        LongInterestError: for ranks of other test rows than those of the split.
+        LongInterestError: if the ranks belong to other test rows than those of the split.
     """
     columns = ["user", "history", "item"]
     tables: dict[str, pd.DataFrame] = {}
@@ -239,7 +242,7 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
     splits = {file: TestRows(table, names.get_indexer(table["user"])) for file, table in tables.items()}
     runs: dict[str, list[Run]] = {}
     first: dict[str, Cell] = {}
-    halves: dict[tuple[str, Key], dict[str, Run]] = {}  # of rows whose settings each protocol chose for itself
+    halves: dict[tuple[str, Key], dict[str, Run]] = {}  # runs of rows with separate settings for each protocol
     for cell, result in finished:
         rows = splits[str(rows_file(cell, result["data"]))]
         table = pd.read_parquet(cell.folder / RANKS).sort_values(["user", "history"], ignore_index=True)
@@ -248,7 +251,7 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         ranks = {
             name: table[name].to_numpy(dtype=float) for name in (*PROTOCOLS, *AMONG_COLD.values()) if name in table
         }
-        ranks.setdefault(AMONG_COLD[MASKED], ranks[AMONG_COLD[NATIVE]])  # of one choice, in earlier versions
+        ranks.setdefault(AMONG_COLD[MASKED], ranks[AMONG_COLD[NATIVE]])  # earlier versions have one column
         first.setdefault(cell.name, cell)
         run = Run(key_of(cell), cell.seed, cell.place.tie_seed, result, rows, ranks)
         if cell.protocol:
@@ -262,18 +265,18 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
         Row(name, first[name].kind, first[name].source, found, _seedless(first[name], found))
         for name, found in runs.items()
     ]
-    if all(map(_reads_request, made)):  # alike, and so comparable
+    if all(map(_reads_request, made)):  # all rows use it, so they are comparable
         return made
     return [replace(row, name=row.name + APART, apart=True) if _reads_request(row) else row for row in made]
 
 
 def _reads_request(row: Row) -> bool:
-    """Whether a row's models read the time of the request."""
+    """Whether a row's models use the time of the request."""
     return any(result.get("request_time") for result in row.results)
 
 
 def _joined(half: dict[str, Run]) -> Run:
-    """One run of two trainings, each of which a protocol's table reads; time and memory are the native one's."""
+    """Join the separate trainings of the two protocols into one run, with time and memory of the native one."""
     native, masked = half[NATIVE], half[MASKED]
     of_masked = (MASKED, AMONG_COLD[MASKED])
     ranks = {name: (masked if name in of_masked else native).ranks[name] for name in native.ranks}

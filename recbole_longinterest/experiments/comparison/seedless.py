@@ -1,4 +1,4 @@
-"""Rows that no seed changes: computed or counted models in full ranking, and lists that were made elsewhere."""
+"""Find deterministic rows, whose results do not depend on the seed, and run them only once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +12,11 @@ from recbole_longinterest.plugin.own_models import model_name
 
 
 def is_computed(model: str) -> bool:
-    """Whether a model is computed from the training data, without a draw.
+    """Whether a model is computed from the training data without random numbers.
 
     Args:
-        model: RecBole's name of it, or ``module:Class``. An unknown one, which is refused elsewhere, is not.
+        model: RecBole's name of the model, or ``module:Class``. Unknown models, which raise an error elsewhere, give
+            False.
     """
     if model in general.WITHOUT_DRAW:
         return True
@@ -29,13 +30,13 @@ def is_computed(model: str) -> bool:
 def seeds_to_run(
     variant: Variant, seeds: Sequence[int], datasets: Sequence[str], given: Mapping[str, Any]
 ) -> dict[str, Sequence[int]]:
-    """The seeds that a row runs with on each data set: the first alone if all would give the same result.
+    """The seeds to run for a row on each data set: only the first if all would give the same result.
 
     Args:
         variant: the row.
-        seeds: those that it is given.
+        seeds: seeds of the row in the plan.
         datasets: names of data sets.
-        given: settings of every run. Sampled candidates are drawn with the seed.
+        given: settings of every run; sampled candidates depend on the seed.
     """
     if not is_computed(variant.model):
         return dict.fromkeys(datasets, seeds)

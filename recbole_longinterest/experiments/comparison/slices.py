@@ -13,7 +13,7 @@ from recbole.data.dataset import Dataset
 from recbole_longinterest.data.normalizing import seen_in_training
 
 LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 200), (201, None))
-HEAD = 0.2  # this share of the items with training events, the most frequent ones, is the head
+HEAD = 0.2  # share of the items with training events, the most frequent ones, that form the head
 FACTORS = 32  # dimensions of the item vectors for the drift
 
 
@@ -25,8 +25,8 @@ def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
         test: test part, whose rows are described.
 
     Returns:
-        A line for each row: user, history (events before the target), item, time, train_events (of the target), repeat
-        (the target is in the history), cold (no training event), popularity (head, tail or cold), drift.
+        A line per row: user, history (events before the target), item, time, train_events (of the target), repeat (the
+        target is in the history), cold (no training events), popularity (head, tail or cold), drift.
     """
     rows = test.inter_feat
     counts = train.training_events().numpy()
@@ -55,7 +55,7 @@ def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
 def _drift(train: Dataset, log: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.float64]:
     """Drift: 1 - cosine of the mean item vectors of a history's last third and the rest; NaN for short histories.
 
-    Item vectors are the right singular vectors of the training part's user-item matrix, so that no model is favoured.
+    Item vectors are right singular vectors of the training data's user-item matrix, which favours no model.
     """
     rows = train.inter_feat
     shown = seen_in_training(rows, len(log), with_targets=True)

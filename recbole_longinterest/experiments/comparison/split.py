@@ -16,7 +16,7 @@ class SplitCheck:
         dataset: name of the data set, for the error message.
         name: row of the comparison, for the error message.
         model: RecBole's name of the model.
-        expected: properties of the earlier models' data, None for the first model.
+        expected: fingerprint of the earlier models' data; None for the first model.
         parts: parts of the last split.
     """
 

@@ -1,4 +1,4 @@
-"""What the README of an exported split says."""
+"""The README of an exported split."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ TEXT = """# {dataset}: the split of a comparison
 
 {users} users, {items} items, {events} events. SHA-256 of the split: {split}.
 
-| file | what it is |
+| file | content |
 |---|---|
 | train.csv, train.parquet | {train} events that a model may learn from, by user and then by time |
 | validation.csv, validation.parquet | {validation} events to choose epochs and settings by |
@@ -24,29 +24,29 @@ RecBole's folders hold the data set's .item and .user files too, if it has them.
 
 Columns: {columns}.{left_out}
 
-An event's history is all earlier events of its user, of all three parts; at the test a validation event is in it.
-Events of equal time stand in the order of these files. What an event's row holds beside user and item (its own time
-among it) is not known when it is predicted.
+An event's history is all earlier events of its user, from all three parts; at the test it includes the validation
+event. Events at the same time are in the order of these files. Values in an event's row other than user and item
+(including its time) must not be used to predict it.
 
 {back}FILE has a line for every test user and item of the list: `user`, `item`, and `rank`
 (1 is the best) or `score` (the largest is the best). In the native protocol seen items are ranked too. In the
-seen-masked one they are removed here, so that a list should be longer than the longest topk by what it may lose. A list
-that leaves seen items out misses targets that the user has had before, in both protocols.
+seen-masked protocol compare removes them, so lists should be longer than the largest topk. Lists without seen items
+miss targets that the user has had before, in both protocols.
 
-RecBole itself reads the split by
+RecBole itself reads the split with
 
     run_recbole(model="GRU4Rec", dataset="{name}", config_file_list=["{dataset}/recbole-sequential.yaml"],
                 config_dict={{"data_path": "{dataset}/recbole-sequential", "train_neg_sample_args": None}})
     run_recbole(model="BPR", dataset="{name}", config_file_list=["{dataset}/recbole-general.yaml"],
                 config_dict={{"data_path": "{dataset}/recbole-general"}})
 
-RecBole masks the training items of users for its general models and evaluates users, not rows, so that their figures
-there are not those of `compare`. {lacks}
+For its general models, RecBole masks the training items of users and evaluates users instead of rows, so their figures
+differ from those of `compare`. {lacks}
 
 """
 
 
-BACK = """A system's lists come back by
+BACK = """Evaluate the lists of a system with
 
     recbole-li compare --datasets {dataset}{options} --lists NAME{order}=FILE ...
 
@@ -62,16 +62,16 @@ def readme(
     lacks: Mapping[str, int],
     place: Place,
 ) -> str:
-    """The part of the README about a data set.
+    """Render the README section of a data set.
 
     Args:
-        tables: its split.
-        split: SHA-256 that the report of a comparison gives it.
-        dataset: its name.
-        name: of RecBole's benchmark files.
-        limit: events of a history in them.
-        lacks: items of the catalogue that they do not name, by kind.
-        place: the table of a comparison that has this split, and the order of ties in it.
+        tables: the split.
+        split: SHA-256 of the split in the report of a comparison.
+        dataset: name of the data set.
+        name: name of RecBole's benchmark files.
+        limit: maximum number of events of a history in them.
+        lacks: number of catalogue items that are not in them, by kind.
+        place: the table of a comparison with this split, and its tie seed.
     """
     options = f" --split {TIME}" if place.view.split == TIME else ""
     random = place.view.ties == RANDOM

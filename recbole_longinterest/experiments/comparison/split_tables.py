@@ -1,4 +1,4 @@
-"""The split of a comparison as tables of the data set's own tokens and values."""
+"""The split of a comparison as tables with the data set's own tokens and values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ class SplitTables:
     """The events of a data set by part.
 
     Attributes:
-        events: all events of the log by user and time, with RecBole's tokens and the file's numbers.
-        rows: index of the events of each part in ``events``; of ``train`` all that a model may learn from.
-        targets: the same for the rows of RecBole's sequential models, which have an event before them.
+        events: all events of the log, sorted by user and time, with RecBole's tokens and the file's numbers.
+        rows: indices in ``events`` of each part's events; ``train`` has all events that a model may learn from.
+        targets: indices of the targets of RecBole's sequential models, which have an earlier event.
         start: index of the first event of each event's user, int64 [T].
         user: column of the users.
         item: column of the items.
         time: column of the times.
         numbers: columns of numbers.
         items: the catalogue.
-        left_out: columns of the file that are not among the events.
-        found: what the split is known by.
+        left_out: columns of the file that are not in ``events``.
+        found: fingerprint of the data.
     """
 
     events: pd.DataFrame
@@ -62,21 +62,21 @@ def split_tables(config: Config) -> SplitTables:
     """Split a data set as a comparison does.
 
     Args:
-        config: of a sequential model; it loads all columns of the events, and scales none.
+        config: config of a sequential model that loads all columns of the events, without normalisation.
 
     Raises:
-        LongInterestError: for data that a comparison cannot use, and for ``target_behavior``, whose context events are
-            of no part.
+        LongInterestError: if a comparison cannot use the data, or with ``target_behavior``, whose context events belong
+            to no part.
     """
     if uses_behaviors(config):
         raise LongInterestError(
-            "A split with target_behavior or behavior_map cannot be exported: its context events are of no part. Leave "
-            "them out."
+            "A split with target_behavior or behavior_map cannot be exported: its context events belong to no part. "
+            "Leave these settings out."
         )
     kind: Any = dataset_class(config)
 
     class WholeDataset(kind):
-        """The data set with missing numbers and full-precision times kept."""
+        """A data set that keeps missing numbers and full-precision times."""
 
         sorted_times: NDArray[np.float64]
 
@@ -127,14 +127,14 @@ def split_tables(config: Config) -> SplitTables:
 
 
 def _column(dataset: "SequentialDataset", field: str, values: torch.Tensor) -> NDArray[Any] | list[str] | None:
-    """A column of the log as the file has it: tokens, lists of tokens with spaces between, numbers; else None."""
+    """Convert a column of the log back to its form in the file; None unless it has tokens, token lists or numbers."""
     kind = dataset.field2type[field]
     if kind == FeatureType.FLOAT:
         return values.numpy()
     if kind not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
         return None
     tokens = np.asarray(dataset.field2id_token[field]).astype(object)
-    tokens[0] = ""  # RecBole's padding stands for a missing value
+    tokens[0] = ""  # the padding means a missing value
     if kind == FeatureType.TOKEN:
         return tokens[values.numpy()]
     return [" ".join(tokens[row[row > 0]]) for row in values.numpy()]

@@ -1,11 +1,10 @@
 """Statistics of differences: a bootstrap over users and seeds, intervals, Holm's correction.
 
-A figure varies for two reasons: other users, and another run of the training. The bootstrap draws both. Users are drawn
-with replacement, the same ones for all models and runs; for each draw of users the runs of a model are drawn with
-replacement too, so that the variance has a part for each (the pigeonhole bootstrap of crossed factors: Owen 2007, "The
-pigeonhole bootstrap", Annals of Applied Statistics 1(2)). Few runs are known: of S runs, S - 1 are drawn, by which the
-variance over runs has no bias (McCarthy and Snowden 1985). A single run says nothing about others: its intervals are
-over users alone.
+A figure varies with the users and with the training run. The bootstrap resamples both. Users are drawn with
+replacement, the same users for all models and runs; for each draw of users, the runs of a model are drawn with
+replacement too. So the variance includes both factors (the pigeonhole bootstrap for crossed factors: Owen 2007, "The
+pigeonhole bootstrap", Annals of Applied Statistics 1(2)). Because there are few runs, S - 1 of S runs are drawn, which
+makes the variance over runs unbiased (McCarthy and Snowden 1985). With a single run, intervals are over users only.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-CHUNK = 2**23  # numbers of a part of the weights, or of the sums, in memory
+CHUNK = 2**23  # numbers in memory at once, for a part of the weights or of the sums
 
 Column = tuple[NDArray[np.integer], NDArray[np.floating]]
-"""Users, from 0, and values of some rows: int [B] and float [B]. Runs need not have the same rows or users."""
+"""Users, from 0, and values of some rows: int [B] and float [B]. Columns may have different rows and users."""
 
 
 def user_samples(
@@ -25,16 +24,16 @@ def user_samples(
 ) -> NDArray[np.float64]:
     """Bootstrap over users: the mean of every column over users drawn with replacement, the same users for all.
 
-    A user's rows are drawn together. Rows are matched by user, so columns may have other rows.
+    A user's rows are drawn together. Rows are matched by user, so columns may have different rows.
 
     Args:
-        columns: users and values of each.
+        columns: users and values of each column.
         number: U, number of users.
         resamples: number of bootstrap samples, R.
         seed: seed of the draws.
 
     Returns:
-        [R, C]; NaN where no user of a column was drawn.
+        [R, C]; NaN if no user of a column was drawn.
     """
     means = np.empty((resamples, len(columns)))
     together = max(1, 2 * CHUNK // max(1, number))
@@ -46,7 +45,7 @@ def user_samples(
 
 def _user_samples(columns: Sequence[Column], number: int, resamples: int, seed: int) -> NDArray[np.float64]:
     sums = np.stack([np.bincount(users, weights=values, minlength=number) for users, values in columns], axis=1)
-    kinds = {id(users): users for users, _ in columns}  # most columns are of the same rows
+    kinds = {id(users): users for users, _ in columns}  # most columns share the same rows
     place = {key: index for index, key in enumerate(kinds)}
     rows = np.stack([np.bincount(users, minlength=number) for users in kinds.values()], axis=1).astype(np.float64)
     of = [place[id(users)] for users, _ in columns]
@@ -62,13 +61,13 @@ def _user_samples(columns: Sequence[Column], number: int, resamples: int, seed: 
 
 
 def run_weights(runs: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
-    """Weights of a model's runs in each bootstrap sample: S - 1 of S drawn with replacement, the one run of one.
+    """Weights of a model's runs in each bootstrap sample: S - 1 of S runs drawn with replacement; 1 for a single run.
 
     Args:
         runs: S.
         resamples: R.
-        seed: seed of the draws. Models with the same runs take the same ones: what a run's seed does to all of them,
-            as the order of ties, cancels in a difference.
+        seed: seed of the draws. Models with the same runs use the same draws, so that common effects of a run, such as
+            its order of ties, cancel in a difference.
 
     Returns:
         [R, S]; each row sums to 1.
@@ -82,7 +81,7 @@ def run_weights(runs: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray
 def bootstrap_means(
     values: NDArray[np.floating], users: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Bootstrap over users alone, of models with the same rows.
+    """Bootstrap over users only, for models with the same rows.
 
     Args:
         values: a metric of every model on every row, [M, B].
@@ -97,7 +96,7 @@ def bootstrap_means(
 
 
 def interval(samples: NDArray[np.floating], level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples, [R], those that are not NaN; NaN without any."""
+    """Percentile interval of the bootstrap samples that are not NaN, [R]; NaN if there are none."""
     known = samples[~np.isnan(samples)]
     if not len(known):
         return float("nan"), float("nan")
@@ -110,8 +109,8 @@ def p_value(differences: NDArray[np.floating], users: int) -> float:
 
     Args:
         differences: the samples, [R].
-        users: number of users. If chance alone can give all users' differences the same sign, no bootstrap sample
-            contradicts it, so p is at least the probability of that.
+        users: number of users. With few users, all differences may have the same sign by chance, and then so do all
+            bootstrap samples. So p is at least the probability of that.
 
     Returns:
         p, at least 2 / (R + 1).
@@ -121,7 +120,7 @@ def p_value(differences: NDArray[np.floating], users: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number (Holm 1979), in the same order."""
+    """Correct p values for multiple comparisons (Holm 1979); keeps their order."""
     adjusted = [1.0] * len(p_values)
     largest = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

@@ -1,4 +1,4 @@
-"""The tables of one data set: results in each protocol, ablations, slices, properties of the lists and costs."""
+"""Tables of one data set: results in each protocol, ablations, slices, list properties and costs."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from recbole_longinterest.experiments.comparison.verdicts import p_text
 from recbole_longinterest.experiments.documents import Table
 
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "tailpercentage")
-NORMAL = 1.959964  # of 95 %
+NORMAL = 1.959964  # normal quantile of a 95 % interval
 
 
 def main_table(study: Study, block: Block) -> Table:
@@ -56,7 +56,7 @@ def _seeds(row: Row, protocol: str, metric: str) -> str:
 
 
 def difference_cells(difference: Difference | None) -> list[str]:
-    """A difference, its interval and its p; empty cells for none."""
+    """Cells for a difference, its interval and its p; empty without a difference."""
     if difference is None:
         return ["", "", ""]
     low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
@@ -64,7 +64,7 @@ def difference_cells(difference: Difference | None) -> list[str]:
 
 
 def ablation_table(study: Study, protocol: str) -> Table | None:
-    """Every ablation against the whole model; None if none has run."""
+    """Every ablation against the full model; None if no ablation has run."""
     rows = [[entry.name, *difference_cells(entry), entry.verdict] for entry in study.ablations(protocol)]
     head = [f"against {OWN}, {study.metric}, {protocol}", "difference", "95 %", "p", "verdict"]
     return Table(head, rows) if rows else None
@@ -77,7 +77,7 @@ def pooled_table(block: Block) -> Table:
 
 
 def slice_table(study: Study, groups: Sequence[Group], protocol: str) -> Table:
-    """The main metric of all rows in every group, with half the width of its interval; small groups are faint."""
+    """The main metric of all rows in every group, with half the width of the interval; small groups are faint."""
     head = [f"{study.metric}, {protocol}", "rows", "users", *(row.name for row in study.rows)]
     rows = [
         [
@@ -96,7 +96,7 @@ def _spread(mean: float, bounds: tuple[float, float]) -> str:
 
 
 def beyond_table(study: Study, protocol: str) -> Table:
-    """Properties of the lists in one protocol, with 95 % intervals over users and seeds."""
+    """List properties in one protocol, with 95 % intervals over users and seeds."""
     k = study.metric.split("@")[1]
     rows = []
     for row in study.rows:
@@ -113,7 +113,7 @@ def _number(value: float) -> str:
 
 
 def cost_table(study: Study) -> Table:
-    """What each row costs, and the epochs that its protocols chose; a computed row learns no parameters in none."""
+    """Costs of each row, and the best epochs by protocol; deterministic rows have no parameters and epochs."""
     head = ["model", "train seconds", "peak MB", "parameters", "epochs"]
     head += [f"best epoch, {protocol}" for protocol in PROTOCOLS] + ["tied targets"]
     rows = []
@@ -134,5 +134,5 @@ def cost_table(study: Study) -> Table:
 
 
 def whole(value: float | None) -> str:
-    """A number without decimals; empty if it is not known."""
+    """Format a number without decimals; empty if it is unknown."""
     return "" if value is None or np.isnan(value) else f"{value:.0f}"

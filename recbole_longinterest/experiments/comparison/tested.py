@@ -1,4 +1,4 @@
-"""The test of a trained cell: each choice of the best epoch ranks the test targets with its own checkpoint."""
+"""Test a trained cell: for each choice of the best epoch, rank the test targets with that epoch's checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from recbole_longinterest.experiments.comparison.recorder import Recorder
 from recbole_longinterest.training.pipeline import Trained
 
 AMONG_COLD = {NATIVE: "among_cold", MASKED: "among_cold_masked"}
-"""Column of the ranks among cold items, by the protocol whose checkpoint ranked them."""
+"""Column of the ranks among cold items, by the protocol that chose the checkpoint."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Tested:
     """Ranks of the test targets by every choice of the best epoch.
 
     Attributes:
-        config: RecBole's.
+        config: RecBole's config.
         chosen: choice -> ``metric``, ``score`` on the validation data, and ``epoch``, from 1.
-        recorders: epoch -> the recorded test of its checkpoint; two choices of one epoch share it.
+        recorders: epoch -> the recorded test of its checkpoint; choices of the same epoch share it.
     """
 
     config: Settings
@@ -50,11 +50,11 @@ class Tested:
 
     @property
     def candidates(self) -> str | None:
-        """SHA-256 of the sampled candidates, None in full ranking."""
+        """SHA-256 of the sampled candidates; None for full ranking."""
         return self.recorder(NATIVE).candidates
 
     def ranks(self) -> pd.DataFrame:
-        """A line for each test row, see :meth:`Recorder.table`; each protocol's ranks are of its own checkpoint."""
+        """A line per test row, see :meth:`Recorder.table`; each protocol's ranks come from its own checkpoint."""
         table, masked = (self.recorder(protocol).table() for protocol in PROTOCOLS)
         return table.assign(**{MASKED: masked[MASKED], AMONG_COLD[MASKED]: masked["among_cold"]})
 
@@ -63,12 +63,12 @@ class Tested:
         return metrics_of(self.recorder(choice), protocol, self.config)
 
     def errors(self, protocol: str) -> dict[str, float]:
-        """Standard errors over users of a protocol's properties of lists."""
+        """Standard errors over users of a protocol's list properties."""
         return errors_of(self.recorder(protocol), protocol, self.config)
 
 
 def metrics_of(recorder: Recorder | ListRanks, protocol: str, config: Settings) -> dict[str, float]:
-    """All metrics of recorded ranks in one protocol."""
+    """Compute all metrics of recorded ranks in one protocol."""
     table, ks = recorder.table(), config["topk"]
     rank, among = table[protocol].to_numpy(), table["among_cold"].to_numpy()
     cold = ~np.isnan(among)
@@ -81,7 +81,7 @@ def metrics_of(recorder: Recorder | ListRanks, protocol: str, config: Settings) 
 
 
 def errors_of(recorder: Recorder | ListRanks, protocol: str, config: Settings) -> dict[str, float]:
-    """Standard errors over users of the properties of recorded lists in one protocol."""
+    """Compute the standard errors over users of list properties in one protocol."""
     tail = config["tail_ratio"] or 0.1
     return list_errors(recorder.top(protocol), recorder.users(), recorder.target_count, config["topk"], tail)
 
@@ -90,12 +90,12 @@ def rank_choices(trained: Trained, train: Dataset, config: Settings) -> Tested:
     """Evaluate the checkpoint of every choice on the test data, each epoch once.
 
     Args:
-        trained: the training.
+        trained: the finished training.
         train: the training part.
-        config: RecBole's.
+        config: RecBole's config.
 
     Raises:
-        LongInterestError: for scores that are not finite, and where RecBole's own evaluator finds another value.
+        LongInterestError: if scores are not finite, or RecBole's evaluator gives other values.
     """
     trainer, tested = trained.trainer, Tested(config)
     own = Path(trainer.saved_model_file)
@@ -125,4 +125,4 @@ def _check_reported(
     allowed = 0.5 * 10 ** -config["metric_decimal_place"] + 1e-6
     for name, value in reported.items():
         if name.split("@")[0] in METRICS and not math.isclose(own[name], value, abs_tol=allowed):
-            raise LongInterestError(f"{name} from the ranks is {own[name]} and RecBole's evaluator gives {value}.")
+            raise LongInterestError(f"{name} from the ranks is {own[name]}, but RecBole's evaluator gives {value}.")

@@ -1,4 +1,4 @@
-"""Rows of a comparison: models by name, with their settings, and the ablations as changes of settings."""
+"""Rows of a comparison: models with their settings, and ablations as changes of settings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,13 @@ from recbole_longinterest.plugin.models import known_models
 from recbole_longinterest.plugin.own_models import is_own, model_name
 
 OWN, LISTS = "LongInterest", "lists"
-LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models of LongInterest's inputs
+LIKE_OWN = (OWN, "SASRecAll", "GRU4RecAll")  # models that read LongInterest's inputs
 WHOLE = 100_000  # a window longer than every history
-ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # by default
+ONE_PASS = ("GRU4Rec", "GRU4RecF", "SASRec", "SASRecF", "FDSA", "SASRecText")  # one pass by default
 TUNED, PUBLISHED, COUNTS = "tuned", "model's defaults", "nothing to tune"
 OF_A_TABLE: dict[str, Any] = {"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": None}
-"""What the usual table says where the file of the data set says otherwise; `views` has the settings of the others."""
-# Keys of tuned settings that describe the search, or are equal for all models here.
+"""Settings of the default table, which override the data set's config; `views` has the settings of other tables."""
+# Keys in files of tuned settings that describe the search, or must be equal for all models.
 NOT_OF_A_MODEL = (
     *("model", "dataset", "data_path", "valid_metric", "topk", "metrics", "eval_args", "exact_order", "best_by"),
     *OF_A_TABLE,
@@ -31,7 +31,7 @@ class Variant:
     """A row of the comparison.
 
     Attributes:
-        name: its name in reports.
+        name: name in reports.
         model: RecBole's name of the model.
         settings: changes of the model's settings; they override all others.
         change: a change of the data, see :data:`~recbole_longinterest.experiments.comparison.data.CHANGES`.
@@ -84,34 +84,34 @@ ROWS = (
     Variant("Markov", "LastItemMarkov", COUNTED, kind="row"),
 )
 
-REQUESTS = (  # rows that read the target's time and stand apart from the others
+REQUESTS = (  # rows that use the target's time and are not compared with the others
     Variant("LongInterest+request", OWN, {"request_time": True}, kind="row"),
     Variant("HSTU+request", "HSTU", {"request_time": True}, kind="row"),
 )
 
 
 def ablation(variant: Variant) -> Variant:
-    """An entry of ``ABLATIONS`` as a row of the comparison."""
+    """Make a row of the comparison from an entry of ``ABLATIONS``."""
     return Variant(f"{OWN}, {variant.name}", OWN, variant.settings, variant.change, kind="ablation")
 
 
 def variant_of(name: str) -> Variant:
-    """Find a row by name: ``ROWS``, ``REQUESTS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
+    """Find a row: a name in ``ROWS`` or ``REQUESTS``, ``MODEL@WINDOW``, any model of RecBole, or ``module:Class``.
 
     Raises:
-        ValueError: for a window that is not a number.
+        ValueError: if the window is not a number of at least 2.
     """
     for row in (*ROWS, *REQUESTS):
         if row.name == name:
             return row
     model, at, window = name.partition("@")
-    name = model_name(model) + at + window  # of module:Class the class
+    name = model_name(model) + at + window  # the class of module:Class
     if is_own(model) and any(name == row.name for row in (*ROWS, *REQUESTS)):
-        raise LongInterestError(f"{model} has the name of a row of the comparison, {name}. Rename the class.")
+        raise LongInterestError(f"{model} has the same name as a row of the comparison, {name}. Rename the class.")
     if not at:
         return Variant(name, model, kind="model" if name == OWN else "baseline")
     if not window.isdecimal() or int(window) < 2:
-        raise LongInterestError(f"{name} must be a model and its window, as GRU4Rec@200, with at least 2 events.")
+        raise LongInterestError(f"{name} must be a model and its window, such as GRU4Rec@200, with at least 2 events.")
     settings = _window(int(window)) if model == OWN else {"MAX_ITEM_LIST_LENGTH": int(window)}
     return Variant(name, model, settings, kind="row")
 
@@ -121,20 +121,21 @@ def settings_of(
 ) -> tuple[dict[str, Any], str]:
     """Merge all settings of a row on a data set.
 
-    Later ones win: defaults of the comparison, the data set's config, the tuned settings, ``given``, the variant's.
+    Later settings override earlier ones: defaults of the comparison, the data set's config, tuned settings, ``given``,
+    the variant's settings.
 
     Args:
         variant: the row.
         dataset: name of the data set.
         given: settings of every run.
-        protocol: the one whose table the row is for. ``tuned/<Model>/<dataset>.seen-masked.yaml`` has the settings that
-            the seen-masked protocol chose; without that file both protocols have the same.
+        protocol: protocol that the settings are for. ``tuned/<Model>/<dataset>.seen-masked.yaml`` has settings tuned by
+            the seen-masked protocol; without that file both protocols have the same settings.
 
     Returns:
         The settings, and the origin of the model's settings.
     """
     settings: dict[str, Any] = {"exact_order": True, "valid_metric": "NDCG@10"}
-    if variant.model not in LIKE_OWN:  # LongInterest loads the times by default, RecBole's models do not
+    if variant.model not in LIKE_OWN:  # LongInterest loads times by default, RecBole's models do not
         settings["load_col"] = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}
@@ -151,7 +152,7 @@ def settings_of(
         }
     beside = prepared_settings(given.get("data_path", "dataset"), dataset)
     about = _read(beside or resource("dataset_configs", f"{dataset}.yaml"))
-    # Order of ties and split are of the table, also where the data's own file chooses others.
+    # The table determines order of ties and split, even if the data set's config has other values.
     settings |= {**about, **{key: value for key, value in OF_A_TABLE.items() if key in about}}
     found = {key: value for key, value in _read(tuned).items() if key not in NOT_OF_A_MODEL}
     settings |= found
@@ -165,7 +166,7 @@ def settings_of(
 
 
 def _tuned_file(model: str, name: str) -> Path:
-    """File of a model's tuned settings; it need not be there."""
+    """Path of a model's tuned settings, which may not exist."""
     file = f"tuned/{model}/{name}.yaml"
     known = known_models().get(model)
     return (known.file(file) if known and known.own else None) or resource("properties", file)

@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences: each says what it is against, on how many seeds, and what is open."""
+"""Results of a comparison in sentences, with the baseline, the number of seeds, and the significance."""
 
 from recbole_longinterest.experiments.comparison.analysis import Difference, Study
 from recbole_longinterest.experiments.comparison.blocks import Block
@@ -14,7 +14,7 @@ WORDS = {
 
 
 def percent(difference: Difference) -> str:
-    """A difference with its interval and p, as "+4.6 % (95 % +1.2 to +8.1, p 0.012)"."""
+    """A difference with its interval and p, such as "+4.6 % (95 % +1.2 to +8.1, p 0.012)"."""
     low, high = f"{100 * difference.low:+.1f}", f"{100 * difference.high:+.1f}"
     return f"{100 * difference.relative:+.1f} % (95 % {low} to {high}, p {p_text(difference.p)})"
 
@@ -25,7 +25,7 @@ def p_text(p: float) -> str:
 
 
 def verdict(study: Study, block: Block) -> str:
-    """The sentence about LongInterest on one data set in one protocol."""
+    """Sentence on LongInterest on one data set in one protocol."""
     where = f"{block.dataset}, {block.protocol}: "
     if block.baseline is None:
         return f"{where}no row that is not {OWN}'s has a validation score above 0, so nothing is compared."
@@ -59,7 +59,7 @@ def verdict(study: Study, block: Block) -> str:
 
 
 def pooled_verdict(block: Block) -> str | None:
-    """The sentence about LongInterest over pooled data sets; None if it is no row of all."""
+    """Sentence on LongInterest over pooled data sets; None if it is not a row of all of them."""
     difference = block.difference(OWN)
     if difference is None:
         return None
@@ -68,7 +68,7 @@ def pooled_verdict(block: Block) -> str | None:
 
 
 def remarks(study: Study, block: Block) -> list[str]:
-    """What a reader of a block's table must know."""
+    """Notes for readers of a block's table."""
     lines = []
     mean = dict(zip(block.names, block.means, strict=True))
     if OWN in mean:
@@ -94,7 +94,7 @@ def remarks(study: Study, block: Block) -> list[str]:
         )
     if block.fewer:
         lines.append(
-            f"Better than the baseline on the validation data, and not it for having fewer seeds or runs: "
+            f"Better than the baseline on the validation data, but not chosen because of fewer seeds or runs: "
             f"{', '.join(block.fewer)}."
         )
     if block.unvalidated:

@@ -1,7 +1,7 @@
-"""What a data set is to the models of a comparison: the order of its ties, and its split. Each is a table of its own.
+"""Views of a data set in a comparison: an order of ties, and a split. Each view has its own table.
 
-A run in random order has a seed of the order besides its own: runs 0, 1 and 2 have the tie seeds 0, 1 and 2, run 3 has
-0 again. So a mean over runs is one over orders, too, at the cost of one order.
+With ties in random order, a run has a tie seed besides its training seed: runs 0, 1 and 2 have the tie seeds 0, 1 and
+2, run 3 has 0 again. So a mean over runs is also a mean over orders, at no extra cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from recbole_longinterest.data.ties import FILE, RANDOM
 LEAVE_ONE_OUT, TIME = "leave-one-out", "time"
 ORDERS, SPLITS = (FILE, RANDOM), (LEAVE_ONE_OUT, TIME)
 TIE_SEEDS = 3
-SHARES = [0.8, 0.9]  # of the events, where a split by time has its ends unless they are given
-MATTERS = 0.1  # share of the test targets with a neighbour at their time, above which the random order is the headline
+SHARES = [0.8, 0.9]  # default ends of training and validation part in a split by time, as shares of the events
+MATTERS = 0.1  # share of tied test targets above which the random order is the headline
 ENDS = ("split_by_time", "split_targets")  # settings of a split by time
 
 
@@ -26,7 +26,7 @@ class View:
 
     Attributes:
         ties: ``file`` or ``random``.
-        split: ``leave-one-out``, which is RecBole's split by ``eval_args`` and leave-one-out by default, or ``time``.
+        split: ``leave-one-out``, which means RecBole's split by ``eval_args`` (leave-one-out by default), or ``time``.
     """
 
     ties: str = FILE
@@ -34,7 +34,7 @@ class View:
 
     @property
     def name(self) -> str:
-        """What it is called; "" for what is usual."""
+        """Name of the view; "" for the default."""
         return ", ".join(["ties in random order"] * (self.ties == RANDOM) + ["split by time"] * (self.split == TIME))
 
     def table(self, dataset: str) -> str:
@@ -42,11 +42,11 @@ class View:
         return f"{dataset}, {self.name}" if self.name else dataset
 
     def key(self, dataset: str) -> str:
-        """The same for names of files."""
+        """Name of a data set's table in file names."""
         return "-".join([dataset] + ["random-ties"] * (self.ties == RANDOM) + ["by-time"] * (self.split == TIME))
 
     def settings(self, given: Mapping[str, Any], tie_seed: int) -> dict[str, Any]:
-        """The settings of every run, ``given``, in this view. Those of the usual view are as they were before."""
+        """Adapt the settings of every run, ``given``, to this view; the default view adds none."""
         settings = {name: value for name, value in given.items() if name not in ENDS}
         if self.split == TIME:
             settings |= {"split_by_time": SHARES, **{name: given[name] for name in ENDS if name in given}}
@@ -57,7 +57,7 @@ class View:
     def runs(self, seeds: Sequence[int]) -> list[tuple[int, int]]:
         """Seed and tie seed of every run of a row.
 
-        In random order there are three runs at least: a row with fewer seeds repeats them with other orders.
+        In random order there are at least three runs; a row with fewer seeds repeats them with other tie seeds.
         """
         if self.ties != RANDOM:
             return [(seed, 0) for seed in seeds]
@@ -67,11 +67,11 @@ class View:
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a data set in a view, before anything is trained.
+    """Facts about a data set in a view, known before training.
 
     Attributes:
-        ties: its ties, in the order of the view.
-        split: what the split by time does, in a sentence; "" for another split.
+        ties: ties of the data, in the view's order.
+        split: sentence on the split by time; "" for other splits.
     """
 
     ties: Ties
@@ -79,19 +79,19 @@ class About:
 
     @property
     def matters(self) -> bool:
-        """Whether the figures depend on the order of ties so much that the random one is the headline."""
+        """Whether so many test targets tie that the random order is the headline."""
         return self.ties.test_share > MATTERS
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run's place among the tables of a comparison.
+    """A run's view, tie seed and number.
 
     Attributes:
         view: order of ties and split.
-        tie_seed: seed of the order of ties; 0 in the order of the file.
-        run: number of the run among those of its row; runs of one number have the same data, whatever the row. None for
-            a cell of no plan, whose seed stands for it.
+        tie_seed: seed of the order of ties; 0 in file order.
+        run: number of the run in its row; runs with the same number have the same data in all rows. None for a cell
+            outside a plan, which is identified by its seed.
     """
 
     view: View = field(default_factory=View)
@@ -103,12 +103,12 @@ USUAL = Place()
 
 
 def place_of(given: Mapping[str, Any]) -> Place:
-    """Where a cell outside a plan stands by its settings: a split by time is one if they say its ends."""
+    """Place of a cell outside a plan: it has a split by time if its settings have ``split_by_time``."""
     return Place(View(split=TIME if "split_by_time" in given else LEAVE_ONE_OUT))
 
 
 def read_views(ties: Sequence[str], splits: Sequence[str], given: Mapping[str, Any]) -> list[View]:
-    """The views of a comparison, those of a split together.
+    """The views of a comparison, grouped by split.
 
     Args:
         ties: any of ``ORDERS``.
@@ -116,7 +116,7 @@ def read_views(ties: Sequence[str], splits: Sequence[str], given: Mapping[str, A
         given: settings of every run.
 
     Raises:
-        LongInterestError: for another name, and for settings that a view sets.
+        LongInterestError: if a name is unknown, or ``given`` has settings that views set.
     """
     for names, known, option in ((ties, ORDERS, "ties"), (splits, SPLITS, "split")):
         unknown = [name for name in names if name not in known]
@@ -124,20 +124,20 @@ def read_views(ties: Sequence[str], splits: Sequence[str], given: Mapping[str, A
             raise LongInterestError(f"--{option} takes {' and '.join(known)}; got {unknown[0] if unknown else 'none'}.")
     own = [name for name in ("tie_order", "tie_seed") if name in given]
     if own:
-        raise LongInterestError(f"{own[0]} is compare's own to set; leave it out, and say --ties {FILE},{RANDOM}.")
+        raise LongInterestError(f"compare sets {own[0]} itself; leave it out, and give --ties {FILE},{RANDOM}.")
     unused = [name for name in ENDS if name in given and TIME not in splits]
     if unused:
-        raise LongInterestError(f"{unused[0]} is of a split by time; say --split {TIME}, or leave it out.")
+        raise LongInterestError(f"{unused[0]} needs a split by time; give --split {TIME}, or leave it out.")
     return [View(order, split) for split in dict.fromkeys(splits) for order in dict.fromkeys(ties)]
 
 
 def headline(views: Sequence[View], view: View, about: Mapping[View, About]) -> bool:
-    """Whether a view is the one of its split whose figures count for a data set.
+    """Whether a view is the main view of its split for a data set.
 
     Args:
-        views: of the comparison.
+        views: views of the comparison.
         view: one of them.
-        about: what is known of the data set in each of them.
+        about: facts about the data set in each view.
     """
     beside = [each for each in views if each.split == view.split]
     if len(beside) == 1:

@@ -1,4 +1,4 @@
-"""A search from its plan to its winner: Ray Tune runs the trials, the winner is tested once."""
+"""Run a search: Ray Tune runs the trials of a plan, and the best trial is tested once."""
 
 import functools
 import itertools
@@ -43,22 +43,22 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-RAY_FOLDER = "ray"  # of Ray's own files, gone when a search has ended
-MOST_DATASETS = 16  # built ahead; a trial that needs another builds it itself
+RAY_FOLDER = "ray"  # folder of Ray's own files, removed at the end of a search
+MOST_DATASETS = 16  # data sets built in advance; trials build others themselves
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended.
+    """The outcome of a search.
 
     Attributes:
-        plan: what was searched.
-        metric: name of the metric on the validation data that trials are compared by.
+        plan: the plan of the search.
+        metric: name of the validation metric that trials are compared by.
         trials: all trials, the best first.
-        test_result: metrics of the best trial's best epoch on the test data, None if there is none yet.
-        valid_result: its metrics on the validation data.
+        test_result: test metrics of the best trial's best epoch; None if not tested yet.
+        valid_result: validation metrics of the best trial's best epoch.
         interrupted: whether it was stopped with trials left to run.
-        time_budget: seconds after which the search was ended with trials left to run; None if it was not.
+        time_budget: the time budget in seconds, if it ended the search with trials left to run; otherwise None.
     """
 
     plan: Plan
@@ -78,21 +78,21 @@ def search(
     time_budget: float | None = None,
     show_progress: bool = True,
 ) -> Outcome:
-    """Run a search, or what is left of it.
+    """Run a search, or resume it.
 
     Args:
-        plan: what to do.
-        output: folder of all its files; on a cluster one that every node sees.
-        resume: go on with the search of ``output``, whose plan must be the same.
-        address: Ray cluster to use; None starts a local one, without dashboard, for the time of the search.
-        time_budget: seconds from this call, the reading of the data included, after which no trial goes on.
-        show_progress: show a progress bar.
+        plan: the plan.
+        output: folder of all files; on a cluster, all nodes must share it.
+        resume: whether to resume the search in ``output``, which must have the same plan.
+        address: Ray cluster to use; None starts a local one without dashboard during the search.
+        time_budget: seconds from this call, including the loading of data, after which all trials stop.
+        show_progress: whether to show a progress bar.
 
     Returns:
-        The outcome. After Ctrl-C it is one that is marked as interrupted.
+        The outcome, marked as interrupted after Ctrl-C.
 
     Raises:
-        ValueError: for a plan that does not hold, and for an ``output`` that is not one to begin or go on in.
+        ValueError: if the plan cannot run, or ``output`` cannot be used to start or resume it.
     """
     budget = TimeBudget(time_budget)
     output = output.resolve()
@@ -129,7 +129,7 @@ def search(
 
 
 def _share_datasets(task: Task, space: Space) -> dict[str, ray.ObjectRef]:
-    """Build the data set, with the vectors of its texts, for every choice that changes it, and share it."""
+    """Build and share the data set, with its text vectors, for each combination of choices that affect it."""
     choices = [p for p in space.parameters if p.kind == "choice"]
     plain = dataset_key(task.config({}, task.output))
     makes_another = []
@@ -162,7 +162,7 @@ def _run(
     watch: Watch,
     budget: TimeBudget,
 ) -> bool:
-    """Let Ray Tune run the trials; whether some are left to run."""
+    """Run the trials with Ray Tune; returns whether trials are left to run."""
     if budget.over:
         return True
     mode = "max" if config["valid_metric_bigger"] else "min"
@@ -185,7 +185,7 @@ def _run(
             verbose=0,
             callbacks=[watch],
             stop=budget,
-            failure_config=tune.FailureConfig(max_failures=1),  # a node or a worker that died, once
+            failure_config=tune.FailureConfig(max_failures=1),  # one retry after a node or worker has died
         ),
     )
     with watch, memory_kills_one_trial():
@@ -197,10 +197,11 @@ def _run(
 
 
 def _scheduler(name: str, epochs: int) -> "TrialScheduler | None":
-    """How trials are stopped early, by epochs of training rather than by reports, which begin anew after a kill.
+    """Early stopping of trials, by training epoch instead of report count, which restarts after a kill.
 
-    None is stopped in the first fifth, and half go on at each rung: a low learning rate is slow to begin with and may
-    win (a tenth and a third stopped LongInterest's defaults on ml-100k, which do).
+    No trial stops in the first fifth of the epochs, and half of the trials continue at each rung, because a low
+    learning rate starts slowly but may win. (With a tenth and a third instead, LongInterest's defaults were stopped on
+    ml-100k, where they win.)
     """
     from ray.tune import schedulers
 
@@ -213,7 +214,7 @@ def _scheduler(name: str, epochs: int) -> "TrialScheduler | None":
 
 
 def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -> "OptunaSearch":
-    """Settings chosen by what the ones before gave; those of a search that goes on come first, without training."""
+    """Optuna's search, which learns from earlier trials; a resumed search starts with its trials, without training."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
@@ -226,7 +227,7 @@ def _optuna(plan: Plan, space: Space, config: Config, output: Path, mode: str) -
         functools.partial(_suggested, space, fixed),  # Ray pickles it
         metric=BEST,
         mode=mode,
-        seed=plan.search_seed + len(before),  # with the same seed it would draw the same again
+        seed=plan.search_seed + len(before),  # the same seed would repeat earlier draws
         points_to_evaluate=first or None,
     )
 
@@ -235,11 +236,11 @@ def _suggested(space: Space, fixed: dict[str, Any], trial: Suggest) -> dict[str,
     return {"setting": space.draw(trial, fixed)}
 
 
-# --- the winner ------------------------------------------------------------------------------------------------------
+# --- the best trial --------------------------------------------------------------------------------------------------
 
 
 def _test(trial: records.Trial, fixed: dict[str, Any]) -> dict[str, float]:
-    """Evaluate the winner's checkpoint on the test data."""
+    """Evaluate the best trial's checkpoint on the test data."""
     from recbole.quick_start import load_data_and_model
     from recbole.utils import get_trainer
 
@@ -248,7 +249,7 @@ def _test(trial: records.Trial, fixed: dict[str, Any]) -> dict[str, float]:
     with command_line(()):
         config, model, _, train_data, _, test_data = load_data_and_model(str(trial.checkpoint), **named)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    trainer.eval_collector.data_collect(train_data)  # what coverage and the like are measured against
+    trainer.eval_collector.data_collect(train_data)  # training data for coverage and similar metrics
     if trial.protocol == NATIVE:
         return trainer.evaluate(test_data, load_best_model=False)
     seen = MaskedPass(test_data)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.text.encoder import TextEncoder
 
-TEXTS_A_CALL = 512  # texts a call of a worker; the cache requests several such calls at once, and models load once
+TEXTS_A_CALL = 512  # texts per worker call; the cache requests several calls at once, and models load once
 
 
 class ClusterEncoder:
     """An encoder for the text cache with one worker process for each GPU, or for each core, of the cluster.
 
     Args:
-        encoder: the encoder of each worker. Every machine must have the same model folder at the same path.
+        encoder: the encoder for all workers. Every machine must have the same model folder at the same path.
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
@@ -30,7 +30,7 @@ class ClusterEncoder:
 
     @property
     def identity(self) -> str:
-        """Identity of the encoder, so that both share a cache."""
+        """Identity of the encoder, so that it shares the cache with local encoding."""
         return self.encoder.identity
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ class ClusterEncoder:
         return np.stack([found[row] for row in range(len(rows))]).astype(np.float32, copy=False)
 
     def unload(self) -> None:
-        """Nothing is loaded here."""
+        """Does nothing, because this process loads no model."""
 
 
 class _Worker:

@@ -1,4 +1,4 @@
-"""The plan of a search: which settings are tried, in which order, and whether a folder holds the same search."""
+"""The plan of a search: the settings of its trials, and the check that a folder holds the same search."""
 
 import itertools
 import json
@@ -21,26 +21,27 @@ from recbole_longinterest.plugin.known_keys import about, known_keys
 from recbole_longinterest.training.settings import make_config
 
 PLAN = "search.json"
-OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # a trial's folder and place
+OWN = ("model", "dataset", "checkpoint_dir", "resume", "state", "show_progress")  # set by tune for each trial
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search does; kept beside its results, so that ``resume`` goes on with the same.
+    """The plan of a search. It is saved with the results, so that ``resume`` can check it.
 
     Attributes:
         model: any RecBole model, or ``module:Class``.
         dataset: name of the data set.
         space: file of the search space.
-        trials: settings to try, the model's own the first where the space holds it; a grid tries all if None.
+        trials: number of settings to try, starting with the model's defaults if the space contains them; None for all
+            settings of a grid.
         fixed: settings of every trial.
-        scheduler: asha, median or none: how trials are stopped early.
-        search: random, grid or optuna: how settings are chosen.
-        search_seed: seed of that choice.
-        cpus: CPU cores a trial.
-        gpus: GPUs a trial, or a part of one.
-        concurrent: most trials at a time; None is as many as the resources hold.
-        protocol: native or masked: by which validation values trials are compared.
+        scheduler: early stopping of trials: asha, median or none.
+        search: choice of settings: random, grid or optuna.
+        search_seed: seed of the search.
+        cpus: CPU cores per trial.
+        gpus: GPUs per trial, may be a fraction.
+        concurrent: maximum number of parallel trials; None for as many as resources allow.
+        protocol: native or masked: the validation score that trials are compared by.
     """
 
     model: str
@@ -61,42 +62,42 @@ def config_of(plan: Plan, space: Space) -> Config:
     """RecBole's config of a trial without the drawn settings.
 
     Raises:
-        ValueError: for settings by which trials cannot be compared.
+        ValueError: if trials with these settings cannot be compared.
     """
     compared = [parameter for parameter in space.parameters if parameter.name == "valid_metric"]
     if not all(parameter.constant for parameter in compared):
         raise LongInterestError(f"{plan.space}: trials are compared by one valid_metric; give it one value.")
     with command_line(()):
-        same = {p.name: p.values[0] for p in space.parameters if p.constant}  # of all trials
+        same = {p.name: p.values[0] for p in space.parameters if p.constant}  # equal in all trials
         config = make_config(plan.model, plan.dataset, (), {**same, **plan.fixed})
     if config["nproc"] not in (None, 1):
         raise LongInterestError("A trial is one process; leave nproc out and give --max-concurrent.")
     check_protocol(plan.protocol, config)
     if config["eval_step"] < 1:
         raise LongInterestError("A search compares validation results; eval_step must be at least 1.")
-    for kind, parts in (config["eval_args"]["split"] or {}).items():  # none for files that are split already
+    for kind, parts in (config["eval_args"]["split"] or {}).items():  # None for files that are already split
         if parts == "test_only" or (isinstance(parts, list) and (len(parts) < 2 or not parts[1])):
-            raise LongInterestError(f"A search compares validation results, and the split {kind}: {parts} has none.")
+            raise LongInterestError(f"A search needs a validation part, and the split {kind}: {parts} has none.")
     return config
 
 
 def settings_of(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]] | None:
-    """The settings of all trials; None if each is chosen after the ones before.
+    """The settings of all trials; None if the search chooses each setting from the results of earlier trials.
 
     Raises:
-        ValueError: for a setting that cannot be searched or given.
+        ValueError: if a setting cannot be searched or given.
     """
     known = known_keys(config)
     for name in ("checkpoint_dir", "resume"):
         if name in plan.fixed:
-            raise LongInterestError(f"{name} is tune's own to set; leave it out.")
+            raise LongInterestError(f"tune sets {name} itself; leave it out.")
     if not plan.cpus and not plan.gpus:
         raise LongInterestError(
             "A trial needs a CPU, a GPU or a part of one; got --cpus-per-trial 0 and --gpus-per-trial 0."
         )
     for parameter in space.parameters:
         if parameter.name in OWN:
-            raise LongInterestError(f"{plan.space}: {parameter.name} is tune's own to set; leave it out.")
+            raise LongInterestError(f"{plan.space}: tune sets {parameter.name} itself; leave it out.")
         unknown = [name for name in (parameter.name, *parameter.when) if name not in known]
         if unknown:
             raise LongInterestError(f"{plan.space}: {about(unknown[0], str(config['model']), known)}")
@@ -115,33 +116,33 @@ def settings_of(plan: Plan, space: Space, config: Config) -> list[dict[str, Any]
 
 
 def fixed_by_name(plan: Plan, space: Space, config: Config) -> dict[str, Any]:
-    """Values that the conditions of a space may depend on, besides the drawn ones."""
+    """Fixed values that conditions of a space may depend on, besides the drawn ones."""
     return {**{name: config[name] for parameter in space.parameters for name in parameter.when}, **plan.fixed}
 
 
 def own_config(plan: Plan) -> Config:
-    """The settings of a training without a search: the model's own, and those of every trial."""
+    """The config of a training without a search: the model's defaults, and the fixed settings of every trial."""
     with command_line(()), without_warnings():
         return make_config(plan.model, plan.dataset, (), plan.fixed)
 
 
 def keep_plan(plan: Plan, output: Path, resume: bool) -> None:
-    """Write the plan into the folder of a search, or compare it with the one there.
+    """Write the plan into the folder of a search, or compare it with the existing plan.
 
     Raises:
-        ValueError: for a folder with another search, or with one that was not to be resumed.
+        ValueError: if the folder holds a search with another plan, or a search although ``resume`` is off.
     """
     file = output / PLAN
     kept = {**asdict(plan), "space": Path(plan.space).read_text(encoding="utf-8")}
     begun = any((output / records.TRIALS).glob(f"*/{records.TRIAL}"))
     if not resume or (file.is_file() and not begun):
         if begun:
-            raise LongInterestError(f"{output} holds a search. Give --resume to go on with it, or another --output.")
+            raise LongInterestError(f"{output} holds a search. Give --resume to continue it, or another --output.")
         write_text(file, json.dumps(kept, indent=1))
         return
     if not file.is_file():
-        raise LongInterestError(f"There is no search in {output} to go on with. Leave --resume out to begin one.")
-    before: dict[str, Any] = {"protocol": "native", **read_json(file)}  # earlier versions had no other
+        raise LongInterestError(f"There is no search to resume in {output}. Leave --resume out to start one.")
+    before: dict[str, Any] = {"protocol": "native", **read_json(file)}  # the only one in earlier versions
     free = ("trials", "gpus", "concurrent")
     other = [name for name in kept if kept[name] != before.get(name) and name not in free]
     if other:
@@ -151,12 +152,12 @@ def keep_plan(plan: Plan, output: Path, resume: bool) -> None:
         if name == "fixed":
             name = next(key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key))
             now, then = now.get(name), then.get(name)
-        raise LongInterestError(f"{output} cannot go on with other settings: {name} is {now!r} and was {then!r}.")
+        raise LongInterestError(f"{output} cannot resume with other settings: {name} is {now!r} and was {then!r}.")
     records.forget_failures(output)
 
 
 def fixed_settings(plan: Plan, config: Config) -> dict[str, Any]:
-    """Settings of every trial, with absolute paths: a trial runs in another folder and another process."""
+    """Settings of every trial, with absolute paths, because a trial runs in another folder and process."""
     fixed = {**plan.fixed, "num_threads": max(1, int(plan.cpus))}
     for name in ("data_path", "text_encoder", "text_vectors"):
         value = fixed.get(name)

@@ -1,4 +1,4 @@
-"""By which protocol a search compares its trials: as RecBole ranks, or without the items that a user has had before."""
+"""The protocol of a search: trials are compared by RecBole's ranking, or without items of the user's history."""
 
 from typing import Any
 
@@ -18,22 +18,24 @@ def check_protocol(protocol: str, config: Config) -> None:
     """Check that trials of these settings can be compared by a protocol.
 
     Raises:
-        LongInterestError: for an unknown protocol, and for a model or metric that has no seen-masked values.
+        LongInterestError: if the protocol is unknown, or the model or metric has no seen-masked values.
     """
     if protocol not in PROTOCOLS:
         raise LongInterestError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
     if protocol == "masked" and not _can_mask(config):
         raise LongInterestError(
             f"--protocol masked needs a sequential model on the flat log (--exact_order=True) and a valid_metric of "
-            f"{', '.join(METRICS)}, as NDCG@10; got {config['model']} with {config['valid_metric']}."
+            f"{', '.join(METRICS)}, such as NDCG@10; got {config['model']} with {config['valid_metric']}."
         )
 
 
 def both_choices(config: Config) -> dict[str, Any]:
-    """The setting by which a trial records both protocols and keeps the best epoch of each.
+    """The setting with which a trial records both protocols and keeps the best epoch of each.
+
+    The trial stops by the search's own protocol.
 
     Returns:
-        It is empty for a model that has the native protocol alone. The trial stops by the search's own protocol.
+        The setting; empty for a model with only the native protocol.
     """
     given = entries_of(config[SETTING])
     return {SETTING: [MASKED, *(name for name in given if name != MASKED)]} if _can_mask(config) else {}
@@ -45,10 +47,10 @@ def _can_mask(config: Config) -> bool:
 
 
 def metric_name(protocol: str, config: Config) -> str:
-    """Name of the metric that trials are compared by, for people."""
+    """Name of the metric that trials are compared by, for display."""
     return config["valid_metric"] if protocol == "native" else f"{PROTOCOLS[protocol]} {config['valid_metric']}"
 
 
 def line_of(protocol: str, metrics: dict[str, float]) -> dict[str, float]:
-    """An epoch's metrics with the protocol's own value as ``valid_score``."""
+    """An epoch's metrics with the protocol's score as ``valid_score``."""
     return metrics if protocol == "native" else {**metrics, "valid_score": metrics[PROTOCOLS[protocol]]}

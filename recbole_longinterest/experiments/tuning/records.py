@@ -1,8 +1,7 @@
-"""What a search keeps of its trials: a folder each, plain files, whole at any moment.
+"""Records of a search: a folder of plain files for each trial, written atomically.
 
-``trials/<id>/trial.json`` is what was drawn and where it runs, ``epochs.jsonl`` has a line an evaluated epoch,
-``end.json`` how it ended; beside them stand the checkpoint and the log. None of it is Ray's, so that a search can be
-read without ray.
+``trials/<id>/trial.json`` has the drawn setting and the machine, ``epochs.jsonl`` a line per evaluated epoch,
+``end.json`` the final status; the checkpoint and the log are in the same folder. A search can be read without ray.
 """
 
 import json
@@ -25,19 +24,19 @@ FINISHED, STOPPED, ERROR, UNFINISHED = "finished", "stopped early", "failed", "u
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and what came of it.
+    """One setting and its results.
 
     Attributes:
-        name: its folder's name.
-        folder: where its files are.
-        setting: the values drawn for it.
-        node: Ray's name of the machine that it ran on last.
-        epochs: metrics on the validation data, ``valid_score``, ``epoch`` (from 1) and ``seconds`` of training and
-            evaluation so far, for every epoch in order.
+        name: name of the trial's folder.
+        folder: folder of the trial's files.
+        setting: the drawn values.
+        node: Ray's id of the machine that it ran on last.
+        epochs: for every epoch in order, the validation metrics, ``valid_score``, ``epoch`` (from 1) and ``seconds`` of
+            training and evaluation so far.
         status: finished, stopped early, failed or unfinished.
-        reason: why it failed.
+        reason: reason of a failure.
         bigger: whether a bigger ``valid_score`` is better.
-        protocol: by which validation values trials are compared.
+        protocol: protocol of the validation score that trials are compared by.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Trial:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The last of its best epochs, which is the one that RecBole keeps; None if there is no epoch."""
+        """The best epoch, the last one among equals, as RecBole keeps it; None without epochs."""
         if not self.epochs:
             return None
         return max(
@@ -61,7 +60,7 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """Its best ``valid_score``; the worst that there is for a trial that failed or has no epoch."""
+        """The best ``valid_score``; infinitely bad for a trial that failed or has no epochs."""
         best = None if self.status == ERROR else self.best
         if best is None:
             return -math.inf if self.bigger else math.inf
@@ -69,7 +68,7 @@ class Trial:
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file of its best epoch's model."""
+        """Checkpoint of the best epoch."""
         masked = sorted(self.folder.glob(f"*.{MASKED}.pth"))
         if self.protocol != NATIVE:
             return next(iter(masked), None)
@@ -77,15 +76,15 @@ class Trial:
 
 
 def folder_of(output: Path, setting: dict[str, Any]) -> Path:
-    """Folder of the trial of a setting: the same setting, drawn again, finds what was done for it."""
+    """Folder of a setting's trial, named by a hash of the setting, so that a repeated setting finds its results."""
     return output / TRIALS / sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def begin(folder: Path, setting: dict[str, Any], node: str) -> None:
-    """A trial starts, or goes on.
+    """Record that a trial starts or resumes.
 
     Raises:
-        RuntimeError: if it has failed: Ray runs it again, and it would again.
+        RuntimeError: if it has already failed; Ray runs it again, but it would fail again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     status, reason = read_end(folder)
@@ -95,7 +94,7 @@ def begin(folder: Path, setting: dict[str, Any], node: str) -> None:
 
 
 def end(folder: Path, status: str, reason: str = "") -> None:
-    """A trial has ended; the first word counts."""
+    """Record that a trial has ended, unless an end is already recorded."""
     if read_end(folder)[0] == UNFINISHED:
         write_text(folder / END, json.dumps({"status": status, "reason": reason}))
 
@@ -108,7 +107,7 @@ def read_end(folder: Path) -> tuple[str, str]:
 
 
 def forget_failures(output: Path) -> None:
-    """Trials that failed are to be run again, from where they were."""
+    """Reset failed trials, so that they resume."""
     for folder in (output / TRIALS).glob("*/"):
         if read_end(folder)[0] == ERROR:
             (folder / END).unlink()
@@ -131,7 +130,7 @@ def read_trials(output: Path, bigger: bool, protocol: str = NATIVE) -> list[Tria
 
 
 def prune(trials: Sequence[Trial]) -> None:
-    """Remove the checkpoints of trials that have ended behind another that has; what failed may go on from its last."""
+    """Remove the checkpoints of all ended trials but the best; failed ones keep the file to resume from."""
     ended = [trial for trial in trials if trial.status != UNFINISHED]
     for trial in ended[1:]:
         for file in trial.folder.glob("*.pth" if trial.status == ERROR else "*.pth*"):

@@ -1,4 +1,4 @@
-"""What a search leaves for people: trials.csv, best.yaml, best.pth, summary.md and two plots."""
+"""Write the report of a search: trials.csv, best.yaml, best.pth, summary.md and two plots."""
 
 import csv
 import io
@@ -27,14 +27,14 @@ SHOWN = 10  # trials in the summary
 
 
 def write_report(outcome: Outcome, output: Path) -> str:
-    """Write the files of a search that has ended or was stopped.
+    """Write the report files of a search, finished or not.
 
     Args:
-        outcome: how it ended.
-        output: its folder.
+        outcome: outcome of the search.
+        output: folder of the search.
 
     Returns:
-        The summary, as it stands in summary.md.
+        The text of summary.md.
     """
     _write_csv(outcome, output / "trials.csv")
     best = outcome.trials[0] if outcome.trials and outcome.valid_result else None
@@ -51,12 +51,12 @@ def write_report(outcome: Outcome, output: Path) -> str:
 
 
 def best_yaml(outcome: Outcome, best: Trial, protocol: str | None = None) -> str:
-    """The winner as a config file: run again by itself, it gives the same validation figure.
+    """Render the best trial as a config file. A run with it gives the same validation score.
 
     Args:
-        outcome: of the search.
-        best: the winner.
-        protocol: that chose it; the search's if None.
+        outcome: outcome of the search.
+        best: the best trial.
+        protocol: the protocol that chose it; the search's protocol if None.
     """
     protocol = protocol or outcome.plan.protocol
     plan = outcome.plan
@@ -78,13 +78,13 @@ def best_yaml(outcome: Outcome, best: Trial, protocol: str | None = None) -> str
 
 
 def _write_other_protocol(outcome: Outcome, output: Path) -> None:
-    """The settings that the same trials choose by the protocol that did not stop them, as best.<protocol>.yaml."""
+    """Write the best settings by the other protocol, which did not stop the trials, as best.<protocol>.yaml."""
     plan = outcome.plan
     other = "native" if plan.protocol == "masked" else "masked"
     native = outcome.metric.removeprefix(f"{MASKED} ")
     key = native.lower() if other == "native" else MASKED
     if not all(key in epoch for trial in outcome.trials for epoch in trial.epochs):
-        return  # a model that has the native protocol alone
+        return  # the model has only the native protocol
     trials = [
         replace(trial, epochs=[{**epoch, "valid_score": epoch[key]} for epoch in trial.epochs])
         for trial in outcome.trials
@@ -97,7 +97,7 @@ def _write_other_protocol(outcome: Outcome, output: Path) -> None:
 
 
 def summary(outcome: Outcome, output: Path) -> str:
-    """The outcome in Markdown."""
+    """Render the outcome as Markdown."""
     plan, trials = outcome.plan, outcome.trials
     counts = {status: sum(trial.status == status for trial in trials) for status in {trial.status for trial in trials}}
     lines = [
@@ -133,29 +133,29 @@ def summary(outcome: Outcome, output: Path) -> str:
             [name, f"{outcome.valid_result[name]:.4f}", f"{value:.4f}"] for name, value in outcome.test_result.items()
         ]
         lines += _markdown([["metric", "validation", "test"], *rows])
-        own = f"--model {plan.model} " if is_own(plan.model) else ""  # which no file names
+        own = f"--model {plan.model} " if is_own(plan.model) else ""  # files cannot name it
         again = f"recbole-li run {own}--config_files {shlex.quote(str(output / 'best.yaml'))}"
         lines += ["", f"Its settings again: `{again}`. Its model is best.pth."]
     return "\n".join(lines) + "\n"
 
 
 def _how_it_ended(outcome: Outcome) -> list[str]:
-    """Why trials are left to run, and whether one ran to its end; nothing for a search that has ended by itself."""
+    """Lines on a search that was stopped with trials left to run; empty for a finished search."""
     lines = []
     if outcome.interrupted:
-        lines += ["The search was stopped; the same command with --resume goes on.", ""]
+        lines += ["The search was stopped; run the same command with --resume to continue.", ""]
     elif outcome.time_budget is not None:
         lines += [
-            f"The time budget of {outcome.time_budget:g} s ended the search; the same command with --resume goes on, "
-            "for as long again.",
+            f"The time budget of {outcome.time_budget:g} s ended the search; run the same command with --resume to "
+            "continue for the same time.",
             "",
         ]
     else:
         return lines
     if not any(trial.epochs for trial in outcome.trials):
-        lines += ["No trial has finished an epoch, so there is no winner.", ""]
+        lines += ["No trial has finished an epoch, so there is no best trial.", ""]
     elif not any(trial.status == FINISHED for trial in outcome.trials):
-        lines += ["No trial has trained to its end; the best epoch so far counts.", ""]
+        lines += ["No trial has finished its training; the best epoch so far is used.", ""]
     return lines
 
 
@@ -183,7 +183,7 @@ def _write_csv(outcome: Outcome, path: Path) -> None:
 
 
 def plot_progress(outcome: Outcome, path: Path) -> None:
-    """Validation metric of every trial by epoch; the winner in colour."""
+    """Plot the validation metric of every trial by epoch, with the best trial in colour."""
     figure, axes = _figure(8, 4.5)
     for place, trial in reversed(list(enumerate(trial for trial in outcome.trials if trial.epochs))):
         style = {"color": "#c1121f", "lw": 2.2, "zorder": 3, "label": f"best: {trial.name}"} if place == 0 else {}
@@ -202,7 +202,7 @@ def plot_progress(outcome: Outcome, path: Path) -> None:
 
 
 def plot_settings(outcome: Outcome, path: Path) -> None:
-    """Parallel coordinates: a line a trial through the values drawn for it, coloured by its score."""
+    """Plot parallel coordinates: a line per trial through its drawn values, coloured by its score."""
     import matplotlib
 
     trials = [trial for trial in outcome.trials if trial.epochs and trial.status != ERROR][::-1]
@@ -233,7 +233,7 @@ def plot_settings(outcome: Outcome, path: Path) -> None:
 
 
 def _heights(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Heights from 0 to 1 of values, and what is written there; values of a few kinds are spread evenly."""
+    """Heights of values from 0 to 1, and tick labels; few distinct values are spaced evenly."""
     present = [value for value in values if value is not None]
     kinds = sorted({_short(value) for value in present}, key=lambda text: (_number(text), text))
     if len(kinds) <= 6 or not all(isinstance(value, (int, float)) for value in present):
@@ -281,5 +281,5 @@ def _short(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Without tuples, which yaml would write as objects of Python."""
+    """Convert tuples to lists, because yaml would write tuples as Python objects."""
     return json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""Ray, as it is used here: quiet, local unless asked otherwise, and nothing reported to anyone."""
+"""Start Ray without log output or usage reports, by default on this machine only."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.ray_loopback import loopback_only
 
-# Before ray is imported: nothing is sent anywhere, no second table beside the progress bar, no change of folder.
+# Set before ray is imported: no usage reports, no second progress table, no change of working directory.
 for _name, _value in (
     ("RAY_USAGE_STATS_ENABLED", "0"),
     ("RAY_AIR_NEW_OUTPUT", "0"),
@@ -27,11 +27,11 @@ from ray.exceptions import OutOfMemoryError, RayActorError  # noqa: E402
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """A Ray for the time of some work.
+    """Run Ray inside this context. If the process already has a Ray, it is used and left running.
 
     Args:
-        address: a cluster, as ``auto`` or ``host:port``; None starts a local Ray without dashboard, which listens on
-            127.0.0.1 alone. A Ray that the process has already is used and left.
+        address: a cluster, such as ``auto`` or ``host:port``; None starts a local Ray without dashboard, which listens
+            on 127.0.0.1 only.
 
     Raises:
         ValueError: if there is no cluster at the address.
@@ -48,10 +48,10 @@ def ray_session(address: str | None) -> Iterator[None]:
         with reach:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, stop)  # Ray's own would end the process where it stands
+            signal.signal(signal.SIGTERM, stop)  # Ray's own handler would end the process at once
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise LongInterestError(
-            f"Ray cannot be had at {address or 'this machine'}: {' '.join(str(error).split())}"
+            f"Ray is not available at {address or 'this machine'}: {' '.join(str(error).split())}"
         ) from error
     try:
         yield
@@ -60,7 +60,7 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 
 class _KilledForMemory(RayActorError):
-    """What Ray's memory monitor did to a worker, as the death of the actor that it was."""
+    """A worker killed by Ray's memory monitor, reported as the death of an actor."""
 
     def __init__(self, message: str) -> None:
         super().__init__()
@@ -72,10 +72,10 @@ class _KilledForMemory(RayActorError):
 
 @contextlib.contextmanager
 def memory_kills_one_trial() -> Iterator[None]:
-    """A worker that Ray kills when memory is low fails its trial alone.
+    """Make a worker that Ray kills for low memory fail only its own trial.
 
-    Tune knows the death of an actor; of :class:`ray.exceptions.OutOfMemoryError` it says that it is unexpected, and the
-    whole search ends.
+    Tune handles the death of an actor, but treats :class:`ray.exceptions.OutOfMemoryError` as unexpected and ends the
+    whole search.
     """
     failed = RayActorManager._actor_task_failed
 

@@ -1,12 +1,12 @@
-"""What a search may choose from: a yaml file, or RecBole's ``hyper.test``; without ray.
+"""The search space of a search: a yaml file, or RecBole's ``hyper.test``. This module does not need ray.
 
-A yaml file has a line a setting, drawn in its order::
+A yaml file has a line per setting; settings are drawn in this order::
 
     learning_rate: {loguniform: [0.0005, 0.005]}
     MAX_ITEM_LIST_LENGTH: {choice: [50, 200]}
     dropout_prob: {quniform: [0.1, 0.6, 0.1]}
     attention_heads: {choice: [1, 2, 4], when: {attention: on}}
-    loss_type: CE                                    # a value alone is the same in all trials
+    loss_type: CE                                    # a single value is the same in all trials
 """
 
 import itertools
@@ -24,36 +24,36 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.written_values import read_value
 from recbole_longinterest.common.yaml import read_yaml
 
-KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # numbers that each takes
-TRIES = 100  # draws for one setting that was not drawn before
+KINDS = {"choice": None, "uniform": 2, "loguniform": 2, "quniform": 3}  # kind -> number of limits
+TRIES = 100  # draws to find a setting that was not drawn before
 
 
 class Suggest(Protocol):
-    """Where values come from; Optuna's trials are one."""
+    """A source of values, with the interface of Optuna's trials."""
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """One of some values."""
+        """Choose one of some values."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """A number between two, in steps or on a logarithmic scale."""
+        """Choose a number between two limits, in steps or on a logarithmic scale."""
 
 
 class RandomSuggest:
-    """Values from a generator."""
+    """A source of random values."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """One of some values, all equally likely."""
+        """Draw one of some values, all equally likely."""
         return choices[int(self._rng.integers(len(choices)))]
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """A number between two; with a step, one of them at that distance."""
+        """Draw a number between two limits; with a step, a multiple of it above the lower limit."""
         if step is not None:
             return low + step * int(self._rng.integers(math.floor((high - low) / step + 1e-9) + 1))
         if log:
@@ -66,10 +66,10 @@ class Parameter:
     """One setting of a space.
 
     Attributes:
-        name: the setting.
+        name: name of the setting.
         kind: choice, uniform, loguniform or quniform.
-        values: the values of a choice; else low, high, and the step of quniform.
-        when: settings that must have these values for this one to be drawn.
+        values: the values of a choice; otherwise low, high, and the step of quniform.
+        when: condition: this setting is drawn only if other settings have these values.
     """
 
     name: str
@@ -95,11 +95,11 @@ class Parameter:
 
     @property
     def constant(self) -> bool:
-        """Whether it is the same in all trials."""
+        """Whether the setting is the same in all trials."""
         return self.kind == "choice" and len(self.values) == 1 and not self.when
 
     def draw(self, source: Suggest) -> object:
-        """One value."""
+        """Draw one value."""
         if self.kind == "choice":
             texts = [json.dumps(value) for value in self.values]
             return self.values[texts.index(source.suggest_categorical(self.name, texts))]
@@ -109,20 +109,20 @@ class Parameter:
         return source.suggest_float(self.name, low, high, log=self.kind == "loguniform")
 
     def __contains__(self, value: object) -> bool:
-        """Whether this value might be drawn; of quniform, any between its limits."""
+        """Whether this value may be drawn; for quniform, any value between the limits counts."""
         if self.kind == "choice":
             return value in self.values
         return _is_number(value) and self.values[0] <= value <= self.values[1]
 
     def suggested(self, value: object) -> object:
-        """A value as a source suggests it: a choice by its text, because Optuna keeps numbers and strings only."""
+        """Convert a value to its form in a source: a choice becomes JSON, as Optuna stores only numbers and strings."""
         return json.dumps(value) if self.kind == "choice" else value
 
     def all_values(self) -> list[Any]:
         """Every value, for a grid.
 
         Raises:
-            ValueError: if there is no end of them.
+            ValueError: if there are infinitely many values.
         """
         if self.kind == "choice":
             return list(self.values)
@@ -141,11 +141,11 @@ class Space:
     parameters: tuple[Parameter, ...]
 
     def draw(self, source: Suggest, fixed: dict[str, Any]) -> dict[str, Any]:
-        """One setting of all parameters whose conditions hold.
+        """Draw values for all parameters whose conditions hold.
 
         Args:
-            source: where values come from.
-            fixed: settings of every trial, which conditions may name.
+            source: source of the values.
+            fixed: settings of every trial, which conditions may refer to.
         """
         drawn: dict[str, Any] = {}
         for parameter in self.parameters:
@@ -154,11 +154,11 @@ class Space:
         return drawn
 
     def own(self, config: Mapping[str, Any], fixed: dict[str, Any]) -> dict[str, Any] | None:
-        """The setting that a model has without a search, None where the space does not hold it.
+        """The model's default setting; None if the space does not contain it.
 
         Args:
-            config: the model's own settings.
-            fixed: settings of every trial, which conditions may name.
+            config: the model's default settings.
+            fixed: settings of every trial, which conditions may refer to.
         """
         own: dict[str, Any] = {}
         for parameter in self.parameters:
@@ -172,19 +172,19 @@ class Space:
         return own
 
     def suggested(self, setting: dict[str, Any]) -> dict[str, Any]:
-        """A setting that was drawn, as its source suggested it."""
+        """Convert a drawn setting to its form in a source, see :meth:`Parameter.suggested`."""
         return {p.name: p.suggested(setting[p.name]) for p in self.parameters if p.name in setting}
 
     def random(
         self, trials: int, seed: int, fixed: dict[str, Any], first: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Settings drawn at random, none twice; fewer than asked for where the space has no more.
+        """Draw distinct settings at random; fewer than ``trials`` if the space has no more.
 
         Args:
-            trials: how many.
-            seed: of the draws.
-            fixed: settings of every trial, which conditions may name.
-            first: a setting that comes before the drawn ones, and counts.
+            trials: number of settings.
+            seed: seed of the draws.
+            fixed: settings of every trial, which conditions may refer to.
+            first: a setting to put first; it counts as one of the trials.
         """
         source = RandomSuggest(seed)
         found = {} if first is None else {json.dumps(first): first}
@@ -196,7 +196,7 @@ class Space:
         return list(found.values())
 
     def grid(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every setting, once."""
+        """All distinct settings."""
         seen = set()
         for values in itertools.product(*(parameter.all_values() for parameter in self.parameters)):
             setting: dict[str, Any] = {}
@@ -210,14 +210,14 @@ class Space:
 
 
 def read_space(path: Path) -> Space:
-    """Read a space.
+    """Read a search space.
 
     Args:
-        path: a yaml file, or one in the format of RecBole's ``hyper.test``: a name, a kind and its values a line, the
-            limits of ``loguniform`` being logarithms.
+        path: a yaml file, or a file in the format of RecBole's ``hyper.test``: a name, a kind and values per line, with
+            the limits of ``loguniform`` as logarithms.
 
     Raises:
-        ValueError: one sentence that names the file and what is wrong in it.
+        ValueError: if the file is missing or not a search space.
     """
     if not path.is_file():
         raise LongInterestError(f"There is no file {path} with the search space.")
@@ -234,7 +234,7 @@ def read_space(path: Path) -> Space:
 def _from_yaml(text: str) -> list[Parameter]:
     content = read_yaml(text)
     if not isinstance(content, dict) or not content:
-        raise LongInterestError("it must hold lines as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
+        raise LongInterestError("it must have lines such as `learning_rate: {loguniform: [0.0005, 0.005]}`.")
     return [_from_entry(str(name), entry) for name, entry in content.items()]
 
 
@@ -266,7 +266,7 @@ def _from_lines(text: str) -> list[Parameter]:
         name, kind, written = words
         values = read_value(written if kind == "choice" else f"[{written}]")
         if not isinstance(values, (list, tuple)):
-            raise LongInterestError(f"line {number}: {name} must be a choice of a list, as ['a', 'b']; got {written}.")
+            raise LongInterestError(f"line {number}: {name} must be a choice of a list, ['a', 'b']; got {written}.")
         if kind == "loguniform" and all(_is_number(value) for value in values):
             values = [math.exp(value) for value in values]
         parameters.append(Parameter(name, kind, tuple(values)))
@@ -278,11 +278,11 @@ def _from_lines(text: str) -> list[Parameter]:
 def _check_order(parameters: Sequence[Parameter]) -> None:
     later = {parameter.name for parameter in parameters}
     if len(later) < len(parameters):
-        raise LongInterestError("a setting stands in it twice.")
+        raise LongInterestError("it has a setting twice.")
     for parameter in parameters:
         wrong = sorted(later & set(parameter.when))
         if wrong:
-            raise LongInterestError(f"{parameter.name} depends on {wrong[0]}, which must stand above it.")
+            raise LongInterestError(f"{parameter.name} depends on {wrong[0]}, which must be above it.")
         later.discard(parameter.name)
 
 
@@ -295,5 +295,5 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _whole(value: float, limits: Sequence[float]) -> float:
-    """An int where the limits are ints, else without the noise of adding steps."""
+    """Round to an int if all limits are ints, otherwise remove the rounding errors of adding steps."""
     return round(value) if all(isinstance(limit, int) for limit in limits) else round(value, 12)

@@ -1,4 +1,4 @@
-"""The time of a search: from its beginning, whatever it does, to the moment after which no trial goes on."""
+"""Time budget of a search, counted from its start."""
 
 import time
 
@@ -6,12 +6,12 @@ from ray.tune import Stopper
 
 
 class TimeBudget(Stopper):
-    """Stops all trials when the time is over, those before their first epoch too.
+    """Stops all trials when the time is over, including those before their first epoch.
 
-    Ray Tune's own budget begins when the first trial does, after the data sets are made.
+    Ray Tune's own budget starts with the first trial, after the data sets are made.
 
     Args:
-        seconds: from now; None is without end.
+        seconds: seconds from now; None for no limit.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -23,7 +23,7 @@ class TimeBudget(Stopper):
         return self._end is not None and time.monotonic() >= self._end
 
     def __call__(self, trial_id: str, result: object) -> bool:
-        """No trial is stopped for its own results."""
+        """False, because no trial is stopped for its own results."""
         return False
 
     def stop_all(self) -> bool:

@@ -1,4 +1,4 @@
-"""One trial of a search, in a Ray worker: train one setting and report every epoch, without test data."""
+"""One trial of a search in a Ray worker: train one setting and report every epoch, without test data."""
 
 import contextlib
 import os
@@ -37,8 +37,8 @@ class Task:
         fixed: settings of every trial; paths in it are absolute.
         output: the search's folder, absolute.
         datasets: data sets in Ray's object store, by :func:`dataset_key`.
-        module_folder: where the module of ``module:Class`` is.
-        protocol: native or masked: by which validation values trials are compared.
+        module_folder: folder of the module of ``module:Class``.
+        protocol: native or masked: the validation score that trials are compared by.
     """
 
     model: str
@@ -69,8 +69,8 @@ def dataset_key(config: Config) -> str:
 def run_trial(given: dict[str, Any], task: Task) -> None:
     """Train one setting; Ray Tune calls this function.
 
-    Every evaluated epoch is recorded and reported. Epochs that an earlier worker or search recorded for this setting
-    are reported again, not trained again.
+    Every evaluated epoch is recorded and reported. Epochs that an earlier worker or search has recorded for this
+    setting are only reported again.
 
     Args:
         given: the drawn values, under ``setting``.
@@ -82,7 +82,7 @@ def run_trial(given: dict[str, Any], task: Task) -> None:
         records.begin(folder, setting, ray.get_runtime_context().get_node_id())
         config = task.config(setting, folder)
         unfinished = records.read_end(folder)[0] == records.UNFINISHED
-        if unfinished and wanted_file(config) is None:  # its checkpoint is gone
+        if unfinished and wanted_file(config) is None:  # the checkpoint is missing
             forget_epochs(folder)
         before = read_epochs(folder)
         for end in range(1, len(before) + 1):

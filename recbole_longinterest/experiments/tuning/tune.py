@@ -39,7 +39,7 @@ def tune(
 ) -> "Outcome":
     """Search a model's settings with Ray Tune and write a report.
 
-    Trials are compared on the validation data. The winner alone is evaluated on the test data, once, at the end.
+    Trials are compared on the validation data. Only the best trial is evaluated on the test data, once, at the end.
 
     Example:
         >>> outcome = tune("GRU4Rec", "ml-100k", output="search", trials=20, settings={"epochs": 30})
@@ -48,37 +48,37 @@ def tune(
     Args:
         model: any RecBole model, or ``module:Class`` of your own; the default is LongInterest.
         dataset: name of the data set; the default is ml-100k.
-        output: folder of all results: ``summary.md``, ``trials.csv``, ``best.yaml``, ``best.pth`` and plots, and
-            the other protocol's choice among the same trials (``best.native.yaml`` or ``best.masked.yaml``). On a
-            cluster, every node must see it.
-        space: yaml file of the search space, or RecBole's ``hyper.test``; the plugin's for the model if None.
-        config_files: yaml files with settings of every trial; later ones win.
-        settings: settings of every trial that win over the files': a mapping, or ``--key=value`` each as on a command
-            line.
-        trials: settings to try. If it is None, 10; a grid tries all.
-        scheduler: ``"asha"``, ``"median"`` or ``"none"``: how trials are stopped early.
-        search: ``"random"``, ``"grid"`` or ``"optuna"``: how settings are chosen.
-        search_seed: seed of that choice.
-        protocol: ``"native"`` or ``"masked"``: whether trials are compared as RecBole ranks or without the items that
-            the user has had before. Each trial's epochs hold both values where the model has them.
-        cpus_per_trial: CPU cores of a trial.
-        gpus_per_trial: GPUs of a trial, or a part of one.
-        max_concurrent: most trials at a time; as many as the resources hold if None.
-        time_budget: seconds from this call, the reading of the data included, after which no trial goes on; the
-            winner's test comes after them.
-        address: Ray cluster, as ``"auto"`` or ``"host:port"``; a local Ray for the time of the search if None.
-        resume: go on with the search in ``output``, failed trials too.
-        show_progress: show a progress bar.
+        output: folder of all results: ``summary.md``, ``trials.csv``, ``best.yaml``, ``best.pth`` and plots, and the
+            other protocol's choice among the same trials (``best.native.yaml`` or ``best.masked.yaml``). On a cluster,
+            all nodes must share it.
+        space: yaml file of the search space, or RecBole's ``hyper.test``; None for the plugin's space of the model.
+        config_files: yaml files with settings of every trial; later files override earlier ones.
+        settings: settings of every trial, which override the files: a mapping, or ``--key=value`` texts as on the
+            command line.
+        trials: number of settings to try; None for 10, or for all settings of a grid.
+        scheduler: early stopping of trials: ``"asha"``, ``"median"`` or ``"none"``.
+        search: choice of settings: ``"random"``, ``"grid"`` or ``"optuna"``.
+        search_seed: seed of the search.
+        protocol: ``"native"`` or ``"masked"``: whether trials are compared by RecBole's ranking or without items of the
+            user's history. Each trial records both values if the model has them.
+        cpus_per_trial: CPU cores per trial.
+        gpus_per_trial: GPUs per trial, may be a fraction.
+        max_concurrent: maximum number of parallel trials; None for as many as resources allow.
+        time_budget: seconds from this call, including the loading of data, after which all trials stop. The test of
+            the best trial is extra.
+        address: Ray cluster, such as ``"auto"`` or ``"host:port"``; None for a local Ray during the search.
+        resume: whether to continue the search in ``output``, including failed trials.
+        show_progress: whether to show a progress bar.
 
     Returns:
-        All trials, the best first, and the winner's results. After Ctrl-C it is marked as interrupted.
+        All trials, the best first, and the results of the best trial. After Ctrl-C it is marked as interrupted.
 
     Raises:
-        LongInterestError: for settings, a space or a folder that cannot be used, if every trial failed, and if the
-            time was over before a trial had finished an epoch.
+        LongInterestError: if settings, space or folder cannot be used, if every trial failed, or if the time was over
+            before a trial had finished an epoch.
     """
     require_ray("recbole-li tune")
-    # Late, so that an old Ray, whose Tune lacks what these import, is refused by the line above.
+    # Late, because these imports fail with an old Ray, for which the line above raises a better error.
     from recbole_longinterest.experiments.tuning import records
     from recbole_longinterest.experiments.tuning.driver import Plan
     from recbole_longinterest.experiments.tuning.driver import search as run_search
@@ -91,7 +91,7 @@ def tune(
     if space is None and known and known.own:
         file = known.file(f"search/{name}.yaml") or file
     if space is None and not file.is_file():
-        raise LongInterestError(f"The plugin has no search space for {name}; give one as --space FILE.")
+        raise LongInterestError(f"The plugin has no search space for {name}; give one with --space FILE.")
     plan = Plan(
         model=model if model and is_own(model) else name,
         dataset=data,
@@ -110,13 +110,13 @@ def tune(
     write_report(outcome, output)
     if outcome.trials and all(trial.status == records.ERROR for trial in outcome.trials):
         raise LongInterestError(
-            f"Not one of {len(outcome.trials)} trials succeeded; {output / 'summary.md'} has the reasons. "
+            f"All {len(outcome.trials)} trials failed; {output / 'summary.md'} has the reasons. "
             f"The first: {outcome.trials[0].reason}"
         )
     if outcome.time_budget is not None and outcome.valid_result is None:
         raise LongInterestError(
-            f"No trial finished an epoch in the {outcome.time_budget:g} s of --time-budget, which begin with the "
-            "reading of the data. Give more, with --resume."
+            f"No trial finished an epoch in the {outcome.time_budget:g} s of --time-budget, which includes the loading "
+            "of data. Give more time, with --resume."
         )
     return outcome
 
@@ -127,7 +127,7 @@ def _fixed(
     config_files: Sequence[str | Path],
     settings: Mapping[str, object] | Sequence[str],
 ) -> tuple[str, str, dict[str, object]]:
-    """Names of the model and the data set, and the settings of every trial, as RecBole reads them."""
+    """Names of the model and the data set, and the settings of every trial, parsed by RecBole."""
     words, values = ((), settings) if isinstance(settings, Mapping) else (settings, {})
     with command_line(words):
         config = make_config(model, dataset, config_files, {"show_progress": False, **values})

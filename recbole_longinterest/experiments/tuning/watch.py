@@ -1,4 +1,4 @@
-"""Progress of a running search, and the outcome of its trials."""
+"""Show the progress of a running search, and record the outcome of its trials."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,21 +34,21 @@ class Watch(Callback):
     def on_trial_result(
         self, iteration: int, trials: "list[Trial]", trial: "Trial", result: object, **info: object
     ) -> None:
-        """An epoch was reported."""
+        """Update the progress after an epoch."""
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
-        """A trial trained to its end, or was stopped early."""
+        """Record a trial that finished or was stopped early."""
         records.end(
             records.folder_of(self.output, trial.config["setting"]), records.STOPPED
-        )  # unless it is recorded already
+        )  # no effect if the trial has recorded that it finished
         self._show()
         records.prune(records.read_trials(self.output, self.bigger))
 
     def on_trial_error(self, iteration: int, trials: "list[Trial]", trial: "Trial", **info: object) -> None:
-        """A trial failed."""
+        """Record a failed trial."""
         folder = records.folder_of(self.output, trial.config["setting"])
-        if not folder.is_dir():  # its worker died before it wrote anything
+        if not folder.is_dir():  # the worker died before it wrote anything
             records.begin(folder, trial.config["setting"], "")
         records.end(folder, records.ERROR, _reason(trial))
         self._show()
@@ -71,6 +71,6 @@ def _reason(trial: "Trial") -> str:
     file = trial.error_file
     text = Path(file).read_text(encoding="utf-8", errors="replace") if file and Path(file).is_file() else ""
     if "OutOfMemory" in text or "out of memory" in text.lower():
-        return "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
+        return "killed because the machine ran out of memory. Lower --max-concurrent."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"its worker died: {lines[-1][:300]}" if lines else "its worker died"

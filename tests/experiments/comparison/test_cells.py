@@ -205,7 +205,7 @@ def test_features_come_from_the_column_of_classes(cell: Callable[..., Cell]) -> 
 
 
 def test_what_a_general_model_cannot_be_compared_by_is_refused(cell: Callable[..., Cell]) -> None:
-    with pytest.raises(ValueError, match="BPR, a general model, has no history to read the other behaviours in"):
+    with pytest.raises(ValueError, match="BPR, a general model, cannot use the events of other behaviours"):
         cell("BPR", target_behavior="buy").config()
 
 
@@ -299,7 +299,7 @@ def test_a_finished_cell_of_other_defaults_or_data_is_told(cell: Callable[..., C
     assert own.differs({**settings, "checkpoint_dir": "elsewhere", "gpu_id": 3}, files, found) == ""
     assert own.differs(settings, {**files, "tiny.item": "0"}, found) == "tiny.item has changed"
     assert own.differs(settings, {**files, "vectors.npy": "0"}, found) == "vectors.npy has changed"
-    assert own.differs(settings, files, replace(found, users=9)) == "its data was another"
+    assert own.differs(settings, files, replace(found, users=9)) == "its data was different"
     own.end(FAILED, error="none")
     assert own.differs({**settings, "epochs": 300}, files, found) == ""  # it runs again anyway
 

@@ -21,7 +21,7 @@ def data_path(write_dataset: Callable[..., Path]) -> str:
     ("more", "settings", "message"),
     [
         ({}, {"learning_rat": 0.1}, "None of the models has a setting learning_rat"),
-        ({}, {"seed": 1}, "seed is compare's own to set; leave it out"),
+        ({}, {"seed": 1}, "compare sets seed itself; leave it out"),
         ({"ablations": ["nothing"]}, {}, "There is no ablation 'nothing'"),
         ({"jobs": 0}, {}, "jobs must be a whole number of at least 1; got 0"),
         ({"table_columns": ["accuracy"]}, {}, "columns of table.tex must be some of .*; got 'accuracy'"),

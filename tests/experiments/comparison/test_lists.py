@@ -123,7 +123,7 @@ def test_scores_of_all_items_give_exact_ranks_in_both_protocols(
     pd.testing.assert_frame_equal(ranks, theirs)
     for protocol in PROTOCOLS:
         assert metrics(made)[protocol] == pytest.approx(metrics(model)[protocol], abs=1e-9)
-    assert notes_of([made]) == ["Other on tiny: all items have a place, so that ranks are exact."]
+    assert notes_of([made]) == ["Other on tiny: all items are listed, so ranks are exact."]
 
 
 def test_equal_scores_count_half(cell: Callable[..., Cell], listed: Callable[..., ListCell]) -> None:
@@ -153,7 +153,7 @@ def test_what_is_not_in_a_list_is_not_found_and_short_lists_are_said(
     assert notes_of([made]) == [
         "Other on tiny: an item that is not in a list counts as not found.",
         f"Other on tiny: without seen items {sum(n < 10 for n in left)} of {len(test)} lists have fewer than 10 items, "
-        f"the shortest {min(left)}; the seen-masked metrics count what is there.",
+        f"the shortest {min(left)}; the seen-masked metrics use these shorter lists.",
     ]
     assert metrics(made)["seen-masked"]["itemcoverage@10"] <= 10 / test.item_num
 
@@ -183,11 +183,11 @@ def test_a_changed_file_is_another_cell_and_a_finished_one_is_not_read_again(
     other = listed(table.assign(rank=table["rank"] + 1))
     assert other.folder != made.folder and not other.finished
     other.file.write_text("user,item,rank\n")
-    with pytest.raises(ValueError, match=r"Other\.csv was changed or removed while it was compared\. Compare again"):
+    with pytest.raises(ValueError, match=r"Other\.csv was changed or removed during the comparison\. Run it again"):
         check_lists([other])
     again = listed(table.assign(rank=table["rank"] + 1), "Twin")
     kept, same = without_twins([other, again])
-    assert kept == [other] and same == ["Twin is Other on tiny: its settings are the same."]
+    assert kept == [other] and same == ["Twin equals Other on tiny: they have the same settings."]
 
 
 HEAD = "user,item,rank\n"
@@ -209,31 +209,31 @@ HEAD = "user,item,rank\n"
             lambda t: t.assign(item=t["item"].where(t.index > 0, "[PAD]")),
             r"1 of its \d+ items are not in the data set tiny, at first '\[PAD\]'",
         ),
-        (lambda t: t.assign(item=t["item"].where(t.index > 0)), r"1 rows name none of the items\. Remove them"),
+        (lambda t: t.assign(item=t["item"].where(t.index > 0)), r"1 rows have no value for items\. Remove them"),
         (
             lambda t: t.assign(rank=t["rank"].astype(object).where(t.index > 0, "first")),
-            r"1 values of rank are no finite numbers, at first 'first' in row 1\. Write numbers",
+            r"1 values of rank are not finite numbers, first 'first' in row 1\. Write numbers",
         ),
         (
             lambda t: t.drop(columns="rank").assign(score=np.where(t.index > 1, 1.0, np.nan)),
-            r"2 values of score are no finite numbers, at first 'nan' in row 1",
+            r"2 values of score are not finite numbers, first 'nan' in row 1",
         ),
         (
             lambda t: t.drop(columns="rank").assign(score=np.where(t.index > 1, 1.0, -np.inf)),
-            r"2 values of score are no finite numbers, at first '-inf' in row 1",
+            r"2 values of score are not finite numbers, first '-inf' in row 1",
         ),
         (
             lambda t: pd.concat([t, t.iloc[:2].assign(rank=[98, 99])]),
-            r"2 pairs of user and item are there twice, at first user 'u\d+', item 'i\d+'\. List an item of a user",
+            r"2 pairs of user and item occur twice, first user 'u\d+', item 'i\d+'\. List each item once per user",
         ),
-        (lambda t: t.assign(rank=t["rank"].clip(upper=9)), r"gives a user one rank twice, at first user 'u\d+' rank 9"),
+        (lambda t: t.assign(rank=t["rank"].clip(upper=9)), r"a rank twice for the same user, .* 'u\d+', rank 9"),
         (
             lambda t: t[t["user"] != "u7"],
             r"has lists for 29 of the 30 test users; the first without one is 'u7'\. Every test user needs a list",
         ),
         (
             lambda t: t[(t["user"] != "u7") | (t["rank"] < 4)],
-            r"the lists of 1 of 30 test users have fewer than 10 items, at first that of 'u7' with 3\. Make longer",
+            r"the lists of 1 of 30 test users have fewer than 10 items, first 'u7' with 3\. Make longer",
         ),
     ],
 )
@@ -265,7 +265,7 @@ def test_wrong_names_of_columns_are_refused(
 
 def test_sampled_candidates_are_refused(listed: Callable[..., ListCell]) -> None:
     sampled = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "uni5"}
-    with pytest.raises(ValueError, match=r"Other: lists are ranked among all items, and eval_args draws candidates"):
+    with pytest.raises(ValueError, match=r"Other: lists are ranked among all items, but eval_args draws candidates"):
         check_lists([listed(HEAD, eval_args=sampled)])
 
 
@@ -287,7 +287,7 @@ def test_names_and_files_are_checked(given: dict[str, str], datasets: list[str],
 
 def test_the_name_of_another_row_is_refused(cell: Callable[..., Cell], listed: Callable[..., ListCell]) -> None:
     check_names([cell("Pop"), listed(HEAD, "Pop2")])
-    with pytest.raises(ValueError, match="Pop is a row of the comparison already"):
+    with pytest.raises(ValueError, match="Pop is already a row of the comparison"):
         check_names([cell("Pop"), listed(HEAD, "Pop")])
 
 
@@ -335,8 +335,8 @@ def test_lists_of_a_random_order_are_judged_on_its_targets(
 @pytest.mark.parametrize(
     ("key", "orders", "message"),
     [
-        ("Other", ("random",), "does not say which random one. Write Other@random-N=FILE"),
-        ("Other@random-1", ("file",), "no random order of ties is compared. Say --ties file,random"),
+        ("Other", ("random",), "does not name the random order. Write Other@random-N=FILE"),
+        ("Other@random-1", ("file",), "the comparison has no random order of ties. Add --ties file,random"),
         ("Other@tiny@random-3", ("file", "random"), "the tie seeds of a comparison are 0 to 2; got '3'"),
     ],
 )

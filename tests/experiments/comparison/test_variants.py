@@ -26,7 +26,7 @@ def test_names_are_models_windows_and_rows() -> None:
     assert variants.variant_of("NARM@20").settings == {"MAX_ITEM_LIST_LENGTH": 20}
     assert variants.variant_of("LongInterest@20").settings["eval_history_length"] == 20
     assert variants.variant_of("Markov").model == "LastItemMarkov"
-    with pytest.raises(ValueError, match="NARM@x must be a model and its window, as GRU4Rec@200"):
+    with pytest.raises(ValueError, match="NARM@x must be a model and its window, such as GRU4Rec@200"):
         variants.variant_of("NARM@x")
 
 
@@ -35,7 +35,7 @@ def test_a_model_of_ones_own_has_no_name_of_a_row(tmp_path: Path, monkeypatch: p
     (tmp_path / "own_chains.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(models, "_known", dict(models._known))
-    with pytest.raises(ValueError, match=r"own_chains:Markov has the name of a row of the comparison, Markov\. Rename"):
+    with pytest.raises(ValueError, match=r"own_chains:Markov has the same name as a row of the comparison, Markov\."):
         variants.variant_of("own_chains:Markov")
 
 
@@ -147,7 +147,7 @@ def test_rows_that_are_another_row_are_not_run_twice(tmp_path: Path) -> None:
     every = [driver.cell_of(plan, dataset, variant, seed, tmp_path, place) for dataset, variant, seed, place in order]
     kept, same = driver.without_twins(every)  # the tuned window is 200
     assert [(cell.name, cell.seed) for cell in kept] == [(n, s) for s in (1, 2) for n in ("GRU4Rec", "GRU4Rec@50")]
-    assert same == ["GRU4Rec@200 is GRU4Rec on ml-100k: its settings are the same."]
+    assert same == ["GRU4Rec@200 equals GRU4Rec on ml-100k: they have the same settings."]
     kept, again = driver.without_twins(every[::-1])  # a baseline stays, whatever stands first
     assert {cell.name for cell in kept} == {"GRU4Rec", "GRU4Rec@50"} and again == same
 
@@ -167,7 +167,7 @@ def test_settings_are_read_as_recbole_does(tmp_path: Path, monkeypatch: pytest.M
     assert given == {"learning_rate": 0.1, "epochs": 5, "topk": [5], "data_path": str(tmp_path / "data")}
     with pytest.raises(ValueError, match=r"There is no config file b\.yaml"):
         read_settings(["b.yaml"], [])
-    with pytest.raises(ValueError, match="seed is compare's own to set; leave it out"):
+    with pytest.raises(ValueError, match="compare sets seed itself; leave it out"):
         read_settings([], ["--seed=3"])
 
 

@@ -53,7 +53,7 @@ def test_remarks_say_what_the_choice_of_the_baseline_leaves_out(made: Made) -> N
     assert lines == [
         "A higher mean than LongInterest's on the test data, without being the baseline: SASRec (1.0000), BPR "
         "(1.0000).",
-        "Better than the baseline on the validation data, and not it for having fewer seeds or runs: SASRec.",
+        "Better than the baseline on the validation data, but not chosen because of fewer seeds or runs: SASRec.",
         "Without a validation score, and so never the baseline: BPR (lists made elsewhere).",
     ]
 

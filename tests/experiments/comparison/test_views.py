@@ -61,8 +61,8 @@ def test_views_are_settings_and_names() -> None:
     [
         (["files"], ["time"], {}, "--ties takes file and random; got files"),
         (["file"], [], {}, "--split takes leave-one-out and time; got none"),
-        (["file"], ["time"], {"tie_seed": 3}, "tie_seed is compare's own to set; leave it out, and say --ties"),
-        (["file"], ["leave-one-out"], {"split_by_time": [0.8, 0.9]}, "split_by_time is of a split by time; say"),
+        (["file"], ["time"], {"tie_seed": 3}, "compare sets tie_seed itself; leave it out, and give --ties"),
+        (["file"], ["leave-one-out"], {"split_by_time": [0.8, 0.9]}, "split_by_time needs a split by time; give"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(ties: list[str], splits: list[str], given: dict[str, Any], message: str) -> None:
@@ -79,7 +79,7 @@ def test_lists_are_of_the_order_of_the_file(tmp_path: Path) -> None:
     assert cell.place == Place(BY_TIME) and cell.settings["split_by_time"] == [0.5, 0.9]
     (usual,) = list_cells({"Other": str(file)}, {}, ["tiny"], given, 1, tmp_path, [FILE, BY_TIME])
     assert usual.place == Place(FILE) and "split_by_time" not in usual.settings
-    with pytest.raises(LongInterestError, match="Lists have the targets of one order of ties"):
+    with pytest.raises(LongInterestError, match="Lists belong to one order of ties"):
         list_cells({"Other": str(file)}, {}, ["tiny"], given, 1, tmp_path, [RANDOM])
 
 
@@ -195,7 +195,7 @@ def test_each_order_is_a_table_with_its_own_targets(compared: Callable[..., Outc
 
 def test_one_order_of_many_ties_says_so(compared: Callable[..., Outcome], tmp_path: Path) -> None:
     text = write_report(compared(["Pop"]), tmp_path)
-    assert "this is one order of them: --ties file,random gives the mean" in text
+    assert "this table uses one order of ties: --ties file,random gives the mean" in text
     assert "by order of ties and split" not in text
 
 
@@ -236,7 +236,7 @@ def test_other_data_is_found_in_every_order(compared: Callable[..., Outcome]) ->
     assert len(set(expected.values())) == 3
     one, other = outcome.cells[0], outcome.cells[1]
     (other.folder / RESULT).write_text((one.folder / RESULT).read_text())
-    with pytest.raises(LongInterestError, match="holds a finished run that is not what it would be today"):
+    with pytest.raises(LongInterestError, match="holds a finished run that would be different now"):
         check_plan(outcome.plan, outcome.cells)
 
 

@@ -180,8 +180,8 @@ def test_data_and_texts_are_made_once(
         ("learning_rate: {uniform: [0, 1]}\n", {"search": "grid"}, "a grid has no uniform"),
         ("learning_rate: 0.1\n", {"fixed": {"eval_step": 0}}, "eval_step must be at least 1"),
         ("learning_rate: 0.1\n", {"fixed": {"nproc": 2}}, "A trial is one process"),
-        ("model: {choice: [GRU4Rec, SASRec]}\n", {}, "model is tune's own to set"),
-        ("learning_rate: 0.1\n", {"fixed": {"checkpoint_dir": "x"}}, "checkpoint_dir is tune's own to set"),
+        ("model: {choice: [GRU4Rec, SASRec]}\n", {}, "tune sets model itself; leave it out"),
+        ("learning_rate: 0.1\n", {"fixed": {"checkpoint_dir": "x"}}, "tune sets checkpoint_dir itself; leave it out"),
         ("learning_rate: 0.1\n", {"cpus": 0}, "A trial needs a CPU, a GPU or a part of one"),
     ],
 )
@@ -327,11 +327,11 @@ def test_a_trial_that_ray_kills_for_memory_fails_and_the_search_goes_on(
     two = plan("hidden_size: {choice: [16, 8]}\n", fixed={"epochs": 2})
     two.fixed.pop("hidden_size")
     own = arguments(two, tmp_path / "out", "--search=grid", "--max-concurrent=1")
-    assert "killed for memory" in python(GREEDY, *own).stdout
+    assert "killed because the machine ran out of memory" in python(GREEDY, *own).stdout
     good, bad = records.read_trials(tmp_path / "out", bigger=True)
     assert (good.setting, good.status, len(good.epochs)) == ({"hidden_size": 8}, records.FINISHED, 2)
     assert (bad.setting, bad.status) == ({"hidden_size": 16}, records.ERROR)
-    assert bad.reason == "killed for memory: the machine ran out of it. Give fewer --max-concurrent."
+    assert bad.reason == "killed because the machine ran out of memory. Lower --max-concurrent."
 
 
 TWO_NODES = """
@@ -423,16 +423,16 @@ def test_a_search_needs_validation_rows_and_the_cores_it_began_with(plan: Callab
 
     for split in ({"LS": "test_only"}, {"RS": [0.8, 0, 0.2]}):
         given = plan(fixed={"eval_args": {"split": split, "order": "TO", "mode": "full"}})
-        with pytest.raises(ValueError, match=r"A search compares validation results, and the split .* has none"):
+        with pytest.raises(ValueError, match=r"A search needs a validation part, and the split .* has none"):
             search(given, tmp_path / "out")
     keep_plan(plan(cpus=3), tmp_path, resume=False)
     for resume in (False, True, False):  # nothing has begun: it may be mended
         keep_plan(plan(), tmp_path, resume=resume)
     records.begin(records.folder_of(tmp_path, {"a": 1}), {"a": 1}, "node")
     keep_plan(plan(trials=9), tmp_path, resume=True)
-    with pytest.raises(ValueError, match="cannot go on with other settings: cpus is 2 and was 1"):
+    with pytest.raises(ValueError, match="cannot resume with other settings: cpus is 2 and was 1"):
         keep_plan(plan(cpus=2), tmp_path, resume=True)
-    with pytest.raises(ValueError, match=r"cannot go on with other settings: epochs is 5 and was 4\.$"):
+    with pytest.raises(ValueError, match=r"cannot resume with other settings: epochs is 5 and was 4\.$"):
         keep_plan(plan(fixed={"epochs": 5}), tmp_path, resume=True)
     with pytest.raises(ValueError, match="holds a search"):
         keep_plan(plan(), tmp_path, resume=False)

@@ -46,4 +46,4 @@ def test_no_cluster_at_the_address(write_dataset: Callable[..., Path], capsys: p
     command = ["encode", "--dataset", "tiny", f"--data_path={root}", "--text_fields=['title']"]
     ray.shutdown()  # the Ray that tests share would be taken
     assert main.main([*command, "--ray", "--address", "nowhere"]) == 2
-    assert "Ray cannot be had at nowhere" in capsys.readouterr().err
+    assert "Ray is not available at nowhere" in capsys.readouterr().err

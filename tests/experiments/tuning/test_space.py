@@ -107,8 +107,8 @@ def test_recbole_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "it must hold lines"),
-        ("- a\n", "it must hold lines"),
+        ("", "it must have lines"),
+        ("- a\n", "it must have lines"),
         ("a: {choice: []}", "at least one value"),
         ("a: {uniform: [1]}", "uniform needs low and high"),
         ("a: {uniform: [2, 1]}", "low < high"),
@@ -117,7 +117,7 @@ def test_recbole_format(tmp_path: Path) -> None:
         ("a: {uniform: [0, .inf]}", "uniform needs low and high"),
         ("a: {normal: [0, 1]}", "must be one of choice, uniform"),
         ("a: [1, 2]", "must be one of choice, uniform"),
-        ("a: {choice: [1], when: {b: 1}}\nb: {choice: [1]}", "a depends on b, which must stand above it"),
+        ("a: {choice: [1], when: {b: 1}}\nb: {choice: [1]}", "a depends on b, which must be above it"),
         ("a: {choice: [1]", "is not a search space"),
     ],
 )

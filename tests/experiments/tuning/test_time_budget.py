@@ -41,7 +41,7 @@ EPOCHS = [{"epoch": n, "seconds": 10.0 * n, "valid_score": n / 10} for n in (1, 
     ("made", "said", "not_said"),
     [
         (outcome([], []), ["The time budget of 60 s ended the search", "No trial has finished an epoch"], "| trial"),
-        (outcome(EPOCHS, []), ["The time budget of 60 s", "No trial has trained to its end"], "finished an epoch"),
+        (outcome(EPOCHS, []), ["The time budget of 60 s", "No trial has finished its training"], "finished an epoch"),
         (outcome(EPOCHS, status=records.FINISHED), ["The time budget of 60 s"], "No trial"),
         (outcome(interrupted=True, time_budget=None), ["The search was stopped", "No trial has finished"], "budget"),
         (outcome(EPOCHS, status=records.STOPPED, time_budget=None), ["| t1 | 0.3000 | 3 | 3 |"], "No trial"),
@@ -87,4 +87,4 @@ def test_a_search_ends_in_time(search: Callable[..., Outcome], tmp_path: Path, m
     found = search(time_budget=3600, resume=True)  # however long this machine takes to the first epoch
     (trial,) = found.trials
     assert trial.epochs and trial.status == records.UNFINISHED and not found.interrupted and found.test_result
-    assert "No trial has trained to its end" in (tmp_path / "out" / "summary.md").read_text()
+    assert "No trial has finished its training" in (tmp_path / "out" / "summary.md").read_text()
