@@ -1,8 +1,8 @@
-"""The table of capacity in docs/service.md, from the figures of benchmarks/service.py.
+"""Make the capacity table of docs/service.md from the figures of benchmarks/service.py.
 
     uv run benchmarks/capacity.py --service DIR/service.csv --price 0.04 [--write docs/service.md]
 
-Prints the table, or writes it between its two marks. A figure that the file does not have is "not measured yet".
+Prints the table, or writes it between its two marks. Missing figures are "not measured yet".
 """
 
 import csv
@@ -12,8 +12,8 @@ from pathlib import Path
 from common import make_parser, say
 
 MISSING = "not measured yet"
-LOADED = 0.25  # of the highest rate: the rest is for peaks
-ASKED = 20  # requests of a user a day
+LOADED = 0.25  # load as a share of the highest rate; the rest is reserve for peaks
+ASKED = 20  # requests per user and day
 MARKS = "<!-- capacity -->", "<!-- /capacity -->"
 
 
@@ -21,8 +21,8 @@ def main() -> None:
     """Make the table."""
     parser = make_parser(__doc__)
     parser.add_argument("--service", type=Path, required=True, metavar="FILE", help="service.csv of one run")
-    parser.add_argument("--price", type=float, required=True, help="of a core an hour")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="with the marks of the table")
+    parser.add_argument("--price", type=float, required=True, help="price of a core per hour")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="file with the marks of the table")
     args = parser.parse_args()
     with args.service.open(encoding="utf-8", newline="") as file:
         table = table_of(
@@ -34,17 +34,17 @@ def main() -> None:
     text = args.write.read_text(encoding="utf-8")
     begin, end = MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{args.write} has no place for the table, which is between {begin} and {end}.")
+        raise SystemExit(f"{args.write} must have {begin} and {end} once each, for the table between them.")
     head, rest = text.split(begin)
     args.write.write_text(f"{head}{begin}\n{table}{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def table_of(figures: dict[str, tuple[float, str]], price: float) -> str:
-    """The table as Markdown.
+    """Render the table as Markdown.
 
     Args:
-        figures: value and unit by what was measured.
-        price: of a core an hour.
+        figures: value and unit by name of the measurement.
+        price: price of a core per hour.
     """
     rate = _found(figures, r"LongInterest, [\d,]+ items: recommendations, rate", "a second")
     stored = r"[\d,]+ users with states in the store: "

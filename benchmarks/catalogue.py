@@ -1,9 +1,9 @@
-"""Large catalogues: cross entropy in chunks against torch's, and evaluation against RecBole's look-up matrix.
+"""Large catalogues: chunked cross entropy against torch's, and evaluation against RecBole's look-up matrix.
 
     uv run benchmarks/catalogue.py
 
-Both sides of a comparison run in turn in this process; the table holds medians of their times, the most memory that
-torch holds at a time, and how far the results differ.
+Both sides of a comparison run alternately in this process. The table has the medians of their times, torch's peak
+memory, and the difference of the results.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--items", type=int, default=12_000)
     parser.add_argument("--users", type=int, default=22_000)
-    parser.add_argument("--targets", type=int, default=2_048, help="of a training batch")
+    parser.add_argument("--targets", type=int, default=2_048, help="targets of a training batch")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def cross_entropy(args: argparse.Namespace) -> None:
-    """A training step's loss and gradients."""
+    """Compare loss and gradients of a training step."""
     from recbole_longinterest.nn.losses import chunked_cross_entropy
 
     torch.manual_seed(0)
@@ -52,7 +52,7 @@ def cross_entropy(args: argparse.Namespace) -> None:
 
 
 def evaluation(args: argparse.Namespace) -> None:
-    """What is collected of every user's scores, in batches of 2,048 users."""
+    """Compare the collection of hits from every user's scores, in batches of 2,048 users."""
     from recbole_longinterest.plugin.fixes.collector import hits_of
 
     generator = torch.Generator().manual_seed(0)
@@ -84,7 +84,7 @@ def evaluation(args: argparse.Namespace) -> None:
 
 
 def report(ways: dict[str, Callable[[], tuple[Tensor, ...]]], whole: int, repeats: int) -> None:
-    """Run the ways in turn and print a row for each."""
+    """Run the implementations alternately and print a row for each."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {name: work() for name, work in ways.items()}  # warm
     for _ in range(repeats):

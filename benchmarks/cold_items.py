@@ -1,15 +1,15 @@
-"""Items held out of training altogether: how well are they found by their texts alone, right after add_items?
+"""Cold items: how well are items without training events recommended by their texts, right after add_items?
 
     uv run benchmarks/cold_items.py --dataset ml-latest-small --data_path DIR --output cold
 
-A tenth of the items is drawn by a seed and every event on them is taken out of the log; LongInterest is trained on
-the rest, exported, and gets the items by ``Recommender.add_items``. Every event of the log on such an item is predicted
-from its user's events before it: recall@10 among the cold items, and among all. Beside it: random; the popularity of
-the item's categories in the training; the text nearest to the user's last event, and to the mean of their last ten.
-GRU4Rec has no row for these items, so its recall is 0 by construction. A second row of LongInterest has the new items'
-texts lengthened (``add_items(boost=...)``), and a line below says what that costs: NDCG@10 of as many events on items
-that were trained. Those events were trained on, too, so compare the two figures and nothing else. The model is trained
-once; its folder in --output is read when the command is given again.
+A random tenth of the items is held out, and every event on them is removed from the log. LongInterest is trained on the
+rest, exported, and gets the items by ``Recommender.add_items``. Every event of the log on such an item is predicted
+from its user's earlier events: recall@10 among the cold items, and among all items. The baselines are random scores;
+the popularity of the item's categories in training; the text nearest to the user's last event, and to the mean of
+their last ten events. GRU4Rec has no embedding for these items, so its recall is 0 by construction. A second row of
+LongInterest scales the new items' text vectors up (``add_items(boost=...)``). A line below shows the cost of that: the
+NDCG@10 of as many events on trained items. These events were in the training, so compare only the two figures with each
+other. The model is trained once; a second call reads its folder in --output.
 """
 
 import sys
@@ -33,9 +33,9 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_data_arguments(parser, "ml-latest-small", "cold")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the items that are held out")
-    parser.add_argument("--events", type=int, default=20_000, help="most events that are predicted, drawn by the seed")
-    parser.add_argument("--boost", type=float, default=1.5, help="of the new items' texts, in the second row")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the held-out items")
+    parser.add_argument("--events", type=int, default=20_000, help="most events to predict, drawn with the seed")
+    parser.add_argument("--boost", type=float, default=1.5, help="boost of the new items' texts in the second row")
     args = parser.parse_args()
     output = args.output / args.dataset
     log = Log.read(data_folder(args.data_path), args.dataset)
@@ -75,7 +75,7 @@ def main() -> None:
 def baselines(
     model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Ranks among cold and among all items, by ways that need no training."""
+    """Ranks among cold and among all items by baselines without training."""
     categories = [set(words) for words in model.served.items.categories]
     events = Counter(log.items[trained])
     popular: Counter[str] = Counter()
@@ -91,7 +91,7 @@ def baselines(
         ids = np.array([model.item_id(item) for item in log.items[mine]])
         for place in np.flatnonzero(is_target):
             past = ids[:place][ids[:place] > 0][-RECENT:]
-            drawn = torch.rand(len(texts), generator=generator)  # drawn for every event, so that none moves the others
+            drawn = torch.rand(len(texts), generator=generator)  # drawn for every event, so that events are independent
             scores: tuple[torch.Tensor | None, ...] = (None,) * len(names)
             if len(past):
                 scores = drawn, by_category, texts @ texts[past[-1]], texts @ texts[past].mean(dim=0)
@@ -107,7 +107,7 @@ def baselines(
 
 
 def report(log: Log, rows: np.ndarray, found: dict[str, tuple[np.ndarray, np.ndarray]], cold: int, items: int) -> str:
-    """A table in Markdown."""
+    """Render the results as a table in Markdown."""
     kept = ~np.isnan(found["LongInterest"][0])
     owner = pd.factorize(log.users[rows][kept])[0]
     lines = [

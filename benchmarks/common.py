@@ -1,4 +1,4 @@
-"""What several benchmarks share: ranks and NDCG, arguments, cells that survive a kill, child processes, files."""
+"""Helpers of several benchmarks: ranks and NDCG, arguments, results cached in files, child processes, figures."""
 
 import argparse
 import csv
@@ -27,7 +27,7 @@ def ndcg(rank: Any, k: int = 10) -> np.ndarray:  # noqa: ANN401 - array-like
     """NDCG@k of rows with one target each.
 
     Args:
-        rank: of each target, from 1; infinite for one that is not ranked, NaN for a row without a figure. [n]
+        rank: rank of each target, from 1; infinite if it is not ranked, NaN for rows to leave out. [n]
         k: length of the list.
 
     Returns:
@@ -38,10 +38,10 @@ def ndcg(rank: Any, k: int = 10) -> np.ndarray:  # noqa: ANN401 - array-like
 
 
 def ranks_among(scores: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
-    """Ranks from 1 of the wanted items, an item of the same score counting half.
+    """Ranks from 1 of the wanted items; an item with the same score counts half.
 
     Args:
-        scores: of all items that are ranked, the wanted ones with them, [..., N].
+        scores: scores of all ranked items, including the wanted ones, [..., N].
         wanted: scores of the wanted items, [..., 1].
 
     Returns:
@@ -55,7 +55,7 @@ def ranks_among(scores: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is the script's docstring."""
+    """Make a parser whose help is the script's docstring."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
@@ -75,7 +75,7 @@ def data_folder(given: str | None) -> Path:
 
 
 def say(text: str) -> None:
-    """Print at once."""
+    """Print without buffering."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -84,7 +84,7 @@ def say(text: str) -> None:
 
 
 def make_quiet_config(model: str, dataset: str, settings: Mapping[str, Any]) -> "Config":
-    """RecBole's config of a model, without the arguments of the script, which are no settings of RecBole."""
+    """Make RecBole's config of a model, ignoring the script's own arguments."""
     from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training.settings import make_config
 
@@ -101,11 +101,11 @@ def serve(checkpoint: Path, folder: Path) -> "Recommender":
     return Recommender.load(folder)
 
 
-# --- work that is done once, and in processes of its own -------------------------------------------------------------
+# --- cached work, and child processes --------------------------------------------------------------------------------
 
 
 def cell(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A result from its file, or made now and written there."""
+    """Read a result from its file, or compute and write it."""
     if not path.is_file():
         result = work()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def in_process(script: str, words: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]], names: Sequence[str] | None = None) -> None:
-    """Write rows as CSV, with the names of the first one as header."""
+    """Write rows as CSV; the header is ``names``, or the keys of the first row."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(names or rows[0]))
         writer.writeheader()
@@ -131,7 +131,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]], names: Sequence[
 
 
 def make_figure(width: float, height: float) -> tuple["Figure", Any]:
-    """A figure of one plot, in inches, and its axes; no window is opened."""
+    """Make a figure with one plot, size in inches, without opening a window; returns it with its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -139,7 +139,7 @@ def make_figure(width: float, height: float) -> tuple["Figure", Any]:
 
 
 def peak_bytes(work: Callable[[], Any]) -> int:
-    """Most memory that torch holds for a piece of work at a time, beyond what it had before."""
+    """Peak memory that torch allocates during some work, beyond what it had before."""
     import torch  # late: not every benchmark needs it in this process
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

@@ -1,11 +1,11 @@
-"""Size, latency and loss of each way to keep a served model.
+"""Size, latency and quality of a served model for each precision and engine.
 
     uv run benchmarks/compression.py --checkpoint FILE --history FILE
 
-The checkpoint is exported in fp32 and int8, each with its ONNX files. For every user of the history the last event is
-the target and the others are read as a stream (RecBole's leave-one-out test, seen items ranked too). Beside NDCG@10
-stands the share of users whose ten best items are the same as in fp32 by torch, and the median microseconds of an
-update and top 10.
+The checkpoint is exported in fp32 and int8, each with ONNX files. For every user of the history, the last event is the
+target and the others are read as a stream (RecBole's leave-one-out test, with seen items ranked too). The table has
+NDCG@10, the share of users with the same top 10 as fp32 with torch, and the median time of an update and top 10 in
+microseconds.
 """
 
 import math

@@ -1,10 +1,10 @@
-"""Do explanations name the events that matter? The fall of a score when the named events are removed.
+"""Do explanations name the important events? The drop of a score when the named events are removed.
 
     uv run benchmarks/deletion.py --model DIR --history FILE --output DIR
 
-For each of ``--users`` users and the item recommended first: the events are put in the order of each method, the first
-1, 2, 5, 10 and 20 of them are removed, and the score is taken again. Random order is the mean of five. Writes
-deletion.csv and deletion.png.
+For each of ``--users`` users and their top recommendation, events are ordered by each method, the first 1, 2, 5, 10 and
+20 of them are removed, and the score is computed again. Random order is a mean of five. Writes deletion.csv and
+deletion.png.
 """
 
 import csv
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder of recbole-li export")
     parser.add_argument("--history", required=True, help="events of the users: .csv, .jsonl or .inter")
     parser.add_argument("--users", type=int, default=500)
-    parser.add_argument("--longest", type=int, default=200, help="last events of a user that are looked at")
+    parser.add_argument("--longest", type=int, default=200, help="number of last events of a user to use")
     parser.add_argument("--output", type=Path, default=Path("deletion"))
     args = parser.parse_args()
     model = Recommender.load(args.model)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def one_user(model: Recommender, history: object, seed: int) -> dict[str, torch.Tensor]:
-    """Fall of the first item's score by method, [len(REMOVED)] each."""
+    """Drop of the top item's score by method, [len(REMOVED)] each."""
     ((item, _),) = model.best(model.interest([history]), 1, [history.item_seq])[0]  # type: ignore[attr-defined,list-item]
     before, length = score_of(model, history, item), len(history)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(seed)
@@ -76,7 +76,7 @@ def one_user(model: Recommender, history: object, seed: int) -> dict[str, torch.
 
 
 def plot(means: dict[str, list[float]], folder: Path) -> None:
-    """The curves."""
+    """Plot the curves."""
     figure, axes = make_figure(6, 4)
     for name, values in means.items():
         axes.plot(REMOVED, values, marker="o", label=name)

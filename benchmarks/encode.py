@@ -1,12 +1,12 @@
-"""Texts encoded a second: `recbole-li encode` against a plain loop over AutoModel with fixed padding.
+"""Encoded texts per second: `recbole-li encode` against a simple loop over AutoModel with fixed padding.
 
     python benchmarks/encode.py --texts 100000
 
-Both read the same synthetic titles with the same model, the same batch size and the same most tokens; the plain loop
-pads every text to them, as `padding="max_length"` does. The titles are cut into chunks; on every chunk both are timed,
-in turns first, so that other work on the machine slows both alike. The plain loop encodes a random sample of the chunk
-(`--plain-share`), ours all of it. Ours is timed with the cache: looking up, writing shards. Loading the models is not
-timed. The vectors of the sample must agree. The exit code is 1 if ours is not three times as fast.
+Both read the same synthetic titles with the same model, batch size and maximum number of tokens. The simple loop pads
+every text to the maximum, as `padding="max_length"` does. Both are timed on every chunk of titles, in alternating
+order, so that other work on the machine slows both equally. The simple loop encodes a random sample of each chunk
+(`--plain-share`), ours encodes all of it. Our time includes the cache (look-ups, writing shards). Loading the models is
+not timed. The vectors of the sample must agree. The exit code is 1 if ours is not three times as fast.
 """
 
 import random
@@ -32,7 +32,7 @@ WORDS = (
 
 
 def titles(number: int, seed: int) -> list[str]:
-    """Distinct titles of 2 to 40 words, 9 on average, as those of films and goods are."""
+    """Distinct titles of 2 to 40 words, 9 on average, like titles of films and products."""
     draw = random.Random(seed)
     words = WORDS.split()
     lengths = (min(40, 2 + int(draw.expovariate(1 / 7))) for _ in range(number))
@@ -40,7 +40,7 @@ def titles(number: int, seed: int) -> list[str]:
 
 
 class PlainLoop:
-    """What one writes first: AutoModel, fixed padding, mean pooling."""
+    """The simple baseline: AutoModel, fixed padding, mean pooling."""
 
     def __init__(self, folder: Path, max_length: int, batch_size: int) -> None:
         from transformers import AutoModel, AutoTokenizer
@@ -52,7 +52,7 @@ class PlainLoop:
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Vectors [n, dim] of texts."""
+        """Encode texts to vectors [n, dim]."""
         parts = []
         for start in range(0, len(texts), self.batch_size):
             batch = self.tokenizer(
@@ -69,12 +69,12 @@ class PlainLoop:
 
 
 def main() -> int:
-    """Run the comparison and print it."""
+    """Run the comparison and print the result."""
     parser = make_parser(__doc__)
     parser.add_argument("--texts", type=int, default=100_000)
-    parser.add_argument("--chunk", type=int, default=5_000, help="texts between two turns")
+    parser.add_argument("--chunk", type=int, default=5_000, help="texts per chunk")
     parser.add_argument(
-        "--plain-share", type=float, default=0.02, help="part of every chunk that the plain loop encodes"
+        "--plain-share", type=float, default=0.02, help="share of every chunk that the simple loop encodes"
     )
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--max-length", type=int, default=128)
@@ -114,7 +114,7 @@ def main() -> int:
             kept = encode_cached(sample, ours, cache, show_progress=False)
             unit = [table / np.linalg.norm(table, axis=1, keepdims=True) for table in (kept, vectors["plain"])]
             if not np.allclose(*unit, atol=1e-4):
-                sys.stdout.write("The two do not give the same vectors: this compares nothing.\n")
+                sys.stdout.write("The two give different vectors, so the comparison is not valid.\n")
                 return 1
             speed = {name: counts[name] / seconds[name] for name in counts}
             sys.stderr.write(f"\r{place + len(chunk)}/{len(texts)} {speed['ours'] / speed['plain']:.1f}x ")

@@ -2,9 +2,9 @@
 
     uv run benchmarks/history_length.py --output DIR
 
-One training a seed, at the defaults; its best epoch is chosen on the validation data with whole histories. Then the
-same model is evaluated with each window, and taking one event after the other into a state, as it is served. A killed
-run goes on with the checkpoints in DIR/saved.
+One training per seed with the default settings; the best epoch is chosen on the validation data with whole histories.
+Then the same model is evaluated with each window, and as a stream: event by event with a state, as in serving. A killed
+run resumes from the checkpoints in DIR/saved.
 """
 
 import statistics
@@ -88,7 +88,7 @@ def evaluate(name: str, data_path: str | None, seed: int, output: Path) -> list[
 
 @torch.no_grad()
 def _streamed(model: Any, interaction: Any) -> torch.Tensor:  # noqa: ANN401 - LongInterest, RecBole's Interaction
-    """Scores of all items after the events of each row, taken in one by one."""
+    """Scores of all items after the events of each row, processed one by one."""
     items, levels = model.item_vectors(), model.side_levels(interaction)
     item_seq, length = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
     state = model.interest_encoder.start(len(item_seq))
@@ -97,7 +97,7 @@ def _streamed(model: Any, interaction: Any) -> torch.Tensor:  # noqa: ANN401 - L
         one = slice(position, position + 1)
         now = {name: value[:, one] for name, value in levels.items()}
         interest, state = model.extend(item_seq[:, one], now, items, state)
-        last = length == position + 1  # what follows is padding, and is not looked at
+        last = length == position + 1  # later positions are padding
         out[last] = interest[last]
     interest, items = model.comparable(out, items)
     scores = model.add_repeats(interest @ items.T, item_seq)
@@ -121,10 +121,10 @@ def ndcg_of_rows(
     for interaction, _, _, target in loader:
         scores = scores_of(interaction.to(device)).cpu()
         scores[:, 0] = float("-inf")
-        rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # 0 is the first place
+        rank = (scores > scores.gather(1, target.unsqueeze(1))).sum(dim=1)  # from 0
         gains.append(torch.from_numpy(ndcg(rank + 1)))
     gain = torch.cat(gains)
-    return torch.empty_like(gain).scatter(0, loader.order, gain)  # it reads short histories first
+    return torch.empty_like(gain).scatter(0, loader.order, gain)  # the loader sorts rows by length
 
 
 if __name__ == "__main__":

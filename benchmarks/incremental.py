@@ -1,25 +1,25 @@
-"""Updates against full retraining on a global time split: quality on new and on old users, forgetting, seconds.
+"""Updates against full retraining on a global time split: quality for new and old users, forgetting, time.
 
     uv run benchmarks/incremental.py --dataset amazon-beauty-5core-norating --data_path DIR --output incremental
 
-The events in time order are cut at 80 %, and the rest into five slices (--first, --until: settings of the updates are
-chosen on the events before the 80 %). A model is trained on the first part; after each of the first four slices it is
-updated, and every event of the slice that follows is predicted from its user's events before it, all items ranked.
-Users that the first part does not know are new. Ways to follow:
+The first 80 % of the events in time order are the first part, and the rest are five slices (--first and --until change
+this, to choose settings of updates only on events before the 80 %). A model is trained on the first part. It is updated
+after each of the first four slices, and every event of the next slice is predicted from its user's earlier events, with
+all items ranked. Users without events in the first part are new. The methods are:
 
-    none            the first model, as it is
+    none            the first model, unchanged
     new items       the first model, with the texts of new items (Recommender.add_items)
-    counts          the same, and its memory has counted the new events (Recommender.observe): no gradients
+    counts          new items, with a memory that counts new events (Recommender.observe), without gradients
     update          recbole-li update, defaults
     update all      with --scope all
-    without replay  with --scope all --replay 0: new events alone
-    retrain         a training from the start on all events so far
+    without replay  with --scope all --replay 0: only new events
+    retrain         a training from scratch on all events so far
 
-Other updates in place of the three: --update NAME [KEY=VALUE ...] for each, keys being scope, replay, epochs,
-learning_rate and what else `recbole-li update` has.
+To test other updates instead of these three, give --update NAME [KEY=VALUE ...] for each. Keys are scope, replay,
+epochs, learning_rate and other options of `recbole-li update`.
 
-The share is the gain over none, divided by retraining's gain over none; intervals are by bootstrap over users. It is
-not computed where retraining gains less than 2 %. Finished cells are files in --output: a killed run goes on.
+The share is the gain over none, divided by retraining's gain over none, with bootstrap intervals over users. It is not
+computed if retraining gains less than 2 %. Finished results are files in --output, so a killed run can continue.
 """
 
 import argparse
@@ -50,10 +50,10 @@ def main() -> None:
     """Measure, and print and write the tables."""
     parser = make_parser(__doc__)
     add_data_arguments(parser, "amazon-beauty-5core-norating", "incremental")
-    parser.add_argument("--first", type=float, default=0.8, help="share of the events that the first training has")
-    parser.add_argument("--until", type=float, default=1.0, help="share of the events after which the log ends")
-    parser.add_argument("--epochs", type=int, default=20, help="of every full training")
-    parser.add_argument("--update", nargs="+", action="append", metavar=("NAME", "KEY=VALUE"), help="a way to update")
+    parser.add_argument("--first", type=float, default=0.8, help="share of the events in the first training")
+    parser.add_argument("--until", type=float, default=1.0, help="share of the events in the whole log")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of every full training")
+    parser.add_argument("--update", nargs="+", action="append", metavar=("NAME", "KEY=VALUE"), help="update to measure")
     parser.add_argument("--steps", type=int, default=SLICES - 1)
     args = parser.parse_args()
     log = Log.read(data_folder(args.data_path), args.dataset)
@@ -61,7 +61,7 @@ def main() -> None:
     args.updates = {name: settings_of(pairs) for name, *pairs in args.update} if args.update else UPDATES
     ways = [*UNTRAINED, *args.updates, "retrain"]
     if len(set(ways)) < len(ways):
-        parser.error(f"every --update needs a name of its own; got {', '.join(ways)}.")
+        parser.error(f"every --update needs a different name; got {', '.join(ways)}.")
     results: dict[tuple[str, int], dict[str, Any]] = {}
     for way in ways:
         for step in range(1, args.steps + 1):
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def observe(model: Recommender, log: Log, rows: np.ndarray) -> int:
-    """Let a model's memory count events, user by user; returns how many it counted."""
+    """Count events in a model's memory, user by user; returns the number of counted events."""
     counted = 0
     for mine, is_new in histories(log, rows):
         before = int(np.flatnonzero(is_new)[0])
@@ -87,22 +87,22 @@ def observe(model: Recommender, log: Log, rows: np.ndarray) -> int:
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """Settings of an update, of ``KEY=VALUE``."""
+    """Parse the settings of an update from ``KEY=VALUE`` texts."""
     return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def asked(way: str, args: argparse.Namespace) -> dict[str, Any]:
-    """What decides the result of a way."""
+    """All settings that affect the result of a method."""
     return {"first": args.first, "until": args.until, "training_epochs": args.epochs, **args.updates.get(way, {})}
 
 
 def cuts(log: Log, args: argparse.Namespace) -> np.ndarray:
-    """Where the first part and each slice end."""
+    """Ends of the first part and of each slice, as positions in the log."""
     return (np.linspace(args.first, args.until, SLICES + 1) * len(log)).round().astype(int)
 
 
 def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Follow the log to a step in one way, and score the next slice."""
+    """Apply a method up to a step, and evaluate the next slice."""
     end = cuts(log, args)
     checkpoint, seconds, more = follow(log, way, step, output, args)
     model = serve(checkpoint, checkpoint.with_name(f"{checkpoint.stem}.model"))
@@ -124,7 +124,7 @@ def measure(log: Log, way: str, step: int, output: Path, args: argparse.Namespac
 
 
 def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace) -> tuple[Path, float, dict[str, Any]]:
-    """The checkpoint of a way after a step, the seconds of its training, and what else there is to say."""
+    """The checkpoint of a method after a step, the seconds of its training, and further results."""
     end, work = cuts(log, args), output / "checkpoints"
     if way in UNTRAINED or step == 0:
         checkpoint, seconds = first_model(log, output, args)
@@ -153,7 +153,7 @@ def follow(log: Log, way: str, step: int, output: Path, args: argparse.Namespace
 
 
 def first_model(log: Log, output: Path, args: argparse.Namespace) -> tuple[Path, float]:
-    """The training on the first part."""
+    """Train on the first part; returns the checkpoint and the seconds."""
     root = log.write_dataset(output / "data" / "first", slice(cuts(log, args)[0]))
     made: list[Path] = []
 
@@ -167,14 +167,14 @@ def first_model(log: Log, output: Path, args: argparse.Namespace) -> tuple[Path,
 
 
 def scores(output: Path, name: str) -> np.ndarray:
-    """NDCG@10 of each event of the slice that a cell has scored."""
+    """NDCG@10 of each event of the slice that belongs to a result."""
     return ndcg(np.load(output / f"{name}.npy"))
 
 
 def report(
     log: Log, end: np.ndarray, ways: list[str], output: Path, results: dict[tuple[str, int], dict[str, Any]]
 ) -> str:
-    """Tables as Markdown, and a line a cell in ``incremental.csv``."""
+    """Render the tables as Markdown, and write a line per result to ``incremental.csv``."""
     steps = max(step for _, step in results)
     old_users = set(log.users[: end[0]])
     lines = ["| users | after | rows | " + " | ".join(ways) + " |", "|---" * (3 + len(ways)) + "|"]

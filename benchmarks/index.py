@@ -1,14 +1,14 @@
-"""The index of items: recall and time of the ten best items, against a score for every item.
+"""The item index: recall and time of the top 10, against scoring every item.
 
     uv run benchmarks/index.py
     uv run benchmarks/index.py --model exported
 
-Both ways answer the same queries in turn in one process with one thread, a block of queries each; a ratio is of their
-medians. Vectors are drawn: ``clustered`` ones have clusters of very different sizes in groups, a falling spectrum and
-lengths of a wide range, as trained items have them, and queries are mixtures of a few items' vectors with noise;
-``gaussian`` ones have no structure at all, which no index can use. With ``--model`` they are a model's own items, and
-interest vectors after short histories. The effort is found on other queries than those that are measured. Rows with
-rules say how often the items through the index are those of all scores.
+Both methods answer the same queries alternately, in blocks, in one process with one thread; ratios are of medians.
+Vectors are random. ``clustered`` vectors have clusters of very different sizes in groups, a decaying spectrum and a
+wide range of lengths, like trained items, and their queries are noisy mixtures of a few items' vectors. ``gaussian``
+vectors have no structure that an index could use. With ``--model``, the vectors are the items of a model, and queries
+are interest vectors after short histories. The effort is tuned on other queries than the measured ones. In rows with
+rules, recall is the share of the top items of full scoring that the index finds.
 """
 
 import argparse
@@ -43,10 +43,10 @@ class Case:
     """A catalogue with queries.
 
     Attributes:
-        name: of the data.
-        model: whose items they are.
-        tuned: queries by which the effort is found, [Q, D].
-        measured: other ones, [Q, D].
+        name: name of the data.
+        model: the model with the items.
+        tuned: queries to tune the effort, [Q, D].
+        measured: other queries, to measure, [Q, D].
     """
 
     name: str
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--kinds", default="ivf,hnsw")
     parser.add_argument("--data", default="clustered,gaussian")
-    parser.add_argument("--model", help="folder of an export, in place of drawn vectors")
+    parser.add_argument("--model", help="folder of an export, instead of random vectors")
     args = parser.parse_args()
     torch.set_num_threads(1)
     sys.stdout.write(
@@ -78,17 +78,17 @@ def main() -> None:
 
 
 def model_case(args: argparse.Namespace) -> Case:
-    """The items of an exported model."""
+    """Make a case from the items of an exported model."""
     model = Recommender.load(args.model)
     return Case("model", model, queries_of(model, TUNED), queries_of(model, args.queries, seed=1))
 
 
 def drawn_case(name: str, args: argparse.Namespace) -> Case:
-    """Drawn items as the ID embeddings of a model."""
+    """Make a case with random vectors as the ID embeddings of a model."""
     rng = np.random.default_rng(0)
     make = {"clustered": clustered, "gaussian": gaussian}[name]
     vectors, queries = make(rng, args.items, args.dim, TUNED + args.queries)
-    # By name, so that an option to come does not take the place of another.
+    # Keyword arguments, so that new options cannot shift positions.
     options = ModelOptions(
         **{"embedding_size": args.dim, "hidden_size": 8, "num_layers": 1, "rnn_type": "LSTM", "dropout_prob": 0.0},
         **{"hidden_dropout_prob": 0.0, "initializer_range": 0.02, "fusion": "linear", "attention": True},
@@ -109,7 +109,7 @@ def drawn_case(name: str, args: argparse.Namespace) -> Case:
 def clustered(
     rng: np.random.Generator, number: int, dim: int, queries: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Items in 2,000 clusters of Zipf's sizes in 50 groups, and queries that mix three items with noise."""
+    """Items in 2,000 clusters with Zipf sizes in 50 groups, and queries that mix three items with noise."""
     scale = dim**-0.5
     groups = rng.normal(size=(50, dim)) * 2.0 * scale
     centres = groups[rng.integers(50, size=2000)] + rng.normal(size=(2000, dim)) * 1.2 * scale
@@ -133,7 +133,7 @@ def gaussian(
 
 
 def measure(case: Case, kind: str) -> None:
-    """Build an index, and print a row for each kind of rules."""
+    """Build an index, and print a row for each set of rules."""
     begin = time.perf_counter()
     _, vectors = case.model.network.comparable(case.model.items[:1], case.model.items)
     index = FaissIndex.build(kind, vectors.numpy())
@@ -158,7 +158,7 @@ def measure(case: Case, kind: str) -> None:
 def answers(
     search: VectorSearch, queries: Tensor, admission: Callable[[], Admission], seconds: list[float]
 ) -> list[NDArray[np.int64]]:
-    """The best items of some queries, each timed."""
+    """Find the best items of some queries, and time each query."""
     found = []
     for query in queries.split(1):
         admitted = admission()
@@ -170,7 +170,7 @@ def answers(
 
 
 def admissions(n_items: int) -> dict[str, Callable[[], Admission]]:
-    """Rules by name."""
+    """Sets of rules by name."""
     rng = np.random.default_rng(1)
     hidden = rng.integers(1, n_items + 1, 200)
     half, few = (rng.random(n_items + 1) < share for share in (0.5, 0.02))

@@ -1,11 +1,12 @@
-"""What one event costs: LongInterest's state against RecBole's SASRec and GRU4Rec, which read their window again.
+"""Cost of one event: LongInterest's state against RecBole's SASRec and GRU4Rec, which encode their window again.
 
     uv run benchmarks/latency.py --output DIR
 
-For each catalogue and history length, in one process and in turn: taking an event into a state (`update`), and that
-plus the ten best unseen items (`update + top 10`), by both engines; RecBole's models encode their last 200 events, and
-rank likewise. Weights are random, which latency does not depend on. Then a thousand users at once. Medians and 99th
-percentiles in microseconds; times of one run may be compared with each other and with nothing else.
+For each catalogue and history length, it measures alternately in one process: updating a state with an event
+(`update`), and that plus the ten best unseen items (`update + top 10`), with both engines. RecBole's models encode
+their last 200 events and rank in the same way. Weights are random, because latency does not depend on them. Then it
+measures a thousand users at once. Results are medians and 99th percentiles in microseconds. Compare times only within
+one run.
 """
 
 import statistics
@@ -34,14 +35,14 @@ SPECS = [
     SourceSpec("rating", "rating", "rating", settings={"values": [1.0, 2.0, 3.0, 4.0, 5.0], "range": None}),
     SourceSpec("time", "time", "timestamp"),
 ]
-OPTIONS = ModelOptions(  # the defaults; by name, so that an option to come does not take the place of another
+OPTIONS = ModelOptions(  # the defaults; keyword arguments, so that new options cannot shift positions
     **{"embedding_size": 64, "hidden_size": 128, "num_layers": 1, "rnn_type": "LSTM", "dropout_prob": 0.3},
     **{"hidden_dropout_prob": 0.3, "initializer_range": 0.02, "fusion": "linear", "attention": True},
     **{"attention_heads": 1, "residual": False, "logits": "dot", "repeat_bias": True, "loss_type": "CE"},
     **{"sampled_softmax": 0, "text_dim": 64},
 )
 WINDOW, TOP, USERS = 200, 10, 1000
-BLOCK = 20  # calls of one case before the next one has its turn
+BLOCK = 20  # calls of one case before switching to the next
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
 RECBOLE = {  # RecBole's defaults
     **{"USER_ID_FIELD": "user_id", "ITEM_ID_FIELD": "item_id", "LIST_SUFFIX": "_list", "NEG_PREFIX": "neg_"},
@@ -55,13 +56,13 @@ GRU4REC = {"embedding_size": 64, "hidden_size": 128, "num_layers": 1, "dropout_p
 
 
 class Catalogue:
-    """All that RecBole's models ask of a data set."""
+    """The part of a data set's interface that RecBole's models use."""
 
     def __init__(self, n_items: int) -> None:
         self.n_items = n_items
 
     def num(self, field: str) -> int:
-        """Items with the padding."""
+        """Number of items with the padding."""
         return self.n_items + 1
 
 
@@ -70,10 +71,10 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("latency"))
     parser.add_argument("--catalogues", default="10000,100000,1000000", help="numbers of items")
-    parser.add_argument("--histories", default="10,100,1000,10000", help="numbers of events before the one measured")
+    parser.add_argument("--histories", default="10,100,1000,10000", help="numbers of events before the measured one")
     parser.add_argument("--repeats", type=int, default=300, help="measurements of each case")
     parser.add_argument("--engines", default="torch,onnx")
-    parser.add_argument("--threads", type=int, default=1, help="of every engine")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every engine")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def make_models(n_items: int, engines: list[str], scratch: Path) -> dict[str, Any]:
-    """LongInterest by each engine, SASRec and GRU4Rec, over a catalogue of this size."""
+    """LongInterest with each engine, SASRec and GRU4Rec, for a catalogue of this size."""
     network = InterestNetwork()
     network.build(OPTIONS, Sources(n_items + 1, events=SPECS))
     tokens = ["[PAD]", *map(str, range(1, n_items + 1))]
@@ -110,7 +111,7 @@ def make_models(n_items: int, engines: list[str], scratch: Path) -> dict[str, An
 
 
 def random_events(number: int, n_items: int, seed: int = 0) -> list[Event]:
-    """Items by Zipf's law, ratings and times."""
+    """Random events with Zipf-distributed items, ratings and times."""
     rng = np.random.default_rng(seed)
     items = np.minimum(rng.zipf(1.2, number), n_items)
     ratings, times = rng.integers(1, 6, number), rng.integers(1, 10**5, number).cumsum()
@@ -137,7 +138,7 @@ def one_user(models: dict[str, Any], n_items: int, length: int) -> dict[tuple[st
 
 
 def _updates(state: InterestState, events: list[Event], top: bool) -> Callable[[], object]:
-    """Takes the next event at every call."""
+    """A function that processes the next event at every call."""
     coming = iter(events)
 
     def call() -> None:
@@ -191,11 +192,11 @@ def many_users(models: dict[str, Any], n_items: int) -> dict[tuple[str, str], Ca
 
 
 def measure(cases: dict[tuple[str, str], Callable[[], object]], repeats: int, **where: int) -> list[dict[str, Any]]:
-    """Median and 99th percentile of each case, the cases in turn, a block of calls each."""
+    """Median and 99th percentile of each case; cases alternate in blocks of calls."""
     times: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     for done in range(0, repeats, BLOCK):
         for case, call in cases.items():
-            call()  # brings the case's own data back into the caches
+            call()  # warms the CPU caches for this case
             for _ in range(min(BLOCK, repeats - done)):
                 started = time.perf_counter()
                 call()
@@ -213,7 +214,7 @@ def measure(cases: dict[tuple[str, str], Callable[[], object]], repeats: int, **
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """A table, and the ratios that the bars are about."""
+    """Render a table, and the ratios that have target values."""
     lines = ["| items | events | what | model | median us | p99 us | x SASRec |", "|---|---|---|---|---|---|---|"]
     median = {(row["items"], row["events"], row["what"], row["model"]): row["median_us"] for row in rows}
     for row in rows:

@@ -1,7 +1,7 @@
-"""A load generator for HTTP over loopback: open loop, in which waiting counts, and closed loop for the highest rate.
+"""HTTP load generator over loopback: open loop, which includes queueing time, and closed loop for the highest rate.
 
-Requests are bytes that were made before, connections stay open, and answers are read by their Content-Length: so the
-generator takes a small part of a core, and asks more than one server of Python can answer.
+Requests are prepared bytes, connections stay open, and responses are read by their Content-Length. So the generator
+uses a small part of a core, and can send more requests than one Python server can answer.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ import numpy as np
 
 @dataclass
 class Measured:
-    """What a load has shown.
+    """Results of a load.
 
     Attributes:
-        seconds: it took.
-        waits: seconds from the moment when each request was due (open loop) or sent (closed loop) to its answer.
-        errors: first lines of answers that were not 200.
+        seconds: duration.
+        waits: seconds from the time when each request was due (open loop) or sent (closed loop) to its response.
+        errors: first lines of responses other than 200.
     """
 
     seconds: float = 0.0
@@ -28,11 +28,11 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.waits) / self.seconds
 
     def milliseconds(self, percent: float) -> float:
-        """A percentile of the waits."""
+        """A percentile of the waiting times in milliseconds."""
         return 1000 * float(np.percentile(self.waits, percent))
 
 
@@ -48,13 +48,13 @@ def post(path: str, body: bytes) -> bytes:
 
 
 def closed_loop(port: int, next_request: Callable[[], bytes], seconds: float, connections: int) -> Measured:
-    """Ask as fast as answers come, on each of some connections."""
+    """Send requests as fast as responses come, on several connections."""
     measured = Measured()
 
     async def ask(end: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         began = time.perf_counter()
-        while not measured.waits or began < end:  # once at least
+        while not measured.waits or began < end:  # at least one request
             await _once(reader, writer, next_request(), began, measured)
             began = time.perf_counter()
         writer.close()
@@ -69,7 +69,7 @@ def closed_loop(port: int, next_request: Callable[[], bytes], seconds: float, co
 
 
 def once_each(port: int, requests: Iterable[bytes], connections: int = 8) -> Measured:
-    """Ask each of some requests once, as fast as answers come."""
+    """Send each request once, as fast as responses come."""
     measured, left = Measured(), iter(requests)
 
     async def ask() -> None:
@@ -88,19 +88,19 @@ def once_each(port: int, requests: Iterable[bytes], connections: int = 8) -> Mea
 
 
 def kept_up(port: int, next_request: Callable[[], bytes], rate: float, seconds: float) -> tuple[float, Measured]:
-    """The highest rate of an open load that a server keeps up with, within a step of a twentieth.
+    """Find the highest open-loop rate that a server sustains, in steps of 5 %.
 
-    It keeps up if the last answer comes within a twentieth of the time after the last request was due, and no answer is
-    an error. A server that does not has a queue that grows as long as the load lasts.
+    A server sustains a rate if the load with all responses takes at most 5 % longer than planned, without errors. At a
+    higher rate, its queue grows for as long as the load lasts.
 
     Args:
-        port: of the server.
-        next_request: gives the bytes of a request.
-        rate: to begin with, requests a second.
-        seconds: of each load.
+        port: port of the server.
+        next_request: returns the bytes of a request.
+        rate: initial rate in requests per second.
+        seconds: duration of each load.
 
     Returns:
-        The rate, and what was measured at it.
+        The rate, and the results at this rate.
     """
     best = None
     while True:
@@ -111,7 +111,7 @@ def kept_up(port: int, next_request: Callable[[], bytes], rate: float, seconds: 
         elif best is not None:
             return best
         elif rate < 1:
-            raise SystemExit(f"The server does not keep up with {rate:.1f} requests a second.")
+            raise SystemExit(f"The server does not keep up with {rate:.1f} requests per second.")
         else:
             rate /= 1.3
 
@@ -119,7 +119,7 @@ def kept_up(port: int, next_request: Callable[[], bytes], rate: float, seconds: 
 def open_loop(
     port: int, next_request: Callable[[], bytes], rate: float, seconds: float, connections: int = 64, seed: int = 0
 ) -> Measured:
-    """Ask at a rate, at random moments (a Poisson process), whether answers come or not."""
+    """Send requests at a rate, at random times (a Poisson process), independent of responses."""
     measured = Measured()
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds))
 
@@ -129,7 +129,7 @@ def open_loop(
             free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
 
         async def ask(due: float) -> None:
-            pair = await free.get()  # if none is free, the wait for one counts
+            pair = await free.get()  # waiting for a free connection counts
             await _once(*pair, next_request(), due, measured)
             free.put_nowait(pair)
 
@@ -140,7 +140,7 @@ def open_loop(
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             one = asyncio.ensure_future(ask(due))
             asking.add(one)
-            one.add_done_callback(asking.discard)  # of an hour there are a million
+            one.add_done_callback(asking.discard)  # there may be a million in an hour
         await asyncio.gather(*asking)
         measured.seconds = time.perf_counter() - began
         while not free.empty():
@@ -163,7 +163,7 @@ async def _once(
 
 
 def in_turn(requests: Sequence[bytes]) -> Callable[[], bytes]:
-    """Gives requests one after the other, again and again."""
+    """A function that returns the requests in turn, in a cycle."""
     place = -1
 
     def following() -> bytes:

@@ -1,11 +1,10 @@
-"""What seen-masked figures lose because compare chooses epochs natively: each model with its best epoch of either kind.
+"""Loss in seen-masked metrics if the epoch is chosen by native validation instead of seen-masked validation.
 
     uv run benchmarks/masked_choice.py --models GRU4Rec,SASRec --dataset ml-100k --seeds 3
 
-Trains as `recbole-li compare` does, ranks the validation rows of every epoch in both protocols, and keeps two models:
-the best by native validation NDCG@10, which is compare's, and the best by seen-masked. A training ends when compare's
-does, by the native figure. Prints seen-masked test NDCG@10 of both, a mean over the seeds; finished runs in --output
-are not run again.
+Trains like `recbole-li compare`, ranks the validation rows of every epoch in both protocols, and keeps two models: the
+best by native validation NDCG@10, and the best by seen-masked validation NDCG@10. Early stopping uses the native score.
+Prints the mean seen-masked test NDCG@10 of both over the seeds. Finished runs in --output are reused.
 """
 
 import copy
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def chosen_twice(name: str, dataset: str, given: dict[str, Any], seed: int, output: Path) -> dict[str, dict[str, Any]]:
-    """Epoch (from 1), validation and seen-masked test figure of the model that each protocol chooses."""
+    """Epoch (from 1), validation score and seen-masked test score of the model that each protocol chooses."""
     variant = variant_of(name)
     settings, source = settings_of(variant, dataset, given)
     cell = Cell(dataset, name, variant.model, seed, settings, variant.change, source, variant.kind, output.resolve())
@@ -80,7 +79,7 @@ def chosen_twice(name: str, dataset: str, given: dict[str, Any], seed: int, outp
         ranks = ranked(trainer, valid, train)
         for protocol in (NATIVE, MASKED):
             score = figure(ranks[protocol])
-            if protocol not in best or score >= best[protocol]["validation"]:  # the last of equals, as RecBole
+            if protocol not in best or score >= best[protocol]["validation"]:  # the last among equals, as in RecBole
                 best[protocol] = {"epoch": epoch + 1, "validation": score}
                 weights[protocol] = copy.deepcopy(model.state_dict())
 
@@ -93,7 +92,7 @@ def chosen_twice(name: str, dataset: str, given: dict[str, Any], seed: int, outp
 
 
 def ranked(trainer: Any, loader: Any, train: Any) -> Any:  # noqa: ANN401 - RecBole is untyped
-    """Ranks of a part's rows, as compare takes them."""
+    """Ranks of a part's rows, as in compare."""
     recorder = Recorder(loader, train._dataset, 10)
     with recorder.watching(trainer):
         trainer.evaluate(loader, load_best_model=False, show_progress=False)
@@ -101,7 +100,7 @@ def ranked(trainer: Any, loader: Any, train: Any) -> Any:  # noqa: ANN401 - RecB
 
 
 def figure(ranks: Any) -> float:  # noqa: ANN401 - a pandas column
-    """NDCG@10, a mean over rows."""
+    """Mean NDCG@10 over rows."""
     return float(np.mean(metric_of("ndcg", ranks.to_numpy(), 10)))
 
 

@@ -1,14 +1,14 @@
-"""What the memory of transitions adds to a trained network, and how much its constants matter.
+"""Gain of the transition memory over a trained network, and sensitivity to its constants.
 
     uv run recbole-li run --dataset ml-100k --memory=off --checkpoint_dir=saved
     uv run benchmarks/memory.py --checkpoint saved/NAME.pth
 
-The checkpoint is of a run without the memory, so the network and its best epoch are those without it. Its scores are
-taken once; the memory is counted on its training part and added with each weight, and with each constant changed by
-itself. NDCG@10, as RecBole ranks and without the items that a user has had; then test targets by how often they occur
-in training (half of the events are on head items; the rarer half of all items is the tail) and users by their number of
-events. Nothing is chosen here: the constants of `nn/memory.py` and `nn/transitions.py` are in the middle of flat ranges
-on four data sets, and are the same for all.
+The checkpoint comes from a run without the memory, so the network and its best epoch do not depend on it. Its scores
+are computed once; the memory is counted on its training data and added with each weight, and with each constant changed
+separately. Results are NDCG@10, native and seen-masked; then by frequency of the test targets in training (half of the
+events are on head items; the rarer half of all items is the tail), and by the number of events of the users. Nothing is
+tuned here: the constants of `nn/memory.py` and `nn/transitions.py` are in the middle of flat ranges on four data sets,
+and are the same for all.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ CHANGES: tuple[tuple[str, dict[str, float]], ...] = (
 
 @contextlib.contextmanager
 def changed(**constants: float) -> Iterator[None]:
-    """Inside this context, constants of the two modules have other values."""
+    """Change constants of the two modules inside this context."""
     modules = (transitions_module, memory_module)
     before = {
         (module, name): getattr(module, name) for module in modules for name in constants if hasattr(module, name)
@@ -110,7 +110,7 @@ def _counted(part: Any, size: int) -> TransitionMemory:  # noqa: ANN401 - LongIn
 
 @torch.no_grad()
 def _gains(model: Any, loader: Any, ways: list[Any]) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:  # noqa: ANN401
-    """NDCG@10 by way and row, native and seen-masked; and target and history length of the rows."""
+    """NDCG@10 by variant and row, native and seen-masked; and target and history length of the rows."""
     targets = TargetRows(loader)
     items = targets.part.event_log[targets.part.item_seq_field]
     native: list[list[np.ndarray]] = [[] for _ in ways]

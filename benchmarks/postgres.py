@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of its own, with its defaults for what a commit waits for."""
+"""A temporary PostgreSQL cluster with default durability settings."""
 
 import os
 import shutil
@@ -15,19 +15,19 @@ NOBODY = 65534
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str | None]:
-    """Start a cluster; gives the URL of its database, None where PostgreSQL is not installed.
+    """Start a cluster, and yield the URL of its database; None if PostgreSQL is not installed.
 
     Args:
-        folder: in which it gets a folder of its own, on the disk that is to be measured.
+        folder: parent of the cluster's folder, on the disk to measure.
     """
     programs, root = program_folder(), os.geteuid() == 0
     if programs is None or (root and shutil.which("setpriv") is None):
         yield None
         return
-    # PostgreSQL refuses to run as root, and nobody may enter the folders of root alone.
+    # PostgreSQL does not run as root, and other users cannot enter folders that only root can read.
     folder.chmod(0o755)
     if root and not all(parent.stat().st_mode & 0o001 for parent in folder.resolve().parents):
-        say(f"PostgreSQL may not enter {folder}: its files are in {tempfile.gettempdir()}.\n")
+        say(f"PostgreSQL cannot enter {folder}; its files are in {tempfile.gettempdir()} instead.\n")
         folder = Path(tempfile.gettempdir())
     as_other = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if root else []
     with tempfile.TemporaryDirectory(prefix="postgres", dir=folder) as place:
@@ -50,7 +50,7 @@ def cluster(folder: Path) -> Iterator[str | None]:
 
 
 def program_folder() -> Path | None:
-    """Where PostgreSQL's programs are; Debian keeps them off the path."""
+    """Folder of PostgreSQL's programs, which on Debian is not in PATH; None if not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: path.parts[-3].zfill(3))
     found += [Path(place) for place in [shutil.which("initdb")] if place]
     return found[-1].parent if found else None

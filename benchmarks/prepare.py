@@ -1,10 +1,10 @@
-"""Rows a second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to atomic files.
+"""Rows per second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to atomic files.
 
     python benchmarks/prepare.py --rows 20000000
 
-The synthetic log has as many users and movies a row as ml-20m; popularity falls as a power law. The command runs in a
-process of its own, from reading the file to the last file written, with the reports, duplicates and an iterated 5-core.
-Pages that the system caches for the file are not counted as memory. The exit code is 1 if a bar is missed.
+The synthetic log has the same ratio of rows to users and movies as ml-20m, with power-law popularity. The command runs
+in its own process; the time includes everything from reading to the last written file, with reports, duplicates and an
+iterated 5-core. The system's file cache does not count as memory. The exit code is 1 if a target is missed.
 """
 
 import os
@@ -22,7 +22,7 @@ from common import make_parser
 
 ROWS_A_SECOND = 300_000
 GIGABYTES = 8.0
-ROWS_A_USER, ROWS_A_MOVIE = 144, 750  # of ml-20m
+ROWS_A_USER, ROWS_A_MOVIE = 144, 750  # as in ml-20m
 PART = 1_000_000
 RUN = """
 import sys
@@ -37,7 +37,7 @@ sys.exit(code)
 
 
 def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
-    """A log as ratings.csv has it, in random order of users."""
+    """Write a random log in the format of ratings.csv."""
     rng = np.random.default_rng(seed)
     users, movies = max(rows // ROWS_A_USER, 1), max(rows // ROWS_A_MOVIE, 1)
     head = pa.schema(
@@ -56,7 +56,7 @@ def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
 
 
 def main() -> int:
-    """Run the benchmark and print it."""
+    """Run the benchmark and print the results."""
     parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=1)

@@ -1,4 +1,4 @@
-"""What the benchmarks of learning over time share: a log in time order, data sets of its parts, and ranks of events."""
+"""Helpers of the benchmarks over time: a log in time order, data sets of its parts, and ranks of events."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 
 EVERYTHING = {"split": {"RS": [1.0, 0.0, 0.0]}, "group_by": "user", "order": "TO", "mode": "full"}
-"""No event is held out: a model is judged by events that come later."""
+"""No event is held out, because models are evaluated on later events."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "amazon-beauty-5core-norating": {"dropout_prob": 0.5, "hidden_dropout_prob": 0.5},
     "ml-latest-small": {},
@@ -34,17 +34,17 @@ BATCH = 256  # users encoded at once
 
 @dataclass
 class Log:
-    """Events in time order, equal times in the order of the file.
+    """Events in time order; events at the same time keep the order of the file.
 
     Attributes:
-        name: of the data set.
-        header: first line of its ``.inter`` file.
-        lines: of the events.
-        users: token of each, object [n].
-        items: likewise.
-        ratings: NaN for none, float64 [n].
-        times: float64 [n].
-        item_file: text of its ``.item`` file.
+        name: name of the data set.
+        header: first line of the ``.inter`` file.
+        lines: lines of the events.
+        users: user token of each event, object [n].
+        items: item token of each event, object [n].
+        ratings: rating of each event, NaN if missing, float64 [n].
+        times: time of each event, float64 [n].
+        item_file: content of the ``.item`` file.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Log:
         return len(self.lines)
 
     def event(self, row: int) -> Event:
-        """One event."""
+        """Event of a row."""
         rating = self.ratings[row]
         return Event(self.items[row], None if np.isnan(rating) else float(rating), time=float(self.times[row]))
 
@@ -94,13 +94,13 @@ class Log:
         return path
 
     def write_dataset(self, root: Path, rows: Any) -> Path:  # noqa: ANN401
-        """Write a data set of some events, with all items' texts; returns the folder above it."""
+        """Write a data set of some events with all item texts; returns its parent folder."""
         self.write(root / self.name / f"{self.name}.inter", rows)
         (root / self.name / f"{self.name}.item").write_text(self.item_file, encoding="utf-8")
         return root
 
     def item_table(self) -> pd.DataFrame:
-        """The data set's item file."""
+        """The item file as a table."""
         head, *lines = [line.split("\t") for line in self.item_file.splitlines()]
         return pd.DataFrame(lines, columns=[name.partition(":")[0] for name in head])
 
@@ -113,11 +113,10 @@ class Log:
 
 
 def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> tuple[Path, float]:
-    """Train on all events of a data set; goes on where it was killed.
+    """Train on all events of a data set, or resume a killed training.
 
     Returns:
-        The checkpoint, and the seconds of the training; of one that was killed, of all its epochs at the rate of those
-        that ran now.
+        The checkpoint, and the seconds of the training; for a resumed training, extrapolated to all epochs.
     """
     given = {
         **SETTINGS.get(name, {}),
@@ -142,11 +141,11 @@ def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> 
 
 
 def histories(log: Log, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each user of some events: all their events up to the last of these, and which of them these are.
+    """Yield for each user of some events: indices of all their events up to the last chosen one, and a mask of these.
 
     Args:
-        log: events.
-        rows: numbers of events, ascending.
+        log: the log.
+        rows: indices of the chosen events, ascending.
     """
     wanted = np.zeros(len(log), dtype=bool)
     wanted[rows] = True
@@ -159,17 +158,17 @@ def histories(log: Log, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @torch.no_grad()
 def ranks(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor | None = None) -> np.ndarray:
-    """Rank of each event's item, given the events of its user before it, among all items that the model knows.
+    """Rank each event's item, given its user's earlier events, among all items that the model knows.
 
     Args:
-        model: a served model; what it does not know of a history it passes over.
-        log: events.
-        rows: numbers of the events to predict, ascending.
-        among: ids of the items that are ranked, all if None.
+        model: a served model; unknown items of a history are ignored.
+        log: the log.
+        rows: indices of the events to predict, ascending.
+        among: ids of the items to rank; None for all.
 
     Returns:
-        Ranks from 1, items of equal score counting half; infinite where the model does not know the item or has no
-        event to go by, NaN for a user's first event, which nobody can predict. [len(rows)].
+        Ranks from 1, [len(rows)]; items with the same score count half. Infinite if the model does not know the item or
+        any earlier event; NaN for a user's first event, which has no history.
     """
     found = dict.fromkeys(rows.tolist(), np.inf)
     pending: list[tuple[Any, np.ndarray, np.ndarray]] = []

@@ -1,13 +1,13 @@
-"""What the time of a request can give to a trained network: the tables of `nn/request.py` alone are trained.
+"""Gain of the request time for a trained network: only the tables of `nn/request.py` are trained.
 
     uv run recbole-li run --dataset ml-100k --memory=off --checkpoint_dir=saved
     uv run benchmarks/request_time.py --checkpoint saved/NAME.pth
 
-The checkpoint is of a run without `request_time` and without the memory. Its network stays as it is; what it says after
-a part of the training's events is kept, and four ways to change that by the time of the request are trained on it: a
-shift by the gap since the last event, the factor and shift that the model has, a shift by hour and weekday (UTC, for
-times in seconds since 1970), and both. NDCG@10, native, on the validation and test targets; with the time of each
-target, and with a time that is not known. A run with `--request_time=True` trains network and tables together.
+The checkpoint comes from a run without `request_time` and without the memory. Its network does not change. Its interest
+vectors after a random part of the training events are stored, and four adjustments by the time of the request are
+trained on them: a shift by the gap since the last event; the model's factor and shift; a shift by hour and weekday
+(UTC, for times in seconds since 1970); and both. Results are native NDCG@10 on validation and test targets, with the
+time of each target and with unknown time. A run with `--request_time=True` trains network and tables together.
 """
 
 import logging
@@ -29,7 +29,7 @@ HOUR, DAY, FIRST_WEEKDAY = 3600, 86400, 4  # 1970 began on a Thursday
 
 
 class Rows(NamedTuple):
-    """Interests [n, D], targets [n], gaps [n], times [n] and items that the user has had [n, L], padded with 0."""
+    """Interests [n, D], targets [n], gaps [n], times [n] and items of the histories [n, L], padded with 0."""
 
     interest: Tensor
     target: Tensor
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 
 
 class Way(nn.Module):
-    """One way to change an interest by the time of the request."""
+    """One adjustment of the interest by the time of the request."""
 
     def __init__(self, name: str, counts: Tensor, dim: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Way(nn.Module):
         self.hours, self.weekdays = (nn.Parameter(torch.zeros(number, dim)) for number in (24, 7))
 
     def forward(self, interest: Tensor, gap: Tensor, time: Tensor) -> Tensor:
-        """Interests, [n, D], at the times of requests, [n]."""
+        """Interests at the times of requests, [n, D]."""
         if self.gaps is not None:
             interest = self.gaps(interest, gap)
         if self.clock:
@@ -60,7 +60,7 @@ class Way(nn.Module):
 
 
 def score(interest: Tensor, seen: Tensor, items: Tensor, bias: Tensor | None) -> Tensor:
-    """Scores of all items, the padding last of all, [n, N]."""
+    """Scores of all items, [n, N]; the padding gets the lowest score."""
     scores = interest @ items.T
     if bias is not None:
         scores = scores.scatter(1, seen, scores.gather(1, seen) + bias)
@@ -69,7 +69,7 @@ def score(interest: Tensor, seen: Tensor, items: Tensor, bias: Tensor | None) ->
 
 @torch.no_grad()
 def training_rows(model: Any, loader: Any, share: float) -> Rows:  # noqa: ANN401
-    """Rows of a random part of the training's targets."""
+    """Rows of a random part of the training targets."""
     items, found, generator = model.item_vectors(), [], torch.Generator().manual_seed(SEED)
     for batch in loader:
         target, item_seq = batch[model.TARGET_SEQ], batch[model.ITEM_SEQ]
@@ -84,7 +84,7 @@ def training_rows(model: Any, loader: Any, share: float) -> Rows:  # noqa: ANN40
 
 @torch.no_grad()
 def target_rows(model: Any, loader: Any) -> list[Rows]:  # noqa: ANN401
-    """Rows of validation or test targets, a batch each."""
+    """Rows of validation or test targets, batch by batch."""
     items = model.item_vectors()
     return [
         Rows(model.last_interest(batch, items), target, batch["gap"], batch["time"], batch[model.ITEM_SEQ])
@@ -98,7 +98,7 @@ def main() -> None:
 
     parser = make_parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--share", type=float, default=0.4, help="of the training's events that the tables learn from")
+    parser.add_argument("--share", type=float, default=0.4, help="share of the training events for the tables")
     parser.add_argument("--output", type=Path, default=Path("request_time"))
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,15 @@
-"""The figures of the service, as one table with their bars: rates, waits, durable events, kills, start, memory, a soak.
+"""Performance of the service, with target values: rates, latency, durable events, kills, start, memory, a soak test.
 
     uv run benchmarks/service.py --output DIR [--soak 60]
 
-One run on a quiet machine writes DIR/service.md and DIR/service.csv, in some twenty minutes and the soak. Each server
-is a process of its own on the first core, with one thread of torch, a model of the default options, and random weights,
-which time does not depend on; the load comes from this process on the other cores. Where a rate is named, the load is
-open: requests are due at random moments (a Poisson process), whether answers come or not, and waiting counts from the
-moment when a request was due. `rate` is the highest one of such a load that the service keeps up with. `SASRec` is
-RecBole's at its defaults behind the same application, which encodes the last 200 events again for each request.
-`events` are acknowledged after their commit, with fsync on the disk of DIR; PostgreSQL is started there if it is
-installed. `ready` is from the start of the process to the answer of /readyz. Figures of one run may be compared with
-each other and with nothing else.
+One run on a quiet machine writes DIR/service.md and DIR/service.csv; it takes about twenty minutes plus the soak test.
+Each server runs in its own process on the first core, with one torch thread, the default model options and random
+weights, which do not affect times; the load comes from this process on the other cores. Loads with a given rate are
+open-loop: requests are due at random times (a Poisson process), independent of responses, and latency counts from the
+time when a request was due. `rate` is the highest rate of such a load that the service sustains. `SASRec` is RecBole's
+with default settings behind the same application; it encodes the last 200 events again for each request. `events` are
+acknowledged after their commit, with fsync on the disk of DIR; PostgreSQL is started there if it is installed. `ready`
+is the time from the start of the process to the response of /readyz. Compare figures only within one run.
 """
 
 import itertools
@@ -35,22 +34,22 @@ from postgres import cluster
 from service_kills import kill_again_and_again
 from service_process import CORES, START, descriptors, fill, resident, server, write_model
 
-AT = 500.0  # requests a second at which waiting is measured
-SOAK = 300.0  # requests a second of the soak
-EVENTS_SHARE = 0.2  # of the requests of mixed loads
-QUARTER = 4  # part of a soak that is left out before growth is looked for: caches fill
+AT = 500.0  # requests per second at which latency is measured
+SOAK = 300.0  # requests per second of the soak test
+EVENTS_SHARE = 0.2  # share of events in mixed loads
+QUARTER = 4  # the first 1/QUARTER of a soak test, in which caches fill, does not count for growth
 
 
 @dataclass(frozen=True)
 class Row:
-    """A figure.
+    """A figure of the table.
 
     Attributes:
-        figure: what it is of.
-        value: measured.
-        unit: of the value.
-        bar: what it should be; "" where the value is to be stated alone.
-        holds: whether it is; None without a bar.
+        figure: description of the measurement.
+        value: measured value.
+        unit: unit of the value.
+        bar: target value; "" without a target.
+        holds: whether the target is met; None without a target.
     """
 
     figure: str
@@ -65,11 +64,11 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("service"))
     parser.add_argument("--items", type=int, default=10_000, metavar="N")
-    parser.add_argument("--active", type=int, default=1000, metavar="N", help="users of 200 events who ask under load")
-    parser.add_argument("--users", type=int, default=100_000, metavar="N", help="of 100 events, for the start")
+    parser.add_argument("--active", type=int, default=1000, metavar="N", help="users with 200 events in the load")
+    parser.add_argument("--users", type=int, default=100_000, metavar="N", help="users with 100 events, for the start")
     parser.add_argument("--million", type=int, default=1_000_000, metavar="N", help="users with states in the store")
-    parser.add_argument("--asking", type=int, default=100_000, metavar="N", help="of these ask, for the memory")
-    parser.add_argument("--seconds", type=float, default=20, help="of each load")
+    parser.add_argument("--asking", type=int, default=100_000, metavar="N", help="how many of these ask")
+    parser.add_argument("--seconds", type=float, default=20, help="duration of each load")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--soak", type=float, default=10, metavar="MINUTES")
     args = parser.parse_args()
@@ -85,13 +84,14 @@ def main() -> None:
         for part in (recommendations, events, kills, start, memory, soak):
             say(f"{part.__name__} ...\n")
             rows += part(folder, Path(scratch), args)
-            write_csv(args.output / "service.csv", [vars(row) for row in rows])  # a long run that is stopped has these
+            # After each part, in case the run is stopped.
+            write_csv(args.output / "service.csv", [vars(row) for row in rows])
             (args.output / "service.md").write_text(table(rows), encoding="utf-8")
     say(table(rows))
 
 
 def table(rows: list[Row]) -> str:
-    """The figures in markdown."""
+    """Render the figures as a table in Markdown."""
     lines = ["| figure | measured | bar | |", "|---|---|---|---|"]
     said = {None: "", True: "holds", False: "does not hold"}
     lines += [f"| {row.figure} | {row.value:,.4g} {row.unit} | {row.bar} | {said[row.holds]} |" for row in rows]
@@ -99,12 +99,12 @@ def table(rows: list[Row]) -> str:
 
 
 def recommendations(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Recommendations a second, and how long they wait."""
+    """Recommendations per second, and their latency."""
     ask = in_turn([get(f"/v1/users/u{user}/recommendations?k={TOP}") for user in range(args.active)])
     rows, rates = [], {}
     for kind in ("LongInterest", "SASRec"):
         with server(kind, folder, f"sqlite:///{scratch}/active") as (port, _):
-            closed_loop(port, ask, args.active / 100, 4)  # every user once, so that states are in memory
+            closed_loop(port, ask, args.active / 100, 4)  # every user once, to load the states into memory
             most = sound(closed_loop(port, ask, args.seconds, 16)).rate
             rates[kind], measured = kept_up(port, ask, 0.8 * most, args.seconds)
             of = f"{kind}, {args.items:,} items"
@@ -122,7 +122,7 @@ def recommendations(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noq
 
 
 def events(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Events a second that are stored when they are acknowledged."""
+    """Events per second that are durable when acknowledged."""
     rows = []
     with cluster(scratch) as postgres:
         for name, url in (("SQLite", f"sqlite:///{scratch}/events"), ("PostgreSQL", postgres)):
@@ -142,7 +142,7 @@ def events(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
 
 
 def kills(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Kills with signal 9 under load."""
+    """Kills with SIGKILL under load."""
     found = kill_again_and_again(folder, f"sqlite:///{scratch}/kills", args.items, args.kills)
     of = f"kill -9 under load, {args.kills} times"
     return [
@@ -154,7 +154,7 @@ def kills(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
 
 
 def start(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Start with the events of many users stored."""
+    """Start time with the events of many users in the store."""
     url, of = f"sqlite:///{scratch}/many", f"{args.users:,} users of 100 events"
     fill(url, args.users, 100, args.items)
     began = time.perf_counter()
@@ -170,7 +170,7 @@ def start(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
 
 
 def memory(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Memory with states of a million users in the store, of which many ask."""
+    """Memory with states of a million users in the store, while many of them ask."""
     url, users, mebibyte = f"sqlite:///{scratch}/million", args.million, 2**20
     fill(url, users, 10, args.items, folder)
     size = sum(path.stat().st_size for path in scratch.glob("million*"))
@@ -194,7 +194,7 @@ def memory(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
 
 
 def soak(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
-    """Requests and events at a steady rate for long, with new users all the time."""
+    """Soak test: requests and events at a steady rate, with new users all the time."""
     ask = in_turn([get(f"/v1/users/u{user}/recommendations?k={TOP}") for user in range(args.active)])
     with server("LongInterest", folder, f"sqlite:///{scratch}/active") as (port, process), watched(process.pid) as seen:
         measured = sound(open_loop(port, both(ask, args), SOAK, 60 * args.soak))
@@ -215,7 +215,7 @@ def soak(folder: Path, scratch: Path, args: Any) -> list[Row]:  # noqa: ANN401
 
 @contextmanager
 def watched(pid: int) -> Iterator[list[tuple[float, float, int]]]:
-    """Look at a process; gives a list of seconds, MiB of memory, and open descriptors, which grows."""
+    """Sample a process; yields a growing list of seconds, MiB of memory, and number of open descriptors."""
     seen: list[tuple[float, float, int]] = []
     ended, began = threading.Event(), time.perf_counter()
 
@@ -233,7 +233,7 @@ def watched(pid: int) -> Iterator[list[tuple[float, float, int]]]:
 
 
 def new_events(size: int, n_items: int) -> Callable[[], bytes]:
-    """Gives requests with new events of some users, in the order of their times."""
+    """A function that returns requests with new events of some users, in time order."""
     numbers = itertools.count()
 
     def following() -> bytes:
@@ -245,7 +245,7 @@ def new_events(size: int, n_items: int) -> Callable[[], bytes]:
 
 
 def both(ask: Callable[[], bytes], args: Any) -> Callable[[], bytes]:  # noqa: ANN401
-    """Gives requests of which a fifth are events: of users who ask, and of new ones."""
+    """A function that returns requests, a fifth of them events of active and of new users."""
     rng, numbers = random.Random(0), itertools.count(int(time.time()))
 
     def following() -> bytes:
@@ -260,19 +260,19 @@ def both(ask: Callable[[], bytes], args: Any) -> Callable[[], bytes]:  # noqa: A
 
 
 def sound(measured: Measured) -> Measured:
-    """A load that got the answers that it should."""
+    """Check that a load had no errors, and return it."""
     if measured.errors:
-        raise SystemExit(f"{len(measured.errors):,} requests failed, as {measured.errors[0]}")
+        raise SystemExit(f"{len(measured.errors):,} requests failed, the first with {measured.errors[0]}")
     return measured
 
 
 def least(figure: str, value: float, unit: str, bar: float) -> Row:
-    """A figure that should reach something; 0 for none."""
+    """A figure with a minimum as its target; 0 for no target."""
     return Row(figure, value, unit, f">= {bar:,g}" if bar else "", value >= bar if bar else None)
 
 
 def below(figure: str, value: float, unit: str, bar: float) -> Row:
-    """A figure that should stay below something."""
+    """A figure with a maximum as its target."""
     return Row(figure, value, unit, f"< {bar:,g}", value < bar)
 
 

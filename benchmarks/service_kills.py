@@ -1,4 +1,4 @@
-"""kill -9 of a server under load, again and again: which acknowledged events are lost, and which states are wrong."""
+"""Kill a server under load repeatedly, and count lost acknowledged events and wrong states."""
 
 import random
 import signal
@@ -17,18 +17,18 @@ from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 
 CLIENTS, USERS, COMPARED = 4, 25, 50
-PATIENCE = 60.0  # seconds for every client to have an answer before the kill
+PATIENCE = 60.0  # seconds to wait until every client has a response before the kill
 
 
 @dataclass
 class Found:
-    """What the kills have shown.
+    """Results of the kills.
 
     Attributes:
-        acknowledged: number of events.
-        lost: of these, after a kill.
-        compared: users whose recommendations were compared with the batch forward.
-        wrong: of these, with other items or scores.
+        acknowledged: number of acknowledged events.
+        lost: number of these that were lost after a kill.
+        compared: number of users whose recommendations were compared with the batch computation.
+        wrong: number of these with different items or scores.
     """
 
     acknowledged: int = 0
@@ -39,7 +39,7 @@ class Found:
 
 @dataclass
 class Client(threading.Thread):
-    """Sends events of users of its own, in any order of their times, until the server is gone."""
+    """A client that sends events of its own users, in random time order, until the server is gone."""
 
     url: str
     seed: int
@@ -55,7 +55,7 @@ class Client(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        """Send, and ask now and then."""
+        """Send events, and sometimes ask for recommendations."""
         with httpx.Client(timeout=60, base_url=self.url) as client:
             while True:
                 self.open = [self.event() for _ in range(self.random.randint(1, 8))]
@@ -81,14 +81,14 @@ class Client(threading.Thread):
 
 
 def kill_again_and_again(folder: Path, url: str, n_items: int, kills: int, seconds: float = 1.0) -> Found:
-    """Kill a server under load and compare what the next one knows.
+    """Kill a server under load repeatedly, and check the data of the next server.
 
     Args:
-        folder: of the model.
-        url: of an empty store.
-        n_items: of the model.
-        kills: how often.
-        seconds: of load before each, about.
+        folder: folder of the model.
+        url: URL of an empty store.
+        n_items: number of items of the model.
+        kills: number of kills.
+        seconds: mean duration of the load before each kill.
     """
     model, found, known = Recommender.load(folder), Found(), dict[str, list[dict[str, Any]]]()
     for turn in range(kills):
@@ -121,13 +121,13 @@ def compare(
     unsure: list[dict[str, Any]],
     found: Found,
 ) -> None:
-    """Count what is lost, send what had no answer again, and compare users with the batch forward."""
+    """Count lost events, resend unacknowledged events, and compare users with the batch computation."""
     more = Counter(event["user"] for event in unsure)
     for user, events in known.items():
         stored = asking.get(f"{address}/v1/users/{user}").json().get("events", 0)
         found.lost += max(0, len(events) - stored)
         assert stored <= len(events) + more[user]
-    if unsure:  # each has an id, so that it is stored once
+    if unsure:  # each has an id, so duplicates are not stored
         assert asking.post(f"{address}/v1/events", json={"events": unsure}).status_code == 200
         for event in unsure:
             known.setdefault(event["user"], []).append(event)

@@ -1,4 +1,4 @@
-"""Servers of the service's benchmark: a model with random weights, stored events, and a process that serves them."""
+"""Servers for the benchmark of the service: a model with random weights, stored events, and a server process."""
 
 import json
 import os
@@ -30,18 +30,18 @@ from recbole_longinterest.serving.rebuilt import state_after
 from recbole_longinterest.serving.recommender import Recommender
 
 START = 1_500_000_000.0
-BATCH = 20_000  # events of a commit while a store is filled
-PATTERNS = 1000  # histories that users share where a million of them need states
+BATCH = 20_000  # events per commit while a store is filled
+PATTERNS = 1000  # number of different histories, which users share
 
 
 class SasrecService(Service):
-    """The same service, but for its recommendations, which RecBole's SASRec computes from the last events in memory."""
+    """The service with recommendations from RecBole's SASRec, computed from the last events in memory."""
 
     sasrec: Any = None
     histories: dict[str, torch.Tensor]
 
     async def recommend(self, user: str, wish: Wish) -> Recommendations:
-        """The best by SASRec, items of the window left out."""
+        """Recommend the best items by SASRec, without the items of the window."""
         window = self.histories.get(user)
         if window is None:
             window = torch.tensor([[int(event.item) for event in self.store.events_of(user)[-WINDOW:]]])
@@ -60,7 +60,7 @@ class SasrecService(Service):
 
 
 def write_model(folder: Path, n_items: int) -> None:
-    """An exported model of the default options with random weights and counts, whose times are seconds."""
+    """Write an exported model with default options, and random weights and counts."""
     network = InterestNetwork()
     network.build(replace(OPTIONS, memory=True), Sources(n_items + 1, events=SPECS))
     assert network.memory is not None
@@ -84,7 +84,7 @@ def write_model(folder: Path, n_items: int) -> None:
 
 
 def fill(url: str, users: int, each: int, n_items: int, model: Path | None = None) -> None:
-    """Store events of users; with a model also their states, for which a thousand histories are shared."""
+    """Store events of users who share a thousand histories; with a model, store their states too."""
     rng = np.random.default_rng(0)
     histories = [np.minimum(rng.zipf(1.2, each), n_items).tolist() for _ in range(PATTERNS)]
     contents = [] if model is None else _states(Recommender.load(model), histories)
@@ -130,7 +130,7 @@ def _keep(store: Store, states: list[tuple[str, int, bytes]], fingerprint: str, 
 
 
 def cores() -> tuple[set[int], set[int]]:
-    """Cores of the server, and of the load: the first one, and the others; all where a process cannot choose."""
+    """Cores of the server (the first) and of the load (the others); empty sets if a process cannot choose."""
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
     first, *others = sorted(os.sched_getaffinity(0))
@@ -139,7 +139,7 @@ def cores() -> tuple[set[int], set[int]]:
 
 @contextmanager
 def server(kind: str, folder: Path, url: str, states: int = 20_000) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
-    """A server; its port and its process."""
+    """Run a server; yields its port and its process."""
     script = Path(__file__).resolve()
     core = ",".join(map(str, CORES[0]))
     command = [sys.executable, str(script), kind, str(folder), url, core, str(states)]
@@ -149,19 +149,19 @@ def server(kind: str, folder: Path, url: str, states: int = 20_000) -> Iterator[
         assert process.stderr is not None
         line = next((line for line in process.stderr if '"listening"' in line), None)
         if line is None:
-            raise SystemExit(f"The server has ended with {process.wait()} before it listened.")
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # its log, which nobody reads
+            raise SystemExit(f"The server ended with code {process.wait()} before it listened.")
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # discard its log
         yield int(json.loads(line)["url"].rpartition(":")[2]), process
     finally:
         process.terminate()
         process.wait(120)
 
 
-CORES = cores()  # before this process takes some for itself
+CORES = cores()  # before this process changes its own affinity
 
 
 def be_a_server(kind: str, folder: str, url: str, core: str, states: str) -> None:
-    """Serve as `recbole-li serve` does, on one core."""
+    """Serve like `recbole-li serve`, on one core."""
     if core:
         os.sched_setaffinity(0, set(map(int, core.split(","))))
     torch.set_num_threads(1)
@@ -177,12 +177,12 @@ def be_a_server(kind: str, folder: str, url: str, core: str, states: str) -> Non
 
 
 def resident(pid: int) -> float:
-    """MiB of memory that a process has."""
+    """Resident memory of a process in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def descriptors(pid: int) -> int:
-    """Open files and connections of a process."""
+    """Number of open files and connections of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 

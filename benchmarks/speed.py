@@ -1,11 +1,11 @@
-"""Training and evaluation speed and memory: RecBole's way against the flat log and one pass.
+"""Speed and memory of training and evaluation: RecBole's prefix rows against the flat log and one pass.
 
     uv run benchmarks/speed.py --output DIR
 
-Every row of the table is measured in a process of its own, in turn, three times; the table holds medians. Rates come
-from whole training batches of about ``--seconds`` seconds (two batches at least, after one that is not counted), so an
-epoch that would take hours is not run to its end. Generated logs have Zipf-distributed items over a catalogue of
-12,000, ratings and times. Times of one run may be compared with each other and with nothing else.
+Every row of the table is measured three times, alternating with the others, in its own process; the table has medians.
+Rates come from training batches for about ``--seconds`` seconds (at least two batches, after one that does not count),
+so that long epochs are not run to the end. Generated logs have Zipf-distributed items over a catalogue of 12,000,
+ratings and times. Compare times only within one run.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS), help="ways of training, separated by commas")
     parser.add_argument("--windows", default="50,200", help="windows, separated by commas")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="training seconds a measurement")
+    parser.add_argument("--seconds", type=float, default=10.0, help="training seconds per measurement")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -75,11 +75,11 @@ def main() -> None:
     asked = {"data": args.data, "model": args.models, "way": args.ways, "window": args.windows}
     cases = [case for case in CASES if all(str(case[name]) in asked[name].split(",") for name in asked)]
     if not cases:
-        parser.error(f"there is no case of {asked}; the last lines of CASES in this file hold those of the large logs.")
+        parser.error(f"no case matches {asked}; see CASES in this file.")
     for name in {case["data"] for case in cases} - {"ml-100k"}:
         generate(name, args.output / "data")
     for case in cases:
-        if case["way"] == "prepared":  # a run that saves the data set, and is not counted
+        if case["way"] == "prepared":  # an extra run that saves the data set
             in_process(__file__, child(json.dumps(case), args.output, 0.0))
     rows: dict[str, list[dict[str, float]]] = {json.dumps(case): [] for case in cases}
     for turn in range(args.repeats):
@@ -94,12 +94,12 @@ def main() -> None:
 
 
 def child(case: str, output: Path, seconds: float) -> list[str]:
-    """The arguments of one measurement in a fresh process."""
+    """Arguments of one measurement in a fresh process."""
     return ["--child", case, "--output", str(output), "--seconds", str(seconds)]
 
 
 def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, float]:
-    """Build the data set, train some batches, evaluate some; in this process.
+    """Build the data set, and train and evaluate some batches in this process.
 
     Args:
         case: data, model, way and window.
@@ -162,7 +162,7 @@ def measure(case: dict[str, Any], output: Path, seconds: float) -> dict[str, flo
 
 
 def in_any_order(loader: Any) -> Iterable[Any]:  # noqa: ANN401
-    """Evaluation batches, so that the first of them stand for all: planned ones come by length, short ones first."""
+    """Shuffle evaluation batches, because loaders sort them by length and only the first ones are measured."""
     if not hasattr(loader, "order"):
         return loader
     plan = list(loader.sampler)
@@ -170,7 +170,7 @@ def in_any_order(loader: Any) -> Iterable[Any]:  # noqa: ANN401
 
 
 class _Timed:
-    """A loader that ends after some seconds and counts the targets of the batches it has timed."""
+    """A loader that ends after some seconds, and counts the targets of the timed batches."""
 
     def __init__(self, loader: Any, seconds: float) -> None:  # noqa: ANN401
         self.loader, self.limit = loader, seconds
@@ -180,7 +180,7 @@ class _Timed:
         return getattr(self.loader, name)
 
     @property
-    def __class__(self) -> type:  # the trainer asks what kind of loader it is
+    def __class__(self) -> type:  # the trainer checks the type of the loader
         return type(self.loader)
 
     def __len__(self) -> int:
@@ -224,7 +224,7 @@ def generate(name: str, folder: Path) -> None:
 
 
 def write(table: list[dict[str, Any]], output: Path) -> None:
-    """The table as CSV, Markdown and picture."""
+    """Write the table as CSV, Markdown and plot."""
     names = ["data", "model", "way", "window", *FIELDS]
     write_csv(output / "speed.csv", table, names)
     baseline = next((row["model"] for row in table if row["model"] != "LongInterest"), "")
@@ -241,7 +241,7 @@ def write(table: list[dict[str, Any]], output: Path) -> None:
 
 
 def plot(table: list[dict[str, Any]], path: Path) -> None:
-    """Training rates as bars, on a logarithmic axis."""
+    """Plot training rates as bars on a logarithmic axis."""
     labels = [f"{row['data']}  {row['model']}, {row['way']}, {row['window']}" for row in table]
     colours = ["#999999" if row["way"] == "RecBole" else "#2a6f97" for row in table]
     figure, axes = make_figure(9, 1 + 0.32 * len(table))

@@ -1,11 +1,11 @@
-"""How long the commands take to start, and a served model to load, beside a bare `import torch`.
+"""Start-up time of the commands, and load time of a served model, compared with a bare `import torch`.
 
     uv run benchmarks/startup.py [--model DIR] [--runs 5]
 
-Every time is that of a whole fresh process: Python's own start is in it. The cases take turns; each runs once before,
-so that bytecode and files are cached. Printed are medians of wall time and of CPU time, which other work on the machine
-changes less, and CPU time in units of a bare `import torch`. DIR is a folder made by recbole-li export; without it a
-model is trained for an epoch on ml-100k first.
+Every time is for a fresh process, including Python's own start. The cases alternate; the first round does not count, so
+that bytecode and files are cached. The output has medians of wall time, of CPU time, which other work on the machine
+affects less, and of CPU time relative to `import torch`. DIR is a folder made by recbole-li export; without it, a model
+is trained for one epoch on ml-100k first.
 """
 
 import os
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(cases: dict[str, tuple[str, ...]], runs: int, folder: Path) -> dict[str, tuple[float, float]]:
-    """Median wall and CPU seconds of each case, in turn; the first round is not counted."""
+    """Median wall and CPU seconds of each case; the cases alternate, and the first round does not count."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for _ in range(1 + runs):
         for name, arguments in cases.items():
@@ -67,13 +67,13 @@ def measure(cases: dict[str, tuple[str, ...]], runs: int, folder: Path) -> dict[
 
 
 def cpu_of_children() -> float:
-    """CPU seconds of all processes that were started here and have ended."""
+    """CPU seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def run(arguments: tuple[str, ...], folder: Path) -> str:
-    """Run a Python program in a fresh process that may write bytecode; returns what it prints."""
+    """Run a Python program in a fresh process that may write bytecode; returns its output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
         [sys.executable, "-c", *arguments], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True

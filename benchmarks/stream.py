@@ -1,13 +1,13 @@
-"""A stream end to end: states follow every event, the model is updated daily, every event is predicted first.
+"""A stream end to end: each event is predicted, then updates its user's state; the model is updated daily.
 
     uv run benchmarks/stream.py --dataset ml-latest-small --data_path DIR --output stream
 
-A model is trained on the first 90 % (``--first``) of the events in time order. Then the rest comes event by event: the
-user's state ranks all items, the event's item is looked up in that ranking (NDCG@10, prequential), and the state takes
-the event in. At the end of a day with events ``recbole-li update`` takes the day's events into the model, and the
-states of the next day's users are made again from their events. Beside it the first model over the same stream, frozen,
-and once more with a memory that counts each event as it comes (Recommender.observe). Writes stream.csv and stream.png
-(a running mean). A killed run goes on after the last finished day.
+A model is trained on the first 90 % (``--first``) of the events in time order. The rest comes event by event: the
+user's state ranks all items, the rank of the event's item gives NDCG@10 (prequential evaluation), and then the state is
+updated with the event. At the end of a day with events, ``recbole-li update`` updates the model with them, and the
+states of the next day's users are computed again from their events. The baselines on the same stream are the first
+model, frozen, and the first model with a memory that counts each event (Recommender.observe). Writes stream.csv and
+stream.png (a running mean). A killed run continues after the last finished day.
 """
 
 import csv
@@ -29,15 +29,15 @@ DAY, SMOOTH = 86_400.0, 1000
 
 
 def main() -> None:
-    """Replay, and write what was found."""
+    """Replay the stream, and write the results."""
     parser = make_parser(__doc__)
     add_data_arguments(parser, "ml-latest-small", "stream")
-    parser.add_argument("--epochs", type=int, default=20, help="of the first training")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the first training")
     parser.add_argument("--update_epochs", type=int, default=2)
     parser.add_argument("--scope", default="head")
-    parser.add_argument("--first", type=float, default=0.9, help="share of the events that the model is trained on")
+    parser.add_argument("--first", type=float, default=0.9, help="share of the events in the first training")
     parser.add_argument("--until", type=float, default=1.0, help="share of the events at which the stream ends")
-    parser.add_argument("--days", type=int, help="stop after so many days with events")
+    parser.add_argument("--days", type=int, help="number of days with events, after which to stop")
     args = parser.parse_args()
     log = Log.read(data_folder(args.data_path), args.dataset)
     output = args.output / args.dataset
@@ -75,19 +75,19 @@ def main() -> None:
 
 
 def forget(checkpoint: Path) -> None:
-    """Remove the files of an update that another has followed."""
+    """Remove the files of an update that has been followed by another."""
     for end in ("", ".last"):
         checkpoint.with_name(checkpoint.name + end).unlink(missing_ok=True)
     shutil.rmtree(checkpoint.with_name(f"{checkpoint.name}.data"), ignore_errors=True)
 
 
 def replay(model: Recommender, log: Log, rows: np.ndarray, count: bool = False) -> list[float]:
-    """NDCG@10 of each event before the state takes it in; NaN for a user's first event.
+    """NDCG@10 of each event, predicted before it updates the state; NaN for a user's first event.
 
     Args:
-        model: that answers.
-        log: events.
-        rows: numbers of the events, ascending.
+        model: the model.
+        log: the log.
+        rows: indices of the events, ascending.
         count: whether the model's memory counts each event after its prediction.
     """
     if not len(rows):
@@ -120,7 +120,7 @@ def replay(model: Recommender, log: Log, rows: np.ndarray, count: bool = False) 
 
 
 def report(lines: list[list[float]], output: Path) -> None:
-    """The events as CSV, their means, and the curves."""
+    """Write the results of all events as CSV, print their means, and plot the curves."""
     with (output / "stream.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["event", "time", "frozen", "counting", "updated"])

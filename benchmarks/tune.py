@@ -1,9 +1,9 @@
-"""What a search costs beside the same epochs in one process: 8 trials of one epoch against 8 epochs.
+"""Overhead of a search: 8 trials of one epoch against 8 epochs in one process.
 
     uv run benchmarks/tune.py
 
-Both train LongInterest on ml-100k on all cores, three times in turn; Ray's start and the making of the data set, which
-both do once, are left out. The ratio of the medians is what counts.
+Both train LongInterest on ml-100k on all cores, three times, alternately. Ray's start and the building of the data set
+are not included. The result is the ratio of the medians.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SILENT = {"show_progress": False, "state": "ERROR"}
 
 
 def main() -> None:
-    """Measure in fresh processes, in turn, and print the table."""
+    """Measure alternately in fresh processes, and print the table."""
     parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="LongInterest")
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def one_process(model: str) -> float:
-    """Seconds of 8 epochs, each with its evaluation, on all cores; the data set is there."""
+    """Seconds of 8 epochs with evaluation on all cores, without building the data set."""
     import recbole.data.utils
 
     from recbole_longinterest.training import pipeline
@@ -59,7 +59,7 @@ def one_process(model: str) -> float:
 
 
 def by_search(model: str) -> float:
-    """Seconds of 8 trials of one epoch, from the first trial's begin to the last one's end, by their files."""
+    """Seconds of 8 trials of one epoch, from the start of the first to the end of the last, by their files' times."""
     from recbole_longinterest.experiments.tuning import driver
 
     with tempfile.TemporaryDirectory() as folder:
