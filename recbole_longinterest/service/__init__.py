@@ -1,1 +1,1 @@
-"""The HTTP service over `serving`."""
+"""HTTP service on top of `serving`."""

@@ -1,4 +1,4 @@
-"""Routes for operators: versions of the model. They name versions in the folder given at the start, never a path."""
+"""Admin routes for model versions. They accept names of versions in the folder given at startup, never paths."""
 
 from typing import Any
 
@@ -12,33 +12,33 @@ def add_admin(app: FastAPI, service: Service, admin: Any) -> None:  # noqa: ANN4
     """Add the routes.
 
     Args:
-        app: of the service.
-        service: with the models.
-        admin: lets clients of that role pass.
+        app: application of the service.
+        service: the service with the models.
+        admin: dependency that allows only clients with the role admin.
     """
     only: dict[str, Any] = {"tags": ["models"], "dependencies": [admin]}
 
     @app.get("/v1/admin/models", **only)
     async def models() -> schemas.Models:
-        """Which versions there are, and which is in force."""
+        """List the versions, and say which one is active."""
         return service.models.state()
 
     @app.post("/v1/admin/models", **only)
     async def change_model(body: schemas.Version) -> schemas.Models:
-        """Bring a version into force. Requests are answered meanwhile; a version that is refused changes nothing."""
+        """Activate a version without interrupting requests. A version that fails its checks changes nothing."""
         return await service.models.change(body.version)
 
     @app.post("/v1/admin/models/back", **only)
     async def change_model_back() -> schemas.Models:
-        """Bring the version that was in force before into force again."""
+        """Roll back to the version that was active before."""
         return await service.models.back()
 
     @app.put("/v1/admin/models/shadow", **only)
     async def set_shadow(body: schemas.Version) -> schemas.Models:
-        """Let a second version score live requests beside the answers; the log has both answers."""
+        """Start a shadow: a second version also scores live requests, and both answers are logged."""
         return await service.models.set_shadow(body.version)
 
     @app.delete("/v1/admin/models/shadow", **only)
     async def end_shadow() -> schemas.Models:
-        """End the shadow."""
+        """Stop the shadow."""
         return await service.models.set_shadow(None)

@@ -1,4 +1,4 @@
-"""What the service answers, made of a model and a history; pure functions, which may run in any thread."""
+"""Build the service's answers from a model and a history; pure functions that may run in any thread."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from recbole_longinterest.serving.results import POPULARITY, Recommendation, Rec
 from recbole_longinterest.serving.strategies import Answer, Suggested
 from recbole_longinterest.serving.visitor import Visitor, segment_of
 
-LAST_EVENTS = 20  # of a profile
+LAST_EVENTS = 20  # events shown in a profile
 CATEGORIES = 10
 
 Value = TypeVar("Value")
 
 
 def valid(do: Callable[[], Value], where: str = "") -> Value:
-    """What a function gives.
+    """Call a function, and report its LongInterestError as an invalid value of the request.
 
     Args:
-        do: the function; what it refuses is a value of the request.
-        where: this value stands.
+        do: the function.
+        where: location of the value in the request.
 
     Raises:
-        Problem: for what it refuses.
+        Problem: if the function raises a LongInterestError.
     """
     try:
         return do()
@@ -41,16 +41,16 @@ def valid(do: Callable[[], Value], where: str = "") -> Value:
 
 
 def items_of(found: Sequence[Recommended | Suggested]) -> schemas.Items:
-    """Items as an answer."""
+    """Convert items to an answer."""
     return schemas.Items(items=[schemas.Item(item=each.item, title=each.title, score=each.score) for each in found])
 
 
 def recommendations_of(found: Recommendation, fingerprint: str) -> schemas.Recommendations:
-    """Recommendations as an answer.
+    """Convert recommendations to an answer.
 
     Args:
-        found: for one user.
-        fingerprint: of the model.
+        found: recommendations for one user.
+        fingerprint: fingerprint of the model.
     """
     items = [
         schemas.RecommendedItem(item=each.item, title=each.title, score=each.score, strategy=found.basis)
@@ -70,12 +70,12 @@ def recommendations_of(found: Recommendation, fingerprint: str) -> schemas.Recom
 def by_history(
     model: Recommender, events: Sequence[Event], wish: Wish, at: float, user: dict[str, Any] | None = None
 ) -> Recommendation:
-    """Recommend to a history by the model alone.
+    """Recommend for a history by the model only, without strategies.
 
     Args:
         model: the model.
-        events: of one user.
-        wish: what was asked for.
+        events: events of one user.
+        wish: the requested options.
         at: time of the request, in seconds since 1970.
         user: values of the user's features.
 
@@ -89,14 +89,14 @@ def by_history(
 
 
 def answer_of(found: Answer, visitor: Visitor, basis: str, unknown: int, fingerprint: str) -> schemas.Recommendations:
-    """Items of a shop as an answer.
+    """Convert the items of a shop to an answer.
 
     Args:
-        found: them.
-        visitor: to whom.
-        basis: of the answer; ``popularity`` and ``interest`` name their items' strategy, too.
-        unknown: events on items that the model does not know.
-        fingerprint: of the model.
+        found: the shop's answer.
+        visitor: the visitor.
+        basis: basis of the answer; ``popularity`` is also used as the strategy of its items.
+        unknown: number of events on items that the model does not know.
+        fingerprint: fingerprint of the model.
     """
     items = [
         schemas.RecommendedItem(
@@ -119,13 +119,13 @@ def answer_of(found: Answer, visitor: Visitor, basis: str, unknown: int, fingerp
 
 
 def explanation_of(model: Recommender, history: History, item: int, method: str) -> schemas.Explanation:
-    """Why an item has its score.
+    """Explain the score of an item.
 
     Args:
         model: the model.
-        history: at least one event.
+        history: a history with at least one event.
         item: internal id.
-        method: of :data:`~recbole_longinterest.serving.explain.methods.METHODS`.
+        method: one of :data:`~recbole_longinterest.serving.explain.methods.METHODS`.
 
     Raises:
         Problem: for a method that cannot be used.
@@ -142,13 +142,13 @@ def explanation_of(model: Recommender, history: History, item: int, method: str)
 
 
 def profile_of(model: Recommender, user: str, stored: Sequence[StoredEvent], history: History) -> schemas.Profile:
-    """What the service holds of a user.
+    """Return the data that the service stores about a user.
 
     Args:
         model: the model.
-        user: who.
+        user: id of the user.
         stored: all events of the user.
-        history: what the model reads of them.
+        history: the part of them that the model reads.
     """
     categories: list[schemas.Category] = []
     if len(history):

@@ -1,4 +1,4 @@
-"""New items: added to the model in memory, kept in the store, and added again after a restart."""
+"""New items: added to the model in memory, saved in the store, and added again after a restart."""
 
 import json
 import time
@@ -18,17 +18,17 @@ from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.served import Served
 
 if TYPE_CHECKING:
-    import pandas as pd  # at run time only where items are added
+    import pandas as pd  # at run time imported only when items are added
 
 
 @dataclass(frozen=True)
 class Grown:
-    """A model with further items.
+    """A model with added items.
 
     Attributes:
-        model: it.
-        added: which items are new or changed.
-        batch: what the store keeps, to do it again.
+        model: the model.
+        added: the new and changed items.
+        batch: record for the store, to add the items again after a restart.
     """
 
     model: Recommender
@@ -40,19 +40,19 @@ def grow(model: Recommender, base: str, rows: Sequence[Mapping[str, Any]], boost
     """Add items to a model by their texts.
 
     Args:
-        model: stays as it is.
-        base: fingerprint of the model folder, without items that were added since.
-        rows: an item each, see :func:`~recbole_longinterest.serving.new_items.with_items`.
-        boost: see there.
+        model: the model; it does not change.
+        base: fingerprint of the model folder, without items added since.
+        rows: one row per item, see :func:`~recbole_longinterest.serving.new_items.with_items`.
+        boost: see :func:`~recbole_longinterest.serving.new_items.with_items`.
 
     Raises:
-        LongInterestError: see there, and for an engine whose table of items is fixed.
+        LongInterestError: from ``with_items``, and for an engine whose item table is fixed.
     """
     engine = type(model.engine)
     if not engine.can_grow:
         raise LongInterestError(
-            f"{engine.__name__} has a fixed table of items. Add the items to the folder with recbole-li add-items, and "
-            "serve it again."
+            f"{engine.__name__} has a fixed item table. Add the items to the folder with recbole-li add-items, and "
+            "restart the service."
         )
     frame = _table(rows)
     vectors = vectors_of(model.served, frame)
@@ -64,18 +64,18 @@ def grow(model: Recommender, base: str, rows: Sequence[Mapping[str, Any]], boost
 
 
 def grow_again(model: Recommender, batches: Sequence[ItemBatch]) -> Recommender:
-    """The model with the items that were added before.
+    """Add the stored items to a model again.
 
-    Items that the model knows by its training keep what the training gave them, unless they were changed after it.
+    Items known from training keep their trained vectors, unless they were changed after this training.
 
     Args:
-        model: of the folder.
-        batches: of the store, in their order.
+        model: the model of the folder.
+        batches: batches of the store, in order.
     """
     served, base, known = model.served, model.fingerprint, set(model.served.items.tokens)
     name = served.fields["item"]
     for (boost, encoder), group in groupby(batches, lambda batch: (batch.boost, batch.encoder)):
-        rows: dict[str, tuple[Mapping[str, Any], Any]] = {}  # the last one of each item
+        rows: dict[str, tuple[Mapping[str, Any], Any]] = {}  # last row and vector of each item
         for batch in group:
             content = json.loads(batch.content)
             vectors = np.frombuffer(batch.vectors, "<f4").reshape(len(content), -1)
@@ -89,18 +89,18 @@ def grow_again(model: Recommender, batches: Sequence[ItemBatch]) -> Recommender:
         ready = np.stack([vector for _, vector in rows.values()]) if encoder == encoder_of(served) else None
         try:
             served = with_items(served, table, ready, boost).served
-        except LongInterestError as error:  # the model reads no texts, or has another encoder that is not at hand
+        except LongInterestError as error:  # the model reads no texts, or its encoder differs and is not available
             log("items left out", WARNING, items=len(rows), detail=str(error))
     return model if served is model.served else Recommender(served, type(model.engine))
 
 
 def encoder_of(served: Served) -> str:
-    """What makes the vectors of a model's texts, as JSON: vectors of another encoder do not fit."""
+    """Return the identity of a model's text encoder as JSON; vectors of different encoders must not be mixed."""
     about = served.about.get("text") or {}
     return json.dumps({name: about.get(name) for name in sorted(about)}, default=str)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    import pandas as pd  # late: a service that adds no items does without it
+    import pandas as pd  # late: only needed to add items
 
     return pd.DataFrame([dict(row) for row in rows])

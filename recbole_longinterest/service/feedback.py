@@ -1,4 +1,4 @@
-"""Feedback on answers: the bandit learns from it once, also from a request that is sent again."""
+"""Feedback on answers: the bandit learns from each request once, even if the request is retried."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ BANDIT = "bandit"  # name of its document in the store
 
 
 class Feedback:
-    """Teaches the bandit that the store keeps, of which this process has a copy.
+    """Updates the stored bandit, and this process's copy of it.
 
     Args:
         bandit: the copy.
-        submit: writes a job.
-        clock: seconds since 1970.
-        metrics: of the service.
+        submit: submits a job to the writer.
+        clock: returns the time in seconds since 1970.
+        metrics: metrics of the service.
     """
 
     def __init__(
@@ -34,18 +34,19 @@ class Feedback:
         self._bandit, self._submit, self._clock, self._metrics = bandit, submit, clock, metrics
 
     async def take(self, given: schemas.Feedback, request: Request | None = None) -> tuple[schemas.Learned, bool]:
-        """Learn from feedback; it is kept when this returns.
+        """Learn from feedback; it is saved when this returns.
 
         Args:
             given: the feedback.
-            request: of a client that may send it again. The counts and the request are kept in one transaction.
+            request: idempotency key and body hash, for requests with a key. The counts and the key are saved in one
+                transaction.
 
         Returns:
-            What the bandit knows, and whether the request was answered before, so that nothing was learned now.
+            The state of the bandit, and whether the request was a retry, from which nothing is learned.
 
         Raises:
-            Problem: for a strategy that there is not.
-            RequestChanged: for a request whose key was used for another one.
+            Problem: for an unknown strategy.
+            RequestChanged: for an idempotency key that was used for another body.
             StoreError: if the store fails; nothing was learned.
         """
         names, known = [*given.shown, *given.clicked], strategy_names()
@@ -53,9 +54,9 @@ class Feedback:
         if other is not None:
             raise invalid("shown", f"A strategy must be one of {', '.join(known)}; got {other!r}.")
 
-        def learned(kept: str | None) -> str:  # of what the store has: other processes learn, too
+        def learned(kept: str | None) -> str:  # from the stored counts: other processes learn, too
             bandit = Bandit() if kept is None else _bandit_of(kept)
-            for name in dict.fromkeys(names):  # as Shop.feedback does, without making the shop
+            for name in dict.fromkeys(names):  # like Shop.feedback, without building the shop
                 bandit.feedback(given.segment, name, given.shown.get(name, 0), given.clicked.get(name, 0))
             return bandit.to_json()
 

@@ -1,4 +1,4 @@
-"""Events as clients send them to events as the store keeps them: checked against the model, timed, and hashed."""
+"""Convert incoming events for the store: check them against the model, set missing times, and hash them."""
 
 import json
 import os
@@ -14,23 +14,23 @@ from recbole_longinterest.service.store.records import Append, NewEvent, Request
 from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 
-DIGEST = 16  # bytes of a hash
+DIGEST = 16  # bytes per hash
 
 
 def to_append(model: Recommender, given: Sequence[schemas.NewEvent], request: Request | None, now: float) -> Append:
-    """What the store is to do with events of a request.
+    """Convert the events of a request to a job for the store.
 
-    Every stored event has a time, so that the order of a user's events is always known: one that is sent without gets
-    the service's.
+    Every stored event has a time, so that the order of a user's events is known. An event without a time gets the
+    current time.
 
     Args:
-        model: which has to be able to read them; items that it does not know may come.
+        model: the model, which must be able to read the events; unknown items are allowed.
         given: the events.
-        request: of the client, if it may send it again.
+        request: idempotency key and body hash, or None.
         now: seconds since 1970.
 
     Raises:
-        Problem: for events that the model cannot read, with the place of the first of them.
+        Problem: for the first event that the model cannot read, with its location.
     """
     today = datetime.fromtimestamp(now, timezone.utc).isoformat()
     counts = counts_from_1970(model)
@@ -38,7 +38,8 @@ def to_append(model: Recommender, given: Sequence[schemas.NewEvent], request: Re
     if missing is not None and not counts:
         raise invalid(
             f"events/{missing}/time",
-            "The event needs a time: the training's times do not count from 1970, as the service's clock does.",
+            "The event needs a time: the times of the training data do not count from 1970, so the service's clock "
+            "cannot set one.",
         )
     events = [as_event(each, today) for each in given]
     check(model, events)
@@ -54,25 +55,25 @@ def to_append(model: Recommender, given: Sequence[schemas.NewEvent], request: Re
 
 
 def as_event(given: schemas.HistoryEvent, today: str | None = None) -> Event:
-    """An event as the model reads it.
+    """Convert an event for the model.
 
     Args:
-        given: as it was sent.
-        today: time of one that has none.
+        given: the event as sent.
+        today: time for an event without one.
     """
     time = given.time if given.time is not None else today
     return Event(given.item, given.rating, given.behavior, time, given.features)
 
 
 def check(model: Recommender, events: Sequence[Event]) -> None:
-    """See whether a model can read events, one by one: of few events that is faster than by columns.
+    """Check that a model can read some events. They are checked one by one, which is faster for few events.
 
     Args:
         model: the model.
-        events: of any users.
+        events: events of any users.
 
     Raises:
-        Problem: if not, with the place of the first of them.
+        Problem: for the first event that cannot be read, with its location.
     """
     reader = model.reader
     for place, event in enumerate(events):
@@ -85,24 +86,24 @@ def check(model: Recommender, events: Sequence[Event]) -> None:
 
 
 def invalid(where: str, what: str) -> Problem:
-    """The problem of a value that cannot be used."""
+    """Return the problem for an invalid value of a request."""
     return Problem(INVALID, what, {"errors": [{"at": where, "detail": what}]})
 
 
 def counts_from_1970(model: Recommender) -> bool:
-    """Whether a date can be turned into a time of a model's training."""
+    """Whether dates can be converted to the time unit of a model's training."""
     training = model.reader.times.training
     return training is None or training.unit is not None
 
 
 def _digest(event: schemas.NewEvent, time: float, request: Request | None, place: int) -> bytes:
-    """A hash that is equal for the same event sent twice."""
+    """Hash an event for deduplication: equal for the same event sent twice."""
     parts: list[Any]
     if event.id is not None:
         parts = ["id", event.user, event.id]
     elif event.time is not None:
         parts = ["event", event.user, event.item, event.rating, event.behavior, time, event.features]
-    elif request is not None:  # the service's own time differs each time
+    elif request is not None:  # the time set by the service differs in a retry
         parts = ["request", request.key.hex(), place, event.user]
     else:
         return os.urandom(DIGEST)

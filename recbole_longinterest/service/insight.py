@@ -1,4 +1,4 @@
-"""What the service says of its model: what it reads, why an item has its score, and the interest over time."""
+"""Answers about the model: its inputs, explanations of scores, and the interest over time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,19 +20,19 @@ from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.results import Recommendation
 from recbole_longinterest.serving.text_vectors import has_encoder
 
-MOST_POSITIONS = 2**22  # events that the model reads again for one request, which take seconds
+MOST_POSITIONS = 2**22  # maximum number of events read again for one explanation request, which takes seconds
 
 
 class Insight:
-    """Answers questions about the model in force.
+    """Answers questions about the active model.
 
     Args:
-        items: with the model.
-        shop: with the strategies.
-        work: does what takes long.
-        choosing: likewise, for the shop.
-        max_events: of a request.
-        now: seconds since 1970.
+        items: the items, with the model.
+        shop: the shop, with the strategies.
+        work: thread pool for slow work.
+        choosing: thread pool for the shop.
+        max_events: maximum number of events of a request.
+        now: returns the time in seconds since 1970.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Insight:
         self._max_events, self._now = max_events, now
 
     def model(self) -> schemas.ModelInfo:
-        """What the model knows and reads."""
+        """Describe the model and its inputs."""
         model = self._items.model
         return schemas.ModelInfo(
             model=model.fingerprint,
@@ -63,10 +63,10 @@ class Insight:
         )
 
     async def strategies(self) -> schemas.Strategies:
-        """The strategies, and why some cannot be used.
+        """List the strategies, and why some cannot be used.
 
         Raises:
-            Problem: if the index of the model cannot be used.
+            Problem: if the model's index cannot be used.
         """
         found = await self._choosing.do(self._shop.strategies)
         listed = [schemas.StrategyInfo(name=name, available=not said, problem=said or None) for name, said in found]
@@ -76,7 +76,7 @@ class Insight:
         """Explain scores for a history that is not stored.
 
         Raises:
-            Problem: for unknown items, events that the model cannot read, and a request that would take too long.
+            Problem: for unknown items, events that the model cannot read, or a request that would take too long.
         """
         numbers = [self._items.number(item) for item in ask.items]
         model, history = self._read(ask.events, ask.user)
@@ -96,10 +96,10 @@ class Insight:
         return schemas.Explanations(explanations=await self._work.do(lambda: [one(item) for item in numbers]))
 
     async def interest(self, ask: schemas.AskInterest) -> schemas.InterestOverTime:
-        """How the interest changed over a history that is not stored.
+        """Compute the interest over time for a history that is not stored.
 
         Raises:
-            Problem: for events that the model cannot read, and for too many of them.
+            Problem: for events that the model cannot read, or too many events.
         """
         model, history = self._read(ask.events, ask.user)
         events = [as_event(event) for event in ask.events]
@@ -112,7 +112,7 @@ class Insight:
 
     def _read(self, given: Sequence[HistoryEvent], user: dict[str, Any] | None) -> tuple[Recommender, History]:
         if len(given) > self._max_events:
-            raise invalid("events", f"A request has up to {self._max_events:,} events; got {len(given):,}.")
+            raise invalid("events", f"A request may have up to {self._max_events:,} events; got {len(given):,}.")
         model, events = self._items.model, [as_event(event) for event in given]
         check(model, events)
         history = valid(lambda: model.reader.read(events, user))
@@ -122,7 +122,7 @@ class Insight:
 
 
 def _ratings(model: Recommender) -> schemas.RatingScale | None:
-    """The levels in the scale of the data, from which a training may have moved them."""
+    """Return the rating levels in the scale of the data; the training may have normalised them."""
     spec = next((spec for spec in model.served.sources if spec.name == "rating"), None)
     if spec is None:
         return None

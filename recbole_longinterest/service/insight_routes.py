@@ -1,4 +1,4 @@
-"""Routes about the model, and to explain what it does with a history that is not stored."""
+"""Routes about the model, and explanations for a history in the request."""
 
 from fastapi import FastAPI
 
@@ -12,17 +12,17 @@ def add_insight(app: FastAPI, service: Service) -> None:
 
     Args:
         app: the application.
-        service: that answers.
+        service: the service.
     """
 
     @app.get("/v1/model", tags=["model"], dependencies=[role("read")])
     async def model() -> schemas.ModelInfo:
-        """Say what the model knows and reads."""
+        """Describe the model and its inputs."""
         return service.insight.model()
 
     @app.get("/v1/strategies", tags=["model"], dependencies=[role("read")])
     async def strategies() -> schemas.Strategies:
-        """List the strategies, and say why some cannot be used."""
+        """List the strategies, with reasons why some cannot be used."""
         return await service.insight.strategies()
 
     @app.post("/v1/explanations", tags=["model"], dependencies=[role("read")])

@@ -1,4 +1,4 @@
-"""Requests and answers about the model: what it reads, why an item has its score, and the interest over time."""
+"""Requests and answers about the model: its inputs, explanations of scores, and the interest over time."""
 
 from typing import Literal
 
@@ -6,26 +6,26 @@ from pydantic import BaseModel, Field
 
 from recbole_longinterest.service.schemas import MOST_EVENTS, Body, Explanation, Features, HistoryEvent, Token
 
-MOST_ITEMS = 20  # that are explained in one request
+MOST_ITEMS = 20  # maximum number of items explained in one request
 
 
 class RatingScale(BaseModel):
-    """Ratings that the model tells apart, in the scale of the training's data."""
+    """Ratings that the model distinguishes, in the scale of the training data."""
 
-    values: list[float] = Field(description="In ascending order; a rating counts as the nearest one.")
+    values: list[float] = Field(description="In ascending order; a rating is rounded to the nearest level.")
 
 
 class ModelInfo(BaseModel):
-    """What the model knows and reads."""
+    """The model and its inputs."""
 
     model: str = Field(description="Fingerprint of the model.")
     items: int
     ratings: RatingScale | None = Field(description="null if the model does not read ratings.")
-    behaviors: list[str] = Field(description="Kinds of events; empty if the training's data has none.")
+    behaviors: list[str] = Field(description="Behaviours of the training data; may be empty.")
     times: bool = Field(description="Whether the model reads the time between events.")
     dates: bool = Field(description="Whether the time of an event may be an ISO date.")
     categories: bool = Field(description="Whether items have categories.")
-    texts: bool = Field(description="Whether the model reads texts, so that items can be found by meaning.")
+    texts: bool = Field(description="Whether the model reads texts, so that semantic search is possible.")
     rules: bool = Field(description="Whether the service has rules.")
 
 
@@ -44,7 +44,7 @@ class Strategies(BaseModel):
 
 
 class AskWhy(Body):
-    """Items whose scores are to be explained for a history; nothing is stored."""
+    """A history, and items whose scores to explain; nothing is stored."""
 
     events: list[HistoryEvent] = Field(min_length=1, max_length=MOST_EVENTS, description="In any order, with times.")
     items: list[Token] = Field(min_length=1, max_length=MOST_ITEMS)
@@ -53,19 +53,19 @@ class AskWhy(Body):
 
 
 class ItemExplanation(Explanation):
-    """Why an item has its score, and what it is."""
+    """Explanation of an item's score, with the item's categories."""
 
     categories: list[str]
 
 
 class Explanations(BaseModel):
-    """Why items have their scores for a history."""
+    """Explanations of item scores for a history."""
 
     explanations: list[ItemExplanation] = Field(description="In the order of the request.")
 
 
 class AskInterest(Body):
-    """A history whose interest over time is wanted; nothing is stored."""
+    """A history for which to compute the interest over time; nothing is stored."""
 
     events: list[HistoryEvent] = Field(min_length=1, max_length=MOST_EVENTS, description="In any order, with times.")
     user: Features | None = Field(None, description="Values of the model's user_features, by column.")
@@ -76,11 +76,11 @@ class ReadEvent(BaseModel):
 
     item: str
     title: str
-    date: str = Field(description="Empty if it has none.")
+    date: str = Field(description="Empty for an event without a date.")
 
 
 class Series(BaseModel):
-    """How one interest changed."""
+    """One interest over time."""
 
     name: str = Field(description="A category, or the title of an item.")
     values: list[float] = Field(
@@ -92,7 +92,7 @@ class InterestOverTime(BaseModel):
     """Interest after each event of a history."""
 
     of: Literal["categories", "items"] = Field(
-        description="The leading categories; for data without categories the items that are recommended first."
+        description="The leading categories; the top recommended items if the data has no categories."
     )
     events: list[ReadEvent] = Field(description="Oldest first.")
-    series: list[Series] = Field(description="The one that is highest at the end first.")
+    series: list[Series] = Field(description="Sorted by the final value, highest first.")

@@ -1,4 +1,4 @@
-"""The items of the service: like one another, found by words, and added while it runs."""
+"""The items of the service: similar items, search, and new items added at run time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,11 +26,11 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A model, and what is made of its items; both are exchanged in one step.
+    """A model and its title search, which are replaced together.
 
     Attributes:
         model: the served model.
-        titles: finds items by their titles.
+        titles: title search of its items.
     """
 
     model: Recommender
@@ -38,7 +38,7 @@ class Catalogue:
 
     @classmethod
     def of(cls, model: Recommender) -> "Catalogue":
-        """Of a model, whose fingerprint is computed here, because that takes long."""
+        """Build the catalogue of a model; computes the fingerprint now, because it is slow."""
         assert model.fingerprint
         return cls(model, TitleSearch(model.served.items.tokens, model.served.items.titles))
 
@@ -47,13 +47,14 @@ class Items(Generic[Prepared]):
     """The items of a service.
 
     Args:
-        model: of an exported folder.
-        batches: gets items that were added before.
-        work: does what takes long.
-        keep: stores a batch of new items; done when the store has it.
-        prepare: makes in a thread what is exchanged with the model, of the folder's model and the one with the items.
-        follow: told of the model in force, whether it differs from the one before by new items alone, and of what was
-            prepared.
+        model: model of an exported folder.
+        batches: returns the items added earlier.
+        work: thread pool for slow work.
+        keep: stores a batch of new items; the future completes after the commit.
+        prepare: builds, in a thread, what is replaced together with the model; called with the folder's model and the
+            model with added items.
+        follow: called with the new model, whether it differs from the previous one only by new items, and the result of
+            ``prepare``.
     """
 
     def __init__(
@@ -78,14 +79,14 @@ class Items(Generic[Prepared]):
 
     @property
     def model(self) -> Recommender:
-        """The model, with the items that were added."""
+        """The model with added items."""
         return self._catalogue.model
 
     def number(self, token: str) -> int:
-        """Internal id of an item.
+        """Return the internal id of an item.
 
         Raises:
-            Problem: for an unknown one.
+            Problem: for an unknown item.
         """
         number = self.model.item_id(token)
         if not number:
@@ -93,7 +94,7 @@ class Items(Generic[Prepared]):
         return number
 
     async def similar(self, item: str, k: int = 10) -> schemas.Items:
-        """Items like an item.
+        """Find items similar to an item.
 
         Raises:
             Problem: for an unknown item.
@@ -104,12 +105,12 @@ class Items(Generic[Prepared]):
         """Find items.
 
         Args:
-            query: words.
+            query: search words.
             k: number of items.
-            by: ``"title"``, or ``"text"`` for the meaning, by the model's text encoder.
+            by: ``"title"``, or ``"text"`` for semantic search with the model's text encoder.
 
         Raises:
-            Problem: if the encoder is not at hand.
+            Problem: if the encoder is not available.
         """
         catalogue = self._catalogue
         if by == "title":
@@ -121,10 +122,10 @@ class Items(Generic[Prepared]):
         """Add items by their texts; they can be recommended when this returns, and after a restart.
 
         Raises:
-            Problem: for items that cannot be added, and if the encoder is not at hand.
+            Problem: for items that cannot be added, or if the encoder is not available.
             StoreError: if the store fails; no item is added.
         """
-        # To its end, also where the client has gone: the store and the model have the same items.
+        # Finishes even if the client disconnects, so that the store and the model have the same items.
         return await asyncio.shield(asyncio.ensure_future(self._add(rows, boost)))
 
     async def _add(self, rows: Sequence[dict[str, Any]], boost: float) -> schemas.Added:
@@ -145,15 +146,15 @@ class Items(Generic[Prepared]):
     async def follow(
         self, base: Recommender | None = None, agreed: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """Go on with another model, or with items that another process has added; requests are answered meanwhile.
+        """Switch to another model, or load items added by another process; requests are answered meanwhile.
 
         Args:
-            base: of another folder, in place of the one in force; None for the same.
-            agreed: awaited when all is ready; the model is exchanged if it raises nothing.
+            base: model of another folder; None for the active one.
+            agreed: awaited when everything is ready; if it raises an error, the model is not replaced.
 
         Raises:
-            Problem: if the rules cannot be applied to the model; the one in force stays, as with all errors.
-            LongInterestError: if what belongs to the model cannot be made.
+            Problem: if the rules cannot be applied to the model. After any error the active model stays.
+            LongInterestError: if the parts of the model cannot be built.
         """
         await asyncio.shield(asyncio.ensure_future(self._exchange(base, agreed)))
 
@@ -169,7 +170,7 @@ class Items(Generic[Prepared]):
             if agreed is not None:
                 await agreed()
             self._base, self._catalogue, self._meaning = base, catalogue, None
-            # Items that were there may have other texts now, so states are made again in each case.
+            # Known items may have different texts now, so states are always rebuilt.
             self._follow(catalogue.model, False, prepared)
 
     def _by_meaning(self, model: Recommender, query: str, k: int) -> list[Recommended]:

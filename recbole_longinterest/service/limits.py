@@ -1,28 +1,28 @@
-"""Rates: a bucket of tokens for each client."""
+"""Rate limits: a token bucket for each client."""
 
 from time import monotonic
 
 
 class RateLimit:
-    """Lets a client send a burst of requests, and so many a second over a while.
+    """Token buckets: each client may send bursts of requests, up to an average rate.
 
     Args:
-        rate: a second; 0 for no limit.
-        burst: at once.
+        rate: requests per second; 0 for no limit.
+        burst: maximum number of requests at once.
     """
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate, self._burst = rate, float(burst)
-        self._left: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
+        self._left: dict[str, tuple[float, float]] = {}  # client -> (tokens, time of the count)
 
     def wait(self, client: str) -> float:
-        """Take a token of a client.
+        """Take a token from a client's bucket.
 
         Args:
-            client: its name. Names come from the operator's file, so there are few.
+            client: name of the client. Names come from the operator's file, so there are few.
 
         Returns:
-            0 if there was one, else seconds until there is.
+            0 if a token was available, else the seconds until the next one.
         """
         if not self._rate:
             return 0.0

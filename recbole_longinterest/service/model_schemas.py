@@ -1,4 +1,4 @@
-"""What requests about versions of the model hold, and what they are answered."""
+"""Requests and answers about model versions."""
 
 from typing import Annotated
 
@@ -8,19 +8,19 @@ from recbole_longinterest.service.schemas import Body
 
 
 class Version(Body):
-    """A version in the folder of models."""
+    """Name of a version in the folder of models."""
 
     version: Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")] = Field(
-        description="Name of its folder."
+        description="Name of the version's folder."
     )
 
 
 class Models(BaseModel):
-    """Versions of the model."""
+    """Model versions."""
 
-    version: str | None = Field(description="In force; null for a service of one model folder.")
-    model: str = Field(description="Fingerprint of the model in force, with the items that were added.")
-    previous: str | None = Field(description="In force before: POST /v1/admin/models/back brings it back.")
-    shadow: str | None = Field(description="Scores live requests beside the answers.")
-    versions: list[str] = Field(description="In the folder, the newest last.")
-    refused: dict[str, str] = Field(description="Versions that were tried in vain, with the reason.")
+    version: str | None = Field(description="Active version; null for a service with a single model folder.")
+    model: str = Field(description="Fingerprint of the active model, including added items.")
+    previous: str | None = Field(description="Version active before; POST /v1/admin/models/back returns to it.")
+    shadow: str | None = Field(description="Version that also scores live requests, without answering them.")
+    versions: list[str] = Field(description="Versions in the folder, newest last.")
+    refused: dict[str, str] = Field(description="Versions that failed their checks, with the reason.")

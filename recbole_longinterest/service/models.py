@@ -1,6 +1,6 @@
-"""The model in force, exchanged for another version while requests are answered; all processes of a service follow.
+"""Switch the active model to another version without interrupting requests; all processes of a service follow.
 
-The store has a document with the version, so that a restart and other processes serve the same one.
+The store has a document with the active version, so that restarts and other processes serve the same one.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from recbole_longinterest.serving.events import Event
 from recbole_longinterest.serving.recommender import Recommender
 
 DOCUMENT = "models"
-SEEN = "seen"  # in it: the time of the newest version when it was written, so that later ones are found after a restart
+SEEN = "seen"  # key: time of the newest version when the document was written, to detect later versions after a restart
 MEMBERS = ("version", "previous", "fingerprint", "shadow", SEEN)
-NEWEST = 200  # events of the store that a model has to be able to read
+NEWEST = 200  # newest events of the store, which a new model must be able to read
 
 
 class Models:
-    """Exchanges models.
+    """Switches model versions.
 
     Args:
-        versions: to choose from; None for a service of one model folder.
-        version: that is in force at the start.
-        watch: whether a version that appears in the folder comes into force by itself.
-        items: with the model in force.
-        store: with the document, and events.
-        submit: writes a job.
-        shadow: scores live requests with a second version.
+        versions: the folder of versions; None for a service with a single model folder.
+        version: version active at the start.
+        watch: automatically activate versions that appear in the folder.
+        items: the items, with the active model.
+        store: the store, with the document and events.
+        submit: submits a job to the writer.
+        shadow: shadow that scores live requests with a second version.
     """
 
     def __init__(
@@ -62,23 +62,23 @@ class Models:
         self._known = {name: stamp for name, stamp in stamps.items() if stamp[0] <= int(kept.get(SEEN, stamp[0]))}
         self._refused: dict[str, str] = {}
         self._changing = asyncio.Lock()
-        self._following: asyncio.Future[None] | None = None  # the shadow's beginning or end
-        self._thread = ThreadPoolExecutor(1, "model")  # of its own: reading a model takes long
+        self._following: asyncio.Future[None] | None = None  # start or stop of the shadow in progress
+        self._thread = ThreadPoolExecutor(1, "model")  # its own thread: loading a model is slow
 
     async def start(self) -> None:
-        """Go on as before the last stop: with the shadow that there was."""
+        """Restart the shadow that ran before the last stop."""
         if self._said.get("shadow"):
             self._follow_shadow(self._said["shadow"])
 
     async def stop(self) -> None:
-        """End the shadow."""
+        """Stop the shadow."""
         await self.shadow.stop()
         if self._following is not None:
             await asyncio.gather(self._following, return_exceptions=True)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def state(self) -> schemas.Models:
-        """Which versions there are, and which is in force.
+        """List the versions, and say which one is active.
 
         Raises:
             VersionError: if the folder cannot be read.
@@ -94,27 +94,27 @@ class Models:
         )
 
     async def change(self, name: str) -> schemas.Models:
-        """Bring a version into force. The one of before answers until then, and stays if the new one is refused.
+        """Activate a version. The old version answers until then, and stays active if the new one fails its checks.
 
         Raises:
-            Problem: for a version that the folder does not have, or that is refused.
-            StoreError: if the store fails; the version of before stays.
+            Problem: for an unknown version, or one that fails its checks.
+            StoreError: if the store fails; the old version stays active.
         """
-        await asyncio.shield(asyncio.ensure_future(self._change(name)))  # to its end, also where the client has gone
+        await asyncio.shield(asyncio.ensure_future(self._change(name)))  # finishes even if the client disconnects
         return self.state()
 
     async def back(self) -> schemas.Models:
-        """Bring the version of before into force again; see :meth:`change`."""
+        """Return to the previous version; see :meth:`change`."""
         self._asked()
         if self._said.get("previous") is None:
-            raise Problem(UNKNOWN_VERSION, "No other version was in force before.")
+            raise Problem(UNKNOWN_VERSION, "No other version was active before.")
         return await self.change(self._said["previous"])
 
     async def set_shadow(self, name: str | None) -> schemas.Models:
-        """Let a second version score live requests beside the answers; None for no more.
+        """Let a second version score live requests as a shadow; None stops the shadow.
 
         Raises:
-            Problem: for a version that the folder does not have, or that is refused.
+            Problem: for an unknown version, or one that fails its checks.
         """
         versions = self._asked()
 
@@ -130,10 +130,10 @@ class Models:
         return self.state()
 
     async def look(self, changed: bool) -> None:
-        """Follow other processes, and versions that have appeared.
+        """Follow changes by other processes, and activate new versions if watched.
 
         Args:
-            changed: whether the store's document may be another one.
+            changed: whether the store's document may have changed.
         """
         if self._versions is None:
             return
@@ -143,14 +143,14 @@ class Models:
             if self._watch:
                 await self._look_for_new(self._versions)
         except Problem as error:
-            if error.kind is not MODEL_REFUSED:  # which the log has
+            if error.kind is not MODEL_REFUSED:  # which is already logged
                 raise
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _asked(self) -> Versions:
         if self._versions is None:
-            raise Problem(NO_VERSIONS, "Models can be exchanged where the service is started with --models FOLDER.")
+            raise Problem(NO_VERSIONS, "Switching models needs a service that is started with --models FOLDER.")
         return self._versions
 
     async def _change(self, name: str) -> None:
@@ -167,23 +167,23 @@ class Models:
             log("model changed", version=name, before=before, model=self._items.model.fingerprint)
 
     async def _loaded(self, versions: Versions, name: str) -> Recommender:
-        """A version that was verified, and can read the newest events."""
+        """Load a version, verify it, and check that it can read the newest events."""
 
         def load() -> Recommender:
             model = versions.load(name)
             newest = [each.event() for each in self._store.newest(NEWEST)]
             problem = _problem(model, newest)
             if problem is not None and _problem(self._items.model, newest) is None:
-                raise LongInterestError(f"It cannot read events that the one in force can: {problem}") from problem
+                raise LongInterestError(f"It cannot read events that the active version can: {problem}") from problem
             return model
 
         return await self._tried(name, asyncio.get_running_loop().run_in_executor(self._thread, load))
 
     async def _tried(self, name: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401 - the result of the work
-        """What work with a version gives.
+        """Await work with a version, and record whether the version is usable.
 
         Raises:
-            Problem: if the version is refused.
+            Problem: if the version cannot be used.
         """
         try:
             done = await work
@@ -194,19 +194,19 @@ class Models:
         except (LongInterestError, Problem) as error:
             self._refused[name] = str(error)
             log("model refused", ERROR, version=name, detail=str(error))
-            raise Problem(MODEL_REFUSED, f"The version {name} is refused, and nothing has changed: {error}") from error
+            raise Problem(MODEL_REFUSED, f"The version {name} cannot be used; nothing has changed: {error}") from error
         self._refused.pop(name, None)
         return done
 
     async def _keep(self, **changes: str | None) -> None:
-        """Say in the store what is in force."""
+        """Save the active version in the store."""
         seen = max((time for time, _ in self._known.values()), default=0)
         said = {**self._said, **changes, SEEN: seen}
         await self._submit(ChangeDocument(DOCUMENT, lambda kept: json.dumps({**_read(kept), **said}, sort_keys=True)))
         self._said = said
 
     async def _follow(self) -> None:
-        """Do what another process has done."""
+        """Apply the changes made by another process."""
         loop = asyncio.get_running_loop()
         async with self._changing:
             said = await loop.run_in_executor(self._thread, said_by, self._store)
@@ -215,7 +215,9 @@ class Models:
             if said.get("fingerprint") != self._said["fingerprint"]:
                 model = await self._loaded(self._versions, said["version"])
                 if model.fingerprint != said["fingerprint"]:
-                    raise LongInterestError(f"The version {said['version']} is another one here than where it was set.")
+                    raise LongInterestError(
+                        f"The version {said['version']} differs from the one of the process that activated it."
+                    )
                 await self._tried(said["version"], self._items.follow(model))
                 log("model changed", version=said["version"], model=self._items.model.fingerprint)
             shadow, self._said = self._said.get("shadow"), said
@@ -223,7 +225,7 @@ class Models:
                 self._follow_shadow(said.get("shadow"))
 
     def _follow_shadow(self, name: str | None) -> None:
-        """Begin or end the shadow as another process has done, while the service goes on."""
+        """Start or stop the shadow in the background, as another process has done."""
         before, versions = self._following, self._versions
 
         async def follow() -> None:
@@ -232,7 +234,7 @@ class Models:
             if name is None or versions is None:
                 await self.shadow.end()
             else:
-                with contextlib.suppress(Problem):  # which is in the log: a shadow is no reason to end
+                with contextlib.suppress(Problem):  # already logged; a failed shadow must not stop the service
                     await self._tried(name, self.shadow.begin(versions, name))
 
         self._following = asyncio.ensure_future(follow())
@@ -254,7 +256,7 @@ def _problem(model: Recommender, events: list[Event]) -> LongInterestError | Non
 
 
 def said_by(store: Store) -> dict[str, Any]:
-    """What the store has of the versions in force; empty for nothing."""
+    """Read the active version and the shadow from the store; may be empty."""
     return _read(store.document(DOCUMENT))
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, a page that shows it without anything from elsewhere, and messages about invalid requests."""
+"""The OpenAPI document, a self-contained page that shows it, and messages about invalid requests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +11,13 @@ from recbole_longinterest.service.problems import BAD_REQUEST, INVALID, KINDS, M
 from recbole_longinterest.service.schemas import ProblemDetail
 
 METHODS = ("get", "post", "put", "patch", "delete")
-OPERATION = "operation"  # tag of routes that need no key, but for the metrics
-MOST_ERRORS = 20  # of an invalid request that are listed
+OPERATION = "operation"  # tag of routes that need no key, except the metrics
+MOST_ERRORS = 20  # maximum number of errors listed for an invalid request
 REF = "#/components/schemas/"
 
 
 def described(app: FastAPI) -> None:
-    """Let the application's OpenAPI document say what all routes share: API keys, and errors as problem details."""
+    """Extend the application's OpenAPI document by what all routes share: API keys and problem details."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def _complete(document: dict[str, Any]) -> None:
     parts = document.setdefault("components", {})
     schemas = parts.setdefault("schemas", {})
     schemas[ProblemDetail.__name__] = ProblemDetail.model_json_schema()
-    for name in ("HTTPValidationError", "ValidationError"):  # the framework's own form of errors
+    for name in ("HTTPValidationError", "ValidationError"):  # the framework's own error format
         schemas.pop(name, None)
     parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
     named = ", ".join(f"{kind.status} {kind.name}" for kind in KINDS)
@@ -57,7 +57,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 
 def page(document: dict[str, Any]) -> str:
-    """The OpenAPI document as a page for people."""
+    """Render the OpenAPI document as a page for people."""
     shown = []
     for path, method, operation in _operations(document):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
@@ -80,7 +80,7 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _fields(document: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, kind and meaning of an object's members; those of objects inside follow with their path."""
+    """List (name, type, description) of an object's members; members of nested objects follow with their path."""
     schema = _resolved(document, schema)
     found = []
     for name, member in schema.get("properties", {}).items():
@@ -103,17 +103,17 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _parameter(parameter: dict[str, Any]) -> tuple[str, str]:
-    """Kind and meaning of a parameter."""
+    """Return type and description of a parameter."""
     schema, said = parameter["schema"], parameter.get("description", "")
     default = schema.get("default")
     return _kind(schema), f"{said} Default: {default}." if default is not None else said
 
 
 def errors_at(error: RequestValidationError) -> Problem:
-    """The problem of a request that does not have the form that the OpenAPI document says."""
+    """Return the problem for a request that does not match the OpenAPI document."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        return Problem(BAD_REQUEST, "The body is no JSON.")
+        return Problem(BAD_REQUEST, "The body is not JSON.")
     listed = [{"at": "/".join(map(str, each["loc"])), "detail": each["msg"]} for each in found[:MOST_ERRORS]]
     first = listed[0]
     more = f" There are {len(found) - 1} more errors." if len(found) > 1 else ""

@@ -1,4 +1,4 @@
-"""What an operator sets of the service."""
+"""Options of the service, set by the operator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,17 @@ class ServiceOptions:
     """Limits and switches.
 
     Attributes:
-        rules: file of rules, docs/strategies.md; None for none.
-        keys: file of API keys; None for a service that loopback alone reaches, without keys.
-        rate: requests a second of a key, over a while; 0 for no limit.
-        burst: requests of a key at once.
-        max_body: bytes of a request's body.
-        max_events: events of a request.
-        max_requests: requests that are worked at together; more get 503.
+        rules: rules file, see docs/strategies.md; None for no rules.
+        keys: file of API keys; None for a service without keys, which is reachable only on loopback.
+        rate: average requests per second for each key; 0 for no limit.
+        burst: maximum number of requests of a key at once.
+        max_body: maximum bytes of a request body.
+        max_events: maximum events of a request.
+        max_requests: maximum number of concurrent requests; more get status 503.
         timeout: seconds for a request, and for its body to arrive.
-        states: users whose states are held in memory.
-        watch: bring versions of the model into force that appear in the folder of models.
-        log_users: write ids of users into the log.
+        states: maximum number of user states in memory.
+        watch: automatically activate model versions that appear in the folder of models.
+        log_users: write user ids to the log.
     """
 
     rules: Path | None = None
@@ -40,7 +40,7 @@ class ServiceOptions:
         """Check the numbers.
 
         Raises:
-            LongInterestError: names the first that is out of its range.
+            LongInterestError: for the first number out of its range.
         """
         for name in ("burst", "max_body", "max_events", "max_requests", "states"):
             if getattr(self, name) < 1:

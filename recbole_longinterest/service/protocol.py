@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits on the head of a request, which uvicorn's own does not have."""
+"""uvicorn's HTTP protocol with limits on request line and headers, which uvicorn does not have."""
 
 import asyncio
 from typing import Any
@@ -7,8 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recbole_longinterest.service.problems import HEAD_TOO_LARGE
 
-MOST_BYTES = 64 * 1024  # of request line and headers
-SECONDS = 10.0  # in which they have to arrive
+MOST_BYTES = 64 * 1024  # maximum size of request line and headers
+SECONDS = 10.0  # time limit for them to arrive
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -18,17 +18,17 @@ class LimitedProtocol(HttpToolsProtocol):
     _slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows the type
-        """Wait for the first request."""
+        """Start the time limit for the first request."""
         super().connection_made(transport)
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the time limit."""
         self._end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request."""
+        """Read a part of a request, and close the connection if its head is too large."""
         super().data_received(data)
         if self._head is not None:
             self._head += len(data)
@@ -38,12 +38,12 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._close()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start the time limit at the beginning of a request."""
         super().on_message_begin()
         self._begin()
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Cancel the time limit when the headers are complete."""
         self._end()
         self._head = None
         super().on_headers_complete()

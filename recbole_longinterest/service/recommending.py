@@ -1,4 +1,4 @@
-"""What the service answers to who asks for items: from a state, a history, or an item, with strategies or without."""
+"""Answer requests for items: from a user state, a history, or an item, with or without strategies."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,22 +32,22 @@ Value = TypeVar("Value")
 
 
 class ModelChanged(Exception):
-    """The model was exchanged while a request was worked at."""
+    """The model was replaced while a request was processed."""
 
 
 class Recommending:
-    """Chooses items.
+    """Recommends items.
 
     Args:
-        items: with the model in force.
-        users: their states.
+        items: the items, with the active model.
+        users: user states.
         shop: strategies and rules.
-        store: with events.
-        work: does what takes long.
-        choosing: likewise, for what the shop answers.
-        metrics: of the service.
-        now: seconds since 1970.
-        shadow: is offered what was asked and answered.
+        store: the store, with events.
+        work: thread pool for slow work.
+        choosing: thread pool for the shop.
+        metrics: metrics of the service.
+        now: returns the time in seconds since 1970.
+        shadow: receives requests and answers.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Recommending:
             try:
                 answer = await self._to_user(user, wish)
                 break
-            except ModelChanged:  # between the state and the choice: the next turn has one model for both
+            except ModelChanged:  # between reading the state and choosing items: retry with the new model
                 continue
         self._offer(answer, wish, user=user)
         return answer
@@ -83,7 +83,7 @@ class Recommending:
             model = state.scorer
             now = clock(model, self._now())
             if self._shop.decides(wish):
-                # Made here, because the state goes on; what else it needs is read where a strategy asks for it.
+                # Copied here, because the state keeps changing; the full history is read only if a strategy needs it.
                 visitor = Visitor.of_state(state, lambda: _read(model, self._store.events_of(user)), now)
 
                 def made(of: Recommender) -> Visitor:
@@ -94,7 +94,7 @@ class Recommending:
                 return await self._choose(made, wish)
             found = valid(lambda: recommend_states([state], wish.k, wish.exclude_seen, wish.exclude, now))[0]
             return self._plain(found, model)
-        # A window of events has no state.
+        # A model with a history limit has no states.
         stored = await self._work.do(lambda: self._store.events_of(user))
         if self._shop.decides(wish):
             return await self._choose(lambda model: self._visitor(model, _read(model, stored)), wish)
@@ -162,10 +162,10 @@ class Recommending:
 
 
 async def readable(made: Awaitable[Value]) -> Value:
-    """What is made of stored events, which another model may have taken in.
+    """Await a result built from stored events, which may have been accepted by an earlier model.
 
     Raises:
-        Problem: if the model cannot read them.
+        Problem: if the active model cannot read the events.
         StoreError: if the store fails.
     """
     try:
@@ -177,7 +177,7 @@ async def readable(made: Awaitable[Value]) -> Value:
 
 
 def _read(model: Scorer, stored: Sequence[StoredEvent]) -> History:
-    """The same without waiting."""
+    """Read stored events into a history; like :func:`readable`, but synchronous."""
     try:
         return model.reader.read([each.event() for each in stored])
     except LongInterestError as error:

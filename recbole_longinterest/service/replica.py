@@ -1,4 +1,4 @@
-"""The application as a replica of a larger system has it: it opens the store itself, and ends when it loses it."""
+"""The application as a replica in a larger system: it opens the store itself, and exits when it loses the store."""
 
 import os
 from collections.abc import AsyncIterator
@@ -15,10 +15,10 @@ from recbole_longinterest.service.workers import WorkerSetup
 
 
 def replica_app(setup: WorkerSetup) -> FastAPI:
-    """Make the application of a replica; the store is closed when the application stops.
+    """Create the application of a replica; the store is closed when the application stops.
 
     Args:
-        setup: the same for all replicas.
+        setup: setup shared by all replicas.
 
     Raises:
         LongInterestError: for a model or a store that cannot be used.
@@ -28,7 +28,7 @@ def replica_app(setup: WorkerSetup) -> FastAPI:
     stack = ExitStack()
     try:
         store = stack.enter_context(open_store(setup.store, shared=True))
-        # Who started the replica starts another one, which finds the store or says why not.
+        # The supervisor starts a new replica, which opens the store or reports why it cannot.
         app = create_app(started_service(setup.place.get(), store, setup.options, lambda: os._exit(2)))
     except BaseException:
         stack.close()

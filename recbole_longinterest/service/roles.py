@@ -1,4 +1,4 @@
-"""Which clients may use a route."""
+"""Access control: roles of clients for routes."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from recbole_longinterest.service.problems import FORBIDDEN, Problem
 
 
 def role(name: str) -> Any:  # noqa: ANN401 - a dependency
-    """Only clients with a role may use a route.
+    """Return a dependency that allows only clients with a role.
 
     Args:
-        name: of the role.
+        name: name of the role.
     """
 
     async def check(request: Request) -> None:

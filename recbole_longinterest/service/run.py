@@ -1,4 +1,4 @@
-"""A process that serves: a socket, uvicorn, and an orderly end at Ctrl-C or SIGTERM."""
+"""Run the service in one process: socket, uvicorn, and graceful shutdown at Ctrl-C or SIGTERM."""
 
 import contextlib
 import gc
@@ -23,19 +23,19 @@ from recbole_longinterest.service.store.store import Store, open_store
 from recbole_longinterest.service.versions import Versions
 from recbole_longinterest.serving.recommender import Recommender
 
-QUEUE = 2048  # connections that wait to be accepted
-IDLE = 75  # seconds for which a connection without requests stays open
+QUEUE = 2048  # backlog of connections waiting to be accepted
+IDLE = 75  # seconds that an idle connection stays open
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a service listens.
+    """Address on which a service listens.
 
     Attributes:
-        host: name or address.
-        port: 0 for any that is free.
+        host: host name or IP address.
+        port: port; 0 for any free port.
         certificate: PEM file for TLS; None for plain HTTP.
-        private_key: PEM file of its key; None if it stands in the same file.
+        private_key: PEM file of its private key; None if it is in the same file.
     """
 
     host: str = "127.0.0.1"
@@ -45,17 +45,17 @@ class Address:
 
 
 def serve(model: Recommender | Versions, store: str, address: Address, options: ServiceOptions) -> None:
-    """Serve until Ctrl-C or SIGTERM: requests that came by then are answered, and their events stored.
+    """Serve until Ctrl-C or SIGTERM; pending requests are answered, and their events stored, before the end.
 
     Args:
-        model: to serve, or versions, of which the one is served that was in force last, else the newest.
+        model: the model to serve; or versions, of which the one active last is served, else the newest.
         store: URL of the store.
-        address: where to listen.
-        options: limits.
+        address: address to listen on.
+        options: options of the service.
 
     Raises:
-        LongInterestError: for an address that cannot be listened on, a store that cannot be opened or that another
-            service takes, keys and certificates that cannot be used, and versions that cannot be served.
+        LongInterestError: if the address, the store, the keys, the certificate or all versions cannot be used, or if
+            another service takes the store.
     """
     check_address(address, options)
     with open_store(store) as opened, listening(address) as listener:
@@ -71,15 +71,15 @@ def run_server(
     options: ServiceOptions,
     ready: Callable[[Service], object],
 ) -> None:
-    """Answer on a socket until Ctrl-C or SIGTERM.
+    """Serve on a socket until Ctrl-C or SIGTERM.
 
     Args:
-        model: as of :func:`serve`.
-        store: open.
-        listener: of :func:`listening`.
-        address: for TLS.
-        options: limits.
-        ready: called when requests are about to be answered.
+        model: see :func:`serve`.
+        store: an open store.
+        listener: a socket from :func:`listening`.
+        address: address with the TLS files.
+        options: options of the service.
+        ready: called right before requests are answered.
 
     Raises:
         LongInterestError: see :func:`serve`.
@@ -106,27 +106,27 @@ def run_server(
     )
     server = uvicorn.Server(config)
     gc.collect()
-    gc.freeze()  # the model stays, so no collection has to look at it
+    gc.freeze()  # the model is permanent: garbage collection can skip it
     ready(service)
-    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn repeats when it has ended in good order
+    with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn after a graceful shutdown
         server.run(sockets=[listener])
     if lost:
-        raise StoreLostError("Another service has taken the store, so this one has ended. The log says when.")
+        raise StoreLostError("Another service has taken the store, so this one has stopped. See the log for the time.")
 
 
 def started_service(
     model: Recommender | Versions, store: Store, options: ServiceOptions, lost: Callable[[], None]
 ) -> Service:
-    """The service of a model, or of the version that was in force last.
+    """Create the service for a model, or for the version that was active last.
 
     Args:
-        model: as of :func:`serve`.
-        store: open.
-        options: limits.
+        model: see :func:`serve`.
+        store: an open store.
+        options: options of the service.
         lost: called when another service has taken the store.
 
     Raises:
-        LongInterestError: for versions and rules that cannot be used.
+        LongInterestError: if no version can be used, or the rules cannot be used.
     """
     if isinstance(model, Recommender):
         return Service(model, store, options, lost=lost)
@@ -136,10 +136,10 @@ def started_service(
 
 
 def say_listening(listener: socket.socket, address: Address, service: Service, workers: int = 1) -> None:
-    """Log where the service listens."""
+    """Log the address of the service."""
     host, port = listener.getsockname()[:2]
     if not is_loopback(host) and address.certificate is None:
-        log("warning", detail="API keys and events travel unencrypted: give --tls-cert, or put a proxy before it")
+        log("warning", detail="API keys and events are sent unencrypted: give --tls-cert, or use a TLS proxy")
     scheme = "http" if address.certificate is None else "https"
     shown = f"[{host}]" if ":" in host else host
     model = service.model
@@ -148,24 +148,24 @@ def say_listening(listener: socket.socket, address: Address, service: Service, w
 
 
 def check_address(address: Address, options: ServiceOptions) -> None:
-    """Refuse to let a network reach a service without keys, and files for TLS that do not fit.
+    """Check the address: a service without keys must listen only on loopback, and the TLS files must be valid.
 
     Raises:
-        LongInterestError: says what to give.
+        LongInterestError: for an address or TLS files that cannot be used.
     """
     if options.keys is None and not _all_loopback(address.host):
         raise LongInterestError(
-            f"Without API keys the service listens on this machine alone; got --host {address.host}. Give --keys FILE, "
-            "made with --add-key NAME:read,write."
+            f"Without API keys the service must listen only on this machine; got --host {address.host}. Give --keys "
+            "FILE, made with --add-key NAME:read,write."
         )
     if not 0 <= address.port < 2**16:
-        raise LongInterestError(f"--port must be from 0 (any that is free) to 65535; got {address.port}.")
+        raise LongInterestError(f"--port must be from 0 (any free port) to 65535; got {address.port}.")
     if address.private_key is not None and address.certificate is None:
         raise LongInterestError("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if address.certificate is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.certificate, address.private_key)
-        except OSError as error:  # SSLError is one
+        except OSError as error:  # includes SSLError
             raise LongInterestError(
                 f"The certificate {address.certificate} and its key cannot be used: {error.strerror or error}. "
                 "Both are PEM files, the key without a password."
@@ -173,23 +173,23 @@ def check_address(address: Address, options: ServiceOptions) -> None:
 
 
 def _all_loopback(host: str) -> bool:
-    """Whether all addresses of a host are this machine's own."""
+    """Whether a host has only loopback addresses."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise LongInterestError(f"--host {host} is no address of this machine: {error.strerror}.") from error
+        raise LongInterestError(f"--host {host} is not an address of this machine: {error.strerror}.") from error
     return all(is_loopback(str(place[4][0])) for place in found)
 
 
 @contextlib.contextmanager
 def listening(address: Address) -> Iterator[socket.socket]:
-    """A socket that listens, closed at the end.
+    """Open a listening socket; it is closed at the end.
 
     Args:
-        address: where.
+        address: address to listen on.
 
     Raises:
-        LongInterestError: if nothing can listen there.
+        LongInterestError: if the address cannot be used.
     """
     family, kind, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as listener:
@@ -199,7 +199,7 @@ def listening(address: Address) -> Iterator[socket.socket]:
             listener.listen(QUEUE)
         except OSError as error:
             raise LongInterestError(
-                f"Nothing can listen on {address.host}, port {address.port}: {error.strerror}. Give another --port."
+                f"Cannot listen on {address.host}, port {address.port}: {error.strerror}. Give another --port."
             ) from error
         listener.setblocking(False)
         yield listener

@@ -1,4 +1,4 @@
-"""What clients send and get, as pydantic models; the OpenAPI document is made of them."""
+"""Requests and answers as pydantic models, from which the OpenAPI document is generated."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -14,7 +14,7 @@ from pydantic import (
     Tag,
 )
 
-MOST_EVENTS = 10_000  # of one request, whatever the operator allows
+MOST_EVENTS = 10_000  # maximum events of one request; the operator can set a lower limit
 LONGEST_TOKEN = 256
 STRATEGY = "interest, similar, content, together, popular, new, or mix, which is the default of a service with rules."
 ADULT = "Whether items that the rules call adult may be shown."
@@ -47,38 +47,38 @@ Shares: TypeAlias = Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0,
 
 
 class Body(BaseModel):
-    """A body of a request: a member that it does not name is an error, not a typing mistake that nobody sees."""
+    """Base class of request bodies; unknown members are errors, so typing mistakes are found."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class HistoryEvent(Body):
-    """One thing that somebody did."""
+    """One event of a user's history."""
 
-    item: Token = Field(description="Token of the item, as in the training's data.")
-    rating: Number | None = Field(None, description="In the scale of the training's data.")
-    behavior: Text | None = Field(None, description="Kind of the event, as view or buy.")
+    item: Token = Field(description="Token of the item, as in the training data.")
+    rating: Number | None = Field(None, description="In the scale of the training data.")
+    behavior: Text | None = Field(None, description="Kind of the event, such as view or buy.")
     time: Time | Date | None = Field(
-        None, description="A number in the training's unit, or an ISO date; UTC where it names no offset."
+        None, description="A number in the unit of the training data, or an ISO date; UTC unless it has an offset."
     )
     features: Features = Field(
-        default_factory=dict, description="Values of the model's further sources of events, by name."
+        default_factory=dict, description="Values of the model's further event sources, by name."
     )
 
 
 class NewEvent(HistoryEvent):
-    """One thing that a user did, to be stored."""
+    """One event of a user, to be stored."""
 
-    user: Token = Field(description="Who did it.")
+    user: Token = Field(description="Id of the user.")
     id: Text | None = Field(
         None,
-        description="The client's own name of the event: a second event of the user with it is a duplicate. Without "
-        "one, an event that is equal in all members and has a time is a duplicate.",
+        description="The client's own id of the event: a second event of the user with the same id is a duplicate. "
+        "Without an id, an event with a time is a duplicate if all its members are equal.",
     )
 
 
 class NewEvents(Body):
-    """Events to be stored, all of them or none."""
+    """Events to be stored, all or none."""
 
     events: list[NewEvent] = Field(min_length=1, max_length=MOST_EVENTS)
 
@@ -94,28 +94,30 @@ EventsBody: TypeAlias = Annotated[
 
 
 class Stored(BaseModel):
-    """Events that the store holds: neither a crash nor a power cut loses them."""
+    """Counts of stored events, which survive a crash and a power cut."""
 
-    accepted: int = Field(description="Events that are new.")
-    duplicates: int = Field(description="Events that were there already.")
-    unknown_items: int = Field(description="Events on items that the model does not know; they are kept.")
+    accepted: int = Field(description="New events.")
+    duplicates: int = Field(description="Events that were already stored.")
+    unknown_items: int = Field(description="Events on items that the model does not know; they are stored, too.")
 
 
 class Ask(Body):
-    """A history, to which items are recommended; nothing is stored."""
+    """A history for which to recommend items; nothing is stored."""
 
     events: list[HistoryEvent] = Field(max_length=MOST_EVENTS, description="In any order, if all have times.")
     k: int = Field(10, ge=1, le=1000, strict=True, description="Number of items.")
-    exclude_seen: Text = Field("target", description="Items that are left out: target, all, none, or view,cart.")
+    exclude_seen: Text = Field(
+        "target", description="Seen items to leave out: target, all, none, or behaviours such as view,cart."
+    )
     candidates: list[Token] | None = Field(
         None, min_length=1, max_length=MOST_EVENTS, description="The only items that may be recommended."
     )
-    exclude: list[Token] = Field(default_factory=list, max_length=MOST_EVENTS, description="Items that are left out.")
+    exclude: list[Token] = Field(default_factory=list, max_length=MOST_EVENTS, description="Items to leave out.")
     user: Features | None = Field(None, description="Values of the model's user_features, by column.")
     strategy: Text | None = Field(None, description=STRATEGY)
     adult: bool = Field(False, strict=True, description=ADULT)
     where: Where | None = Field(
-        None, description="Only items that meet it, as a condition of the rules: {category: [Books], price: {max: 20}}."
+        None, description="Condition on the items, as in the rules: {category: [Books], price: {max: 20}}."
     )
 
 
@@ -130,7 +132,7 @@ class Item(BaseModel):
 class RecommendedItem(Item):
     """A recommended item."""
 
-    strategy: str = Field(description="What brought it: a strategy; interest or popularity if none was asked for.")
+    strategy: str = Field(description="Strategy that chose the item; interest or popularity if none was requested.")
 
 
 class Recommendations(BaseModel):
@@ -138,11 +140,11 @@ class Recommendations(BaseModel):
 
     items: list[RecommendedItem]
     basis: str = Field(
-        description="The strategy or mix; without these interest, and popularity where the model knows no event."
+        description="The strategy or mix. Without one: interest, or popularity if the model knows no event."
     )
-    segment: str = Field(description="Of the user, by the number of events; for feedback.")
-    events: int = Field(description="Events that the model has read.")
-    unknown: int = Field(description="Events on items that the model does not know.")
+    segment: str = Field(description="Segment of the user by the number of events; for feedback.")
+    events: int = Field(description="Number of events that the model has read.")
+    unknown: int = Field(description="Number of events on items that the model does not know.")
     problem: str | None = Field(None, description="Why there are no items.")
     model: str = Field(description="Fingerprint of the model.")
 
@@ -154,7 +156,7 @@ class Items(BaseModel):
 
 
 class EventShare(BaseModel):
-    """A past event's part in the score of an item."""
+    """A past event's share of an item's score."""
 
     item: str
     title: str
@@ -167,7 +169,7 @@ class EventShare(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why an item has its score for a user."""
+    """Explanation of an item's score for a user."""
 
     item: str
     title: str
@@ -178,14 +180,14 @@ class Explanation(BaseModel):
 
 
 class Category(BaseModel):
-    """A category, by how much its items score above the average item."""
+    """A category; the score tells how much its items score above the average item."""
 
     name: str
     score: float
 
 
 class NewestEvent(BaseModel):
-    """One of a user's last events."""
+    """A recent event of a user."""
 
     item: str
     title: str
@@ -196,38 +198,39 @@ class NewestEvent(BaseModel):
 
 
 class Profile(BaseModel):
-    """What the service holds of a user."""
+    """The data that the service stores about a user."""
 
     user: str
     events: int = Field(description="Events in the store.")
-    known: int = Field(description="Of these, on items that the model knows.")
+    known: int = Field(description="Of these, events on items that the model knows.")
     last: list[NewestEvent]
     categories: list[Category]
     model: str
 
 
 class Erased(BaseModel):
-    """A user of whom the service holds nothing any more."""
+    """Result of erasing a user."""
 
-    events: int = Field(description="Events that were erased.")
+    events: int = Field(description="Number of erased events.")
 
 
 class NewItems(Body):
-    """Items that the model is to know by their texts."""
+    """Items to add to the model by their texts."""
 
     items: list[dict[Text, Scalar | list[Text] | None]] = Field(
         min_length=1,
         max_length=1000,
-        description="The item's token in the training's item column (item_id as a rule), and the columns of its text.",
+        description="The item's token under the name of the training data's item column (usually item_id), and its "
+        "text columns.",
     )
-    boost: float = Field(1.0, gt=0, le=100, description="Above 1 they are recommended more often.")
+    boost: float = Field(1.0, gt=0, le=100, description="Values above 1 make the items be recommended more often.")
 
 
 class Added(BaseModel):
-    """Items that can be recommended now, and after a restart."""
+    """Added items; they can be recommended now and after a restart."""
 
     new: list[str]
-    changed: list[str] = Field(description="Known items whose text is another one now.")
+    changed: list[str] = Field(description="Known items whose text has changed.")
     model: str
 
 
@@ -236,50 +239,50 @@ class Availability(RootModel[Annotated[dict[Text, StrictBool], Field(min_length=
 
 
 class Said(BaseModel):
-    """What is in stock was said."""
+    """Result of setting the availability of items."""
 
     items: int = Field(description="Number of items.")
-    unknown: list[str] = Field(description="Items that the model does not know; it is kept until it does.")
+    unknown: list[str] = Field(description="Items that the model does not know yet; their availability is stored.")
 
 
 class Feedback(Body):
-    """What became of answers to users of a segment."""
+    """Shown and clicked items of answers to users of a segment."""
 
-    segment: Literal["none", "one", "few", "some", "many"] = Field(description="As the answers said.")
+    segment: Literal["none", "one", "few", "some", "many"] = Field(description="The segment of the answers.")
     shown: Shares = Field(default_factory=dict, description="Number of shown items by strategy.")
     clicked: Shares = Field(default_factory=dict, description="Number of these that were clicked, now or later.")
 
 
 class Rate(BaseModel):
-    """Clicks of a strategy in a segment."""
+    """Click rate of a strategy in a segment."""
 
-    rate: float = Field(description="Mean of what is known of the share of clicked items.")
-    shown: float = Field(description="Number of shown items that it rests on.")
+    rate: float = Field(description="Posterior mean of the share of clicked items.")
+    shown: float = Field(description="Number of shown items on which it is based.")
 
 
 class Learned(BaseModel):
-    """What the bandit knows of a segment."""
+    """The bandit's state for a segment."""
 
     segment: str
     strategies: dict[str, Rate]
 
 
 class Health(BaseModel):
-    """That the service runs."""
+    """The service is running."""
 
     status: str
 
 
 class Ready(Health):
-    """That requests are answered."""
+    """The service answers requests."""
 
     rules: Literal["current", "outdated"] | None = Field(
-        None, description="outdated: the file has errors, which the log names, and the rules of before are in force."
+        None, description="outdated: the rules file has errors (see the log), and the previous rules are active."
     )
 
 
 class ProblemDetail(BaseModel):
-    """What is wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -287,4 +290,4 @@ class ProblemDetail(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] | None = Field(None, description="Where in the request, and what.")
+    errors: list[dict[str, Any]] | None = Field(None, description="Location in the request and detail of each error.")

@@ -1,6 +1,6 @@
-"""The service without HTTP: takes events in, recommends, explains, and erases users.
+"""The service without HTTP: stores events, recommends, explains, and erases users.
 
-What is quick runs in the event loop, so that states need no locks; what takes long runs in a few threads.
+Fast work runs in the event loop, so states need no locks; slow work runs in a few threads.
 """
 
 import asyncio
@@ -45,32 +45,32 @@ from recbole_longinterest.serving.events import History
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.request_times import clock
 
-SAVED_TOGETHER = 1000  # states in a job
-REQUESTS_KEPT = 7 * 86400.0  # seconds for which a request may be sent again
+SAVED_TOGETHER = 1000  # states per job
+REQUESTS_KEPT = 7 * 86400.0  # seconds for which idempotency keys are kept
 
 
 class Service:
     """A served model with its store.
 
     Args:
-        model: of an exported folder.
-        store: open.
-        options: limits.
-        clock: seconds since 1970.
-        versions: among which the model may be exchanged; None for none.
-        version: name of the model among them.
+        model: model of an exported folder.
+        store: an open store.
+        options: options of the service.
+        clock: returns the time in seconds since 1970.
+        versions: versions that the model can be switched to; None for a single model.
+        version: the model's version name.
         lost: called when another service has taken the store.
 
     Attributes:
-        options: limits.
-        metrics: of this service.
-        store: the same.
-        items: of the model.
+        options: options of the service.
+        metrics: metrics of the service.
+        store: the store.
+        items: items of the model.
         shop: strategies and rules.
-        models: versions of the model.
-        feedback: on answers.
-        insight: what can be said of the model.
-        ready: whether it takes requests.
+        models: model versions.
+        feedback: feedback on answers.
+        insight: answers about the model.
+        ready: whether the service takes requests.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Service:
     ) -> None:
         self.options, self.store, self.metrics, self.ready = options or ServiceOptions(), store, Metrics(), False
         self._clock, self._work = clock, LongWork()
-        self._choosing = LongWork(self.options.max_requests)  # of its own, so that it waits for nothing longer
+        self._choosing = LongWork(self.options.max_requests)  # its own pool, so that it does not wait for slower work
         self._writer = Writer(store, self._committed, self.metrics.commit)
         self.items: Items[Prepared] = Items(
             model, store.item_batches, self._work, self._submit, self._prepare, self._follow
@@ -94,7 +94,7 @@ class Service:
         self._users = Users(
             self.model,
             store,
-            (self._choosing if store.shared else self._work).threads,  # of a shared store, all requests read
+            (self._choosing if store.shared else self._work).threads,  # with a shared store, every request reads
             self.options.states,
             self._keep,
             lambda source: self.metrics.states.labels(source).inc(),
@@ -123,17 +123,17 @@ class Service:
 
     @property
     def model(self) -> Recommender:
-        """The model, with the items that were added."""
+        """The model with added items."""
         return self.items.model
 
     async def start(self) -> None:
-        """Begin to take requests."""
+        """Start to take requests."""
         self._writer.start()
         await self._upkeep.start()
         self.ready = True
 
     async def stop(self) -> None:
-        """Commit what has come, keep the states, and end."""
+        """Commit pending jobs, save the states, and stop."""
         self.ready = False
         await self._upkeep.stop()
         left = self._users.leave()
@@ -146,15 +146,15 @@ class Service:
     # --- events and users --------------------------------------------------------------------------------------------
 
     async def take_events(self, events: Sequence[schemas.NewEvent], request: Request | None = None) -> Appended:
-        """Store events; they are on the disk when this returns.
+        """Store events; they are on disk when this returns.
 
         Args:
-            events: of any users.
-            request: of a client that may send it again.
+            events: events of any users.
+            request: idempotency key and body hash, or None.
 
         Raises:
-            Problem: for events that the model cannot read; none is stored.
-            RequestChanged: for a request whose key was used for another one.
+            Problem: for events that the model cannot read; no event is stored then.
+            RequestChanged: for an idempotency key that was used for another body.
             StoreError: if the store fails.
         """
         self._check_number(events)
@@ -166,7 +166,7 @@ class Service:
         return done
 
     async def erase(self, user: str) -> int:
-        """Erase a user's events and state; returns how many events there were."""
+        """Erase a user's events and state; return the number of erased events."""
         erased = self._submit(Erase(user))
         self._users.erase(user, erased)
         number: int = await erased
@@ -174,7 +174,7 @@ class Service:
         return number
 
     async def profile(self, user: str) -> schemas.Profile:
-        """What the service holds of a user.
+        """Return the data that the service stores about a user.
 
         Raises:
             Problem: for a user without events.
@@ -186,11 +186,11 @@ class Service:
     # --- recommendations ---------------------------------------------------------------------------------------------
 
     async def recommend(self, user: str, wish: Wish) -> schemas.Recommendations:
-        """Recommend to a user by the events that were acknowledged.
+        """Recommend for a user from all acknowledged events.
 
         Args:
-            user: one without events gets what is popular.
-            wish: which items.
+            user: id of the user; a user without events gets popular items.
+            wish: the requested options.
 
         Raises:
             Problem: for values that cannot be used.
@@ -198,7 +198,7 @@ class Service:
         return await self._recommending.to_user(user, wish)
 
     async def recommend_to(self, ask: schemas.Ask) -> schemas.Recommendations:
-        """Recommend to a history that is not stored.
+        """Recommend for a history that is not stored.
 
         Raises:
             Problem: for values that cannot be used.
@@ -207,7 +207,7 @@ class Service:
         return await self._recommending.to_history(ask)
 
     async def similar(self, item: str, k: int = 10) -> schemas.Items:
-        """Items like an item, under the rules if there are any.
+        """Find items similar to an item, subject to the rules.
 
         Raises:
             Problem: for an unknown item.
@@ -215,7 +215,7 @@ class Service:
         return await self._recommending.similar(item, k)
 
     async def set_available(self, items: dict[str, bool]) -> schemas.Said:
-        """Say which items are in stock.
+        """Set which items are in stock.
 
         Raises:
             StoreError: if the store fails; nothing has changed.
@@ -223,10 +223,10 @@ class Service:
         return schemas.Said(items=len(items), unknown=await self.shop.set_available(items, self._clock()))
 
     async def explain(self, user: str, item: str, method: str = "removal") -> schemas.Explanation:
-        """Say why an item has its score for a user.
+        """Explain an item's score for a user.
 
         Raises:
-            Problem: for an unknown user or item, and a method that cannot be used.
+            Problem: for an unknown user or item, or a method that cannot be used.
         """
         model, number = self.model, self.items.number(item)
         _, history = await self._history(user)
@@ -236,10 +236,10 @@ class Service:
         return await self._work.do(lambda: explanation_of(model, asked, number, method))
 
     async def check(self) -> bool:
-        """Ask the store for something, and look at the rules.
+        """Check the store and the rules.
 
         Returns:
-            Whether the rules in force are those of the file.
+            Whether the active rules are those of the file.
 
         Raises:
             StoreError: if the store does not answer.
@@ -252,7 +252,7 @@ class Service:
     def _check_number(self, events: Sequence[object]) -> None:
         most = self.options.max_events
         if len(events) > most:
-            raise invalid("events", f"A request has up to {most:,} events; got {len(events):,}.")
+            raise invalid("events", f"A request may have up to {most:,} events; got {len(events):,}.")
 
     def _submit(self, job: Job) -> "asyncio.Future[Any]":
         try:
@@ -279,15 +279,15 @@ class Service:
         self._users.follow(model, carry)
 
     def _keep(self, states: list[KeptState]) -> None:
-        """Keep states in the store when it has the time; without it they are made again."""
+        """Save states in the store when it is not busy; unsaved states are rebuilt from the events."""
         self._writer.submit_quietly(SaveStates(states))
 
     def _tidy(self) -> None:
-        """Forget old requests."""
+        """Delete old idempotency keys."""
         self._writer.submit_quietly(ForgetRequests(self._clock() - REQUESTS_KEPT))
 
     async def _history(self, user: str) -> tuple[list[StoredEvent], History]:
-        """A user's stored events, and what the model reads of them."""
+        """Return a user's stored events, and the history that the model reads from them."""
         model = self.model
         stored = await self._work.do(lambda: self.store.events_of(user))
         if not stored:

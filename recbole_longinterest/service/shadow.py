@@ -1,7 +1,7 @@
-"""Shadow mode: a second model answers live requests in a process of its own, and nobody waits for it.
+"""Shadow mode: a second model also scores live requests, in a separate process that never delays an answer.
 
-The process has the lowest priority, and a short queue: what does not fit is left out, and counted. It logs both
-answers. Nothing that happens to it reaches an answer.
+The process has the lowest priority and a short queue; requests that do not fit are skipped and counted. It logs both
+answers. Failures of the shadow never affect an answer.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ from recbole_longinterest.service.options import ServiceOptions
 from recbole_longinterest.service.shadow_process import Asked, ShadowSetup, score_requests
 from recbole_longinterest.service.versions import Versions
 
-WAITING = 64  # requests that wait for the shadow; further ones are left out
-SECONDS = 600.0  # in which its model has to be ready
-END = 10.0  # seconds for its end
+WAITING = 64  # queue length; further requests are skipped
+SECONDS = 600.0  # time limit for loading the model
+END = 10.0  # time limit in seconds for the process to end
 
 
 class Shadow:
-    """The shadow of a service, if it has one.
+    """The optional shadow of a service.
 
     Args:
-        store: URL.
-        options: of the service.
-        counted: called in a thread for each request with ``compared``, ``left_out`` or ``failed``, and the share of
-            the answer's items that the shadow has, too.
+        store: URL of the store.
+        options: options of the service.
+        counted: called in a thread for each request with ``compared``, ``left_out`` or ``failed``, and the share of the
+            answer's items that the shadow also recommends.
 
     Attributes:
-        version: that scores requests; None for none.
+        version: the version that scores requests; None without a shadow.
     """
 
     def __init__(self, store: str, options: ServiceOptions, counted: Callable[[str, float | None], None]) -> None:
@@ -48,10 +48,10 @@ class Shadow:
         self._stopped = False
 
     async def begin(self, versions: Versions, version: str) -> None:
-        """Let a version score what is asked from now on, in place of the one that does.
+        """Start a shadow with a version, and stop the previous one.
 
         Raises:
-            LongInterestError: for one that cannot be served; the one of before has ended.
+            LongInterestError: for a version that cannot be served; the previous shadow has stopped by then.
         """
         await self.end()
         versions.place(version)
@@ -95,7 +95,7 @@ class Shadow:
             _end(process, pipe)
 
     def offer(self, one: Asked) -> None:
-        """Let the shadow score a request if it has the time; returns at once."""
+        """Queue a request for the shadow if there is room; returns at once."""
         if self._asked is None:
             return
         try:
@@ -104,7 +104,7 @@ class Shadow:
             self._counted("left_out", None)
 
     async def end(self) -> None:
-        """Score no more."""
+        """Stop the shadow."""
         asked, sender, process = self._asked, self._sender, self._process
         self.version = self._asked = self._sender = self._process = None
         if asked is None or sender is None:
@@ -118,18 +118,18 @@ class Shadow:
             process.kill()
 
     async def stop(self) -> None:
-        """The same at the end of the service."""
+        """Stop the shadow at the end of the service."""
         self._stopped = True
         await self.end()
 
     @property
     def active(self) -> bool:
-        """Whether requests are to be offered."""
+        """Whether a shadow runs, so that requests should be offered."""
         return self._asked is not None
 
 
 def _end(process: Any, pipe: Any) -> None:  # noqa: ANN401 - of spawn
-    pipe.close()  # which it takes for its end
+    pipe.close()  # signals the process to end
     process.join(END)
     if process.is_alive():
         process.kill()

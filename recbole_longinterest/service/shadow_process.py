@@ -1,4 +1,4 @@
-"""The process of a shadow: answers as the service does, with another model, and logs both answers."""
+"""The process of a shadow: answers requests like the service, with another model, and logs both answers."""
 
 import contextlib
 import logging
@@ -31,16 +31,16 @@ LOWEST = 19  # priority
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that was answered.
+    """A request that the service has answered.
 
     Attributes:
-        user: whose stored events were read; None for a history of the request.
-        events: of the request; None for a user's.
-        about: values of the user's features; None if the request has none.
-        wish: what was asked for.
-        items: of the answer.
-        model: fingerprint of the model that gave them.
-        at: seconds since 1970.
+        user: user whose stored events were read; None for a history in the request.
+        events: events of the request; None for a stored user.
+        about: values of the user's features; None if not given.
+        wish: the requested options.
+        items: items of the answer.
+        model: fingerprint of the model that answered.
+        at: time of the request, in seconds since 1970.
     """
 
     user: str | None
@@ -54,14 +54,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class ShadowSetup:
-    """What the process needs.
+    """Setup of the process.
 
     Attributes:
-        versions: with the model.
-        version: its name.
-        store: URL of the store, which it reads.
-        options: of the service.
-        level: of the log.
+        versions: the folder of versions.
+        version: version of the shadow's model.
+        store: URL of the store, which is only read.
+        options: options of the service.
+        level: log level.
     """
 
     versions: Versions
@@ -72,14 +72,14 @@ class ShadowSetup:
 
 
 def score_requests(setup: ShadowSetup, pipe: Any) -> None:  # noqa: ANN401 - of spawn
-    """Answer requests that come through a pipe until it is closed.
+    """Answer requests from a pipe until it is closed.
 
     Args:
         setup: model and store.
-        pipe: gets None when the model is ready, or why it is not; then an outcome and an overlap for each request.
+        pipe: receives None when the model is ready, or the reason why not; then (outcome, overlap) for each request.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's, which closes the pipe
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no such priority
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service handles Ctrl-C and closes the pipe
+    with contextlib.suppress(AttributeError, OSError):  # not available on Windows
         os.nice(LOWEST)
     torch.set_num_threads(1)
     set_up_logs(logging.getLevelName(setup.level), setup.options.log_users)
@@ -96,7 +96,7 @@ def score_requests(setup: ShadowSetup, pipe: Any) -> None:  # noqa: ANN401 - of 
 
 
 def _answering(setup: ShadowSetup, store: Store) -> Callable[[Asked], list[str]]:
-    """The function that answers."""
+    """Build the function that answers requests."""
     base = setup.versions.load(setup.version)
     model = grow_again(base, store.item_batches())
     shop = ServiceShop(base, model, setup.options.rules, store, LongWork(), _write_nothing)
@@ -122,7 +122,7 @@ def _compared(setup: ShadowSetup, answer: Callable[[Asked], list[str]], asked: A
         about["user"] = asked.user
     try:
         items = answer(asked)
-    except Exception as error:  # a request that it cannot answer ends no other
+    except Exception as error:  # a failed request must not stop the process
         log("shadow", logging.WARNING, error=error, **about)
         return "failed", None
     longest = max(len(items), len(asked.items))
@@ -132,4 +132,4 @@ def _compared(setup: ShadowSetup, answer: Callable[[Asked], list[str]], asked: A
 
 
 def _write_nothing(job: object) -> Any:  # noqa: ANN401 - never returns
-    raise AssertionError(f"A shadow writes nothing; got {job!r}.")
+    raise AssertionError(f"A shadow must not write to the store; got {job!r}.")

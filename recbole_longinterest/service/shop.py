@@ -1,4 +1,4 @@
-"""The shop of the service: strategies under rules, what is in stock, and what clicks teach; all kept over a restart."""
+"""The shop of the service: strategies, rules, availability and the bandit; all state survives a restart."""
 
 import asyncio
 import threading
@@ -21,28 +21,28 @@ from recbole_longinterest.serving.strategies import Answer, Bandit, Shop, strate
 from recbole_longinterest.serving.strategies.shop import MIX
 from recbole_longinterest.serving.visitor import Visitor
 
-PLAIN = {"interest": "interest", "popular": "popularity"}  # what an answer without strategies calls them
+PLAIN = {"interest": "interest", "popular": "popularity"}  # strategy -> basis of an answer without strategies
 
 
 class ServiceShop:
-    """Makes the shop of the model in force, and exchanges it with the model.
+    """Builds the shop of the active model, and replaces it together with the model.
 
-    With rules it is made at once; without, when it is first needed, because strategies take memory.
+    With rules the shop is built at once; otherwise when it is first needed, because strategies take memory.
 
     Args:
-        base: the model of the folder, to which its index belongs.
-        model: the same with the items that were added.
-        rules: file of rules; None for none.
-        store: with availability and the bandit's counts.
-        work: its threads change the shop.
-        submit: writes a job.
+        base: model of the folder, to which the index belongs.
+        model: the model with added items.
+        rules: rules file; None for no rules.
+        store: the store, with availability and the bandit's counts.
+        work: thread pool in which the shop is changed.
+        submit: submits a job to the writer.
 
     Raises:
         RulesError: for rules that cannot be used.
-        LongInterestError: for counts of a bandit that were changed.
+        LongInterestError: for stored bandit counts that are invalid.
 
     Attributes:
-        bandit: that all shops use.
+        bandit: the bandit shared by all shops.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class ServiceShop:
 
     @property
     def in_use(self) -> bool:
-        """Whether answers depend on it that ask for no strategy."""
+        """Whether requests without a strategy use the shop: it has rules, or some items are not in stock."""
         return self.rules is not None or self._gone
 
     def decides(self, wish: Wish) -> bool:
-        """Whether it is to answer a request."""
+        """Whether the shop must answer a request."""
         return self.in_use or wish.strategy is not None or wish.where is not None
 
     # --- answers; these run in threads -------------------------------------------------------------------------------
@@ -80,11 +80,11 @@ class ServiceShop:
         """Choose items.
 
         Args:
-            visitor_of: makes the visitor of the shop's model.
-            wish: of the request.
+            visitor_of: builds the visitor for the shop's model.
+            wish: the requested options.
 
         Returns:
-            The answer, the visitor, and what it is based on: the strategy, or what an answer without strategies says.
+            The answer, the visitor, and the basis: the strategy, or the basis of an answer without strategies.
 
         Raises:
             Problem: for values that cannot be used.
@@ -114,30 +114,30 @@ class ServiceShop:
         return found, visitor, PLAIN[strategy] if plain else strategy
 
     def like(self, item: str, k: int) -> Answer:
-        """Items like an item, under the rules."""
+        """Find items similar to an item, subject to the rules."""
         return self._asked().like([item], k)
 
     def strategies(self) -> list[tuple[str, str]]:
-        """Names of the strategies, each with why it cannot be used, or ""."""
+        """List (strategy, reason why it cannot be used); the reason is "" for usable strategies."""
         return list(self._asked().available().items())
 
     def outdated(self) -> bool:
-        """Whether the file of rules has changed and cannot be used, so that those of before are in force."""
+        """Whether the rules file has changed but cannot be used, so that the previous rules are active."""
         if self.rules is None:
             return False
         shop = self._current()
-        assert shop.rules is not None and shop.rules_file is not None  # looks at the files
+        assert shop.rules is not None and shop.rules_file is not None  # reading rules checks the files for changes
         return shop.rules_file.problem is not None
 
     def _asked(self) -> Shop:
-        """The shop of the model in force, for a request."""
+        """Return the shop of the active model for a request."""
         try:
             return self._current()
-        except LongInterestError as error:  # an index that is broken, or whose library is missing
+        except LongInterestError as error:  # a broken index, or a missing library
             raise Problem(NO_STRATEGY, str(error)) from error
 
     def _plain(self, shop: Shop, visitor: Visitor) -> str:
-        """The strategy that gives what an answer without strategies has."""
+        """Choose the strategy that matches an answer without strategies."""
         return "interest" if visitor.events or shop.available()["popular"] else "popular"
 
     def _check(self, shop: Shop, strategy: str) -> None:
@@ -154,19 +154,19 @@ class ServiceShop:
     # --- stock ----------------------------------------------------------------------------------------------------
 
     async def set_available(self, items: Mapping[str, bool], now: float) -> list[str]:
-        """Say which items are in stock; it holds when this returns, and after a restart.
+        """Set which items are in stock; active and saved when this returns.
 
         Args:
-            items: by token.
+            items: token -> whether it is in stock.
             now: seconds since 1970.
 
         Returns:
-            Tokens that the model does not know; they count once it does.
+            Tokens that the model does not know yet; their availability is stored.
 
         Raises:
             StoreError: if the store fails; nothing has changed.
         """
-        # To its end, also where the client has gone: the store and the rules say the same.
+        # Finishes even if the client disconnects, so that the store and the shop agree.
         return await asyncio.shield(asyncio.ensure_future(self._set_available(dict(items), now)))
 
     async def _set_available(self, items: dict[str, bool], now: float) -> list[str]:
@@ -187,15 +187,15 @@ class ServiceShop:
     # --- models ------------------------------------------------------------------------------------------------------
 
     def prepared(self, base: Recommender, model: Recommender) -> Prepared:
-        """The shop of another model, to be exchanged with it; runs in a thread.
+        """Build the shop of another model, to be replaced together with it; runs in a thread.
 
         Args:
-            base: the model of its folder.
-            model: the same with the items that were added.
+            base: model of the folder.
+            model: the model with added items.
 
         Raises:
-            Problem: if a file that the rules name cannot be used any more.
-            LongInterestError: for an index that is broken.
+            Problem: if a file named in the rules can no longer be used.
+            LongInterestError: for a broken index.
         """
         _, shop = self._held
         source = self._source if self._source.base is base else Source(base)
@@ -208,24 +208,24 @@ class ServiceShop:
             made = Shop(model, rules=self.rules, search=source.search(model), bandit=self.bandit)
             made.set_available(self._said)
         except RulesError as error:
-            said = f"Nothing was changed, because the rules cannot be applied to it: {error}"
+            said = f"Nothing was changed, because the rules cannot be applied to the model: {error}"
             raise Problem(RULES_UNUSABLE, said) from error
         return Prepared(made, source)
 
     def follow(self, model: Recommender, prepared: Prepared) -> None:
-        """Go on with another model, in the event loop.
+        """Switch to another model, in the event loop.
 
         Args:
-            model: the new one.
-            prepared: of :meth:`prepared`.
+            model: the new model.
+            prepared: result of :meth:`prepared`.
         """
-        if prepared.shop is not None and self._said is not self._prepared_with:  # something was said since
+        if prepared.shop is not None and self._said is not self._prepared_with:  # availability has changed since
             prepared.shop.set_available(self._said)
         with self._exchanging:
             self._held, self._source = (model, prepared.shop), prepared.source
 
     async def refresh(self) -> None:
-        """Take over what other processes were told of stock and clicks.
+        """Load changes of availability and bandit by other processes.
 
         Raises:
             StoreError: if the store cannot be read.
@@ -244,7 +244,7 @@ class ServiceShop:
             self.bandit.follow(Bandit.from_json(kept, "What the store has of the bandit"))
 
     def _current(self) -> Shop:
-        """The shop of the model in force, made if it is missing."""
+        """Return the shop of the active model, and build it if necessary."""
         with self._making:
             while True:
                 with self._exchanging:
@@ -255,4 +255,4 @@ class ServiceShop:
                 with self._exchanging:
                     if self._held[0] is model:
                         self._held = model, shop
-                shop.set_available(self._said)  # after it can be found, so that nothing that is said now is missed
+                shop.set_available(self._said)  # after publishing the shop, so that no concurrent change is missed

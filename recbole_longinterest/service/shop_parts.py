@@ -1,4 +1,4 @@
-"""Parts of the service's shop: what a request asks for, and what is exchanged with a model."""
+"""Parts of the service's shop: options of a request, and objects that are replaced together with a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from recbole_longinterest.serving.strategies import Shop
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request asks for.
+    """The requested options of a recommendation.
 
     Attributes:
         k: number of items.
-        exclude_seen: as in :meth:`Recommender.recommend`, like the following.
-        exclude: tokens.
-        strategy: a name or ``mix``; None for what the service does by itself.
-        adult: whether items that meet the rules' ``adult`` may be shown.
-        where: a condition beside the rules.
-        candidates: tokens of the only items; None for all.
+        exclude_seen: see :meth:`Recommender.recommend`.
+        exclude: tokens to leave out.
+        strategy: name of a strategy or ``mix``; None for the service's default.
+        adult: whether items that match the rules' ``adult`` condition may be shown.
+        where: a condition in addition to the rules.
+        candidates: tokens of the only allowed items; None for all.
     """
 
     k: int = 10
@@ -34,33 +34,33 @@ class Wish:
     candidates: Sequence[str] | None = None
 
     def condition(self) -> Mapping[str, Any] | None:
-        """The condition of the request, with its candidates.
+        """Return the condition of the request, including its candidates.
 
         Raises:
-            Problem: for both candidates and a condition on items.
+            Problem: if the request has both candidates and a condition on ``item``.
         """
         if self.candidates is None:
             return self.where
         if self.where is not None and "item" in self.where:
-            raise invalid("candidates", "A request has candidates or a condition on item, not both.")
+            raise invalid("candidates", "A request may have candidates or a condition on item, not both.")
         return {**(self.where or {}), "item": list(self.candidates)}
 
 
 class Source:
-    """Where the search of a model's items comes from: its folder's index, which is loaded once.
+    """Provides the vector search of a model's items; loads the folder's index once.
 
     Args:
-        base: the model of the folder, to which the index belongs.
+        base: model of the folder, to which the index belongs.
     """
 
     def __init__(self, base: Recommender) -> None:
         self.base, self._search = base, None if has_index(base.served) else VectorSearch(base)
 
     def search(self, model: Recommender) -> VectorSearch:
-        """For the model with the items that were added.
+        """Return the search for a model with added items.
 
         Raises:
-            LongInterestError: for an index that is broken, or whose library is missing.
+            LongInterestError: for a broken index, or if its library is missing.
         """
         if self._search is None:
             self._search = VectorSearch(self.base, load_index(self.base))
@@ -69,11 +69,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is exchanged with a model.
+    """Objects that are replaced together with a model.
 
     Attributes:
-        shop: None if it is made when it is needed.
-        source: of the search.
+        shop: the shop; None if it is built later, when needed.
+        source: source of the vector search.
     """
 
     shop: Shop | None

@@ -1,4 +1,4 @@
-"""What the service does without being asked: looks what other processes have done, and puts the store in order."""
+"""Background tasks of the service: follow changes by other processes, and clean up the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,24 +19,24 @@ from recbole_longinterest.service.store.store import Store
 from recbole_longinterest.service.users import Users
 from recbole_longinterest.service.work import LongWork
 
-LOOK = 1.0  # seconds between two looks at the store
-SWEEP = 60  # looks between two searches for users whom another process has erased
-AT_ONCE = 1000  # states of a search
-TIDY = 3600.0  # seconds between two times of putting the store in order
+LOOK = 1.0  # seconds between checks of the store
+SWEEP = 60  # checks between searches for users that another process has erased
+AT_ONCE = 1000  # states per query of a search
+TIDY = 3600.0  # seconds between clean-ups of the store
 
 
 class Upkeep:
-    """Runs beside the requests.
+    """Runs the background tasks.
 
     Args:
-        store: of the service.
-        items: are followed where other processes add to them.
-        shop: likewise.
-        models: likewise.
-        users: states of erased users leave memory.
-        metrics: are refreshed.
-        work: its threads read the store.
-        tidy: puts the store in order.
+        store: store of the service.
+        items: items; they follow additions by other processes.
+        shop: shop; it follows changes by other processes.
+        models: models; they follow changes by other processes.
+        users: user states; those of erased users are dropped.
+        metrics: metrics to refresh.
+        work: thread pool for reading the store.
+        tidy: cleans up the store.
         lost: called when another service has taken the store.
     """
 
@@ -60,33 +60,33 @@ class Upkeep:
         self._tasks: list[asyncio.Future[None]] = []
 
     async def start(self) -> None:
-        """Begin."""
+        """Start the tasks."""
         await self._models.start()
         self._tasks = [asyncio.ensure_future(self._look_often()), asyncio.ensure_future(self._tidy_often())]
 
     async def stop(self) -> None:
-        """End."""
+        """Stop the tasks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._models.stop()
 
     def own(self, name: str, number: int) -> None:
-        """Note a change that this process has made itself, so that it is not followed.
+        """Note a change made by this process, so that it is not followed.
 
         Args:
-            name: of what has changed.
-            number: that the store counts for it now.
+            name: name of the change counter.
+            number: its new value.
         """
-        if number == self._numbers.get(name, 0) + 1:  # else others have changed it, too
+        if number == self._numbers.get(name, 0) + 1:  # otherwise another process has changed it, too
             self._numbers[name] = number
 
     async def look(self) -> None:
-        """Look at the store once.
+        """Check the store once, and follow changes.
 
         Raises:
-            StoreLostError: if another service has taken it.
-            StoreError: if it does not answer.
+            StoreLostError: if another service has taken the store.
+            StoreError: if the store does not answer.
         """
         await self._in_thread(self._store.keep)
         before = self._numbers
@@ -103,7 +103,7 @@ class Upkeep:
         await self._models.look(changed(DOCUMENT))
 
     async def sweep(self) -> None:
-        """Take states of users out of memory whom another process has erased."""
+        """Drop the states of users that another process has erased."""
         last = self._users.last_events()
         users = list(last)
         for begin in range(0, len(users), AT_ONCE):
@@ -128,7 +128,7 @@ class Upkeep:
                 self._lost()
                 return
             except (LongInterestError, Problem) as error:
-                if not self._failing or not isinstance(error, StoreError):  # a store that is away, once
+                if not self._failing or not isinstance(error, StoreError):  # log an unreachable store only once
                     log("not followed", WARNING, error=error, detail=str(error))
                 self._failing = isinstance(error, StoreError)
             self._metrics.refresh()

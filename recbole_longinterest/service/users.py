@@ -1,13 +1,13 @@
-"""States of users in memory, the least recently used leaving first; made again from the raw events where needed.
+"""An LRU cache of user states in memory; missing states are rebuilt from the raw events.
 
-A state is taken from memory; or from the store, with the events that came after it; or from all of the user's events.
-In each case it equals the batch forward over these events in the order of their times (equal times: of arrival).
+A state comes from memory; or from the store, updated by later events; or from all of the user's events. In each case it
+equals the batch forward pass over these events, sorted by time (ties by arrival).
 
-A store that other processes write, too, is asked at every request for the user's later events. Their ids rise as they
-become visible (:mod:`.store.holding`), and an erasure takes all events of a user. So whatever follows the last event
-that the state has taken in is new, and if that event is missing, the user was erased.
+If other processes write the store, too, every request asks it for the user's later events. Event ids rise in the order
+in which events become visible (:mod:`.store.holding`), and an erasure deletes all events of a user. So all events after
+the last event in the state are new, and if that last event is missing, the user was erased.
 
-Everything but :func:`made_state` runs in the event loop, so there are no locks.
+Everything except :func:`made_state` runs in the event loop, so no locks are needed.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from recbole_longinterest.serving.rebuilt import state_after, take_in
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.serving.state import InterestState
 
-MOST_PENDING = 256  # events of a user that are taken in when the state is asked for; after more it leaves memory
-WORTH_KEEPING = 16  # events that a state has taken in since it was kept; with fewer it is made again as fast
+MOST_PENDING = 256  # pending events of a user, applied at the next use of the state; with more it leaves memory
+WORTH_KEEPING = 16  # minimum number of events since the last save for which saving a state pays off
 
 
 @dataclass(slots=True)
@@ -33,12 +33,12 @@ class Entry:
     """A user's state in memory.
 
     Attributes:
-        state: of :attr:`last_id`'s moment.
-        last_id: last event that it has taken in or skipped, in the order of arrival.
+        state: the state after event :attr:`last_id`.
+        last_id: id of the last event applied or skipped, in the order of arrival.
         stored: number of the user's events up to it.
-        unknown: of these, events on items that the model does not know.
-        kept: value of ``stored`` for which the store has the state; 0 for none.
-        pending: later ones, none of them earlier than the last event that the state has taken in.
+        unknown: number of these on items that the model does not know.
+        kept: value of ``stored`` at the last save in the store; 0 for never.
+        pending: later events, not yet applied; none has an earlier time than the last event in the state.
     """
 
     state: InterestState
@@ -49,7 +49,7 @@ class Entry:
     pending: list[StoredEvent] = field(default_factory=list)
 
     def take_in(self) -> InterestState:
-        """The state after the pending events."""
+        """Apply the pending events, and return the state."""
         if len(self.pending) == 1:  # the usual case of a stream
             self.unknown += not self.state.update(self.pending[0].event())
         elif self.pending:
@@ -61,7 +61,7 @@ class Entry:
         return self.state
 
     def to_keep(self, user: str) -> KeptState:
-        """What the store keeps of it."""
+        """Convert to a record for the store."""
         self.kept = self.stored
         content = self.state.to_bytes()
         return KeptState(user, self.state.scorer.fingerprint, self.last_id, self.stored, self.unknown, content)
@@ -72,11 +72,11 @@ class Users:
 
     Args:
         model: the served model.
-        store: with the events.
-        executor: where states are made.
-        capacity: states that are held.
-        keep: takes states that leave memory, to be kept in the store.
-        counted: called with ``"hit"``, ``"kept"`` or ``"made"``, by where a state came from.
+        store: the store, with the events.
+        executor: thread pool in which states are built.
+        capacity: maximum number of states.
+        keep: called with states that leave memory, to save them in the store.
+        counted: called with the source of each requested state: ``"hit"``, ``"kept"`` or ``"made"``.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Users:
         self._keep, self._counted = keep, counted
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._making: dict[str, asyncio.Future[Entry]] = {}
-        self._arrived: dict[str, list[StoredEvent]] = {}  # while a state is made
+        self._arrived: dict[str, list[StoredEvent]] = {}  # events that arrive while a state is built
         self._erasing: dict[str, asyncio.Future[Any]] = {}
         self._shared = store.shared
 
@@ -102,14 +102,14 @@ class Users:
         return len(self._entries)
 
     async def state(self, user: str) -> InterestState:
-        """The state of a user after all events that were acknowledged.
+        """Return the state of a user after all acknowledged events.
 
         Raises:
             StoreError: if the store cannot be read.
-            LongInterestError: if the events are none that the model can read.
+            LongInterestError: if the model cannot read the events.
         """
         while True:
-            while user in self._erasing:  # a state of erased events would be kept
+            while user in self._erasing:  # otherwise a state with erased events could be cached
                 await asyncio.wait([self._erasing[user]])
             entry = self._entries.get(user)
             if entry is not None and self._shared and not await self._caught_up(user, entry):
@@ -120,15 +120,15 @@ class Users:
                 try:
                     return entry.take_in()
                 except LongInterestError:
-                    del self._entries[user]  # made again below, which says what is wrong
+                    del self._entries[user]  # rebuilt below, which raises the error
             making = self._making.get(user)
             if making is None:
                 making = self._making[user] = asyncio.ensure_future(self._make(user))
-            # Not cancelled with the request that waits for it: others wait, too.
+            # Shielded, because other requests may wait for the same state.
             await asyncio.shield(making)
 
     async def _caught_up(self, user: str, entry: Entry) -> bool:
-        """Give a state the events that the store has now; False if it is to be looked for again."""
+        """Fetch a state's later events from the store; False if the lookup must be repeated."""
         loop, last = asyncio.get_running_loop(), entry.last_id
         found = await loop.run_in_executor(self._executor, self._store.events_of, user, last - 1)
         if self._entries.get(user) is not entry or user in self._erasing:
@@ -157,7 +157,7 @@ class Users:
                 del self._making[user], self._arrived[user]
 
     def committed(self, stored: Sequence[tuple[str, StoredEvent]]) -> None:
-        """Note events that the store has; of a shared one they are read, because others' may come before them."""
+        """Note committed events. With a shared store they are read instead, because others may precede them."""
         if self._shared:
             return
         for user, event in stored:
@@ -166,7 +166,7 @@ class Users:
             self._note(user, [event])
 
     def _note(self, user: str, events: Sequence[StoredEvent]) -> None:
-        """Let events wait for the state's next use."""
+        """Queue events for the state's next use."""
         for event in events:
             entry = self._entries.get(user)
             if entry is None or event.id <= entry.last_id:
@@ -177,11 +177,11 @@ class Users:
                 entry.pending.append(event)
 
     def erase(self, user: str, erased: "asyncio.Future[Any]") -> None:
-        """Forget a user, and make no state until the store has erased the events.
+        """Drop a user's state, and build no new one until the store has erased the events.
 
         Args:
-            user: whose.
-            erased: done when the store has.
+            user: id of the user.
+            erased: completes when the events are erased.
         """
         self.forget(user)
         self._erasing[user] = erased
@@ -193,21 +193,21 @@ class Users:
         erased.add_done_callback(done)
 
     def last_events(self) -> dict[str, int]:
-        """The last event of each state in memory that has one."""
+        """Return the last event id of each non-empty state in memory."""
         return {user: entry.last_id for user, entry in self._entries.items() if entry.last_id}
 
     def forget(self, user: str) -> None:
-        """Drop a user's state, also one that is being made."""
+        """Drop a user's state, including one that is being built."""
         self._entries.pop(user, None)
         self._making.pop(user, None)
         self._arrived.pop(user, None)
 
     def follow(self, model: Recommender, carry: bool) -> None:
-        """Go on with another model.
+        """Switch to another model.
 
         Args:
-            model: the new one.
-            carry: whether it differs by further items alone, so that a state without unknown items stays what it is.
+            model: the new model.
+            carry: whether the model differs only by new items, so that states without unknown items stay valid.
         """
         self.model = model
         for user in list(self._making):
@@ -219,7 +219,7 @@ class Users:
                 del self._entries[user]
 
     def leave(self) -> list[KeptState]:
-        """States in memory that the store does not have, at the end of the service."""
+        """Return the states worth saving at the end of the service."""
         found = []
         for user, entry in self._entries.items():
             if entry.stored - entry.kept >= WORTH_KEEPING:
@@ -237,10 +237,10 @@ class Users:
 
 
 def made_state(model: Recommender, store: Store, user: str) -> tuple[Entry, str]:
-    """Make a user's state from what the store has; runs outside the event loop.
+    """Build a user's state from the store; runs outside the event loop.
 
     Returns:
-        The state, and whether it was ``"kept"`` in the store or ``"made"`` from all events.
+        The state, and its source: ``"kept"`` in the store, or ``"made"`` from all events.
     """
     kept = store.state_of(user)
     if kept is not None and kept.fingerprint == model.fingerprint:
@@ -250,13 +250,13 @@ def made_state(model: Recommender, store: Store, user: str) -> tuple[Entry, str]
     stored = store.events_of(user)
     history = model.read([event.event() for event in stored])
     state = state_after(model, history)
-    state.user = None  # features of users come with each event, as they do in a batch
+    state.user = None  # user features come with each event, as in a batch
     last = stored[-1].id if stored else 0
     return Entry(state, last, len(stored), len(history.unknown)), "made"
 
 
 def _kept_state(model: Recommender, store: Store, kept: KeptState) -> Entry | None:
-    """A state of the store after the events that came since; None if it cannot be gone on from."""
+    """Load a saved state, and apply later events; None if that is not possible."""
     try:
         state = InterestState.from_bytes(model, kept.content)
     except LongInterestError:
@@ -267,6 +267,6 @@ def _kept_state(model: Recommender, store: Store, kept: KeptState) -> Entry | No
     entry = Entry(state, kept.last_id, kept.stored, kept.unknown, kept.stored, since)
     try:
         entry.take_in()
-    except LongInterestError:  # one of them is out of order
+    except LongInterestError:  # an event is out of order
         return None
     return entry

@@ -1,4 +1,4 @@
-"""Versions of a model: the exported folders inside one folder, which is chosen at the start and by no request."""
+"""Model versions: the exported folders in one folder, which is given at startup and cannot be changed by requests."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from recbole_longinterest.serving.index import load_index
 from recbole_longinterest.serving.manifest import MANIFEST
 from recbole_longinterest.serving.recommender import Recommender
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no folder above, and no draft that an export writes
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # excludes parent folders and temporary folders of an export
 
 
 class VersionError(LongInterestError):
@@ -24,10 +24,10 @@ class Versions:
     """The folder of versions.
 
     Attributes:
-        folder: with an exported folder each; links are passed over.
-        engine: as in :meth:`Recommender.load`, like the following.
-        trusted_key: None for folders that nobody signed.
-        mapped: see there; for several processes on one machine.
+        folder: folder with one exported folder per version; links are ignored.
+        engine: see :meth:`Recommender.load`.
+        trusted_key: see :meth:`Recommender.load`; None for unsigned folders.
+        mapped: see :meth:`Recommender.load`; for several processes on one machine.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Versions:
     mapped: bool = False
 
     def stamps(self) -> dict[str, tuple[int, int]]:
-        """Names of the versions, the newest last, each with what differs after it was exported again.
+        """Return version -> (time, inode) of its manifest, newest last; the stamp changes with each export.
 
         Raises:
             VersionError: if the folder cannot be read.
@@ -52,25 +52,25 @@ class Versions:
         return {name: (time, file) for time, name, file in sorted(found)}
 
     def place(self, name: str) -> Path:
-        """Folder of a version.
+        """Return the folder of a version.
 
         Raises:
-            VersionError: for a name that the folder does not have.
+            VersionError: for an unknown version.
         """
         known = self.stamps()
         if name not in known:
             raise VersionError(
-                f"{name!r} is no version in {self.folder}, which has {', '.join(known) or 'none'}. Make it with "
+                f"{self.folder} has no version {name!r}; it has {', '.join(known) or 'no versions'}. Make one with "
                 f"recbole-li export --output {self.folder}/NAME."
             )
         return self.folder / name
 
     def load(self, name: str) -> Recommender:
-        """A version that was read, has the files that its manifest says, and has recommended to a dozen users.
+        """Load a version, check its files against the manifest, and test recommendations for a dozen users.
 
         Raises:
-            VersionError: for a name that the folder does not have.
-            LongInterestError: for a version that is broken, not signed as it must be, or cannot rank items.
+            VersionError: for an unknown version.
+            LongInterestError: for a version that is broken, lacks a required signature, or cannot rank items.
         """
         model = Recommender.load(self.place(name), self.engine, trusted_key=self.trusted_key, mapped=self.mapped)
         ask_canaries(model)
@@ -78,16 +78,16 @@ class Versions:
         return model
 
     def first(self, wanted: list[str]) -> tuple[str, Recommender]:
-        """The version to start with.
+        """Choose and load the version to start with.
 
         Args:
-            wanted: names of versions that were in force before, the last one first.
+            wanted: versions that were active before, the last one first.
 
         Returns:
-            The first of them that can be used, or the newest one that can; and its model.
+            Name and model of the first wanted version that works, or else of the newest version that works.
 
         Raises:
-            LongInterestError: if there is no version, or none that can be used.
+            LongInterestError: if there is no version, or if no version works.
         """
         known = self.stamps()
         newest_first = list(known)[::-1]

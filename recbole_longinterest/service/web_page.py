@@ -1,4 +1,4 @@
-"""The page for people: three files of this package, which load nothing from elsewhere."""
+"""The web page of the service: three files of this package, which load nothing from other sites."""
 
 from importlib.resources import files
 
@@ -14,7 +14,7 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
-"""Path -> file and type. They hold no data, so they need no key; the page asks for one where the service has keys."""
+"""Path -> file and type. The files hold no data and need no key; the page asks for one if the service has keys."""
 
 
 def add_page(app: FastAPI) -> None:

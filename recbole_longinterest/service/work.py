@@ -1,4 +1,4 @@
-"""What takes long, in a few threads beside the event loop, and no more of it than they can do."""
+"""Run slow work in a few threads beside the event loop, with a limit on the queue."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from typing import TypeVar
 
 from recbole_longinterest.service.problems import BUSY, Problem
 
-THREADS = 2  # more would only share the same cores
+THREADS = 2  # more threads would only compete for the same cores
 MOST = 64
 
 Value = TypeVar("Value")
 
 
 class LongWork:
-    """Does work in threads.
+    """A thread pool with a limited queue.
 
     Args:
-        most: pieces of work that run or wait; more are refused.
+        most: maximum number of tasks that run or wait; more are rejected.
 
     Attributes:
-        threads: they run in.
+        threads: the thread pool.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -29,23 +29,23 @@ class LongWork:
         self._running = 0
 
     async def do(self, work: Callable[[], Value]) -> Value:
-        """Do a piece of work.
+        """Run a task.
 
         Raises:
-            Problem: if too much waits already.
+            Problem: if the queue is full.
         """
         if self._running >= self._most:
-            raise Problem(BUSY, f"{self._running} requests that take long are worked at. Try again later.")
+            raise Problem(BUSY, f"{self._running} slow requests are already running or waiting. Try again later.")
         self._running += 1
         running = asyncio.get_running_loop().run_in_executor(self.threads, work)
         running.add_done_callback(self._done)
         return await running
 
     def stop(self) -> None:
-        """Wait for what runs, and leave out what waits."""
+        """Wait for running tasks, and cancel waiting ones."""
         self.threads.shutdown(wait=True, cancel_futures=True)
 
     def _done(self, running: "asyncio.Future[Value]") -> None:
         self._running -= 1
         if not running.cancelled():
-            running.exception()  # seen, also where the client has gone
+            running.exception()  # mark the error as retrieved, even if the client has disconnected

@@ -1,6 +1,6 @@
-"""Several processes behind one socket: started, watched, started again when they die, and ended together.
+"""Run several worker processes behind one socket: start, watch and restart them, and stop them together.
 
-They share nothing but the socket and the store. Each asks the store for what the others have committed.
+They share only the socket and the store. Each reads from the store what the others have committed.
 """
 
 import multiprocessing
@@ -33,21 +33,21 @@ from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.service.versions import Versions
 from recbole_longinterest.serving.recommender import Recommender
 
-READY = 600.0  # seconds in which a worker has to be ready
-END = 15.0  # seconds, beside those of a request, for its end
-SHORT = 10.0  # seconds of a life after which a worker is started again at once
-MOST_SHORT = 5  # lives in a row that were shorter; then the service ends
+READY = 600.0  # time limit in seconds for a worker to start
+END = 15.0  # time limit in seconds for a worker to stop, in addition to the request timeout
+SHORT = 10.0  # a worker that ran for less than this many seconds counts as failed early
+MOST_SHORT = 5  # early failures in a row after which the service stops
 
 
 @dataclass(frozen=True)
 class ModelPlace:
-    """Where the model comes from.
+    """Location of the model.
 
     Attributes:
-        folder: of one model; None with versions.
-        versions: to choose from.
-        engine: of the model in the folder, as in :meth:`Recommender.load`.
-        trusted_key: see there.
+        folder: folder of a single model; None with versions.
+        versions: the folder of versions; None for a single model.
+        engine: engine of the single model, see :meth:`Recommender.load`.
+        trusted_key: see :meth:`Recommender.load`.
     """
 
     folder: Path | None = None
@@ -56,7 +56,7 @@ class ModelPlace:
     trusted_key: str | None = None
 
     def get(self) -> Recommender | Versions:
-        """The model, its weights shared between processes of this machine; or the versions."""
+        """Load the model, with weights shared between processes of this machine; or return the versions."""
         if self.versions is not None:
             return self.versions
         assert self.folder is not None
@@ -65,15 +65,15 @@ class ModelPlace:
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker is made of.
+    """Setup of a worker.
 
     Attributes:
-        place: of the model.
-        store: URL.
-        address: where the service listens.
-        options: limits, of each worker.
-        level: of the log.
-        threads: of torch.
+        place: location of the model.
+        store: URL of the store.
+        address: address of the service.
+        options: options of each worker.
+        level: log level.
+        threads: number of torch threads.
     """
 
     place: ModelPlace
@@ -92,19 +92,19 @@ class _Worker:
 
 
 def serve_workers(setup: WorkerSetup, number: int) -> None:
-    """Serve by several processes until Ctrl-C or SIGTERM; see :func:`~recbole_longinterest.service.run.serve`.
+    """Serve with several processes until Ctrl-C or SIGTERM; see :func:`~recbole_longinterest.service.run.serve`.
 
     Args:
-        setup: of the workers.
-        number: of them.
+        setup: setup of the workers.
+        number: number of workers.
 
     Raises:
-        LongInterestError: as there, and for workers that end again and again.
+        LongInterestError: as for ``serve``, and if workers fail repeatedly.
     """
     check_address(setup.address, setup.options)
     with locked_file(setup.store), listening(setup.address) as listener, _metrics_folder():
         with open_store(setup.store, shared=True):
-            pass  # its tables are brought up to date once
+            pass  # migrate the tables once
         crew = _Crew(setup, listener, number)
         try:
             crew.run()
@@ -123,7 +123,7 @@ class _Crew:
         self._stop, self._short = False, 0
 
     def run(self) -> None:
-        """Start them, and keep as many running."""
+        """Start the workers, and replace those that end."""
         before = {number: signal.signal(number, self._stopped) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._workers = [self._start(said=place == self._number - 1) for place in range(self._number)]
@@ -139,7 +139,7 @@ class _Crew:
                 signal.signal(number, handler)
 
     def end(self) -> None:
-        """Let them drain, and wait for their end."""
+        """Stop the workers gracefully, and wait for them."""
         for worker in self._workers:
             if worker.process.is_alive():
                 worker.process.terminate()
@@ -166,7 +166,7 @@ class _Crew:
         """Wait until a worker is ready.
 
         Raises:
-            LongInterestError: says why it is not.
+            LongInterestError: if the worker fails; the message says why.
         """
         until = time.monotonic() + READY
         while not worker.pipe.poll(0.2):
@@ -177,7 +177,7 @@ class _Crew:
         try:
             problem = worker.pipe.recv()
         except EOFError:
-            problem = f"A worker ended with code {worker.process.exitcode} before it was ready. The log may say why."
+            problem = f"A worker ended with code {worker.process.exitcode} before it was ready. See the log."
         if problem is not None:
             raise LongInterestError(problem)
 
@@ -188,19 +188,19 @@ class _Crew:
         worker.pipe.close()
         self._short = self._short + 1 if time.monotonic() - worker.began < SHORT else 0
         if self._short >= MOST_SHORT:
-            raise LongInterestError(f"Workers have ended {self._short} times in a row. The log may say why.")
+            raise LongInterestError(f"Workers have failed {self._short} times in a row. See the log.")
         time.sleep(0.2 * self._short)
         self._workers[self._workers.index(worker)] = self._start()
 
 
 def work(setup: WorkerSetup, listener: socket.socket, ready: Connection, said: int) -> None:
-    """The process of a worker.
+    """Run a worker process.
 
     Args:
-        setup: of it.
-        listener: that all workers accept connections from.
-        ready: gets None when it is, or why it is not.
-        said: number of workers, by the one that says where the service listens; else 0.
+        setup: setup of the worker.
+        listener: socket shared by all workers.
+        ready: receives None when the worker is ready, or the reason why not.
+        said: number of workers, for the one worker that logs the address; 0 for the others.
     """
     set_up_logs(setup.level, setup.options.log_users)
     threading.Thread(target=_end_with_parent, args=(setup.options.timeout + END,), daemon=True).start()
@@ -222,7 +222,7 @@ def work(setup: WorkerSetup, listener: socket.socket, ready: Connection, said: i
 
 
 def _end_with_parent(seconds: float) -> None:
-    """Drain when the process that started this one is gone: nobody else would end it."""
+    """Stop gracefully when the parent process is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -233,7 +233,7 @@ def _end_with_parent(seconds: float) -> None:
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """A folder where the workers keep their metrics, so that each can tell those of all."""
+    """Provide a folder for the workers' metrics, so that each worker can report those of all."""
     before = os.environ.get(WORKERS)
     with TemporaryDirectory(prefix="recbole-li") as folder:
         os.environ[WORKERS] = folder

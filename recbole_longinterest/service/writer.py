@@ -1,6 +1,6 @@
-"""Group commit: one thread commits all that has arrived, and says so to those who wait, after the disk has it.
+"""Group commit: one thread commits all pending jobs together, and notifies the callers after the commit is on disk.
 
-While it waits for the disk the next jobs gather, so the more arrive, the more of them share a commit.
+While it waits for the disk the next jobs gather, so under load more jobs share a commit.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from recbole_longinterest.service.store.errors import StoreError
 from recbole_longinterest.service.store.records import Append, Job
 from recbole_longinterest.service.store.store import Store
 
-MOST_EVENTS = 20_000  # of a commit
-MOST_WAITING = 200_000  # events that wait for a commit; more are refused
+MOST_EVENTS = 20_000  # per commit
+MOST_WAITING = 200_000  # maximum events waiting for a commit; more are rejected
 
 Entry: TypeAlias = "tuple[Job, asyncio.Future[Any]]"
 Committed: TypeAlias = "Callable[[Sequence[tuple[Job, Any]]], None]"
@@ -26,16 +26,16 @@ Measured: TypeAlias = "Callable[[int, float], None]"
 
 
 class StoreBusyError(LongInterestError):
-    """More events than the store can take wait already."""
+    """Too many events wait for the store, or the service is stopping."""
 
 
 class Writer:
     """Writes jobs to a store, in the order in which they are submitted.
 
     Args:
-        store: no other thread of this process writes it.
-        committed: called in the event loop after a commit, before those who wait go on, with jobs and results.
-        measured: called in the event loop with the number of jobs of a commit, and its seconds.
+        store: the store; no other thread of this process writes it.
+        committed: called in the event loop after a commit, before the callers continue, with jobs and results.
+        measured: called in the event loop with the number of jobs and the duration in seconds of each commit.
     """
 
     def __init__(self, store: Store, committed: Committed, measured: Measured = lambda jobs, seconds: None) -> None:
@@ -46,40 +46,40 @@ class Writer:
         self._waiting = 0
 
     def start(self) -> None:
-        """Begin, in the running event loop."""
+        """Start the thread; call this in the running event loop."""
         loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="store writer", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
-        """Commit what was submitted, and end."""
+        """Commit all submitted jobs, and stop."""
         if self._thread is not None:
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-            await asyncio.sleep(0)  # what the thread has called in the loop is done before those who come after it
+            await asyncio.sleep(0)  # run the callbacks that the thread has scheduled
             self._thread = None
 
     def submit(self, job: Job) -> "asyncio.Future[Any]":
-        """Write a job.
+        """Submit a job.
 
         Returns:
-            Gives its result after the commit, or raises what :meth:`Store.write` raises, or the job's own error.
+            A future with the job's result after the commit, or with the error of :meth:`Store.write` or of the job.
 
         Raises:
-            StoreBusyError: if too many events wait, or the writer does not run.
+            StoreBusyError: if too many events wait, or the writer is not running.
         """
         size = _size(job)
         if self._thread is None:
             raise StoreBusyError("The service is stopping.")
         if self._waiting + size > MOST_WAITING:
-            raise StoreBusyError(f"{self._waiting:,} events wait for the store, and no more may. Try again later.")
+            raise StoreBusyError(f"{self._waiting:,} events already wait for the store. Try again later.")
         self._waiting += size
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put((job, future))
         return future
 
     def submit_quietly(self, job: Job) -> None:
-        """Write a job for which nobody waits, and which is left out if too much waits already."""
+        """Submit a job without waiting for it; it is dropped if too many events wait."""
         try:
             self.submit(job).add_done_callback(_say_if_failed)
         except StoreBusyError:
@@ -96,7 +96,7 @@ class Writer:
             loop.call_soon_threadsafe(self._settle, group, results, perf_counter() - began)
 
     def _next(self) -> tuple[list[Entry], bool]:
-        """What has arrived, at least one job; and whether more may follow."""
+        """Wait for pending jobs; also return whether the writer continues."""
         entry = self._queue.get()
         group, size = [], 0
         while entry is not None:
@@ -111,7 +111,7 @@ class Writer:
         return group, False
 
     def _write(self, jobs: Sequence[Job]) -> list[Any]:
-        """The results of jobs; one that the database refuses takes no other with it."""
+        """Write jobs and return their results; if they fail together, each is written separately."""
         try:
             return self._store.write(jobs)
         except Exception as error:
@@ -125,7 +125,7 @@ class Writer:
         done = [(job, result) for (job, _), result in zip(group, results, strict=True)]
         self._committed([pair for pair in done if not isinstance(pair[1], Exception)])
         for (_, future), result in zip(group, results, strict=True):
-            if future.done():  # its client has gone
+            if future.done():  # the client has disconnected
                 continue
             if isinstance(result, Exception):
                 future.set_exception(result)

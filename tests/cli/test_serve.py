@@ -31,10 +31,10 @@ def test_what_cannot_be_served_is_said_in_a_line(
 ) -> None:
     assert "Give the folder of a model" in error(capsys)
     assert "recbole-li serve has no argument --prot=1" in error(capsys, model, "--prot=1")
-    assert "Without API keys the service listens on this machine alone" in error(capsys, model, "--host", "0.0.0.0")
+    assert "Without API keys the service must listen only on this machine" in error(capsys, model, "--host", "0.0.0.0")
     assert f"{tmp_path / 'none'}" in error(capsys, str(tmp_path / "none"))
     assert "The file of API keys" in error(capsys, model, "--port", "0", "--keys", str(tmp_path / "keys"))
-    assert "A store is sqlite:///FILE" in error(capsys, model, "--port", "0", "--store", "nonsense")
+    assert "A store must be sqlite:///FILE" in error(capsys, model, "--port", "0", "--store", "nonsense")
     assert "--mcp-write needs --mcp." in error(capsys, model, "--mcp-write")
     assert "--mcp serves one MODEL in one process" in error(capsys, model, "--mcp", "--workers", "2")
     assert "timeout must be above 0 seconds; got 0" in error(capsys, model, "--timeout", "0")
@@ -58,7 +58,7 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixt
     key = capsys.readouterr().out.splitlines()[0]
     assert key.startswith("rli_") and key not in file.read_text()
     assert [(client.name, client.roles) for client in read_keys(file).values()] == [("shop", {"read", "write"})]
-    assert "has a key of the name shop" in error(capsys, "--keys", str(file), "--add-key", "shop:read")
+    assert "already has a key named shop" in error(capsys, "--keys", str(file), "--add-key", "shop:read")
     assert "--add-key is NAME:ROLES" in error(capsys, "--add-key", "shop:read")
     assert "--add-key is NAME:ROLES" in error(capsys, "--keys", str(file), "--add-key", "shop")
 

@@ -156,7 +156,7 @@ def test_times_that_count_from_something_else_have_to_be_given(make_client: Make
     served.about["times"] = {"first": 0.0, "median": 50.0, "last": 100.0}
     with make_client(served=Recommender(served)) as client:
         said = problem(client.post("/v1/events", json={"user": "u", "item": "i1"}), 422, "invalid")
-        assert said.startswith("The event needs a time: the training's times do not count from 1970")
+        assert said.startswith("The event needs a time: the times of the training data do not count from 1970")
         assert post(client, [{"user": "u", "item": "i1", "time": 70}])["accepted"] == 1
 
 

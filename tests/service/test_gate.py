@@ -86,7 +86,7 @@ def test_bodies_and_batches_have_a_size(make_client: MakeClient) -> None:
         assert problem(client.post("/v1/events", content=parts(), headers=headers), 413, "too-large")
         assert post(client, [EVENT] * 3)["accepted"] == 3
         said = problem(client.post("/v1/events", json={"events": [EVENT] * 4}), 422, "invalid")
-        assert said == "A request has up to 3 events; got 4."
+        assert said == "A request may have up to 3 events; got 4."
         asked = {"events": [{"item": "i1"}] * 4}
         assert problem(client.post("/v1/recommendations", json=asked), 422, "invalid") == said
         assert problem(client.get("/v1/users/u/recommendations?k=1001"), 422, "invalid")

@@ -119,7 +119,7 @@ def test_what_cannot_be_explained(make_client: MakeClient) -> None:
         assert said == "The model knows none of the items of the events, so it can say nothing."
         for path, more in (("/v1/explanations", {"items": ["i1"]}), ("/v1/interest", {})):
             said = problem(client.post(path, json={"events": [{"item": "i1"}] * 701, **more}), 422, "invalid")
-            assert said == "A request has up to 700 events; got 701."
+            assert said == "A request may have up to 700 events; got 701."
             said = problem(
                 client.post(path, json={"events": [{"item": "i1", "behavior": "eat"}], **more}), 422, "invalid"
             )

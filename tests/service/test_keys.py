@@ -92,8 +92,8 @@ def test_a_key_that_is_removed_is_refused_from_then_on(tmp_path: Path, monkeypat
     ("text", "said"),
     [
         ("# nothing\n", "holds no API key. Make one with --add-key"),
-        (f"a read,fly {DIGEST}\n", "line 1: a line is NAME, roles of read, write, admin"),
-        (f"\na {DIGEST}\n", "line 2: a line is NAME"),
+        (f"a read,fly {DIGEST}\n", r"line 1: a line must have a name, roles \(read, write, admin"),
+        (f"\na {DIGEST}\n", "line 2: a line must have a name"),
         ("a read 123\n", "line 1"),
         ("a read " + "G" * 64, "line 1"),
     ],
@@ -113,10 +113,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_names_and_roles_that_cannot_be_added(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"The name of an API key has up to 64 of .* got 'a b'"):
+    with pytest.raises(ValueError, match=r"The name of an API key must have 1 to 64 characters .* got 'a b'"):
         add_key(tmp_path / "keys", "a b", ["read"])
-    with pytest.raises(ValueError, match="The roles of an API key are of read, write, admin; got 'read,all'"):
+    with pytest.raises(ValueError, match="The roles of an API key must be some of read, write, admin; got 'read,all'"):
         add_key(tmp_path / "keys", "a", ["read", "all"])
     add_key(tmp_path / "keys", "a", ["read"])
-    with pytest.raises(ValueError, match=r"has a key of the name a. Remove its line first"):
+    with pytest.raises(ValueError, match=r"already has a key named a. Remove its line first"):
         add_key(tmp_path / "keys", "a", ["read"])

@@ -92,7 +92,7 @@ def test_a_bad_model_is_refused_and_the_old_one_stays(make_client: MakeClient, f
         break_weights(folder / "broken")
         milliseconds = {"first": START * 1000, "median": START * 1000 + 1, "last": START * 1000 + 2}
         write_version(folder, "other", about={"times": milliseconds})
-        for name, why in (("broken", "is not what"), ("other", "It cannot read events that the one in force can")):
+        for name, why in (("broken", "is not what"), ("other", "It cannot read events that the active version can")):
             answer = change(client, name)
             assert answer.status_code == 409 and answer.json()["type"].endswith("model-refused"), answer.text
             assert why in answer.json()["detail"] or name == "broken"
@@ -110,7 +110,7 @@ def test_a_request_chooses_no_other_folder(make_client: MakeClient, folder: Path
         answer = change(client, name)
         assert answer.status_code == (404 if name in ("none", "link") else 422)
         assert in_force(client) == "v1"
-    with pytest.raises(VersionError, match="is no version in"):
+    with pytest.raises(VersionError, match="has no version"):
         Versions(folder).load(name)
 
 

@@ -18,7 +18,7 @@ def test_an_answer_says_what_and_when_to_come_back() -> None:
     answer = Problem(problems.BUSY, "Too much.", {"errors": []}).response()
     assert json.loads(bytes(answer.body)) == {
         "type": "urn:recbole-longinterest:problem:busy",
-        "title": "The service has too much to do",
+        "title": "The service is overloaded",
         "status": 503,
         "detail": "Too much.",
         "errors": [],

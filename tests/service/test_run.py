@@ -182,12 +182,12 @@ def test_no_acknowledged_event_is_lost_by_twenty_kills(folder: Path, store_url: 
 
 def test_a_network_needs_keys() -> None:
     for host in ("0.0.0.0", "::"):
-        with pytest.raises(ValueError, match="Without API keys the service listens on this machine alone"):
+        with pytest.raises(ValueError, match="Without API keys the service must listen only on this machine"):
             check_address(Address(host), ServiceOptions())
         check_address(Address(host), ServiceOptions(keys=Path("keys")))
     for host in ("127.0.0.1", "::1", "localhost"):
         check_address(Address(host), ServiceOptions())
-    with pytest.raises(ValueError, match=r"--host no.such.host.invalid is no address of this machine"):
+    with pytest.raises(ValueError, match=r"--host no.such.host.invalid is not an address of this machine"):
         check_address(Address("no.such.host.invalid"), ServiceOptions())
 
 

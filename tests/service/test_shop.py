@@ -273,7 +273,7 @@ def test_rules_and_stock_follow_new_items(make_client: MakeClient, encoder: Fake
         said = problem(
             client.post("/v1/items", json={"items": [{"item_id": "n4", "title": "N"}]}), 409, "rules-unusable"
         )
-        assert said.startswith("Nothing was changed, because the rules cannot be applied to it: ")
+        assert said.startswith("Nothing was changed, because the rules cannot be applied to the model: ")
         assert problem(client.get("/v1/items/n4/similar"), 404, "unknown-item")
         found = set(tokens(asked_for(client, [Event("i5")], k=100, strategy="interest")))
         assert "n1" in found and "n2" not in found  # as before

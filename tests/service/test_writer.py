@@ -105,7 +105,7 @@ def test_more_than_the_store_can_take_is_refused(monkeypatch: pytest.MonkeyPatch
         writer = Writer(store, lambda done: None)  # type: ignore[arg-type]
         writer.start()
         waiting = [writer.submit(Erase("a")), writer.submit(Erase("b"))]
-        with pytest.raises(StoreBusyError, match=r"2 events wait for the store, and no more may. Try again later"):
+        with pytest.raises(StoreBusyError, match=r"2 events already wait for the store. Try again later"):
             writer.submit(Append([None]))  # type: ignore[list-item]
         store.go_on.release(2)
         await asyncio.gather(*waiting)

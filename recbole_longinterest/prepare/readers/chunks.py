@@ -117,7 +117,7 @@ class Tally:
         if self.strict and firsts:
             line, reason = min(firsts)
             raise LongInterestError(
-                f"{chunk.source}, line {line}: {reason}. Correct it, or leave --strict out: then such rows are only counted."
+                f"{chunk.source}, line {line}: {reason}. Correct it, or leave --strict out to only count such rows."
             )
         return stays
 

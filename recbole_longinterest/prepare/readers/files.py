@@ -225,8 +225,8 @@ def blocks(reading: Reading, quoted: bool = False, encoding: str | None = None) 
         if not cut:
             if len(rest) > MAX_LINE:
                 raise LongInterestError(
-                    f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is not a "
-                    "table, or a quoted value was never closed."
+                    f"{reading.source}, line {line}: more than {MAX_LINE // 2**20} MB without a line end. This is not "
+                    "a table, or a quoted value was never closed."
                 )
             continue
         if quoted:

@@ -176,7 +176,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing-values",
         metavar="A,B",
-        help="words that mean a missing value (default: \\N, NULL, None, NaN, NA, N/A, nil ...); '' for only empty text",
+        help="words for missing values (default: \\N, NULL, None, NaN, NA, N/A, nil ...); '' for empty text only",
     )
     parser.add_argument(
         "--separator", metavar="TEXT", help="separator of values (default: detected from the first line)"

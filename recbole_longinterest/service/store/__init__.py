@@ -1,1 +1,1 @@
-"""The service's store: raw events, states as a cache of them, new items. SQLite or PostgreSQL by one code path."""
+"""The service's store: raw events, cached user states, and new items, in SQLite or PostgreSQL."""

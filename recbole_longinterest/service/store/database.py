@@ -1,6 +1,6 @@
-"""A database by its URL: SQLite (a file, WAL, synced at every commit) or PostgreSQL; migrations and transactions.
+"""Open a database by URL: SQLite (a file, WAL, synced at every commit) or PostgreSQL; migrations and transactions.
 
-Everything that the two do differently is in this module.
+All differences between the two are in this module.
 """
 
 import contextlib
@@ -25,28 +25,28 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 FORMS = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 PRAGMAS = {
     "journal_mode": "WAL",
-    "synchronous": "FULL",  # a commit waits until the disk has it, so that it survives a power cut
-    "secure_delete": "ON",  # what is erased is overwritten
+    "synchronous": "FULL",  # a commit waits for the disk, so it survives a power cut
+    "secure_delete": "ON",  # erased data is overwritten
     "busy_timeout": "10000",  # milliseconds
 }
 
 
 @contextlib.contextmanager
 def open_database(url: str, shared: bool = False) -> Iterator[tuple[Engine, Hold]]:
-    """Open a database for a service, with its tables as this version has them.
+    """Open a database for a service, and migrate its tables to this version.
 
     Args:
-        url: ``sqlite:///FILE`` or ``postgresql+psycopg://...``; the file or the tables are made if they are missing.
-        shared: let other processes share it that open it so, too. A file of SQLite is not locked then; who starts the
-            processes does that with :func:`locked_file`.
+        url: ``sqlite:///FILE`` or ``postgresql+psycopg://...``; missing files and tables are created.
+        shared: allow other processes that also set this. An SQLite file is then not locked here; the parent process
+            locks it with :func:`locked_file`.
 
     Yields:
-        The engine, closed at the end, and the right to write.
+        The engine, which is closed at the end, and the write permission.
 
     Raises:
-        StoreError: for another kind of URL, a database that cannot be reached or was made by a later version, and one
-            that another service has open.
-        FileLockError: for a file that another service has open.
+        StoreError: for an unsupported URL, or a database that cannot be reached, was made by a later version, or is
+            open in another service.
+        FileLockError: for a file that is open in another service.
     """
     parsed = _parsed(url)
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ def open_database(url: str, shared: bool = False) -> Iterator[tuple[Engine, Hold
 
 @contextlib.contextmanager
 def reading_database(url: str) -> Iterator[tuple[Engine, Hold]]:
-    """Open the database of a running service to read it; what would write is refused."""
+    """Open the database of a running service read-only; writing raises an error."""
     engine = _engine(_parsed(url))
     try:
         yield engine, Hold(engine, True, _shown(engine.url))
@@ -78,10 +78,10 @@ def reading_database(url: str) -> Iterator[tuple[Engine, Hold]]:
 
 @contextlib.contextmanager
 def locked_file(url: str) -> Iterator[None]:
-    """Keep other services out of a store that is a file of SQLite; nothing for another database.
+    """Lock the file of an SQLite store against other services; does nothing for other databases.
 
     Raises:
-        FileLockError: for a file that another service has open.
+        FileLockError: for a file that is open in another service.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() != "sqlite":
@@ -92,13 +92,13 @@ def locked_file(url: str) -> Iterator[None]:
 
 
 def is_server(url: str) -> bool:
-    """Whether a store is a server's, which other machines can reach."""
+    """Whether a store is a database server, which other machines can reach."""
     return _parsed(url).get_backend_name() != "sqlite"
 
 
 @contextlib.contextmanager
 def writing(engine: Engine, hold: Hold) -> Iterator[Connection]:
-    """A transaction that writes, after those of other processes; the disk has it at the end.
+    """Run a write transaction, serialised with those of other processes; it is on disk at the end.
 
     Raises:
         StoreLostError: if another service has taken the store.
@@ -112,13 +112,13 @@ def writing(engine: Engine, hold: Hold) -> Iterator[Connection]:
 def _transaction(engine: Engine) -> Iterator[Connection]:
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
-            # Else it begins with the first change, after what the change rests on was read.
+            # By default the transaction starts at the first change, after the reads that the change depends on.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables of a database to this version.
+    """Migrate the tables of a database to this version.
 
     Raises:
         StoreError: for tables of a later version.
@@ -127,25 +127,25 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
         with engine.begin() as connection:
-            if engine.dialect.name != "sqlite":  # services that share a store may start at once
+            if engine.dialect.name != "sqlite":  # services that share a store may start at the same time
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK + 1})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
         raise StoreError(
-            f"The store's tables are not of this version: {error}. Serve it with the version that made it, or a later "
+            f"The store's tables do not match this version: {error}. Serve it with the version that made it or a later "
             "one, or give another --store."
         ) from error
 
 
 def insert_new(engine: Engine, table: Table, conflict: str) -> Any:  # noqa: ANN401 - an insert of either dialect
-    """An INSERT that leaves out rows whose value of a unique column is there already."""
+    """Return an INSERT that skips rows whose value in a unique column already exists."""
     dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
     return dialect.insert(table).on_conflict_do_nothing(index_elements=[conflict])
 
 
 def replace_rows(engine: Engine, table: Table, key: str) -> Any:  # noqa: ANN401
-    """An INSERT that takes the place of rows with the same value of a unique column."""
+    """Return an INSERT that replaces rows with the same value in a unique column."""
     dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
     new = dialect.insert(table)
     return new.on_conflict_do_update(
@@ -154,7 +154,7 @@ def replace_rows(engine: Engine, table: Table, key: str) -> Any:  # noqa: ANN401
 
 
 def overwrite_erased(engine: Engine) -> None:
-    """Take erased rows out of SQLite's log, which keeps pages of before until it is written back."""
+    """Remove erased rows from SQLite's write-ahead log, which keeps old pages until a checkpoint."""
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
             connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
@@ -170,15 +170,15 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StoreError(f"A store is {FORMS}; got {url.partition('@')[2] or url}.") from error
+        raise StoreError(f"A store must be {FORMS}; got {url.partition('@')[2] or url}.") from error
     kind = parsed.get_backend_name()
     if kind not in ("sqlite", "postgresql") or parsed.drivername not in ("sqlite", "postgresql+psycopg", "postgresql"):
-        raise StoreError(f"A store is {FORMS}; got {_shown(parsed)}.")
+        raise StoreError(f"A store must be {FORMS}; got {_shown(parsed)}.")
     if kind == "postgresql":
         require("psycopg", "A store in PostgreSQL")
         return parsed.set(drivername="postgresql+psycopg")
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
-        raise StoreError(f"A store in SQLite is a file, as sqlite:///events.sqlite; got {_shown(parsed)}.")
+        raise StoreError(f"An SQLite store must be a file, such as sqlite:///events.sqlite; got {_shown(parsed)}.")
     return parsed
 
 

@@ -1,4 +1,4 @@
-"""Errors of the store, and what a database says in one line."""
+"""Errors of the store, and database errors as one line of text."""
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -10,10 +10,10 @@ class StoreError(LongInterestError):
 
 
 class StoreLostError(StoreError):
-    """A store that another service has taken: this one may write no more."""
+    """The store was taken by another service; this service must not write any more."""
 
 
 def one_line(error: SQLAlchemyError) -> str:
-    """What a database says, without the statement and its values, which may be a user's."""
+    """Return a database's error message without the statement and its values, which may be personal data."""
     origin = getattr(error, "orig", None)
     return " ".join(str(origin if origin is not None else type(error).__name__).split())[:300]

@@ -1,11 +1,12 @@
-"""The right to write a store: one service alone has it, or several processes share it. Others are refused.
+"""Write permission for a store: exclusive to one service, or shared by several processes.
 
-PostgreSQL's advisory lock keeps others out, but it ends with its connection, as when the server restarts. So a number
-in the table ``changes`` stands behind it: whoever opens the store alone raises it, and every transaction that writes
-compares it. A service whose lock is lost takes it again. If another one was there in between, it writes no more.
+PostgreSQL's advisory lock keeps other services out, but it ends with its connection, for example when the server
+restarts. So there is also a fencing number in the table ``changes``: a service that opens the store exclusively
+increases it, and every write transaction compares it. A service that loses its lock takes it again. If another service
+has opened the store in between, it stops writing.
 
-The same row orders the writers of a shared store. It is locked until a transaction is committed, so the ids of events
-rise in the order in which they become visible, and nobody who has seen an event will find one with a smaller id later.
+The same row serialises the writers of a shared store. It is locked until the transaction commits, so event ids rise in
+the order in which events become visible: after an event is visible, no event with a smaller id can appear.
 """
 
 import contextlib
@@ -18,36 +19,36 @@ from sqlalchemy.exc import SQLAlchemyError
 from recbole_longinterest.service.store.errors import StoreError, StoreLostError, one_line
 from recbole_longinterest.service.store.tables import changes
 
-LOCK = 0x6C6F6E67696E74  # number of the advisory lock in PostgreSQL
-ENDING = 1.0  # seconds that the server may take to see that a killed service has ended
-HOLDER = "holder"  # row of the table of changes: odd for a service alone, even for several that share
+LOCK = 0x6C6F6E67696E74  # number of PostgreSQL's advisory lock
+ENDING = 1.0  # seconds that the server may need to notice that a killed service has ended
+HOLDER = "holder"  # row of the table of changes; its number is odd for an exclusive service, even for shared ones
 
 
 class Hold:
-    """The right of this process.
+    """Write permission of this process.
 
     Args:
-        engine: of the database.
-        shared: whether other processes may have it, too.
+        engine: engine of the database.
+        shared: whether other processes may write, too.
         shown: URL of the store, for messages.
 
     Attributes:
-        shared: the same.
+        shared: whether other processes may write, too.
     """
 
     def __init__(self, engine: Engine, shared: bool, shown: str) -> None:
         self._engine, self.shared, self._shown = engine, shared, shown
-        self._connection: Connection | None = None  # that has PostgreSQL's lock
+        self._connection: Connection | None = None  # holds PostgreSQL's lock
         self._session = self._number = 0
 
     def take(self) -> None:
-        """Keep others out, before the tables are looked at.
+        """Take the lock, before the tables are read.
 
         Raises:
-            StoreLostError: if another service is there.
+            StoreLostError: if another service has the store open.
             SQLAlchemyError: if the database cannot be reached.
         """
-        if self._engine.dialect.name == "sqlite":  # whose file is locked
+        if self._engine.dialect.name == "sqlite":  # the file itself is locked
             return
         self._connection = connection = self._engine.connect()
         how = "pg_try_advisory_lock_shared" if self.shared else "pg_try_advisory_lock"
@@ -67,22 +68,24 @@ class Hold:
         connection.commit()
 
     def enter(self, connection: Connection) -> None:
-        """Say that this process writes from now on, in a transaction that writes."""
+        """Register this process as a writer, inside a write transaction."""
         number = self._said(connection)
         self._number = number + number % 2 if self.shared else number + 1 + number % 2
         connection.execute(update(changes).where(changes.c.name == HOLDER).values(number=self._number))
 
     def check(self, connection: Connection) -> None:
-        """Begin to write: wait for other writers of the store, and see that it is still this service's.
+        """Start a write: wait for other writers, and check that this service still holds the store.
 
         Raises:
             StoreLostError: if another service has taken it.
         """
         if self._said(connection) != self._number:
-            raise StoreLostError(f"Another service has taken the store {self._shown}, so nothing is written here.")
+            raise StoreLostError(
+                f"Another service has taken the store {self._shown}, so this service cannot write any more."
+            )
 
     def keep(self) -> None:
-        """See that others are still kept out; to be called every second or so.
+        """Check that this service still holds the lock; call this about every second.
 
         Raises:
             StoreLostError: if another service has taken the store.
@@ -94,7 +97,7 @@ class Hold:
                 self.take()
                 getLogger().warning("PostgreSQL has ended the session with the store's lock; it was taken again.")
                 self._compare()
-            elif self._connection is None:  # a file system without locks keeps nobody out
+            elif self._connection is None:  # SQLite: the file system may have no locks
                 self._compare()
         except SQLAlchemyError as error:
             raise StoreError(f"The store {self._shown} cannot be reached: {one_line(error)}.") from error
@@ -114,14 +117,16 @@ class Hold:
             self.check(connection)
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(SQLAlchemyError):  # a session that is gone has no lock
+            with contextlib.suppress(SQLAlchemyError):  # a closed session has no lock
                 connection.rollback()
-                connection.scalar(text("SELECT pg_advisory_unlock_all()"))  # its end comes later than ours
+                connection.scalar(
+                    text("SELECT pg_advisory_unlock_all()")
+                )  # the session may end later than this process
                 connection.commit()
-            connection.invalidate()  # not back to the pool: the session would keep the lock
+            connection.invalidate()  # not returned to the pool, where the session would keep the lock
             connection.close()
 
     def _said(self, connection: Connection) -> int:

@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it."""
+"""Records and jobs of the store."""
 
 import json
 from collections.abc import Callable
@@ -15,15 +15,15 @@ class NewEvent:
     """An event to be stored.
 
     Attributes:
-        user: who did it.
-        item: token.
+        user: id of the user.
+        item: token of the item.
         rating: None if missing.
         behavior: None if missing.
         time: in the model's unit.
-        date: the time as an ISO text if it was given as one or set by the service; it holds for models of any unit.
-        features: further values as a JSON object; None for none.
-        received: seconds since 1970.
-        digest: equal for the same event sent twice.
+        date: the time as an ISO text if it was given as one or set by the service; valid for models of any unit.
+        features: further values as a JSON object; None without any.
+        received: time of arrival, in seconds since 1970.
+        digest: hash for deduplication, equal for the same event sent twice.
     """
 
     user: str
@@ -37,7 +37,7 @@ class NewEvent:
     digest: bytes
 
     def row(self) -> dict[str, Any]:
-        """Values by column."""
+        """Return the values by column."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -46,13 +46,13 @@ class StoredEvent:
     """An event of the store.
 
     Attributes:
-        id: place in the order of arrival.
-        item: as in :class:`NewEvent`, like the following.
-        rating: see there.
-        behavior: see there.
-        time: see there.
-        date: see there.
-        features: see there.
+        id: position in the order of arrival.
+        item: see :class:`NewEvent`.
+        rating: see :class:`NewEvent`.
+        behavior: see :class:`NewEvent`.
+        time: see :class:`NewEvent`.
+        date: see :class:`NewEvent`.
+        features: see :class:`NewEvent`.
     """
 
     id: int
@@ -64,14 +64,14 @@ class StoredEvent:
     features: str | None
 
     def event(self) -> Event:
-        """The event as a model reads it."""
+        """Convert to an event for the model."""
         time: float | str | date = self.time if self.date is None else self.date
         return Event(self.item, self.rating, self.behavior, time, json.loads(self.features) if self.features else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that its client may send again.
+    """Identity of a request with an idempotency key, to detect retries.
 
     Attributes:
         key: hash of the client and its ``Idempotency-Key``.
@@ -83,17 +83,17 @@ class Request:
 
 
 class RequestChanged(LongInterestError):
-    """A key of a request that was used for another one."""
+    """An idempotency key that was used for another body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Store events, those that are there already left out.
+    """Store events, except duplicates of stored ones.
 
     Attributes:
-        events: of any users.
-        unknown: how many of them are on items that the model does not know; repeated in the answer.
-        request: None for a request without a key.
+        events: events of any users.
+        unknown: number of events on items that the model does not know; copied to the result.
+        request: None for a request without an idempotency key.
     """
 
     events: list[NewEvent]
@@ -106,11 +106,11 @@ class Appended:
     """Result of :class:`Append`.
 
     Attributes:
-        accepted: number of events that are new.
-        duplicates: number of those that were there already.
-        unknown: as it was given.
-        replayed: whether the request was answered before, and nothing was done now.
-        stored: the new events with their users.
+        accepted: number of new events.
+        duplicates: number of events that were already stored.
+        unknown: copied from the job.
+        replayed: whether the request was a retry, so that nothing was stored now.
+        stored: (user, event) of each new event.
     """
 
     accepted: int
@@ -125,7 +125,7 @@ class Erase:
     """Erase a user's events and state; the result is the number of events.
 
     Attributes:
-        user: whose.
+        user: id of the user.
     """
 
     user: str
@@ -136,12 +136,12 @@ class KeptState:
     """A user's state in the store.
 
     Attributes:
-        user: whose.
-        fingerprint: of the model.
-        last_id: last event that was taken in, in the order of arrival.
+        user: id of the user.
+        fingerprint: fingerprint of the model.
+        last_id: id of the last event in the state, in the order of arrival.
         stored: number of the user's events up to it.
-        unknown: of these, events on items that the model does not know.
-        content: of :meth:`InterestState.to_bytes`.
+        unknown: number of these on items that the model does not know.
+        content: the state from :meth:`InterestState.to_bytes`.
     """
 
     user: str
@@ -154,10 +154,10 @@ class KeptState:
 
 @dataclass(frozen=True, slots=True)
 class SaveStates:
-    """Keep states, in place of earlier ones of the same users.
+    """Save states, and replace earlier ones of the same users.
 
     Attributes:
-        states: one a user.
+        states: one state per user.
     """
 
     states: list[KeptState]
@@ -169,10 +169,10 @@ class ItemBatch:
 
     Attributes:
         model: fingerprint of the model folder.
-        encoder: what made the vectors, as JSON.
-        boost: factor of their text vectors.
-        content: the rows, as JSON.
-        vectors: float32, little-endian, a row an item.
+        encoder: identity of the text encoder, as JSON.
+        boost: factor of the text vectors.
+        content: the item rows, as JSON.
+        vectors: text vectors, float32, little-endian, one row per item.
         created: seconds since 1970.
     """
 
@@ -186,10 +186,10 @@ class ItemBatch:
 
 @dataclass(frozen=True, slots=True)
 class ForgetRequests:
-    """Forget requests, which may then not come again.
+    """Delete old idempotency keys; a later retry would be processed as a new request.
 
     Attributes:
-        before: those that were answered before this time, in seconds since 1970.
+        before: delete keys of requests answered before this time, in seconds since 1970.
     """
 
     before: float
@@ -197,11 +197,11 @@ class ForgetRequests:
 
 @dataclass(frozen=True, slots=True)
 class SetAvailable:
-    """Keep which items are in stock, in place of what was said before.
+    """Save which items are in stock, and replace earlier values.
 
     Attributes:
-        items: by token.
-        said: seconds since 1970.
+        items: token -> whether it is in stock.
+        said: time of the change, in seconds since 1970.
     """
 
     items: dict[str, bool]
@@ -210,11 +210,11 @@ class SetAvailable:
 
 @dataclass(frozen=True, slots=True)
 class KeepDocument:
-    """Keep a text in place of the one of that name.
+    """Save a document, and replace the previous one of that name.
 
     Attributes:
-        name: of it.
-        content: the text.
+        name: name of the document.
+        content: its text.
     """
 
     name: str
@@ -223,11 +223,11 @@ class KeepDocument:
 
 @dataclass(frozen=True, slots=True)
 class ChangeDocument:
-    """Change a text that several services may change at once; the result is the new one.
+    """Change a document that several services may change concurrently; the result is the new text.
 
     Attributes:
-        name: of it.
-        change: makes the new text of the one that is kept, None if there is none; may run more than once.
+        name: name of the document.
+        change: function from the stored text (None if missing) to the new one; may be called more than once.
     """
 
     name: str
@@ -236,13 +236,13 @@ class ChangeDocument:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOnce:
-    """Change a text and keep the answer to the request that asked for it; the same request changes nothing again.
+    """Change a document and save the answer to the request, so that a retry gets the same answer without a change.
 
     Attributes:
-        change: of the text.
-        request: of a client that may send it again.
-        answer: makes the answer, JSON, of the new text.
-        created: time of the answer in seconds since 1970.
+        change: the change of the document.
+        request: idempotency key and body hash.
+        answer: function from the new text to the answer, as JSON.
+        created: time of the answer, in seconds since 1970.
     """
 
     change: ChangeDocument
@@ -256,8 +256,8 @@ class OnceAnswered:
     """Result of :class:`AnswerOnce`.
 
     Attributes:
-        answer: to the request, now or before.
-        content: the new text; None if the request was answered before.
+        answer: the answer to the request, new or saved.
+        content: the new text; None if the request was a retry.
     """
 
     answer: str

@@ -1,4 +1,4 @@
-"""The store: what the service writes, many jobs in one transaction, and what it reads."""
+"""The store: write jobs, many in one transaction, and read queries."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def open_store(url: str, shared: bool = False) -> Iterator["Store"]:
 
 @contextmanager
 def reading_store(url: str) -> Iterator["Store"]:
-    """Open the store of a running service to read it alone."""
+    """Open the store of a running service read-only."""
     with reading_database(url) as (engine, hold):
         yield Store(engine, hold)
 
@@ -82,15 +82,15 @@ def reading_store(url: str) -> Iterator["Store"]:
 class Store:
     """Events, states, and batches of new items in a database.
 
-    One thread writes; any may read.
+    One thread writes; any thread may read.
 
     Args:
-        engine: of an open database.
-        hold: the right to write it.
+        engine: engine of an open database.
+        hold: the write permission.
 
     Attributes:
-        shared: whether other processes may write it, too.
-        url: where it is, with the password.
+        shared: whether other processes may write, too.
+        url: URL of the store, including the password.
     """
 
     def __init__(self, engine: Engine, hold: Hold) -> None:
@@ -98,21 +98,22 @@ class Store:
         self.url = engine.url.render_as_string(hide_password=False)
 
     def keep(self) -> None:
-        """See that the store is still this service's; see :meth:`Hold.keep`."""
+        """Check that this service still holds the store; see :meth:`Hold.keep`."""
         self._hold.keep()
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, jobs: Sequence[Job]) -> list[Any]:
-        """Do jobs, in their order and in one transaction, which the disk holds when this returns.
+        """Run jobs in order and in one transaction, which is on disk when this returns.
 
         Returns:
-            One result a job: :class:`Appended` for :class:`Append`, the number of events for :class:`Erase`, the text
-            for :class:`ChangeDocument`, the number of changes for :class:`ItemBatch`, None for others. A job that
-            cannot be done has an error as its result, and changes nothing.
+            One result per job: :class:`Appended` for :class:`Append`, the number of events for :class:`Erase`, the text
+            for :class:`ChangeDocument`, :class:`OnceAnswered` for :class:`AnswerOnce`, the change counter for
+            :class:`ItemBatch`, None for others. A job with a reused idempotency key changes nothing and has a
+            :class:`RequestChanged` as its result.
 
         Raises:
-            StoreError: if the database fails, or is another service's now; nothing was changed.
+            StoreError: if the database fails, or another service has taken it; nothing was changed.
         """
         results: list[Any] = []
         try:
@@ -127,10 +128,12 @@ class Store:
         return results
 
     def _append(self, connection: Connection, jobs: list[Any]) -> list[Appended | RequestChanged]:
-        """Store the events of many requests by one statement."""
+        """Store the events of many requests in one statement."""
         answers = self._answered(connection, [job.request for job in jobs if job.request])
         results: list[Appended | RequestChanged | None] = []
-        fresh: dict[bytes, tuple[bytes, int]] = {}  # requests that come twice in this group: body, and the first one
+        fresh: dict[
+            bytes, tuple[bytes, int]
+        ] = {}  # key -> body and index of the first request with this key in the group
         rows = []
         for place, job in enumerate(jobs):
             known = answers.get(job.request.key) if job.request else None
@@ -166,7 +169,7 @@ class Store:
         return [result for result in results if result is not None]
 
     def _answered(self, connection: Connection, asked: list[Request]) -> dict[bytes, tuple[bytes, Appended]]:
-        """Body and result of the requests that were answered before, by key."""
+        """Return body and result of the requests that were already answered, by key."""
         if not asked:
             return {}
         query = select(requests.c.key, requests.c.body, requests.c.answer)
@@ -202,7 +205,7 @@ class Store:
         return None
 
     def _save_states(self, connection: Connection, given: list[KeptState]) -> None:
-        """Keep states, but for those of users whom another process has erased since."""
+        """Save states, except those of users that another process has erased since."""
         last = [state.last_id for state in given]
         found = connection.execute(select(events.c.id, events.c.user).where(events.c.id.in_(last)))
         there = {(number, user) for number, user in found}
@@ -214,23 +217,23 @@ class Store:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def events_of(self, user: str, after: int = 0) -> list[StoredEvent]:
-        """A user's events in the order of their arrival.
+        """Return a user's events in the order of arrival.
 
         Args:
-            user: whose.
-            after: only events that arrived later than this one.
+            user: id of the user.
+            after: only events with a larger id.
         """
         query = select(*EVENT).where(events.c.user == user, events.c.id > after).order_by(events.c.id)
         return [StoredEvent(*row) for row in self._rows(query)]
 
     def number_of_events(self, user: str, until: int) -> int:
-        """How many events of a user arrived up to one."""
+        """Count the events of a user up to an event id."""
         query = select(func.count()).select_from(events).where(events.c.user == user, events.c.id <= until)
         ((number,),) = self._rows(query)
         return int(number)
 
     def state_of(self, user: str) -> KeptState | None:
-        """A user's state, None if none is kept."""
+        """Return a user's saved state; None without one."""
         found = self._rows(select(*states.c).where(states.c.user == user))
         if not found:
             return None
@@ -238,33 +241,33 @@ class Store:
         return KeptState(whose, fingerprint, last_id, stored, unknown, bytes(content))
 
     def standing(self, ids: Sequence[int]) -> set[int]:
-        """Which events are there, of those that were there once."""
+        """Return which of some event ids still exist."""
         return {number for (number,) in self._rows(select(events.c.id).where(events.c.id.in_(ids)))}
 
     def newest(self, number: int) -> list[StoredEvent]:
-        """The events that arrived last, of all users."""
+        """Return the newest events of all users."""
         return [StoredEvent(*row) for row in self._rows(select(*EVENT).order_by(events.c.id.desc()).limit(number))]
 
     def changes(self) -> dict[str, int]:
-        """Numbers that rise with every change of what services that share a store have to look at, by name."""
+        """Return the change counters by name; services that share a store watch them."""
         return {name: number for name, number in self._rows(select(changes.c.name, changes.c.number))}
 
     def item_batches(self) -> list[ItemBatch]:
-        """All batches of new items, in the order in which they were added."""
+        """Return all batches of new items in the order of addition."""
         columns = [item_batches.c[name] for name in ItemBatch.__slots__]
         return [ItemBatch(*row) for row in self._rows(select(*columns).order_by(item_batches.c.id))]
 
     def availability(self) -> dict[str, bool]:
-        """Which items are in stock, as far as it was said, by token."""
+        """Return the known availability of items by token."""
         return {item: bool(there) for item, there in self._rows(select(availability.c.item, availability.c.available))}
 
     def document(self, name: str) -> str | None:
-        """The text that was kept under a name; None for none."""
+        """Return a document's text; None if it does not exist."""
         found = self._rows(select(documents.c.content).where(documents.c.name == name))
         return str(found[0][0]) if found else None
 
     def check(self) -> None:
-        """Ask the database for something.
+        """Run a trivial query.
 
         Raises:
             StoreError: if it does not answer.
@@ -280,7 +283,7 @@ class Store:
 
 
 def _appended(job: Append, new: dict[bytes, int]) -> Appended:
-    """The result of a job whose new events have these ids; takes them out of ``new``, so that each is new once."""
+    """Build the result of a job from the ids of new events; removes them from ``new``, so each is counted once."""
     stored = []
     for event in job.events:
         number = new.pop(event.digest, None)
@@ -291,7 +294,7 @@ def _appended(job: Append, new: dict[bytes, int]) -> Appended:
 
 
 def _again(request: Request, body: bytes, before: Appended) -> Appended | RequestChanged:
-    """The result of a request whose key was used before."""
+    """Return the result for a request whose key was used before."""
     if request.body != body:
         return RequestChanged(KEY_REUSED)
     return Appended(before.accepted, before.duplicates, before.unknown, replayed=True)

@@ -1,6 +1,7 @@
-"""Tables of the store. ``migrations/`` makes them; a test compares the two.
+"""Tables of the store. ``migrations/`` creates them; a test compares the two.
 
-``events`` are raw, as clients sent them, and the truth. ``states`` is a cache that may be emptied at any time.
+``events`` has the raw events as clients sent them, the source of truth. ``states`` is a cache that may be emptied at
+any time.
 """
 
 from sqlalchemy import (
@@ -17,7 +18,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in INTEGER columns alone
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite only autoincrements INTEGER columns
 
 events = Table(
     "events",
@@ -27,13 +28,13 @@ events = Table(
     Column("item", Text, nullable=False),
     Column("rating", Double),
     Column("behavior", Text),
-    Column("time", Double, nullable=False),  # in the unit of the model that took the event in
+    Column("time", Double, nullable=False),  # in the unit of the model that was active on arrival
     Column("date", Text),  # the time as an ISO text, if it was given as one or set by the service
     Column("features", Text),  # JSON object
     Column("received", Double, nullable=False),  # seconds since 1970
     Column("digest", LargeBinary, nullable=False, unique=True),  # equal for the same event sent twice
     Index("events_of_user", "user", "id"),
-    sqlite_autoincrement=True,  # an id of an erased event is never given again
+    sqlite_autoincrement=True,  # ids of erased events are never reused
 )
 
 requests = Table(
@@ -51,9 +52,9 @@ states = Table(
     metadata,
     Column("user", Text, primary_key=True),
     Column("fingerprint", Text, nullable=False),  # of the model
-    Column("last_id", NUMBER, nullable=False),  # last event that was taken in
-    Column("stored", NUMBER, nullable=False),  # events of the user up to it
-    Column("unknown", NUMBER, nullable=False),  # of these, events on items that the model does not know
+    Column("last_id", NUMBER, nullable=False),  # last event in the state
+    Column("stored", NUMBER, nullable=False),  # number of the user's events up to it
+    Column("unknown", NUMBER, nullable=False),  # number of these on items that the model does not know
     Column("content", LargeBinary, nullable=False),
 )
 
@@ -62,9 +63,9 @@ item_batches = Table(
     metadata,
     Column("id", NUMBER, primary_key=True, autoincrement=True),
     Column("model", Text, nullable=False),  # fingerprint of the model folder to which the items were added
-    Column("encoder", Text, nullable=False),  # JSON: what made the vectors
+    Column("encoder", Text, nullable=False),  # JSON: identity of the text encoder
     Column("boost", Double, nullable=False),
-    Column("content", Text, nullable=False),  # JSON: the rows
+    Column("content", Text, nullable=False),  # JSON: the item rows
     Column("vectors", LargeBinary, nullable=False),  # float32, little-endian
     Column("created", Double, nullable=False),  # seconds since 1970
     sqlite_autoincrement=True,
@@ -73,7 +74,7 @@ item_batches = Table(
 availability = Table(
     "availability",
     metadata,
-    Column("item", Text, primary_key=True),  # also one that the model does not know yet
+    Column("item", Text, primary_key=True),  # may be unknown to the model
     Column("available", Boolean, nullable=False),
     Column("said", Double, nullable=False),  # seconds since 1970
 )
@@ -88,6 +89,6 @@ documents = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("name", Text, primary_key=True),  # a row for each thing that services which share a store look at
-    Column("number", NUMBER, nullable=False),  # rises with every change
+    Column("name", Text, primary_key=True),  # a name that services sharing the store watch
+    Column("number", NUMBER, nullable=False),  # increases with every change
 )

@@ -1,8 +1,8 @@
 "use strict";
-// The page of the service. What the service says goes into the page as text, never as HTML.
+// The page of the service. Data from the service is inserted as text, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIDE_BY_SIDE = 7, MOST_SHARES = 8, MOST_DOTS = 40; // items of a strategy, bars of a reason, events with a dot
+const SIDE_BY_SIDE = 7, MOST_SHARES = 8, MOST_DOTS = 40; // items per strategy, bars per explanation, events with a dot
 const MEANING = {
   interest: "what the model expects next",
   similar: "like the last items, by the model's vectors",
@@ -53,7 +53,7 @@ async function ask(path, body) {
   throw Object.assign(new Error(said), { status: answer.status });
 }
 
-// Does some work; what goes wrong is shown. A missing or refused key opens the dialog.
+// Runs some work and shows its errors. A missing or rejected key opens the dialog.
 async function guarded(work) {
   try {
     $("problem").hidden = true;
@@ -70,7 +70,7 @@ async function guarded(work) {
   }
 }
 
-// The history as the service reads it, oldest first. Events of a stored user keep their times.
+// Converts the history for the service, oldest first. Events of a stored user keep their times.
 function sent() {
   const { history, info } = state, now = Date.now(), gap = 1000 * Number($("gap").value);
   const timed = info.dates || history.every((event) => typeof event.time === "number");
@@ -81,7 +81,7 @@ function sent() {
   });
 }
 
-// --- finding ---------------------------------------------------------------------------------------------------------
+// --- search ----------------------------------------------------------------------------------------------------------
 
 function picks(list, items, more = () => "") {
   list.replaceChildren(...items.map((item) => make("li", {}, make(`button.pick${more(item) && ".both"}`, {
@@ -178,7 +178,7 @@ async function load(event) {
   }
 }
 
-// --- what follows from it --------------------------------------------------------------------------------------------
+// --- recommendations -------------------------------------------------------------------------------------------------
 
 async function refresh(said = "") {
   const turn = ++state.turn, events = sent(), strategy = $("strategy").value;
@@ -244,12 +244,12 @@ function reason(item, why) {
   const details = make("details", { open: state.open.has(item.item), toggle: () => {
     state.open[details.open ? "add" : "delete"](item.item);
   } },
-  make("summary", {}, causes ? `because of ${causes}` : "in spite of the history"),
+  make("summary", {}, causes ? `because of ${causes}` : "despite the history"),
   make("div.why", {},
-    make("h4", {}, `What events add to the model's score of ${why.score.toFixed(2)}`),
+    make("h4", {}, `Contribution of events to the model's score of ${why.score.toFixed(2)}`),
     ...bars(strongest.map((event) => [named(event), event.share])),
     before.length ? make("p.muted", {}, `In the training data it came soon after ${before.join(", ")}.`) : null,
-    make("h4", {}, "What the model read of them"),
+    make("h4", {}, "Contribution of their id, text and other values"),
     ...bars(Object.entries(why.sources))),
   make("button", { type: "button", click: () => findLike(item) }, "Items like this"));
   return details;
@@ -322,13 +322,13 @@ function chart({ events, series, of }) {
   return image;
 }
 
-// How many later lines lie on a line: it is drawn wider, so that it stays visible beside them.
+// Counts the later lines that cover a line, which is drawn wider to stay visible.
 function hiding(series, place, span) {
   const own = series[place].values, near = (value, event) => Math.abs(value - own[event]) < span / 100;
   return series.slice(place + 1).filter((line) => line.values.filter(near).length * 2 >= own.length).length;
 }
 
-// Heights of labels that keep a distance, in the order of the given ones.
+// Moves label positions apart to a minimum distance, without changing their order.
 function apart(heights, distance, top, bottom) {
   const order = heights.map((_, place) => place).sort((a, b) => heights[a] - heights[b]);
   const out = [...heights];

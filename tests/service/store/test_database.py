@@ -30,7 +30,7 @@ def test_migrations_run_again_change_nothing(store_url: str) -> None:
 def test_a_store_of_a_later_version_is_refused(store_url: str) -> None:
     with open_database(store_url) as (engine, _), engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreError, match="The store's tables are not of this version"), open_store(store_url):
+    with pytest.raises(StoreError, match="The store's tables do not match this version"), open_store(store_url):
         pass
 
 

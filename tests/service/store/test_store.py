@@ -77,7 +77,7 @@ def test_a_request_is_answered_once(store_url: str) -> None:
         done = write(store, Append([event()], 1, first), Append([event()], 1, first), Append([event()], 1, changed))
         assert numbers(done[:2]) == [(1, 0, False), (1, 0, True)] and done[1].unknown == 1
         assert isinstance(done[2], RequestChanged)
-        assert "Use a key for one request alone" in str(done[2])
+        assert "Use a new key for each request" in str(done[2])
     with open_store(store_url) as store:
         again, other = write(store, Append([event()], 1, first), Append([event()], 1, changed))
         assert numbers([again]) == [(1, 0, True)] and isinstance(other, RequestChanged)
@@ -164,10 +164,10 @@ def test_one_service_has_a_store(store_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense", "A store is sqlite:///FILE or postgresql"),
+        ("nonsense", "A store must be sqlite:///FILE or postgresql"),
         ("mysql://u:secret@h/d", "got mysql://u:\\*\\*\\*@h/d"),
-        ("sqlite://", "A store in SQLite is a file"),
-        ("sqlite:///:memory:", "A store in SQLite is a file"),
+        ("sqlite://", "An SQLite store must be a file"),
+        ("sqlite:///:memory:", "An SQLite store must be a file"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/d", r"u:\*\*\*@127.0.0.1:1/d cannot be opened"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that ``database.migrate`` hands over."""
+"""Entry point of Alembic: runs the migrations on the connection from ``database.migrate``."""
 
 from alembic import context
 
@@ -7,7 +7,7 @@ from recbole_longinterest.service.store.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,  # SQLite changes a table by copying it
+    render_as_batch=True,  # SQLite alters a table by copying it
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""The first tables: events, requests, states, batches of new items."""
+"""Initial tables: events, requests, states, batches of new items."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "events",
         sa.Column("id", NUMBER, primary_key=True, autoincrement=True),

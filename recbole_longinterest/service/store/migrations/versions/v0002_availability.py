@@ -1,4 +1,4 @@
-"""What is in stock, and what the bandit has learned."""
+"""Tables of item availability and of documents, such as the bandit's counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "availability",
         sa.Column("item", sa.Text, primary_key=True),

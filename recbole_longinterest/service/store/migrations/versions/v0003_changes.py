@@ -1,4 +1,4 @@
-"""Numbers that say what has changed, for services that share a store; and whose store it is."""
+"""Change counters for services that share a store, and the fencing number of its holder."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table, with a row for each thing that changes."""
+    """Create the table, with a row for each watched name."""
     table = op.create_table(
         "changes",
         sa.Column("name", sa.Text, primary_key=True),
