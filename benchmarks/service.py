@@ -71,6 +71,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="duration of each load")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--soak", type=float, default=10, metavar="MINUTES")
+    parts = {part.__name__: part for part in (recommendations, events, kills, start, memory, soak)}
+    parser.add_argument("--parts", nargs="+", choices=parts, default=[*parts], help="of the table; all by default")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     if CORES[1]:
@@ -81,9 +83,9 @@ def main() -> None:
         write_model(folder, args.items)
         active = f"sqlite:///{scratch}/active"
         fill(active, args.active, WINDOW, args.items)
-        for part in (recommendations, events, kills, start, memory, soak):
-            say(f"{part.__name__} ...\n")
-            rows += part(folder, Path(scratch), args)
+        for name in args.parts:
+            say(f"{name} ...\n")
+            rows += parts[name](folder, Path(scratch), args)
             # After each part, in case the run is stopped.
             write_csv(args.output / "service.csv", [vars(row) for row in rows])
             (args.output / "service.md").write_text(table(rows), encoding="utf-8")
