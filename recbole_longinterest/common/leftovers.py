@@ -38,7 +38,7 @@ def new_draft(path: Path, folder: bool = False) -> Iterator[Path]:
     """
     while True:
         draft = beside(path, "tmp")
-        handle = _made(draft, folder)
+        handle = _create(draft, folder)
         if handle is None or _is_own(handle, draft):
             break
         os.close(handle)  # another process removed it as abandoned before it was locked
@@ -102,7 +102,7 @@ def sweep_folder(folder: Path) -> None:
 # --- owners of drafts ------------------------------------------------------------------------------------------------
 
 
-def _made(draft: Path, folder: bool) -> int | None:
+def _create(draft: Path, folder: bool) -> int | None:
     """Create a draft and return its handle; None if it cannot be locked."""
     if folder:
         draft.parent.mkdir(parents=True, exist_ok=True)

@@ -64,10 +64,10 @@ class Feedback:
         if request is None:
             text = await self._submit(change)
             self._follow(text, given)
-            return _said(text, given.segment), False
+            return _answer_of(text, given.segment), False
 
         def answer(text: str) -> str:
-            return _said(text, given.segment).model_dump_json()
+            return _answer_of(text, given.segment).model_dump_json()
 
         done: OnceAnswered = await self._submit(AnswerOnce(change, request, answer, self._clock()))
         if done.content is not None:
@@ -85,7 +85,7 @@ def _bandit_of(kept: str) -> Bandit:
     return Bandit.from_json(kept, "What the store has of the bandit")
 
 
-def _said(kept: str, segment: str) -> schemas.Learned:
+def _answer_of(kept: str, segment: str) -> schemas.Learned:
     rates = _bandit_of(kept).rates(segment)
     return schemas.Learned(
         segment=segment,

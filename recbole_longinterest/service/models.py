@@ -57,18 +57,18 @@ class Models:
         self._versions, self._watch, self._items, self._store = versions, watch, items, store
         self._submit, self.shadow = submit, shadow
         kept = said_by(store) if versions is not None else {}
-        self._said = {"previous": None, **kept, "version": version, "fingerprint": items.base.fingerprint}
+        self._document = {"previous": None, **kept, "version": version, "fingerprint": items.base.fingerprint}
         stamps = {} if versions is None else versions.stamps()
         self._known = {name: stamp for name, stamp in stamps.items() if stamp[0] <= int(kept.get(SEEN, stamp[0]))}
-        self._refused: dict[str, str] = {}
+        self._failed_checks: dict[str, str] = {}
         self._changing = asyncio.Lock()
         self._following: asyncio.Future[None] | None = None  # start or stop of the shadow in progress
         self._thread = ThreadPoolExecutor(1, "model")  # its own thread: loading a model is slow
 
     async def start(self) -> None:
         """Restart the shadow that ran before the last stop."""
-        if self._said.get("shadow"):
-            self._follow_shadow(self._said["shadow"])
+        if self._document.get("shadow"):
+            self._follow_shadow(self._document["shadow"])
 
     async def stop(self) -> None:
         """Stop the shadow."""
@@ -85,12 +85,12 @@ class Models:
         """
         known = [] if self._versions is None else list(self._versions.stamps())
         return schemas.Models(
-            version=self._said.get("version"),
+            version=self._document.get("version"),
             model=self._items.model.fingerprint,
-            previous=self._said.get("previous"),
+            previous=self._document.get("previous"),
             shadow=self.shadow.version,
             versions=known,
-            refused={name: why for name, why in self._refused.items() if name in known},
+            refused={name: why for name, why in self._failed_checks.items() if name in known},
         )
 
     async def change(self, name: str) -> schemas.Models:
@@ -105,10 +105,10 @@ class Models:
 
     async def back(self) -> schemas.Models:
         """Return to the previous version; see :meth:`change`."""
-        self._asked()
-        if self._said.get("previous") is None:
+        self._require_versions()
+        if self._document.get("previous") is None:
             raise Problem(UNKNOWN_VERSION, "No other version was active before.")
-        return await self.change(self._said["previous"])
+        return await self.change(self._document["previous"])
 
     async def set_shadow(self, name: str | None) -> schemas.Models:
         """Let a second version score live requests as a shadow; None stops the shadow.
@@ -116,15 +116,15 @@ class Models:
         Raises:
             Problem: for an unknown version, or one that fails its checks.
         """
-        versions = self._asked()
+        versions = self._require_versions()
 
         async def work() -> None:
             async with self._changing:
                 if name is None:
                     await self.shadow.end()
                 else:
-                    await self._tried(name, self.shadow.begin(versions, name))
-                await self._keep(shadow=name)
+                    await self._checked(name, self.shadow.begin(versions, name))
+                await self._save_document(shadow=name)
 
         await asyncio.shield(asyncio.ensure_future(work()))
         return self.state()
@@ -148,22 +148,22 @@ class Models:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _asked(self) -> Versions:
+    def _require_versions(self) -> Versions:
         if self._versions is None:
             raise Problem(NO_VERSIONS, "Switching models needs a service that is started with --models FOLDER.")
         return self._versions
 
     async def _change(self, name: str) -> None:
-        versions = self._asked()
+        versions = self._require_versions()
         async with self._changing:
-            before = self._said["version"]
+            before = self._document["version"]
             model = await self._loaded(versions, name)
-            previous = before if before != name else self._said.get("previous")
+            previous = before if before != name else self._document.get("previous")
 
             async def agreed() -> None:
-                await self._keep(version=name, previous=previous, fingerprint=model.fingerprint)
+                await self._save_document(version=name, previous=previous, fingerprint=model.fingerprint)
 
-            await self._tried(name, self._items.follow(model, agreed))
+            await self._checked(name, self._items.follow(model, agreed))
             log("model changed", version=name, before=before, model=self._items.model.fingerprint)
 
     async def _loaded(self, versions: Versions, name: str) -> Recommender:
@@ -177,9 +177,9 @@ class Models:
                 raise LongInterestError(f"It cannot read events that the active version can: {problem}") from problem
             return model
 
-        return await self._tried(name, asyncio.get_running_loop().run_in_executor(self._thread, load))
+        return await self._checked(name, asyncio.get_running_loop().run_in_executor(self._thread, load))
 
-    async def _tried(self, name: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401 - the result of the work
+    async def _checked(self, name: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401 - the result of the work
         """Await work with a version, and record whether the version is usable.
 
         Raises:
@@ -192,35 +192,35 @@ class Models:
         except VersionError as error:
             raise Problem(UNKNOWN_VERSION, str(error)) from error
         except (LongInterestError, Problem) as error:
-            self._refused[name] = str(error)
+            self._failed_checks[name] = str(error)
             log("model refused", ERROR, version=name, detail=str(error))
             raise Problem(MODEL_REFUSED, f"The version {name} cannot be used; nothing has changed: {error}") from error
-        self._refused.pop(name, None)
+        self._failed_checks.pop(name, None)
         return done
 
-    async def _keep(self, **changes: str | None) -> None:
+    async def _save_document(self, **changes: str | None) -> None:
         """Save the active version in the store."""
         seen = max((time for time, _ in self._known.values()), default=0)
-        said = {**self._said, **changes, SEEN: seen}
+        said = {**self._document, **changes, SEEN: seen}
         await self._submit(ChangeDocument(DOCUMENT, lambda kept: json.dumps({**_read(kept), **said}, sort_keys=True)))
-        self._said = said
+        self._document = said
 
     async def _follow(self) -> None:
         """Apply the changes made by another process."""
         loop = asyncio.get_running_loop()
         async with self._changing:
             said = await loop.run_in_executor(self._thread, said_by, self._store)
-            if not said or said == self._said or self._versions is None:
+            if not said or said == self._document or self._versions is None:
                 return
-            if said.get("fingerprint") != self._said["fingerprint"]:
+            if said.get("fingerprint") != self._document["fingerprint"]:
                 model = await self._loaded(self._versions, said["version"])
                 if model.fingerprint != said["fingerprint"]:
                     raise LongInterestError(
                         f"The version {said['version']} differs from the one of the process that activated it."
                     )
-                await self._tried(said["version"], self._items.follow(model))
+                await self._checked(said["version"], self._items.follow(model))
                 log("model changed", version=said["version"], model=self._items.model.fingerprint)
-            shadow, self._said = self._said.get("shadow"), said
+            shadow, self._document = self._document.get("shadow"), said
             if said.get("shadow") != shadow:
                 self._follow_shadow(said.get("shadow"))
 
@@ -235,7 +235,7 @@ class Models:
                 await self.shadow.end()
             else:
                 with contextlib.suppress(Problem):  # already logged; a failed shadow must not stop the service
-                    await self._tried(name, self.shadow.begin(versions, name))
+                    await self._checked(name, self.shadow.begin(versions, name))
 
         self._following = asyncio.ensure_future(follow())
 

@@ -58,17 +58,17 @@ class ServiceShop:
         self.rules, self._work, self._submit, self._store = rules, work, submit, store
         kept = store.document(BANDIT)
         self.bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
-        self._said = self._prepared_with = store.availability()  # replaced, never changed
-        self._gone = not all(self._said.values())
-        self._making, self._exchanging, self._saying = threading.Lock(), threading.Lock(), asyncio.Lock()
-        self._held: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
+        self._availability = self._prepared_availability = store.availability()  # replaced, never changed
+        self._any_out_of_stock = not all(self._availability.values())
+        self._build_lock, self._swap_lock, self._availability_lock = threading.Lock(), threading.Lock(), asyncio.Lock()
+        self._active: tuple[Recommender, Shop | None] = model, None  # exchanged in one step
         if self.in_use:
             self._current()
 
     @property
     def in_use(self) -> bool:
         """Whether requests without a strategy use the shop: it has rules, or some items are not in stock."""
-        return self.rules is not None or self._gone
+        return self.rules is not None or self._any_out_of_stock
 
     def decides(self, wish: Wish) -> bool:
         """Whether the shop must answer a request."""
@@ -89,13 +89,13 @@ class ServiceShop:
         Raises:
             Problem: for values that cannot be used.
         """
-        shop, where = self._asked(), wish.condition()
+        shop, where = self._shop_for_request(), wish.condition()
         assert isinstance(shop.scorer, Recommender)
         visitor = visitor_of(shop.scorer)
         strategy, plain = wish.strategy, False
         if strategy is None:
             plain = self.rules is None and wish.where is None
-            strategy = self._plain(shop, visitor) if plain else MIX
+            strategy = self._default_strategy(shop, visitor) if plain else MIX
         self._check(shop, strategy)
         try:
             found = shop.recommend(
@@ -115,11 +115,11 @@ class ServiceShop:
 
     def like(self, item: str, k: int) -> Answer:
         """Find items similar to an item, subject to the rules."""
-        return self._asked().like([item], k)
+        return self._shop_for_request().like([item], k)
 
     def strategies(self) -> list[tuple[str, str]]:
         """List (strategy, reason why it cannot be used); the reason is "" for usable strategies."""
-        return list(self._asked().available().items())
+        return list(self._shop_for_request().available().items())
 
     def outdated(self) -> bool:
         """Whether the rules file has changed but cannot be used, so that the previous rules are active."""
@@ -129,14 +129,14 @@ class ServiceShop:
         assert shop.rules is not None and shop.rules_file is not None  # reading rules checks the files for changes
         return shop.rules_file.problem is not None
 
-    def _asked(self) -> Shop:
+    def _shop_for_request(self) -> Shop:
         """Return the shop of the active model for a request."""
         try:
             return self._current()
         except LongInterestError as error:  # a broken index, or a missing library
             raise Problem(NO_STRATEGY, str(error)) from error
 
-    def _plain(self, shop: Shop, visitor: Visitor) -> str:
+    def _default_strategy(self, shop: Shop, visitor: Visitor) -> str:
         """Choose the strategy that matches an answer without strategies."""
         return "interest" if visitor.events or shop.available()["popular"] else "popular"
 
@@ -170,19 +170,19 @@ class ServiceShop:
         return await asyncio.shield(asyncio.ensure_future(self._set_available(dict(items), now)))
 
     async def _set_available(self, items: dict[str, bool], now: float) -> list[str]:
-        async with self._saying:
+        async with self._availability_lock:
             await self._submit(SetAvailable(items, now))
-            self._said = {**self._said, **items}
-            self._gone = not all(self._said.values())
-            _, shop = self._held
+            self._availability = {**self._availability, **items}
+            self._any_out_of_stock = not all(self._availability.values())
+            _, shop = self._active
 
             def apply() -> None:
-                with self._making:
+                with self._build_lock:
                     if shop is not None:
                         shop.set_available(items)
 
             await asyncio.get_running_loop().run_in_executor(self._work.threads, apply)
-        return [token for token in items if not self._held[0].item_id(token)]
+        return [token for token in items if not self._active[0].item_id(token)]
 
     # --- models ------------------------------------------------------------------------------------------------------
 
@@ -197,16 +197,16 @@ class ServiceShop:
             Problem: if a file named in the rules can no longer be used.
             LongInterestError: for a broken index.
         """
-        _, shop = self._held
+        _, shop = self._active
         source = self._source if self._source.base is base else Source(base)
         if shop is None:
             return Prepared(None, source)
-        self._prepared_with = self._said
+        self._prepared_availability = self._availability
         try:
             if source is self._source:
                 return Prepared(shop.of_model(model), source)
             made = Shop(model, rules=self.rules, search=source.search(model), bandit=self.bandit)
-            made.set_available(self._said)
+            made.set_available(self._availability)
         except RulesError as error:
             said = f"Nothing was changed, because the rules cannot be applied to the model: {error}"
             raise Problem(RULES_UNUSABLE, said) from error
@@ -219,10 +219,11 @@ class ServiceShop:
             model: the new model.
             prepared: result of :meth:`prepared`.
         """
-        if prepared.shop is not None and self._said is not self._prepared_with:  # availability has changed since
-            prepared.shop.set_available(self._said)
-        with self._exchanging:
-            self._held, self._source = (model, prepared.shop), prepared.source
+        # Availability has changed since.
+        if prepared.shop is not None and self._availability is not self._prepared_availability:
+            prepared.shop.set_available(self._availability)
+        with self._swap_lock:
+            self._active, self._source = (model, prepared.shop), prepared.source
 
     async def refresh(self) -> None:
         """Load changes of availability and bandit by other processes.
@@ -230,14 +231,14 @@ class ServiceShop:
         Raises:
             StoreError: if the store cannot be read.
         """
-        async with self._saying:
+        async with self._availability_lock:
             await asyncio.get_running_loop().run_in_executor(self._work.threads, self._refresh)
 
     def _refresh(self) -> None:
         said, kept = self._store.availability(), self._store.document(BANDIT)
-        self._said, self._gone = said, not all(said.values())
-        with self._making:
-            _, shop = self._held
+        self._availability, self._any_out_of_stock = said, not all(said.values())
+        with self._build_lock:
+            _, shop = self._active
             if shop is not None:
                 shop.set_available(said)
         if kept is not None:
@@ -245,14 +246,15 @@ class ServiceShop:
 
     def _current(self) -> Shop:
         """Return the shop of the active model, and build it if necessary."""
-        with self._making:
+        with self._build_lock:
             while True:
-                with self._exchanging:
-                    (model, shop), source = self._held, self._source
+                with self._swap_lock:
+                    (model, shop), source = self._active, self._source
                 if shop is not None:
                     return shop
                 shop = Shop(model, rules=self.rules, search=source.search(model), bandit=self.bandit)
-                with self._exchanging:
-                    if self._held[0] is model:
-                        self._held = model, shop
-                shop.set_available(self._said)  # after publishing the shop, so that no concurrent change is missed
+                with self._swap_lock:
+                    if self._active[0] is model:
+                        self._active = model, shop
+                # After publishing the shop, so that no concurrent change is missed.
+                shop.set_available(self._availability)

@@ -1,1 +1,1 @@
-"""A trained model in a process of its own: histories, states, recommendations, explanations. No RecBole, no ray."""
+"""Serve a trained model: histories, states, recommendations, explanations; without RecBole and ray."""

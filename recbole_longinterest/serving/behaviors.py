@@ -1,4 +1,4 @@
-"""The behaviours of a training, as an export keeps them."""
+"""The behaviours of a training, as stored in an export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Behaviors:
     """The behaviours of a model's training.
 
     Attributes:
-        targets: those that it predicts; empty if every event is a target, or if an export does not say.
-        names: all of them; empty for data without behaviours.
-        map: behaviour in files -> name in the training.
+        targets: the behaviours that the model predicts; empty if every event is a target, or if not stored.
+        names: all behaviours; empty for data without behaviours.
+        map: behaviour in the files -> name in the training.
     """
 
     targets: tuple[str, ...] = ()
@@ -24,11 +24,11 @@ class Behaviors:
 
     @classmethod
     def of_export(cls, about: Mapping[str, Any], settings: Mapping[str, Any] | None) -> "Behaviors":
-        """Of an export.
+        """Read the behaviours of an export.
 
         Args:
-            about: of the export; one of before does not say the targets.
-            settings: of the source ``behavior``, None for a model that does not read them.
+            about: description of the export; exports of earlier versions do not have the targets.
+            settings: settings of the source ``behavior``, None for a model that does not read behaviours.
         """
         given = about.get("behaviors") or {}
         names = given.get("names") or (settings or {}).get("tokens", [])[1:]
@@ -40,7 +40,7 @@ class Behaviors:
         return self.map.keys() | set(self.names)
 
     def name_of(self, raw: object) -> str | None:
-        """The training's name of a behaviour, None for none."""
+        """Return the training's name of a behaviour; None for a missing value."""
         if raw is None or raw == "" or raw != raw:  # NaN is not itself
             return None
         token = token_of(raw, self._known)

@@ -1,4 +1,4 @@
-"""A few recommendations that a new export must give before it is put in place."""
+"""Test recommendations that a new export must pass before it is published."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,20 +25,20 @@ def write_checked(
     sign: str | Path | None = None,
     index: str = "exact",
 ) -> float | None:
-    """Write an exported folder that was read again and has recommended to a dozen users, by each of its engines.
+    """Write an export, and check it: read it again and recommend to a dozen users with each of its engines.
 
     Args:
         served: the model.
-        folder: to make; an earlier export there is replaced.
-        engines: whose files are added.
+        folder: folder to write; an earlier export is replaced.
+        engines: engines whose files are added.
         sign: PEM file of a private key that signs the manifest.
-        index: kind of the index of items, one of :data:`~.index.KINDS`; ``"exact"`` for none.
+        index: kind of the item index, one of :data:`~.index.KINDS`; ``"exact"`` for no index.
 
     Returns:
-        Share of the ten best items that the index finds; None without one.
+        Recall of the ten best items by the index; None without an index.
 
     Raises:
-        ExportError: as :func:`~.model_folder.write_folder` and :meth:`Recommender.load`.
+        ExportError: from :func:`~.model_folder.write_folder` and :meth:`Recommender.load`.
         NotFiniteError: for a model that cannot rank items.
         LongInterestError: for an unknown kind of index, or a missing package.
     """
@@ -55,7 +55,7 @@ def write_checked(
         for engine in dict.fromkeys(asked):
             try:
                 model = Recommender.load(draft, engine)
-            except MissingPackage:  # written here, and served where the package is
+            except MissingPackage:  # can only be checked where the package is installed
                 continue
             ask_canaries(model)
             if engine is TorchEngine and index != "exact":
@@ -66,10 +66,10 @@ def write_checked(
 
 
 def canaries(tokens: Sequence[str]) -> list[list[str]]:
-    """A dozen histories of items from all over a catalogue.
+    """Build a dozen histories with items from the whole catalogue.
 
     Args:
-        tokens: of the items by internal id; the padding first.
+        tokens: item tokens by internal id, padding first.
     """
     n_items = len(tokens) - 1
     firsts = np.linspace(1, n_items, CANARIES).astype(int)
@@ -80,13 +80,13 @@ def canaries(tokens: Sequence[str]) -> list[list[str]]:
 
 
 def ask_canaries(model: Recommender) -> int:
-    """Recommend to a dozen users.
+    """Recommend to a dozen test users.
 
     Returns:
-        Number of users that were asked.
+        Number of test users.
 
     Raises:
-        NotFiniteError: for a user who gets fewer items than there are, or scores that are NaN or infinite.
+        NotFiniteError: if a user gets too few items, or scores that are NaN or infinite.
     """
     if not model.n_items:
         return 0

@@ -1,4 +1,4 @@
-"""The best items by some scores, of those that may be recommended: what strategies give and rules choose from."""
+"""Rankings of items: the common output of strategies, from which rules choose the best allowed items."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ NO_IDS: Ids = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Admission:
-    """Which items may be recommended to a visitor, and which are raised.
+    """Which items may be recommended to a visitor, and which are boosted.
 
     Attributes:
-        allowed: whether an item may be recommended at all, [N]; None for all. Shared by all visitors.
-        boost: logarithm of the factor of each item, [N]; None for no factors. Shared likewise.
-        hidden: internal ids that this visitor does not get.
-        only: internal ids of the only items that this visitor gets; None for no such limit.
+        allowed: mask of the allowed items, [N]; None for all. Shared by all visitors.
+        boost: logarithm of each item's boost factor, [N]; None for no boosts. Shared by all visitors.
+        hidden: internal ids to hide from this visitor.
+        only: internal ids of the only items for this visitor; None for no such limit.
     """
 
     allowed: NDArray[np.bool_] | None = None
@@ -33,16 +33,16 @@ class Admission:
 
     @cached_property
     def highest_boost(self) -> float:
-        """The largest logarithm of a factor, at least 0."""
+        """Largest log boost, at least 0."""
         return 0.0 if self.boost is None else max(0.0, float(self.boost.max()))
 
     @cached_property
     def share(self) -> float:
-        """Share of the catalogue that the shared mask leaves, above 0."""
+        """Share of the catalogue that the shared mask allows, above 0."""
         return 1.0 if self.allowed is None else max(int(np.count_nonzero(self.allowed)), 1) / len(self.allowed)
 
     def admits(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of some items may be recommended; the padding never."""
+        """Return a mask of the items that may be recommended; never the padding."""
         good = ids > 0
         if self.allowed is not None:
             good &= self.allowed[ids]
@@ -51,7 +51,7 @@ class Admission:
         return good & ~np.isin(ids, self.hidden) if len(self.hidden) else good
 
     def few(self, most: int) -> Ids | None:
-        """All admitted items if the shared mask or ``only`` leaves at most so many; else None."""
+        """Return all admitted items if the shared mask or ``only`` allows at most ``most``; else None."""
         if self.only is not None and len(self.only) <= most:
             return np.unique(self.only[self.admits(self.only)])
         if self.allowed is not None and self.share * len(self.allowed) <= most:
@@ -60,7 +60,7 @@ class Admission:
         return None
 
     def boosted(self, ids: Ids, scores: Scores, logits: bool) -> Scores:
-        """Scores with the items' factors: a logit gets the logarithm added, an amount is multiplied."""
+        """Apply the boosts: the log factor is added to logits, amounts are multiplied by the factor."""
         if self.boost is None:
             return scores
         return scores + self.boost[ids] if logits else scores * np.exp(self.boost[ids])
@@ -70,32 +70,32 @@ EVERYTHING = Admission()
 
 
 class Ranking(ABC):
-    """The items of a catalogue in the order of some scores for one visitor.
+    """The items of a catalogue ranked by scores for one visitor.
 
     Attributes:
-        logits: whether scores are log-odds, of any sign; else they are amounts of at least 0, and an item with 0 is no
-            candidate.
+        logits: whether scores are log-odds of any sign; else they are amounts of at least 0, and items with 0 are not
+            candidates.
     """
 
     logits: bool
 
     @abstractmethod
     def best(self, number: int, admission: Admission = EVERYTHING) -> tuple[Ids, Scores]:
-        """The best admitted items.
+        """Return the best admitted items.
 
         Args:
-            number: of items, at least 1.
-            admission: which items may be recommended, and with which factors.
+            number: number of items, at least 1.
+            admission: allowed items and boosts.
 
         Returns:
-            Internal ids and scores with their factors, best first; fewer than ``number`` only if no more are admitted.
+            Internal ids and boosted scores, best first; fewer than ``number`` only if no more are admitted.
         """
 
     def scores_of_all(self, n_items: int) -> Scores:
-        """A score for every item, ``-inf`` for those that are no candidates, [n_items].
+        """Return a score for every item, ``-inf`` for items that are not candidates, [n_items].
 
         Args:
-            n_items: of the catalogue, the padding among them.
+            n_items: number of items of the catalogue, including the padding.
         """
         out = np.full(n_items, -np.inf, dtype=np.float32)
         ids, scores = self.best(n_items)
@@ -104,11 +104,11 @@ class Ranking(ABC):
 
 
 class Dense(Ranking):
-    """A score for every item.
+    """A ranking with a score for every item.
 
     Args:
-        scores: by internal id, [N]; ``-inf``, or 0 for amounts, for items that are no candidates.
-        logits: as in :class:`Ranking`.
+        scores: by internal id, [N]; ``-inf``, or 0 for amounts, for items that are not candidates.
+        logits: see :class:`Ranking`.
     """
 
     def __init__(self, scores: Scores, logits: bool) -> None:
@@ -137,12 +137,12 @@ class Dense(Ranking):
 
 
 class Sparse(Ranking):
-    """Scores of some items; the others are no candidates.
+    """A ranking with scores for some items; the others are not candidates.
 
     Args:
-        ids: internal ids, each once, [n].
-        scores: of these, [n].
-        logits: as in :class:`Ranking`.
+        ids: distinct internal ids, [n].
+        scores: their scores, [n].
+        logits: see :class:`Ranking`.
     """
 
     def __init__(self, ids: Ids, scores: Scores, logits: bool) -> None:
@@ -158,7 +158,7 @@ class Sparse(Ranking):
 
 
 def _ordered(ids: Ids, scores: Scores, number: int) -> tuple[Ids, Scores]:
-    """The best of some items, best first, equal scores by id; without those of ``-inf``."""
+    """Return the best items, best first, ties by id; items with score ``-inf`` are left out."""
     good = scores > -np.inf
     ids, scores = ids[good], scores[good]
     if len(ids) > 4 * number:

@@ -1,4 +1,4 @@
-"""Files of events (CSV, TSV, Parquet, JSON lines, RecBole's .inter) to a table with the training's names and units."""
+"""Read event files (CSV, TSV, Parquet, JSON lines, .inter) into a table with the training's column names and units."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from recbole_longinterest.serving.events import warn_of_unread
 
 JSON_LINES, PARQUET, DELIMITED = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq"), (".csv", ".tsv")
 KINDS = (*DELIMITED, *PARQUET, *JSON_LINES, ".inter")
-SEPARATORS = (",", "\t", ";", "|")  # of CSV files, the first that the header has
+SEPARATORS = (",", "\t", ";", "|")  # of CSV files; the first that occurs in the header is used
 
 
 def read_events(
@@ -31,34 +31,34 @@ def read_events(
     times: EventTimes | None = None,
     time_format: str | None = None,
 ) -> pd.DataFrame:
-    """A table of events.
+    """Read a file of events into a table.
 
     Args:
         path: CSV or TSV with a header, Parquet, JSON lines, or RecBole's ``.inter``.
         fields: the training's names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``; the item
-            column is needed.
-        separator: of ``.inter`` files, the training's.
-        encoding: of ``.inter`` files, the training's.
-        features: further columns that the model reads; those that the file does not have are missing values.
-        columns: the file's own names of some of the columns, by kind; see :func:`own_names`.
-        times: of the model; dates become numbers of its unit, and numbers of another unit are refused. Without it dates
-            are seconds since 1970, and nothing is checked.
-        time_format: of dates that are not ISO, as in ``strptime``.
+            column is required.
+        separator: the training's separator, for ``.inter`` files.
+        encoding: the training's encoding, for ``.inter`` files.
+        features: further columns that the model reads; missing columns are missing values.
+        columns: the file's names of some columns, by kind; see :func:`own_names`.
+        times: time reader of the model. Dates are converted to its unit, and numbers in another unit are errors.
+            Without it dates become seconds since 1970, and nothing is checked.
+        time_format: ``strptime`` format of dates that are not ISO 8601.
 
     Returns:
         A table with the training's names: tokens and further columns as text, ratings and times as float64; other
         columns are left out.
 
     Raises:
-        LongInterestError: for a file that is missing, broken, of another kind or without the item column, for a rating
-            that is not a number, and a time that is neither a number nor a date, or of another unit.
+        LongInterestError: for a file that is missing, broken, of another format or without the item column; for a
+            rating that is not a number; and for a time that is neither a number nor a date, or in another unit.
     """
     table = read_file(path, separator, encoding)
     return events_in(table, str(path), fields, features, columns, times, time_format)
 
 
 def read_file(path: str | Path, separator: str = "\t", encoding: str = "utf-8") -> pd.DataFrame:
-    """All columns of a file of events as text; see :func:`read_events`."""
+    """Read all columns of an event file as text; see :func:`read_events`."""
     path = Path(path)
     if path.suffix.lower() not in KINDS:
         raise LongInterestError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
@@ -79,26 +79,26 @@ def events_in(
     times: EventTimes | None = None,
     time_format: str | None = None,
 ) -> pd.DataFrame:
-    """The events of a table that :func:`read_file` made, as :func:`read_events` gives them.
+    """Convert a table from :func:`read_file` to events, see :func:`read_events`.
 
     Args:
-        table: of texts.
+        table: columns of text.
         where: the file, for messages.
-        fields: as in :func:`read_events`.
-        features: likewise.
-        columns: likewise.
-        times: likewise.
-        time_format: likewise.
+        fields: see :func:`read_events`.
+        features: see :func:`read_events`.
+        columns: see :func:`read_events`.
+        times: see :func:`read_events`.
+        time_format: see :func:`read_events`.
 
     Raises:
-        LongInterestError: likewise.
+        LongInterestError: as :func:`read_events`.
     """
     named = own_names(fields, columns, list(table.columns), where)
     if named["item"] not in table:
         raise LongInterestError(
             f"{where} has no column {named['item'] or fields['item']}; its columns are "
             f"{', '.join(map(str, table.columns)) or 'none'}. It may have {', '.join([*fields.values(), *features])}; "
-            "--item-column and the like give other names."
+            "for other names use options such as --item-column."
         )
     wanted = dict.fromkeys([*named.values(), *features])
     warn_of_unread(list(table.columns), {**named, **{f"feature {name}": name for name in features}}, where)
@@ -112,7 +112,7 @@ def events_in(
     if time in table:
         table = table.assign(**{time: times_in(table[time], times or EventTimes(None), where, time_format)})
     if not len(table):
-        raise LongInterestError(f"{where} holds no event.")
+        raise LongInterestError(f"{where} has no events.")
     return table.rename(columns={name: fields[kind] for kind, name in named.items() if name in table})
 
 
@@ -127,7 +127,7 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         separator = "\t" if kind == ".tsv" else _separator(path)
     encoding = without_mark(encoding)
     table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding)
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, and shifts the columns
+    if not isinstance(table.index, pd.RangeIndex):  # pandas uses surplus fields as an index, which shifts the columns
         raise LongInterestError(f"{path}: its rows have more fields than its header has columns. Name every column.")
     if kind == ".inter":
         check_lines(str(path), len(table), separator, encoding)
@@ -135,7 +135,7 @@ def _read(path: Path, separator: str, encoding: str) -> pd.DataFrame:
 
 
 def _separator(path: Path) -> str:
-    """The separator of a CSV file, by its header."""
+    """Detect the separator of a CSV file from its header."""
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     return next((mark for mark in SEPARATORS if mark in header), ",")
@@ -149,7 +149,7 @@ def _read_json(path: Path) -> pd.DataFrame:
         try:
             row = parse_json(line)
         except JsonError as error:
-            raise LongInterestError(f"{path}, line {number}: this is no JSON: {error}") from error
+            raise LongInterestError(f"{path}, line {number}: not valid JSON: {error}") from error
         if not isinstance(row, dict):
             raise LongInterestError(f'{path}, line {number}: an event is an object such as {{"item_id": "50"}}.')
         rows.append({name: _text(value) for name, value in row.items()})
@@ -157,8 +157,8 @@ def _read_json(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    """Columns as text, lists as lists of texts, dates as dates."""
-    import pyarrow as pa  # 0.1 s, which CSV does not need
+    """Read columns as text, lists as lists of texts, and dates as dates."""
+    import pyarrow as pa  # late: takes 0.1 s, not needed for CSV
     import pyarrow.parquet
 
     try:
@@ -177,18 +177,20 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             try:
                 texts = column.cast(pa.large_string()).to_pylist()
             except pa.ArrowException as error:
-                raise LongInterestError(f"{path}: the column {name} holds {kind}, which is no text: {error}") from error
+                raise LongInterestError(
+                    f"{path}: the column {name} holds {kind}, which is not text: {error}"
+                ) from error
             columns[name] = pd.Series([None if text == "" else text for text in texts], dtype=object)
     return pd.DataFrame(columns)
 
 
 def _text(value: object) -> str | list[Any] | None:
-    """A value of JSON as text, a list as a list of texts; None for null and NaN."""
+    """Convert a JSON value to text, a list to a list of texts, null and NaN to None."""
     if value is None or value != value:
         return None
     if isinstance(value, list):
         return [text for text in map(_text, value) if text is not None]
-    return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written anywhere
+    return str(value).encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be encoded
 
 
 def _ratings(column: pd.Series, where: str) -> pd.Series:
@@ -198,16 +200,16 @@ def _ratings(column: pd.Series, where: str) -> pd.Series:
 
 
 def times_in(column: pd.Series, times: EventTimes, where: str, time_format: str | None = None) -> NDArray[np.float64]:
-    """The times of a column of texts, numbers or dates, in the unit of a model's training, [n].
+    """Convert a column of texts, numbers or dates to times in the unit of a model's training, [n].
 
     Args:
         column: missing values are NaN.
-        times: of the model.
+        times: time reader of the model.
         where: the file or table, for messages.
-        time_format: of dates that are not ISO, as in ``strptime``.
+        time_format: ``strptime`` format of dates that are not ISO 8601.
 
     Raises:
-        LongInterestError: for what is neither a finite number nor a date, and for times of another unit.
+        LongInterestError: for values that are neither finite numbers nor dates, and for times in another unit.
     """
     if column.dtype.kind == "M":
         return times.many(column.to_numpy(), where)
@@ -224,7 +226,7 @@ def times_in(column: pd.Series, times: EventTimes, where: str, time_format: str 
             dates = pd.to_datetime(texts, format=time_format or "ISO8601", utc=True, errors="coerce")
         except ValueError as error:
             raise LongInterestError(
-                f"The time format must be one of datetime.strptime; got {time_format!r}: {error}"
+                f"The time format must be valid for datetime.strptime; got {time_format!r}: {error}"
             ) from error
         wrong = dated.copy()
         wrong[dated] = dates.isna()

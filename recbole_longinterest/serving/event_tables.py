@@ -1,4 +1,4 @@
-"""A table of events, with a column for users, to their histories."""
+"""Convert a table of events to histories by user."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.events import OWN, EventReader, History, warn_of_unread
 
 if TYPE_CHECKING:
-    import pandas as pd  # the caller has it already if it has a table
+    import pandas as pd  # a caller with a table has imported it already
 
 
 KINDS = ("user", "item", "rating", "behavior", "time")
@@ -19,22 +19,22 @@ KINDS = ("user", "item", "rating", "behavior", "time")
 def histories_of(
     events: "pd.DataFrame", fields: Mapping[str, str], reader: EventReader, columns: Mapping[str, str] | None = None
 ) -> dict[Any, History]:
-    """Histories by user, users in the order of their first event; without a column of users, all are user ``""``.
+    """Return histories by user, ordered by their first event; without a user column there is one user, ``""``.
 
     Args:
-        events: columns that are not among the fields are not read.
+        events: the table; columns that are not among the fields are ignored.
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
-        reader: of the model.
+        reader: event reader of the model.
         columns: other names of these columns, by kind; see :func:`own_names`.
 
     Raises:
-        LongInterestError: for anything but a table, a table without an item column or with a column twice, and rows
-            without a user or an item; and as :meth:`EventReader.read`.
+        LongInterestError: for an object that is not a table, a missing item column, a repeated column, or rows without
+            a user or an item; and as :meth:`EventReader.read`.
     """
     if not hasattr(events, "columns"):
         raise LongInterestError(
             f"A table of events must be a pandas DataFrame; got {type(events).__name__}. "
-            "For lists and dicts of events there is recommend."
+            "For lists and dicts of events use recommend."
         )
     fields = own_names(fields, columns, list(events.columns), "The table of events")
     names = list(events.columns)
@@ -46,7 +46,7 @@ def histories_of(
     twice = [name for name in fields.values() if names.count(name) > 1]
     if twice:
         raise LongInterestError(
-            f"The table of events must have a column once; it has {', '.join(twice)} more than once."
+            f"The table of events has {', '.join(twice)} more than once. Keep one column of each name."
         )
     missing = [fields[kind] for kind in ("user", "item") if fields[kind] in names and events[fields[kind]].isna().any()]
     if missing:
@@ -58,7 +58,7 @@ def histories_of(
     groups = {"": slice(None)}
     if fields["user"] in names:
         groups = events.groupby(fields["user"], sort=False, observed=True).indices
-    if "time" in values:  # all at once, so that a message counts the events of all users
+    if "time" in values:  # at once, so that messages count the events of all users
         values["time"] = reader.times.many(values["time"], f"The column {fields['time']}")
     return {
         user: reader.read_columns(items[rows], {name: column[rows] for name, column in values.items()})
@@ -69,21 +69,21 @@ def histories_of(
 def own_names(
     fields: Mapping[str, str], columns: Mapping[str, str] | None, names: Sequence[Any], where: str
 ) -> dict[str, str]:
-    """Names of the columns of a table whose user may have named some.
+    """Resolve the column names of a table, for which the user may give names.
 
     Args:
         fields: the training's names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
-        columns: the table's own names of some of them.
-        names: of the table's columns.
+        columns: the table's names of some of them.
+        names: names of the table's columns.
         where: the table, for messages.
 
     Raises:
-        LongInterestError: for another kind, a name that the table lacks, or one column for two kinds.
+        LongInterestError: for an unknown kind, a missing column, or one column for two kinds.
     """
     columns = {kind: name for kind, name in (columns or {}).items() if name is not None}
     other = [kind for kind in columns if kind not in KINDS]
     if other:
-        raise LongInterestError(f"columns names the columns {', '.join(KINDS)}; got {other[0]!r}.")
+        raise LongInterestError(f"The keys of columns must be among {', '.join(KINDS)}; got {other[0]!r}.")
     absent = [f"{name} (for {kind})" for kind, name in columns.items() if name not in names]
     if absent:
         raise LongInterestError(
@@ -91,13 +91,13 @@ def own_names(
         )
     if len(set(columns.values())) < len(columns):
         raise LongInterestError(f"{where}: one column cannot be two of {', '.join(columns)}; got {columns}.")
-    # A training's name that now stands for another kind names no column of its own kind.
+    # If a training's column name is given for another kind, it is not used for its own kind.
     rest = {kind: name if name not in columns.values() else "" for kind, name in fields.items() if kind not in columns}
     return {kind: columns.get(kind, rest.get(kind, "")) for kind in fields}
 
 
 def _values(column: "pd.Series") -> NDArray[Any]:
-    """A column as numbers or dates, or as objects with None for missing ones: pandas' NA has no truth value."""
+    """Convert a column to numbers, dates, or objects with None for missing values (pandas' NA has no truth value)."""
     if getattr(column.dtype, "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiuM":

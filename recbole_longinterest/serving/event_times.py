@@ -1,4 +1,4 @@
-"""Times of events, numbers or dates of any kind, in the unit of the training's."""
+"""Convert times of events (numbers or dates of any kind) to the training's unit."""
 
 import math
 import re
@@ -15,30 +15,30 @@ from recbole_longinterest.nn.sources.numbers import number_of, numbers_of
 from recbole_longinterest.serving.training_times import EARLIEST, EPOCH, UNITS, TrainingTimes
 
 UNKNOWN = TrainingTimes(0.0, 1e9, 2e10)
-"""For exports that do not say the training's times: seconds are taken for granted, and nothing is checked."""
+"""For exports without the training's times: seconds are assumed, and nothing is checked."""
 
 
 class EventTimes:
     """Reads the times of events for one model.
 
     Args:
-        training: the training's times; None for an export that does not know them.
+        training: the training's times; None for an export without them.
     """
 
     def __init__(self, training: TrainingTimes | None) -> None:
         self.training = training
         self.low, self.high = training.limits if training is not None else (-math.inf, math.inf)
-        self._said = training is not None
+        self._warned = training is not None
 
     def one(self, value: object, where: str = "The event") -> float:
-        """A time in the training's unit, NaN for none.
+        """Convert a time to the training's unit; NaN for a missing time.
 
         Args:
-            value: a number, or a date: an ISO text, a ``datetime``, a ``date``, numpy's or pandas' own.
-            where: what has it, for messages.
+            value: a number, or a date: an ISO text, a ``datetime``, a ``date``, or a numpy or pandas date.
+            where: location of the value, for messages.
 
         Raises:
-            LongInterestError: for something else, and for a time of another unit.
+            LongInterestError: for another type, or a time in another unit.
         """
         if type(value) is float and self.low <= value <= self.high:  # the usual case of a stream
             return value
@@ -51,7 +51,7 @@ class EventTimes:
         return number
 
     def many(self, values: Sequence[Any] | NDArray[Any], where: str = "The history") -> NDArray[np.float64]:
-        """:meth:`one` of many values, [n]."""
+        """Convert many times, see :meth:`one`, [n]."""
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             times = self.of_seconds(_seconds_of_numpy(values), where)
         elif isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
@@ -63,17 +63,17 @@ class EventTimes:
         return times
 
     def of_seconds(self, seconds: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-        """Seconds since 1970, of dates, in the training's unit; see :meth:`TrainingTimes.of_seconds`."""
-        if self.training is None and not self._said:
-            self._said = True
+        """Convert seconds since 1970 to the training's unit; see :meth:`TrainingTimes.of_seconds`."""
+        if self.training is None and not self._warned:
+            self._warned = True
             getLogger().warning(
-                "This export does not say the unit of the training's times; dates are read as seconds since 1970. "
+                "This export does not have the unit of the training's times; dates are read as seconds since 1970. "
                 "Export the checkpoint again, so that the unit is known and checked."
             )
         return seconds if self.training is None else self.training.of_seconds(seconds, where)
 
     def date_of(self, value: float) -> str:
-        """A time as an ISO date, "" if it does not say one."""
+        """Convert a time to an ISO date; "" if that is not possible."""
         training = self.training or UNKNOWN
         if self.training is None and not EARLIEST <= value < UNITS[0][1]:
             return ""
@@ -90,10 +90,10 @@ def _is_date(value: object) -> bool:
 
 
 def seconds_of(value: Any) -> float:  # noqa: ANN401 - any kind of date
-    """Seconds since 1970 of a date, UTC unless it names an offset; NaN for numpy's and pandas' NaT.
+    """Convert a date to seconds since 1970, in UTC unless it has an offset; NaN for NaT.
 
     Raises:
-        LongInterestError: for a text that is no ISO date.
+        LongInterestError: for a text that is not an ISO date.
     """
     if isinstance(value, np.datetime64):
         return float(_seconds_of_numpy(np.array(value)))
@@ -111,7 +111,7 @@ def seconds_of(value: Any) -> float:  # noqa: ANN401 - any kind of date
 
 
 def _seconds_of_numpy(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Seconds since 1970 of numpy's dates of any unit, NaN for NaT."""
+    """Convert numpy dates of any unit to seconds since 1970; NaN for NaT."""
     unit = np.datetime_data(values.dtype)[0]
     per = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}.get(unit)
     if per is None:

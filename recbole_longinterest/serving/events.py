@@ -1,4 +1,4 @@
-"""Histories as users give them (raw tokens, ratings, behaviours, times, other features) to what the network reads."""
+"""Convert raw histories (tokens, ratings, behaviours, times, other features) to the network's input."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,16 +26,16 @@ OWN = ("rating", "behavior", "time")  # sources that are fields of an Event
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing a user did.
+    """One event of a user.
 
     Attributes:
         item: raw item token.
-        rating: in the data's own scale; None if missing.
+        rating: in the scale of the data; None if missing.
         behavior: raw token of the behaviour type; None if missing.
-        time: in the data's own unit, seconds as a rule, or a date: an ISO text, a ``datetime``, a ``date``; None if
+        time: in the unit of the data, usually seconds, or a date: an ISO text, a ``datetime``, a ``date``; None if
             missing.
-        features: further values by name of source: ``event_features`` by the name of their column, ``user_features`` by
-            the name of their column after ``user_``. What the model does not read is passed over.
+        features: further values by source name: column name for ``event_features``, ``user_`` plus column name for
+            ``user_features``. Values that the model does not read are ignored.
     """
 
     item: str
@@ -45,29 +45,29 @@ class Event:
     features: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def value(self, source: str) -> Any:  # noqa: ANN401 - a number, a token, or a list of tokens
-        """The raw value of a source, None if missing."""
+        """Return the raw value of a source; None if missing."""
         return getattr(self, source) if source in OWN else self.features.get(source)
 
 
 EventLike: TypeAlias = Event | Mapping[str, Any] | str | int
-"""An event, a dict of its fields and features, or its item's token."""
+"""An event, a dict of its fields and features, or just an item token."""
 Column: TypeAlias = Sequence[Any] | NDArray[Any]
 """Values of several events."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Events that the network can read, oldest first.
+    """A user's events as input of the network, oldest first.
 
     Attributes:
         item_seq: internal item ids, int64 [L].
-        sides: numbers of each source as a batch holds them, [L] or [L, S]; but for ``time``.
+        sides: values of each source as in a batch, [L] or [L, S]; except ``time``.
         time: NaN if missing, float64 [L].
-        unknown: tokens of the items that the model does not know; these events were left out.
-        before: time of the event before the first one if the history is a window of a longer one; else NaN.
-        user: values of ``user_features`` at the last event, by the name of their column; None for none.
-        behavior: the training's names of the behaviours, None for an event without one, [L]; None if no event has one.
-        at: time of the request, which models with ``request_time`` read; NaN if it is not known.
+        unknown: tokens of items that the model does not know; their events were left out.
+        before: time of the event before the first one, if the history is a window of a longer one; else NaN.
+        user: values of ``user_features`` at the last event, by column name; None without any.
+        behavior: the training's behaviour names, None for events without one, [L]; None if no event has one.
+        at: time of the request, which models with ``request_time`` read; NaN if unknown.
     """
 
     item_seq: NDArray[np.int64]
@@ -84,39 +84,39 @@ class History:
         return len(self.item_seq)
 
     def gaps(self) -> NDArray[np.float32]:
-        """Time since the event before, NaN for the first one and where a time is missing, [L]."""
-        with np.errstate(over="ignore"):  # a gap beyond float32 is the longest there is
+        """Return the time since the previous event, NaN for the first event and for missing times, [L]."""
+        with np.errstate(over="ignore"):  # gaps beyond float32 become infinite
             return np.diff(self.time, prepend=self.before if len(self) else []).astype(np.float32)
 
     def keep(self, positions: NDArray[Any] | slice) -> "History":
-        """The history with only these events."""
+        """Return the history with only the given events."""
         sides = {name: value[positions] for name, value in self.sides.items()}
         kinds = None if self.behavior is None else self.behavior[positions]
         return replace(self, item_seq=self.item_seq[positions], sides=sides, time=self.time[positions], behavior=kinds)
 
     def last(self, number: int) -> "History":
-        """The last events, with the time of the event before them."""
+        """Return the last events, with the time of the event before them."""
         if len(self) <= number:
             return self
         return replace(self.keep(slice(-number, None)), before=float(self.time[-number - 1]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Numbers of each source, the time gaps among them."""
+        """Return the values of each source, including time gaps."""
         return {**self.sides, "time": self.gaps()}
 
     def values(self) -> dict[str, Tensor]:
-        """What :meth:`InterestNetwork.levels_of` reads, [L] or [L, S] each."""
+        """Return the input of :meth:`InterestNetwork.levels_of`, [L] or [L, S] each."""
         return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in self.arrays().items()}
 
 
 class EventReader:
-    """Turns raw events into what one model reads.
+    """Converts raw events to the input of one model.
 
     Args:
-        tokens: item tokens by internal id, the padding first.
-        sources: the model's sources of events by name.
-        times: of the training; None for an export that does not know them.
-        behaviors: of the training.
+        tokens: item tokens by internal id, padding first.
+        sources: the model's event sources by name.
+        times: the training's times; None for an export without them.
+        behaviors: the training's behaviours.
     """
 
     def __init__(
@@ -134,32 +134,34 @@ class EventReader:
         self._of_users = {name: source.spec.column for name, source in sources.items() if source.spec.of == "user"}
 
     def columns(self) -> dict[str, str]:
-        """Column of a table for each source that is not a field of an event of its own."""
+        """Return the table column of each source that is not a field of :class:`Event`."""
         return {name: self.sources[name].spec.column for name in self.features}
 
     def event(self, event: object, user: Mapping[str, Any] | None = None) -> Event:
-        """An event with the features of its user, see :func:`as_event`.
+        """Convert to an event, see :func:`as_event`, and add the features of its user.
 
         Args:
-            event: anything that stands for an event.
-            user: values of ``user_features`` by the name of their column.
+            event: an :data:`EventLike`.
+            user: values of ``user_features`` by column name.
         """
         parsed = as_event(event, self.features)
         if not isinstance(parsed.features, Mapping):
-            raise LongInterestError(f"features of an Event must be a dict by source; got {parsed.features!r}.")
+            raise LongInterestError(
+                f"features of an Event must be a dict from source to value; got {parsed.features!r}."
+            )
         return parsed if user is None else replace(parsed, features={**self.of_user(user), **parsed.features})
 
     def of_user(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of a user by source.
+        """Return the features of a user by source.
 
         Raises:
-            LongInterestError: for something else than a dict, or a name that the model does not read.
+            LongInterestError: for an object that is not a dict, or a name that the model does not read.
         """
         unread = [name for name in user if name not in self._of_users.values()] if isinstance(user, Mapping) else [user]
         if unread:
             raise LongInterestError(
                 "user must be a dict whose keys are among the model's user_features "
-                f"({', '.join(self._of_users.values()) or 'it has none'}); got {unread[0]!r}."
+                f"({', '.join(self._of_users.values()) or 'this model reads no user features'}); got {unread[0]!r}."
             )
         return {name: user[column] for name, column in self._of_users.items() if column in user}
 
@@ -168,25 +170,25 @@ class EventReader:
 
         Args:
             events: item tokens, :class:`Event` objects, or dicts with an Event's fields and features. They are sorted
-                by time (equal times stay as given); without times they are taken as given, oldest first.
-            user: values of ``user_features`` by the name of their column.
+                by time (ties keep their order); without times they must be given oldest first.
+            user: values of ``user_features`` by column name.
 
         Raises:
-            LongInterestError: for something else than an event, a rating that is not a number, a time that is neither a
-                number nor a date or that is of another unit than the training's, an unknown behaviour, or times that
-                run backwards while some are missing.
+            LongInterestError: for an invalid event, a rating that is not a number, a time that is neither a number nor
+                a date or is in another unit than the training's, an unknown behaviour, or times that run backwards
+                while some are missing.
         """
         parsed = [self.event(event, user) for event in as_events(events)]
         columns = {name: [event.value(name) for event in parsed] for name in (*OWN, *self.features)}
         return self.read_columns([event.item for event in parsed], columns)
 
     def read_columns(self, items: Column, columns: Mapping[str, Column], where: str = "The history") -> History:
-        """Read a history given column by column; see :meth:`read`.
+        """Read a history given as columns; see :meth:`read`.
 
         Args:
             items: tokens, [L].
-            columns: raw values by source, [L] each; a source without a column has no values.
-            where: what holds the events, for messages about times.
+            columns: raw values by source, [L] each; sources without a column are missing.
+            where: location of the events, for messages about times.
         """
         number = len(items)
         no_number = np.full(number, np.nan)
@@ -194,15 +196,15 @@ class EventReader:
         ids = np.fromiter((self.item_id.get(token, 0) for token in tokens), np.int64, number)
         times = self.times.many(columns.get("time", no_number), where)
         if "rating" not in self.sources:
-            numbers_of(columns.get("rating", no_number), "rating")  # a rating that is not one is an error all the same
+            numbers_of(columns.get("rating", no_number), "rating")  # invalid ratings are errors even if not used
         order = np.arange(number)
         timed = ~np.isnan(times)
         if timed.all():
             order = np.argsort(times, kind="stable")
         elif (np.diff(times[timed]) < 0).any():
             raise LongInterestError(
-                "The times of a history run backwards while some of its events have none, so its order is not known. "
-                "Give every event a time, or none."
+                "The times of a history run backwards and some of its events have no time, so the order is not known. "
+                "Give a time for every event or for no event."
             )
         sides = {
             name: source.read_all(columns[name]) if name in columns else np.repeat(source.read_all([None]), number, 0)
@@ -217,34 +219,34 @@ class EventReader:
         return History(ids, sides, times, unknown, user=user, behavior=self._named(columns.get("behavior"))).keep(kept)
 
     def _named(self, behaviors: Column | None) -> NDArray[Any] | None:
-        """The training's names of behaviours, [L]; None if there are none."""
+        """Return the training's behaviour names, [L]; None if no event has a behaviour."""
         names = [self.behaviors.name_of(kind) for kind in behaviors] if behaviors is not None else []
         return np.array(names, dtype=object) if any(names) else None
 
 
 def as_events(history: object) -> list[Any]:
-    """The events of a history, not looked at yet.
+    """Return the events of a history as a list, without checking them.
 
     Raises:
-        LongInterestError: for something else: a token or an event alone, or a table.
+        LongInterestError: for an object that is not a list of events, such as a single token or event, or a table.
     """
     if isinstance(history, (str, bytes, Mapping)) or hasattr(history, "columns") or not isinstance(history, Iterable):
         raise LongInterestError(
-            f"A history must be a list of events, one event being a list of one; got {history!r:.100}. "
-            "For a table of events there is recommend_batch."
+            f"A history must be a list of events, also for a single event; got {history!r:.100}. "
+            "For a table of events use recommend_batch."
         )
     return list(history)
 
 
 def as_event(event: object, features: Collection[str] = ()) -> Event:
-    """An event from a token, a dict or an event.
+    """Convert a token or dict to an event.
 
     Args:
-        event: any of these.
-        features: further names that a dict may have.
+        event: a token, a dict, or an event.
+        features: further allowed keys of a dict.
 
     Raises:
-        LongInterestError: for anything else.
+        LongInterestError: for another type.
     """
     if isinstance(event, Event):
         return event
@@ -261,16 +263,16 @@ def as_event(event: object, features: Collection[str] = ()) -> Event:
 
 
 def warn_of_unread(names: Sequence[Any], fields: Mapping[str, str], where: str) -> None:
-    """Warn of unread columns if a field has no column: the column may have another name.
+    """Warn about unused columns if a field has no column, because the column may have another name.
 
     Args:
-        names: of the columns.
+        names: names of the table's columns.
         fields: names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``.
         where: the table, for the message.
     """
     unread = [str(name) for name in names if name not in fields.values()]
     absent = [name for name in fields.values() if name and name not in names]
     if unread and absent:
-        one = " All events are taken for one user's." if fields["user"] in absent else ""
+        one = " All events are treated as those of one user." if fields["user"] in absent else ""
         said = f"{where} has no column {', '.join(absent)}, and {', '.join(unread)} are not read.{one}"
         getLogger().warning(printable(said))

@@ -1,4 +1,4 @@
-"""Which items of a user's past are left out of recommendations: by the behaviour of its events, and by a list."""
+"""Exclude items from recommendations: seen items, by the behaviour of their events, and a list of items."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.events import History
 
 ExcludeSeen: TypeAlias = bool | str | Collection[str]
-"""True, False, ``"target"``, ``"all"``, ``"none"``, or behaviours, as a list or with commas between them."""
-UNSAID = ""  # in place of the behaviour of an event that has none
+"""True, False, ``"target"``, ``"all"``, ``"none"``, or behaviours, as a list or separated by commas."""
+UNSAID = ""  # key for events without a behaviour
 WORDS = ("target", "all", "none")
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What is left out.
+    """Items to exclude from recommendations.
 
     Attributes:
-        behaviors: of the events whose items are left out; None for all events.
-        unsaid: whether the items of events without a behaviour are left out as well.
-        items: internal ids that are left out whatever the user did.
+        behaviors: items of events with these behaviours are excluded; None for all events.
+        unsaid: whether items of events without a behaviour are excluded, too.
+        items: internal ids that are always excluded.
     """
 
     behaviors: frozenset[str] | None
@@ -33,11 +33,11 @@ class Exclusion:
 
     @property
     def all_seen(self) -> bool:
-        """Whether every item of a user's past is left out."""
+        """Whether all seen items are excluded."""
         return self.behaviors is None
 
     def of_history(self, history: History) -> NDArray[np.int64]:
-        """Internal ids that are left out for the user of a history."""
+        """Return the internal ids to exclude for a history."""
         seen = history.item_seq
         if self.behaviors is not None:
             kinds = history.behavior if history.behavior is not None else [None] * len(history)
@@ -46,17 +46,17 @@ class Exclusion:
         return np.concatenate([seen, self.items]) if len(self.items) else seen
 
     def of_seen(self, seen: set[int], seen_by: Mapping[str, set[int]]) -> set[int]:
-        """Internal ids that are left out for the user of a state.
+        """Return the internal ids to exclude for a user state.
 
         Args:
-            seen: items of all its events.
+            seen: items of all events.
             seen_by: items of the events of each behaviour.
         """
         if self.behaviors is None:
             left_out = seen
         else:
             left_out = set().union(*(seen_by.get(name, ()) for name in self.behaviors))
-            if self.unsaid:  # and items of states that were kept without behaviours
+            if self.unsaid:  # also items of states that were saved without behaviours
                 left_out |= seen_by.get(UNSAID, set()) | seen.difference(*seen_by.values())
         return left_out | set(self.items.tolist()) if len(self.items) else left_out
 
@@ -65,16 +65,16 @@ WHOLE_PAST = Exclusion(None, True, np.zeros(0, dtype=np.int64))
 
 
 def read_exclusion(exclude_seen: ExcludeSeen, behaviors: Behaviors, items: Iterable[int] = ()) -> Exclusion:
-    """What is left out.
+    """Parse the setting ``exclude_seen``.
 
     Args:
-        exclude_seen: True and ``"target"`` are the items of the target behaviours, and of events that do not say their
-            behaviour; all items of the past for a model without ``target_behavior``.
-        behaviors: of the model.
-        items: internal ids of further items.
+        exclude_seen: True and ``"target"`` exclude items of events with a target behaviour or without a behaviour, and
+            all seen items for a model without ``target_behavior``.
+        behaviors: behaviours of the model.
+        items: internal ids of further items to exclude.
 
     Raises:
-        LongInterestError: for another value, and behaviours that the training had not.
+        LongInterestError: for an invalid value, or unknown behaviours.
     """
     items = list(items)
     if not items and exclude_seen is True and not behaviors.targets:

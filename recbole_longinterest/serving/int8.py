@@ -1,20 +1,20 @@
-"""Weights in int8 with a scale a row: a quarter of the file, off by half a step at most."""
+"""Int8 weights with one scale per row: a quarter of the file size, with an error of at most half a step."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-SCALE = ".scale"  # ending of the name of the tensor with the row scales of an int8 table
-KEPT = (".whitening", "item_text.projection")  # in full precision: encodes new items, and no step reads it
+SCALE = ".scale"  # suffix of the tensor with the row scales of an int8 table
+KEPT = (".whitening", "item_text.projection")  # kept in full precision: used only to encode new items
 
 
 def packed(weights: Mapping[str, Tensor], int8: bool) -> dict[str, Tensor]:
-    """Weights as a file holds them: matrices in int8 with a scale a row, if asked for.
+    """Prepare weights for a file, optionally with matrices in int8.
 
     Args:
         weights: state dict of a network.
-        int8: whether to quantize.
+        int8: quantize matrices, with one scale per row.
     """
     if not int8:
         return {name: value.contiguous() for name, value in weights.items()}
@@ -28,7 +28,7 @@ def packed(weights: Mapping[str, Tensor], int8: bool) -> dict[str, Tensor]:
 
 
 def unpacked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of :func:`packed` in float32, quantized or not."""
+    """Convert weights from :func:`packed` to float32."""
     out = {}
     for name, value in weights.items():
         if name.endswith(SCALE):
@@ -39,13 +39,13 @@ def unpacked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def quantize_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric int8 with a scale a row: ``matrix ~ int8 * scale``, off by half a scale at most.
+    """Quantize symmetrically to int8 by row: ``matrix ~ int8 * scale``, with an error of at most half a scale.
 
     Args:
         matrix: [n, d].
 
     Returns:
-        int8 [n, d], and float32 scales [n, 1]; a row of zeros has scale 1.
+        int8 [n, d], and float32 scales [n, 1]; rows of zeros have scale 1.
     """
     top = matrix.abs().amax(dim=-1, keepdim=True)
     scale = torch.where(top > 0, top / 127, 1.0).float()

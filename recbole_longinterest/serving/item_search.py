@@ -1,4 +1,4 @@
-"""Items by words of their titles, or by what a text means to the model's text encoder."""
+"""Search items by words of their titles, or by meaning with the model's text encoder."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from recbole_longinterest.serving.unit_vectors import UnitVectors
 
 
 class TitleSearch:
-    """Finds items by their titles and tokens; letters count the same with and without accents and capitals.
+    """Finds items by titles and tokens, ignoring case and accents.
 
     Args:
-        tokens: by internal id, the padding first.
-        titles: likewise.
+        tokens: item tokens by internal id, padding first.
+        titles: item titles by internal id, padding first.
     """
 
     def __init__(self, tokens: Sequence[str], titles: Sequence[str]) -> None:
@@ -27,10 +27,10 @@ class TitleSearch:
         self._ids = {token: item for item, token in enumerate(tokens) if item}
 
     def find(self, query: str, k: int = 10) -> list[int]:
-        """Internal ids of up to ``k`` items whose titles hold all words of a query, the best first.
+        """Return internal ids of up to ``k`` items whose titles contain all words of a query, best first.
 
-        An item of this token comes first, then titles that are the query, that begin with it, that hold it at the
-        beginning of a word, and others; shorter titles first.
+        An item with this token comes first; then titles that equal the query, that start with it, that contain it at
+        the start of a word, and others; shorter titles first.
 
         Raises:
             LongInterestError: if ``k`` is below 1.
@@ -52,34 +52,34 @@ class TitleSearch:
 
 
 def folded(text: str) -> str:
-    """A text in small letters without accents, words apart by one space; signs stand apart from words."""
+    """Normalise a text: lower case, no accents, words separated by single spaces, other signs as spaces."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     kept = (letter if letter.isalnum() else " " for letter in letters if not unicodedata.combining(letter))
     return " ".join("".join(kept).split())
 
 
 class MeaningSearch:
-    """Finds items whose texts mean what a query means, by the model's text encoder, which stays loaded.
+    """Semantic search with the model's text encoder, which stays loaded.
 
     Args:
         served: the model.
-        text_encoder: as in :func:`~recbole_longinterest.serving.new_items.with_items`.
+        text_encoder: see :func:`~recbole_longinterest.serving.new_items.with_items`.
 
     Raises:
-        LongInterestError: for a model that reads no texts, or was trained with ready vectors.
+        LongInterestError: for a model that reads no texts, or was trained with precomputed vectors.
     """
 
     def __init__(self, served: Served, text_encoder: str | None = None) -> None:
         if not has_encoder(served):
-            raise LongInterestError("This model has no text encoder, so items are found by their titles alone.")
+            raise LongInterestError("This model has no text encoder, so items can only be found by title.")
         self._encoder = encoder_of(served, text_encoder)
 
     def find(self, scorer: Scorer, query: str, k: int = 10) -> list[Recommended]:
-        """The ``k`` nearest items.
+        """Find the ``k`` nearest items.
 
         Args:
-            scorer: the model, which may have further items by now.
-            query: any words.
+            scorer: the model, possibly with added items.
+            query: any text.
             k: number of items.
 
         Returns:

@@ -1,7 +1,7 @@
-"""The manifest of an exported folder: what every file of it must be, and where the model comes from.
+"""The manifest of an exported folder: checksums of all files, and the origin of the model.
 
-``manifest.json`` names each file with its size and SHA-256, and ends in a checksum of its own: a folder is read whole,
-as it was written, or not at all. A signature of these bytes may stand beside it (:mod:`.signing`).
+``manifest.json`` lists each file with its size and SHA-256, and ends with its own checksum, so that an incomplete or
+changed folder is never read. There may be a signature of the manifest beside it (:mod:`.signing`).
 """
 
 import json
@@ -30,13 +30,13 @@ class Manifest:
     """A manifest that was read.
 
     Attributes:
-        folder: it is about.
+        folder: the exported folder.
         files: size and SHA-256 of each file.
         export: version of the folder's format.
-        versions: of the packages that wrote it.
-        parent: name and SHA-256 of the checkpoint; None if it was made of none.
-        sha256: of the manifest's own bytes.
-        signed: whether a signature stands beside it; only a trusted key says whose.
+        versions: versions of the packages that wrote it.
+        parent: name and SHA-256 of the checkpoint; None without a checkpoint.
+        sha256: hash of the manifest itself.
+        signed: whether there is a signature; it is verified only with a trusted key.
     """
 
     folder: Path
@@ -48,10 +48,10 @@ class Manifest:
     signed: bool
 
     def content(self, name: str) -> bytes:
-        """Bytes of a file, read once and checked.
+        """Read a file and check it.
 
         Raises:
-            ExportError: for a file that is missing, not in the manifest, or not what it says.
+            ExportError: for a file that is missing, not in the manifest, or different from the manifest.
         """
         path = self._path(name)
         content = path.read_bytes()
@@ -74,14 +74,16 @@ class Manifest:
         if not path.is_file():
             raise ExportError(f"{path} is missing. {AGAIN}")
         size = path.stat().st_size
-        if size != self.files[name][0]:  # before it is read: a file of any length may stand there
+        if size != self.files[name][0]:  # checked before reading, because the file could have any size
             wanted = self.files[name][0]
             raise ExportError(f"{path} was cut short or changed: {size} bytes in place of {wanted}. {AGAIN}")
         return path
 
     def _compare(self, path: Path, size: int, digest: str) -> None:
         if (size, digest) != self.files[path.name]:
-            raise ExportError(f"{path} was changed after it was written: its SHA-256 is not the manifest's. {AGAIN}")
+            raise ExportError(
+                f"{path} was changed after it was written: its SHA-256 differs from the manifest's. {AGAIN}"
+            )
 
 
 def write_manifest(
@@ -94,11 +96,11 @@ def write_manifest(
     """Write the manifest of all files in a folder.
 
     Args:
-        folder: with all its files.
+        folder: the complete folder.
         export: version of the folder's format.
-        versions: of the packages that wrote it.
+        versions: versions of the packages that write it.
         parent: name and SHA-256 of the checkpoint.
-        sign: file of a private key to sign it with.
+        sign: file of a private key that signs the manifest.
 
     Raises:
         LongInterestError: for a key that cannot be used.
@@ -119,26 +121,26 @@ def write_manifest(
 
 
 def _rendered(content: Mapping[str, Any]) -> bytes:
-    """The bytes of a manifest; the checksum is over them without it."""
+    """Return the bytes of a manifest; the checksum covers its content without the checksum itself."""
     checksum = sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
     return (json.dumps({**content, "checksum": checksum}, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def read_manifest(folder: Path, trusted_key: TrustedKey | None = None) -> Manifest | None:
-    """Read the manifest of a folder; None if it has none, as exports of earlier versions.
+    """Read the manifest of a folder; None without one (exports of earlier versions).
 
     Args:
         folder: an exported folder.
-        trusted_key: public key that must have signed it.
+        trusted_key: public key that must have signed the manifest.
 
     Raises:
-        ExportError: for a manifest that was changed, one without the signature of the key, or a key but no manifest.
+        ExportError: for a changed manifest; with a key, also for a missing manifest or signature.
         LongInterestError: for a key that cannot be used.
     """
     path, signature = folder / MANIFEST, folder / SIGNATURE
     if not path.is_file():
         if trusted_key is not None:
-            raise ExportError(f"{folder} has no {MANIFEST}, so nobody signed it. Export it with --sign.")
+            raise ExportError(f"{folder} has no {MANIFEST}, so it is not signed. Export it with --sign.")
         return None
     raw = path.read_bytes()
     if trusted_key is not None:
@@ -149,7 +151,7 @@ def read_manifest(folder: Path, trusted_key: TrustedKey | None = None) -> Manife
         content = parse_json(raw)
         known = {name: value for name, value in content.items() if name != "checksum"}
         if _rendered(known) != raw:
-            raise JsonError("its checksum is not that of its content")
+            raise JsonError("its checksum does not match its content")
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise JsonError(f"it has format {content['format']!r}, version {content['version']!r}")
         files = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in content["files"].items()}
@@ -168,7 +170,7 @@ def read_manifest(folder: Path, trusted_key: TrustedKey | None = None) -> Manife
 
 
 def _check_names(names: Iterable[str]) -> None:
-    """A manifest names files of its own folder only."""
+    """Check that a manifest lists only files of its own folder."""
     for name in names:
         if Path(name).name != name or "\\" in name or name in (".", "..", MANIFEST, SIGNATURE):
-            raise JsonError(f"{name!r} is no name of a file of the folder")
+            raise JsonError(f"{name!r} is not the name of a file in the folder")

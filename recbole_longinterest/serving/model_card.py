@@ -1,4 +1,4 @@
-"""The card of an exported model: a README.md that says what it is, how good, what for, and what not."""
+"""The card of an exported model: a README.md with description, metrics, intended use and limits."""
 
 import json
 import math
@@ -15,17 +15,17 @@ CARD = "README.md"
 PROTOCOLS = {
     "validation": "Validation, the metric that chose the epoch",
     "native": "Test, native: all items are ranked",
-    "seen-masked": "Test, seen-masked: without the items that the user has had",
+    "seen-masked": "Test, seen-masked: without items that the user has already seen",
 }
 WHAT = (
-    "A sequential recommender: it reads a user's events, with texts, ratings, behaviours and times where the data have "
+    "A sequential recommender: it reads a user's events, with texts, ratings, behaviours and times if the data has "
     "them, and scores every item of its catalogue."
 )
 LIMITS = (
-    "It knows only the items of its catalogue; new ones can be added by their texts. Popular items and large groups of "
-    "users are served better than others: look at both before you use it. Its figures are of logged data and do not "
-    "say what people do when they see the recommendations. It is not made for decisions about people, such as credit, "
-    "work or health. The terms of the data hold for the model too."
+    "It knows only the items of its catalogue; new items can be added by their texts. It may work better for popular "
+    "items and large user groups than for others: check this before you use it. The metrics are measured on logged "
+    "data and do not show how people react to the recommendations. It is not made for decisions about people, such as "
+    "credit, work or health. The terms of the data also apply to the model."
 )
 HEAD = """---
 library_name: recbole-longinterest
@@ -36,10 +36,10 @@ tags: [recommendation, sequential-recommendation, recbole]
 
 
 def model_card(served: Served) -> str:
-    """Write the card of a model, from what the model itself holds.
+    """Generate the card of a model.
 
     Args:
-        served: the model; ``about["metrics"]`` has its figures by protocol, as :data:`PROTOCOLS`.
+        served: the model; ``about["metrics"]`` has its metrics by protocol, see :data:`PROTOCOLS`.
 
     Returns:
         Markdown, with the front matter of model hubs.
@@ -76,22 +76,22 @@ def model_card(served: Served) -> str:
 
 
 def read_metrics(file: Path) -> dict[str, dict[str, float]]:
-    """Read the figures of :func:`check_metrics` from a JSON file.
+    """Read the metrics of a model from a JSON file, see :func:`check_metrics`.
 
     Raises:
-        LongInterestError: for a file that is not there, is not JSON, or holds something else.
+        LongInterestError: for a file that is missing, is not JSON, or has another format.
     """
     try:
         return check_metrics(parse_json(file.read_bytes()))
     except (OSError, JsonError) as error:
-        raise LongInterestError(f"{file} cannot be read as figures of a model: {error}. It must be JSON.") from error
+        raise LongInterestError(f"{file} cannot be read as metrics of a model: {error}. It must be JSON.") from error
 
 
 def check_metrics(metrics: object) -> dict[str, dict[str, float]]:
-    """Figures for a card by protocol; a `result.json` of `recbole-li compare` has them under ``metrics``.
+    """Check the metrics of a card by protocol; a `result.json` of `recbole-li compare` has them under ``metrics``.
 
     Raises:
-        LongInterestError: for another form, protocol or value.
+        LongInterestError: for another format, protocol or value.
     """
     if isinstance(metrics, Mapping) and isinstance(metrics.get("metrics"), Mapping):
         metrics = metrics["metrics"]
@@ -103,7 +103,7 @@ def check_metrics(metrics: object) -> dict[str, dict[str, float]]:
     )
     if not sound:
         raise LongInterestError(
-            f"Figures of a model card must be numbers by metric and by protocol ({', '.join(PROTOCOLS)}), as "
+            f"Metrics of a model card must be numbers by protocol ({', '.join(PROTOCOLS)}) and metric, such as "
             f'{{"native": {{"ndcg@10": 0.14}}}}; got {str(metrics)[:80]}. A result.json of recbole-li compare has them.'
         )
     assert isinstance(metrics, Mapping)
@@ -113,7 +113,7 @@ def check_metrics(metrics: object) -> dict[str, dict[str, float]]:
 
 
 def _figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The figures of each protocol, and which are unknown."""
+    """List the metrics of each protocol, or that they were not measured."""
     lines = []
     for name, title in PROTOCOLS.items():
         known = {metric: value for metric, value in (metrics.get(name) or {}).items() if math.isfinite(value)}
@@ -123,5 +123,5 @@ def _figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _code(text: object) -> str:
-    """A text of a data set or file as code, which cannot be read as Markdown."""
+    """Format untrusted text as inline code, so that it is not interpreted as Markdown."""
     return "`" + printable(str(text)).replace("`", "'").replace("|", "/") + "`"

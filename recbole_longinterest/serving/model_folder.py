@@ -1,7 +1,7 @@
-"""The format of an exported folder: a network, its items and its settings, as safetensors and JSON.
+"""The format of an exported folder: network, items and settings, as safetensors and JSON.
 
-A folder holds ``settings.json``, ``items.json``, ``model.safetensors``, the files of engines such as ``step.onnx``, and
-``manifest.json`` with the SHA-256 of all of them. Nothing in it is a pickle, and it is read without RecBole, ray or
+A folder has ``settings.json``, ``items.json``, ``model.safetensors``, engine files such as ``step.onnx``, and
+``manifest.json`` with the SHA-256 of all of them. It has no pickles, and it can be read without RecBole, ray or
 transformers.
 """
 
@@ -44,7 +44,7 @@ from recbole_longinterest.serving.signing import TrustedKey
 
 FORMAT = "recbole-longinterest export"
 VERSION = 3
-READABLE = (1, 2, VERSION)  # version 1 had ratings, behaviours and times as the only sources; 3 came with the manifest
+READABLE = (1, 2, VERSION)  # version 1 had only ratings, behaviours and times as sources; version 3 added the manifest
 WITH_SOURCES, WITH_MANIFEST = 2, 3
 SETTINGS, ITEMS, WEIGHTS = "settings.json", "items.json", "model.safetensors"
 
@@ -57,28 +57,28 @@ def write_folder(
     check: Callable[[Path], object] | None = None,
     sign: str | Path | None = None,
 ) -> None:
-    """Write a folder atomically: if it fails, an earlier export at this place does not change.
+    """Write a folder atomically: if it fails, an earlier export in this folder does not change.
 
     Args:
         served: the model.
-        folder: to make; an earlier export at this place is replaced.
+        folder: folder to write; an earlier export is replaced.
         more: writes further files into the draft of the folder.
-        check: reads the finished draft, and raises if it is not to be put in place.
+        check: reads the finished draft, and raises an error to cancel the export.
         sign: PEM file of a private key that signs the manifest.
 
     Raises:
-        ExportError: if something else than an export is in the way, or the disk cannot be written.
-        FileLockError: if another process writes there.
+        ExportError: if the folder exists and is not an export, or cannot be written.
+        FileLockError: if another process writes the folder.
         NotFiniteError: for weights that are NaN or infinite.
     """
-    from recbole_longinterest.common.version import __version__  # 0.1 s, which reading need not pay
+    from recbole_longinterest.common.version import __version__  # late: takes 0.1 s, not needed for reading
 
-    folder = folder.absolute()  # an error names the whole path
+    folder = folder.absolute()  # for the full path in error messages
     check_finite(served.weights, f"The model for {folder}")
     try:
         with held_place(folder), atomic_folder(folder) as draft:
             save_file(packed(served.weights, int8=served.precision != "fp32"), draft / WEIGHTS)
-            (draft / WEIGHTS).chmod(0o644)  # safetensors makes a file that only its owner can read
+            (draft / WEIGHTS).chmod(0o644)  # safetensors creates files readable only by the owner
             (draft / ITEMS).write_text(json.dumps(asdict(served.items), ensure_ascii=False), encoding="utf-8")
             if more is not None:
                 more(draft)
@@ -92,7 +92,8 @@ def write_folder(
             (draft / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
             versions = {"recbole-longinterest": __version__, "torch": str(torch.__version__)}
             write_manifest(draft, VERSION, versions, served.parent, sign)
-            (draft / CARD).write_text(model_card(served), encoding="utf-8")  # people edit it: not in the manifest
+            # Not in the manifest, because people may edit it.
+            (draft / CARD).write_text(model_card(served), encoding="utf-8")
             if check is not None:
                 check(draft)
     except (OSError, SafetensorError) as error:
@@ -101,14 +102,14 @@ def write_folder(
 
 @contextlib.contextmanager
 def held_place(folder: Path) -> Iterator[None]:
-    """Keep other writers out of a place, from reading what stands there to having written it.
+    """Lock a folder against other writers, for reading and rewriting it.
 
     Args:
-        folder: what a killed writer left of it is put right first.
+        folder: the folder; leftovers of a killed writer are cleaned up first.
 
     Raises:
         ExportError: as :func:`check_place`.
-        FileLockError: if another process writes there.
+        FileLockError: if another process writes the folder.
     """
     folder = folder.absolute()
     with lock_files(folder, "writing", "give another --output", again=True):
@@ -117,17 +118,17 @@ def held_place(folder: Path) -> Iterator[None]:
 
 
 def check_place(folder: Path) -> None:
-    """Check that :func:`write_folder` may write to a place.
+    """Check that :func:`write_folder` may write to a folder.
 
     Raises:
-        ExportError: for anything but an exported model or an empty folder, and for an export with foreign files in it.
+        ExportError: if it exists and is neither an export nor empty, or has files that the export did not write.
     """
     if folder.exists() and not is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} exists and is not an exported model. Give another --output.")
     if foreign := _foreign(folder):
         raise ExportError(
-            f"{folder} is an exported model that would be replaced, and holds {foreign[0]!r}, which the "
-            "export did not write. Move that away, or give another --output."
+            f"{folder} is an exported model that would be replaced, but it has {foreign[0]!r}, which the export did "
+            "not write. Move that file away, or give another --output."
         )
 
 
@@ -142,7 +143,7 @@ def is_export(folder: Path) -> bool:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Files in an export that :func:`write_folder` did not write."""
+    """List the files in an export that :func:`write_folder` did not write."""
     if not is_export(folder):
         return []
     names = {SETTINGS, ITEMS, WEIGHTS, MANIFEST, SIGNATURE, CARD}
@@ -153,18 +154,18 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def read_folder(folder: str | Path, *, trusted_key: TrustedKey | None = None, mapped: bool = False) -> Served:
-    """Read a folder, all of it checked against its manifest.
+    """Read a folder, and check it against its manifest.
 
-    What a killed writer left is read as it was before, and a folder that is replaced meanwhile is read again.
+    After a killed writer the old folder is read; a folder that is replaced while it is read is read again.
 
     Args:
         folder: the folder.
         trusted_key: public key in PEM, or the path of its file, that must have signed the manifest.
-        mapped: map the weights from the file in place of reading them into memory: several processes share them, and
-            the file must not change while a process serves it.
+        mapped: memory-map the weights instead of loading them; processes then share them, and the file must not change
+            while a process serves it.
 
     Raises:
-        ExportError: for a folder that is missing, broken, changed, of another version, or not an export.
+        ExportError: for a folder that is missing, broken, changed, of an unsupported version, or not an export.
         NotFiniteError: for weights that are NaN or infinite.
         SignatureError: for a folder that the trusted key did not sign.
     """
@@ -182,7 +183,7 @@ def read_folder(folder: str | Path, *, trusted_key: TrustedKey | None = None, ma
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Which folder has a name at the moment; None if there is none."""
+    """Identify the folder that currently has a path; None if it does not exist."""
     with contextlib.suppress(OSError):
         found = folder.stat()
         return found.st_dev, found.st_ino
@@ -191,7 +192,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 def _read_folder(folder: Path, trusted_key: TrustedKey | None, mapped: bool) -> Served:
     if not (folder / SETTINGS).is_file():
-        what = "is no exported model: it has no settings.json" if folder.is_dir() else "is not there"
+        what = "is not an exported model: it has no settings.json" if folder.is_dir() else "does not exist"
         raise ExportError(f"The model folder {folder} {what}. Make one: recbole-li export CHECKPOINT --output {folder}")
     manifest = read_manifest(folder, trusted_key)
     try:
@@ -200,12 +201,12 @@ def _read_folder(folder: Path, trusted_key: TrustedKey | None, mapped: bool) -> 
         raise ExportError(f"{folder / SETTINGS} cannot be read: {error.strerror}. {AGAIN}") from error
     settings = _json(raw, folder / SETTINGS)
     if settings.get("format") != FORMAT:
-        raise ExportError(f"The model folder {folder} is no exported model: its settings.json is of something else.")
+        raise ExportError(f"The model folder {folder} is not an exported model: its settings.json has another format.")
     version = settings.get("version")
     if version not in READABLE:
         raise ExportError(
-            f"The model folder {folder} has version {version}, and versions up to {VERSION} are read. Export the "
-            "checkpoint again, or install the recbole-longinterest that wrote it."
+            f"The model folder {folder} has version {version}, but only versions up to {VERSION} can be read. Export "
+            "the checkpoint again, or install the recbole-longinterest that wrote it."
         )
     if manifest is None:
         if version >= WITH_MANIFEST:
@@ -226,7 +227,7 @@ def _read_folder(folder: Path, trusted_key: TrustedKey | None, mapped: bool) -> 
 
 
 def _read(folder: Path, settings: Mapping[str, Any], manifest: Manifest | None, mapped: bool) -> Served:
-    """The model of a folder whose settings are of a version that can be read."""
+    """Read the model of a folder with a supported version."""
 
     def content(name: str) -> bytes:
         return (folder / name).read_bytes() if manifest is None else manifest.content(name)
@@ -259,7 +260,7 @@ def _read(folder: Path, settings: Mapping[str, Any], manifest: Manifest | None, 
 
 
 def _check_sizes(folder: Path, sizes: object) -> None:
-    """Check the sizes of the files of an export of before, which had no checksums."""
+    """Check the file sizes of an export of an earlier version, which had no checksums."""
     if not isinstance(sizes, dict):
         raise ExportError(
             f"The model folder {folder} is broken: bytes in {SETTINGS} must be sizes of files; got {sizes!r}. {AGAIN}"
@@ -274,13 +275,13 @@ def _check_sizes(folder: Path, sizes: object) -> None:
 @lru_cache
 def _say_unchecked(folder: Path) -> None:
     getLogger().warning(
-        f"{folder} is an export of an earlier version and carries no checksums: it cannot be seen whether it was "
-        "changed. Export the checkpoint again to have them."
+        f"{folder} is an export of an earlier version without checksums, so changes cannot be detected. Export the "
+        "checkpoint again to add them."
     )
 
 
 def _sources(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> list[SourceSpec]:
-    """The sources of events that the settings of a folder name."""
+    """Read the event sources from the settings of a folder."""
     if settings["version"] >= WITH_SOURCES:
         specs = [SourceSpec(**spec) for spec in settings["sources"]]
         if not all(isinstance(spec.settings, dict) and isinstance(spec.name, str) for spec in specs):
@@ -315,7 +316,7 @@ def _items(content: dict[str, Any]) -> Items:
 
 
 class _Unset(dict[str, Any]):
-    """Options of a file; a missing one is None, which :class:`ModelOptions` refuses."""
+    """Options of a file; missing options are None, which :class:`ModelOptions` rejects."""
 
     def __missing__(self, key: str) -> None:
         return None

@@ -1,7 +1,7 @@
-"""Add new items to a served model without training: their texts are enough to score them.
+"""Add new items to a served model by their texts, without training.
 
-The network scores an item by its ID embedding and its projected text, and an item that was not trained by its text
-only. So nothing is trained here, and no user's state changes.
+The network scores an item by its ID embedding and its projected text, and an untrained item only by its text. So
+nothing is trained here, and user states do not change.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ from recbole_longinterest.text.reader import text_of, values_of
 from recbole_longinterest.text.template import Template, columns_of
 
 if TYPE_CHECKING:
-    import pandas as pd  # at run time only where a file is read
+    import pandas as pd  # at run time imported only to read a file
 
-HALF_ROUNDING = 0.1  # largest difference of whitened vectors (spread 1) between two machines in half precision
+HALF_ROUNDING = 0.1  # maximum difference of whitened vectors (unit variance) between machines in half precision
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Added:
 
     Attributes:
         served: the model with the items.
-        new: tokens of the items that the model did not know.
-        changed: tokens of the known items whose text changed.
+        new: tokens of the new items.
+        changed: tokens of known items whose text changed.
     """
 
     served: Served
@@ -52,24 +52,24 @@ def with_items(
     boost: float = 1.0,
     text_encoder: str | None = None,
 ) -> Added:
-    """A model that knows further items, and scores all others as before.
+    """Add items to a model; the scores of all other items stay the same.
 
     Args:
         served: the model.
-        frame: a row an item: its token in the training's item column (``item_id``), and the columns of its text
-            (titles, categories, ...). A sequence may be a list of texts. A known item gets the given text.
-        vectors: the items' vectors by the training's encoder, [n, encoder_dim], in place of encoding.
-        boost: factor of the text vectors of items that were not trained, above 0. Trained items score higher by their
-            ID embeddings; a factor above 1 raises new items, and does not change their order among themselves.
-        text_encoder: the training's encoder, if it is a folder or a name on the hub that was not named before on this
-            machine: what the model's file says of it is not asked of the hub.
+        frame: one row per item: its token in the training's item column (``item_id``), and the columns of its text
+            (titles, categories, ...). A sequence may be a list of texts. The text of a known item is replaced.
+        vectors: precomputed vectors of the items by the training's encoder, [n, encoder_dim].
+        boost: factor of the text vectors of untrained items, above 0. Trained items score higher because of their ID
+            embeddings; a factor above 1 raises new items, without changing their order among themselves.
+        text_encoder: the training's encoder: a folder or a name on the hub. Required if it was never named on this
+            machine, because encoder names in files are not trusted.
 
     Returns:
-        The model, and which items are new or changed.
+        The model, and the new and changed items.
 
     Raises:
-        LongInterestError: for a model without texts, a missing column, an item twice or without a text, an encoder
-            that cannot be loaded, and a boost that is not above 0 or has no effect.
+        LongInterestError: for a model without texts, a missing column, a repeated item, an item without text, an
+            encoder that cannot be loaded, or a boost that is not above 0 or has no effect.
     """
     _check_boost(served, boost)
     _check_reads_texts(served)
@@ -96,7 +96,7 @@ def with_items(
     for place_given, number in enumerate(ids.tolist()):
         if number >= len(old):
             continue
-        kept = before[number]  # by an int8 export to half a step
+        kept = before[number]  # exact to half a step in an int8 export
         half = 0.51 * float(kept.abs().max()) / 127 if served.precision == "int8" else 0.0
         if torch.allclose(kept, whitened[place_given], atol=rounding + half):
             whitened[place_given] = kept
@@ -116,12 +116,12 @@ def with_items(
 
 
 def vectors_of(served: Served, frame: "pd.DataFrame", text_encoder: str | None = None) -> NDArray[np.float32]:
-    """The items' vectors by the training's encoder, which :func:`with_items` takes, [n, encoder_dim].
+    """Encode the items with the training's encoder, for :func:`with_items`, [n, encoder_dim].
 
     Args:
-        served: as in :func:`with_items`, like the following.
-        frame: see there.
-        text_encoder: see there.
+        served: see :func:`with_items`.
+        frame: see :func:`with_items`.
+        text_encoder: see :func:`with_items`.
 
     Raises:
         LongInterestError: as :func:`with_items`.
@@ -132,12 +132,12 @@ def vectors_of(served: Served, frame: "pd.DataFrame", text_encoder: str | None =
 
 
 def _same_text(kept: torch.Tensor, vector: torch.Tensor, rounding: float, half: float) -> bool:
-    """Whether two vectors differ by a factor alone, which is another boost of the same text.
+    """Whether two vectors differ only by a factor, that is, by the boost of the same text.
 
     Args:
-        kept: of the model.
-        vector: of the given text, without a boost.
-        rounding: largest difference of two encodings of a text.
+        kept: vector of the model.
+        vector: vector of the given text, without a boost.
+        rounding: maximum difference between two encodings of a text.
         half: half a step of int8 in ``kept``.
     """
     if not float(kept.norm()):
@@ -147,30 +147,30 @@ def _same_text(kept: torch.Tensor, vector: torch.Tensor, rounding: float, half: 
 
 
 def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
-    """A table of items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
+    """Read items from a ``.csv`` file with a header, or from RecBole's ``.item``; all cells are text.
 
     Args:
-        path: the file; an ``.item`` file has the training's separator and encoding.
+        path: the file; an ``.item`` file must have the training's separator and encoding.
         served: the model.
 
     Raises:
-        LongInterestError: for a file that is missing, broken, of another kind, or without the item column.
+        LongInterestError: for a file that is missing, broken, of another format, or without the item column.
     """
-    import pandas as pd  # late: serving without tables starts faster, and does not need it
+    import pandas as pd  # late: not needed for serving without tables
 
     path, item_field, text = Path(path), served.fields["item"], served.about.get("text", {})
     if path.suffix not in (".csv", ".item"):
         raise LongInterestError(f"A file of items must end in .csv or .item; got {path}.")
     if not path.is_file():
         raise LongInterestError(f"There is no file of items {path}.")
-    if path.suffix == ".item":  # not by pandas: titles may hold quotes
+    if path.suffix == ".item":  # not with pandas, because titles may contain quotes
         form = text.get("field_separator") or "\t", text.get("encoding") or "utf-8"
         lines = [cells for _, cells in item_rows(path, *form)]
         names = [cell.partition(":")[0] for cell in lines[0]] if lines else []
         wrong = next((number for number, cells in enumerate(lines, 1) if len(cells) != len(names)), None)
         if wrong is not None:
             raise LongInterestError(
-                f"{path}, row {wrong}: {len(lines[wrong - 1])} columns where the header has {len(names)}."
+                f"{path}, row {wrong}: {len(lines[wrong - 1])} columns where the header has {len(names)}. Correct it."
             )
         table = pd.DataFrame(lines[1:], columns=names)
     else:
@@ -179,7 +179,7 @@ def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(table.index, pd.RangeIndex):
-        raise LongInterestError(f"{path} has rows with more values than its header names.")
+        raise LongInterestError(f"{path} has rows with more values than the header has columns. Name every column.")
     if item_field not in table:
         raise LongInterestError(
             f"{path} has no column {item_field}; its columns are {', '.join(map(str, table)) or 'none'}."
@@ -206,7 +206,7 @@ def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def _vectors(
     served: Served, tokens: Sequence[str], rows: Sequence[dict[str, Any]], text_encoder: str | None
 ) -> NDArray[np.float32]:
-    from recbole_longinterest.text.cache import encode_cached  # late: most processes that serve encode nothing
+    from recbole_longinterest.text.cache import encode_cached  # late: most serving processes do not encode texts
 
     texts = [_text(served, row) for row in rows]
     _check_texts(tokens, texts)
@@ -218,9 +218,11 @@ def _vectors(
 
 def _check_boost(served: Served, boost: float) -> None:
     if not 0 < boost < np.inf:
-        raise LongInterestError(f"boost must be above 0 (1 leaves new items where their texts put them); got {boost}.")
+        raise LongInterestError(f"boost must be above 0 (1 for no boost); got {boost}.")
     if boost != 1 and LOG_SCALE in served.weights:
-        raise LongInterestError("boost has no effect in a model of cosine logits, which ignore length. Leave it out.")
+        raise LongInterestError(
+            "boost has no effect in a model with cosine logits, which ignore vector length. Leave it out."
+        )
 
 
 def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
@@ -234,7 +236,7 @@ def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
     known = set(served.items.tokens)
     tokens = [token_of(token, known) for token in frame[name]]
     if not tokens:
-        raise LongInterestError("The table of items holds no item.")
+        raise LongInterestError("The table of items is empty.")
     if len(set(tokens)) < len(tokens):
         twice = next(token for token in tokens if tokens.count(token) > 1)
         raise LongInterestError(f"The item {twice} is in the table more than once. Keep one row of it.")
@@ -247,11 +249,11 @@ def _text_columns(served: Served) -> tuple[list[str], Template | None]:
 
 
 def _text(served: Served, row: dict[str, Any]) -> str:
-    """An item's text, made as the training made it."""
+    """Build an item's text in the same way as the training."""
     about = served.about.get("text") or {}
     fields, template = _text_columns(served)
     if not fields:
-        raise LongInterestError("This model's texts were ready vectors (text_vectors). Give the new items' as vectors.")
+        raise LongInterestError("This model was trained with precomputed text vectors (text_vectors). Give vectors.")
     missing = [field for field in fields if field not in row]
     if missing:
         raise LongInterestError(
@@ -269,7 +271,7 @@ def _joined(value: object, separator: str) -> str:
         return separator.join(map(str, value))
     if value is None or value != value:  # NaN is not itself
         return ""
-    if isinstance(value, float) and value.is_integer():  # pandas makes floats of numbers beside a missing one
+    if isinstance(value, float) and value.is_integer():  # pandas turns whole numbers into floats if some are missing
         return str(int(value))
     return str(value)
 
@@ -285,7 +287,7 @@ def _check_texts(tokens: Sequence[str], texts: Sequence[str]) -> None:
 
 
 def _shown(served: Served, row: dict[str, Any]) -> tuple[str, list[str]]:
-    """Title and categories of an item, from the columns that the export took them from."""
+    """Return title and categories of an item, from the same columns as the export."""
     shown, about = served.about.get("shown") or {}, served.about.get("text") or {}
     kinds, separator = about.get("kinds") or {}, about.get("seq_separator") or " "
 

@@ -1,4 +1,4 @@
-"""Let a served model's memory of transitions learn from events that have just happened."""
+"""Update a served model's transition memory with new events."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,23 @@ from recbole_longinterest.serving.scorer import Scorer
 
 
 def observe(scorer: Scorer, events: Sequence[EventLike], new: int | None = None) -> int:
-    """Raise the counts of the transitions to a user's new events; see :meth:`Recommender.observe`.
+    """Increase the counts of the transitions to a user's new events; see :meth:`Recommender.observe`.
 
     Args:
         scorer: the model.
-        events: of one user.
-        new: how many of them, at the end, are new; all if None.
+        events: events of one user.
+        new: number of new events at the end; None for all.
 
     Returns:
-        Number of events that were counted.
+        Number of counted events.
 
     Raises:
-        LongInterestError: for a model without a memory of transitions, and a ``new`` that is out of range.
+        LongInterestError: for a model without a transition memory, or a ``new`` out of range.
     """
     memory = scorer.network.memory
     if memory is None:
         raise LongInterestError(
-            "This model has no memory of transitions, so it cannot observe events. Train one with memory: on, or call "
+            "This model has no transition memory, so it cannot observe events. Train a model with memory: on, or use "
             "recbole-li update."
         )
     number = len(events) if new is None else new
@@ -39,6 +39,6 @@ def observe(scorer: Scorer, events: Sequence[EventLike], new: int | None = None)
         kinds = [None] * len(whole) if whole.behavior is None else whole.behavior.tolist()
         wanted = np.array([kind in targets for kind in kinds], bool)
     counted = len(whole) - len(before)
-    assert scorer.fingerprint  # computed before the tables change: states kept as bytes belong to the export
+    assert scorer.fingerprint  # computed before the tables change, because saved states belong to the export
     memory.observe(whole.item_seq.tolist(), counted, wanted.tolist())
     return counted

@@ -1,4 +1,4 @@
-"""The best items for users with histories, and for users without one the items that are popular."""
+"""Recommend the best items for users with histories, and popular items for users without one."""
 
 from collections.abc import Sequence
 
@@ -28,15 +28,15 @@ def recommend_to(
     allowed: Tensor | None = None,
     method: str | None = None,
 ) -> list[Recommendation]:
-    """Recommend to users by their histories.
+    """Recommend for some histories.
 
     Args:
         scorer: the model.
-        histories: one a user; without a known item the items are those that are popular.
+        histories: one history per user; users without a known item get popular items.
         k: number of items.
-        exclusion: what is left out.
+        exclusion: items to exclude.
         allowed: internal ids of the only items that may be recommended; None for all.
-        method: that explains each item; None for no explanation.
+        method: method to explain each item; None for no explanations.
 
     Raises:
         LongInterestError: if ``k`` is below 1, or for an unknown method.
@@ -71,18 +71,18 @@ def popular(
     unknown: Sequence[str] = (),
     why: str | None = None,
 ) -> Recommendation:
-    """Recommend what is popular to a user of whom the model knows no event.
+    """Recommend popular items to a user without known events.
 
     Args:
         scorer: the model.
         k: number of items.
-        exclusion: what is left out.
+        exclusion: items to exclude.
         allowed: internal ids of the only items that may be recommended; None for all.
         unknown: items of the user's events that the model does not know.
-        why: the model knows no event, for the message; None says it by ``unknown``.
+        why: reason why no event is known, for the message; None to derive it from ``unknown``.
 
     Returns:
-        The items with most recent events; none and a problem for an export without such counts.
+        The items with the most recent events; no items and a problem for an export without these counts.
     """
     if scorer.served.items.recent is None:
         why = why or (NONE_KNOWN if unknown else EMPTY)
@@ -92,5 +92,5 @@ def popular(
 
 
 def nothing(exclusion: Exclusion) -> str:
-    """Why nothing is left to recommend."""
+    """Return the reason why no item is left to recommend."""
     return EXCLUDED if len(exclusion.items) else ALL_SEEN

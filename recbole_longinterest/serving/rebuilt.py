@@ -1,4 +1,4 @@
-"""Many events of one user into a state, in a few calls of the network in place of one for each event."""
+"""Build a user state from many events, with few network calls instead of one per event."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,14 +12,14 @@ from recbole_longinterest.serving.state import InterestState
 
 
 def state_after(scorer: Scorer, history: History) -> InterestState:
-    """The state that :func:`~recbole_longinterest.serving.state.states_of` gives, faster for one user.
+    """Build the same state as :func:`~recbole_longinterest.serving.state.states_of`, faster for one user.
 
     Args:
         scorer: the model.
-        history: may be empty.
+        history: the history; may be empty.
 
     Raises:
-        LongInterestError: for a model that reads a window, which has no states.
+        LongInterestError: for a model with a history limit, which has no states.
     """
     state = InterestState.new(scorer, history.user)
     _take_in(state, history)
@@ -27,23 +27,23 @@ def state_after(scorer: Scorer, history: History) -> InterestState:
 
 
 def take_in(state: InterestState, events: Iterable[EventLike]) -> int:
-    """Take in events as :meth:`InterestState.update` does one by one.
+    """Update a state with events, like :meth:`InterestState.update` for each event.
 
     Args:
-        state: changes.
-        events: in any order, if all have times.
+        state: the state to update.
+        events: new events, in any order if all have times.
 
     Returns:
-        How many were skipped, because the model does not know their items.
+        Number of skipped events on unknown items.
 
     Raises:
-        LongInterestError: as ``update``; the state does not change.
+        LongInterestError: as ``update``; the state does not change then.
     """
     history = state.scorer.reader.read(events, state.user)
     if len(history) and history.time[0] < state.last_time:
         raise LongInterestError(
-            f"Events must come in the order of their times: one at {history.time[0]:.0f} is earlier than the user's "
-            f"last event at {state.last_time:.0f}. Make the state again from all events, in order."
+            f"Events must be in time order: one at {history.time[0]:.0f} is earlier than the user's last event at "
+            f"{state.last_time:.0f}. Rebuild the state from all events, in order."
         )
     _take_in(state, replace(history, before=state.last_time))
     return len(history.unknown)
@@ -62,4 +62,4 @@ def _take_in(state: InterestState, history: History) -> None:
         interest, encoder = network.extend(items[None, part], chosen, vectors, encoder)
     behaviors = [None] * len(history) if history.behavior is None else history.behavior.tolist()
     for item, time, behavior in zip(history.item_seq.tolist(), history.time.tolist(), behaviors, strict=True):
-        state.follow(item, time, interest, encoder, behavior)  # what came of the last event, after each of them
+        state.follow(item, time, interest, encoder, behavior)  # the final interest, for each event

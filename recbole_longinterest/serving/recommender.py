@@ -1,4 +1,4 @@
-"""Recommendations for users that the training never saw, from an exported folder: no data set, no ray, no encoder."""
+"""Recommend from an exported folder, for any user: without the data set, ray, or a text encoder."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ User = TypeVar("User")
 
 
 class Recommender(Scorer):
-    """A served model.
+    """A model loaded for serving.
 
     Example:
         >>> model = Recommender.load("exported")
@@ -55,23 +55,23 @@ class Recommender(Scorer):
         trusted_key: TrustedKey | None = None,
         mapped: bool = False,
     ) -> "Recommender":
-        """Read a folder that ``recbole-li export`` wrote, checked against its manifest, into memory.
+        """Load a folder written by ``recbole-li export``, and check it against its manifest.
 
         Args:
             folder: the folder.
             engine: name of a registered engine; ``"torch"`` and ``"onnx"`` are built in.
-            trusted_key: public Ed25519 key in PEM, or its file: the folder must have been exported with
-                ``--sign`` by its private key.
-            mapped: map the weights from the file in place of reading them into memory. Several processes share them,
-                and the file must not change while they serve it.
+            trusted_key: public Ed25519 key in PEM, or its file; the folder must have been exported with ``--sign`` and
+                the matching private key.
+            mapped: memory-map the weights instead of loading them. Several processes then share them, and the file must
+                not change while they serve it.
 
         Raises:
-            ExportError: for a folder that is missing, broken, changed, of another version, or not an export.
+            ExportError: for a folder that is missing, broken, changed, of an unsupported version, or not an export.
             NotFiniteError: for weights that are NaN or infinite.
             SignatureError: for a folder that the trusted key did not sign.
-            LongInterestError: for an unknown engine, or one whose package is not installed.
+            LongInterestError: for an unknown engine, or an engine whose package is not installed.
         """
-        chosen = engine_of(engine) if isinstance(engine, str) else engine  # before the folder is read
+        chosen = engine_of(engine) if isinstance(engine, str) else engine  # checked before the folder is read
         return cls(read_folder(folder, trusted_key=trusted_key, mapped=mapped), chosen)
 
     @classmethod
@@ -85,18 +85,18 @@ class Recommender(Scorer):
         mapped: bool = False,
         endpoint: str | None = None,
     ) -> "Recommender":
-        """Read an exported model from a folder, or by its name from a model hub; see :meth:`load`.
+        """Load an exported model from a folder or a model hub; see :meth:`load`.
 
         Args:
-            name: a folder, or ``owner/name`` on the hub; the network is used for the latter only.
+            name: a folder, or ``owner/name`` on the hub; only the latter uses the network.
             revision: branch, tag or commit on the hub; the newest if None.
-            engine: as in :meth:`load`.
-            trusted_key: as in :meth:`load`. A hub can be read by its owner alone, and a signature says who exported.
-            mapped: as in :meth:`load`.
-            endpoint: address of another hub than huggingface.co.
+            engine: see :meth:`load`.
+            trusted_key: see :meth:`load`. The manifest only detects changes; a signature also proves who exported.
+            mapped: see :meth:`load`.
+            endpoint: address of a hub other than huggingface.co.
 
         Raises:
-            LongInterestError: as :meth:`load`, and for a model that the hub does not give.
+            LongInterestError: as :meth:`load`, and for a model that cannot be downloaded.
         """
         folder = pretrained_folder(name, revision, endpoint)
         return cls.load(folder, engine, trusted_key=trusted_key, mapped=mapped)
@@ -104,24 +104,24 @@ class Recommender(Scorer):
     def add_items(self, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
         """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.
 
-        States in memory stay valid; states kept as bytes belong to the model without the items.
+        States in memory stay valid; states saved as bytes belong to the model without the new items.
 
         Args:
-            frame: a row an item: token, and the columns of the text; see `new_items.with_items`.
-            vectors: ready vectors in place of encoding, [n, encoder_dim].
-            boost: factor of new items' text vectors; above 1 they are recommended more often among all items.
+            frame: one row per item: token, and the columns of the text; see `new_items.with_items`.
+            vectors: precomputed text vectors, [n, encoder_dim].
+            boost: factor of new items' text vectors; with values above 1 they are recommended more often.
 
         Returns:
             The new items, and the items whose text changed.
 
         Raises:
-            LongInterestError: as ``with_items``, and for an engine whose table of items is fixed.
+            LongInterestError: as ``with_items``, and for an engine whose item table is fixed.
         """
         engine = type(self.engine)
         if not engine.can_grow:
             raise LongInterestError(
-                f"{engine.__name__} has a fixed table of items. Add the items to the folder with recbole-li add-items, "
-                "and load it again."
+                f"{engine.__name__} has a fixed item table. Add the items to the folder with recbole-li add-items, and "
+                "load it again."
             )
         added = with_items(self.served, frame, vectors, boost)
         self._serve(added.served, engine)
@@ -181,32 +181,31 @@ class Recommender(Scorer):
         exclude: Iterable[str | int] = (),
         at: At = None,
     ) -> Recommendation | dict[User, Recommendation] | list[Recommendation]:
-        """Recommend to one user.
+        """Recommend items to one user.
 
         Args:
             history: the user's events: tokens, `Event` objects or dicts. They are sorted by time. Unknown items are
-                skipped and reported. A dict from user to events, or a list of lists of events, goes to
+                skipped and reported. A dict from user to events, or a list of lists of events, is passed to
                 :meth:`recommend_many`.
             k: number of items; fewer if fewer can be recommended.
-            exclude_seen: leave out items of the history: True or ``"target"`` those of the events of
-                ``target_behavior`` (all for a model without one), and of events that do not say their behaviour;
-                ``"all"``; False or ``"none"``; or those of events of behaviours, a list or ``"view,cart"``.
-            candidates: tokens of the only items that may be recommended; unknown ones are skipped and logged.
-            explain: name of a method that explains each item, or True for the default one; see
+            exclude_seen: which items of the history to exclude. True or ``"target"``: items of events with a
+                ``target_behavior`` or without a behaviour (all items for a model without target behaviours); ``"all"``;
+                False or ``"none"``; or items of events with the given behaviours, a list or ``"view,cart"``.
+            candidates: tokens of the only items that may be recommended; unknown tokens are skipped and logged.
+            explain: name of a method to explain each item, or True for the default method; see
                 :mod:`recbole_longinterest.serving.explain.methods`.
-            user: the user's values of ``user_features``, by the name of their column.
-            exclude: tokens of items that are never recommended.
-            at: time of the request, a number in the training's unit or a date; None for now. Only a model that was
-                trained with ``request_time`` reads it; a request before the last event counts as one at its time.
+            user: the user's values of ``user_features``, by column name.
+            exclude: tokens of items that must not be recommended.
+            at: time of the request, a number in the training's unit or a date; None for now. Only models trained with
+                ``request_time`` read it. A time before the last event is replaced by the time of the last event.
 
         Returns:
-            The best items by the user's interest; the popular ones (``basis``) for a history that is empty or has only
+            The best items by the user's interest; popular items (see ``basis``) for a history that is empty or has only
             unknown items.
 
         Raises:
-            LongInterestError: for a history that holds something else than events, or that has no known item where the
-                export keeps no counts of recent events; for a ``k`` below 1, unknown behaviours, and candidates that
-                are all unknown.
+            LongInterestError: for invalid events, a history without a known item if the export has no counts of recent
+                events, a ``k`` below 1, unknown behaviours, or candidates that are all unknown.
         """
         many: Any = None
         if isinstance(history, Mapping) and "item" not in history:
@@ -217,11 +216,11 @@ class Recommender(Scorer):
                 many = events
         if many is not None:
             if user is not None:
-                raise LongInterestError("user belongs to one history. For several, call recommend_many with users.")
+                raise LongInterestError("user works for one history. For several, call recommend_many with users.")
             return self.recommend_many(many, k, exclude_seen, candidates, explain, exclude=exclude, at=at)
         (one,) = self._recommend([self.read(events, user)], k, exclude_seen, candidates, explain, exclude, at)
         if one.problem:
-            raise LongInterestError(f"There is nothing to recommend from: {one.problem}.")
+            raise LongInterestError(f"Nothing can be recommended: {one.problem}.")
         return one
 
     @overload
@@ -261,30 +260,30 @@ class Recommender(Scorer):
         exclude: Iterable[str | int] = (),
         at: At = None,
     ) -> dict[User, Recommendation] | list[Recommendation]:
-        """Recommend to several users.
+        """Recommend items to several users.
 
         Args:
             histories: a dict from user to events, or a list of histories; each as in :meth:`recommend`.
-            k: as in :meth:`recommend`.
-            exclude_seen: likewise.
-            candidates: likewise.
-            explain: likewise.
+            k: see :meth:`recommend`.
+            exclude_seen: see :meth:`recommend`.
+            candidates: see :meth:`recommend`.
+            explain: see :meth:`recommend`.
             users: values of ``user_features`` of each user, a dict or a list like ``histories``.
-            exclude: as in :meth:`recommend`.
-            at: likewise.
+            exclude: see :meth:`recommend`.
+            at: see :meth:`recommend`.
 
         Returns:
-            A dict or a list like ``histories``. A user without a known item gets what is popular; no items and a
-            ``problem`` where the export keeps no counts of recent events.
+            A dict or a list like ``histories``. A user without a known item gets popular items; or no items and a
+            ``problem`` if the export has no counts of recent events.
 
         Raises:
             LongInterestError: as :meth:`recommend`, but not for histories without a known item; and for ``users`` that
-                are not given as ``histories`` are.
+                do not match ``histories``.
         """
         if users is not None and not _alike(histories, users):
             raise LongInterestError(
-                "users must be a dict by user if histories are one, of users that histories have, and otherwise a list "
-                f"of as many; got {users!r:.100}."
+                "users must match histories: a dict with users of histories if that is a dict, else a list of the same "
+                f"length; got {users!r:.100}."
             )
         if isinstance(histories, Mapping):
             of_users = users if isinstance(users, Mapping) else {}
@@ -305,23 +304,23 @@ class Recommender(Scorer):
         exclude: Iterable[str | int] = (),
         at: At = None,
     ) -> "pd.DataFrame":
-        """Recommend to the users of a table of events.
+        """Recommend items to the users of a table of events.
 
         Args:
-            events: a DataFrame with RecBole's names of the columns (``user_id``, ``item_id`` and maybe ``rating``,
-                ``behavior``, ``timestamp``, as the training named them). Without a user column it is one user.
-                Times are in the training's unit, or dates.
-            k: as in :meth:`recommend`.
-            exclude_seen: likewise.
-            candidates: likewise.
-            columns: the table's own names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time``, those
-                that the training named otherwise.
-            exclude: as in :meth:`recommend`.
-            at: likewise.
+            events: a DataFrame with the training's column names (``user_id``, ``item_id`` and optionally ``rating``,
+                ``behavior``, ``timestamp``). Without a user column all events belong to one user. Times are in the
+                training's unit, or dates.
+            k: see :meth:`recommend`.
+            exclude_seen: see :meth:`recommend`.
+            candidates: see :meth:`recommend`.
+            columns: the table's names of the columns ``user``, ``item``, ``rating``, ``behavior``, ``time`` that differ
+                from the training's.
+            exclude: see :meth:`recommend`.
+            at: see :meth:`recommend`.
 
         Returns:
-            A DataFrame: user, ``rank`` from 1, item, ``title``, ``score``, ``basis`` (``interest``, or ``popularity``
-            for users without a known item). Skipped items and users without a known item are logged.
+            A DataFrame with columns user, ``rank`` from 1, item, ``title``, ``score``, ``basis`` (``interest``, or
+            ``popularity`` for users without a known item). Skipped items and users without a known item are logged.
 
         Raises:
             LongInterestError: as :meth:`recommend_many`, and for a table without the item column.
@@ -343,47 +342,47 @@ class Recommender(Scorer):
         exclude: Iterable[str | int] = (),
         at: At = None,
     ) -> dict[User, Recommendation]:
-        """Recommend to users whose histories were read already; see :meth:`recommend_many`."""
+        """Recommend items for histories that were already read; see :meth:`recommend_many`."""
         found = self._recommend(list(histories.values()), k, exclude_seen, candidates, explain, exclude, at)
         return dict(zip(histories, found, strict=True))
 
     def read_table(self, events: "pd.DataFrame", columns: Mapping[str, str] | None = None) -> dict[str, History]:
-        """Histories by user of a table of events, users in the order of their first event.
+        """Read a table of events into histories by user, ordered by their first event.
 
         Args:
-            events: as in :meth:`recommend_batch`.
-            columns: likewise.
+            events: see :meth:`recommend_batch`.
+            columns: see :meth:`recommend_batch`.
         """
         return histories_of(events, self.served.fields, self.reader, columns)
 
     def start(self, user: Mapping[str, Any] | None = None) -> InterestState:
-        """The state of a new user, which takes in events one by one; see :mod:`recbole_longinterest.serving.state`.
+        """Create the state of a new user, to update it event by event; see :mod:`recbole_longinterest.serving.state`.
 
         Args:
-            user: the user's values of ``user_features``, by the name of their column.
+            user: the user's values of ``user_features``, by column name.
         """
         return InterestState.new(self, user)
 
     def observe(self, history: Iterable[EventLike], new: int | None = None) -> int:
-        """Let the memory of transitions learn from events that have just happened: their counts rise, nothing else.
+        """Update the transition memory with new events: only its counts increase.
 
-        Recommendations to all users change at once. The counts live in this object: an export, and states kept as
-        bytes, stay as they are; ``recbole-li update`` counts all events anew.
+        Recommendations to all users change at once. The counts exist only in this object: exports and saved states do
+        not change; ``recbole-li update`` recounts all events.
 
         Example:
             >>> model.observe(["50", "181", "172"], new=1)  # the user had 50 and 181 before, and now 172
             1
 
         Args:
-            history: one user's last events, as in :meth:`recommend`; those before the new ones say what these follow.
-            new: how many of them, at the end, are new; all of them if None.
+            history: one user's last events, see :meth:`recommend`; the earlier ones are what the new ones follow.
+            new: number of new events at the end; None for all.
 
         Returns:
-            Number of events that were counted, those on unknown items not among them.
+            Number of counted events, without those on unknown items.
 
         Raises:
-            LongInterestError: for a model without a memory of transitions, and a ``new`` that is not from 0 to the
-                number of events.
+            LongInterestError: for a model without a transition memory, or a ``new`` that is not from 0 to the number of
+                events.
         """
         return observe(self, as_events(history), new)
 
@@ -404,7 +403,7 @@ class Recommender(Scorer):
 
 
 def _alike(histories: object, users: object) -> bool:
-    """Whether the features of users can be told to the histories."""
+    """Whether the features of users match the histories."""
     if isinstance(histories, Mapping) or isinstance(users, Mapping):
         return isinstance(histories, Mapping) and isinstance(users, Mapping) and users.keys() <= histories.keys()
     return isinstance(histories, Sequence) and isinstance(users, Sequence) and len(histories) == len(users)

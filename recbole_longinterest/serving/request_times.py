@@ -1,4 +1,4 @@
-"""When a request comes: for models that read it (``request_time``), and for rules and strategies by age."""
+"""The time of a request, for models with ``request_time``, and for rules and strategies by item age."""
 
 import math
 import time
@@ -15,11 +15,11 @@ At: TypeAlias = float | str | date | None
 
 
 def clock(scorer: Scorer, seconds: float | None = None) -> float:
-    """A time in the unit of a model's training; NaN if its times do not count from 1970.
+    """Convert seconds since 1970 to the unit of a model's training; NaN if its times do not count from 1970.
 
     Args:
         scorer: the model.
-        seconds: since 1970; now if None.
+        seconds: seconds since 1970; None for now.
     """
     seconds = time.time() if seconds is None else seconds
     training = scorer.reader.times.training
@@ -29,24 +29,24 @@ def clock(scorer: Scorer, seconds: float | None = None) -> float:
 
 
 def time_of(scorer: Scorer, at: At) -> float:
-    """The time of a request in the unit of a model's training.
+    """Convert the time of a request to the unit of a model's training.
 
     Args:
         scorer: the model.
-        at: as users give it; None means now, which is unknown (NaN) if the training's times do not count from 1970.
+        at: the given time; None for now, which is NaN if the training's times do not count from 1970.
 
     Raises:
-        LongInterestError: for something else than a number or a date, and for a time of another unit.
+        LongInterestError: for a value that is neither a number nor a date, or a time in another unit.
     """
     return clock(scorer) if at is None else scorer.reader.times.one(at, "The request")
 
 
 def asked_at(scorer: Scorer, histories: Sequence[History], at: At) -> list[History]:
-    """Histories with the time of a request, for a model that reads it.
+    """Set the request time of histories, for a model that reads it.
 
     Args:
         scorer: the model.
-        histories: those that have a time of their own keep it where ``at`` is None.
+        histories: the histories; if ``at`` is None, those that already have a request time keep it.
         at: time of the request.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tables of recommendations as text: CSV and JSON lines."""
+"""Write recommendations as CSV and JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def to_csv(table: "pd.DataFrame", raw: bool = False) -> str:
-    """Recommendations as CSV with a header.
+    """Format recommendations as CSV with a header.
 
     Args:
-        table: of recommendations.
-        raw: write texts as they are. Otherwise control characters are written out, and a text that a spreadsheet would
-            take for a formula gets a ``'`` in front; numbers, and texts that are numbers, stay.
+        table: table of recommendations.
+        raw: write texts unchanged. Otherwise control characters are escaped, and a text that a spreadsheet would read
+            as a formula gets a leading ``'``; numbers, and texts that are numbers, stay unchanged.
     """
     if not raw:
         table = table.rename(columns=printable_cell)
@@ -27,7 +27,7 @@ def to_csv(table: "pd.DataFrame", raw: bool = False) -> str:
 
 
 def to_json_lines(found: Mapping[Any, Recommendation]) -> str:
-    """Recommendations as JSON lines, a user a line, with the skipped items."""
+    """Format recommendations as JSON lines, one line per user, with the skipped items."""
     lines = []
     for user, recommendation in found.items():
         content = recommendation.to_dict()

@@ -1,4 +1,4 @@
-"""From histories to interest vectors, scores of all items, and the best ones, by a served model."""
+"""Compute interest vectors, item scores and best items from histories, with a served model."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
@@ -22,28 +22,28 @@ from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
 from recbole_longinterest.serving.training_times import training_times
 
-CHUNK = 4096  # events of a long history that are encoded at once
-POSITIONS = 2**20  # padded positions of histories held at once
-BLOCK = 64  # items whose highest score is looked at first
-SCORES = 2**24  # scores held at once, 64 MB
-LONG = 2**15  # events beyond which a history is encoded in chunks, in bounded memory
+CHUNK = 4096  # events of a long history encoded at once
+POSITIONS = 2**20  # maximum padded positions of a batch
+BLOCK = 64  # items per block in top_k
+SCORES = 2**24  # maximum scores in memory, 64 MB
+LONG = 2**15  # longer histories are encoded in chunks, to bound memory
 
 
 class Scorer:
-    """A served model that takes and gives internal ids; ``Recommender`` adds raw tokens and tables.
+    """A served model that works with internal ids; ``Recommender`` adds raw tokens and tables.
 
     Args:
         served: content of an exported folder.
-        engine: class of the engine that computes the steps of states and the scores.
+        engine: engine class for state updates and scores.
 
     Attributes:
-        served: the same.
-        network: in evaluation mode.
+        served: content of the folder.
+        network: the network, in evaluation mode.
         items: vectors of all items, [N, D].
-        engine: of this model.
-        sides: names of the sources of events that the network reads.
-        reader: turns raw events into what the network reads.
-        keeps_behaviors: whether states keep the behaviours of the seen items: those of a model with targets do.
+        engine: the engine.
+        sides: names of the event sources that the network reads.
+        reader: converts raw events to the network's input.
+        keeps_behaviors: whether states store the behaviours of seen items; only with target behaviours.
     """
 
     def __init__(self, served: Served, engine: type[Engine] = TorchEngine) -> None:
@@ -69,45 +69,45 @@ class Scorer:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the model; states of another one are refused by it."""
+        """Hash of the model, by which states of other models are rejected."""
         return self.served.fingerprint
 
     @property
     def n_items(self) -> int:
-        """Items that can be recommended."""
+        """Number of items that can be recommended."""
         return len(self.served.items.tokens) - 1
 
     @property
     def scored_at_once(self) -> int:
-        """Users whose scores of all items are held at once."""
+        """Maximum number of users scored at once."""
         return max(1, SCORES // (self.n_items + 1))
 
     def item_id(self, token: object) -> int:
-        """Internal id of an item, 0 if the model does not know it."""
+        """Return the internal id of an item; 0 for an unknown item."""
         return self.reader.item_id.get(token_of(token, self.reader.item_id), 0)
 
     def candidate_ids(self, candidates: Iterable[object]) -> Tensor:
-        """Internal ids of candidates, in ascending order, int64 [n]; unknown items are logged.
+        """Return the internal ids of candidates, in ascending order, int64 [n]; unknown items are logged.
 
         Raises:
-            LongInterestError: for anything but a list of tokens, or if no candidate is known.
+            LongInterestError: for a value that is not a list of tokens, or if no candidate is known.
         """
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise LongInterestError(f"candidates must be a list of item tokens; got {candidates!r}.")
         tokens = list(candidates)
         ids = sorted({self.item_id(token) for token in tokens} - {0})
         if not ids:
-            raise LongInterestError(f"Not one of the {len(tokens)} candidates is known to the model.")
+            raise LongInterestError(f"The model knows none of the {len(tokens)} candidates.")
         skipped = [str(token) for token in tokens if not self.item_id(token)]
         if skipped:
             getLogger().warning(f"{len(skipped)} candidates are unknown and skipped: {shortened(skipped)}")
         return torch.tensor(ids)
 
     def excluded_ids(self, exclude: Iterable[object]) -> list[int]:
-        """Internal ids of items that are left out; items that the model does not know are left out already.
+        """Return the internal ids of items to exclude; unknown items are ignored.
 
         Raises:
-            LongInterestError: for anything but a list of tokens.
+            LongInterestError: for a value that is not a list of tokens.
         """
         if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
             raise LongInterestError(f"exclude must be a list of item tokens; got {exclude!r}.")
@@ -115,7 +115,7 @@ class Scorer:
 
     @torch.no_grad()
     def interest(self, histories: Sequence[History]) -> Tensor:
-        """Interest vectors after the last event of histories that are not empty, at their request (``at``), [B, D]."""
+        """Compute the interest vectors of non-empty histories at their request time (``at``), [B, D]."""
         out = torch.zeros(len(histories), self.items.shape[1])
         read = [self.window(history) for history in histories]
         order = sorted(range(len(read)), key=lambda row: len(read[row][0]))
@@ -132,12 +132,12 @@ class Scorer:
         return self.at_request(out, [history.time[-1] for history in histories], [each.at for each in histories])
 
     def at_request(self, interest: Tensor, last: Sequence[float], request: Sequence[float]) -> Tensor:
-        """Interest vectors at the times of requests, [B, D]; a model without ``request_time`` leaves them as they are.
+        """Adjust interest vectors to the request times, [B, D]; no change for a model without ``request_time``.
 
         Args:
-            interest: after the last event of each user, [B, D].
+            interest: interest after the last event of each user, [B, D].
             last: times of these events in the training's unit, NaN if missing, [B].
-            request: times of the requests, NaN if not known, [B].
+            request: times of the requests, NaN if unknown, [B].
         """
         if self.network.request is None:
             return interest
@@ -145,14 +145,14 @@ class Scorer:
         return self.network.at_request(interest, gaps)
 
     def windowed(self, history: History) -> History:
-        """The events that the model reads: the last ones for a model trained with a window, else all."""
+        """Return the events that the model reads: the last ones for a model with a history limit, else all."""
         limit = self.served.history_limit
         return history if limit is None else history.last(limit)
 
     def window(self, history: History) -> tuple[Tensor, dict[str, Tensor]]:
-        """Item ids and level ids of the events that the model reads, [L] each."""
+        """Return item ids and level ids of the events that the model reads, [L] each."""
         if not len(history):
-            raise LongInterestError(f"There is nothing to recommend from: the history is empty, or {NONE_KNOWN}.")
+            raise LongInterestError(f"Nothing can be recommended: the history is empty, or {NONE_KNOWN}.")
         history = self.windowed(history)
         return torch.from_numpy(history.item_seq), self.network.levels_of(history.values())
 
@@ -167,12 +167,12 @@ class Scorer:
     def step(
         self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: EncoderState
     ) -> tuple[Tensor, EncoderState]:
-        """Take in one event of each of some users: :meth:`Engine.step`, in tensors whatever the engine."""
+        """Update the states of some users by one event each: :meth:`Engine.step`, with tensors for every engine."""
         interest, after = self.engine.step(items, values, state)
         return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
 
     def recent(self, histories: Sequence[History]) -> Tensor:
-        """Items of the last events of each history, as the memory of transitions reads them, int64 [B, Q]."""
+        """Return the items of the last events of each history, for the transition memory, int64 [B, Q]."""
         out = torch.zeros(len(histories), EVENTS, dtype=torch.int64)
         for row, history in zip(out, histories, strict=True):
             last = self.windowed(history).item_seq[-EVENTS:][::-1]
@@ -180,16 +180,16 @@ class Scorer:
         return out
 
     def scores_of(self, interest: Tensor, seen: Sequence[Collection[int]] = (), recent: Tensor | None = None) -> Tensor:
-        """Scores of all items by internal id.
+        """Compute the scores of all items by internal id.
 
         Args:
-            interest: [B, D].
-            seen: internal ids of the items that each user has had; with them the scores are those of
-                ``full_sort_predict``. Without, every item counts as new to the user.
-            recent: from :meth:`recent`, int64 [B, Q]; without them the scores are those of the network alone.
+            interest: interest vectors, [B, D].
+            seen: internal ids of the items that each user has seen; with them the scores equal ``full_sort_predict``.
+                Without them every item counts as unseen.
+            recent: from :meth:`recent`, int64 [B, Q]; without it the transition memory is not used.
 
         Returns:
-            [B, N].
+            Scores, [B, N].
         """
         scores = self.engine.scores_of(interest)
         if self._repeat is not None:
@@ -209,16 +209,16 @@ class Scorer:
         hidden: Sequence[Collection[int]] | None = None,
         recent: Tensor | None = None,
     ) -> list[list[tuple[int, float]]]:
-        """The ``k`` best items by internal id, with their scores.
+        """Return the ``k`` best items by internal id, with their scores.
 
         Args:
-            interest: [B, D].
-            k: at least 1.
-            seen: internal ids of the items that each user has had.
-            allowed: internal ids of the only items to rank; None ranks all.
-            exclude_seen: leave the seen items out.
-            hidden: internal ids of the items to leave out of each row, in place of ``exclude_seen``.
-            recent: as in :meth:`scores_of`.
+            interest: interest vectors, [B, D].
+            k: number of items, at least 1.
+            seen: internal ids of the items that each user has seen.
+            allowed: internal ids of the only items to rank; None for all.
+            exclude_seen: exclude the seen items.
+            hidden: internal ids to exclude for each user, instead of ``exclude_seen``.
+            recent: see :meth:`scores_of`.
         """
         scores = self.scores_of(interest, () if exclude_seen and hidden is None else seen, recent)
         for row, had in enumerate(hidden if hidden is not None else seen if exclude_seen else ()):
@@ -235,20 +235,20 @@ class Scorer:
         ]
 
     def popular(self, k: int, hidden: Collection[int] = (), allowed: Tensor | None = None) -> list[tuple[int, float]]:
-        """The ``k`` items with most recent events, by internal id, with their numbers of these.
+        """Return the ``k`` items with the most recent events, by internal id, with their counts.
 
         Args:
-            k: at least 1.
-            hidden: internal ids to leave out.
-            allowed: internal ids of the only items to rank; None ranks all.
+            k: number of items, at least 1.
+            hidden: internal ids to exclude.
+            allowed: internal ids of the only items to rank; None for all.
 
         Returns:
-            Best first; empty for an export that has no counts.
+            Best first; empty for an export without counts.
         """
         counts = self.served.items.recent
         if counts is None:
             return []
-        if self._popular is None:  # among equal counts the training's order
+        if self._popular is None:  # ties in the training's order
             self._popular = np.argsort(-np.array(counts[1:]), kind="stable") + 1
         left_out = set(map(int, hidden))
         only = None if allowed is None else set(allowed.tolist())
@@ -256,26 +256,26 @@ class Scorer:
         return [(item, float(counts[item])) for item in islice(chosen, int(k))]
 
     def recommended(self, item: int, score: float, why: Explanation | None = None) -> Recommended:
-        """An item by internal id, with its token and title."""
+        """Build a result from an internal id, with token and title."""
         return Recommended(self.served.items.tokens[item], self.served.items.titles[item], score, why)
 
 
 def as_tensor(ids: Collection[int]) -> Tensor:
-    """Internal ids as a tensor."""
+    """Convert internal ids to a tensor."""
     return torch.from_numpy(np.fromiter(ids, np.int64, len(ids)))
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` highest scores of each row, highest first, and where they stand; ``topk``, but faster for many items.
+    """Return the ``k`` highest scores of each row and their positions; like ``topk``, but faster for many items.
 
-    They stand in the ``k`` blocks whose own highest scores are the highest, so the rest is never sorted.
+    The ``k`` highest scores are in the ``k`` blocks with the highest maxima, so other blocks are not sorted.
 
     Args:
         scores: [B, N].
         k: at most N.
 
     Returns:
-        Values and places, [B, k] each; among equal scores any may come first.
+        Values and positions, [B, k] each, highest first; ties are in any order.
     """
     blocks = scores.shape[1] // BLOCK
     if blocks < 8 * k:
@@ -289,7 +289,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Histories side by side, padded with 0: [L] or [L, S] each to [B, L] or [B, L, S]."""
+    """Stack histories, padded with 0: [L] or [L, S] each to [B, L] or [B, L, S]."""
     if rows[0].dim() > 1:
         width = max(row.shape[1] for row in rows)
         rows = [torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows]
@@ -297,7 +297,7 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
 
 
 def stacked(rows: Sequence[Any]) -> NDArray[Any]:
-    """Values of one event of each user, numbers or lists of ids, to [B] or [B, S] padded with 0."""
+    """Stack the values of one event of each user, numbers or lists of ids, to [B] or [B, S], padded with 0."""
     if np.ndim(rows[0]) == 0:
         return np.array(rows)
     out = np.zeros((len(rows), max(map(len, rows))), dtype=rows[0].dtype)

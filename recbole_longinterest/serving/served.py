@@ -1,4 +1,4 @@
-"""A model as serving needs it: a network's weights, its items and its settings, from a folder or in memory."""
+"""A model for serving: network weights, items and settings, from a folder or in memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ class Items:
 
     Attributes:
         tokens: raw item tokens.
-        titles: title of each item, "" if it has none.
-        categories: categories of each item; empty lists for a data set without such a column.
-        recent: events of each item in the latest part of the training; None in exports of before.
+        titles: title of each item, "" if missing.
+        categories: categories of each item; empty lists for a data set without categories.
+        recent: number of events of each item in the latest part of the training data; None in older exports.
     """
 
     tokens: list[str]
@@ -37,20 +37,20 @@ class Items:
 
 @dataclass(kw_only=True)
 class Served:
-    """Everything that serving needs.
+    """Data of a served model.
 
     Attributes:
-        options: of the network.
-        weights: its state, in float32.
+        options: options of the network.
+        weights: weights of the network, in float32.
         items: the catalogue.
-        sources: of events, in the network's order.
-        history_limit: number of last events that are read; None for all.
+        sources: event sources, in the network's order.
+        history_limit: number of last events that the model reads; None for all.
         fields: RecBole's names of the columns user, item, rating, behavior, time.
         about: origin (data set, text encoder and so on), for people and for encoding new items.
-        precision: of the tables in the file, ``"fp32"`` or ``"int8"``.
-        folder: where it was read from; None for a model in memory.
-        manifest: of that folder; None for a model in memory and for an export of an earlier version.
-        parent: name and SHA-256 of the checkpoint that it was exported from.
+        precision: precision of the tables in the file, ``"fp32"`` or ``"int8"``.
+        folder: folder of the model; None for a model in memory.
+        manifest: manifest of the folder; None for a model in memory or an export of an earlier version.
+        parent: name and SHA-256 of the exported checkpoint.
         known_fingerprint: the fingerprint, "" until it is computed.
     """
 
@@ -69,20 +69,20 @@ class Served:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of weights and catalogue, never read from a file: a state of another model is refused by it."""
+        """Hash of weights and catalogue, always computed; states of other models are rejected by it."""
         if not self.known_fingerprint:
             stored = packed(self.weights, int8=self.precision != "fp32")
             self.known_fingerprint = fingerprint_of(stored, self.precision, self.items.tokens)
         return self.known_fingerprint
 
     def content(self, name: str) -> bytes:
-        """Bytes of a file of the folder, as the manifest says.
+        """Read a file of the folder, checked against the manifest.
 
         Raises:
-            ExportError: for a model in memory, and for a file that is missing or was changed.
+            ExportError: for a model in memory, or a file that is missing or was changed.
         """
         if self.folder is None:
-            raise ExportError(f"This model is in memory only and has no file {name}. Load an exported folder.")
+            raise ExportError(f"This model is only in memory and has no file {name}. Load an exported folder.")
         if self.manifest is not None:
             return self.manifest.content(name)
         try:
@@ -91,7 +91,7 @@ class Served:
             raise ExportError(f"{self.folder / name} cannot be read: {error.strerror}. {AGAIN}") from error
 
     def network(self) -> InterestNetwork:
-        """The network with these weights, in evaluation mode.
+        """Build the network with these weights, in evaluation mode.
 
         Raises:
             ExportError: if the weights do not fit the settings.
@@ -105,7 +105,8 @@ class Served:
         )
         try:
             check_shapes(self.options, sources, self.weights)
-            with torch.random.fork_rng(devices=[]):  # random weights, replaced at once, leave the caller's seed alone
+            # The initial random weights must not change the caller's random state.
+            with torch.random.fork_rng(devices=[]):
                 network.build(self.options, sources)
             network.load_state_dict(self.weights, assign=True)
         except (KeyError, TypeError) as error:
@@ -117,12 +118,12 @@ class Served:
 
 
 def fingerprint_of(stored: Mapping[str, Tensor], precision: str, tokens: Sequence[str]) -> str:
-    """Hash of weights, by their first names so that states of before still belong to a model, and of the catalogue.
+    """Hash weights and catalogue. Weights go by their original names, so that older states stay valid.
 
     Args:
-        stored: weights as a file holds them.
-        precision: of the tables, ``"fp32"`` or ``"int8"``.
-        tokens: of the catalogue.
+        stored: weights as in the file.
+        precision: precision of the tables, ``"fp32"`` or ``"int8"``.
+        tokens: item tokens of the catalogue.
     """
     digest = sha256("\n".join([precision, *tokens]).encode())
     named = {}

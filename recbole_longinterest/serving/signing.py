@@ -1,6 +1,6 @@
-"""Signatures of manifests by Ed25519 keys: who exported a model, beside what was exported.
+"""Sign manifests with Ed25519 keys, to prove who exported a model.
 
-Keys are PEM files, as openssl writes them::
+Keys are PEM files, for example from openssl::
 
     openssl genpkey -algorithm ed25519 -out key.pem
     openssl pkey -in key.pem -pubout -out key.pub.pem
@@ -22,18 +22,18 @@ TrustedKey: TypeAlias = str | Path | bytes
 
 
 class SignatureError(LongInterestError):
-    """A signature that is not the trusted key's, or a key that cannot be used."""
+    """A signature that does not match the trusted key, or a key that cannot be used."""
 
 
 def signature_of(content: bytes, key: str | Path) -> bytes:
     """Sign bytes.
 
     Args:
-        content: to sign.
+        content: the bytes to sign.
         key: PEM file of an Ed25519 private key without a password.
 
     Returns:
-        The signature in base64, and a newline.
+        The signature in base64, with a newline.
 
     Raises:
         SignatureError: for a key that cannot be read.
@@ -43,16 +43,16 @@ def signature_of(content: bytes, key: str | Path) -> bytes:
 
 
 def check_signature(content: bytes, signature: bytes, key: TrustedKey, what: object) -> None:
-    """Check that a key signed bytes.
+    """Verify a signature.
 
     Args:
-        content: that was signed.
+        content: the signed bytes.
         signature: from :func:`signature_of`.
         key: public key in PEM, or the path of its file.
-        what: was signed, for the error.
+        what: what was signed, for the error message.
 
     Raises:
-        SignatureError: for another signature, or a key that cannot be read.
+        SignatureError: for an invalid signature, or a key that cannot be read.
         MissingPackage: if cryptography is not installed.
     """
     public = _public_key(key)
@@ -60,7 +60,7 @@ def check_signature(content: bytes, signature: bytes, key: TrustedKey, what: obj
 
     try:
         given = base64.b64decode(signature.strip(), validate=True)
-        if base64.b64encode(given) + b"\n" != signature:  # base64 has several spellings of the same bytes
+        if base64.b64encode(given) + b"\n" != signature:  # base64 has several encodings of the same bytes
             raise InvalidSignature
         public.verify(given, content)
     except (InvalidSignature, binascii.Error) as error:
@@ -80,7 +80,7 @@ def _private_key(key: str | Path) -> "Ed25519PrivateKey":
     try:
         loaded = load_pem_private_key(Path(key).read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{key} is no PEM file of a private key without a password: {error}") from error
+        raise SignatureError(f"{key} is not a PEM file of a private key without a password: {error}") from error
     if not isinstance(loaded, Ed25519PrivateKey):
         raise SignatureError(f"{key} must be an Ed25519 key: openssl genpkey -algorithm ed25519 -out {key}")
     return loaded
@@ -99,8 +99,8 @@ def _public_key(key: TrustedKey) -> "Ed25519PublicKey":
         loaded = load_pem_public_key(given if isinstance(given, bytes) else Path(given).read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise SignatureError(
-            f"{name} is no public key in PEM, as openssl pkey -in key.pem -pubout gives it: {error}"
+            f"{name} is not a public key in PEM, as written by openssl pkey -in key.pem -pubout: {error}"
         ) from error
     if not isinstance(loaded, Ed25519PublicKey):
-        raise SignatureError(f"{name} must be an Ed25519 key, and is {type(loaded).__name__}.")
+        raise SignatureError(f"{name} must be an Ed25519 key; got {type(loaded).__name__}.")
     return loaded

@@ -1,4 +1,4 @@
-"""Items like an item, by the angle between the model's item vectors."""
+"""Find similar items by the cosine of the model's item vectors."""
 
 from recbole_longinterest.serving.results import Recommended, check_k
 from recbole_longinterest.serving.scorer import Scorer
@@ -6,7 +6,7 @@ from recbole_longinterest.serving.unit_vectors import UnitVectors
 
 
 def similar_items(scorer: Scorer, item: int, k: int = 10) -> list[Recommended]:
-    """The ``k`` items most like one.
+    """Return the ``k`` items most similar to an item.
 
     Args:
         scorer: the model.

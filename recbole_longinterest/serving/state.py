@@ -1,7 +1,7 @@
-"""A user's interest as events come: constant time and memory an event, equal to the batch over the same events.
+"""Streaming user states: constant time and memory per event, with the same result as a batch over all events.
 
-The network keeps of a user's past the recurrent state and, for each attention head, a running maximum, a denominator
-and a numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention`).
+A state has the recurrent state of the network and, for each attention head, a running maximum, a denominator and a
+numerator (see :class:`~recbole_longinterest.nn.attention.RunningAttention`).
 """
 
 import math
@@ -25,11 +25,11 @@ from recbole_longinterest.serving.results import NONE_KNOWN, Recommendation, che
 from recbole_longinterest.serving.scorer import Scorer, stacked
 from recbole_longinterest.serving.state_codec import HEADER, StateContent, pack, unpack
 
-SPARE = 32  # seen items among the best that are passed over before all seen ones are masked
+SPARE = 32  # extra items to rank, so that a few seen ones can be skipped without masking all seen items
 
 
 class InterestState:
-    """One user, after some events; made by :meth:`Recommender.start`.
+    """State of one user after some events; created by :meth:`Recommender.start`.
 
     Example:
         >>> state = recommender.start()
@@ -39,13 +39,13 @@ class InterestState:
 
     Attributes:
         scorer: the model.
-        events: number of events taken in.
-        last_time: time of the last event, NaN if it had none.
+        events: number of events in the state.
+        last_time: time of the last event, NaN if missing.
         seen: internal ids of the items of the events.
-        seen_by: the same by the behaviour of the events, ``""`` for none; empty for a model without
+        seen_by: internal ids by behaviour of the events, ``""`` for no behaviour; empty for a model without
             ``target_behavior``.
-        user: values of ``user_features`` by the name of their column; None for none.
-        recent: internal ids of the items of the last events, the latest first.
+        user: values of ``user_features`` by column name; None without any.
+        recent: internal ids of the items of the last events, latest first.
     """
 
     __slots__ = ("_encoder", "_interest", "events", "last_time", "recent", "scorer", "seen", "seen_by", "user")
@@ -63,7 +63,7 @@ class InterestState:
         recent: Sequence[int] = (),
     ) -> None:
         self.scorer = scorer
-        self._encoder = encoder  # of a batch of one, in the engine's own kind of arrays
+        self._encoder = encoder  # batch size 1, in the engine's array type
         self._interest = interest
         self.last_time = last_time
         self.events = events
@@ -74,26 +74,25 @@ class InterestState:
 
     @classmethod
     def new(cls, scorer: Scorer, user: Mapping[str, Any] | None = None) -> "InterestState":
-        """A user without events.
+        """Create the state of a user without events.
 
         Args:
             scorer: the model.
-            user: values of ``user_features`` by the name of their column.
+            user: values of ``user_features`` by column name.
 
         Raises:
-            LongInterestError: for a model that reads a window, because events that leave the window cannot be taken
-                out of a state.
+            LongInterestError: for a model with a history limit, because events cannot be removed from a state.
         """
         limit = scorer.served.history_limit
         if limit is not None:
             raise LongInterestError(
-                f"This model reads the last {limit} events (eval_history_length), which a state cannot. "
+                f"This model reads only the last {limit} events (eval_history_length), so it has no states. "
                 "Use recommend, or export a model trained without eval_history_length."
             )
         interest = torch.zeros(1, scorer.items.shape[1])
         if user is not None:
             for name, value in scorer.reader.of_user(user).items():
-                scorer.reader.sources[name].read(value)  # what cannot be read is an error here, not at the first event
+                scorer.reader.sources[name].read(value)  # report invalid values here, not at the first event
         return cls(scorer, scorer.network.interest_encoder.start(1), interest, user=user)
 
     @property
@@ -103,21 +102,21 @@ class InterestState:
 
     @property
     def encoder(self) -> EncoderState:
-        """The network's own state after the events."""
+        """The network's encoder state after the events."""
         return EncoderState(*map(torch.as_tensor, self._encoder))
 
     def update(self, event: EventLike) -> bool:
-        """Take in one event.
+        """Update the state with one event.
 
         Args:
             event: an :class:`~recbole_longinterest.serving.events.Event`, a dict of its fields, or an item token.
 
         Returns:
-            Whether it was taken in; an event on an unknown item is skipped.
+            Whether the state was updated; events on unknown items are skipped.
 
         Raises:
-            LongInterestError: for anything but an event, or an event earlier than the last one, if that had a time;
-                the state does not change.
+            LongInterestError: for an invalid event, or an event earlier than the last one; the state does not change
+                then.
         """
         accepted = self.accept(event)
         if accepted is None:
@@ -132,7 +131,7 @@ class InterestState:
         """Check an event.
 
         Returns:
-            The event, its item's internal id, and its time, NaN if it has none; None for an unknown item.
+            The event, its item's internal id, and its time (NaN if missing); None for an unknown item.
 
         Raises:
             LongInterestError: as :meth:`update`.
@@ -144,8 +143,8 @@ class InterestState:
         time = self.scorer.reader.times.one(parsed.time)
         if time < self.last_time:
             raise LongInterestError(
-                f"Events must come in the order of their times: {parsed} is earlier than the user's last event "
-                f"at {self.last_time:.0f}. Make the state again from all events, in order."
+                f"Events must be in time order: {parsed} is earlier than the user's last event at "
+                f"{self.last_time:.0f}. Rebuild the state from all events, in order."
             )
         return parsed, item, time
 
@@ -165,42 +164,41 @@ class InterestState:
     def recommend(
         self, k: int = 10, exclude_seen: ExcludeSeen = True, exclude: Iterable[str | int] = (), at: At = None
     ) -> Recommendation:
-        """The ``k`` best items now, by popularity if there was no event yet.
+        """Return the ``k`` best items now; popular items before the first event.
 
         Args:
             k: number of items.
-            exclude_seen: as in :meth:`Recommender.recommend`; behaviours only for a model with ``target_behavior``.
-            exclude: tokens of items that are never recommended.
-            at: time of the request, as in :meth:`Recommender.recommend`; None for now.
+            exclude_seen: see :meth:`Recommender.recommend`; behaviours only for a model with ``target_behavior``.
+            exclude: tokens of items that must not be recommended.
+            at: time of the request, see :meth:`Recommender.recommend`; None for now.
 
         Raises:
-            LongInterestError: if there was no event yet and the export keeps no counts of recent events, if nothing is
-                left to recommend, or ``k`` is below 1.
+            LongInterestError: if there was no event yet and the export has no counts of recent events, if no item is
+                left to recommend, or if ``k`` is below 1.
         """
         (found,) = recommend_states([self], k, exclude_seen, exclude, at)
         if found.problem:
-            raise LongInterestError(f"There is nothing to recommend from: {found.problem}.")
+            raise LongInterestError(f"Nothing can be recommended: {found.problem}.")
         return found
 
     # --- size and bytes ----------------------------------------------------------------------------------------------
 
     @property
     def nbytes(self) -> int:
-        """Length of :meth:`to_bytes` without the seen items; it does not depend on the number of events."""
+        """Length of :meth:`to_bytes` without the seen items; independent of the number of events."""
         last = 0 if self.scorer.network.memory is None else 4 * EVENTS
         return HEADER.size + last + sum(part.numel() * part.element_size() for part in (*self.encoder, self.interest))
 
     @property
     def seen_nbytes(self) -> int:
-        """Bytes that the seen items add, 4 each; the set in memory takes about 60 each."""
+        """Bytes of the seen items in :meth:`to_bytes`, 4 each; in memory they take about 60 each."""
         return 4 * len(self.seen)
 
     def to_bytes(self, seen: bool = True) -> bytes:
-        """The state as versioned bytes, no pickle, little-endian.
+        """Serialise the state as versioned, little-endian bytes, without pickle.
 
         Args:
-            seen: keep the seen items. Without them, the read state recommends them like items that the user has not
-                had.
+            seen: include the seen items. Without them, the restored state may recommend them again.
         """
         content = StateContent(
             (*self.encoder, self.interest),
@@ -215,10 +213,10 @@ class InterestState:
 
     @classmethod
     def from_bytes(cls, scorer: Scorer, data: bytes) -> "InterestState":
-        """Read a state that :meth:`to_bytes` wrote.
+        """Restore a state from :meth:`to_bytes`.
 
         Raises:
-            LongInterestError: for other bytes, or bytes of another version, of another model, cut short or changed.
+            LongInterestError: for invalid, truncated or changed bytes, or bytes of another version or model.
         """
         new = cls.new(scorer)
         content = unpack(data, (*new.encoder, new.interest), scorer.fingerprint, scorer.n_items)
@@ -237,18 +235,18 @@ class InterestState:
 
 
 def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) -> list[bool]:
-    """Take in one event for each of many users, in one step of the engine.
+    """Update many states by one event each, in one engine step.
 
     Args:
-        states: of one model, each of them once.
-        events: one for each state.
+        states: distinct states of one model.
+        events: one event for each state.
 
     Returns:
-        For each state whether the event was taken in; an event on an unknown item is skipped.
+        For each state whether it was updated; events on unknown items are skipped.
 
     Raises:
         LongInterestError: as :meth:`InterestState.update`, or if the numbers of states and events differ; no state
-            changes.
+            changes then.
     """
     if len(states) != len(events):
         raise LongInterestError(f"Every state needs one event; got {len(states)} states and {len(events)} events.")
@@ -256,14 +254,14 @@ def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) 
         return []
     scorer = states[0].scorer
     if any(state.scorer is not scorer for state in states) or len(set(map(id, states))) < len(states):
-        raise LongInterestError("States that are updated together must be of one Recommender, each of them once.")
+        raise LongInterestError("States that are updated together must be distinct and of the same Recommender.")
     accepted = [state.accept(event) for state, event in zip(states, events, strict=True)]
     chosen = [state for state, found in zip(states, accepted, strict=True) if found is not None]
     if chosen:
         parsed, ids, times = zip(*(found for found in accepted if found is not None), strict=True)
         carried = EncoderState(*(torch.cat(parts) for parts in zip(*(state.encoder for state in chosen), strict=True)))
         interest, encoder = scorer.step(np.array(ids), _values(chosen, parsed, times), carried)
-        # Copies: a view would keep the state of the whole batch for as long as one of its users has no other event.
+        # Copies: a view would keep the tensors of the whole batch in memory.
         apart = ([row.clone() for row in part.split(1)] for part in (interest, *encoder))
         for state, event, item, time, vector, recurrent, sums in zip(chosen, parsed, ids, times, *apart, strict=True):
             state.follow(item, time, vector, EncoderState(recurrent, sums), event.behavior)
@@ -273,27 +271,27 @@ def update_states(states: Sequence[InterestState], events: Sequence[EventLike]) 
 def _values(
     states: Sequence[InterestState], events: Sequence[Event], times: Sequence[float]
 ) -> dict[str, NDArray[Any]]:
-    """Side values of one event a user, [B] each."""
+    """Return the side values of one event per user, [B] each."""
     scorer, values = states[0].scorer, {}
     for name, source in scorer.reader.sources.items():
         values[name] = source.read_all([event.value(name) for event in events])
-    if "time" in scorer.sides:  # NaN before the first
+    if "time" in scorer.sides:  # NaN for the first event
         gaps = [time - state.last_time for time, state in zip(times, states, strict=True)]
         values["time"] = np.array(gaps, dtype=np.float32)
     return values
 
 
 def recent_of(states: Sequence[InterestState]) -> Tensor:
-    """Items of the last events of states, int64 [B, ``EVENTS``]; see :meth:`Scorer.recent`."""
+    """Return the items of the last events of states, int64 [B, ``EVENTS``]; see :meth:`Scorer.recent`."""
     return torch.tensor([[*state.recent, *[0] * (EVENTS - len(state.recent))] for state in states])
 
 
 def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestState]:
-    """States of many users after all events of their histories, which are taken in side by side.
+    """Build the states of many users from their histories, in parallel.
 
     Args:
         scorer: the model.
-        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; a history may be empty.
+        histories: from :meth:`Recommender.read` or :meth:`Recommender.read_table`; histories may be empty.
     """
     states = [InterestState.new(scorer, history.user) for history in histories]
     order = sorted((i for i, history in enumerate(histories) if len(history)), key=lambda i: -len(histories[i]))
@@ -335,18 +333,18 @@ def recommend_states(
     exclude: Iterable[str | int] = (),
     at: At = None,
 ) -> list[Recommendation]:
-    """Recommend to many users at once; to a user without events what is popular.
+    """Recommend items for many states at once; popular items for users without events.
 
     Args:
-        states: of one model.
+        states: states of one model.
         k: number of items.
-        exclude_seen: as in :meth:`InterestState.recommend`.
-        exclude: likewise.
-        at: likewise.
+        exclude_seen: see :meth:`InterestState.recommend`.
+        exclude: see :meth:`InterestState.recommend`.
+        at: see :meth:`InterestState.recommend`.
 
     Raises:
-        LongInterestError: if ``k`` is below 1, and for behaviours of a model without ``target_behavior``, whose states
-            do not keep them.
+        LongInterestError: if ``k`` is below 1, or for behaviours with a model without ``target_behavior``, whose states
+            do not store behaviours.
     """
     check_k(k)
     if not states:
@@ -355,8 +353,8 @@ def recommend_states(
     exclusion = read_exclusion(exclude_seen, scorer.reader.behaviors, scorer.excluded_ids(exclude))
     if exclusion.behaviors and not scorer.reader.behaviors.targets:
         raise LongInterestError(
-            f"The states of a model without target_behavior do not keep behaviours; got exclude_seen={exclude_seen!r}. "
-            "Give True or False, or recommend from the events."
+            f"The states of a model without target_behavior do not store behaviours; got "
+            f"exclude_seen={exclude_seen!r}. Give True or False, or recommend from the events."
         )
     now = math.nan if scorer.network.request is None else time_of(scorer, at)
     rows = [row for row, state in enumerate(states) if state.events]
@@ -378,7 +376,7 @@ def recommend_states(
             state = states[row]
             if simple:
                 items = [pair for pair in items if pair[0] not in state.seen]
-                if len(items) < k:  # more than SPARE of the best are seen ones
+                if len(items) < k:  # more than SPARE of the best items are seen
                     (items,) = scorer.best(interest[[place]], k, [state.seen], recent=recent_of([state]))
             chosen = [scorer.recommended(*item) for item in items[:k]]
             out[row] = Recommendation(chosen, state.events, problem=None if chosen else nothing(exclusion))

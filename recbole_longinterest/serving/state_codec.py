@@ -1,4 +1,4 @@
-"""A user's state as bytes and back: versioned, with a checksum, no pickle, little-endian."""
+"""Serialise user states: versioned, little-endian, with a checksum, without pickle."""
 
 import json
 import struct
@@ -17,8 +17,8 @@ from recbole_longinterest.common.json_text import JsonError, parse_json
 from recbole_longinterest.nn.memory import EVENTS
 
 MAGIC = b"RLIS"
-# A state with features of its user ends in them, as JSON; one with behaviours of the seen items in both.
-# One of a model with a memory of transitions has the form of the latter, and its last items before the seen ones.
+# Versions: WITH_USER appends the user's features as JSON; WITH_BEHAVIORS also appends the behaviours of the seen items.
+# WITH_RECENT, for models with a transition memory, also has the last items before the seen items.
 VERSION, WITH_USER, WITH_BEHAVIORS, WITH_RECENT = 2, 3, 4, 5
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers
@@ -26,17 +26,17 @@ CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checks
 
 @dataclass(frozen=True)
 class StateContent:
-    """What the bytes of a state hold.
+    """Content of a serialised state.
 
     Attributes:
         parts: the encoder's recurrent state and attention sums, and the interest vector; floating-point tensors.
-        last_time: time of the last event, NaN if it had none.
+        last_time: time of the last event, NaN if missing.
         events: number of events.
         seen: internal ids of the items of the events.
-        user: values of ``user_features``, None for none; numbers, texts and lists of them.
-        seen_by: the seen items by the behaviour of the events, empty if behaviours are not kept.
-        recent: internal ids of the items of the last events, the latest first; None for a model without a
-            memory of transitions.
+        user: values of ``user_features`` (numbers, texts and lists of them); None without any.
+        seen_by: the seen items by behaviour of the events; empty if behaviours are not stored.
+        recent: internal ids of the items of the last events, latest first; None for a model without a transition
+            memory.
     """
 
     parts: Sequence[Tensor]
@@ -49,11 +49,11 @@ class StateContent:
 
 
 def pack(content: StateContent, fingerprint: str) -> bytes:
-    """Write a state as bytes.
+    """Serialise a state.
 
     Args:
-        content: of the state.
-        fingerprint: of its model.
+        content: content of the state.
+        fingerprint: fingerprint of its model.
     """
     parts = [part.contiguous().numpy() for part in content.parts]
     groups = _by_behaviors(content)
@@ -79,7 +79,7 @@ def _padded(recent: Sequence[int]) -> list[int]:
 
 
 def _by_behaviors(content: StateContent) -> dict[tuple[str, ...], set[int]]:
-    """The seen items by all behaviours that each of them has had, so that an item is written once."""
+    """Group the seen items by their set of behaviours, so that each item is written once."""
     had: dict[int, list[str]] = {item: [] for item in content.seen}
     for name in sorted(content.seen_by):
         for item in content.seen_by[name]:
@@ -91,34 +91,34 @@ def _by_behaviors(content: StateContent) -> dict[tuple[str, ...], set[int]]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's own form of it
-    """A numpy number or array, a set or another collection as JSON can hold it."""
+    """Convert a numpy value, a set or another collection to a JSON value."""
     return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
 def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) -> StateContent:
-    """Read the bytes of a state.
+    """Deserialise a state.
 
     Args:
         data: from :func:`pack`.
-        like: tensors with the shapes and dtypes of the parts, in their order; their values are not read.
-        fingerprint: of the model that the state should belong to.
-        n_items: number of its items.
+        like: tensors with the shapes and dtypes of the parts, in order; their values are not used.
+        fingerprint: fingerprint of the expected model.
+        n_items: number of items of the model.
 
     Raises:
-        LongInterestError: for other bytes, or bytes of another version, of another model, cut short or changed.
+        LongInterestError: for invalid, truncated or changed bytes, or bytes of another version or model.
     """
     if not isinstance(data, (bytes, bytearray)) or data[:4] != MAGIC or len(data) < HEADER.size:
-        raise LongInterestError("These bytes are no InterestState, or were cut short.")
+        raise LongInterestError("These bytes are not an InterestState, or were cut short.")
     _, version, model, checksum, last_time, events, *sizes = HEADER.unpack_from(data)
     if version not in (VERSION, WITH_USER, WITH_BEHAVIORS, WITH_RECENT):
         raise LongInterestError(
-            f"This InterestState has version {version}; this is the reader of versions {VERSION} to {WITH_RECENT}. "
-            "Make it again from the user's events."
+            f"This InterestState has version {version}, but only versions {VERSION} to {WITH_RECENT} can be read. "
+            "Rebuild it from the user's events."
         )
     if model.hex() != fingerprint:
         raise LongInterestError(
-            f"This InterestState belongs to the model {model.hex()}, and this is {fingerprint}. "
-            "Make it again from the user's events."
+            f"This InterestState belongs to the model {model.hex()}, but this model is {fingerprint}. "
+            "Rebuild it from the user's events."
         )
     wanted = [part.numel() * part.element_size() for part in like]
     end = HEADER.size + sum(sizes)
@@ -126,7 +126,7 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     fits = sizes[:-1] == wanted and sizes[-1] >= least and not sizes[-1] % 4
     fits = fits and (len(data) == end if version == VERSION else len(data) > end)
     if not fits or zlib.crc32(data[CHECKED:]) != checksum:
-        raise LongInterestError("This InterestState was cut short or changed. Make it again from the user's events.")
+        raise LongInterestError("This InterestState was cut short or changed. Rebuild it from the user's events.")
     parts, at = [], HEADER.size
     for part, size in zip(like, wanted, strict=True):
         values = np.frombuffer(data, f"<f{part.element_size()}", part.numel(), at).copy()
@@ -135,15 +135,15 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
     seen = np.frombuffer(data, "<u4", sizes[-1] // 4, at).tolist()
     if seen and max(seen) > n_items:
         raise LongInterestError("This InterestState was changed: it has items that its model does not have.")
-    if not all(part.isfinite().all() for part in (parts[0], parts[-1])):  # sums may hold minus infinity
+    if not all(part.isfinite().all() for part in (parts[0], parts[-1])):  # the attention sums may be minus infinity
         raise LongInterestError(
-            "This InterestState holds numbers that are NaN or infinite. Make it again from the user's events."
+            "This InterestState has numbers that are NaN or infinite. Rebuild it from the user's events."
         )
     try:
         user, groups = _appendix(version, data[end:])
     except JsonError as error:
         raise LongInterestError(
-            f"This InterestState was changed: {error}. Make it again from the user's events."
+            f"This InterestState was changed: {error}. Rebuild it from the user's events."
         ) from error
     seen_by: dict[str, set[int]] = {}
     recent = None
@@ -158,10 +158,10 @@ def unpack(data: bytes, like: Sequence[Tensor], fingerprint: str, n_items: int) 
 
 
 def _appendix(version: int, data: bytes) -> tuple[dict[str, Any] | None, list[tuple[list[str], int]]]:
-    """Values of a user's features, and the behaviours of the seen items with the number of items of each.
+    """Parse the user's features, and the groups (behaviours, number of items) of the seen items.
 
     Raises:
-        JsonError: for content that is neither.
+        JsonError: for invalid content.
     """
     if version == VERSION:
         return None, []
@@ -169,17 +169,17 @@ def _appendix(version: int, data: bytes) -> tuple[dict[str, Any] | None, list[tu
     groups: object = []
     if version in (WITH_BEHAVIORS, WITH_RECENT):
         if not isinstance(content, dict) or set(content) != {"user", "seen"}:
-            raise JsonError("it holds no user and no seen items")
+            raise JsonError("it has no user and no seen items")
         content, groups = content["user"], content["seen"]
     if not isinstance(content, dict) and not (content is None and version in (WITH_BEHAVIORS, WITH_RECENT)):
-        raise JsonError("the features of its user are no dict")
+        raise JsonError("the features of its user are not a dict")
     if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
-        raise JsonError("the behaviours of its items are no lists of names with a number")
+        raise JsonError("the behaviours of its items are not lists of names with a number")
     return content, [(names, number) for names, number in groups]
 
 
 def _is_group(group: object) -> bool:
-    """Whether a value is names of behaviours with a number of items."""
+    """Whether a value is a pair of behaviour names and a number of items."""
     if not isinstance(group, list) or len(group) != 2:
         return False
     names, number = group

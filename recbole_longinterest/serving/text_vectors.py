@@ -1,4 +1,4 @@
-"""A served model's text encoder, and the whitening of its vectors."""
+"""The text encoder of a served model, and the whitening of its vectors."""
 
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def has_encoder(served: Served) -> bool:
-    """Whether a model reads texts that an encoder made vectors of, and not ready vectors."""
+    """Whether a model reads texts through an encoder, not precomputed vectors."""
     about = served.about.get("text") or {}
     return item_key(TEXT, "vectors") in served.weights and bool(about.get("text_encoder") and about.get("text_fields"))
 
 
 def encoder_of(served: Served, named: str | None = None) -> "TextEncoder":
-    """The encoder of a model's training; loaded when it first encodes.
+    """Return the encoder of a model's training; it is loaded when first used.
 
     Args:
         served: the model.
-        named: the encoder, if it is a folder or a name on the hub that was not named before on this machine.
+        named: the encoder, a folder or a name on the hub; required if it was never named on this machine.
     """
-    from recbole_longinterest.text.encoder import TextEncoder  # late: most processes that serve encode nothing
+    from recbole_longinterest.text.encoder import TextEncoder  # late: most serving processes do not encode texts
 
     about = served.about["text"]
     return TextEncoder(
@@ -42,21 +42,21 @@ def encoder_of(served: Served, named: str | None = None) -> "TextEncoder":
 
 
 def whitened_vectors(served: Served, vectors: ArrayLike, number: int) -> NDArray[np.float32]:
-    """Vectors of texts as the model's item source holds them, [n, text_dim].
+    """Whiten text vectors as in the model's item source, [n, text_dim].
 
     Args:
         served: the model.
-        vectors: by the encoder, [n, encoder_dim].
-        number: of texts, n.
+        vectors: vectors from the encoder, [n, encoder_dim].
+        number: number of texts, n.
 
     Raises:
-        LongInterestError: for another shape, and numbers that are not finite.
+        LongInterestError: for another shape, or numbers that are not finite.
     """
     table = np.asarray(vectors, dtype=np.float32)
     mean, projection = (served.weights[name].numpy() for name in (item_key(TEXT, "mean"), item_key(TEXT, "whitening")))
     if table.shape != (number, len(mean)) or not np.isfinite(table).all():
         raise LongInterestError(
-            f"The items' vectors must be {number} rows of {len(mean)} finite numbers, as the encoder of the training "
-            f"gives them; got shape {table.shape}."
+            f"The items' vectors must be {number} rows of {len(mean)} finite numbers, from the training's encoder; "
+            f"got shape {table.shape}."
         )
     return Whitening(mean, projection).transform(table)

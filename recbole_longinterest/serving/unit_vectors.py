@@ -1,4 +1,4 @@
-"""Items compared by the angle between their vectors."""
+"""Compare items by the cosine of their vectors."""
 
 from collections.abc import Iterable
 
@@ -10,13 +10,13 @@ from recbole_longinterest.serving.scorer import top_k
 
 
 class UnitVectors:
-    """Vectors of all items that are compared by cosine.
+    """Vectors of all items, compared by cosine.
 
     Args:
-        vectors: [N, D], that of the padding first; rows of zeros are like nothing.
+        vectors: [N, D], padding first; rows of zeros are similar to no item.
 
     Attributes:
-        vectors: the same.
+        vectors: the vectors.
     """
 
     def __init__(self, vectors: Tensor) -> None:
@@ -26,20 +26,20 @@ class UnitVectors:
 
     @torch.no_grad()
     def cosines(self, query: Tensor) -> Tensor:
-        """Cosine of every item with a query, [N].
+        """Compute the cosine of every item with a query, [N].
 
         Args:
-            query: [D].
+            query: query vector, [D].
         """
         return self.vectors @ functional.normalize(query, dim=0) * self._inverse
 
     def nearest(self, query: Tensor, k: int, without: Iterable[int] = ()) -> list[tuple[int, float]]:
-        """The items at the smallest angles, and their cosines, -1 to 1.
+        """Return the items with the highest cosines, and the cosines, -1 to 1.
 
         Args:
-            query: [D].
+            query: query vector, [D].
             k: number of items.
-            without: internal ids that are left out; the padding and items without a direction always are.
+            without: internal ids to exclude; the padding and zero vectors are always excluded.
         """
         cosines = self.cosines(query).clamp(-1, 1)
         cosines[self._empty] = -torch.inf

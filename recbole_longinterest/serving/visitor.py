@@ -1,4 +1,4 @@
-"""The one who is recommended to: what strategies and rules may know of a user at the moment of a request."""
+"""The visitor of a request: what strategies and rules know about a user at that moment."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from recbole_longinterest.serving.request_times import clock
 from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.state import InterestState
 
-SEGMENTS = ((0, "none"), (1, "one"), (9, "few"), (49, "some"))  # events up to which a segment reaches
+SEGMENTS = ((0, "none"), (1, "one"), (9, "few"), (49, "some"))  # (maximum number of events, segment)
 LONGEST = "many"
 
 
@@ -25,15 +25,15 @@ class Visitor:
     """A user at one moment.
 
     Attributes:
-        given: known events, oldest first; all of them, or only the last ones where a state keeps the rest; or a
-            function that gets them when a strategy or a rule first needs more than the state has.
+        given: known events, oldest first: all events, or only the last ones if a state has the rest; or a function that
+            loads them when a strategy or a rule needs more than the state.
         interest: the interest vector after all events, at ``now`` if the model reads it, [1, D]; None before the first
             event.
         seen: internal ids of the items of all events.
-        seen_by: the same by behaviour, see :class:`InterestState`; empty where ``given`` holds all events.
-        recent: internal ids of the items of the last events, the latest first, as a memory of transitions reads them.
+        seen_by: internal ids by behaviour, see :class:`InterestState`; empty if ``given`` has all events.
+        recent: internal ids of the items of the last events, latest first, for a transition memory.
         events: number of all events.
-        now: time of the request in the training's unit; NaN if the training's times are no dates and none is given.
+        now: time of the request in the training's unit; NaN if it is not given and the training's times are not dates.
     """
 
     given: History | Callable[[], History]
@@ -46,19 +46,19 @@ class Visitor:
 
     @classmethod
     def of_history(cls, scorer: Scorer, history: History, now: float | None = None) -> "Visitor":
-        """The visitor of a whole history.
+        """Create a visitor from a complete history.
 
         Args:
             scorer: the model.
             history: from :meth:`EventReader.read`; it may be empty.
-            now: time of the request in the training's unit; the clock's if None.
+            now: time of the request in the training's unit; None for the current time.
         """
         history = replace(history, at=clock(scorer) if now is None else now)
         return cls.with_interest(history, scorer.interest([history]) if len(history) else None, history.at)
 
     @classmethod
     def with_interest(cls, history: History, interest: Tensor | None, now: float) -> "Visitor":
-        """The visitor of a whole history whose interest vector is known."""
+        """Create a visitor from a complete history with a known interest vector."""
         items = history.item_seq
         return cls(history, interest, frozenset(items.tolist()), len(history), now, recent=items[: -EVENTS - 1 : -1])
 
@@ -66,17 +66,19 @@ class Visitor:
     def of_state(
         cls, state: InterestState, history: History | Callable[[], History], now: float | None = None
     ) -> "Visitor":
-        """The visitor of a state.
+        """Create a visitor from a state.
 
         Args:
-            state: after all events.
-            history: the last events, as many as strategies and rules by age are to know; or a function that gets them.
-            now: time of the request in the training's unit; the clock's if None.
+            state: the state after all events.
+            history: the last events, as many as strategies and age rules should see; or a function that loads them.
+            now: time of the request in the training's unit; None for the current time.
         """
         now = clock(state.scorer) if now is None else now
         interest = state.scorer.at_request(state.interest, [state.last_time], [now]) if state.events else None
         recent = np.array(state.recent, dtype=np.int64)
-        seen_by = {name: set(items) for name, items in state.seen_by.items()}  # the state goes on
+        seen_by = {
+            name: set(items) for name, items in state.seen_by.items()
+        }  # copied, because the state keeps changing
         return cls(history, interest, frozenset(state.seen), state.events, now, seen_by, recent)
 
     @cached_property
@@ -90,13 +92,13 @@ class Visitor:
         return segment_of(self.events)
 
     def last_items(self, number: int) -> NDArray[np.int64]:
-        """Items of the last events, newest first."""
+        """Return the items of the last events, newest first."""
         if callable(self.given) and len(self.recent) >= min(number, self.events):
-            return self.recent[:number]  # without getting the history
+            return self.recent[:number]  # without loading the history
         return self.history.item_seq[: -number - 1 : -1]
 
     def hidden_by(self, exclusion: Exclusion) -> NDArray[np.int64]:
-        """Internal ids that an exclusion by behaviours leaves out."""
+        """Return the internal ids to exclude."""
         if exclusion.all_seen:
             seen = np.fromiter(self.seen, np.int64, len(self.seen))
             return np.concatenate([seen, exclusion.items])
@@ -107,10 +109,10 @@ class Visitor:
 
 
 def segment_of(events: int) -> str:
-    """The segment of users with this number of events; see :attr:`Visitor.segment`."""
+    """Return the segment for a number of events; see :attr:`Visitor.segment`."""
     return next((name for most, name in SEGMENTS if events <= most), LONGEST)
 
 
 def segment_names() -> list[str]:
-    """All segments, fewest events first."""
+    """Return all segments, fewest events first."""
     return [*(name for _, name in SEGMENTS), LONGEST]

@@ -131,7 +131,7 @@ def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["recommend", "--model", "nowhere", "--history", "h.csv"], "The model folder nowhere is not there"),
+        (["recommend", "--model", "nowhere", "--history", "h.csv"], "The model folder nowhere does not exist"),
         (["recommend", "--model", "m", "--history", "none.csv"], "There is no file of events none.csv"),
         (["recommend", "--model", "m", "--history", "h.txt"], ".json, .inter; got h.txt"),
         (["recommend", "--model", "m", "--history", "h.csv", "--item", "x"], "h.csv has no column x (for item)"),
@@ -143,17 +143,17 @@ def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.Cap
         (["recommend", "--model", "m", "--history", "h.csv", "--candidates", "c"], "c cannot be read"),
         (["recommend", "--model", "m", "--history", "other.csv"], "has no column item_id; its columns are movie"),
         (["recommend", "--model", "m", "--history", "empty.csv"], "empty.csv cannot be read"),
-        (["recommend", "--model", "m", "--history", "header.csv"], "header.csv holds no event"),
+        (["recommend", "--model", "m", "--history", "header.csv"], "header.csv has no events"),
         (["recommend", "--model", "m", "--history", "words.csv"], "rating must be a finite number; row 2 has 'good'"),
         (["recommend", "--model", "m", "--history", "gap.csv"], "has rows without item_id"),
-        (["recommend", "--model", "m", "--history", "bad.jsonl"], "bad.jsonl, line 2: this is no JSON"),
+        (["recommend", "--model", "m", "--history", "bad.jsonl"], "bad.jsonl, line 2: not valid JSON"),
         (["recommend", "--model", "m", "--history", "wide.csv"], "more fields than its header has columns"),
         (["recommend", "--model", "m", "--history", "far.csv"], "timestamp must be a finite number; row 1 has 'inf'"),
         (["explain", "--model", "m", "--history", "h.csv"], "h.csv has 3 users; name one as --user"),
         (["explain", "--model", "m", "--history", "h.csv", "--user", "x"], "h.csv has no user x"),
         (
             ["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--item", "zz"],
-            "Not one of the 1 candidates",
+            "none of the 1 candidates",
         ),
         (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--method", "x"], "method must be one of"),
         (["profile", "--model", "m", "--history", "h.csv"], "Give --output FILE.parquet, --user U, or both"),
@@ -187,7 +187,7 @@ def test_columns_of_other_names_are_said(model: str, caplog: pytest.LogCaptureFi
     assert main.main(["recommend", "--model", model, "--history", "named.csv"]) == 0
     assert [record.message for record in caplog.records] == [
         "named.csv has no column user_id, rating, behavior, timestamp, and user, Rating are not read. "
-        "All events are taken for one user's."
+        "All events are treated as those of one user."
     ]
     caplog.clear()
     Path("plain.csv").write_text("item_id\ni1\n")
@@ -230,7 +230,7 @@ def test_files_of_the_training_and_of_python(model: str, capsys: pytest.CaptureF
     assert main.main(["recommend", "--model", model, "--history", "own.jsonl"]) == 0
     Path("deep.jsonl").write_text("[" * 100_000)
     assert main.main(["recommend", "--model", model, "--history", "deep.jsonl"]) == 2
-    assert "deep.jsonl, line 1: this is no JSON" in capsys.readouterr().err
+    assert "deep.jsonl, line 1: not valid JSON" in capsys.readouterr().err
 
 
 def test_an_inter_file_is_read_in_the_form_of_the_trainings(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_users_without_a_known_item_are_told(
     Path("h.csv").write_text("user_id,item_id\na,i1\nb,zz\n")
     assert main.main(["recommend", "--model", model, "--history", "h.csv", "-k", "2"]) == 0
     assert capsys.readouterr().out.count("\n") == 3  # the header and two items for a
-    assert "user b gets nothing: not one of its items is known" in caplog.text and "zz" in caplog.text
+    assert "user b gets nothing: the model knows none of its items" in caplog.text and "zz" in caplog.text
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_a_folder_with_an_index(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "m" / "index.faiss").write_bytes((tmp_path / "other" / "index.faiss").read_bytes())
     signed_again(tmp_path / "m")
     code, said = verify(tmp_path / "m", capsys)
-    assert code == 1 and "is of another model" in said
+    assert code == 1 and "belongs to another model" in said
 
 
 def test_a_training(

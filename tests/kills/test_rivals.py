@@ -87,5 +87,5 @@ def test_a_model_that_is_replaced_while_it_is_read_is_one_of_the_two(tmp_path: P
 
 
 def test_a_model_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"The model folder .* is not there"):
+    with pytest.raises(ExportError, match=r"The model folder .* does not exist"):
         read_folder(tmp_path / "model")

@@ -380,13 +380,13 @@ def test_features_of_users_that_cannot_be_meant(config_of: Callable[..., Config]
     with pytest.raises(ValueError, match="The user_age of an event must be a number; got 'old'"):
         model.start({"age": "old"})
     for histories in ({"ann": ["i1"]}, [["i1"]]):
-        with pytest.raises(ValueError, match="user belongs to one history"):
+        with pytest.raises(ValueError, match="user works for one history"):
             model.recommend(histories, user={"age": 3})  # type: ignore[call-overload]
     for histories, users in (({"ann": ["i1"]}, [{"age": 3}]), ([["i1"], ["i2"]], [{"age": 3}]), ({}, {"ann": {}})):
-        with pytest.raises(ValueError, match="users must be a dict by user if histories are one"):
+        with pytest.raises(ValueError, match="users must match histories"):
             model.recommend_many(histories, users=users)  # type: ignore[call-overload]
     for features in (None, ["device"]):
-        with pytest.raises(ValueError, match="features of an Event must be a dict by source"):
+        with pytest.raises(ValueError, match="features of an Event must be a dict from source to value"):
             model.recommend([Event("i1", features=features)])  # type: ignore[arg-type]
 
 

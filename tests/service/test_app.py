@@ -71,7 +71,7 @@ def test_a_history_in_the_body_is_not_stored(client: TestClient, model: Recommen
     assert client.post("/v1/recommendations", json={"events": []}).json()["basis"] == "popularity"
     assert client.get("/v1/users/").status_code == 404
     said = problem(client.post("/v1/recommendations", json={"events": [], "candidates": ["x"]}), 422, "invalid")
-    assert said == "Not one of the 1 candidates is known to the model."
+    assert said == "The model knows none of the 1 candidates."
 
 
 def test_similar_items_and_search(client: TestClient) -> None:
@@ -83,7 +83,7 @@ def test_similar_items_and_search(client: TestClient) -> None:
         {"item": "i7", "title": "Title <7>", "score": 1.0}
     ]
     said = problem(client.get("/v1/items?query=anything&by=text"), 409, "no-encoder")
-    assert said == "This model has no text encoder, so items are found by their titles alone."
+    assert said == "This model has no text encoder, so items can only be found by title."
 
 
 def test_an_explanation_says_what_the_library_says(client: TestClient, model: Recommender) -> None:

@@ -57,7 +57,7 @@ def test_ratings_that_the_training_has_scaled(make_client: MakeClient) -> None:
 def test_strategies_and_what_they_lack(client: TestClient) -> None:
     found = {each["name"]: each for each in answered(client, "/v1/strategies")["strategies"]}
     assert found["interest"] == {"name": "interest", "available": True, "problem": None}
-    assert not found["content"]["available"] and "this model reads none" in found["content"]["problem"]
+    assert not found["content"]["available"] and "needs a model that reads texts" in found["content"]["problem"]
 
 
 @pytest.mark.parametrize("method", ["removal", "attention"])

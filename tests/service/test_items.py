@@ -145,7 +145,7 @@ def test_an_engine_with_a_fixed_table_says_so(make_client: MakeClient, monkeypat
     monkeypatch.setattr(type(model.engine), "can_grow", False)
     with make_client(served=model) as client:
         said = problem(client.post("/v1/items", json={"items": NEW}), 422, "invalid")
-        assert said.startswith("TorchEngine has a fixed table of items. Add the items to the folder")
+        assert said.startswith("TorchEngine has a fixed item table. Add the items to the folder")
 
 
 def test_items_are_found_by_what_a_text_means(make_client: MakeClient, encoder: FakeEncoder) -> None:

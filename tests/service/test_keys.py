@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot be read: No such file or directory. Make it with --add-key"):
         Keys(tmp_path / "none")
     (tmp_path / "keys").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="cannot be read: it is no text"):
+    with pytest.raises(ValueError, match="cannot be read: it is not text"):
         Keys(tmp_path / "keys")
 
 

@@ -89,7 +89,7 @@ def test_a_strategy_that_is_asked_for_is_that_of_the_shop(make_client: MakeClien
         assert tokens(asked(client, strategy="interest")) == tokens(plain)
         mixed = asked(client, strategy="mix")
         assert mixed["basis"] == "mix" and {item["strategy"] for item in mixed["items"]} <= {*NAMES, "new"}
-        assert asked(client, "nobody", strategy="interest")["problem"] == "no item that may be shown is left"
+        assert asked(client, "nobody", strategy="interest")["problem"] == "no item is left that may be shown"
         metrics = client.get("/metrics").text.splitlines()
     assert 'recbole_li_recommended_items_total{strategy="similar"} 20.0' in metrics
     assert 'recbole_li_recommendations_total{basis="mix"} 1.0' in metrics
@@ -179,7 +179,7 @@ def test_a_condition_of_the_request(make_client: MakeClient) -> None:
         assert numbers(asked_for(client, [], strategy="popular", candidates=["i9", "i8"], exclude=["i8"])) == [9]
         for more, said in (
             ({"where": {"colour": ["red"]}}, "items have no attribute 'colour', only item, category"),
-            ({"where": {"category": {"max": 5}}}, "category has no numbers, so it has no min and no max"),
+            ({"where": {"category": {"max": 5}}}, "category has no numbers, so min and max cannot be used"),
             ({"where": {"category": {"min": "a"}}}, "where.category.min must be a number"),
             ({"where": {"item": "i1"}, "candidates": ["i1"]}, "candidates or a condition on item, not both"),
             ({"strategy": "popular", "exclude_seen": "no,such"}, "exclude_seen must be"),

@@ -76,7 +76,7 @@ def test_a_parquet_file_of_any_types(tmp_path: Path) -> None:
         (["inf"], {}, "when must be a finite number; row 1 has 'inf'"),
         (["31.12.2019"], {}, "when must be a finite number or an ISO date; row 1 has '31.12.2019'"),
         (["2019-12-31"], {"time_format": "%d.%m.%Y"}, "when must be a date in the format %d.%m.%Y; row 1 has '2019"),
-        (["1"], {"time_format": "%Q"}, "The time format must be one of datetime.strptime; got '%Q'"),
+        (["1"], {"time_format": "%Q"}, "The time format must be valid for datetime.strptime; got '%Q'"),
     ],
 )
 def test_times_that_are_none_are_one_sentence(
@@ -98,7 +98,7 @@ def test_dates_of_another_form_are_read_by_it(tmp_path: Path) -> None:
     [
         ({"item": "sku"}, r"has no column sku \(for item\); its columns are who, what"),
         ({"item": "what", "user": "what"}, "one column cannot be two of item, user"),
-        ({"thing": "what"}, "columns names the columns user, item, rating, behavior, time; got 'thing'"),
+        ({"thing": "what"}, "The keys of columns must be among user, item, rating, behavior, time; got 'thing'"),
     ],
 )
 def test_names_that_do_not_fit_are_one_sentence(tmp_path: Path, columns: dict[str, str], message: str) -> None:
@@ -165,8 +165,10 @@ def test_dates_and_own_names_give_what_numbers_give() -> None:
 
 def test_dates_for_a_model_of_other_times_are_refused_and_old_exports_say_so(caplog: pytest.LogCaptureFixture) -> None:
     model = Recommender(served(times={"first": 0, "median": 50, "last": 100}))
-    with pytest.raises(ValueError, match="has dates, and the training's times are numbers from 0 to 100 that do not"):
+    with pytest.raises(
+        ValueError, match="has dates, but the training's times are numbers from 0 to 100, which are not"
+    ):
         model.recommend([Event("i1", time="2020-01-01")])
     old = Recommender(served())
     found = [old.recommend([Event("i1"), Event("i2", time=time)], 3).items for time in ("2020-01-01", 1_577_836_800)]
-    assert found[0] == found[1] and caplog.text.count("does not say the unit of the training's times") == 1
+    assert found[0] == found[1] and caplog.text.count("does not have the unit of the training's times") == 1

@@ -84,7 +84,7 @@ def test_a_model_without_targets_leaves_out_the_whole_past() -> None:
         for event in EVENTS:
             state.update(event)
         assert len(state.to_bytes()) == state.nbytes + state.seen_nbytes and not state.seen_by
-        with pytest.raises(ValueError, match="states of a model without target_behavior do not keep behaviours"):
+        with pytest.raises(ValueError, match="states of a model without target_behavior do not store behaviours"):
             state.recommend(5, "view")
 
 

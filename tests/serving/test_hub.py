@@ -151,10 +151,10 @@ def test_a_changed_file_is_refused(folder: Path, hub: tuple[str, type[Hub]]) -> 
 
 def test_what_a_hub_does_not_have_or_take(folder: Path, hub: tuple[str, type[Hub]]) -> None:
     endpoint, _ = hub
-    with pytest.raises(ExportError, match=r"The hub does not give ann/films at v2: .* Check the name"):
+    with pytest.raises(ExportError, match=r"ann/films at v2 cannot be downloaded from the hub: .* Check the name"):
         Recommender.from_pretrained(NAME, "v2", endpoint=endpoint)
     with pytest.raises(
-        ExportError, match=r"The hub does not take a b: .* Check the name, the network, and that you are"
+        ExportError, match=r"a b cannot be uploaded to the hub: .* Check the name, the network, and that you are"
     ):
         push_to_hub(folder, "a b", endpoint=endpoint)
     with pytest.raises(ExportError, match=r"has no manifest\.json: it must be a folder that recbole-li export wrote"):

@@ -53,7 +53,7 @@ def test_a_number_below_1_is_refused(search: TitleSearch) -> None:
 
 
 def test_a_model_without_texts_has_no_search_by_meaning() -> None:
-    with pytest.raises(ValueError, match="This model has no text encoder, so items are found by their titles alone"):
+    with pytest.raises(ValueError, match="This model has no text encoder, so items can only be found by title"):
         MeaningSearch(random_model().served)
 
 

@@ -96,8 +96,8 @@ def test_the_manifest_says_what_and_of_what(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda path: path.write_text(path.read_text().replace("a.pth", "b.pth")), "its checksum is not that of its"),
-        (lambda path: path.write_text(path.read_text() + " "), "its checksum is not that of its content"),
+        (lambda path: path.write_text(path.read_text().replace("a.pth", "b.pth")), "its checksum does not match its"),
+        (lambda path: path.write_text(path.read_text() + " "), "its checksum does not match its content"),
         (lambda path: path.write_text("[]"), "broken or was changed"),
         (lambda path: path.write_text("[" * 10**6), "nests lists and objects more than 100 deep"),
         (lambda path: path.unlink(), r"has lost its manifest\.json"),
@@ -118,7 +118,7 @@ def test_a_manifest_names_files_of_its_folder_only(folder: Path, tmp_path: Path)
         del found["checksum"]
         found["files"][name] = {"bytes": 1, "sha256": "x"}
         (folder / MANIFEST).write_bytes(_rendered(found))
-        with pytest.raises(ExportError, match="is no name of a file of the folder"):
+        with pytest.raises(ExportError, match="is not the name of a file in the folder"):
             read_folder(folder)
         signed_again(folder)
 

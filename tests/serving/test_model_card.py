@@ -24,7 +24,7 @@ def test_a_card_says_what_the_model_holds(tmp_path: Path) -> None:
     assert "| items | 300, 300 with a title |" in card and "`rating`, `behavior`, `time`" in card
     assert "- Validation, the metric that chose the epoch: ndcg@10 0.1600." in card
     assert "all items are ranked: ndcg@10 0.1431.\n" in card  # without the figure that is not a number
-    assert "items that the user has had: not measured." in card and '"hidden_size": 32' in card
+    assert "items that the user has already seen: not measured." in card and '"hidden_size": 32' in card
     (tmp_path / "m" / CARD).write_text("by hand")  # a person may change it: no file that is served
     assert read_folder(tmp_path / "m").about["metrics"]["native"]["ndcg@10"] == 0.1431
     write_folder(served, tmp_path / "m")
@@ -47,12 +47,12 @@ def test_figures_of_a_comparison_are_read(tmp_path: Path) -> None:
     "bad", [[], {"test": {"ndcg@10": 1.0}}, {"native": 0.1}, {"native": {"a": "b"}}, {"native": {"a": True}}]
 )
 def test_other_figures_are_refused(bad: Any) -> None:
-    with pytest.raises(LongInterestError, match=r"must be numbers by metric and by protocol \(validation, native"):
+    with pytest.raises(LongInterestError, match=r"must be numbers by protocol \(validation, native"):
         check_metrics(bad)
 
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     for name in ("a.json", "absent.json"):
-        with pytest.raises(LongInterestError, match=rf"{name} cannot be read as figures of a model"):
+        with pytest.raises(LongInterestError, match=rf"{name} cannot be read as metrics of a model"):
             read_metrics(tmp_path / name)

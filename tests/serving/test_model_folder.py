@@ -65,7 +65,7 @@ def test_another_export_is_replaced_and_anything_else_left_alone(tmp_path: Path)
 def test_what_somebody_put_into_an_export_is_not_lost(tmp_path: Path) -> None:
     write_folder(random_served(), tmp_path / "m")
     (tmp_path / "m" / "notes.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"holds 'notes\.txt', which the export did not write\. Move that away"):
+    with pytest.raises(ExportError, match=r"has 'notes\.txt', which the export did not write\. Move that file away"):
         write_folder(random_served(seed=1), tmp_path / "m")
     assert (tmp_path / "m" / "notes.txt").read_text() == "mine"
 

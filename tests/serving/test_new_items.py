@@ -199,19 +199,19 @@ def test_what_cannot_be_added_is_said(folder: Path) -> None:
     with pytest.raises(ValueError, match="has rows without item_id"):
         model.add_items(new_frame(item_id=["n1", None]))
     (folder / "shifted.csv").write_text("item_id,title,class\n5001,Heat,Crime,\n")
-    with pytest.raises(ValueError, match="rows with more values than its header names"):
+    with pytest.raises(ValueError, match="rows with more values than the header has columns"):
         read_items(folder / "shifted.csv", model.served)
-    with pytest.raises(ValueError, match="holds no item"):
+    with pytest.raises(ValueError, match="table of items is empty"):
         model.add_items(new_frame()[:0])
     with pytest.raises(ValueError, match=r"boost must be above 0 .*; got -1"):
         model.add_items(new_frame(), boost=-1)
     cosine = replace(model.served, weights={**model.served.weights, "log_scale": torch.zeros(())})
-    with pytest.raises(ValueError, match="no effect in a model of cosine logits"):
+    with pytest.raises(ValueError, match="no effect in a model with cosine logits"):
         with_items(cosine, new_frame(), boost=2.0)
     with pytest.raises(ValueError, match="This model reads no texts"):
         random_model().add_items(new_frame())
     ready = replace(model.served, about={"text": {}})
-    with pytest.raises(ValueError, match=r"ready vectors \(text_vectors\)"):
+    with pytest.raises(ValueError, match=r"precomputed text vectors \(text_vectors\)"):
         with_items(ready, new_frame())
 
 
@@ -231,7 +231,7 @@ def test_the_command_adds_to_the_folder_or_beside_it(
     for words, error in (
         ([str(folder), "none.csv"], "There is no file of items none.csv"),
         ([str(folder), "items.txt"], "must end in .csv or .item"),
-        ([str(tmp_path / "nothing"), str(tmp_path / "items.csv")], "is not there"),
+        ([str(tmp_path / "nothing"), str(tmp_path / "items.csv")], "does not exist"),
         ([str(folder), str(tmp_path / "items.csv"), "--x=1"], "add-items has no argument --x=1"),
     ):
         assert main.main(["add-items", *words]) == 2

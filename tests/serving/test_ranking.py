@@ -57,11 +57,11 @@ def test_every_output_says_so(
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert table["basis"].tolist() == ["interest"] * 2 + ["popularity"] * 2
     assert table["item_id"].tolist()[2:] == ["i7", "i3"]
-    assert "user b gets what is popular: not one of its items is known" in caplog.text
+    assert "user b gets popular items: the model knows none of its items" in caplog.text
     assert main.main(["recommend", *common, "-k", "2", "--format", "jsonl"]) == 0
     assert [json.loads(line)["basis"] for line in capsys.readouterr().out.splitlines()] == ["interest", "popularity"]
     assert main.main(["explain", *common, "--user", "b"]) == 2
-    assert "There is nothing to explain: not one of its items is known" in capsys.readouterr().err
+    assert "There is nothing to explain: the model knows none of its items" in capsys.readouterr().err
     found = model.recommend([], 2)
     assert found.to_frame().to_dict("list") == {
         "rank": [1, 2],
@@ -79,7 +79,7 @@ def test_every_output_says_so(
 def test_exports_without_counts_say_so() -> None:
     model = Recommender(random_served())
     with pytest.raises(
-        ValueError, match=r"its history is empty, and this export holds no counts of recent events.*again"
+        ValueError, match=r"its history is empty, and this export has no counts of recent events.*again"
     ):
         model.recommend([])
     found = model.recommend_many([[], ["zz"]])

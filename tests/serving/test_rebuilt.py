@@ -54,7 +54,7 @@ def test_an_empty_history_and_a_window() -> None:
     served = random_served()
     served.history_limit = 5
     model = Recommender(served)
-    with pytest.raises(ValueError, match="This model reads the last 5 events"):
+    with pytest.raises(ValueError, match="This model reads only the last 5 events"):
         state_after(model, model.read(["i1"]))
 
 
@@ -69,7 +69,7 @@ def test_events_in_parts_are_those_one_by_one() -> None:
         assert made.events == streamed.events and made.seen == streamed.seen
         torch.testing.assert_close(made.interest, streamed.interest, rtol=1e-5, atol=1e-5)
     before = made.to_bytes()
-    with pytest.raises(ValueError, match=r"Events must come in the order of their times: one at \d+ is earlier"):
+    with pytest.raises(ValueError, match=r"Events must be in time order: one at \d+ is earlier"):
         take_in(made, events[:3])
     with pytest.raises(ValueError, match="behavior must be one of"):
         take_in(made, [{"item": "i1", "behavior": "dance"}])

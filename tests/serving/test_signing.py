@@ -43,7 +43,7 @@ def test_a_signed_export_is_trusted_by_its_key_alone(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="is not signed"):
         Recommender.load(tmp_path / "m", trusted_key=public)
     (tmp_path / "m" / MANIFEST).unlink()
-    with pytest.raises(ExportError, match=r"has no manifest\.json, so nobody signed it"):
+    with pytest.raises(ExportError, match=r"has no manifest\.json, so it is not signed"):
         Recommender.load(tmp_path / "m", trusted_key=public)
 
 
@@ -64,10 +64,10 @@ def test_keys_that_are_none_are_one_sentence(tmp_path: Path) -> None:
     write_folder(random_served(), tmp_path / "m", sign=private)
     (tmp_path / "text").write_text("no key")
     for key in (tmp_path / "text", tmp_path / "none", b"no key", private):
-        with pytest.raises(SignatureError, match="is no public key in PEM"):
+        with pytest.raises(SignatureError, match="is not a public key in PEM"):
             Recommender.load(tmp_path / "m", trusted_key=key)
     for key in (tmp_path / "text", tmp_path / "none", public):
-        with pytest.raises(SignatureError, match="is no PEM file of a private key"):
+        with pytest.raises(SignatureError, match="is not a PEM file of a private key"):
             write_folder(random_served(), tmp_path / "new", sign=key)
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec

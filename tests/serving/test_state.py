@@ -87,15 +87,15 @@ def test_bytes_give_the_state_back() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: b"", "are no InterestState"),
-        (lambda data: b"PK" + data[2:], "are no InterestState"),
-        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1; this is the reader of versions 2 to 5"),
+        (lambda data: b"", "are not an InterestState"),
+        (lambda data: b"PK" + data[2:], "are not an InterestState"),
+        (lambda data: data[:4] + b"\x01" + data[5:], "has version 1, but only versions 2 to 5 can be read"),
         (lambda data: data[:6] + b"\x00" * 8 + data[14:], "belongs to the model 0000000000000000"),
         (lambda data: data[:-1], "cut short or changed"),
         (lambda data: data[: HEADER.size], "cut short or changed"),
         (lambda data: data[:-4] + b"\xff" * 4, "cut short or changed"),
         (lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:], "cut short or changed"),
-        (lambda data: None, "are no InterestState"),
+        (lambda data: None, "are not an InterestState"),
     ],
 )
 def test_other_bytes_are_refused(change: Callable[[bytes], bytes], message: str) -> None:
@@ -162,13 +162,13 @@ def test_events_out_of_order_are_refused_and_change_nothing() -> None:
     states = [model.start(), model.start()]
     update_states(states, [Event("i1", time=100), Event("i2", time=100)])
     before = [state.to_bytes() for state in states]
-    with pytest.raises(ValueError, match=r"order of their times: .*earlier than the user's last event at 100"):
+    with pytest.raises(ValueError, match=r"in time order: .*earlier than the user's last event at 100"):
         update_states(states, [Event("i3", time=200), Event("i4", time=50)])
     assert [state.to_bytes() for state in states] == before
     for wrong, message in (
-        ([states[0], states[0]], "each of them once"),
+        ([states[0], states[0]], "must be distinct"),
         ([states[0]], "Every state needs one event"),
-        ([states[0], random_model(seed=1).start()], "of one Recommender"),
+        ([states[0], random_model(seed=1).start()], "of the same Recommender"),
     ):
         with pytest.raises(ValueError, match=message):
             update_states(wrong, ["i1", "i2"])
@@ -222,7 +222,7 @@ def test_who_has_had_everything_is_told_so_by_both_ways() -> None:
 def test_a_model_of_a_window_has_no_state() -> None:
     model = random_model()
     model.served.history_limit = 50
-    with pytest.raises(ValueError, match="reads the last 50 events"):
+    with pytest.raises(ValueError, match="reads only the last 50 events"):
         model.start()
 
 

@@ -28,8 +28,8 @@ def test_content_that_was_changed_with_its_checksum_is_one_sentence() -> None:
     whole = unpack(state.to_bytes(), like, model.fingerprint, model.n_items)
     broken = [torch.full_like(part, torch.nan) for part in whole.parts]
     cases: list[tuple[StateContent, str]] = [
-        (replace(whole, parts=[broken[0], *whole.parts[1:]]), "holds numbers that are NaN or infinite"),
-        (replace(whole, parts=[*whole.parts[:-1], broken[-1]]), "holds numbers that are NaN or infinite"),
+        (replace(whole, parts=[broken[0], *whole.parts[1:]]), "has numbers that are NaN or infinite"),
+        (replace(whole, parts=[*whole.parts[:-1], broken[-1]]), "has numbers that are NaN or infinite"),
         (replace(whole, user={"age": nested(400)}), "was changed: it nests lists and objects more than 100 deep"),
         (replace(whole, seen={model.n_items + 1}), "has items that its model does not have"),
     ]

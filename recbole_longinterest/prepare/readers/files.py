@@ -22,9 +22,8 @@ MAX_RATIO = 200  # maximum compression ratio; tables have 3 to 30
 RATIO_COUNTS_FROM = 64 * 2**20  # unpacked bytes from which the ratio is checked
 OPEN_BLOCKS = 4  # maximum number of blocks that a quoted value may span
 LOOK_BACK = 1_000  # lines to search for the start of a quoted value at the end of a block
-ESCAPED_QUOTE = re.compile(
-    rb'\\"[^,;\t|\r\n"]'
-)  # an escaped quote inside a value, not a backslash before the closing quote
+# An escaped quote inside a value, not a backslash before the closing quote.
+ESCAPED_QUOTE = re.compile(rb'\\"[^,;\t|\r\n"]')
 GZIP_MAGIC = b"\x1f\x8b"
 PACKED = {  # first bytes of files that must be unpacked or exported first
     b"PK\x03\x04": "a zip with another file extension, or an Excel file",

@@ -53,9 +53,8 @@ def is_regular(text: bytes, separator: str) -> bool:
     if not gaps.all():
         starts, ends = places[np.append(True, gaps)], places[np.append(gaps, True)]
     odd = (ends - starts) & 1 == 0  # a run of an odd number of quotes opens or closes a value
-    opened = (
-        np.cumsum(odd, dtype=np.uint8) & 1 == 1
-    )  # after each run, if regular so far; overflow of uint8 keeps the parity
+    # After each run, if regular so far; overflow of uint8 keeps the parity.
+    opened = np.cumsum(odd, dtype=np.uint8) & 1 == 1
     if opened[-1]:
         return False
     edge = np.zeros(256, dtype=bool)

@@ -69,7 +69,7 @@ class Hold:
 
     def enter(self, connection: Connection) -> None:
         """Register this process as a writer, inside a write transaction."""
-        number = self._said(connection)
+        number = self._holder_number(connection)
         self._number = number + number % 2 if self.shared else number + 1 + number % 2
         connection.execute(update(changes).where(changes.c.name == HOLDER).values(number=self._number))
 
@@ -79,7 +79,7 @@ class Hold:
         Raises:
             StoreLostError: if another service has taken it.
         """
-        if self._said(connection) != self._number:
+        if self._holder_number(connection) != self._number:
             raise StoreLostError(
                 f"Another service has taken the store {self._shown}, so this service cannot write any more."
             )
@@ -122,13 +122,12 @@ class Hold:
         if connection is not None:
             with contextlib.suppress(SQLAlchemyError):  # a closed session has no lock
                 connection.rollback()
-                connection.scalar(
-                    text("SELECT pg_advisory_unlock_all()")
-                )  # the session may end later than this process
+                # The session may end later than this process.
+                connection.scalar(text("SELECT pg_advisory_unlock_all()"))
                 connection.commit()
             connection.invalidate()  # not returned to the pool, where the session would keep the lock
             connection.close()
 
-    def _said(self, connection: Connection) -> int:
+    def _holder_number(self, connection: Connection) -> int:
         query = select(changes.c.number).where(changes.c.name == HOLDER).with_for_update()
         return int(connection.scalar(query) or 0)

@@ -1,14 +1,14 @@
-"""Serving engines: what computes the step of a state and the scores of all items.
+"""Serving engines, which compute the state update and the scores of all items.
 
-``torch`` and ``onnx`` are built in. Another engine is a subclass of :class:`Engine` that is registered under a name:
+``torch`` and ``onnx`` are built in. To add an engine, register a subclass of :class:`Engine` under a name:
 
     from recbole_longinterest.serving.engines import Engine, register_engine
 
     register_engine("mine", MyEngine)
     Recommender.load("model", engine="mine")
 
-An installed package makes its engine known to the commands as well by an entry point of the group
-``recbole_longinterest.engines`` whose name is the engine's and whose value is the class.
+An installed package can register its engine for the commands with an entry point in the group
+``recbole_longinterest.engines``; the entry point's name is the engine's name, its value the class.
 """
 
 from recbole_longinterest.serving.engines.agreement import check_agreement

@@ -1,4 +1,4 @@
-"""Whether the files of an engine are of the model that they lie beside: a few scores and one step are compared."""
+"""Check that an engine's files belong to the model beside them, by comparing a few scores and one step."""
 
 import numpy as np
 import torch
@@ -11,21 +11,21 @@ from recbole_longinterest.serving.manifest import AGAIN, ExportError
 from recbole_longinterest.serving.served import Served
 
 USERS = 4
-ROUNDING = 1e-3  # largest difference in full precision, relative to the largest number
-LIKENESS = 0.9  # lowest cosine in int8: the engine may round what the weights have kept
+ROUNDING = 1e-3  # maximum difference in full precision, relative to the largest value
+LIKENESS = 0.9  # minimum cosine in int8, because the engine may round differently
 
 
 def check_agreement(engine: Engine, network: InterestNetwork, items: Tensor, served: Served) -> None:
     """Compare an engine with the network.
 
     Args:
-        engine: that was loaded from files.
-        network: of the same model.
+        engine: engine loaded from files.
+        network: network of the same model.
         items: vectors of all items, [N, D].
         served: the model.
 
     Raises:
-        ExportError: if they give different numbers.
+        ExportError: if their results differ.
     """
     own = TorchEngine(network, items)
     ids = np.linspace(min(1, len(items) - 1), len(items) - 1, USERS).astype(np.int64)
@@ -38,12 +38,12 @@ def check_agreement(engine: Engine, network: InterestNetwork, items: Tensor, ser
         pairs: list[tuple[str, Array, Array]] = [("one event", interest, wanted), ("its state", carried[0], kept[0])]
         with torch.no_grad():
             pairs += [("the scores", engine.scores_of(items[ids]), own.scores_of(items[ids]))]
-    except Exception as error:  # of the engine's own kinds: its files ask for other inputs
+    except Exception as error:  # engine-specific errors, for example if its files expect other inputs
         raise ExportError(f"{_files(engine, served)} cannot compute this model: {error}. {AGAIN}") from error
     for what, found, due in pairs:
         if not _alike(torch.as_tensor(found).float(), torch.as_tensor(due).float(), exact):
             raise ExportError(
-                f"{_files(engine, served)} are of another model than the weights beside them: {what} by "
+                f"{_files(engine, served)} belong to another model than the weights beside them: {what} by "
                 f"{type(engine).__name__} differs from the network's. {AGAIN}"
             )
 

@@ -1,4 +1,4 @@
-"""What a serving engine has to do. ``tests/serving/engines/test_registry.py`` tests it for every registered engine."""
+"""Interface of serving engines; ``tests/serving/engines/test_registry.py`` tests every registered engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,19 @@ Array: TypeAlias = Tensor | NDArray[Any]
 
 
 class Engine(ABC):
-    """Computes the step of users' states, and the scores of all items, for one served model.
+    """Computes state updates and the scores of all items for one served model.
 
-    All engines give the same numbers up to rounding, so a state may move from one engine to another. Histories are
-    encoded in batches by the network itself, whatever the engine.
+    All engines give the same results up to rounding, so a state can move from one engine to another. Histories are
+    always encoded in batches by the network itself.
 
-    Shapes: ``B`` users, ``D`` item dimension, ``N`` items with the padding.
+    Shapes: ``B`` users, ``D`` item dimension, ``N`` items including the padding.
 
     Attributes:
-        can_grow: whether :meth:`load` works for a model in memory, without files of its own. Only then can items be
-            added to a loaded model.
-        files: names of the files that :meth:`write` adds to an exported folder; a folder with all of them was
-            exported for this engine.
-        exact: whether it gives the network's numbers up to rounding; False for one that quantizes.
+        can_grow: whether :meth:`load` works for a model in memory, without files. Only then can items be added to a
+            loaded model.
+        files: names of the files that :meth:`write` adds to an exported folder; a folder with all of them was exported
+            for this engine.
+        exact: whether results equal the network's up to rounding; False for an engine that quantizes.
     """
 
     can_grow: ClassVar[bool] = True
@@ -38,12 +38,12 @@ class Engine(ABC):
     @classmethod
     @abstractmethod
     def write(cls, network: InterestNetwork, folder: Path, int8: bool = False) -> None:
-        """Write the engine's files into a folder that is being exported.
+        """Write the engine's files into a folder during an export.
 
         Args:
-            network: in evaluation mode, without gradients.
-            folder: there already.
-            int8: whether the export is in int8; an engine may write its files in full precision all the same.
+            network: network in evaluation mode, without gradients.
+            folder: an existing folder.
+            int8: whether the export is in int8; an engine may still write its files in full precision.
 
         Raises:
             LongInterestError: for a missing package, or a network that the engine cannot compute.
@@ -52,11 +52,11 @@ class Engine(ABC):
     @classmethod
     @abstractmethod
     def load(cls, served: Served, network: InterestNetwork, items: Tensor) -> "Engine":
-        """Make the engine of a served model.
+        """Create the engine of a served model.
 
         Args:
-            served: the model; ``served.folder`` is where it was read from, None for a model in memory.
-            network: of the model, in evaluation mode, without gradients.
+            served: the model; ``served.folder`` is its folder, None for a model in memory.
+            network: network of the model, in evaluation mode, without gradients.
             items: vectors of all items, [N, D].
 
         Raises:
@@ -67,26 +67,26 @@ class Engine(ABC):
     def step(
         self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: Sequence[Array]
     ) -> tuple[Array, Sequence[Array]]:
-        """Take in one event of each of some users.
+        """Update the states of some users by one event each.
 
         Args:
             items: internal ids, [B].
             values: side values, [B] each; see :meth:`InterestNetwork.levels_of`.
             state: the parts of :class:`~recbole_longinterest.nn.layers.EncoderState` before the event, as tensors or
-                arrays; not to be changed.
+                arrays; must not be changed.
 
         Returns:
-            Interest vectors, [B, D], and the parts of the state after the event, as tensors or arrays. The engine gets
-            its own kind back at the next step: one event is over before a conversion would be.
+            Interest vectors, [B, D], and the parts of the state after the event, as tensors or arrays. The next step
+            gets them back in the same type, because a conversion would take longer than the step.
         """
 
     @abstractmethod
     def scores_of(self, interest: Tensor) -> Tensor:
-        """Scores of all items for users who have had none of them.
+        """Compute the scores of all items, without the repeat bias of seen items.
 
         Args:
-            interest: [B, D].
+            interest: interest vectors, [B, D].
 
         Returns:
-            [B, N], a new tensor that the caller may change.
+            Scores, [B, N], a new tensor that the caller may change.
         """

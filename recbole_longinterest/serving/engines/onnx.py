@@ -1,4 +1,4 @@
-"""The ONNX engine: the files of :mod:`recbole_longinterest.serving.engines.onnx_export`, run by onnxruntime."""
+"""The ONNX engine: runs the files of :mod:`recbole_longinterest.serving.engines.onnx_export` with onnxruntime."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 STEP, SCORES = "step.onnx", "scores.onnx"
-QUANTIZED = b"QuantizeLinear"  # in the name of a node of every graph that is in int8
+QUANTIZED = b"QuantizeLinear"  # part of a node name in every int8 graph
 
 
 class OnnxEngine(Engine):
-    """Several times as fast as torch for one event; its table of items is fixed.
+    """ONNX engine: several times faster than torch for single events; its item table is fixed.
 
     Args:
-        step: content of ``step.onnx``; a file that changes later does not change the engine.
+        step: content of ``step.onnx``; later changes of the file have no effect.
         scores: content of ``scores.onnx``.
-        where: the folder they were read from, for errors.
+        where: their folder, for error messages.
 
     Raises:
         LongInterestError: if onnxruntime is not installed, or the files are broken.
@@ -54,7 +54,7 @@ class OnnxEngine(Engine):
         """See :meth:`Engine.load`."""
         if served.folder is None:
             raise ExportError(
-                "The onnx engine reads files of an exported folder, and this model is in memory only. Write it with "
+                "The onnx engine reads files of an exported folder, but this model is only in memory. Write it with "
                 "recbole-li export --onnx and load the folder."
             )
         require("onnxruntime", "The onnx engine")
@@ -86,9 +86,9 @@ def _session(content: bytes, file: Path) -> "InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
-    # For one user, a table in its own order is read twice as fast as one packed for many.
+    # For one user, an unpacked table is read twice as fast as one prepacked for large batches.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has an own class for each way in which a file can be broken
+    except Exception as error:  # onnxruntime raises many different exception classes for broken files
         raise ExportError(f"{file} is broken or was cut short. Export the checkpoint again.") from error

@@ -1,7 +1,7 @@
-"""Export of the streaming step and of the item ranking to ONNX.
+"""Export the streaming step and the item scores to ONNX.
 
-The step is exported and not the sequence, because an exporter freezes a sequence's length. One file takes one event of
-each of any number of users, the other has the item table.
+The step is exported instead of the sequence model, because the exporter would fix the sequence length. One file takes
+one event of each of any number of users, the other has the item table.
 """
 
 import warnings
@@ -20,10 +20,10 @@ STATE = ("recurrent", "sums")
 
 
 class _Step(nn.Module):
-    """One event of each user: :meth:`InterestNetwork.extend` for one position, in half of its nodes.
+    """:meth:`InterestNetwork.extend` for one event of each user, with half as many graph nodes.
 
-    For a single event, the number of nodes costs more than the arithmetic. So a linear fusion's tables are projected
-    at export, and layers and attention are written for one position.
+    For a single event, the number of nodes costs more than the arithmetic. So tables of a linear fusion are projected
+    at export, and layers and attention are specialised for one position.
     """
 
     def __init__(self, network: InterestNetwork) -> None:
@@ -90,13 +90,13 @@ def write_onnx(network: InterestNetwork, step_file: Path, scores_file: Path, int
     """Write the step and the scores of a network.
 
     Args:
-        network: in evaluation mode, without gradients.
-        step_file: to write the step to.
-        scores_file: to write the scores to.
+        network: network in evaluation mode, without gradients.
+        step_file: output file of the step.
+        scores_file: output file of the scores.
         int8: write weights and tables in int8 (onnxruntime's dynamic quantization).
 
     Raises:
-        LongInterestError: if onnx, or for int8 onnxruntime, is not installed, or this torch cannot export the step.
+        LongInterestError: if onnx (or onnxruntime for int8) is not installed, or this torch cannot export the step.
     """
     require("onnx", "An ONNX export")
     step = _Step(network)
@@ -123,7 +123,7 @@ def _export(module: nn.Module, inputs: tuple[Tensor, ...], file: Path, names: li
         if name not in STATE and example.dim() > 1:
             axes[name][1] = f"tokens of {name}"
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter warns of a batch size that its own LSTM takes as given
+        warnings.simplefilter("ignore")  # a false warning about the batch size of the exporter's LSTM
         try:
             torch.onnx.export(
                 module.eval(),
@@ -133,7 +133,7 @@ def _export(module: nn.Module, inputs: tuple[Tensor, ...], file: Path, names: li
                 output_names=outputs,
                 dynamic_axes=axes,
                 opset_version=OPSET,
-                dynamo=False,  # the other exporter needs onnxscript, takes 20 s, and its graph is half as fast
+                dynamo=False,  # the dynamo exporter needs onnxscript, takes 20 s, and its graph is half as fast
             )
         except (RuntimeError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
             raise ExportError(f"torch {torch.__version__} cannot export the step to ONNX: {error}") from error

@@ -1,4 +1,4 @@
-"""The torch engine: the network itself."""
+"""The torch engine, which runs the network itself."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ from recbole_longinterest.serving.model_folder import Served
 
 
 class TorchEngine(Engine):
-    """Computes with the network's own layers; needs no files.
+    """Engine that uses the network's own layers; it needs no files.
 
     Args:
-        network: in evaluation mode, without gradients.
+        network: network in evaluation mode, without gradients.
         items: vectors of all items, [N, D].
     """
 
@@ -31,7 +31,7 @@ class TorchEngine(Engine):
 
     @classmethod
     def write(cls, network: InterestNetwork, folder: Path, int8: bool = False) -> None:
-        """Write nothing: the weights that every export has are enough."""
+        """Write nothing: every export has the weights."""
 
     @classmethod
     def load(cls, served: Served, network: InterestNetwork, items: Tensor) -> "TorchEngine":

@@ -1,1 +1,1 @@
-"""Why an item was recommended: shares of events, categories, cards and pages."""
+"""Explain recommendations: shares of events, category profiles, cards and pages."""

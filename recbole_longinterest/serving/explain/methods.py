@@ -1,10 +1,10 @@
-"""Why an item was recommended: the share of every past event, and of every source of an event.
+"""Explain an item's score by the share of each past event and of each source.
 
-Three methods give the shares. *Removal* takes each event out in turn and measures by how much the score falls; it needs
-as many forward passes as there are events. *Gradients* are integrated gradients (Sundararajan et al. 2017) by the extra
-captum: the parts of all events grow from zero to their values, so the shares sum to the score's change.
-*Attention* is the model's own attention to each event, the same for every recommended item.
-`benchmarks/deletion.py` tests which method finds the events that matter: removal and gradients do, attention does not.
+There are three methods. *Removal* removes each event in turn and measures how much the score falls; it needs one
+forward pass per event. *Gradients* are integrated gradients (Sundararajan et al. 2017) by the optional package captum:
+the parts of all events are scaled from zero to their values, so the shares sum to the change of the score. *Attention*
+is the model's own attention to each event, the same for every recommended item. `benchmarks/deletion.py` tests which
+method finds the events that matter: removal and gradients do, attention does not.
 """
 
 import math
@@ -23,10 +23,10 @@ from recbole_longinterest.serving.scorer import Scorer
 
 STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
-TRANSITIONS = "transitions"  # name of the memory among the sources
-REQUEST = "request_time"  # likewise of the time of the request
+TRANSITIONS = "transitions"  # source name of the transition memory
+REQUEST = "request_time"  # source name of the request time
 POSITIONS = 2**16  # positions of histories encoded at once
-MOST_EVENTS = 5000  # that can be explained; the work grows with their square
+MOST_EVENTS = 5000  # maximum history length; the work is quadratic in it
 
 
 def explain_history(scorer: Scorer, history: History, item: int, method: str = DEFAULT_METHOD) -> Explanation:
@@ -34,12 +34,12 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
 
     Args:
         scorer: the model.
-        history: at least one event.
+        history: a history with at least one event.
         item: internal id.
         method: ``"removal"``, ``"gradients"`` or ``"attention"``.
 
     Raises:
-        LongInterestError: for an unknown method, one whose package is not installed, or a history of more than
+        LongInterestError: for an unknown method, a method whose package is not installed, or a history of more than
             ``MOST_EVENTS`` events.
     """
     if method not in METHODS:
@@ -47,14 +47,14 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
     history = scorer.windowed(history)
     if len(history) > MOST_EVENTS:
         raise LongInterestError(
-            f"A history of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
+            f"Histories of up to {MOST_EVENTS:,} events can be explained; this one has {len(history):,}. "
             "Give only the last events, or recommend without an explanation."
         )
     events, sources = METHODS[method](scorer, history, item)
     of_memory = memory_parts(scorer, history, item)
     if of_memory is not None:
         sources = {**sources, TRANSITIONS: float(of_memory.sum())}
-        if method == "gradients":  # which follow the network alone
+        if method == "gradients":  # which cover only the network
             events = events + of_memory
     if scorer.network.request is not None:
         sources = {**sources, REQUEST: request_part(scorer, history, item)}
@@ -89,16 +89,16 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
 
 
 def memory_parts(scorer: Scorer, history: History, item: int) -> Tensor | None:
-    """The memory's score of an item, dealt to the events that it comes from as they raise it, [L].
+    """Split the memory's score of an item among the events that contribute to it, [L].
 
     Returns:
-        None for a model without a memory of transitions.
+        The parts; None for a model without a transition memory.
     """
     memory = scorer.network.memory
     if memory is None:
         return None
     recent = scorer.recent([history])
-    given = torch.from_numpy(memory.of_events(recent[0].numpy(), item))  # the latest first
+    given = torch.from_numpy(memory.of_events(recent[0].numpy(), item))  # latest event first
     score = memory.of_items(recent, torch.tensor([item]))
     out, number = torch.zeros(len(history)), min(len(history), len(given))
     out[len(history) - number :] = _shares(given)[:number].flip(0) * score
@@ -122,7 +122,7 @@ def _shares(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
-    """Attention after the last event, the mean over the heads, [L]; sources as :func:`removal` finds them."""
+    """Return the attention after the last event, mean over the heads, [L], and the sources by removal."""
     network = scorer.network
     if network.interest_encoder.attention is None:
         return torch.zeros(len(history)), _sources_by_removal(scorer, history, item)
@@ -134,7 +134,7 @@ def attention(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict
 
 @torch.no_grad()
 def removal(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
-    """Fall of the score without each event, [L], and without each source in all events."""
+    """Compute how much the score falls without each event, [L], and without each source in all events."""
     number = len(history)
     if number == 1:
         return torch.ones(1), _sources_by_removal(scorer, history, item)
@@ -146,7 +146,7 @@ def removal(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[s
 
 
 def gradients(scorer: Scorer, history: History, item: int) -> tuple[Tensor, dict[str, float]]:
-    """Integrated gradients of the score along the parts of the events, by event, [L], and by source."""
+    """Compute integrated gradients of the score by event, [L], and by source."""
     require("captum", "Explaining by gradients")
     from captum.attr import IntegratedGradients
 
@@ -174,19 +174,19 @@ METHODS: dict[str, Callable[[Scorer, History, int], tuple[Tensor, dict[str, floa
 
 
 def score_of(scorer: Scorer, history: History, item: int) -> float:
-    """Score of an item, as :meth:`Recommender.recommend` gives it."""
+    """Compute the score of an item, as in :meth:`Recommender.recommend`."""
     interest, recent = scorer.interest([history]), scorer.recent([history])
     return float(scorer.scores_of(interest, [history.item_seq], recent)[0, item])
 
 
 def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np.bool_]) -> Tensor:
-    """Score of an item after only some of the events, with the time gaps between those.
+    """Compute the score of an item for subsets of the events, with time gaps between the kept events.
 
     Args:
         scorer: the model.
-        history: of L events.
+        history: a history of L events.
         item: internal id.
-        keep: which events stay, at least one in a row, bool [B, L].
+        keep: which events to keep, at least one per row, bool [B, L].
 
     Returns:
         Scores, [B].
@@ -200,7 +200,7 @@ def scores_without(scorer: Scorer, history: History, item: int, keep: NDArray[np
 
 
 def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str, float]:
-    """Fall of the score if a source's part is zero in all events."""
+    """Compute how much the score falls if a source's part is zero in all events."""
     parts = event_parts(scorer, history)
     without = [{**parts, name: torch.zeros_like(part)} for name, part in parts.items()]
     whole, *left = (float(_score_of_parts(scorer, history, given, item)) for given in (parts, *without))
@@ -208,7 +208,7 @@ def _sources_by_removal(scorer: Scorer, history: History, item: int) -> dict[str
 
 
 def event_parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
-    """The parts of the events by source, [1, L, D] each."""
+    """Compute the parts of the events by source, [1, L, D] each."""
     network = scorer.network
     item_seq, levels = scorer.window(history)
     parts = {name: table[item_seq].unsqueeze(0) for name, table in network.item_parts().items()}
@@ -217,21 +217,21 @@ def event_parts(scorer: Scorer, history: History) -> dict[str, Tensor]:
 
 
 def _score_of_parts(scorer: Scorer, history: History, parts: dict[str, Tensor], item: int) -> Tensor:
-    """Score of an item after events of these parts, without ``repeat_bias``, [B]."""
+    """Compute the score of an item from the parts of the events, without ``repeat_bias``, [B]."""
     interest = scorer.network.interest_encoder(fuse_parts(scorer, parts))[:, -1]
     return _score(scorer, scorer.at_request(interest, [history.time[-1]], [history.at]), item)
 
 
 @torch.no_grad()
 def request_part(scorer: Scorer, history: History, item: int) -> float:
-    """What the time of the request gives to the score of an item, for a model that reads it."""
+    """Compute how much the request time adds to the score of an item, for a model that reads it."""
     interest = scorer.network.interest_encoder(fuse_parts(scorer, event_parts(scorer, history)))[:, -1]
     asked = scorer.at_request(interest, [history.time[-1]], [history.at])
     return float(_score(scorer, asked, item) - _score(scorer, interest, item))
 
 
 def fuse_parts(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:
-    """The fused events of :func:`event_parts`, [1, L, D]."""
+    """Fuse the parts of :func:`event_parts`, [1, L, D]."""
     sides = {name: parts[name] for name in scorer.sides}
     items = [part for name, part in parts.items() if name not in sides]
     return scorer.network.fusion.fuse(torch.stack(items).sum(dim=0), sides)

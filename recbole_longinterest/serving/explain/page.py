@@ -1,4 +1,4 @@
-"""An explanation as text and as one self-contained HTML page: why these items, and the interest over time."""
+"""Render an explanation as text or as a self-contained HTML page, with the interest over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ CLOSE, THICKER = 2.0, 3.0  # pixels
 
 @dataclass(frozen=True)
 class Course:
-    """How the interest in one category, or the score of one item, changed over time.
+    """Interest in one category, or the score of one item, over time.
 
     Attributes:
-        name: of a category, or title of an item.
-        values: after each event.
-        drivers: numbers of the events after which it rose most, and the rise, largest first.
+        name: name of the category, or title of the item.
+        values: value after each event.
+        drivers: (event index, rise) of the largest rises, largest first.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Course:
 
 
 def courses(scorer: Scorer, history: History, found: Recommendation) -> list[Course]:
-    """The user's leading categories over time; for a data set without categories, the items recommended first."""
+    """Compute the user's leading categories over time; the top recommended items if there are no categories."""
     interest = interest_over_time(scorer, history)
     profile = category_profile_of(scorer, interest)
     if profile.names:
@@ -54,7 +54,7 @@ def courses(scorer: Scorer, history: History, found: Recommendation) -> list[Cou
 
 
 def text_of(user: object, found: Recommendation, events: int = 5) -> str:
-    """An explanation for the terminal."""
+    """Format an explanation for the terminal."""
     lines = [f"user {printable(user)}, {found.events} events"]
     for rank, item in enumerate(found.items, start=1):
         lines.append(f"{rank:3} {printable(item.title or item.item)}  (score {item.score:.3f})")
@@ -77,7 +77,7 @@ def text_of(user: object, found: Recommendation, events: int = 5) -> str:
 
 
 def page_of(scorer: Scorer, user: object, history: History, found: Recommendation) -> str:
-    """The page: a chart of the interest over time with the titles that drive it, and each item's reasons."""
+    """Render the page: a chart of the interest over time with its driving titles, and each item's explanation."""
     history = scorer.windowed(history)
     values = {
         "user": user,
@@ -94,7 +94,7 @@ def page_of(scorer: Scorer, user: object, history: History, found: Recommendatio
 
 
 def _title(scorer: Scorer, history: History, event: int) -> str:
-    """An event's title, with its date and behaviour."""
+    """Return an event's title, with its date and behaviour."""
     items, item = scorer.served.items, int(history.item_seq[event])
     behavior = None if history.behavior is None else history.behavior[event]
     notes = ", ".join(filter(None, (scorer.reader.times.date_of(float(history.time[event])), behavior)))
@@ -108,9 +108,9 @@ def _span(scorer: Scorer, history: History) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """A course as it is drawn: a point (x, y) for each event.
+    """A course as a line in the chart, with a point (x, y) for each event.
 
-    Of courses that coincide the first is drawn widest, so that its edges stay visible beside those on top of it.
+    Of coinciding lines the first is drawn widest, so that its edges stay visible.
     """
 
     name: str
@@ -124,7 +124,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Chart:
-    """The chart; ``scale`` is the highest and the lowest value, each with its height."""
+    """The chart; ``scale`` has the highest and the lowest value with their y positions."""
 
     width: int
     height: int
@@ -152,20 +152,20 @@ def _chart(lines: Sequence[Course]) -> _Chart:
 
 
 def _sources(why: Explanation) -> list[tuple[str, float, float]]:
-    """The sources, largest share first, each with its share and the width of its bar."""
+    """Return (source, share, bar width), largest share first."""
     ranked = sorted(why.sources.items(), key=lambda pair: -abs(pair[1]))
     widest = max((abs(share) for _, share in ranked), default=1.0) or 1.0
     return [(name, share, BAR * abs(share) / widest) for name, share in ranked]
 
 
 def _coincide(path: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> bool:
-    """Whether one line hides the other over half of its length or more."""
+    """Whether one line covers the other over at least half of its length."""
     near = sum(abs(y - its) < CLOSE for (_, y), (_, its) in zip(path, other, strict=True))
     return near >= len(path) / 2
 
 
 def _strongest(why: Explanation, number: int = 8) -> list[tuple[EventShare, float]]:
-    """The events of the largest shares, each with the width of its bar."""
+    """Return the events with the largest shares, each with the width of its bar."""
     strongest = sorted(why.events, key=lambda event: -abs(event.share))[:number]
     widest = max((abs(event.share) for event in strongest), default=1.0) or 1.0
     return [(event, BAR * abs(event.share) / widest) for event in strongest]

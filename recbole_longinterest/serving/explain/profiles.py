@@ -1,4 +1,4 @@
-"""Interest vectors of users as a table, and a card that describes one user."""
+"""Export interest vectors of users as a table, and describe one user by a card."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from recbole_longinterest.serving.scorer import Scorer
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = (0.25, 0.5, 0.75, 1.0)  # of a history, after which category profiles are compared
+PARTS = (0.25, 0.5, 0.75, 1.0)  # parts of the history at which category profiles are compared
 
 
 @dataclass(frozen=True)
 class Card:
-    """One user.
+    """Description of one user.
 
     Attributes:
-        user: as in the file.
-        events: events that were read.
-        categories: the leading ones, each with its score after a quarter, a half, three quarters and all events.
-        titles: the items recommended first.
-        loved: titles of the history that score highest now.
+        user: id as in the file.
+        events: number of events read.
+        categories: leading categories, each with its score after 25, 50, 75 and 100 % of the events.
+        titles: the top recommended items.
+        loved: titles of the history with the highest current scores.
         nearest: other users by cosine of the interest vectors, nearest first.
     """
 
@@ -44,7 +44,7 @@ class Card:
     nearest: list[tuple[object, float]]
 
     def to_text(self) -> str:
-        """The card as text for the terminal."""
+        """Format the card for the terminal."""
         lines = [f"user {printable(self.user)}, {self.events} events"]
         if self.categories:
             lines.append(
@@ -55,7 +55,7 @@ class Card:
                 for name, values in self.categories
             ]
         lines.append("recommended: " + "; ".join(printable(item.title or item.item) for item in self.titles))
-        lines.append("of the history, closest to the interest now: " + "; ".join(map(printable, self.loved)))
+        lines.append("items of the history closest to the current interest: " + "; ".join(map(printable, self.loved)))
         if self.nearest:
             lines.append(
                 "nearest users: " + ", ".join(f"{printable(user)} ({cosine:.2f})" for user, cosine in self.nearest)
@@ -64,19 +64,19 @@ class Card:
 
 
 def profile_table(scorer: Scorer, histories: Mapping[Any, History]) -> "pd.DataFrame":
-    """Users and their interest vectors.
+    """Build a table of users and their interest vectors.
 
     Args:
         scorer: the model.
-        histories: by user; those without a known item are left out.
+        histories: histories by user; those without a known item are left out.
 
     Returns:
-        A DataFrame: user, ``events``, ``interest`` (a list of D numbers).
+        A DataFrame with columns user, ``events``, ``interest`` (a list of D numbers).
 
     Raises:
         LongInterestError: if no history has a known item.
     """
-    import pandas as pd  # late: with the other explanations it is not needed
+    import pandas as pd  # late: not needed for other explanations
 
     users = _known(histories)
     interest = scorer.interest([histories[user] for user in users]).numpy()
@@ -99,16 +99,16 @@ def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:
 
 
 def card_of(scorer: Scorer, histories: Mapping[Any, History], user: object, number: int = 5) -> Card:
-    """The card of one user.
+    """Build the card of one user.
 
     Args:
         scorer: the model.
-        histories: by user; the nearest users are chosen from the others.
+        histories: histories by user; the nearest users are chosen from the others.
         user: a key of ``histories``.
-        number: entries of each list.
+        number: length of each list.
 
     Raises:
-        LongInterestError: for an unknown user, or one without a known item.
+        LongInterestError: for an unknown user, or a user without a known item.
     """
     if user not in histories:
         raise LongInterestError(f"There is no user {user} in the history; it has {len(histories):,}.")
@@ -155,5 +155,5 @@ def _nearest(
 def _known(histories: Mapping[Any, History]) -> Sequence[Any]:
     users = [user for user, history in histories.items() if len(history)]
     if not users:
-        raise LongInterestError("Not one user has an event with an item that the model knows.")
+        raise LongInterestError("No user has an event with an item that the model knows.")
     return users

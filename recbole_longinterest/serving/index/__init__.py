@@ -1,8 +1,8 @@
-"""Approximate search among many items: the best by dot product without a score for every item.
+"""Approximate nearest neighbour search: find the best items by dot product without scoring every item.
 
-An index is built when a model is exported (``export --index``) and holds the items' vectors in eight bits. What it
-finds are candidates: :mod:`.search` gives them their exact scores, and looks again where rules, seen items, factors or
-a memory could change the order.
+An index is built when a model is exported (``export --index``) and stores the item vectors in eight bits. It returns
+candidates: :mod:`.search` computes their exact scores, and searches deeper if rules, seen items, boosts or a memory
+could change the order.
 """
 
 from recbole_longinterest.serving.index.build import KINDS, chosen_kind, write_index

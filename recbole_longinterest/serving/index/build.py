@@ -1,4 +1,4 @@
-"""Build an index for an export: choose its kind, find how hard it has to look for the stated recall, and write it."""
+"""Build an index for an export: choose its kind, calibrate its search effort for the target recall, and write it."""
 
 import json
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ from recbole_longinterest.serving.scorer import Scorer, top_k
 
 EXACT, HNSW, IVF, AUTO = "exact", "hnsw", "ivf", "auto"
 KINDS = (EXACT, HNSW, IVF, AUTO)
-MANY = 100_000  # items from which "auto" builds an index: below, a score for every item takes less than 2 ms
+MANY = 100_000  # number of items from which "auto" builds an index; below, scoring every item takes less than 2 ms
 QUERIES, EVENTS = 200, 4
 GOALS = (10, 100, 1000)
-AIM = 0.995  # by the queries that the effort is found with; others find a little less, and 0.99 is wanted of them
+AIM = 0.995  # target recall on the calibration queries; other queries get slightly less, and should reach 0.99
 NEAREST = 20
-CLOSE = 16  # the least effort is known up to a sixteenth of it
+CLOSE = 16  # the effort is calibrated to within a sixteenth
 
 
 def chosen_kind(kind: str, n_items: int) -> str:
-    """The kind of index to build.
+    """Choose the kind of index to build.
 
     Args:
         kind: one of :data:`KINDS`.
-        n_items: of the catalogue.
+        n_items: number of items of the catalogue.
 
     Raises:
-        LongInterestError: for another kind.
+        LongInterestError: for an unknown kind.
     """
     if kind not in KINDS:
         raise LongInterestError(f"index must be one of {', '.join(KINDS)}; got {kind!r}.")
@@ -42,18 +42,18 @@ def chosen_kind(kind: str, n_items: int) -> str:
 
 
 def write_index(scorer: Scorer, folder: Path, kind: str) -> float | None:
-    """Write the index of a model into a folder that is being exported.
+    """Write the index of a model into a folder during an export.
 
     Args:
         scorer: the model.
-        folder: there already.
+        folder: an existing folder.
         kind: one of :data:`KINDS`; nothing is written for ``"exact"``.
 
     Returns:
-        Share of the ten best items that the index finds for other queries; None for ``"exact"``.
+        Recall of the ten best items on held-out queries; None for ``"exact"``.
 
     Raises:
-        LongInterestError: for another kind, a missing package, and an index that does not find the best items.
+        LongInterestError: for an unknown kind, or a missing package.
     """
     kind = chosen_kind(kind, scorer.n_items)
     if kind == EXACT or not scorer.n_items:
@@ -81,13 +81,13 @@ def write_index(scorer: Scorer, folder: Path, kind: str) -> float | None:
 def calibrate(
     index: FaissIndex, vectors: Tensor, queries: Tensor, goals: Sequence[int] = GOALS
 ) -> dict[int, tuple[int, float]]:
-    """Find the least effort that finds 99.5 % of the best items.
+    """Find the minimum effort that finds 99.5 % of the best items.
 
     Args:
-        index: of the vectors.
-        vectors: as they are compared, [N, D]; row 0 is the padding's.
-        queries: likewise, [Q, D].
-        goals: numbers of best items to be found.
+        index: index of the vectors.
+        vectors: vectors for comparison, [N, D]; row 0 is the padding.
+        queries: query vectors for comparison, [Q, D].
+        goals: numbers of best items to find.
 
     Returns:
         Effort and measured recall by goal.
@@ -107,13 +107,13 @@ def calibrate(
             found[middle] = recall_of(index, queries, wanted[:, :goal], middle)
             low, high = (middle, high) if found[middle] < AIM else (low, middle)
         out[goal] = high, found[high]
-        low = high  # more items ask for no less
+        low = high  # more items need at least the same effort
     index.effort = {goal: effort for goal, (effort, _) in out.items()}
     return out
 
 
 def exact_best(vectors: Tensor, queries: Tensor, number: int) -> NDArray[np.int64]:
-    """Internal ids of the best items for each query by exact scores, [Q, number]."""
+    """Return the internal ids of the best items for each query by exact scores, [Q, number]."""
     rows = []
     for query in queries.split(8):
         scores = query @ vectors.T
@@ -123,13 +123,13 @@ def exact_best(vectors: Tensor, queries: Tensor, number: int) -> NDArray[np.int6
 
 
 def recall_of(index: FaissIndex, queries: Tensor, wanted: NDArray[np.int64], effort: int) -> float:
-    """Share of wanted items that an index has among its candidates.
+    """Compute the recall: the share of wanted items among the candidates of an index.
 
     Args:
-        index: any.
-        queries: [Q, D].
+        index: the index.
+        queries: query vectors, [Q, D].
         wanted: internal ids, [Q, n].
-        effort: how hard to look.
+        effort: search effort, see :meth:`FaissIndex.effort_for`.
     """
     number = candidates_for(wanted.shape[1])
     hits = [
@@ -140,18 +140,18 @@ def recall_of(index: FaissIndex, queries: Tensor, wanted: NDArray[np.int64], eff
 
 
 def candidates_for(number: int) -> int:
-    """Candidates that are looked up for a number of items: eight bits may mix up the order of the last ones."""
+    """Number of candidates to look up for a number of items; more, because eight bits can change the order."""
     return number + max(16, number // 4)
 
 
 @torch.no_grad()
 def queries_of(scorer: Scorer, number: int = QUERIES, seed: int = 0) -> Tensor:
-    """Interest vectors after short histories of items that are alike, as they are compared, [Q, D].
+    """Generate query vectors: interest after short histories of similar items, for comparison, [Q, D].
 
     Args:
         scorer: the model.
-        number: of histories.
-        seed: of the histories.
+        number: number of histories.
+        seed: random seed.
     """
     rng = np.random.default_rng(seed)
     firsts = rng.integers(1, scorer.n_items + 1, number)

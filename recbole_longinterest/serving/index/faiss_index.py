@@ -1,4 +1,4 @@
-"""An index by faiss: inverted lists (IVF) or a graph (HNSW), by inner product, vectors in eight bits.
+"""A faiss index: inverted lists (IVF) or a graph (HNSW), inner product, vectors in eight bits.
 
 IVF: Sivic and Zisserman 2003, Jegou et al. 2011. HNSW: Malkov and Yashunin 2016.
 """
@@ -15,9 +15,9 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.packages import require
 
 NEEDED_BY = "An index of items"
-POINTS, FEWEST_POINTS, ROUNDS = 64, 8, 10  # of a list, by which its centre is found, and rounds of k-means
-LISTS = 4.0  # lists for each square root of the number of items
-NEIGHBOURS, CONSTRUCTION = 16, 100  # of HNSW's graph
+POINTS, FEWEST_POINTS, ROUNDS = 64, 8, 10  # training points per list (maximum, minimum), and rounds of k-means
+LISTS = 4.0  # number of lists, as a multiple of the square root of the number of items
+NEIGHBOURS, CONSTRUCTION = 16, 100  # HNSW's M and efConstruction
 
 
 class FaissIndex:
@@ -25,11 +25,11 @@ class FaissIndex:
 
     Args:
         kind: ``"ivf"`` or ``"hnsw"``.
-        index: of faiss.
-        effort: for numbers of candidates, how hard to look: lists that are read, or places of the graph's search.
+        index: the faiss index.
+        effort: number of best items -> search effort: lists to read (nprobe), or length of HNSW's queue (efSearch).
 
     Attributes:
-        effort: the same, ascending.
+        effort: search effort, in ascending order.
         n_items: number of indexed items.
     """
 
@@ -46,7 +46,7 @@ class FaissIndex:
 
         Args:
             kind: ``"ivf"`` or ``"hnsw"``.
-            vectors: of all items, [N, D]; row 0 is the padding's.
+            vectors: vectors of all items, [N, D]; row 0 is the padding.
 
         Raises:
             MissingPackage: without faiss.
@@ -67,36 +67,36 @@ class FaissIndex:
 
     @classmethod
     def from_bytes(cls, kind: str, content: bytes, effort: Mapping[int, int]) -> "FaissIndex":
-        """Read what :meth:`to_bytes` gave.
+        """Read an index from :meth:`to_bytes`.
 
         Raises:
             MissingPackage: without faiss.
-            LongInterestError: for other bytes, or an index of another kind.
+            LongInterestError: for invalid bytes, or an index of another kind.
         """
         faiss = _faiss()
         try:
             index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
         except Exception as error:  # faiss raises RuntimeErrors of its own
-            raise LongInterestError(f"it is no index of faiss: {' '.join(str(error).split())[:200]}") from error
+            raise LongInterestError(f"it is not a faiss index: {' '.join(str(error).split())[:200]}") from error
         wanted = faiss.IndexIVF if kind == "ivf" else faiss.IndexHNSW
         if not isinstance(index, wanted):
             raise LongInterestError(f"it is a {type(index).__name__}, which is not of the kind {kind}")
         return cls(kind, index, effort)
 
     def to_bytes(self) -> bytes:
-        """The index without its effort."""
+        """Serialise the index, without the effort."""
         return _faiss().serialize_index(self._index).tobytes()
 
     @property
     def most_effort(self) -> int:
-        """Effort at which an inverted index reads everything, and beyond which a graph is not worth its time."""
+        """Maximum effort: all lists of an inverted index; for a graph, a bound beyond which it is not worth it."""
         return int(self._index.nlist) if self.kind == "ivf" else max(16, min(4096, self.n_items))
 
     def effort_for(self, depth: int) -> int:
-        """How hard to look for this number of best items: between two known ones in proportion of the logarithms.
+        """Return the effort for a number of best items, by log-log interpolation.
 
         Args:
-            depth: number of best items that are to be found.
+            depth: number of best items to find.
         """
         depths, efforts = list(self.effort), list(self.effort.values())
         if not depths:
@@ -106,15 +106,15 @@ class FaissIndex:
         return math.ceil(math.exp(float(np.interp(math.log(depth), np.log(depths), np.log(efforts)))) - 1e-6)
 
     def find(self, query: NDArray[np.float32], number: int, effort: int) -> NDArray[np.int64]:
-        """Candidates for one query.
+        """Find candidates for one query.
 
         Args:
-            query: [D].
-            number: of candidates.
-            effort: how hard to look, see :meth:`effort_for`.
+            query: query vector, [D].
+            number: number of candidates.
+            effort: search effort, see :meth:`effort_for`.
 
         Returns:
-            Internal ids, likely best first; fewer than ``number`` if the part that was looked at has no more.
+            Internal ids, approximately best first; fewer than ``number`` if the searched part has no more.
         """
         faiss = _faiss()
         params: Any
@@ -128,7 +128,7 @@ class FaissIndex:
 
 
 def _faiss() -> Any:  # noqa: ANN401 - a module whose stubs lack half of it
-    """The package, late because it is an extra and takes 0.3 s.
+    """Import faiss late, because it is optional and takes 0.3 s.
 
     Raises:
         MissingPackage: if it is not installed.

@@ -1,4 +1,4 @@
-"""The files of an index in an exported folder, and the check that they are of the model beside them."""
+"""The index files of an exported folder, and the check that they belong to its model."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ CANARIES, BEST, FEWEST = 8, 10, 0.8
 
 
 def index_kind(folder: Path) -> str:
-    """Kind of the index that an exported folder has, ``"exact"`` for none."""
+    """Return the kind of an exported folder's index; ``"exact"`` without an index."""
     if not (folder / ABOUT).is_file():
         return "exact"
     try:
@@ -33,17 +33,17 @@ def has_index(served: Served) -> bool:
 
 
 def load_index(scorer: Scorer) -> FaissIndex | None:
-    """The index of a loaded model, checked by the manifest and against the exact scores of some queries.
+    """Load the index of a model; check it by the manifest and against the exact scores of some queries.
 
     Args:
         scorer: a model from a folder.
 
     Returns:
-        The index; None if the export has none.
+        The index; None if the export has no index.
 
     Raises:
         MissingPackage: without faiss.
-        ExportError: for files that are broken, or of another model.
+        ExportError: for files that are broken, or belong to another model.
     """
     served = scorer.served
     if not has_index(served):
@@ -72,11 +72,13 @@ def check_index(scorer: Scorer, index: FaissIndex, where: str) -> None:
     """Compare an index with the exact scores of a few queries.
 
     Raises:
-        ExportError: if it has another number of items or dimensions, or finds other items.
+        ExportError: if the number of items or dimensions differs, or the index finds other items.
     """
     shape, wanted_shape = (index.n_items, index.dim), (scorer.n_items, scorer.items.shape[1])
     if shape != wanted_shape:
-        raise ExportError(f"{where} is of another model: items and dimensions {shape}, not {wanted_shape}. {AGAIN}")
+        raise ExportError(
+            f"{where} belongs to another model: items and dimensions {shape}, not {wanted_shape}. {AGAIN}"
+        )
     ids = np.linspace(1, scorer.n_items, min(CANARIES, scorer.n_items)).astype(np.int64)
     queries, vectors = scorer.network.comparable(scorer.items[ids], scorer.items)
     best = min(BEST, scorer.n_items)
@@ -89,5 +91,5 @@ def check_index(scorer: Scorer, index: FaissIndex, where: str) -> None:
     )
     if found < FEWEST:
         raise ExportError(
-            f"{where} is of another model: of {len(ids)} queries it finds {found:.0%} of the best items. {AGAIN}"
+            f"{where} belongs to another model: for {len(ids)} queries it finds {found:.0%} of the best items. {AGAIN}"
         )

@@ -1,11 +1,10 @@
 """Exact rankings from approximate candidates.
 
-An index finds the items with the highest dot products. A visitor's score of an item is that product plus what few items
-have: the repeat bias of seen items, a memory's terms. So the candidates are united with these items and all get exact
-scores. An item that is no candidate has at most the product of the last of those that were asked for, plus the highest
-factor of the rules: while that could still beat the items that would be returned, more candidates are looked up (the
-threshold argument of Fagin et al. 2001). Where most of the catalogue is left out, each item that is left gets its
-score.
+An index finds the items with the highest dot products. A visitor's score of an item is that product plus terms that
+only few items have: the repeat bias of seen items, and a memory's terms. So these items are added to the candidates,
+and all get exact scores. The score of any other item is at most the product of the last candidate, plus the highest
+boost of the rules. While that bound exceeds the score of an item to be returned, more candidates are looked up (the
+threshold argument of Fagin et al. 2001). If the rules exclude most of the catalogue, all remaining items are scored.
 """
 
 import numpy as np
@@ -18,8 +17,8 @@ from recbole_longinterest.serving.index.build import candidates_for
 from recbole_longinterest.serving.index.faiss_index import FaissIndex
 from recbole_longinterest.serving.scorer import Scorer
 
-SMALL, LARGE = 16, 8  # a sixteenth of the catalogue is scored whole; an eighth as candidates is no gain
-HIDDEN = 2  # of a past, so many times the wanted number may be among the best; if there are more, it looks again
+SMALL, LARGE = 16, 8  # up to 1/16 of the catalogue is scored directly; beyond 1/8, candidates do not pay off
+HIDDEN = 2  # hidden items expected among the best, as a multiple of the requested number; with more, it searches again
 NONE: Scores = np.zeros(0, dtype=np.float32)
 
 
@@ -33,11 +32,11 @@ class VectorSearch:
 
     def __init__(self, scorer: Scorer, index: FaissIndex | None = None) -> None:
         self.scorer, self.index = scorer, index
-        self._indexed = scorer.items  # items that are added or changed later are not in the index
+        self._indexed = scorer.items  # the index does not have items that are added or changed later
         self._known, self._loose = scorer.items, NO_IDS
 
     def of_model(self, scorer: Scorer) -> "VectorSearch":
-        """The search of the same model with further or changed items, which its index has not."""
+        """Return a search for the same model with added or changed items, which are not in the index."""
         out = VectorSearch(scorer, self.index)
         if self.index is None:
             return out
@@ -46,7 +45,7 @@ class VectorSearch:
 
     @property
     def loose(self) -> Ids:
-        """Items that the index does not have as they are now; they are candidates of every visitor."""
+        """Items that were added or changed since the index was built; always candidates."""
         items = self.scorer.items
         if items is not self._known:
             number = len(self._indexed)
@@ -56,12 +55,12 @@ class VectorSearch:
         return self._loose
 
     def ranking(self, interest: Tensor, ids: Ids = NO_IDS, terms: Scores = NONE) -> Ranking:
-        """The items in the order of their scores.
+        """Rank the items by score.
 
         Args:
-            interest: of one visitor, [1, D].
-            ids: internal ids of items whose scores have a further term, each once.
-            terms: of these, [n].
+            interest: interest vector of one visitor, [1, D].
+            ids: distinct internal ids of items with an additional score term, [n].
+            terms: the additional terms, [n].
         """
         if self.index is None:
             scores = self.scorer.scores_of(interest)[0].numpy()
@@ -71,7 +70,7 @@ class VectorSearch:
 
     @torch.no_grad()
     def products(self, interest: Tensor, ids: Ids) -> Scores:
-        """Exact dot products of some items, [n]."""
+        """Compute the exact dot products of some items, [n]."""
         query, rows = self.scorer.network.comparable(interest, self.scorer.items[torch.from_numpy(ids)])
         return (rows @ query[0]).numpy()
 
@@ -97,12 +96,12 @@ class Indexed(Ranking):
         depth = int(number / admission.share) + min(len(admission.hidden), HIDDEN * number)
         while (lookup := candidates_for(depth)) <= n_items // LARGE:
             found = self._index.find(self._query, lookup, self._index.effort_for(depth))
-            if len(found) < lookup:  # the part that was looked at has no more
+            if len(found) < lookup:  # the searched part has no more items
                 break
             ids = np.unique(np.concatenate([found, self._ids, self._search.loose]))
             products = self._search.products(self._interest, ids)
             of_found = products[np.searchsorted(ids, found)]
-            floor = float(np.partition(of_found, -depth)[-depth])  # what was not found is below the last of the best
+            floor = float(np.partition(of_found, -depth)[-depth])  # upper bound for items that were not found
             best, scores = self._scored(ids, products).best(number, admission)
             if len(best) == number and float(scores[-1]) >= floor + admission.highest_boost:
                 return best, scores
@@ -110,7 +109,7 @@ class Indexed(Ranking):
         return self._all().best(number, admission)
 
     def _scored(self, ids: Ids, products: Scores) -> Sparse:
-        """Scores of some items, of their dot products."""
+        """Compute scores of some items from their dot products."""
         scores = products.copy()
         if len(self._ids):
             order = np.argsort(self._ids)
@@ -120,7 +119,7 @@ class Indexed(Ranking):
         return Sparse(ids, scores, logits=True)
 
     def _all(self) -> Dense:
-        """Exact scores of all items."""
+        """Compute the exact scores of all items."""
         scores = self._search.scorer.scores_of(self._interest)[0].numpy()
         scores[self._ids] += self._terms
         return Dense(scores, logits=True)

@@ -1,7 +1,7 @@
-"""Rules of a shop over recommendations: what may be shown, what is raised, how often, and to whom not again.
+"""Shop rules for recommendations: filters, boosts, limits per group, and pauses before an item is shown again.
 
-Rules stand in a yaml (:mod:`.settings` has its keys), are checked whole, are read again when the file changes, and
-decide before the best items are taken, so that they hold exactly whatever ranks the items.
+Rules are in a yaml file (keys in :mod:`.settings`), which is validated completely and read again when it changes. They
+are applied before the best items are selected, so they hold exactly for every ranking.
 """
 
 from recbole_longinterest.serving.rules.catalogue import Catalogue

@@ -1,4 +1,4 @@
-"""What rules know of the items: categories, and the columns of a table such as price and brand."""
+"""Item attributes for rules: categories, and columns of an item table such as price and brand."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Groups:
     """Values of an attribute by item: item ``i`` has ``codes[starts[i]:starts[i + 1]]``.
 
     Attributes:
-        names: of the values by code.
+        names: value names by code.
         starts: int64 [N + 1].
         codes: int64 [n].
     """
@@ -37,7 +37,7 @@ class Groups:
 
     @classmethod
     def of(cls, values: Sequence[Sequence[str]]) -> "Groups":
-        """Of lists of values, one an item."""
+        """Build from one list of values per item."""
         code: dict[str, int] = {}
         codes = [code.setdefault(name, len(code)) for names in values for name in dict.fromkeys(names)]
         lengths = [len(set(names)) for names in values]
@@ -49,16 +49,16 @@ class Groups:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def of_item(self, item: int) -> list[int]:
-        """Codes of one item."""
+        """Return the codes of one item."""
         return self.codes[self.starts[item] : self.starts[item + 1]].tolist()
 
     def having(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which items have one of some values, [N]."""
+        """Return a mask of the items that have one of some values, [N]."""
         wanted = set(names)
         return self.with_codes(np.array([code for code, name in enumerate(self.names) if name in wanted], np.int64))
 
     def with_codes(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which items have one of some codes, [N]."""
+        """Return a mask of the items that have one of some codes, [N]."""
         chosen = np.zeros(len(self.names), dtype=bool)
         chosen[codes] = True
         out = np.zeros(len(self.starts) - 1, dtype=bool)
@@ -67,11 +67,11 @@ class Groups:
 
 
 class Catalogue:
-    """The items of a model by internal id, row 0 being the padding's.
+    """The items of a model by internal id, with their attributes; row 0 is the padding.
 
     Args:
         served: the model.
-        columns: further attributes: texts, lists of texts, or numbers, one a row; None where an item has none.
+        columns: further attributes, one value per item: a text, a list of texts, a number, or None.
     """
 
     def __init__(self, served: Served, columns: Mapping[str, Sequence[Any]] | None = None) -> None:
@@ -83,7 +83,7 @@ class Catalogue:
         self._numbers: dict[str, NDArray[np.float64]] = {}
 
     def __len__(self) -> int:
-        """Number of rows, the padding's among them."""
+        """Number of rows, including the padding."""
         return len(self.tokens)
 
     @property
@@ -92,12 +92,12 @@ class Catalogue:
         return list(dict.fromkeys([ITEM, *([CATEGORY] if any(self._categories) else []), *self._columns]))
 
     def ids(self, tokens: Sequence[str]) -> NDArray[np.int64]:
-        """Internal ids of the tokens that the model knows."""
+        """Return the internal ids of the known tokens."""
         found = (self.item_id.get(token_of(token, self.item_id), 0) for token in tokens)
         return np.array([item for item in found if item], dtype=np.int64)
 
     def groups(self, attribute: str) -> Groups:
-        """Values of an attribute other than ``item``."""
+        """Return the values of an attribute other than ``item``."""
         if attribute not in self._groups:
             if attribute in self._columns:
                 values = [_texts(value) for value in self._columns[attribute]]
@@ -107,32 +107,32 @@ class Catalogue:
         return self._groups[attribute]
 
     def numbers(self, attribute: str) -> NDArray[np.float64]:
-        """An attribute as numbers, NaN for items without one, [N].
+        """Return an attribute as numbers, NaN for missing values, [N].
 
         Raises:
-            LongInterestError: for an attribute that has no numbers.
+            LongInterestError: for an attribute that is not numeric.
         """
         if attribute not in self._numbers:
             values = self._columns.get(attribute)
             if values is None:
-                raise LongInterestError(f"{attribute} has no numbers, so it has no min and no max")
+                raise LongInterestError(f"{attribute} has no numbers, so min and max cannot be used")
             self._numbers[attribute] = np.array([_number(value, attribute) for value in values])
         return self._numbers[attribute]
 
 
 def read_columns(path: Path, served: Served, item: str | None = None) -> dict[str, list[Any]]:
-    """The columns of a table of items by internal id.
+    """Read the columns of an item table by internal id.
 
     Args:
         path: ``.parquet``, ``.csv`` with a header, or RecBole's ``.item``.
-        served: the model; rows of items that it does not know are passed over.
-        item: name of the column of tokens; the training's if None.
+        served: the model; rows of unknown items are ignored.
+        item: name of the token column; None for the training's name.
 
     Returns:
-        A list by column, with None for items without a row or a value.
+        A list for each column, with None for items without a row or a value.
 
     Raises:
-        LongInterestError: for a file that cannot be read, has no such column, or has an item twice.
+        LongInterestError: for a file that cannot be read, lacks the token column, or has an item twice.
     """
     name = item or served.fields["item"]
     table = _read_parquet(path) if path.suffix in (".parquet", ".pq") else read_items(path, _named(served, name))
@@ -160,7 +160,7 @@ def _named(served: Served, item: str) -> Served:
 
 
 def _read_parquet(path: Path) -> "pd.DataFrame":
-    import pandas as pd  # late: rules without a table do not need it
+    import pandas as pd  # late: not needed for rules without a table
     import pyarrow as pa
 
     if not path.is_file():
@@ -172,7 +172,7 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
 
 
 def _texts(value: Any) -> list[str]:  # noqa: ANN401 - a cell of any table
-    """The values of a cell: a list's parts, or one text; truth values as "true" and "false"."""
+    """Return the values of a cell: the parts of a list, or one text; booleans as "true" and "false"."""
     if isinstance(value, (list, tuple, np.ndarray)):
         return [text for part in value for text in _texts(part)]
     if value is None or value == "" or value != value:  # NaN is not itself
@@ -190,4 +190,4 @@ def _number(value: Any, attribute: str) -> float:  # noqa: ANN401
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise LongInterestError(f"{attribute} has values that are no numbers, such as {value!r:.40}") from None
+        raise LongInterestError(f"{attribute} has values that are not numbers, such as {value!r:.40}") from None

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from recbole_longinterest.serving.rules.catalogue import ITEM, Catalogue
 from recbole_longinterest.serving.rules.problems import Problems
 
-TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")  # as tables write them
+TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")  # spellings in tables
 
 
 @dataclass(frozen=True)
 class Check:
-    """One attribute of a condition.
+    """The check of one attribute in a condition.
 
     Attributes:
-        attribute: ``item``, ``category``, or a column of the table of items.
-        values: of which an item has one; empty for bounds.
-        without: an item must have none of them in place of one.
-        low: lowest number.
-        high: highest number.
+        attribute: ``item``, ``category``, or a column of the item table.
+        values: an item must have one of these values; empty for a numeric range.
+        without: an item must instead have none of the values.
+        low: lower bound of a numeric range.
+        high: upper bound of a numeric range.
     """
 
     attribute: str
@@ -33,12 +33,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Condition:
-    """All of some tests; an item without a number fails each test of bounds."""
+    """A conjunction of checks; an item without a number fails every range check."""
 
     tests: tuple[Check, ...]
 
     def mask(self, catalogue: Catalogue) -> NDArray[np.bool_]:
-        """Which items meet the condition, [N]; the padding never does."""
+        """Return a mask of the items that meet the condition, [N]; never the padding."""
         out = np.ones(len(catalogue), dtype=bool)
         for test in self.tests:
             if not test.values:
@@ -60,8 +60,8 @@ def read_condition(value: object, where: str, problems: Problems) -> Condition:
 
     Args:
         value: a mapping from attributes to a value, a list of values, ``{min: , max: }`` or ``{not: values}``.
-        where: it stands, for messages.
-        problems: what is wrong is added here.
+        where: its location, for messages.
+        problems: collects the errors.
     """
     tests = []
     for attribute, wanted in problems.mapping(value, where).items():
@@ -86,7 +86,7 @@ def read_condition(value: object, where: str, problems: Problems) -> Condition:
 
 
 def check_condition(condition: Condition, where: str, catalogue: Catalogue, problems: Problems) -> None:
-    """Check a condition against the attributes that there are."""
+    """Check that a condition uses only existing attributes."""
     for test in condition.tests:
         if test.attribute not in catalogue.attributes:
             known = ", ".join(catalogue.attributes)
@@ -101,7 +101,7 @@ def check_condition(condition: Condition, where: str, catalogue: Catalogue, prob
 
 
 def _alike(values: tuple[str, ...]) -> list[str]:
-    """Values with the other ways to write true and false."""
+    """Add the other spellings of true and false to some values."""
     out = list(values)
     for words in (TRUE, FALSE):
         if words[0] in values:

@@ -1,4 +1,4 @@
-"""Read the values of a settings file, and keep all that is wrong with them for one message."""
+"""Validate the values of a settings file, and collect all errors for one message."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -6,21 +6,21 @@ from typing import Any
 
 
 class Problems:
-    """What is wrong with a file, each with its place.
+    """The errors of a file, with their locations.
 
     Attributes:
-        found: sentences without a full stop.
+        found: the errors, as sentences without a full stop.
     """
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
     def add(self, where: str, due: str, got: object) -> None:
-        """Say that a value is not what it must be."""
+        """Add the error that a value is invalid."""
         self.found.append(f"{where} must be {due}; got {got!r:.80}")
 
     def mapping(self, value: object, where: str, keys: Collection[str] | None = None) -> Mapping[str, Any]:
-        """A mapping whose keys are texts, among ``keys`` if these are given; empty if it is something else."""
+        """Return a mapping with text keys, which must be in ``keys`` if given; empty if the value is invalid."""
         if not isinstance(value, Mapping):
             self.add(where, "a mapping" + (f" with {', '.join(keys)}" if keys else ""), value)
             return {}
@@ -33,7 +33,7 @@ class Problems:
         return {str(key): part for key, part in value.items() if keys is None or key in keys}
 
     def items(self, value: object, where: str) -> list[Any]:
-        """A list; a single mapping counts as a list of one."""
+        """Return a list; a single mapping becomes a list with one element."""
         if isinstance(value, Mapping):
             return [value]
         if not isinstance(value, list):
@@ -42,7 +42,7 @@ class Problems:
         return value
 
     def texts(self, value: object, where: str) -> list[str]:
-        """A text or number, or a list of these, as texts; true and false are "true" and "false"."""
+        """Convert a text, a number, or a list of these to texts; booleans become "true" and "false"."""
         values = value if isinstance(value, list) else [value]
         if not values or not all(isinstance(each, (str, int, float)) for each in values):
             self.add(where, "a text, a number, or a list of these", value)
@@ -50,7 +50,7 @@ class Problems:
         return [str(each).lower() if isinstance(each, bool) else str(each) for each in values]
 
     def number(self, value: Any, where: str, low: float, high: float = float("inf"), whole: bool = False) -> Any:  # noqa: ANN401
-        """A number within bounds; ``low`` if it is something else."""
+        """Return a number within bounds; ``low`` if the value is invalid."""
         fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         if not fits or not low <= value <= high:
             span = f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
@@ -59,7 +59,7 @@ class Problems:
         return int(value) if whole else value
 
     def choice(self, value: object, where: str, choices: Collection[str]) -> str:
-        """One of some words; the first if it is something else."""
+        """Return one of some words; the first if the value is invalid."""
         if value not in choices:
             self.add(where, f"one of {', '.join(choices)}", value)
             return next(iter(choices))

@@ -1,4 +1,4 @@
-"""Rules that are read again when their file changes, while requests go on."""
+"""Rules that are reloaded when their file changes, without interrupting requests."""
 
 import copy
 import threading
@@ -14,34 +14,34 @@ from recbole_longinterest.serving.rules.settings import RulesError, RuleSettings
 from recbole_longinterest.serving.rules.shop_rules import ShopRules
 from recbole_longinterest.serving.scorer import Scorer
 
-PAUSE = 1.0  # seconds between two looks at the files
-END = "..."  # yaml's mark of the end of a document
+PAUSE = 1.0  # seconds between checks of the files
+END = "..."  # yaml's end-of-document marker
 Marks = dict[Path, tuple[int, int] | None]
 
 
 class RulesFile:
-    """The rules of a file, as they stand.
+    """The current rules of a file.
 
-    A change of the file, or of a file that it names, is seen by time and size, and counts if the content's hash
-    changed. Rules that cannot be read leave the ones before in force, and say so in :attr:`problem` and the log.
+    A change of the file, or of a file named in it, is detected by time and size, and then by the hash of its content.
+    If the new rules are invalid, the previous ones stay active, and :attr:`problem` and the log say so.
 
-    A file that is replaced in one step is read whole. One that is written in place is read when it has stayed the same
-    for ``pause`` seconds and does not change while it is read; an empty file is not taken. A writer who stops longer in
-    the middle may leave sound rules there. A last line ``...`` in the rules in force guards against that: a file
-    without it is then half a file.
+    Replace the file atomically if possible. A file that is written in place is read when it has not changed for
+    ``pause`` seconds and does not change during reading; an empty file is ignored. A partly written file may still be
+    valid yaml. To guard against that, end the rules with a line ``...``: if the active rules have it, a file without it
+    counts as incomplete.
 
     Args:
-        path: of the yaml.
+        path: path of the yaml file.
         scorer: the model.
         strategies: names that ``mix`` may use.
-        pause: seconds between two looks at the files, and for which a changed one has to stay the same; 0 takes it at
-            once.
+        pause: seconds between checks of the files, and for which a changed file must stay unchanged; 0 to read changes
+            at once.
 
     Raises:
         RulesError: if the rules cannot be used at the start.
 
     Attributes:
-        problem: why the file as it stands now is not in force; None if it is.
+        problem: why the current file is not active; None if it is.
     """
 
     def __init__(self, path: str | Path, scorer: Scorer, strategies: Collection[str], pause: float = PAUSE) -> None:
@@ -52,8 +52,8 @@ class RulesFile:
         self._watched: tuple[Path, ...] = (self.path,)
         self._marks: Marks = {}
         self._hashes: dict[Path, bytes] = {}
-        self._changed: Marks | None = None  # a change that has to stay the same until it is taken
-        # Marks before hashes before contents: what changes in between is seen at the next look.
+        self._changed: Marks | None = None  # a change that must stay unchanged before it is read
+        # Times, then hashes, then content: a change in between is detected at the next check.
         marks, hashes = self._look(self._watched), self._hash(self._watched)
         self._text = self._read_text()
         settings = self._settings(self._text)
@@ -66,7 +66,7 @@ class RulesFile:
     problem: str | None
 
     def current(self) -> ShopRules:
-        """The rules in force; looks at the files if the last look was long ago."""
+        """Return the active rules, after checking the files if the last check was long ago."""
         if time.monotonic() - self._looked >= self._pause and self._lock.acquire(blocking=False):
             try:
                 self._reload()
@@ -79,10 +79,10 @@ class RulesFile:
         return self._rules
 
     def of_model(self, scorer: Scorer) -> "RulesFile":
-        """The rules in force for another model, as it is after items were added; the files are watched as before.
+        """Return the active rules for another model, such as one with added items; the files stay watched.
 
         Raises:
-            RulesError: if a file that they name cannot be used any more.
+            RulesError: if a file named in the rules can no longer be used.
         """
         with self._lock:
             out = copy.copy(self)
@@ -91,13 +91,13 @@ class RulesFile:
         return out
 
     def set_available(self, availability: Mapping[str, bool]) -> None:
-        """Say which items are in stock; it holds for rules that are read later, too. See :class:`ShopRules`."""
+        """Set which items are in stock, also for rules that are read later. See :class:`ShopRules`."""
         with self._lock:
             self._available |= availability
             self._rules.set_available(availability)
 
     def _reload(self) -> None:
-        for _ in range(2):  # again if the rules name further files, which are looked at before they are read
+        for _ in range(2):  # twice if the rules name further files, whose times are needed before they are read
             marks = self._look(self._watched)
             if marks == self._marks:
                 self._changed = None
@@ -122,7 +122,7 @@ class RulesFile:
                 self._refuse(error, marks, hashes)
                 return
             if self._look(self._watched) != marks or self._hash(self._watched) != hashes:
-                return  # somebody writes: what was read may be half of the one and half of the other
+                return  # being written: the content may mix old and new
             rules.set_available(self._available)
             self._text, self._rules, self.problem = text, rules, None
             self._watch(named, marks, hashes)
@@ -130,25 +130,26 @@ class RulesFile:
             return
 
     def _refuse(self, error: LongInterestError, marks: Marks, hashes: dict[Path, bytes]) -> None:
-        """Keep the rules in force, and say why, unless the files change just now."""
+        """Keep the active rules and record why, unless the files are changing right now."""
         if self._look(self._watched) != marks:
             return
         self._marks, self._hashes = marks, hashes
-        self.problem = f"{error} The rules of before stay in force."
+        self.problem = f"{error} The previous rules stay active."
         getLogger().error(printable(self.problem))
 
     def _check_whole(self, text: str) -> None:
-        """Refuse what may be the beginning of a file.
+        """Check that a file is complete.
 
         Raises:
-            RulesError: for a file that is empty, or lacks the last line that the rules in force have.
+            RulesError: for a file that is empty, or lacks the end marker that the active rules have.
         """
         lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
         if not lines:
             raise RulesError(f"The rules {self.path} are empty. Write {{}} for no rules.")
         if self._text.rstrip().endswith(f"\n{END}") and lines[-1] != END:
             raise RulesError(
-                f"The rules {self.path} do not end with the line {END}, as those in force do: they may be half a file."
+                f"The rules {self.path} do not end with the line {END}, as the active ones do: the file may be "
+                "incomplete."
             )
 
     def _read_text(self) -> str:
@@ -167,17 +168,17 @@ class RulesFile:
         return ShopRules(settings, self._scorer, self.path.parent, self.path)
 
     def _watch(self, named: Sequence[Path], marks: Marks, hashes: dict[Path, bytes]) -> None:
-        """Watch the files of the rules in force, which were read while the files had these marks and hashes."""
+        """Watch the files of the active rules, which were read with these times and hashes."""
         self._watched, self._changed = (self.path, *dict.fromkeys(named)), None
         self._marks = {path: marks[path] for path in self._watched}
         self._hashes = {path: hashes[path] for path in self._watched}
 
     def _look(self, files: Iterable[Path]) -> Marks:
-        """Time and size of files; None for one that cannot be read."""
+        """Return time and size of each file; None for a file that cannot be read."""
         return {path: _mark(path) for path in files}
 
     def _hash(self, files: Iterable[Path]) -> dict[Path, bytes]:
-        """Hash of the content of files."""
+        """Return the hash of each file's content."""
         return {path: _hash(path) for path in files}
 
 

@@ -1,11 +1,12 @@
-"""Choose the items of one answer under limits, and with diversity by maximal marginal relevance.
+"""Select the items of an answer under limits, with diversity by maximal marginal relevance.
 
 Maximal marginal relevance (Carbonell and Goldstein 1998): the next item has the highest
 
     (1 - w) relevance - w max over chosen items of cosine
 
-among the best ``pool`` items that the limits still admit; relevance is the score, 0 at the worst and 1 at the best of
-the first pool. Items come from streams, one a strategy, so limits and likeness count over the whole answer.
+among the best ``pool`` items that the limits still allow. Relevance is the score, scaled to 0 for the worst and 1 for
+the best item of the first pool. Items come from one stream per strategy; limits and diversity apply to the whole
+answer.
 """
 
 from collections import Counter
@@ -21,17 +22,17 @@ from recbole_longinterest.serving.candidates import Admission, Ranking
 from recbole_longinterest.serving.rules.catalogue import Groups
 from recbole_longinterest.serving.rules.settings import Diversity
 
-LOOKUP = 32  # items that are looked up at once beyond the places of the answer
+LOOKUP = 32  # items looked up at once in addition to the length of the answer
 
 
 class Selection:
-    """The places of one answer.
+    """The selected items of one answer.
 
     Args:
-        places: number of items.
-        limits: an attribute of the items, and how many items of each of its values there may be.
-        diversity: None takes the best item each time.
-        vectors: of all items, [N, D].
+        places: number of items to select.
+        limits: (attribute, maximum number of items for each of its values).
+        diversity: None to take the best item each time.
+        vectors: vectors of all items, [N, D].
     """
 
     def __init__(
@@ -46,17 +47,17 @@ class Selection:
 
     @property
     def full(self) -> bool:
-        """Whether all places are taken."""
+        """Whether all items are selected."""
         return len(self.chosen) >= self.places
 
     def fits(self, item: int) -> bool:
-        """Whether an item is not chosen yet and the limits admit it."""
+        """Whether an item is not selected yet and within the limits."""
         return item not in self.chosen and all(
             counts[code] < at_most for groups, at_most, counts in self._limits for code in groups.of_item(item)
         )
 
     def take(self, item: int) -> None:
-        """Give an item the next place."""
+        """Select an item."""
         self.chosen.append(item)
         for groups, _, counts in self._limits:
             counts.update(groups.of_item(item))
@@ -64,7 +65,7 @@ class Selection:
             self._units.append(self.units([item])[0])
 
     def blocked(self) -> NDArray[np.bool_] | None:
-        """Items that have a value of which there are enough, [N]; None for none."""
+        """Return a mask of items with a value whose limit is reached, [N]; None without such items."""
         out: NDArray[np.bool_] | None = None
         for groups, at_most, counts in self._limits:
             full = [code for code, count in counts.items() if count >= at_most]
@@ -74,27 +75,27 @@ class Selection:
         return out
 
     def units(self, items: Sequence[int]) -> NDArray[np.float32]:
-        """Vectors of some items, of length 1, [n, D]."""
+        """Return the unit vectors of some items, [n, D]."""
         return torch.nn.functional.normalize(self._vectors[list(items)], dim=1).numpy()
 
     def likeness(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Highest cosine of each of some items with the chosen ones, 0 before the first, [n]."""
+        """Return the highest cosine of each vector with the selected items; 0 before the first, [n]."""
         if not self._units:
             return np.zeros(len(units), dtype=np.float32)
         return (units @ np.stack(self._units).T).max(axis=1)
 
     def candidates(self, ranking: Ranking, admission: Admission) -> "Candidates":
-        """What one strategy offers for the places of this answer."""
+        """Return the stream of one strategy's items for this answer."""
         return Candidates(self, ranking, admission)
 
 
 class Candidates:
-    """One strategy's items for a :class:`Selection`, best first.
+    """A stream of one strategy's items for a :class:`Selection`, best first.
 
     Args:
-        selection: of the answer.
-        ranking: of the strategy.
-        admission: of the visitor.
+        selection: the selection of the answer.
+        ranking: ranking of the strategy.
+        admission: allowed items and boosts for the visitor.
     """
 
     def __init__(self, selection: Selection, ranking: Ranking, admission: Admission) -> None:
@@ -110,7 +111,7 @@ class Candidates:
         self._scale: tuple[float, float] | None = None
 
     def take(self) -> tuple[int, float] | None:
-        """Give the best item that fits the next place; None if there is no more.
+        """Select the best item that fits; None if there is no more.
 
         Returns:
             Internal id and score.
@@ -128,7 +129,7 @@ class Candidates:
         return item, score
 
     def _take_first(self) -> tuple[int, float] | None:
-        """Give the best item, without a look at those after it."""
+        """Select the best item, without diversity."""
         while True:
             for place, (item, score) in enumerate(self._pool):
                 if self._selection.fits(item):
@@ -141,7 +142,7 @@ class Candidates:
             self._look_up()
 
     def _look_up(self) -> None:
-        """Add the next items that fit to the pool: those that limits rule out by now are not looked at."""
+        """Add the next items to the pool, without those that exceed a limit."""
         admission, blocked = self._admission, self._selection.blocked()
         allowed = admission.allowed
         if blocked is not None:
@@ -153,7 +154,7 @@ class Candidates:
         self._pool += zip(ids.tolist(), scores.tolist(), strict=True)
 
     def _place(self, pool: list[tuple[int, float]]) -> int:
-        """Place in the pool of the item that is chosen next."""
+        """Return the index in the pool of the next item."""
         scores = np.array([score for _, score in pool])
         if self._scale is None:
             self._scale = float(scores.min()), float(np.ptp(scores)) or 1.0

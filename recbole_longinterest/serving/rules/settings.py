@@ -1,18 +1,18 @@
-"""The yaml of rules and its keys, checked whole: all that is wrong with it is in one message.
+"""The keys of a rules file (yaml); all errors of a file are reported in one message.
 
 | key | value |
 |---|---|
 | `items` | `{file: items.parquet, item: item_id}`: a table whose columns conditions may use; `item` is optional |
-| `out_of_stock` | a list of tokens, or the path of a file with a token a line |
-| `allow`, `deny` | likewise: the only items that may be shown, and those that never are |
-| `keep` | conditions; an item that is shown meets all of them |
-| `hide` | conditions; an item that meets one of them is not shown |
-| `adult` | a condition; an item that meets it is shown only to a request that asks for it |
-| `boosts` | `{where: condition, factor: 1.5}`: the item's odds, or its amount, times this |
-| `limits` | `{of: category, at_most: 2}`: of the items of one answer |
+| `out_of_stock` | a list of tokens, or the path of a file with one token per line |
+| `allow`, `deny` | the only items that may be shown, and items that are never shown; same format |
+| `keep` | conditions; only items that meet all of them are shown |
+| `hide` | conditions; items that meet any of them are not shown |
+| `adult` | a condition; items that meet it are shown only if the request allows it |
+| `boosts` | `{where: condition, factor: 1.5}`: multiply the odds (or the amount) of matching items by the factor |
+| `limits` | `{of: category, at_most: 2}`: maximum number of items per value in one answer |
 | `diversity` | `{weight: 0.3, pool: 100}`: maximal marginal relevance among the best `pool` items |
-| `exclude` | `{behavior: [buy], days: 30}`: items of such events of the visitor; without `behavior` of all events |
-| `mix` | `{events: {min: 2, max: 9}, shares: {interest: 0.9, new: 0.1}}`: which strategies for which visitors |
+| `exclude` | `{behavior: [buy], days: 30}`: hide items of the visitor's recent events; all events without `behavior` |
+| `mix` | `{events: {min: 2, max: 9}, shares: {interest: 0.9, new: 0.1}}`: strategies by number of events |
 
 Paths are relative to the file's folder.
 """
@@ -38,16 +38,16 @@ POOL = 100
 
 
 class RulesError(LongInterestError):
-    """Rules that cannot be used; the message names all that is wrong."""
+    """Rules that cannot be used; the message lists all errors."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Items of a list.
+    """A list of items.
 
     Attributes:
-        tokens: of the list; empty if a file has them.
-        file: with a token a line.
+        tokens: the tokens; empty if they are in a file.
+        file: file with one token per line.
     """
 
     tokens: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Boost:
-    """A factor of the items that meet a condition."""
+    """A factor for items that meet a condition."""
 
     where: Condition
     factor: float
@@ -64,7 +64,7 @@ class Boost:
 
 @dataclass(frozen=True)
 class Limit:
-    """At most so many items of each value of an attribute in one answer."""
+    """Maximum number of items for each value of an attribute in one answer."""
 
     attribute: str
     at_most: int
@@ -75,8 +75,8 @@ class Diversity:
     """Maximal marginal relevance (Carbonell and Goldstein 1998).
 
     Attributes:
-        weight: of the likeness to items that were chosen before; 1 minus it is that of the relevance.
-        pool: number of best items that are chosen from.
+        weight: weight of the similarity to items already selected; the relevance has 1 minus this weight.
+        pool: number of best items to select from.
     """
 
     weight: float
@@ -88,8 +88,8 @@ class Exclude:
     """Items of a visitor's events that are not shown again.
 
     Attributes:
-        behaviors: of the events; empty for all events.
-        days: age of an event from which on its item is shown again; None for never.
+        behaviors: behaviours of the events; empty for all events.
+        days: age of the event after which the item may be shown again; None for never.
     """
 
     behaviors: tuple[str, ...] = ()
@@ -98,13 +98,13 @@ class Exclude:
 
 @dataclass(frozen=True)
 class MixRule:
-    """Strategies for the visitors with some number of events.
+    """Strategies for visitors with a given number of events.
 
     Attributes:
-        low: fewest events.
-        high: most events.
-        shares: of the places of an answer by strategy, not summed up to 1.
-        arms: strategies that the bandit chooses from, where it has a share.
+        low: minimum number of events.
+        high: maximum number of events.
+        shares: share of the places of an answer by strategy; need not sum to 1.
+        arms: strategies that the bandit chooses from, if it has a share.
     """
 
     low: int
@@ -115,7 +115,7 @@ class MixRule:
 
 @dataclass(frozen=True)
 class RuleSettings:
-    """A file of rules; see the module for its keys."""
+    """The content of a rules file; see the module docstring for its keys."""
 
     items_file: str | None = None
     items_column: str | None = None
@@ -133,7 +133,7 @@ class RuleSettings:
 
     @property
     def files(self) -> list[str]:
-        """Files that the rules name."""
+        """Files named in the rules."""
         lists = (self.out_of_stock, self.allow, self.deny)
         names = [self.items_file, *(each.file for each in lists if each is not None)]
         return [name for name in names if name]
@@ -143,17 +143,17 @@ def read_rules(text: str, where: str | Path, strategies: Collection[str]) -> Rul
     """Read rules.
 
     Args:
-        text: yaml; an empty one has no rules.
+        text: yaml; empty text means no rules.
         where: the file, for messages.
         strategies: names that ``mix`` may use.
 
     Raises:
-        RulesError: names everything that is wrong.
+        RulesError: for invalid rules, with all errors.
     """
     try:
         content = read_yaml(text)
     except yaml.YAMLError as error:
-        raise RulesError(f"{where} is no yaml: {' '.join(str(error).split())[:300]}.") from error
+        raise RulesError(f"{where} is not valid yaml: {' '.join(str(error).split())[:300]}.") from error
     problems = Problems()
     found = _read({} if content is None else content, problems, strategies)
     raise_problems(problems, where)
@@ -161,10 +161,10 @@ def read_rules(text: str, where: str | Path, strategies: Collection[str]) -> Rul
 
 
 def raise_problems(problems: Problems, where: str | Path) -> None:
-    """Raise what was found, if anything.
+    """Raise an error if problems were found.
 
     Raises:
-        RulesError: names everything that is wrong.
+        RulesError: with all errors.
     """
     if problems.found:
         number = len(problems.found)
@@ -218,7 +218,7 @@ def _tokens(value: object, where: str, problems: Problems) -> Tokens:
     if value == []:
         return Tokens()
     if not isinstance(value, list):
-        problems.add(where, "a list of item tokens, or the path of a file with a token a line", value)
+        problems.add(where, "a list of item tokens, or the path of a file with one token per line", value)
         return Tokens()
     return Tokens(tuple(problems.texts(value, where)))
 
@@ -253,9 +253,9 @@ def _mix(value: object, where: str, problems: Problems, strategies: Collection[s
         for name, share in problems.mapping(shares, f"{where}.shares", (*strategies, BANDIT)).items()
     }
     if shares and not any(shares.values()):
-        problems.add(f"{where}.shares", "numbers of which one is above 0", dict(shares))
+        problems.add(f"{where}.shares", "numbers with at least one above 0", dict(shares))
     if bool(arms) != (BANDIT in shares):
-        problems.found.append(f"{where} must have the list {BANDIT} and the share {BANDIT}, or none of them")
+        problems.found.append(f"{where} must have both the list {BANDIT} and the share {BANDIT}, or neither")
     for name in arms:
         if name not in strategies:
             problems.add(f"{where}.{BANDIT}", f"names among {', '.join(strategies)}", name)
@@ -263,7 +263,7 @@ def _mix(value: object, where: str, problems: Problems, strategies: Collection[s
 
 
 def _span(value: object, where: str, problems: Problems) -> tuple[int, float]:
-    """A number of events, or ``{min: , max: }``."""
+    """Read a number of events, or ``{min: , max: }``."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value, value
     part = problems.mapping(value, where, ("min", "max"))

@@ -1,4 +1,4 @@
-"""Rules applied to one model's catalogue: masks and factors that are made once, and what depends on the visitor."""
+"""Apply rules to a model's catalogue: masks and boosts are computed once, visitor-dependent rules per request."""
 
 from collections.abc import Collection, Mapping
 from logging import getLogger
@@ -23,20 +23,20 @@ DAY = 86_400.0  # seconds
 
 
 class ShopRules:
-    """What may be shown of a model's items.
+    """The rules for a model's items.
 
     Args:
         settings: from :func:`~.settings.read_rules`.
         scorer: the model.
-        folder: that paths are relative to.
-        where: the file of rules, for messages.
+        folder: folder that paths are relative to.
+        where: the rules file, for messages.
 
     Raises:
-        RulesError: for files that cannot be read, unknown attributes and behaviours, all of them in one message.
+        RulesError: for files that cannot be read, and unknown attributes or behaviours, all in one message.
 
     Attributes:
-        settings: the same.
-        catalogue: with the columns of the table of items.
+        settings: the settings.
+        catalogue: the items, with the columns of the item table.
     """
 
     def __init__(
@@ -52,29 +52,29 @@ class ShopRules:
         self._allowed = self._mask(lists)
         self._adult = None if settings.adult is None else settings.adult.mask(self.catalogue)
         self._boost = self._factors()
-        self._said: dict[str, bool] = {}
+        self._availability: dict[str, bool] = {}
         self._refresh()
-        self._wanted: dict[str, NDArray[np.bool_]] = {}
+        self._condition_cache: dict[str, NDArray[np.bool_]] = {}
 
     @property
     def is_current(self) -> bool:
-        """Whether they are of all items that the model has now."""
+        """Whether the rules cover all current items of the model."""
         return len(self.catalogue) == self.scorer.n_items + 1
 
     def again(self, scorer: Scorer | None = None) -> "ShopRules":
-        """The same rules for the items that the model has now.
+        """Apply the same rules to the current items of the model.
 
         Args:
-            scorer: another model with these items; None for the same one.
+            scorer: another model; None for the same model.
 
         Raises:
-            RulesError: if a file that they name cannot be used any more.
+            RulesError: if a file named in the rules can no longer be used.
         """
         out = ShopRules(self.settings, scorer or self.scorer, self._folder, self._where)
-        out.set_available(self._said)
+        out.set_available(self._availability)
         return out
 
-    # --- what depends on a request -----------------------------------------------------------------------------------
+    # --- per request -------------------------------------------------------------------------------------------------
 
     def admission(
         self,
@@ -85,39 +85,39 @@ class ShopRules:
         where: Mapping[str, object] | None = None,
         adult: bool = False,
     ) -> Admission:
-        """What one visitor may be shown.
+        """Return the items that a visitor may be shown, with boosts.
 
         Args:
-            visitor: with the events by which ``exclude`` of the rules decides.
-            exclude_seen: as in :meth:`Recommender.recommend`, for rules without ``exclude``.
-            exclude: internal ids of further items that are not shown.
-            where: a condition that the request adds.
-            adult: whether items that meet the rules' ``adult`` may be shown.
+            visitor: the visitor, with the events for the key ``exclude`` of the rules.
+            exclude_seen: see :meth:`Recommender.recommend`; used for rules without ``exclude``.
+            exclude: internal ids of further items to hide.
+            where: an additional condition of the request.
+            adult: whether items that match the rules' ``adult`` condition may be shown.
 
         Raises:
-            RulesError: for a condition that cannot be used.
+            RulesError: for an invalid condition.
         """
-        allowed = self._open if adult else self._shown
+        allowed = self._allowed_with_adult if adult else self._allowed_without_adult
         if where is not None:
             wanted = self._condition(where)
             allowed = wanted if allowed is None else allowed & wanted
         return Admission(allowed, self._boost, self._hidden(visitor, exclude_seen, exclude))
 
     def selection(self, places: int) -> Selection:
-        """The places of one answer, under the limits and the diversity of the rules."""
+        """Create the selection of an answer, with the limits and the diversity of the rules."""
         limits = [(self.catalogue.groups(limit.attribute), limit.at_most) for limit in self.settings.limits]
         return Selection(places, limits, self.settings.diversity, self.scorer.items)
 
     def set_available(self, availability: Mapping[str, bool]) -> None:
-        """Say which items are in stock; a later word on an item, and one by call, wins over the file.
+        """Set which items are in stock; later calls override earlier ones, and calls override the file.
 
         Args:
-            availability: by token; unknown tokens have no effect.
+            availability: token -> whether it is in stock; unknown tokens have no effect.
         """
-        self._said |= availability
+        self._availability |= availability
         self._refresh()
 
-    # --- made once ---------------------------------------------------------------------------------------------------
+    # --- computed once -----------------------------------------------------------------------------------------------
 
     def _read_catalogue(self, problems: Problems) -> Catalogue:
         columns = None
@@ -147,7 +147,7 @@ class ShopRules:
     def _check(self, problems: Problems) -> None:
         settings = self.settings
         if settings.items_file and problems.found:
-            return  # whether the table has a column is not known
+            return  # without the table, its columns cannot be checked
         conditions = {f"keep[{i}]": each for i, each in enumerate(settings.keep)}
         conditions |= {f"hide[{i}]": each for i, each in enumerate(settings.hide)}
         conditions |= {f"boosts[{i}].where": each.where for i, each in enumerate(settings.boosts)}
@@ -166,7 +166,7 @@ class ShopRules:
                 problems.add(f"exclude[{i}].behavior", f"among the model's ({', '.join(names) or 'none'})", other[0])
 
     def _note(self, condition: Condition, where: str) -> None:
-        """Log values that no item has: a typing error, or a category that is yet to come."""
+        """Log values that no item has: a typing error, or a future category."""
         for test in condition.tests:
             if test.values and test.attribute in self.catalogue.attributes[1:]:
                 names = set(self.catalogue.groups(test.attribute).names)
@@ -197,30 +197,34 @@ class ShopRules:
         if not self.settings.boosts:
             return None
         boost = np.zeros(len(self.catalogue), dtype=np.float32)
-        for each in self.settings.boosts:  # an item that meets two conditions gets both factors
+        for each in self.settings.boosts:  # boosts multiply if an item meets several conditions
             boost[each.where.mask(self.catalogue)] += np.log(each.factor)
         return boost
 
     def _refresh(self) -> None:
-        """Make the masks that requests use; they are replaced, never changed."""
+        """Rebuild the masks for requests; they are replaced, never changed in place."""
         stocked = self._stocked.copy()
         for available in (False, True):
-            stocked[self.catalogue.ids([token for token, said in self._said.items() if said is available])] = available
+            stocked[self.catalogue.ids([token for token, said in self._availability.items() if said is available])] = (
+                available
+            )
         open_ = self._allowed & stocked
         shown = open_ if self._adult is None else open_ & ~self._adult
-        self._open, self._shown = (None if mask[1:].all() else mask for mask in (open_, shown))
+        self._allowed_with_adult, self._allowed_without_adult = (
+            None if mask[1:].all() else mask for mask in (open_, shown)
+        )
 
     def _condition(self, where: Mapping[str, object]) -> NDArray[np.bool_]:
         key = repr(where)
-        mask = self._wanted.get(key)
+        mask = self._condition_cache.get(key)
         if mask is None:
             problems = Problems()
             condition = read_condition(where, "where", problems)
             check_condition(condition, "where", self.catalogue, problems)
             raise_problems(problems, "The request")
-            if len(self._wanted) >= 64:  # requests may hold anything; the shop's own few come again and again
-                self._wanted.clear()
-            mask = self._wanted[key] = condition.mask(self.catalogue)
+            if len(self._condition_cache) >= 64:  # limits the cache, because requests may have any condition
+                self._condition_cache.clear()
+            mask = self._condition_cache[key] = condition.mask(self.catalogue)
         return mask  # another thread may have cleared them
 
     def _hidden(self, visitor: Visitor, exclude_seen: ExcludeSeen, exclude: Collection[int]) -> Ids:
@@ -231,7 +235,7 @@ class ShopRules:
         return np.concatenate([more, *(self._of_events(visitor, each) for each in self.settings.exclude)])
 
     def _of_events(self, visitor: Visitor, rule: Exclude) -> Ids:
-        """Items of a visitor's events that a rule excludes; an event without a time counts as new."""
+        """Return the items that a rule excludes for a visitor; events without a time count as new."""
         behaviors = self.scorer.reader.behaviors
         if rule.days is None:
             exclude_seen: ExcludeSeen = list(rule.behaviors) if rule.behaviors else "all"
@@ -250,7 +254,7 @@ class ShopRules:
 
 
 def no_rules(scorer: Scorer) -> ShopRules:
-    """Rules that leave everything as the model ranks it."""
+    """Return empty rules, which do not change the ranking."""
     return ShopRules(RuleSettings(), scorer)
 
 

@@ -1,14 +1,14 @@
-"""Strategies: ways to choose items for a visitor, each with a name that every recommended item bears.
+"""Strategies to choose items for a visitor; every recommended item has the name of its strategy.
 
-``interest``, ``similar``, ``content``, ``together``, ``popular`` and ``new`` are built in. Another one is a subclass of
-:class:`Strategy` that is registered under a name:
+``interest``, ``similar``, ``content``, ``together``, ``popular`` and ``new`` are built in. To add a strategy, register
+a subclass of :class:`Strategy` under a name:
 
     from recbole_longinterest.serving.strategies import Strategy, register_strategy
 
     register_strategy("mine", MyStrategy)
 
-An installed package makes its strategy known to the commands as well by an entry point of the group
-``recbole_longinterest.strategies`` whose name is the strategy's and whose value is the class.
+An installed package can register its strategy for the commands with an entry point in the group
+``recbole_longinterest.strategies``; the entry point's name is the strategy's name, its value the class.
 """
 
 from recbole_longinterest.serving.strategies.answers import Answer, Suggested

@@ -1,9 +1,9 @@
-"""What a shop answers: items, each with the strategy that brought it."""
+"""Answers of a shop: items with their strategies."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-NOTHING = "no item that may be shown is left"  # a problem
+NOTHING = "no item is left that may be shown"  # a problem
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Suggested:
     Attributes:
         item: raw token.
         title: "" if the item has no title.
-        score: by the strategy, with the factors of the rules; scores of two strategies do not compare.
-        strategy: that brought it.
+        score: score of the strategy, including boosts; scores of different strategies are not comparable.
+        strategy: strategy that chose the item.
     """
 
     item: str
@@ -28,8 +28,8 @@ class Answer:
     """Items for one visitor.
 
     Attributes:
-        items: in the order in which they are to be shown.
-        segment: of the visitor, for feedback.
+        items: the items, in display order.
+        segment: segment of the visitor, for feedback.
         problem: why there are no items; None if there are items.
     """
 
@@ -38,7 +38,7 @@ class Answer:
     problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain data, for JSON."""
+        """Convert to plain data, for JSON."""
         return asdict(self)
 
     @property

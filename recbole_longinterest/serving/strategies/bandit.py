@@ -1,8 +1,10 @@
-"""Learn from clicks which strategy is best for whom: Thompson sampling (Thompson 1933; Chapelle and Li 2011).
+"""Learn from clicks which strategy works best for which visitors, by Thompson sampling.
 
-A strategy's rate of clicks in a segment of visitors has a Beta distribution. For each place of an answer a rate is
-drawn for every strategy, and the strategy with the highest one fills the place: often the best, sometimes one of which
-little is known.
+Thompson 1933; Chapelle and Li 2011, "An empirical evaluation of Thompson sampling".
+
+The click rate of a strategy in a segment of visitors has a Beta posterior. For each place of an answer, a rate is
+sampled for every strategy, and the strategy with the highest rate fills the place: usually the best one, sometimes one
+with little data.
 """
 
 import json
@@ -18,15 +20,15 @@ from recbole_longinterest.common.files import write_text
 from recbole_longinterest.common.json_text import parse_json, read_json
 
 FORMAT, VERSION = "recbole-longinterest bandit", 1
-PRIOR = (1.0, 20.0)  # clicks and places without one, before anything is known
+PRIOR = (1.0, 20.0)  # prior numbers of clicked and not clicked items
 
 
 class Bandit:
-    """Clicks of strategies by segment.
+    """Click counts of strategies by segment.
 
     Args:
-        seed: of the draws; None for one from the system.
-        memory: number of shown items of a segment and strategy that count: older ones fade; None for all.
+        seed: random seed; None for a random one.
+        memory: effective number of shown items per segment and strategy; older counts decay. None for no decay.
 
     Example:
         >>> bandit = Bandit(seed=1)
@@ -43,11 +45,11 @@ class Bandit:
         self._counts: dict[str, dict[str, list[float]]] = {}  # shown, clicked
 
     def choose(self, segment: str, strategies: Sequence[str]) -> str:
-        """The strategy for one place.
+        """Choose the strategy for one place.
 
         Args:
-            segment: of the visitor.
-            strategies: to choose from, at least one.
+            segment: segment of the visitor.
+            strategies: the options, at least one.
         """
         with self._lock:
             known = self._counts.get(segment, {})
@@ -58,13 +60,13 @@ class Bandit:
         return strategies[int(np.argmax(rates))]
 
     def feedback(self, segment: str, strategy: str, shown: int = 0, clicked: int = 0) -> None:
-        """Learn what became of shown items; those shown may be told before their clicks.
+        """Learn from shown and clicked items; clicks may be reported later than the shown items.
 
         Args:
-            segment: of the visitor when they were shown.
-            strategy: that brought them.
-            shown: number of items.
-            clicked: number of them that were clicked.
+            segment: segment of the visitor when the items were shown.
+            strategy: strategy that chose the items.
+            shown: number of shown items.
+            clicked: number of clicked items.
 
         Raises:
             LongInterestError: for numbers below 0.
@@ -77,23 +79,23 @@ class Bandit:
                 counts[:] = [value * (1 - min(1.0, shown / self.memory)) for value in counts]
             counts[0] += shown
             counts[1] = counts[1] + clicked
-            counts[0] = max(counts)  # a click says that the item was shown
+            counts[0] = max(counts)  # a clicked item was also shown
 
     def follow(self, other: "Bandit") -> None:
-        """Take over the counts of another one, which has learned more."""
+        """Replace the counts by those of another bandit, which has learned more."""
         with other._lock:
             counts = {segment: {name: list(pair) for name, pair in by.items()} for segment, by in other._counts.items()}
         with self._lock:
             self._counts = counts
 
     def rates(self, segment: str) -> dict[str, tuple[float, float]]:
-        """Mean rate of clicks of each strategy in a segment, and the number of shown items that it rests on."""
+        """Return the posterior mean click rate of each strategy in a segment, and its number of shown items."""
         with self._lock:
             found = {name: (shown, clicked) for name, (shown, clicked) in self._counts.get(segment, {}).items()}
         return {name: ((PRIOR[0] + clicked) / (sum(PRIOR) + shown), shown) for name, (shown, clicked) in found.items()}
 
     def to_json(self) -> str:
-        """All counts; the draws' state is not kept."""
+        """Serialise the counts, without the state of the random generator."""
         with self._lock:
             content = {"format": FORMAT, "version": VERSION, "memory": self.memory, "counts": self._counts}
             return json.dumps(content, indent=1, sort_keys=True) + "\n"
@@ -108,10 +110,10 @@ class Bandit:
 
     @classmethod
     def load(cls, path: str | Path, seed: int | None = None) -> "Bandit":
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            LongInterestError: for a file that is missing or of something else.
+            LongInterestError: for a file that is missing or invalid.
         """
         path = Path(path)
         if not path.is_file():
@@ -120,15 +122,15 @@ class Bandit:
 
     @classmethod
     def from_json(cls, text: str, where: str, seed: int | None = None) -> "Bandit":
-        """Read what :meth:`to_json` gave.
+        """Restore from :meth:`to_json`.
 
         Args:
-            text: it.
-            where: it was kept, for messages.
-            seed: of the draws.
+            text: the JSON text.
+            where: its location, for messages.
+            seed: random seed.
 
         Raises:
-            LongInterestError: for anything else.
+            LongInterestError: for invalid text.
         """
         return cls._of(parse_json(text), where, seed)
 

@@ -1,4 +1,4 @@
-"""What a strategy has to do. ``tests/serving/strategies/test_registry.py`` tests it for every registered one."""
+"""Interface of strategies; ``tests/serving/strategies/test_registry.py`` tests every registered strategy."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from recbole_longinterest.serving.strategies.transitions import Followers
 from recbole_longinterest.serving.visitor import Visitor
 
 Terms = Callable[[Visitor], tuple[Ids, Scores]]
-"""Further terms of a visitor's scores: internal ids, each once, and what is added to their dot products."""
-LAST = 5  # events that the strategies of the moment look at
-DECAY = 0.7  # weight of an event against the one after it
+"""Additional terms of a visitor's scores: distinct internal ids, and the terms added to their dot products."""
+LAST = 5  # number of last events that strategies such as similar use
+DECAY = 0.7  # weight of an event relative to the next one
 
 
 @dataclass(frozen=True)
 class Context:
-    """All that strategies may use.
+    """Resources for strategies.
 
     Attributes:
         scorer: the model.
-        search: of its items by interest vectors, through an index or not.
-        followers: which items follow which; None if nobody has counted.
-        terms: further terms of scores, a memory's; None for a model without.
+        search: vector search of its items, with or without an index.
+        followers: table of which items follow which; None if not available.
+        terms: additional score terms of a transition memory; None for a model without a memory.
     """
 
     scorer: Scorer
@@ -37,31 +37,31 @@ class Context:
 
 
 class Strategy(ABC):
-    """Ranks the items for a visitor in one way.
+    """Ranks the items for a visitor.
 
-    A strategy does not look at rules or at what the visitor has had: the caller leaves items out.
+    A strategy ignores rules and seen items; the caller excludes items.
     """
 
     @classmethod
     @abstractmethod
     def make(cls, context: Context) -> "Strategy":
-        """Make the strategy for a model.
+        """Create the strategy for a model.
 
         Raises:
-            LongInterestError: if the model or the caller lacks what it needs; the message says what.
+            LongInterestError: if a requirement of the strategy is missing; the message says which.
         """
 
     @abstractmethod
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
-        """The items in this strategy's order; None if it knows nothing of this visitor.
+        """Return the ranking for a visitor; None if the strategy cannot rank items for this visitor.
 
         Args:
-            visitor: of the request.
-            rng: for strategies that explore.
+            visitor: the visitor.
+            rng: random generator, for strategies that explore.
         """
 
 
 def weights_of_last(number: int) -> NDArray[np.float32]:
-    """Weights of the last events, newest first, which sum to 1, [number]."""
+    """Return the weights of the last events, newest first; they sum to 1, [number]."""
     weights = DECAY ** np.arange(number, dtype=np.float32)
     return weights / weights.sum()

@@ -1,4 +1,4 @@
-"""The strategy ``content``: items whose texts are near those of the last items, or near a text."""
+"""The strategy ``content``: items with texts similar to those of the last items."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ KEY = item_key(TEXT, "vectors")
 
 
 class Content(Strategy):
-    """Items by cosine of their whitened text vectors; an item without a text is like nothing."""
+    """Ranks items by cosine of their whitened text vectors; items without a text are similar to no item."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
@@ -26,7 +26,7 @@ class Content(Strategy):
     def make(cls, context: Context) -> "Content":
         """See :meth:`Strategy.make`."""
         if KEY not in context.scorer.served.weights:
-            raise LongInterestError("The strategy content needs texts, and this model reads none (text_features).")
+            raise LongInterestError("The strategy content needs a model that reads texts (text_features).")
         return cls(context.scorer)
 
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
@@ -34,7 +34,10 @@ class Content(Strategy):
         return self.to_items(visitor.last_items(LAST))
 
     def to_items(self, items: NDArray[np.int64]) -> Ranking | None:
-        """Items whose texts are like those of some, the first of which weigh most; see :meth:`Similar.to_items`."""
+        """Rank items by the similarity of their texts to some items, the first with the highest weight.
+
+        See :meth:`Similar.to_items`.
+        """
         if self._of is not self._scorer.items:
             self._units, self._of = UnitVectors(self._scorer.served.weights[KEY]), self._scorer.items
         return near(self._units, items) if len(items) else None

@@ -1,4 +1,4 @@
-"""How well each strategy finds the last event of each history, from the events before it."""
+"""Evaluate each strategy: how well it predicts the last event of each history from the events before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,16 +23,16 @@ USERS = 5000
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Ranks of the held-out events, one a user.
+    """Ranks of the held-out events, one per user.
 
     Attributes:
-        events: events before the held-out one, [B].
-        popularity: recent events of its item in the training, [B]; None for an export without counts.
-        ranks: by strategy, [B], from 1; infinite where a strategy does not rank the item. Equal scores share
-            their mean rank. ``mix`` has ranks up to 10 alone.
-        missing: strategies that the model or the file lacks something for, and what.
-        inside: share of the held-out events that are not later than the training's last one; None without times.
-        left_out: users that were left out to have no more than were asked for.
+        events: number of events before the held-out one, [B].
+        popularity: recent events of its item in the training data, [B]; None for an export without counts.
+        ranks: ranks by strategy, [B], from 1; infinite if a strategy does not rank the item. Ties share their mean
+            rank. ``mix`` has only ranks up to 10.
+        missing: strategies that cannot be used, with the reason.
+        inside: share of held-out events not later than the training's last event; None without times.
+        left_out: number of users left out by the limit on users.
     """
 
     events: NDArray[np.int64]
@@ -50,24 +50,24 @@ def hold_out(
     users: int = USERS,
     seed: int = 0,
 ) -> HeldOut:
-    """Rank the last event of each history by every strategy.
+    """Rank the last event of each history with every strategy.
 
-    Items that the user has had are left out of the rankings, apart from the held-out one. ``together`` counts the pairs
-    of all histories without their last events.
+    Seen items are excluded from the rankings, except the held-out item. ``together`` counts the pairs of all histories
+    without their last events.
 
     Args:
         scorer: the model.
-        histories: by user; those without a known event are passed over.
-        rules: a file of rules, whose mix is ranked; None for the default mix.
-        users: most users that are ranked, drawn at random.
-        seed: of the draws.
+        histories: histories by user; those without a known event are ignored.
+        rules: rules file with the mix to evaluate; None for the default mix.
+        users: maximum number of users, sampled at random.
+        seed: random seed.
 
     Raises:
-        LongInterestError: if no history has an event, and as :class:`Shop`.
+        LongInterestError: if no history has a known event; and as :class:`Shop`.
     """
     known = [history for history in histories.values() if len(history)]
     if not known:
-        raise LongInterestError("Not one user has an event with an item that the model knows.")
+        raise LongInterestError("No user has an event with an item that the model knows.")
     before = [history.keep(slice(0, -1)) for history in known]
     counted = Transitions.from_histories([part.item_seq for part in before], scorer.n_items + 1)
     shop = Shop(scorer, rules=rules, search=VectorSearch(scorer), followers=counted, seed=seed)
@@ -105,12 +105,14 @@ def hold_out(
 
 
 def rank_of(target: int, scores: NDArray[np.float32], hidden: frozenset[int]) -> float:
-    """Rank of an item among all that are not hidden, from 1; the mean rank of equal scores; infinite for ``-inf``.
+    """Return the rank of an item among all items that are not hidden, from 1; infinite for score ``-inf``.
+
+    Ties share their mean rank.
 
     Args:
         target: internal id.
-        scores: of all items, [N].
-        hidden: internal ids, not that of the target.
+        scores: scores of all items, [N].
+        hidden: internal ids, without the target.
     """
     own = scores[target]
     if own == -np.inf:
@@ -122,7 +124,7 @@ def rank_of(target: int, scores: NDArray[np.float32], hidden: frozenset[int]) ->
 
 
 def _interests(scorer: Scorer, histories: list[History]) -> list[Tensor | None]:
-    """Interest vectors, [1, D] each; None for an empty history."""
+    """Compute interest vectors, [1, D] each; None for an empty history."""
     rows = [row for row, history in enumerate(histories) if len(history)]
     found: list[Tensor | None] = [None] * len(histories)
     if rows:

@@ -10,7 +10,7 @@ NONE: Scores = np.zeros(0, dtype=np.float32)
 
 
 class Interest(Strategy):
-    """All items by the model's scores after all events of the visitor, through the index if there is one."""
+    """Ranks all items by the model's scores after all events of the visitor, with the index if available."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -36,7 +36,7 @@ class Interest(Strategy):
         return self._context.search.ranking(visitor.interest, ids, terms)
 
     def _seen(self, visitor: Visitor) -> Ids:
-        """Items that the model takes for seen ones: of all events, or of its window."""
+        """Return the items that the model treats as seen: of all events, or within its history limit."""
         scorer = self._context.scorer
         if scorer.served.history_limit is not None:
             return np.unique(scorer.windowed(visitor.history).item_seq)

@@ -1,4 +1,4 @@
-"""The strategies of a model, each made when it is first asked for."""
+"""The strategies of a model, created when first used."""
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.strategies.base import Context, Strategy
@@ -6,10 +6,10 @@ from recbole_longinterest.serving.strategies.registry import strategy_names, str
 
 
 class MadeStrategies:
-    """Makes strategies, and remembers why some cannot be made.
+    """Creates strategies lazily, and remembers why some cannot be used.
 
     Args:
-        context: what they may use.
+        context: resources for the strategies.
     """
 
     def __init__(self, context: Context) -> None:
@@ -17,10 +17,10 @@ class MadeStrategies:
         self._made: dict[str, Strategy | LongInterestError] = {}
 
     def get(self, name: str) -> Strategy:
-        """A strategy of this model.
+        """Return a strategy of this model.
 
         Raises:
-            LongInterestError: for an unknown name, and for a strategy that the model or the caller lacks something for.
+            LongInterestError: for an unknown name, or a strategy that cannot be used.
         """
         if name not in self._made:
             try:
@@ -35,7 +35,7 @@ class MadeStrategies:
         return found
 
     def available(self) -> dict[str, str]:
-        """All strategies: "" for one that can be used, else why it cannot."""
+        """Return for each strategy the reason why it cannot be used; "" for usable strategies."""
         out = {}
         for name in strategy_names():
             try:

@@ -1,4 +1,4 @@
-"""The model's own memory of transitions, as strategies and the index use it: few items a visitor, not all."""
+"""Adapters of the model's transition memory for strategies and the index: terms of few items per visitor."""
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from recbole_longinterest.serving.visitor import Visitor
 
 
 class MemoryFollowers:
-    """The table of a memory, for the strategy ``together``; it follows what the model observes.
+    """Followers from a transition memory, for the strategy ``together``; includes observed events.
 
     Args:
-        memory: of the network.
+        memory: memory of the network.
     """
 
     def __init__(self, memory: TransitionMemory) -> None:
@@ -25,7 +25,7 @@ class MemoryFollowers:
     def followers(self, item: int) -> tuple[Ids, Scores]:
         """See :meth:`Followers.followers`."""
         memory = self._memory
-        if item >= len(memory.support):  # added after the table was made
+        if item >= len(memory.support):  # added after the table was built
             return NO_IDS, np.zeros(0, dtype=np.float32)
         counts = memory.counts[item].numpy() / (float(memory.support[item]) + PRIOR)
         there = counts > 0
@@ -33,22 +33,22 @@ class MemoryFollowers:
 
 
 def followers_of(scorer: Scorer) -> Followers | None:
-    """The followers that a model's memory knows; None for a model without a memory."""
+    """Return the followers from a model's memory; None for a model without a memory."""
     memory = scorer.network.memory
     return None if memory is None else MemoryFollowers(memory)
 
 
 def terms_of(scorer: Scorer) -> Terms | None:
-    """What the memory adds to a visitor's scores, as :meth:`TransitionMemory.add_to` adds it to those of all items.
+    """Return a function that computes the memory's terms for a visitor, as in :meth:`TransitionMemory.add_to`.
 
     Returns:
-        None for a model without a memory.
+        The function; None for a model without a memory.
     """
     if scorer.network.memory is None:
         return None
 
     def terms(visitor: Visitor) -> tuple[Ids, Scores]:
-        memory = scorer.network.memory  # another one after items were added
+        memory = scorer.network.memory  # replaced after items were added
         assert memory is not None
         memory.fill()
         recent = torch.from_numpy(visitor.recent[: scorer.served.history_limit].copy())

@@ -1,4 +1,4 @@
-"""Which strategies fill the places of an answer: shares, by the number of events of the visitor."""
+"""Distribute the places of an answer among strategies, by shares that depend on the visitor's number of events."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,20 +16,20 @@ DEFAULT_MIX = (
 
 
 def rule_for(events: int, mix: Sequence[MixRule]) -> MixRule | None:
-    """The first rule for visitors with this number of events; None if there is none."""
+    """Return the first rule for visitors with this number of events; None without a matching rule."""
     return next((rule for rule in mix or DEFAULT_MIX if rule.low <= events <= rule.high), None)
 
 
 def places_by_share(shares: Mapping[str, float], number: int, rng: np.random.Generator) -> list[str]:
-    """A name for each place.
+    """Choose a strategy for each place.
 
-    Systematic sampling: the counts are the shares of the number, rounded up or down at random so that the shares hold
-    on average, and the order is random, so that no strategy has the best places.
+    Systematic sampling: counts are proportional to the shares, rounded up or down at random so that they are correct on
+    average. The order is random, so that no strategy always gets the best places.
 
     Args:
-        shares: at least 0, of which one is above 0; they need not sum to 1.
-        number: of places.
-        rng: of the draws.
+        shares: shares of at least 0, at least one above 0; they need not sum to 1.
+        number: number of places.
+        rng: random generator.
     """
     names = [name for name, share in shares.items() if share > 0]
     edges = np.cumsum([shares[name] for name in names])

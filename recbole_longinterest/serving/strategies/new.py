@@ -1,4 +1,4 @@
-"""The strategy ``new``: items that the training had no events of, each with a chance to be seen."""
+"""The strategy ``new``: items without training events, each with a chance to be shown."""
 
 from collections.abc import Collection
 
@@ -16,15 +16,16 @@ TEMPERATURE = 1.0
 
 
 class New(Strategy):
-    """New items, drawn without replacement with the odds that the model gives them.
+    """Samples new items without replacement, with probabilities from the model's scores.
 
-    Gumbel noise on the scores draws so (Kool et al. 2019). A visitor without events gets them with equal odds. An item
-    without a text that the model never saw has no vector to speak of, and equal odds with its like.
+    This is done by adding Gumbel noise to the scores (Kool et al. 2019). For a visitor without events, all new items
+    are equally likely. Untrained items without a text have no meaningful vector, and are equally likely among
+    themselves.
 
     Args:
-        search: of the model's items.
-        items: internal ids of the new ones; those that the training did not see if None.
-        temperature: above 0; the larger, the less the model's scores count.
+        search: vector search of the model's items.
+        items: internal ids of the new items; None for all items without training events.
+        temperature: above 0; with larger values the model's scores matter less.
     """
 
     def __init__(
@@ -36,11 +37,11 @@ class New(Strategy):
 
     @classmethod
     def make(cls, context: Context) -> "New":
-        """See :meth:`Strategy.make`; a model all of whose items are trained has no new ones until some are added."""
+        """See :meth:`Strategy.make`."""
         return cls(context.search)
 
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
-        """See :meth:`Strategy.ranking`; None while there are no new items."""
+        """See :meth:`Strategy.ranking`; None if there are no new items."""
         ids = self._new()
         if not len(ids):
             return None
@@ -51,7 +52,7 @@ class New(Strategy):
         return Sparse(ids, scores / self._temperature + noise, logits=True)
 
     def _new(self) -> Ids:
-        """The new items; looked up again after items were added."""
+        """Return the new items; updated after items were added."""
         scorer = self._search.scorer
         if self._given is not None:
             return self._given
@@ -61,7 +62,7 @@ class New(Strategy):
 
 
 def untrained(scorer: Scorer) -> Ids:
-    """Internal ids of the items that the training had no events of."""
+    """Return the internal ids of items without training events."""
     trained = scorer.served.weights.get(TRAINED)
     if trained is None:
         return np.zeros(0, dtype=np.int64)

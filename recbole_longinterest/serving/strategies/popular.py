@@ -1,4 +1,4 @@
-"""The strategy ``popular``: what many had of late, more of the visitor's categories."""
+"""The strategy ``popular``: items with many recent events, with preference for the visitor's categories."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from recbole_longinterest.serving.scorer import Scorer
 from recbole_longinterest.serving.strategies.base import Context, Strategy
 from recbole_longinterest.serving.visitor import Visitor
 
-LAST = 50  # events by which a visitor's categories are known
+LAST = 50  # number of last events that determine a visitor's categories
 ELSEWHERE = 0.2  # weight of an item outside the visitor's categories
 
 
 class Popular(Strategy):
-    """Items by their number of recent events, times the share of the visitor's last events in their categories.
+    """Ranks items by recent events, weighted by the share of the visitor's last events in their categories.
 
     Args:
         scorer: the model.
-        counts: of recent events by internal id, [N]; those of the training if None.
+        counts: recent events by internal id, [N]; None for those of the training.
     """
 
     def __init__(self, scorer: Scorer, counts: Sequence[float] | None = None) -> None:
@@ -39,17 +39,17 @@ class Popular(Strategy):
         return cls(context.scorer)
 
     def set_counts(self, counts: Sequence[float] | None) -> None:
-        """Take other counts, those of the last hours for example.
+        """Replace the counts, for example by those of the last hours.
 
         Args:
-            counts: by internal id, [N]; shorter ones leave 0 for the last items.
+            counts: counts by internal id, [N]; missing values at the end are 0.
         """
         given = np.asarray(counts if counts is not None else [], dtype=np.float32)
         self._counts = np.zeros(len(self._scorer.served.items.tokens), dtype=np.float32)
         self._counts[: len(given)] = given[: len(self._counts)]
 
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking:
-        """See :meth:`Strategy.ranking`; a visitor without events gets the counts alone."""
+        """See :meth:`Strategy.ranking`; for a visitor without events only the counts are used."""
         categories = self._scorer.served.items.categories
         last = visitor.last_items(LAST).tolist()
         names = [name for item in last for name in categories[item]]

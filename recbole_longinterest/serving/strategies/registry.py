@@ -1,4 +1,4 @@
-"""The strategies by name: the built-in ones, those that a program registers, and those of installed packages."""
+"""Registry of strategies: built-in ones, those registered by code, and those of installed packages."""
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.registry import Registry
@@ -10,14 +10,14 @@ RESERVED = (BANDIT, "mix")
 
 
 def register_strategy(name: str, strategy: type[Strategy]) -> None:
-    """Make a strategy known under a name, for ``mix`` of the rules and for requests.
+    """Register a strategy under a name, for ``mix`` of the rules and for requests.
 
     Args:
-        name: not yet that of another strategy.
+        name: an unused name.
         strategy: a subclass of :class:`~.base.Strategy`.
 
     Raises:
-        LongInterestError: for a name that is taken or has a meaning, or something that is not a strategy.
+        LongInterestError: for a name that is taken or reserved, or an object that is not a strategy class.
     """
     if not (isinstance(strategy, type) and issubclass(strategy, Strategy)):
         raise LongInterestError(f"The strategy {name} must be a subclass of Strategy; got {strategy!r}.")
@@ -27,14 +27,14 @@ def register_strategy(name: str, strategy: type[Strategy]) -> None:
 
 
 def strategy_names() -> list[str]:
-    """Names of all strategies, the built-in ones first."""
+    """Return the names of all strategies, built-in ones first."""
     return list(STRATEGIES)
 
 
 def strategy_of(name: str) -> type[Strategy]:
-    """The strategy of a name.
+    """Return the strategy of a name.
 
     Raises:
-        LongInterestError: for an unknown name; the message has the known ones.
+        LongInterestError: for an unknown name; the message lists the known ones.
     """
     return STRATEGIES.get(name)

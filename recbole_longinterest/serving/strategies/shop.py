@@ -1,4 +1,4 @@
-"""A model with strategies, rules and an index: what a service asks for the items to show."""
+"""A shop: a model with strategies, rules and an index, which chooses the items to show."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +29,12 @@ from recbole_longinterest.serving.strategies.transitions import Followers
 from recbole_longinterest.serving.visitor import Visitor
 
 MIX = "mix"
-LAST_RESORTS = ("interest", "popular")  # fill the places that a mix cannot
+LAST_RESORTS = ("interest", "popular")  # fill places that the mix cannot fill
 
 
 @dataclass
 class _Request:
-    """What is fixed for one answer."""
+    """Data of one request."""
 
     visitor: Visitor
     rules: ShopRules
@@ -47,12 +47,13 @@ class Shop:
 
     Args:
         scorer: the model.
-        rules: a file of rules, which is read again when it changes, or rules that were read; None for none.
-        search: of the model's items; None scores every item.
-        followers: which items follow which; None for the model's memory, without which ``together`` is left out.
-        terms: further terms of the model's scores; None for those of its memory.
-        bandit: that learns from feedback; a new one if None.
-        seed: of all draws; None for one from the system.
+        rules: a rules file, which is reloaded when it changes, or rules that were already read; None for no rules.
+        search: vector search of the model's items; None to score every item.
+        followers: table of which items follow which; None for the model's memory, without which ``together`` is not
+            available.
+        terms: additional score terms; None for those of the model's memory.
+        bandit: bandit that learns from feedback; None for a new one.
+        seed: random seed; None for a random one.
 
     Raises:
         RulesError: for rules that cannot be used.
@@ -81,7 +82,7 @@ class Shop:
         context = Context(scorer, self.search, counted, terms if terms is not None else terms_of(scorer))
         self._made = MadeStrategies(context)
         self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
-        self._own = threading.local()  # a generator for each thread: one is not to be shared
+        self._own = threading.local()  # one generator per thread, because generators are not thread-safe
         if isinstance(rules, (str, Path)):
             rules = RulesFile(rules, scorer, strategy_names())
         self.rules_file = rules if isinstance(rules, RulesFile) else None
@@ -90,29 +91,29 @@ class Shop:
 
     @classmethod
     def load(cls, scorer: Scorer, **more: Any) -> "Shop":
-        """A shop that searches through the index of the model's export, if it has one.
+        """Create a shop that uses the index of the model's export, if it has one.
 
         Args:
             scorer: a model from a folder.
             more: further arguments of the class.
 
         Raises:
-            ExportError: for an index that is broken or of another model.
+            ExportError: for an index that is broken or belongs to another model.
         """
         return cls(scorer, search=VectorSearch(scorer, load_index(scorer)), **more)
 
     def of_model(self, scorer: Scorer) -> "Shop":
-        """This shop for its model with further items: the same rules, index, availability and bandit.
+        """Return this shop for its model with added items: same rules, index, availability and bandit.
 
         Raises:
-            RulesError: if a file that the rules name cannot be used any more.
+            RulesError: if a file named in the rules can no longer be used.
         """
         rules = self._fixed.again(scorer) if self.rules_file is None else self.rules_file.of_model(scorer)
         return Shop(scorer, rules=rules, search=self.search.of_model(scorer), bandit=self.bandit)
 
     @property
     def rules(self) -> ShopRules:
-        """The rules in force."""
+        """The active rules."""
         if self.rules_file is not None:
             return self.rules_file.current()
         if not self._fixed.is_current:  # items were added
@@ -120,15 +121,15 @@ class Shop:
         return self._fixed
 
     def strategy(self, name: str) -> Strategy:
-        """A strategy of this model.
+        """Return a strategy of this model.
 
         Raises:
-            LongInterestError: for an unknown name, and for a strategy that the model or the caller lacks something for.
+            LongInterestError: for an unknown name, or a strategy that cannot be used.
         """
         return self._made.get(name)
 
     def available(self) -> dict[str, str]:
-        """All strategies: "" for one that can be used, else why it cannot."""
+        """Return for each strategy the reason why it cannot be used; "" for usable strategies."""
         return self._made.available()
 
     def recommend(
@@ -146,18 +147,18 @@ class Shop:
         """Choose items.
 
         Args:
-            visitor: of the request.
+            visitor: the visitor.
             k: number of items.
-            strategy: a name for all places, or ``"mix"`` for the rules' mix.
-            exclude_seen: as in :meth:`Recommender.recommend`, for rules without ``exclude``.
-            exclude: tokens of items that are not shown.
-            where: a condition that the request adds to the rules, such as ``{"category": ["Books"]}``.
-            adult: whether items that meet the rules' ``adult`` may be shown.
-            seed: of this answer's draws.
+            strategy: one strategy for all places, or ``"mix"`` for the rules' mix.
+            exclude_seen: see :meth:`Recommender.recommend`; used for rules without ``exclude``.
+            exclude: tokens of items to hide.
+            where: a condition in addition to the rules, such as ``{"category": ["Books"]}``.
+            adult: whether items that match the rules' ``adult`` condition may be shown.
+            seed: random seed of this answer.
 
         Raises:
-            LongInterestError: for a ``k`` below 1, an unknown strategy, one that this model has not, and a condition
-                that cannot be used.
+            LongInterestError: for a ``k`` below 1, a strategy that is unknown or cannot be used, or an invalid
+                condition.
         """
         check_k(k)
         request = _Request(visitor, self.rules, self._draws(seed))
@@ -186,7 +187,7 @@ class Shop:
             return True
 
         for name in names:
-            for other in dict.fromkeys([name, *rest]):  # what a strategy cannot fill, the next one does
+            for other in dict.fromkeys([name, *rest]):  # if a strategy has no more items, the next one fills the place
                 if take(other):
                     break
         return Answer(chosen, visitor.segment, None if chosen else NOTHING)
@@ -200,21 +201,21 @@ class Shop:
         where: Mapping[str, object] | None = None,
         adult: bool = False,
     ) -> Answer:
-        """Items that are like some, or follow them; the items themselves are left out.
+        """Find items that are similar to some items, or follow them; the items themselves are excluded.
 
         Args:
-            items: tokens, those that weigh most first.
+            items: tokens, highest weight first.
             k: number of items.
-            strategy: that looks at the last items: ``similar``, ``content``, ``together``.
-            where: as in :meth:`recommend`.
-            adult: likewise.
+            strategy: a strategy that uses the last items: ``similar``, ``content``, ``together``.
+            where: see :meth:`recommend`.
+            adult: see :meth:`recommend`.
 
         Raises:
-            LongInterestError: as :meth:`recommend`, and if not one of the items is known.
+            LongInterestError: as :meth:`recommend`, and if no item is known.
         """
         known = [str(item) for item in items if self.scorer.item_id(item)]
         if not known:
-            raise LongInterestError(f"Not one of the {len(items)} items is known to the model.")
+            raise LongInterestError(f"The model knows none of the {len(items)} items.")
         history = self.scorer.reader.read(known[::-1])
         visitor = Visitor.with_interest(history, None, float("nan"))
         rules = self.rules
@@ -232,13 +233,13 @@ class Shop:
         return Answer(found, visitor.segment, None if found else NOTHING)
 
     def set_available(self, availability: Mapping[str, bool]) -> list[str]:
-        """Say which items are in stock, from now on.
+        """Set which items are in stock.
 
         Args:
-            availability: by token.
+            availability: token -> whether it is in stock.
 
         Returns:
-            Tokens that the model does not know.
+            Unknown tokens.
         """
         (self.rules_file or self.rules).set_available(availability)
         return [token for token in availability if not self.scorer.item_id(token)]
@@ -246,10 +247,10 @@ class Shop:
     def feedback(
         self, segment: str, shown: Mapping[str, int] | None = None, clicked: Mapping[str, int] | None = None
     ) -> None:
-        """Tell the bandit what became of an answer.
+        """Give the bandit feedback on an answer.
 
         Args:
-            segment: of the answer.
+            segment: segment of the answer.
             shown: number of shown items by strategy.
             clicked: number of clicked items by strategy.
         """
@@ -260,7 +261,7 @@ class Shop:
     # --- parts of an answer ------------------------------------------------------------------------------------------
 
     def _draws(self, seed: int | None) -> np.random.Generator:
-        """The draws of one answer."""
+        """Return the random generator of one answer."""
         if seed is not None:
             return np.random.default_rng(seed)
         if not hasattr(self._own, "rng"):
@@ -269,7 +270,7 @@ class Shop:
         return self._own.rng
 
     def _mixed(self, request: _Request, number: int) -> tuple[list[str], list[str]]:
-        """A strategy for each place, and those that fill in for it."""
+        """Choose a strategy for each place, and the strategies that fill places if it has no more items."""
         able = self._able
         rule = rule_for(request.visitor.events, request.rules.settings.mix)
         shares, arms = ({}, ()) if rule is None else (rule.shares, rule.arms)
@@ -284,7 +285,7 @@ class Shop:
         return [self.bandit.choose(segment, arms) if name == BANDIT else name for name in names], rest
 
     def _warn_of_missing(self) -> None:
-        able = self._able = self.available()  # entry points are looked up once: that takes milliseconds
+        able = self._able = self.available()  # cached, because looking up entry points takes milliseconds
         named = {name for rule in self.rules.settings.mix for name in (*rule.shares, *rule.arms)} - {BANDIT}
         for name in sorted(named):
             if able.get(name):

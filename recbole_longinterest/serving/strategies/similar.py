@@ -1,4 +1,4 @@
-"""The strategy ``similar``: items whose vectors are near those of the last items."""
+"""The strategy ``similar``: items with vectors similar to those of the last items."""
 
 import numpy as np
 import torch
@@ -13,11 +13,14 @@ from recbole_longinterest.serving.visitor import Visitor
 
 
 def near(units: UnitVectors, items: NDArray[np.int64]) -> Dense | None:
-    """All items by cosine with a mean of some items' directions, the first of which weigh most.
+    """Rank all items by cosine with the weighted mean direction of some items.
 
     Args:
         units: vectors of all items.
-        items: internal ids, newest first; None is returned if none has a direction.
+        items: internal ids, highest weight first.
+
+    Returns:
+        The ranking; None if all vectors of the items are zero.
     """
     directions = functional.normalize(units.vectors[torch.from_numpy(items.copy())], dim=1)
     query = torch.from_numpy(weights_of_last(len(items))) @ directions
@@ -27,9 +30,9 @@ def near(units: UnitVectors, items: NDArray[np.int64]) -> Dense | None:
 
 
 class Similar(Strategy):
-    """Items by cosine of their vectors, which hold what users did and, for a model with texts, what they say.
+    """Ranks items by cosine of their vectors, which combine user behaviour and, with text features, item texts.
 
-    Every item is compared: the index holds dot products, whose order is another one.
+    Every item is compared, because the index ranks by dot product, not by cosine.
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -46,10 +49,10 @@ class Similar(Strategy):
         return self.to_items(visitor.last_items(LAST))
 
     def to_items(self, items: NDArray[np.int64]) -> Ranking | None:
-        """Items that are like some, the first of which weigh most.
+        """Rank items by similarity to some items.
 
         Args:
-            items: internal ids.
+            items: internal ids, highest weight first.
         """
         if self._of is not self._scorer.items:  # items were added
             self._units, self._of = UnitVectors(self._scorer.items), self._scorer.items

@@ -1,4 +1,4 @@
-"""The strategy ``together``: what others had next."""
+"""The strategy ``together``: items that often followed the last items in other histories."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from recbole_longinterest.serving.visitor import Visitor
 
 
 class Together(Strategy):
-    """Items by how often they followed the last items, the newest of which weigh most."""
+    """Ranks items by how often they followed the last items; newer items have a higher weight."""
 
     def __init__(self, followers: Followers) -> None:
         self._followers = followers
@@ -20,13 +20,14 @@ class Together(Strategy):
         """See :meth:`Strategy.make`."""
         if context.followers is None:
             raise LongInterestError(
-                "The strategy together needs to know which items follow which. Give the events of many users: "
-                "Transitions.from_histories."
+                "The strategy together needs a model with a transition memory, and this model has none. Train and "
+                "export one with memory: on (the default), or use another strategy. In Python, Shop also takes counts "
+                "of your own: Shop(..., followers=)."
             )
         return cls(context.followers)
 
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking | None:
-        """See :meth:`Strategy.ranking`; None where nothing followed the last items."""
+        """See :meth:`Strategy.ranking`; None if no item followed the last items."""
         last = visitor.last_items(LAST)
         if not len(last):
             return None

@@ -1,4 +1,4 @@
-"""Which items follow which: counts of pairs in histories."""
+"""Count which items follow which in histories."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -10,34 +10,34 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.candidates import Ids, Scores
 
 WINDOW, MOST = 3, 200
-DISCOUNT = 1.0  # taken off each row's sum: a pair that was seen once says little
+DISCOUNT = 1.0  # added to each row's sum, so that rare pairs get less weight
 
 
 class Followers(Protocol):
-    """What the strategy ``together`` asks: a table of transitions, whoever counted them."""
+    """A table of transitions for the strategy ``together``."""
 
     def followers(self, item: int) -> tuple[Ids, Scores]:
-        """Items that follow one, and with which weights.
+        """Return the items that follow an item, with weights.
 
         Args:
             item: internal id.
 
         Returns:
-            Internal ids, each once, and weights of at least 0, which sum to 1 at most; empty for an item that nothing
-            followed.
+            Distinct internal ids, and weights of at least 0 with a sum of at most 1; empty for an item without
+            followers.
         """
 
 
 class Transitions:
-    """Counts of pairs of events in histories: the second item within a few events after the first.
+    """Counts of pairs of events in histories, where the second item is within a few events after the first.
 
-    A pair counts the inverse of its distance. A row is divided by its sum and a discount, so that items with few events
-    say less, and keeps the heaviest followers.
+    Each pair counts with the inverse of its distance. Each row is divided by its sum plus a discount, so that items
+    with few events get less weight. Only the followers with the highest weights are kept.
 
     Args:
         starts: followers of item ``i`` are ``ids[starts[i]:starts[i + 1]]``, int64 [N + 1].
         ids: internal ids of the followers.
-        weights: of these, float32.
+        weights: weights of the followers, float32.
     """
 
     def __init__(self, starts: NDArray[np.int64], ids: Ids, weights: Scores) -> None:
@@ -51,9 +51,9 @@ class Transitions:
 
         Args:
             histories: internal ids of the items of each user, oldest first.
-            n_items: of the catalogue, the padding among them.
-            window: largest distance of a pair in events.
-            most: followers that are kept of an item.
+            n_items: number of items of the catalogue, including the padding.
+            window: maximum distance of a pair in events.
+            most: maximum number of followers per item.
 
         Raises:
             LongInterestError: for a window or a number of followers below 1.
@@ -78,7 +78,7 @@ class Transitions:
         sums = np.bincount(first, counts, n_items) + DISCOUNT
         order = np.lexsort((second, -counts, first))
         first, second, counts = first[order], second[order], counts[order]
-        begin = np.searchsorted(first, first)  # where the row of each pair begins
+        begin = np.searchsorted(first, first)  # start of the row of each pair
         kept = np.arange(len(first)) - begin < most
         first, second, counts = first[kept], second[kept], counts[kept]
         starts = np.searchsorted(first, np.arange(n_items + 1))

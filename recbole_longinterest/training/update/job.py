@@ -110,9 +110,8 @@ class Update:
 
     def _begin(self, model: LongInterest, data: ReplayDataset) -> None:
         if self.gate is not None and self.gate.share:
-            rows_of_old_users(
-                data.validation_part, old_users(self.parent)
-            )  # raises before the training if there are no rows
+            # Raises before the training if there are no rows.
+            rows_of_old_users(data.validation_part, old_users(self.parent))
         self._start = start_from(self.parent, model, data, self.settings)
 
     def _part_of_the_way(self, best: dict[str, Any], start: Start, data: ReplayDataset) -> dict[str, Any]:

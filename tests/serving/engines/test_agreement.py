@@ -38,7 +38,9 @@ def test_files_of_another_model_are_refused(tmp_path: Path, precision: str) -> N
             with pytest.raises(ExportError, match=r"was changed after it was written|was cut short or changed"):
                 Recommender.load(mixed, "onnx")
             signed_again(mixed)
-            with pytest.raises(ExportError, match=r"are of another model than the weights|cannot compute this model"):
+            with pytest.raises(
+                ExportError, match=r"belong to another model than the weights|cannot compute this model"
+            ):
                 Recommender.load(mixed, "onnx")
 
 
@@ -51,7 +53,7 @@ def test_negated_scores_are_refused(tmp_path: Path) -> None:
     graph.graph.node.append(onnx.helper.make_node("Neg", ["before"], [given]))
     onnx.save(graph, str(folder / SCORES))
     signed_again(folder)
-    with pytest.raises(ExportError, match="are of another model than the weights beside them: the scores"):
+    with pytest.raises(ExportError, match="belong to another model than the weights beside them: the scores"):
         Recommender.load(folder, "onnx")
 
 

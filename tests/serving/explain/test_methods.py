@@ -168,8 +168,8 @@ def test_what_speaks_against_an_item_is_said_and_events_have_date_and_behaviour(
     assert "%, against the item)" in said
     rows = page.split("<tr>")
     for name in against:
-        assert any(f"source {name}<" in row and "speaks against the item" in row and "bar neg" in row for row in rows)
-    assert page.count("speaks against the item</td>") == page.count("bar neg") and ">2017-07-" in page
+        assert any(f"source {name}<" in row and "counts against the item" in row and "bar neg" in row for row in rows)
+    assert page.count("counts against the item</td>") == page.count("bar neg") and ">2017-07-" in page
     assert f"30 events, {first} to {why.events[-1].date}." in page
 
 

@@ -23,7 +23,7 @@ def test_the_table_has_every_users_interest_vector(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.stack(table["interest"])[2], expected, atol=1e-6)
     with pytest.raises(ValueError, match="could not be written"):
         write_parquet(table, tmp_path / "no folder" / "p.parquet")
-    with pytest.raises(ValueError, match="Not one user has an event"):
+    with pytest.raises(ValueError, match="No user has an event"):
         profile_table(model, {"nobody": histories["nobody"]})
 
 

@@ -72,19 +72,21 @@ def test_an_index_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"index.faiss was changed after it was written"):
         Recommender.load(tmp_path / "m")
     signed_again(tmp_path / "m")
-    with pytest.raises(ExportError, match=r"index.faiss in .* is of another model: of 8 queries it finds"):
+    with pytest.raises(ExportError, match=r"index.faiss in .* belongs to another model: for 8 queries it finds"):
         load_index(Recommender.load(tmp_path / "m"))
     write_checked(random_served(n_items=200), tmp_path / "small", index="ivf")
     (tmp_path / "m" / FILE).write_bytes((tmp_path / "small" / FILE).read_bytes())
     signed_again(tmp_path / "m")
-    with pytest.raises(ExportError, match=r"of another model: items and dimensions \(200, 16\), not \(300, 16\)"):
+    with pytest.raises(
+        ExportError, match=r"belongs to another model: items and dimensions \(200, 16\), not \(300, 16\)"
+    ):
         load_index(Recommender.load(tmp_path / "m"))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (FILE, b"nonsense", "index.faiss in .* is broken: it is no index of faiss"),
+        (FILE, b"nonsense", "index.faiss in .* is broken: it is not a faiss index"),
         (ABOUT, b"{}", "index.json in .* is broken: 'format'"),
         (ABOUT, b"[", "index.json in .* is broken"),
     ],

@@ -109,8 +109,8 @@ def test_bounds_need_numbers() -> None:
     check_condition(Condition((Check("category", high=3),)), "keep[1]", catalogue, problems)
     check_condition(Condition((Check("colour", ("red",)),)), "keep[2]", catalogue, problems)
     assert problems.found == [
-        "keep[0]: price has values that are no numbers, such as 'cheap'",
-        "keep[1]: category has no numbers, so it has no min and no max",
+        "keep[0]: price has values that are not numbers, such as 'cheap'",
+        "keep[1]: category has no numbers, so min and max cannot be used",
         "keep[2]: items have no attribute 'colour', only item, category, price; items.file adds columns of a table",
     ]
 

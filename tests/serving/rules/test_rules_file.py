@@ -53,8 +53,8 @@ def test_bad_rules_leave_the_old_ones_in_force(tmp_path: Path, caplog: pytest.Lo
     change(tmp_path / "shop.yaml", "deny: 5")
     for _ in range(3):
         assert hidden(rules.current()) == {1}
-    assert rules.problem is not None and rules.problem.endswith("The rules of before stay in force.")
-    assert sum("The rules of before stay in force." in line for line in caplog.messages) == 1
+    assert rules.problem is not None and rules.problem.endswith("The previous rules stay active.")
+    assert sum("The previous rules stay active." in line for line in caplog.messages) == 1
     (tmp_path / "shop.yaml").unlink()
     assert hidden(rules.current()) == {1} and "cannot be read" in rules.problem
     change(tmp_path / "shop.yaml", "deny: [i4]")

@@ -97,7 +97,7 @@ mix: [{shares: {interrest: 1}}]
     ("text", "message"),
     [
         ("- a", "the file must be a mapping"),
-        ("a: [", "shop.yaml is no yaml"),
+        ("a: [", "shop.yaml is not valid yaml"),
         ("items: {item: sku}", "items must be a mapping with file"),
         ("items: {file: 3}", "items.file must be a text; got 3"),
         ("deny: {a: b}", "deny must be a list of item tokens, or the path of a file"),
@@ -119,8 +119,8 @@ mix: [{shares: {interrest: 1}}]
         ("mix: [{events: -1, shares: {new: 1}}]", "mix[0].events must be a mapping with min, max; got -1"),
         ("mix: [{events: {min: 3, max: 2}, shares: {new: 1}}]", "mix[0].events.max must be a whole number of at least"),
         ("mix: [{}]", "mix[0].shares must be a mapping"),
-        ("mix: [{shares: {new: 0}}]", "mix[0].shares must be numbers of which one is above 0"),
-        ("mix: [{shares: {bandit: 1}}]", "mix[0] must have the list bandit and the share bandit, or none of them"),
+        ("mix: [{shares: {new: 0}}]", "mix[0].shares must be numbers with at least one above 0"),
+        ("mix: [{shares: {bandit: 1}}]", "mix[0] must have both the list bandit and the share bandit, or neither"),
         ("mix: [{bandit: [magic]}]", "mix[0].bandit must be names among interest, similar, popular, new; got 'magic'"),
     ],
 )
@@ -132,7 +132,7 @@ def test_what_a_value_must_be_is_said(text: str, message: str) -> None:
 
 def test_yaml_that_repeats_itself_without_end_is_refused() -> None:
     bomb = "a: &a [1, 1]\n" + "\n".join(f"k{i}: &k{i} [*{'a' if not i else f'k{i - 1}'}, x, x]" for i in range(70))
-    with pytest.raises(RulesError, match="is no yaml"):
+    with pytest.raises(RulesError, match="is not valid yaml"):
         read(bomb)
 
 

@@ -72,7 +72,7 @@ def test_a_condition_of_a_request_is_checked() -> None:
         shown(model, no_rules(model), where={"colour": "red"})
     for number in range(70):  # and the masks of many requests do not pile up
         shown(model, rules := no_rules(model), where={"category": f"c{number}"})
-    assert len(rules._wanted) <= 64
+    assert len(rules._condition_cache) <= 64
 
 
 def test_availability_by_call_wins_over_the_file() -> None:

@@ -79,5 +79,5 @@ def test_a_mix_of_rules(tmp_path: Path) -> None:
 
 
 def test_no_event_is_an_error() -> None:
-    with pytest.raises(LongInterestError, match="Not one user has an event with an item that the model knows"):
+    with pytest.raises(LongInterestError, match="No user has an event with an item that the model knows"):
         hold_out(MODEL, {"a": MODEL.read([Event("unknown")])})

@@ -151,19 +151,19 @@ def test_strategies_that_a_model_lacks(caplog: pytest.LogCaptureFixture) -> None
     settings = read_rules("mix: [{shares: {content: 1, interest: 1}}]", "shop.yaml", strategy_names())
     shop = Shop(model, rules=ShopRules(settings, model))
     assert caplog.messages == [
-        "The mix leaves content out: The strategy content needs texts, and this model reads none (text_features)."
+        "The mix leaves content out: The strategy content needs a model that reads texts (text_features)."
     ]
     assert [name for name, why in shop.available().items() if not why] == ["interest", "similar", "new"]
     visitor = Visitor.of_history(model, model.read(["i3"]))
     assert shop.recommend(visitor, 5).brought_by == {"interest": 5}
-    with pytest.raises(LongInterestError, match="The strategy together needs to know"):
+    with pytest.raises(LongInterestError, match="The strategy together needs a model with a transition memory"):
         shop.recommend(visitor, 5, "together")
     with pytest.raises(LongInterestError, match="strategy must be one of"):
         shop.recommend(visitor, 5, "magic")
     with pytest.raises(LongInterestError, match="k must be a whole number of at least 1; got 0"):
         shop.recommend(visitor, 0)
     nobody = Visitor.of_history(model, model.read([]))
-    assert shop.recommend(nobody, 5).problem == "no item that may be shown is left"
+    assert shop.recommend(nobody, 5).problem == "no item is left that may be shown"
 
 
 def test_items_like_an_item() -> None:
@@ -174,7 +174,7 @@ def test_items_like_an_item() -> None:
         answer = shop.like(["i6", "unknown"], 5, name)
         assert 0 < len(answer.items) <= 5 and "i6" not in items_of(answer)
         assert {item.strategy for item in answer.items} == {name}
-    with pytest.raises(LongInterestError, match="Not one of the 1 items is known to the model"):
+    with pytest.raises(LongInterestError, match="The model knows none of the 1 items"):
         shop.like(["unknown"])
 
 
