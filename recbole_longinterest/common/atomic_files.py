@@ -21,7 +21,7 @@ def without_mark(encoding: str | None) -> str:
     """Return an encoding that reads a file with or without a byte-order mark.
 
     Args:
-        encoding: of the file; None means UTF-8.
+        encoding: encoding of the file; None for UTF-8.
     """
     encoding = encoding or "utf-8"
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding

@@ -14,9 +14,9 @@ from recbole_longinterest.common.errors import LongInterestError
 
 MARK = b"recbole-longinterest sha256 "
 COMMENT = len(MARK) + 2 * sha256().digest_size
-TRAILER = struct.pack("<H", COMMENT) + MARK  # and the hash in hex
+TRAILER = struct.pack("<H", COMMENT) + MARK  # followed by the hash in hex
 TRAILER_SIZE = 2 + COMMENT
-LAST_RECORD = b"PK\x05\x06"  # of an archive; it takes 22 bytes if there is no comment
+LAST_RECORD = b"PK\x05\x06"  # start of a zip archive's last record, which has 22 bytes without a comment
 LAST_RECORD_SIZE = 22
 BLOCK = 2**20
 

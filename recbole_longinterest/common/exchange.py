@@ -16,8 +16,8 @@ def exchange(one: Path, other: Path) -> bool:
     """Swap the names of two files or folders; no process ever sees one of the names missing.
 
     Args:
-        one: exists.
-        other: exists, on the same file system.
+        one: an existing file or folder.
+        other: an existing file or folder on the same file system.
 
     Returns:
         Whether they were swapped; False if the system or file system cannot, in which case nothing has changed.
@@ -27,7 +27,7 @@ def exchange(one: Path, other: Path) -> bool:
     """
     if sys.platform != "linux":
         return False
-    import ctypes  # late: --help does without
+    import ctypes  # late: not needed for --help
 
     library = ctypes.CDLL(None, use_errno=True)
     arguments = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)

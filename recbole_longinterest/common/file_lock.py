@@ -40,7 +40,7 @@ def lock_files(
     Raises:
         FileLockError: at once, if another process holds the lock, or if the folder cannot be written.
     """
-    from filelock import FileLock, Timeout  # 0.1 s of imports that --help does not need
+    from filelock import FileLock, Timeout  # late: takes 0.1 s, not needed for --help
 
     place = path.resolve()
     if again and place in _held.get():
@@ -67,11 +67,11 @@ def lock_files(
         yield killed
     finally:
         _held.reset(token)
-        # Removed while it is held: filelock retries when the file that it has locked has no name any more.
-        with contextlib.suppress(OSError):  # Windows does not remove open files; filelock does it there
+        # Removed while it is held: filelock retries if the file that it has locked was unlinked.
+        with contextlib.suppress(OSError):  # Windows cannot remove open files; filelock removes it there
             file.unlink(missing_ok=True)
         lock.release()
-        for folder in missing:  # made for the lock alone: nothing was written
+        for folder in missing:  # created only for the lock, nothing was written
             with contextlib.suppress(OSError):
                 if not any(folder.iterdir()):
                     folder.rmdir()

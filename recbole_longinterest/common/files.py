@@ -48,7 +48,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Yields:
         The draft, an empty folder. It is removed if the block raises.
     """
-    folder = folder.resolve()  # "." has no name to put a draft beside
+    folder = folder.resolve()  # "." has no name, which the draft needs
     sweep(folder)
     with new_draft(folder, folder=True) as draft:
         yield draft

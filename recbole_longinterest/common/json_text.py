@@ -52,4 +52,4 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     try:
         return parse_json(path.read_bytes())
     except JsonError as error:
-        raise JsonError(f"{path} is no JSON, or was cut short or changed: {error}.") from error
+        raise JsonError(f"{path} is not JSON, or was cut short or changed: {error}.") from error

@@ -121,7 +121,7 @@ def unmet() -> list[tuple[str, str]]:
     Returns:
         (problem, command that fixes it) for each package. Empty for a source tree that was never installed.
     """
-    from importlib.metadata import PackageNotFoundError, distributions, requires  # 0.1 s, which start-up need not pay
+    from importlib.metadata import PackageNotFoundError, distributions, requires  # late: takes 0.1 s
 
     from packaging.requirements import Requirement
 

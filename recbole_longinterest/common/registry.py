@@ -51,9 +51,8 @@ class Registry(Generic[Part]):
         part = self._parts.get(name) if isinstance(name, str) else None
         if part is None:
             raise LongInterestError(
-                f"{self.key} must be one of {', '.join(self) or '(there are none yet)'}; got {name!r}. A part of your "
-                "own must be known first: "
-                f"import the module that calls {self._register}, or name it as an entry point of {self._group}."
+                f"{self.key} must be one of {', '.join(self) or '(none registered)'}; got {name!r}. To use your own, "
+                f"import the module that calls {self._register}, or add an entry point in the group {self._group}."
             )
         return part
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 def children_without_ctrl_c() -> Iterator[None]:
     """Start processes that ignore Ctrl-C, which a terminal sends to the whole group; their parent ends them.
 
-    Without it a process that is stopped while it imports writes a traceback. A Ctrl-C in the meantime comes afterwards.
+    Otherwise a process that is interrupted during its imports prints a traceback. A Ctrl-C during the block takes
+    effect afterwards.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -83,7 +83,7 @@ class Filters:
             return None
         if log.rating is None:
             raise LongInterestError(
-                "--min-rating needs ratings, and the data has none. Leave it out, or name --rating."
+                "--min-rating needs ratings, but the data has no ratings. Leave it out, or give --rating COLUMN."
             )
         return ~np.isnan(log.rating)
 

@@ -47,7 +47,9 @@ def as_list(text: str) -> list[str] | None:
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
         if isinstance(value, (list, tuple, set, frozenset)):
-            numpy_array = text[0] == "[" and "," not in text and len(NUMPY.findall(text)) > 1  # ['a' 'b'] is no 'ab'
+            numpy_array = (
+                text[0] == "[" and "," not in text and len(NUMPY.findall(text)) > 1
+            )  # Python would read ['a' 'b'] as ['ab']
             return [part[1:-1] for part in NUMPY.findall(text)] if numpy_array else strings_in(value)
     if text[0] == "{" and ":" not in text:
         return next(csv.reader([text[1:-1]], escapechar="\\"), [])

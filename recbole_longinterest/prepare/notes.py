@@ -11,7 +11,7 @@ from recbole_longinterest.prepare.cleaning.number_dates import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 
 FIRST_YEAR = 1990  # earlier times are suspicious
-WAY_OUT = "If they were read wrongly, say what they are with --time-format."
+WAY_OUT = "If they were read wrongly, give their format with --time-format."
 
 
 def notes_on(events: Events, forms: Mapping[str, int]) -> Iterator[str]:
@@ -47,7 +47,7 @@ def _on_times(events: Events, forms: Mapping[str, int]) -> Iterator[str]:
             )
     if len(forms) > 1:
         counts = ", ".join(f"{name}: {number:,}" for name, number in forms.items())
-        yield f"The times are of {len(forms)} kinds, which may reorder events: {counts}. {WAY_OUT}"
+        yield f"The times have {len(forms)} formats, which may reorder events: {counts}. {WAY_OUT}"
 
 
 def _start_of(year: int) -> int:

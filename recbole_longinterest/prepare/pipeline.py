@@ -88,7 +88,7 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
         ValueError: for files that cannot be read or written, or if no event is kept. Nothing is written then.
     """
     if data.roles.time is None and (filters.since is not None or filters.until is not None):
-        raise LongInterestError("--since and --until need times, and --order file has none. Leave them out.")
+        raise LongInterestError("--since and --until need times, which --order file does not have. Leave them out.")
     name = data.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
     if options.time_format is not None and options.time_format not in NAMED and "%" not in options.time_format:

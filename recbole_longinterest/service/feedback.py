@@ -82,7 +82,7 @@ class Feedback:
 
 
 def _bandit_of(kept: str) -> Bandit:
-    return Bandit.from_json(kept, "What the store has of the bandit")
+    return Bandit.from_json(kept, "The store")
 
 
 def _answer_of(kept: str, segment: str) -> schemas.Learned:

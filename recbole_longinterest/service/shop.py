@@ -57,7 +57,7 @@ class ServiceShop:
         self._source = Source(base)
         self.rules, self._work, self._submit, self._store = rules, work, submit, store
         kept = store.document(BANDIT)
-        self.bandit = Bandit() if kept is None else Bandit.from_json(kept, "What the store has of the bandit")
+        self.bandit = Bandit() if kept is None else Bandit.from_json(kept, "The store")
         self._availability = self._prepared_availability = store.availability()  # replaced, never changed
         self._any_out_of_stock = not all(self._availability.values())
         self._build_lock, self._swap_lock, self._availability_lock = threading.Lock(), threading.Lock(), asyncio.Lock()
@@ -242,7 +242,7 @@ class ServiceShop:
             if shop is not None:
                 shop.set_available(said)
         if kept is not None:
-            self.bandit.follow(Bandit.from_json(kept, "What the store has of the bandit"))
+            self.bandit.follow(Bandit.from_json(kept, "The store"))
 
     def _current(self) -> Shop:
         """Return the shop of the active model, and build it if necessary."""

@@ -101,5 +101,5 @@ class Versions:
         if problem is not None:
             raise LongInterestError(f"No version in {self.folder} can be served: {problem}") from problem
         raise VersionError(
-            f"There is no version in {self.folder}. Make one with recbole-li export --output {self.folder}/NAME."
+            f"{self.folder} has no versions. Make one with recbole-li export --output {self.folder}/NAME."
         )

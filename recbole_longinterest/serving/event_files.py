@@ -61,9 +61,9 @@ def read_file(path: str | Path, separator: str = "\t", encoding: str = "utf-8") 
     """Read all columns of an event file as text; see :func:`read_events`."""
     path = Path(path)
     if path.suffix.lower() not in KINDS:
-        raise LongInterestError(f"A file of events must end in one of {', '.join(KINDS)}; got {path}.")
+        raise LongInterestError(f"An event file must end in one of {', '.join(KINDS)}; got {path}.")
     if not path.is_file():
-        raise LongInterestError(f"There is no file of events {path}.")
+        raise LongInterestError(f"The event file {path} does not exist.")
     try:
         return _read(path, separator, encoding)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

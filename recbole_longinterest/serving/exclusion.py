@@ -78,7 +78,7 @@ def read_exclusion(exclude_seen: ExcludeSeen, behaviors: Behaviors, items: Itera
     """
     items = list(items)
     if not items and exclude_seen is True and not behaviors.targets:
-        return WHOLE_PAST  # the usual case of a stream, without a search
+        return WHOLE_PAST  # the usual case, without further work
     ids = np.fromiter({item for item in items if item}, np.int64)
     if isinstance(exclude_seen, (bool, np.bool_)):
         exclude_seen = "target" if exclude_seen else "none"

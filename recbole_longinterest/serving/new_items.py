@@ -160,9 +160,9 @@ def read_items(path: str | Path, served: Served) -> "pd.DataFrame":
 
     path, item_field, text = Path(path), served.fields["item"], served.about.get("text", {})
     if path.suffix not in (".csv", ".item"):
-        raise LongInterestError(f"A file of items must end in .csv or .item; got {path}.")
+        raise LongInterestError(f"An item file must end in .csv or .item; got {path}.")
     if not path.is_file():
-        raise LongInterestError(f"There is no file of items {path}.")
+        raise LongInterestError(f"The item file {path} does not exist.")
     if path.suffix == ".item":  # not with pandas, because titles may contain quotes
         form = text.get("field_separator") or "\t", text.get("encoding") or "utf-8"
         lines = [cells for _, cells in item_rows(path, *form)]

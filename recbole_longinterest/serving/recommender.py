@@ -24,7 +24,7 @@ from recbole_longinterest.serving.signing import TrustedKey
 from recbole_longinterest.serving.state import InterestState
 
 if TYPE_CHECKING:
-    import pandas as pd  # at run time only where a table is made
+    import pandas as pd  # at run time imported only to build a table
 
 User = TypeVar("User")
 

@@ -42,7 +42,7 @@ def test_what_cannot_be_served_is_said_in_a_line(
     (tmp_path / "empty").mkdir()
     assert "Give the folder of a model" in error(capsys, model, "--models", str(tmp_path))
     assert "--watch looks for versions" in error(capsys, model, "--watch")
-    assert "There is no version in" in error(capsys, "--models", str(tmp_path / "empty"), "--port", "0")
+    assert " has no versions" in error(capsys, "--models", str(tmp_path / "empty"), "--port", "0")
     assert "Replicas on Ray share a store in PostgreSQL: give --store" in error(capsys, model, "--ray")
     assert "--replicas is MIN-MAX, as 1-4" in error(capsys, model, "--ray", "--replicas", "4-2")
     store = ("--store", f"sqlite:///{tmp_path / 'e'}", "--port", "0")

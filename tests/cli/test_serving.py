@@ -132,7 +132,7 @@ def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.Cap
     ("arguments", "message"),
     [
         (["recommend", "--model", "nowhere", "--history", "h.csv"], "The model folder nowhere does not exist"),
-        (["recommend", "--model", "m", "--history", "none.csv"], "There is no file of events none.csv"),
+        (["recommend", "--model", "m", "--history", "none.csv"], "The event file none.csv does not exist"),
         (["recommend", "--model", "m", "--history", "h.txt"], ".json, .inter; got h.txt"),
         (["recommend", "--model", "m", "--history", "h.csv", "--item", "x"], "h.csv has no column x (for item)"),
         (["recommend", "--model", "m", "--history", "h.csv", "--time-format", "%d.%m.%Y"], "a date in the format %d"),

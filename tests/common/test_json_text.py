@@ -30,5 +30,5 @@ def test_what_is_no_json_is_one_error(text: str | bytes, tmp_path: Path) -> None
         parse_json(text)
     file = tmp_path / "x.json"
     file.write_text("{cut")
-    with pytest.raises(JsonError, match=r"x\.json is no JSON, or was cut short or changed: Expecting"):
+    with pytest.raises(JsonError, match=r"x\.json is not JSON, or was cut short or changed: Expecting"):
         read_json(file)

@@ -27,11 +27,11 @@ def test_a_name_belongs_to_one_part(toys: Registry[object]) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones(toys: Registry[object]) -> None:
-    with pytest.raises(LongInterestError, match=r"toy must be one of \(there are none yet\); got 'ball'"):
+    with pytest.raises(LongInterestError, match=r"toy must be one of \(none registered\); got 'ball'"):
         toys.get("ball")
     toys.add("list", list)
     for name in ("ball", None, 3):
-        with pytest.raises(LongInterestError, match=r"toy must be one of list; got .*\. A part of your own"):
+        with pytest.raises(LongInterestError, match=r"toy must be one of list; got .*\. To use your own"):
             toys.get(name)
 
 

@@ -92,7 +92,10 @@ def test_the_order_of_the_rows(prepare: Callable, tmp_path: Path) -> None:
     [
         ((), "prepare csv needs --time COLUMN; or --order file, if the data has no times"),
         (("--order", "file", "--time", "stars"), "--time and --order file exclude each other"),
-        (("--order", "file", "--since", "2020-01-01"), "--since and --until need times, and --order file has none"),
+        (
+            ("--order", "file", "--since", "2020-01-01"),
+            "--since and --until need times, which --order file does not have",
+        ),
         (("--order", "file", "--items-id", "id"), "--items-id names a column of the item files"),
     ],
 )

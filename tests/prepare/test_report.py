@@ -44,12 +44,12 @@ def test_every_row_is_counted(prepare: Callable, tmp_path: Path) -> None:
             "wrong number of columns": f"{path}, line 8",
             "time before 1970 or beyond 64 bits": f"{path}, line 10",
             "id with a line break: a quote before it was never closed": f"{path}, line 11",
-            "ratings that are no numbers, left empty": f"{path}, line 7",
+            "ratings that are not numbers, left empty": f"{path}, line 7",
         },
         "kept": 4,
     }
     joined = "line ends inside quoted values, read as part of them; --no-quotes if quotes mean nothing"
-    assert report["changed"] == {"ratings that are no numbers, left empty": 1, joined: 1}
+    assert report["changed"] == {"ratings that are not numbers, left empty": 1, joined: 1}
     assert [tuple(row.values()) for row in done.rows()] == [
         *(
             ("a", "x", "5", "100.000"[:3]),
@@ -81,7 +81,7 @@ def test_statistics(prepare: Callable, tmp_path: Path) -> None:
         (",y,100,1", "no user id"),
         ("a,,100,1", "no item id"),
         ("a,y,soon,1", "time that cannot be read"),
-        ("a,y,100,good", "ratings that are no numbers"),
+        ("a,y,100,good", "ratings that are not numbers"),
         ("a,y", "wrong number of columns"),
         (f"{'a' * 2000},y,100,1", "id longer than 1,000 characters"),
     ],

@@ -159,7 +159,7 @@ def test_other_processes_follow(make_client: MakeClient, folder: Path, store_url
 
 
 def test_where_to_start(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(VersionError, match=r"There is no version in .*\. Make one with recbole-li export"):
+    with pytest.raises(VersionError, match=r"has no versions\. Make one with recbole-li export"):
         Versions(tmp_path).first([])
     with pytest.raises(VersionError, match=r"The folder of models .* cannot be read: No such file"):
         Versions(tmp_path / "none").first([])

@@ -340,7 +340,7 @@ def test_a_bandit_that_was_changed_in_the_store(make_client: MakeClient, tmp_pat
     with sqlite3.connect(tmp_path / "events.sqlite") as store:
         store.execute("UPDATE documents SET content = '{}' WHERE name = 'bandit'")
     with (
-        pytest.raises(ValueError, match="What the store has of the bandit is no file of a bandit, or was changed"),
+        pytest.raises(ValueError, match="The store does not hold a bandit's counts, or was changed"),
         make_client(),
     ):
         pass

@@ -229,7 +229,7 @@ def test_the_command_adds_to_the_folder_or_beside_it(
     assert Recommender.load(folder).recommended(Recommender.load(folder).item_id("q"), 0.0).title == '"Quoted" by'
     capsys.readouterr()
     for words, error in (
-        ([str(folder), "none.csv"], "There is no file of items none.csv"),
+        ([str(folder), "none.csv"], "The item file none.csv does not exist"),
         ([str(folder), "items.txt"], "must end in .csv or .item"),
         ([str(tmp_path / "nothing"), str(tmp_path / "items.csv")], "does not exist"),
         ([str(folder), str(tmp_path / "items.csv"), "--x=1"], "add-items has no argument --x=1"),

@@ -164,7 +164,7 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
     import pyarrow as pa
 
     if not path.is_file():
-        raise LongInterestError(f"There is no file of items {path}.")
+        raise LongInterestError(f"The item file {path} does not exist.")
     try:
         return pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:

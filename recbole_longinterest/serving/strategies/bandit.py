@@ -117,7 +117,7 @@ class Bandit:
         """
         path = Path(path)
         if not path.is_file():
-            raise LongInterestError(f"There is no file of a bandit {path}.")
+            raise LongInterestError(f"The bandit's file {path} does not exist.")
         return cls._of(read_json(path), str(path), seed)
 
     @classmethod
@@ -142,7 +142,7 @@ class Bandit:
             out = cls(seed, content["memory"])
             out._counts = _counts(content["counts"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise LongInterestError(f"{where} is no file of a bandit, or was changed: {error}.") from error
+            raise LongInterestError(f"{where} does not hold a bandit's counts, or was changed: {error}.") from error
         return out
 
 

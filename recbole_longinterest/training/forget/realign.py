@@ -35,7 +35,7 @@ class Realigned:
         removed_keys: keys of the removed events.
 
     Raises:
-        ForgetError: if the checkpoint cannot be kept without these events.
+        ForgetError: if the checkpoint cannot be aligned with the new data.
     """
 
     def __init__(self, member: Member, state: dict[str, Any], folder: Path) -> None:

@@ -19,8 +19,8 @@ from recbole_longinterest.data.event_keys import token_keys
 
 BANDS, ROWS = 8, 4
 ALIKE = 0.5  # Jaccard index of two users' items
-LEAST_ITEMS = 3
-LEAST_USERS = 3  # of a group
+LEAST_ITEMS = 3  # minimum number of a user's items
+LEAST_USERS = 3  # minimum size of a group
 SEED = 20260
 
 

@@ -21,7 +21,7 @@ from recbole_longinterest.training.update.replay import ReplayDataset
 
 SHARE = 0.95
 CANARIES = 12
-ROUNDING = 1e-9  # 0.9 of 0.2 is more than 0.18 in floating point
+ROUNDING = 1e-9  # tolerance: in floating point 0.9 * 0.2 > 0.18
 
 
 @dataclass(frozen=True)

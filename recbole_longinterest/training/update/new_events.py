@@ -131,7 +131,9 @@ def _check_columns(
     unread = [name for name in given if name not in header]
     if unread:
         empty = (
-            f", and has no {optional}: the new events have none" if optional in read and optional not in given else ""
+            f", and has no {optional}, so the new events have no ratings"
+            if optional in read and optional not in given
+            else ""
         )
         getLogger().warning(
             f"{new} has columns that the training did not have; they are ignored: {', '.join(unread)}{empty}."

@@ -29,7 +29,7 @@ class KeyedDataset(LongInterestDataset):
     log_keys: Keys
 
     def data_augmentation(self) -> None:
-        """Make the log and its keys; see :meth:`FlatSequentialDataset.data_augmentation`."""
+        """Build the log and its keys; see :meth:`FlatSequentialDataset.data_augmentation`."""
         super().data_augmentation()
         log, behavior = self.inter_feat.interaction.log, self.config["BEHAVIOR_FIELD"]
         users, items, *behaviors = (

@@ -154,13 +154,13 @@ def log(folder: Path, values: list[object]) -> Path:
     [
         ([1, 2], "The times of 2 of 2 events are before 1990, the first on 1970-01-01; they were read as seconds."),
         ([4_102_444_800, JULY_31], "The times of 1 of 2 events are after"),
-        (["2020-07-31", 20200801], "The times are of 2 kinds, which may reorder events: dates written as %Y%m%d: 1,"),
+        (["2020-07-31", 20200801], "The times have 2 formats, which may reorder events: dates written as %Y%m%d: 1,"),
         (
             ["2020-07-31T00:00:00", "2020-07-31T00:00:00+02:00"],
-            "The times are of 2 kinds, which may reorder events: ISO",
+            "The times have 2 formats, which may reorder events: ISO",
         ),
-        (["2020-07-31", JULY_31], "The times are of 2 kinds, which may reorder events: seconds: 1, ISO dates: 1."),
-        ([JULY_31, JULY_31 * 1000], "The times are of 2 kinds, which may reorder events: seconds: 1, milliseconds: 1."),
+        (["2020-07-31", JULY_31], "The times have 2 formats, which may reorder events: seconds: 1, ISO dates: 1."),
+        ([JULY_31, JULY_31 * 1000], "The times have 2 formats, which may reorder events: seconds: 1, milliseconds: 1."),
     ],
 )
 def test_odd_times_are_said(prepare: Callable, tmp_path: Path, values: list[object], said: str) -> None:
@@ -179,7 +179,7 @@ def test_files_of_two_forms_are_read_each_in_its_own(prepare: Callable, tmp_path
     one, other = log(tmp_path / "a", [20200731]), log(tmp_path, [JULY_31 + DAY])
     done = prepare("csv", one, other, *TIMES)
     assert [int(row["timestamp"]) for row in done.rows()] == [JULY_31, JULY_31 + DAY]
-    assert "The times are of 2 kinds" in done.out
+    assert "The times have 2 formats" in done.out
 
 
 def test_a_format_that_is_none(prepare: Callable, tmp_path: Path) -> None:

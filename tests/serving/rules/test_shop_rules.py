@@ -154,7 +154,7 @@ def test_all_that_does_not_fit_the_model_is_in_one_message(tmp_path: Path) -> No
         "exclude[0].behavior must be among the model's (view, cart, buy); got 'steal'",
     ):
         assert part in said
-    with pytest.raises(RulesError, match=r"shop.yaml has 1 error: items: There is no file of items .*none.csv"):
+    with pytest.raises(RulesError, match=r"shop.yaml has 1 error: items: The item file .*none.csv does not exist"):
         rules_of(model, "items: {file: none.csv}\nkeep: {price: {max: 3}}", tmp_path)
 
 

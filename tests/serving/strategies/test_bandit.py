@@ -77,7 +77,7 @@ def test_counts_outlive_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "x"}, "no file of a bandit, or was changed: format 'x', version 1"),
+        ({"format": "x"}, "does not hold a bandit's counts, or was changed: format 'x', version 1"),
         ({"version": 2}, "version 2"),
         ({"counts": {"few": {"new": [1, 2]}}}, "few, new: 2 clicks of 1"),
         ({"counts": {"few": {"new": [-1, -2]}}}, "few, new: -2 clicks of -1"),
@@ -95,13 +95,13 @@ def test_files_that_were_changed_are_refused(tmp_path: Path, change: dict[str, o
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(LongInterestError, match="There is no file of a bandit"):
+    with pytest.raises(LongInterestError, match=r"The bandit's file .* does not exist"):
         Bandit.load(tmp_path / "none.json")
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(LongInterestError, match="is no JSON, or was cut short"):
+    with pytest.raises(LongInterestError, match="is not JSON, or was cut short"):
         Bandit.load(tmp_path / "b.json")
     (tmp_path / "b.json").write_text("[]")
-    with pytest.raises(LongInterestError, match="no file of a bandit"):
+    with pytest.raises(LongInterestError, match="does not hold a bandit's counts"):
         Bandit.load(tmp_path / "b.json")
 
 
@@ -115,7 +115,7 @@ def test_a_text_of_counts() -> None:
     bandit.feedback("few", "new", shown=9, clicked=4)
     again = Bandit.from_json(bandit.to_json(), "the store")
     assert again.rates("few") == bandit.rates("few") and again.memory == 100
-    with pytest.raises(LongInterestError, match="the store is no file of a bandit"):
+    with pytest.raises(LongInterestError, match="the store does not hold a bandit's counts"):
         Bandit.from_json("[]", "the store")
 
 
