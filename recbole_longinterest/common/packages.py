@@ -29,6 +29,7 @@ INSTALL = {
     "cryptography": "'recbole-longinterest[sign]'",
     "PIL": "'recbole-longinterest[vision]'",
     "peft": "'recbole-longinterest[adapt]'",
+    "torch_geometric": "'recbole-longinterest[graph]'",
     "onnx": "'recbole-longinterest[onnx]'",
     "onnxruntime": "'recbole-longinterest[onnx]'",
     "mcp": "'recbole-longinterest[serve,mcp]'",

@@ -1,0 +1,112 @@
+"""Sources of item vectors from a knowledge graph: ``kind: graph`` and ``kind: graph_text``."""
+
+from collections.abc import Mapping, Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.graph.fit import graph_vectors
+from recbole_longinterest.data.graph.neighbours import neighbour_texts
+from recbole_longinterest.data.graph.settings import KEYS, read_settings
+from recbole_longinterest.data.graph.triples import COLUMNS, ENTITY_KEY, graph_files, read_graph
+from recbole_longinterest.data.item_texts import ItemTexts, make_encoder, read_texts
+from recbole_longinterest.data.lazy_matrix import TEXT_KEYS, LazyMatrix, Overlay, checked_settings, text_settings
+from recbole_longinterest.text.reader import SENTENCE_ENDS, read_item_text
+
+FILES = ("kg", "link")
+LIMIT = 5  # neighbours of a relation in a text
+
+
+def make_graph(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
+    """Vectors of the items' entities: ``{kind: graph, model: TransE, dim: 64, epochs: 100, seed: 0, width: 64}``.
+
+    An item whose entity is in no triple, or that the ``.link`` file does not name, gets no vector.
+    """
+    given = checked_settings(settings, (), ("width", *FILES, *KEYS), config)
+    name = settings["name"]
+    chosen = read_settings(given, f"item_sources.{name}.")
+    width = given["width"] if settings.get("width") else min(given["width"], chosen.dim)
+    if width > chosen.dim:
+        raise LongInterestError(
+            f"item_sources.{name}.width must not exceed dim, the {chosen.dim} numbers of a vector; got {width}."
+        )
+
+    def rows() -> tuple[list[int], NDArray[np.float32]]:
+        graph = read_graph(config, *graph_files(config, given.get("kg"), given.get("link")))
+        ids, entities = graph.rows_of(tokens)
+        if not ids:
+            return ids, np.zeros((0, chosen.dim), dtype=np.float32)
+        return ids, graph_vectors(graph, chosen, config["device"], bool(config["show_progress"])).entities[entities]
+
+    return LazyMatrix(name, len(tokens), width, rows)
+
+
+def make_graph_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> ItemTexts:
+    """Neighbours as text, encoded: ``{kind: graph_text, names: FILE, relations: [...], limit: 5, encoder: ...}``.
+
+    With ``fields`` or ``template`` the item's own text comes first. ``names`` is an atomic file with the columns
+    ``entity_id`` and ``name``; an entity that is an item has the text of its first column in ``text_fields`` otherwise.
+    """
+    given = checked_settings(settings, (), ("width", "names", "relations", "limit", *FILES, *TEXT_KEYS), config)
+    name, limit, relations = settings["name"], given.get("limit", LIMIT), given.get("relations")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise LongInterestError(f"item_sources.{name}.limit must be a whole number of at least 1; got {limit!r}.")
+    graph = read_graph(config, *graph_files(config, given.get("kg"), given.get("link")))
+    unknown = (
+        [each for each in relations if each not in graph.relations] if isinstance(relations, list) else [relations]
+    )
+    if relations is not None and (unknown or not relations):
+        raise LongInterestError(
+            f"item_sources.{name}.relations must be a list of relations of the graph ({', '.join(graph.relations)}); "
+            f"got {relations!r}."
+        )
+    item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
+    names = _item_names(config, item_file, graph.links)
+    if given.get("names"):
+        names |= _names(config, Path(str(given["names"])).expanduser())
+    texts, share = neighbour_texts(graph, tokens[1:], names, relations, limit)
+    if not texts:
+        raise LongInterestError(
+            f"item_sources.{name}: not one of the {len(tokens) - 1} items has a neighbour in the graph. Check that the "
+            "item tokens of the .link file are those of the .inter file, or leave it out."
+        )
+    getLogger().info(
+        f"{name}: {len(texts)} of {len(tokens) - 1} items have neighbours; {share:.0%} of these have a name."
+    )
+    if share < 0.5:
+        getLogger().warning(
+            f"item_sources.{name}: {1 - share:.0%} of the neighbours have no name, so their identifiers stand in the "
+            "texts, which say little to a text encoder. Give names of entities (names: FILE), or use kind: graph."
+        )
+    changed = Overlay(config, text_settings(given))
+    own = read_texts(changed, item_file) if given.get("fields") or given.get("template") else {}
+    whole = ["", *(_joined(own.get(token, ""), texts.get(token, "")) for token in tokens[1:])]
+    return ItemTexts(whole, given["width"], make_encoder(changed), bool(config["show_progress"]))
+
+
+def _joined(own: str, neighbours: str) -> str:
+    between = "" if not own or not neighbours else " " if own.endswith(SENTENCE_ENDS) else ". "
+    return own + between + neighbours
+
+
+def _names(config: Settings, path: Path) -> dict[str, str]:
+    """Names by entity, from an atomic file."""
+    entity = config[ENTITY_KEY] or COLUMNS[ENTITY_KEY]
+    return read_item_text(
+        path, entity, ["name"], field_separator=config["field_separator"], encoding=config["encoding"] or "utf-8"
+    )
+
+
+def _item_names(config: Settings, item_file: Path, links: Mapping[str, str]) -> dict[str, str]:
+    """Names of the entities that are items: their first text column."""
+    fields = config["text_fields"]
+    if not fields or not item_file.is_file():
+        return {}
+    first = fields if isinstance(fields, str) else fields[0]
+    titles = read_texts(Overlay(config, {"text_fields": first, "text_template": None}), item_file)
+    return {entity: titles[item] for item, entity in links.items() if item in titles}
