@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from recbole.config.configurator import Config
 
 FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD")
+# RecBole's own settings for these sequential models lack what its others have, so that they end in an error.
+WITHOUT_ORDER = ("GRU4RecKG", "KSR")
+IN_ORDER = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 
 _follow_loss_type: ContextVar[bool] = ContextVar("follow_loss_type", default=False)
 
@@ -79,6 +82,8 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             # Of an unknown data set RecBole loads only user and item, but a history needs times for its order.
             columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
+        if model in WITHOUT_ORDER and internal["eval_args"]["order"] != IN_ORDER["order"]:
+            internal["eval_args"] = dict(IN_ORDER)
         if beside is not None:
             self._update_internal_config_dict(beside)
         known = known_models().get(model)  # get_model has registered it by now

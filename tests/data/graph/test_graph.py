@@ -56,7 +56,7 @@ def test_what_the_files_hold_and_no_event_does(graph: KnowledgeGraph, small_conf
 
 @pytest.mark.parametrize("model", MODELS)
 def test_items_of_a_genre_are_near(graph: KnowledgeGraph, model: str) -> None:
-    found = graph_vectors(graph, GraphSettings(model, 16, 100), show_progress=False)
+    found = graph_vectors(graph, GraphSettings(model, 16, 200), show_progress=False)
     assert found.entities.shape == (len(graph.entities), 16)
     shuffled = found.entities[np.random.default_rng(0).permutation(len(found.entities))]
     assert near_share(found.entities, graph) > 0.8 > 0.5 > near_share(shuffled, graph)

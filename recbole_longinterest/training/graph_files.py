@@ -1,0 +1,150 @@
+"""Write a data set with vectors of its knowledge graph, in the files that RecBole's GRU4RecKG and KSR read."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from recbole.config import Config
+
+from recbole_longinterest.common.atomic_files import item_rows, read_header
+from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.file_lock import lock_files
+from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.resources import PREPARED_SETTINGS, prepared_settings, resource
+from recbole_longinterest.common.yaml import read_yaml
+from recbole_longinterest.data.graph.fit import graph_vectors
+from recbole_longinterest.data.graph.settings import GraphSettings
+from recbole_longinterest.data.graph.triples import COLUMNS, ENTITY_KEY, TRIPLE_KEYS, graph_files, read_graph
+
+MARK = "# Written by recbole-li graph. The vectors know nothing of the interactions.\n"
+FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator", "seq_separator")
+
+
+@dataclass(frozen=True)
+class GraphFiles:
+    """Outcome of :func:`write_graph_files`.
+
+    Attributes:
+        folder: of the new data set.
+        items: items of the log.
+        linked: those with a vector.
+    """
+
+    folder: Path
+    items: int
+    linked: int
+
+
+def write_graph_files(config: Config, output: Path, name: str, settings: GraphSettings) -> GraphFiles:
+    """Copy a data set and add ``.ent`` and ``.rel`` files and the settings that load them.
+
+    ``.ent`` has a vector for every item that is an entity of the graph, under the item's token; ``.rel`` one for every
+    relation. The settings are for ``recbole-li run --model KSR --dataset NAME`` and GRU4RecKG; other models run on the
+    data set itself, whose log is the same. RecBole counts the rows of ``.link``, so the new one has those alone whose
+    item is in the log and whose entity is in the graph, and an entity once.
+
+    Args:
+        config: from :func:`~recbole_longinterest.training.settings.make_config`, of the data set with the graph.
+        output: folder above the new data set's.
+        name: of the new data set.
+        settings: of the vectors. KSR adds relations to entities, as TransE does.
+
+    Raises:
+        LongInterestError: for files that are missing or cannot be read, a data set without linked items, and a folder
+            that holds something else.
+    """
+    source, dataset = Path(config["data_path"]), str(config["dataset"])
+    kg, link = graph_files(config)
+    graph = read_graph(config, kg, link)
+    items = _items(config, source / f"{dataset}.inter")
+    ids, entities = graph.rows_of(["", *items])
+    if not ids:
+        raise LongInterestError(
+            f"Not one of the {len(items)} items of {dataset}.inter is in the graph by {link}. Check that its item "
+            "tokens are those of the .inter file."
+        )
+    folder = output / name
+    if folder.exists() and not _is_ours(folder):
+        raise LongInterestError(
+            f"{folder} is there already and is not of this command. Give another --output or --name."
+        )
+    vectors = graph_vectors(graph, settings, config["device"], bool(config["show_progress"]))
+    with lock_files(folder, "writing a data set in", "give another --output or --name"), atomic_folder(folder) as draft:
+        for suffix in ("inter", "item", "user"):
+            if (source / f"{dataset}.{suffix}").is_file():
+                shutil.copyfile(source / f"{dataset}.{suffix}", draft / f"{name}.{suffix}")
+        shutil.copyfile(kg, draft / f"{name}.kg")
+        linked = [items[i - 1] for i in ids]
+        first = dict(zip(reversed(entities), reversed(linked), strict=True))  # RecBole takes one item for an entity
+        rows = [f"{item}\t{graph.entities[entity]}" for entity, item in sorted(first.items())]
+        fields = [config["ITEM_ID_FIELD"], *(config[key] or COLUMNS[key] for key in (ENTITY_KEY, *TRIPLE_KEYS))]
+        separator = config["field_separator"]
+        write = _Writer(separator, config["seq_separator"])
+        write.lines(draft / f"{name}.link", fields[:2], (row.split("\t") for row in rows))
+        write.vectors(draft / f"{name}.ent", ["ent_id", "ent_emb"], linked, vectors.entities[entities])
+        write.vectors(draft / f"{name}.rel", ["rel_id", "rel_emb"], graph.relations, vectors.relations)
+        (draft / PREPARED_SETTINGS).write_text(MARK + _settings(config, source, dataset, fields), encoding="utf-8")
+    return GraphFiles(folder, len(items), len(ids))
+
+
+class _Writer:
+    """Atomic files with separators of a config."""
+
+    def __init__(self, separator: str, between: str) -> None:
+        self.separator, self.between = separator, between
+
+    def lines(self, path: Path, columns: Sequence[str], rows: Iterator[Sequence[str]], kind: str = "token") -> None:
+        head = self.separator.join((f"{columns[0]}:token", f"{columns[1]}:{kind}"))
+        path.write_text("\n".join((head, *map(self.separator.join, rows))) + "\n", encoding="utf-8")
+
+    def vectors(self, path: Path, columns: Sequence[str], tokens: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        numbers = (self.between.join(f"{number:.7g}" for number in row) for row in vectors.tolist())
+        self.lines(path, columns, zip(tokens, numbers, strict=True), "float_seq")
+
+
+def _items(config: Config, inter: Path) -> list[str]:
+    """Item tokens of the log, in the order in which they are met."""
+    if not inter.is_file():
+        raise LongInterestError(f"There is no file {inter}. Give the folder above the data set's as --data_path DIR.")
+    rows = item_rows(inter, config["field_separator"], config["encoding"] or "utf-8")
+    names = [cell.strip().rpartition(":")[0] for cell in next(rows, (1, []))[1]]
+    if config["ITEM_ID_FIELD"] not in names:
+        raise LongInterestError(f"{inter} has no column {config['ITEM_ID_FIELD']}, the ITEM_ID_FIELD. Set it.")
+    place = names.index(config["ITEM_ID_FIELD"])
+    return list(dict.fromkeys(cells[place] for _, cells in rows if len(cells) == len(names)))
+
+
+def _settings(config: Config, source: Path, dataset: str, fields: Sequence[str]) -> str:
+    """The data set's own settings and what loads graph and vectors, as yaml."""
+    beside = prepared_settings(source.parent, dataset) or resource("dataset_configs", f"{dataset}.yaml")
+    own = read_yaml(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    inter = read_header(str(source / f"{dataset}.inter"), config["field_separator"], config["encoding"])
+    wanted = config["load_col"]["inter"] if config["load_col"] else [column for column, _ in inter]
+    keys = dict(zip((ENTITY_KEY, *TRIPLE_KEYS), fields[1:], strict=True))
+    settings = {
+        **own,
+        **{key: config[key] for key in FIELD_KEYS},
+        **keys,
+        "load_col": {
+            "inter": [column for column, _ in inter if column in wanted],
+            "kg": [keys[key] for key in TRIPLE_KEYS],
+            "link": list(fields[:2]),
+            "ent": ["ent_id", "ent_emb"],
+            "rel": ["rel_id", "rel_emb"],
+        },
+        "additional_feat_suffix": ["ent", "rel"],
+        "alias_of_item_id": ["ent_id"],
+        "alias_of_relation_id": ["rel_id"],
+        "preload_weight": {"ent_id": "ent_emb", "rel_id": "rel_emb"},
+        "normalize_all": False,  # it would scale the vectors, too
+    }
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    file = folder / PREPARED_SETTINGS
+    return file.is_file() and file.read_text(encoding="utf-8", errors="replace").startswith(MARK)
