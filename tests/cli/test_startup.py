@@ -87,6 +87,7 @@ SENTENCE = (
         ["run"],
         ["encode"],
         ["adapt", "--output", "out"],
+        ["graph", "--output", "out"],
         ["tune", "--model", "GRU4Rec", "--dataset", "ml-100k", "--output", "out"],
         ["compare", "--models", "GRU4Rec", "--datasets", "ml-100k", "--output", "out"],
         ["export", "a.pth", "-o", "b"],
