@@ -13,6 +13,7 @@ from typing import Protocol
 from recbole_longinterest.cli import (
     adapt,
     add_items,
+    columns,
     compare,
     completion,
     doctor,
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     "run": run,
     "encode": encode,
     "adapt": adapt,
+    "columns": columns,
     "graph": graph,
     "prepare": prepare,
     "tune": tune,
