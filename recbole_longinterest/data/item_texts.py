@@ -74,6 +74,7 @@ def make_encoder(config: Settings) -> TextEncoder:
         max_length=config["text_max_length"],
         prompt=config["text_prompt"],
         precision=config["text_precision"],
+        chunks=config["text_chunks"],
         batch_size=config["text_batch_size"],
         device=config["device"],
         named=getattr(config, "__dict__", {}).get("encoder_is_named", True),  # False in a config from a file

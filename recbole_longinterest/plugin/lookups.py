@@ -31,6 +31,7 @@ DATA_KEYS = (
     "text_max_length",
     "text_prompt",
     "text_precision",
+    "text_chunks",
     "text_dim",
     "text_features",
     "id_features",

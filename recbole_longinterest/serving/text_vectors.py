@@ -38,6 +38,7 @@ def encoder_of(served: Served, named: str | None = None) -> "TextEncoder":
         max_length=about["text_max_length"],
         prompt=about["text_prompt"],
         precision=about["text_precision"],
+        chunks=about.get("text_chunks"),  # exports of before have none
     )
 
 

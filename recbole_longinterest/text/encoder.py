@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from recbole_longinterest.text.chunks import split_text
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.loaded import PRECISIONS, LoadedEncoder, longest_text, prompt_length
 from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity
@@ -39,6 +41,8 @@ class TextEncoder:
             default prompt.
         precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"`` for half precision (weights stay float32). None is bf16 on a
             GPU that can, else fp32.
+        chunks: a text that is longer than ``max_length`` is read in so many parts at most. Their pooled vectors are
+            averaged, weighted by their tokens, before the layers that follow the pooling. None and 1 cut the text.
         batch_size: texts encoded at a time; does not change the vectors.
         device: where to encode; None is the GPU if there is one.
         named: whether the user names this encoder. One that only a file names is not asked of the hub and not read
@@ -56,6 +60,7 @@ class TextEncoder:
         max_length: int | None = None,
         prompt: str | None = None,
         precision: str | None = None,
+        chunks: int | None = None,
         batch_size: int = 64,
         device: str | torch.device | None = None,
         named: bool = True,
@@ -72,6 +77,8 @@ class TextEncoder:
             raise EncoderError(f"text_prompt must be a text or a prompt's name; got {prompt!r}. {YAML}")
         if precision is not None and precision not in PRECISIONS:
             raise EncoderError(f"text_precision must be one of {', '.join(PRECISIONS)}; got {precision!r}. {YAML}")
+        if chunks is not None and (isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1):
+            raise EncoderError(f"text_chunks must be an integer of at least 1; got {chunks!r}. {YAML}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
         self.name = name_or_path.strip()
@@ -79,6 +86,7 @@ class TextEncoder:
         self.pooling = pooling
         self.max_length = max_length
         self.prompt = prompt
+        self.chunks = chunks or 1
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = precision or own_precision(self.device)
@@ -107,6 +115,8 @@ class TextEncoder:
             parts.append(f"prompt={self._prompt!r}" + ("" if settings.pools_prompt else " not pooled"))
         if settings.lower_case:
             parts.append("lower case")
+        if self.chunks > 1:
+            parts.append(f"{self.chunks} chunks")
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -127,7 +137,7 @@ class TextEncoder:
         with torch.random.fork_rng(devices=[]):
             loaded = self._load()  # outside of inference mode, whose weights could never be trained
             with torch.inference_mode():
-                vectors = self._encode_tokens(loaded, loaded.tokenize(texts))
+                vectors = self._encode_whole(loaded, texts)
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
             half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may do)"
@@ -216,16 +226,30 @@ class TextEncoder:
             )
         return limit
 
-    def _encode_tokens(self, loaded: LoadedEncoder, tokens: "BatchEncoding") -> NDArray[np.float32]:
-        """Vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
+    def _encode_whole(self, loaded: LoadedEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors [n, D] of texts, each in up to ``chunks`` parts."""
+        if self.chunks == 1:
+            return loaded.finished(self._encode_tokens(loaded, loaded.tokenize(texts))).cpu().numpy()
+        room = max(1, loaded.limit - len(loaded.tokenize([""])["input_ids"][0]))
+        split = [split_text(text, room, self.chunks, loaded.count_tokens) for text in texts]
+        tokens = loaded.tokenize([chunk for chunks in split for chunk in chunks])
+        owner = torch.tensor([row for row, chunks in enumerate(split) for _ in chunks], device=self.device)
+        weights = torch.tensor([float(len(ids)) for ids in tokens["input_ids"]], device=self.device)
+        weights /= torch.zeros(len(texts), device=self.device).index_add_(0, owner, weights)[owner]
+        parts = self._encode_tokens(loaded, tokens) * weights[:, None]
+        whole = torch.zeros(len(texts), parts.shape[1], device=self.device).index_add_(0, owner, parts)
+        return loaded.finished(whole).cpu().numpy()
+
+    def _encode_tokens(self, loaded: LoadedEncoder, tokens: "BatchEncoding") -> Tensor:
+        """Pooled vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
         lengths = [len(ids) for ids in tokens["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         parts = []
         for start in range(0, len(order), self.batch_size):
             batch = loaded.batch(tokens, order[start : start + self.batch_size])
-            parts.append(loaded.finished(loaded.pooled(batch)))
-        vectors = torch.cat(parts).cpu().numpy()
-        out = np.empty_like(vectors)
+            parts.append(loaded.pooled(batch))
+        vectors = torch.cat(parts)
+        out = torch.empty_like(vectors)
         out[order] = vectors
         return out
 

@@ -60,6 +60,12 @@ class LoadedEncoder:
                     values[row].append({"input_ids": self.tokenizer.pad_token_id, "attention_mask": 1}.get(name, 0))
         return tokens
 
+    def count_tokens(self, pieces: Sequence[str]) -> list[int]:
+        """Numbers of tokens of pieces of text, without prompt and special tokens."""
+        lowered = [piece.lower() if self.lower_case else piece for piece in pieces]
+        with quiet_transformers():
+            return [len(ids) for ids in self.tokenizer(lowered, add_special_tokens=False)["input_ids"]]
+
     def batch(self, tokens: "BatchEncoding", rows: Sequence[int]) -> dict[str, Tensor]:
         """Pad some of the texts to one length, on the device, [B, T] each."""
         picked = {name: [values[row] for row in rows] for name, values in tokens.items()}

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # Settings from which the text of a new item is made and encoded.
 TEXT_SETTINGS = (
     *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
-    *("text_prompt", "text_precision", "field_separator", "seq_separator", "encoding"),
+    *("text_prompt", "text_precision", "text_chunks", "field_separator", "seq_separator", "encoding"),
 )
 FIELDS = {
     "user": "USER_ID_FIELD",

@@ -121,14 +121,19 @@ def test_options_reach_the_encoder(
         return FakeEncoder()
 
     config = small_config(
-        text_encoder="folder", text_pooling="last", text_max_length=9, text_prompt="p: ", text_precision="bf16"
+        text_encoder="folder",
+        text_pooling="last",
+        text_max_length=9,
+        text_prompt="p: ",
+        text_precision="bf16",
+        text_chunks=3,
     )
     monkeypatch.setattr(item_texts, "TextEncoder", make)
     LongInterestDataset(config)
     del seen["device"]
     assert seen == {
         **{"name": "folder", "pooling": "last", "max_length": 9, "prompt": "p: ", "precision": "bf16"},
-        **{"batch_size": 64, "named": True},
+        **{"batch_size": 64, "named": True, "chunks": 3},
     }
 
 

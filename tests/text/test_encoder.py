@@ -76,6 +76,26 @@ def test_max_length_cuts_texts(tiny_bert: Path) -> None:
     assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
 
 
+def test_a_long_text_is_read_in_chunks(tiny_bert: Path) -> None:
+    """The mean of the chunks by their tokens; a text that fits is encoded as ever."""
+    cut, read = encoder(tiny_bert, max_length=6), encoder(tiny_bert, max_length=6, chunks=3)
+    texts = ["toy story", "toy story of crime heat drama and comedy golden", "heat eye " * 20]
+    whole, first = read.encode(texts), cut.encode(texts)
+    np.testing.assert_allclose(whole[0], first[0], atol=1e-6)
+    parts = cut.encode(["toy story of crime", "heat drama and comedy", "golden"])
+    np.testing.assert_allclose(whole[1], (6 * parts[0] + 6 * parts[1] + 3 * parts[2]) / 15, atol=1e-5)
+    np.testing.assert_allclose(whole[2], cut.encode(["heat eye heat eye"])[0], atol=1e-5)  # three like parts
+    assert read.identity == f"{cut.identity} 3 chunks"
+    np.testing.assert_allclose(read.encode(texts[1:2])[0], whole[1], atol=1e-5)
+
+
+def test_a_long_text_without_spaces_is_split_too(tiny_chinese_bert: Path) -> None:
+    name = "霸王别姬玩具總動員"
+    whole = encoder(tiny_chinese_bert, max_length=6, chunks=5).encode([name])[0]
+    parts = encoder(tiny_chinese_bert).encode(["霸王别姬", "玩具總動", "員"])
+    np.testing.assert_allclose(whole, (6 * parts[0] + 6 * parts[1] + 3 * parts[2]) / 15, atol=1e-5)
+
+
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])
 def test_more_tokens_than_the_model_reads(
     model: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
@@ -175,6 +195,7 @@ def test_bfloat16_vectors_have_another_identity(tiny_bert: Path, monkeypatch: py
     ("settings", "message"),
     [
         ({"pooling": "max"}, r"text_pooling must be one of mean, cls, last; got 'max'\. Set it in a config"),
+        ({"chunks": 0}, r"text_chunks must be an integer of at least 1; got 0\. Set it in a config"),
         ({"max_length": 3}, r"text_max_length must be an integer of at least 4; got 3\. Set it in a config"),
         ({"max_length": "128"}, r"text_max_length must be an integer of at least 4; got '128'\."),
         ({"batch_size": 0}, r"text_batch_size must be an integer of at least 1; got 0\. Set it in a config"),

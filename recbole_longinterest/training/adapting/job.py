@@ -16,6 +16,7 @@ from recbole.utils import init_seed
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.data.item_texts import ItemTexts, make_encoder, why_no_text
+from recbole_longinterest.data.lazy_matrix import Overlay
 from recbole_longinterest.data.transitions import CountedEvents, counted_events
 from recbole_longinterest.nn.transitions import count_transitions
 from recbole_longinterest.text.adapting.fit import Catalogue, Fit, FitSettings
@@ -98,7 +99,7 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
     seen = np.unique(events.without(held_out).items)
     catalogue = Catalogue(texts, positives, same_texts(texts), seen[has_text[seen]])
 
-    encoder = make_encoder(config)
+    encoder = make_encoder(Overlay(config, {"text_chunks": 1}))  # a text is a row of a batch
     fit_settings = FitSettings(
         settings.epochs,
         settings.patience,
