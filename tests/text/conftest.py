@@ -163,6 +163,36 @@ def tiny_roberta(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def tiny_multilingual(tmp_path: Path) -> Path:
+    """Folder of an XLM-RoBERTa, as multilingual-e5 is one: pieces of all scripts, no words and no bytes."""
+    import torch
+    from tokenizers import SentencePieceUnigramTokenizer, processors
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+
+    folder = tmp_path / "multilingual"
+    marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces = SentencePieceUnigramTokenizer()
+    pieces.train_from_iterator(
+        [*TEXTS, *TITLES[:10]], vocab_size=200, special_tokens=marks, unk_token="<unk>", show_progress=False
+    )
+    pieces.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), marks, strict=True))
+    PreTrainedTokenizerFast(
+        tokenizer_object=pieces, cls_token="<s>", sep_token="</s>", model_max_length=32, **names
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    words = pieces.get_vocab_size()
+    config = XLMRobertaConfig(
+        vocab_size=words, max_position_embeddings=34, pad_token_id=1, initializer_range=0.5, **size
+    )
+    XLMRobertaModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
 def tiny_byte_gpt2(tmp_path: Path) -> Path:
     """Folder of a GPT-2 with its own kind of tokenizer, and a token to pad with."""
     import torch

@@ -96,6 +96,12 @@ def test_a_long_text_without_spaces_is_split_too(tiny_chinese_bert: Path) -> Non
     np.testing.assert_allclose(whole, (6 * parts[0] + 6 * parts[1] + 3 * parts[2]) / 15, atol=1e-5)
 
 
+@pytest.mark.parametrize("model", ["tiny_chinese_bert", "tiny_multilingual"])
+def test_titles_of_other_languages_are_told_apart(model: str, request: pytest.FixtureRequest) -> None:
+    found = encoder(request.getfixturevalue(model)).encode(["霸王别姬", "玩具總動員", "霸王别姬"])
+    assert np.allclose(found[0], found[2], atol=1e-6) and np.abs(found[0] - found[1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])
 def test_more_tokens_than_the_model_reads(
     model: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture

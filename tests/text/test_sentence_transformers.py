@@ -17,7 +17,7 @@ from tests.text.conftest import TEXTS, TITLES, encoder, save_bert
 pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed (it is in the dev group)")
 
 SAMPLE = [*TEXTS[:5], *TITLES]
-FAMILIES = ["tiny_bert", "tiny_chinese_bert", "tiny_roberta", "tiny_byte_gpt2", "tiny_t5"]
+FAMILIES = ["tiny_bert", "tiny_chinese_bert", "tiny_roberta", "tiny_multilingual", "tiny_byte_gpt2", "tiny_t5"]
 
 
 def save_folder(folder: Path, plain: Path, pooling: str | list[str] = "mean", *more: Any, **settings: Any) -> Any:
