@@ -53,7 +53,7 @@ def test_a_model_served_does_not_mind_other_users(run: pipeline.Run, small_confi
     inter = Path(small_config()["data_path"], "tiny.inter")
     inter.write_text(inter.read_text().replace("u1\t", "someone\t"))
     export_checkpoint(Path(run.checkpoint or ""), "model")
-    with pytest.raises(CheckpointError, match=r"values of user_id are .* others or in another order"):
+    with pytest.raises(CheckpointError, match=r"values of user_id are .* others or reordered"):
         load_data_and_model(run.checkpoint)
 
 
