@@ -13,9 +13,10 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.graph.fit import graph_vectors
 from recbole_longinterest.data.graph.neighbours import neighbour_texts
 from recbole_longinterest.data.graph.settings import KEYS, read_settings
-from recbole_longinterest.data.graph.triples import COLUMNS, ENTITY_KEY, graph_files, read_graph
-from recbole_longinterest.data.item_texts import ItemTexts, make_encoder, read_texts
+from recbole_longinterest.data.graph.triples import COLUMNS, ENTITY_KEY, KnowledgeGraph, graph_files, read_graph
+from recbole_longinterest.data.item_texts import make_encoder, read_texts
 from recbole_longinterest.data.lazy_matrix import TEXT_KEYS, LazyMatrix, Overlay, checked_settings, text_settings
+from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.reader import SENTENCE_ENDS, read_item_text
 
 FILES = ("kg", "link")
@@ -46,47 +47,57 @@ def make_graph(config: Settings, settings: Mapping[str, Any], tokens: Sequence[s
     return LazyMatrix(name, len(tokens), width, rows)
 
 
-def make_graph_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> ItemTexts:
+def make_graph_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
     """Neighbours as text, encoded: ``{kind: graph_text, names: FILE, relations: [...], limit: 5, encoder: ...}``.
 
     With ``fields`` or ``template`` the item's own text comes first. ``names`` is an atomic file with the columns
-    ``entity_id`` and ``name``; an entity that is an item has the text of its first column in ``text_fields`` otherwise.
+    ``entity_id`` and ``name``. Without a name there, an entity that is an item has its first text column as its name.
     """
     given = checked_settings(settings, (), ("width", "names", "relations", "limit", *FILES, *TEXT_KEYS), config)
-    name, limit, relations = settings["name"], given.get("limit", LIMIT), given.get("relations")
+    name, limit = settings["name"], given.get("limit", LIMIT)
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise LongInterestError(f"item_sources.{name}.limit must be a whole number of at least 1; got {limit!r}.")
-    graph = read_graph(config, *graph_files(config, given.get("kg"), given.get("link")))
-    unknown = (
-        [each for each in relations if each not in graph.relations] if isinstance(relations, list) else [relations]
-    )
-    if relations is not None and (unknown or not relations):
+    changed = Overlay(config, text_settings(given))
+    encoder = make_encoder(changed)
+
+    def rows() -> tuple[list[int], NDArray[np.float32]]:
+        graph = read_graph(config, *graph_files(config, given.get("kg"), given.get("link")))
+        item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
+        names = _item_names(config, item_file, graph.links)
+        if given.get("names"):
+            names |= _names(config, Path(str(given["names"])).expanduser())
+        texts, share = neighbour_texts(graph, tokens[1:], names, _relations(name, given, graph), limit)
+        _report(name, len(texts), share)
+        own = read_texts(changed, item_file) if given.get("fields") or given.get("template") else {}
+        whole = [_joined(own.get(token, ""), texts.get(token, "")) for token in tokens]
+        ids = [i for i, text in enumerate(whole) if i and text]
+        vectors = encode_cached([whole[i] for i in ids], encoder, show_progress=bool(config["show_progress"]))
+        encoder.unload()
+        return ids, vectors
+
+    return LazyMatrix(name, len(tokens), given["width"], rows)
+
+
+def _relations(name: str, given: Mapping[str, Any], graph: KnowledgeGraph) -> Sequence[str] | None:
+    relations = given.get("relations")
+    if relations is None:
+        return None
+    if not isinstance(relations, list) or not relations or not all(each in graph.relations for each in relations):
         raise LongInterestError(
             f"item_sources.{name}.relations must be a list of relations of the graph ({', '.join(graph.relations)}); "
             f"got {relations!r}."
         )
-    item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
-    names = _item_names(config, item_file, graph.links)
-    if given.get("names"):
-        names |= _names(config, Path(str(given["names"])).expanduser())
-    texts, share = neighbour_texts(graph, tokens[1:], names, relations, limit)
-    if not texts:
-        raise LongInterestError(
-            f"item_sources.{name}: not one of the {len(tokens) - 1} items has a neighbour in the graph. Check that the "
-            "item tokens of the .link file are those of the .inter file, or leave it out."
-        )
-    getLogger().info(
-        f"{name}: {len(texts)} of {len(tokens) - 1} items have neighbours; {share:.0%} of these have a name."
-    )
-    if share < 0.5:
+    return relations
+
+
+def _report(name: str, items: int, share: float) -> None:
+    """Log how many items have neighbours, and the share of the neighbours with a name."""
+    getLogger().info(f"{name}: {items} items have neighbours in the graph; {share:.0%} of the neighbours have a name.")
+    if items and share < 0.5:
         getLogger().warning(
-            f"item_sources.{name}: {1 - share:.0%} of the neighbours have no name, so their identifiers stand in the "
-            "texts, which say little to a text encoder. Give names of entities (names: FILE), or use kind: graph."
+            f"item_sources.{name}: {1 - share:.0%} of the neighbours have no name, so the texts show identifiers, "
+            "which mean little to a text encoder. Give names of entities (names: FILE), or use kind: graph."
         )
-    changed = Overlay(config, text_settings(given))
-    own = read_texts(changed, item_file) if given.get("fields") or given.get("template") else {}
-    whole = ["", *(_joined(own.get(token, ""), texts.get(token, "")) for token in tokens[1:])]
-    return ItemTexts(whole, given["width"], make_encoder(changed), bool(config["show_progress"]))
 
 
 def _joined(own: str, neighbours: str) -> str:

@@ -200,7 +200,7 @@ def test_texts_of_neighbours(
         ({"graph": {"kg": "short.kg"}}, r"short\.kg, line 3: a row must have 3 columns, and tokens in head_id"),
         ({"graph": {"kg": "empty.kg"}}, r"empty\.kg has no row"),
         ({"graph": {"link": "others.link"}}, r"item_sources\.graph: not one of the 20 items has a vector"),
-        ({"graph_text": {"link": "others.link"}}, r"graph_text: not one of the 20 items has a neighbour in the graph"),
+        ({"graph_text": {"link": "others.link"}}, r"item_sources\.graph_text: not one of the 20 items has a vector"),
         ({"graph_text": {"limit": 0}}, r"graph_text\.limit must be a whole number of at least 1; got 0"),
         ({"graph_text": {"relations": ["is"]}}, r"relations must be a list of relations of the graph \(film\.actor"),
     ],
