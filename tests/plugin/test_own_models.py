@@ -131,7 +131,7 @@ def test_what_a_checkpoint_says_of_its_module_is_a_text(folder: Path, module: ob
     config["model"] = config.model = "MyModel"
     config["model_module"] = module
     save_checkpoint({"config": config, "state_dict": {}}, folder / "made.pth")
-    match = "as --model os:MyModel" if module == "os" else "There is no model 'MyModel', neither in RecBole nor"
+    match = "with --model os:MyModel" if module == "os" else "There is no model 'MyModel', neither in RecBole nor"
     with pytest.raises(ValueError, match=match):
         load_data_and_model(folder / "made.pth", data_path=str(folder / "data"))
     assert not (folder / "imported").exists()
