@@ -84,7 +84,7 @@ def test_an_unknown_cell_and_a_taken_name(small_config: Callable[..., Config]) -
     from recbole_longinterest.nn.options import ModelOptions
 
     with pytest.raises(
-        ValueError, match=r"rnn_type must be one of LSTM, GRU; got 'RNN'\. To use your own, import the module"
+        ValueError, match=r"rnn_type must be one of LSTM, GRU; got 'RNN'\. A part of your own must be known"
     ):
         ModelOptions.from_config(small_config(rnn_type="RNN"))
     with pytest.raises(ValueError, match="register_cell: the name 'LSTM' is taken"):
