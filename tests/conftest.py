@@ -96,7 +96,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.fixture
 def one_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local Ray that all tests of this process share: its start takes longer than most of them."""
-    from recbole_longinterest.experiments.tuning.session import ray, ray_session
+    from recbole_longinterest.plugin.ray_session import ray, ray_session
 
     if not ray.is_initialized():
         monkeypatch.setenv("RAY_TMPDIR", RAY_FOLDER)

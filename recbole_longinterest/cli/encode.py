@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         config = make_config("LongInterest", args.dataset, config_files_of(args), chosen)
     if args.ray:
         require_ray("recbole-li encode --ray")
-        from recbole_longinterest.experiments.tuning.session import ray_session  # saves start-up time: ray
+        from recbole_longinterest.plugin.ray_session import ray_session  # saves start-up time: ray
 
         with ray_session(args.address):
             from recbole_longinterest.experiments.tuning.encoding import ClusterEncoder

@@ -41,7 +41,7 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
         raise LongInterestError(
             "Replicas on Ray share a store in PostgreSQL: give --store postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
         )
-    from recbole_longinterest.experiments.tuning.session import ray_session  # imports ray, with its settings
+    from recbole_longinterest.plugin.ray_session import ray_session  # imports ray, with its settings
 
     serve = _ray_serve()
     with open_store(setup.store, shared=True):

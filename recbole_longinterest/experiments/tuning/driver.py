@@ -18,6 +18,7 @@ from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder
 from recbole_longinterest.experiments.quiet import without_warnings
 from recbole_longinterest.experiments.tuning import records
+from recbole_longinterest.experiments.tuning.memory_kills import memory_kills_one_trial
 from recbole_longinterest.experiments.tuning.plan import (
     PLAN,
     Plan,
@@ -29,13 +30,13 @@ from recbole_longinterest.experiments.tuning.plan import (
     settings_of,
 )
 from recbole_longinterest.experiments.tuning.protocol import PROTOCOLS, metric_name
-from recbole_longinterest.experiments.tuning.session import memory_kills_one_trial, ray_session
 from recbole_longinterest.experiments.tuning.space import Space, Suggest, read_space
 from recbole_longinterest.experiments.tuning.time_budget import TimeBudget
 from recbole_longinterest.experiments.tuning.trial import BEST, Task, dataset_key, run_trial
 from recbole_longinterest.experiments.tuning.watch import Watch
 from recbole_longinterest.plugin import own_models
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.ray_session import ray_session
 from recbole_longinterest.plugin.runs.places import PLACES
 from recbole_longinterest.plugin.runs.seen_masked import MASKED, NATIVE, MaskedPass, metric_of, watching_batches
 

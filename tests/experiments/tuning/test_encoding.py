@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_longinterest.cli import main
-from recbole_longinterest.experiments.tuning.session import ray
+from recbole_longinterest.plugin.ray_session import ray
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from tests.conftest import synthetic_inter, synthetic_item

@@ -10,28 +10,30 @@ from collections.abc import Iterator
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.ray_loopback import loopback_only
 
-# Set before ray is imported: no usage reports, no second progress table, no change of working directory.
+# Set before Ray starts: no usage reports, no second progress table, no change of working directory. The files of an
+# epoch count as saved after half a second instead of two, and a task that is killed for memory is not retried forever.
 for _name, _value in (
     ("RAY_USAGE_STATS_ENABLED", "0"),
     ("RAY_AIR_NEW_OUTPUT", "0"),
     ("RAY_CHDIR_TO_TRIAL_DIR", "0"),
     ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
     ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
+    ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"),
+    ("RAY_task_oom_retries", "1"),
 ):
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402
-from ray.air.execution._internal.actor_manager import RayActorManager  # noqa: E402
-from ray.exceptions import OutOfMemoryError, RayActorError  # noqa: E402
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
+def ray_session(address: str | None, show_logs: bool = False) -> Iterator[None]:
     """Run Ray inside this context. If the process already has a Ray, it is used and left running.
 
     Args:
         address: a cluster, such as ``auto`` or ``host:port``; None starts a local Ray without dashboard, which listens
             on 127.0.0.1 only.
+        show_logs: show the workers' output on the terminal.
 
     Raises:
         ValueError: if there is no cluster at the address.
@@ -41,12 +43,12 @@ def ray_session(address: str | None) -> Iterator[None]:
         return
     local = {"include_dashboard": False} if address is None else {}
     reach = loopback_only() if address is None else contextlib.nullcontext()
-    for name in ("ray", "ray.tune", "ray.data"):
+    for name in ("ray", "ray.train", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         stop = signal.getsignal(signal.SIGTERM)
         with reach:
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+            ray.init(address=address or "local", log_to_driver=show_logs, logging_level=logging.ERROR, **local)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)  # Ray's own handler would end the process at once
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -57,35 +59,3 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-class _KilledForMemory(RayActorError):
-    """A worker killed by Ray's memory monitor, reported as the death of an actor."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__()
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"OutOfMemoryError: {self.message}"
-
-
-@contextlib.contextmanager
-def memory_kills_one_trial() -> Iterator[None]:
-    """Make a worker that Ray kills for low memory fail only its own trial.
-
-    Tune handles the death of an actor, but treats :class:`ray.exceptions.OutOfMemoryError` as unexpected and ends the
-    whole search.
-    """
-    failed = RayActorManager._actor_task_failed
-
-    def _actor_task_failed(self: RayActorManager, tracked_actor_task: object, exception: Exception) -> None:
-        if isinstance(exception, OutOfMemoryError):
-            exception = _KilledForMemory(str(exception))
-        failed(self, tracked_actor_task, exception)
-
-    RayActorManager._actor_task_failed = _actor_task_failed
-    try:
-        yield
-    finally:
-        RayActorManager._actor_task_failed = failed
