@@ -96,6 +96,29 @@ def add_long_work(parser: argparse.ArgumentParser, output_required: bool = True)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
 
 
+def add_cluster(parser: "argparse._ActionsContainer", gpus: bool = True) -> None:
+    """Add what says which Ray is used, and what a worker gets of it."""
+    parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
+    parser.add_argument("--cpus-per-worker", type=amount, metavar="N", help="CPU cores, or a part of one (default: 1)")
+    if gpus:
+        parser.add_argument("--gpus-per-worker", type=whole, metavar="N", help="0 or 1 (default: 0)")
+
+
+def refuse_without_ray(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse options of Ray without ``--ray``.
+
+    Args:
+        args: parsed arguments, with ``ray``.
+        names: of the options, as ``args`` has them; None if they were not given.
+
+    Raises:
+        LongInterestError: names the first of them.
+    """
+    given = [name for name in names if getattr(args, name) is not None]
+    if given and not args.ray:
+        raise LongInterestError(f"--{given[0].replace('_', '-')} belongs to --ray. Give --ray, too, or leave it out.")
+
+
 def config_files_of(args: argparse.Namespace) -> list[str]:
     """The files of :func:`add_config_files`: each time one, or RecBole's way, several with spaces between them."""
     files: list[str] = []
@@ -169,6 +192,13 @@ def count(text: str) -> int:
     """Read a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0; got {text!r}")
     return int(text)
 
 

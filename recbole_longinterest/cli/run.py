@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from recbole_longinterest.cli.arguments import (
     Commands,
+    add_cluster,
     add_command,
     add_config_files,
     allow_own_models,
     config_files_of,
+    count,
+    refuse_without_ray,
     settings_of,
+    whole,
 )
 from recbole_longinterest.common.resources import resource
 
 if TYPE_CHECKING:
+    from recbole.config import Config
+
     from recbole_longinterest.training.pipeline import Run
 
 DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
@@ -41,10 +47,28 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         metavar="CHECKPOINT",
-        help="go on with the run of this checkpoint, with its settings; True finds the last run of these settings",
+        nargs="?",
+        const="True",
+        help="go on with the run of this checkpoint, with its settings; without one, or with True, with the last run "
+        "of these settings",
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
     parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
+    cluster = parser.add_argument_group("one run by several workers of a Ray cluster")
+    cluster.add_argument("--ray", action="store_true", help="train on Ray, here or on a cluster (--address)")
+    cluster.add_argument("--workers", type=count, metavar="N", help="processes that share every batch (default: 1)")
+    add_cluster(cluster)
+    cluster.add_argument(
+        "--storage",
+        metavar="DIR",
+        help="folder or URL (s3://...) that all nodes reach, for the files of each epoch (default: checkpoint_dir)",
+    )
+    cluster.add_argument(
+        "--max-failures",
+        type=whole,
+        metavar="N",
+        help="how often the run goes on from its last epoch after workers have died (default: 3)",
+    )
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
@@ -58,6 +82,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         The results as a table.
     """
     settings = settings_of(args, settings)
+    refuse_without_ray(args, ("workers", "address", "storage", "cpus_per_worker", "gpus_per_worker", "max_failures"))
     allow_own_models([args.model])
     # saves start-up time: these import torch and RecBole
     from recbole_longinterest.plugin.fixes.command_line import command_line
@@ -72,8 +97,30 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
             given["log_file"] = str(Path(args.log_file).resolve())
         arguments = args.model, args.dataset, config_files_of(args), given
         config = make_config(*arguments)
-        result = processes.run(config, arguments, settings) if processes.several(config) else pipeline.run(config)
+        if args.ray:
+            result = _run_on_ray(config, args)
+        elif processes.several(config):
+            result = processes.run(config, arguments, settings)
+        else:
+            result = pipeline.run(config)
     return _table(config["model"], config["dataset"], result)
+
+
+def _run_on_ray(config: "Config", args: argparse.Namespace) -> "Run":
+    from recbole_longinterest.common.packages import require_ray
+
+    require_ray("recbole-li run --ray")
+    from recbole_longinterest.training.cluster.driver import Workers, run_on_ray  # saves start-up time: ray
+
+    given = {
+        "number": args.workers,
+        "cpus": args.cpus_per_worker,
+        "gpus": args.gpus_per_worker,
+        "failures": args.max_failures,
+    }
+    named = {name: value for name, value in given.items() if value is not None}
+    workers = Workers(**{"number": 1, **named}, address=args.address, storage=args.storage)
+    return run_on_ray(config, workers, args.model)
 
 
 def _table(model: str, dataset: str, result: "Run") -> str:

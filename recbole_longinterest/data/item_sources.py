@@ -78,6 +78,30 @@ def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
     return {name: settings or {} for name, settings in wanted.items()}
 
 
+class ReadyMatrix:
+    """A source whose vectors exist already.
+
+    Args:
+        ready: the vectors.
+    """
+
+    def __init__(self, ready: ItemMatrix) -> None:
+        self._ready = ready
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ReadyMatrix":
+        """Return the same object, which never changes."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self._ready.vectors.shape[1]
+
+    def matrix(self) -> ItemMatrix:
+        """The vectors."""
+        return self._ready
+
+
 def whitened(n_items: int, rows: Sequence[int], vectors: NDArray[np.floating], width: int) -> ItemMatrix:
     """Whiten the vectors of some items and align them with the ids.
 

@@ -16,7 +16,7 @@ from recbole_longinterest.data.absent_features import absent_features, why_not_o
 from recbole_longinterest.data.behaviors import read_behavior_map
 from recbole_longinterest.data.features import Features, resolve_features
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
-from recbole_longinterest.data.item_sources import make_item_source, read_item_sources
+from recbole_longinterest.data.item_sources import ReadyMatrix, make_item_source, read_item_sources
 from recbole_longinterest.data.item_texts import ItemTexts, load_item_texts
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.log_rows import LogRows, compact
@@ -34,7 +34,7 @@ from recbole_longinterest.data.transitions import transitions_of
 from recbole_longinterest.data.user_columns import read_user_column, user_column_types
 from recbole_longinterest.nn.levels import TIME_GAP_LEVELS, time_gap_levels_of
 from recbole_longinterest.nn.options import read_switch
-from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, MatrixSource, Rating, SourceSpec
+from recbole_longinterest.nn.sources import EVENT_SOURCES, Column, ItemMatrix, MatrixSource, Rating, SourceSpec
 from recbole_longinterest.nn.transitions import Transitions
 
 
@@ -53,8 +53,10 @@ class LongInterestDataset(FlatSequentialDataset):
         user_tokens: source of users -> its tokens by id, the padding first; known once :meth:`data_augmentation` has
             read them.
         unseen_tokens: source -> ids of tokens that training never shows; known once :meth:`build` has made the parts.
+        ready_matrices: vectors of the items by source, where another process has made them; else None.
     """
 
+    ready_matrices: Mapping[str, ItemMatrix] | None = None
     default_exact_order = True
     pads_to_limit = False
 
@@ -102,6 +104,8 @@ class LongInterestDataset(FlatSequentialDataset):
     @property
     def item_matrices(self) -> dict[str, MatrixSource]:
         """What makes the vectors of the items, by source, in the order of ``features.items``."""
+        if self.ready_matrices is not None:
+            return {name: ReadyMatrix(self.ready_matrices[name]) for name in self.features.items}
         made: dict[str, MatrixSource] = {}
         settings = read_item_sources(self.config)
         for name in self.features.items:

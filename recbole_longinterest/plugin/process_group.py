@@ -11,12 +11,30 @@ LOOPBACK = ("lo", "lo0")  # its name on Linux and macOS
 # The other ranks wait while one encodes a catalogue's texts. If a rank dies, the others get an error at once.
 TIMEOUT = timedelta(days=1)
 
+_own_address: str | None = None  # of a process that a cluster has placed
+
+
+def place_process(address: str) -> None:
+    """Say that a cluster has placed this process, which then has its own GPU, and listens at its address alone.
+
+    Args:
+        address: of this machine, by which the other processes reach it; an IP address.
+    """
+    global _own_address
+    _own_address = address
+
+
+def is_placed() -> bool:
+    """Whether a cluster has placed this process: the only GPU that it sees, if any, is its own."""
+    return _own_address is not None
+
 
 def join_group(backend: str, rank: int, world_size: int, ip: str, port: int, this_machine_alone: bool) -> None:
     """Join the process group of a run; returns when all processes have joined.
 
     By default, torch's store listens on all interfaces, and gloo on the interface of the host name. If no other machine
-    takes part, both listen on 127.0.0.1, so that other machines cannot reach them.
+    takes part, both listen on 127.0.0.1, so that other machines cannot reach them. On a cluster, a process listens on
+    its own address only (:func:`place_process`).
 
     Args:
         backend: ``"gloo"`` or ``"nccl"``.
@@ -26,18 +44,32 @@ def join_group(backend: str, rank: int, world_size: int, ip: str, port: int, thi
         port: port of the first process.
         this_machine_alone: whether all processes run on this machine.
     """
-    if not this_machine_alone or ip not in LOCAL:
+    own = _own_address
+    if own is None and this_machine_alone and ip in LOCAL:
+        own = ip = "127.0.0.1"
+    if own is None:
         dist.init_process_group(
             backend, init_method=f"tcp://{ip}:{port}", rank=rank, world_size=world_size, timeout=TIMEOUT
         )
         return
-    loopback = next((name for _, name in socket.if_nameindex() if name in LOOPBACK), None)
-    if loopback is not None:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
+    interface = _interface(own)
+    if interface is not None:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
     # Give the store a socket, because it would open one on all interfaces.
-    listener = socket.create_server(("127.0.0.1", port)).detach() if rank == 0 else None
-    store = dist.TCPStore(
-        "127.0.0.1", port, world_size, is_master=rank == 0, timeout=TIMEOUT, master_listen_fd=listener
-    )
+    family = socket.AF_INET6 if ":" in own else socket.AF_INET
+    listener = socket.create_server((own, port), family=family).detach() if rank == 0 else None
+    store = dist.TCPStore(ip, port, world_size, is_master=rank == 0, timeout=TIMEOUT, master_listen_fd=listener)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
+
+
+def _interface(address: str) -> str | None:
+    """Name of the interface that has an address; None if it is not found."""
+    if address in LOCAL:
+        return next((name for _, name in socket.if_nameindex() if name in LOOPBACK), None)
+    import psutil  # late: only processes of a cluster need it
+
+    for name, places in psutil.net_if_addrs().items():
+        if any(place.address.partition("%")[0] == address for place in places):
+            return str(name)
+    return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
+from typing import TypeAlias
 
 import recbole.data.utils
 import torch
@@ -31,6 +32,9 @@ REQUEST_NOTE = (
     "request_time is on: the time of every target was read, as that of the request. These figures stand apart from "
     "those of models that do not read it."
 )
+
+
+Loaders: TypeAlias = tuple[AbstractDataLoader, AbstractDataLoader, AbstractDataLoader]
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ def train(
     on_epoch: OnEpoch | None = None,
     start: Callable[[AbstractRecommender], None] | None = None,
     stop_by: str | None = None,
+    loaders: Loaders | None = None,
+    after_save: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train on the training part and choose the epoch on the validation part. The test part is not used.
 
@@ -91,6 +97,8 @@ def train(
         start: called with the model before the first epoch, to load other weights than random ones.
         stop_by: the choice of the best epoch whose end stops the training, native or one of ``best_by``; None for the
             last of them.
+        loaders: of training, validation and test, made with these settings; they take the place of ``dataset``.
+        after_save: called by every process with the epoch, counted from 0, once the files of an epoch are written.
 
     Returns:
         The trainer with the model, the loader of the test part, and the best epoch's validation results.
@@ -109,7 +117,9 @@ def train(
     logger.log(level, sys.argv)
     logger.log(level, config)
 
-    if dataset is None:
+    if loaders is not None:
+        dataset = loaders[0]._dataset
+    elif dataset is None:
         dataset = recbole.data.utils.create_dataset(config)
     logger.info(dataset)
     ranked = any(metric.lower() not in WITHOUT_K for metric in config["metrics"])
@@ -118,7 +128,7 @@ def train(
             f"topk must be at most {dataset.item_num} for the {dataset.item_num - 1} items of {config['dataset']}; "
             f"got {max(config['topk'])}. Give a smaller one, as --topk=[5], and a valid_metric that has it."
         )
-    train_data, valid_data, test_data = recbole.data.utils.data_preparation(config, dataset)
+    train_data, valid_data, test_data = loaders or recbole.data.utils.data_preparation(config, dataset)
 
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     begun = wanted_file(config)
@@ -127,7 +137,7 @@ def train(
     model = model.to(config["device"])
     logger.info(model)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    trainer.stop_by = stop_by
+    trainer.stop_by, trainer.after_save = stop_by, after_save
     if start is not None:
         start(model)
     try:
@@ -146,12 +156,19 @@ def train(
     return Trained(trainer, valid_data, test_data, float(score), valid_result)
 
 
-def run(config: Config, saved: bool = True) -> Run:
+def run(
+    config: Config,
+    saved: bool = True,
+    loaders: Loaders | None = None,
+    after_save: Callable[[int], None] | None = None,
+) -> Run:
     """Train on the training part, choose the epoch on the validation part, evaluate once on the test part.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`.
         saved: write a checkpoint, and test the best epoch's model instead of the last epoch's.
+        loaders: as in :func:`train`.
+        after_save: likewise.
 
     Returns:
         The results.
@@ -159,7 +176,7 @@ def run(config: Config, saved: bool = True) -> Run:
     Raises:
         LongInterestError: for settings that the data or the model cannot have.
     """
-    trained = train(config, saved)
+    trained = train(config, saved, loaders=loaders, after_save=after_save)
     trainer, logger = trained.trainer, getLogger()
     test_result = trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
 

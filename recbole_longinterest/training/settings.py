@@ -17,7 +17,7 @@ from recbole_longinterest.data.behaviors import uses_behaviors
 from recbole_longinterest.plugin.fixes.plugin_settings import negatives_follow_loss_type
 from recbole_longinterest.plugin.own_models import model_name
 from recbole_longinterest.plugin.register import register
-from recbole_longinterest.plugin.runs import averaging, choices, resume
+from recbole_longinterest.plugin.runs import averaging, choices, resumed_settings
 
 register()  # apply all patches before a config is made
 
@@ -78,7 +78,7 @@ def make_config(
     resumed = given.get("resume")
     if resumed not in (None, True, False):
         given.pop("resume")
-        config = resume.config_of_run(
+        config = resumed_settings.config_of_run(
             str(resumed),
             lambda config: {
                 **{"model": model, "dataset": dataset},

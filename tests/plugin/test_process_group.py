@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from recbole_longinterest.plugin import process_group
 from recbole_longinterest.plugin.process_group import join_group
 from tests.listening import is_loopback, listening
 
@@ -46,3 +47,22 @@ def test_processes_of_one_machine_listen_on_the_loopback_alone() -> None:
 @pytest.mark.slow
 def test_processes_meet_as_before_where_other_machines_take_part() -> None:
     assert [total for total, _ in met(alone=False)] == [3, 3]
+
+
+def test_a_placed_process_listens_at_its_own_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: dict[str, Any] = {}
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(process_group, "_own_address", None)
+    monkeypatch.setattr(dist, "TCPStore", lambda *at, **more: met.update(more, at=at))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **more: met.update(more))
+    assert not process_group.is_placed()
+    process_group.place_process("127.0.0.1")
+    assert process_group.is_placed()
+    join_group("gloo", 0, 2, "127.0.0.1", 0, this_machine_alone=False)
+    with socket.socket(fileno=met["master_listen_fd"]) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+    assert met["at"] == ("127.0.0.1", 0, 2) and met["is_master"] and met["rank"] == 0
+    assert os.environ["GLOO_SOCKET_IFNAME"] in process_group.LOOPBACK
+    assert process_group._interface("192.0.2.77") is None

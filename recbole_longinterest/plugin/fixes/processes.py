@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.fixes import config as config_patches  # noqa: F401 - its patch of _init_device comes first
 from recbole_longinterest.plugin.fixes.registry import patch
-from recbole_longinterest.plugin.process_group import join_group
+from recbole_longinterest.plugin.process_group import is_placed, join_group
 from recbole_longinterest.plugin.runs.ranks import even_step, from_all_ranks
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
         del settings["local_rank"]
         original(self)  # as for a single process: it makes the GPUs visible before torch looks for them
         gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
-        if gpu and len(names) < settings["nproc"]:
+        own_gpu = is_placed()  # a cluster has given it one, the only one that it sees
+        if gpu and not own_gpu and len(names) < settings["nproc"]:
             raise LongInterestError(
                 f"nproc needs a GPU per process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."
             )
@@ -63,8 +64,8 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
             this_machine_alone=settings["world_size"] == settings["nproc"],
         )
         if gpu:
-            settings["device"] = torch.device("cuda", rank)
-            torch.cuda.set_device(rank)
+            settings["device"] = torch.device("cuda", 0 if own_gpu else rank)
+            torch.cuda.set_device(settings["device"].index)
         settings["local_rank"] = rank
         settings["single_spec"] = False
         if rank != 0:
@@ -79,15 +80,16 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
     wraps=True,
 )
 def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
-    """On a CPU, distribute the model without SyncBatchNorm and device ids."""
+    """On a CPU, distribute the model without SyncBatchNorm and device ids; on a cluster, a worker has one GPU."""
 
     def __init__(self: "AbstractTrainer", config: "Config", model: torch.nn.Module) -> None:
-        if config["single_spec"] or config["device"].type == "cuda":
+        gpu = config["device"].type == "cuda"
+        if config["single_spec"] or (gpu and not is_placed()):
             original(self, config, model)
             return
         self.config = config
-        self.model = model
-        self.distributed_model = DistributedDataParallel(model)
+        self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model) if gpu else model
+        self.distributed_model = DistributedDataParallel(self.model, device_ids=[0] if gpu else None)
 
     return __init__
 

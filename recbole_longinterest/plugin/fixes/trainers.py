@@ -85,8 +85,8 @@ def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
         show_progress: bool = False,
     ) -> Any:  # noqa: ANN401
         if eval_data and load_best_model:
-            ranks.wait_for_all(self.config)  # rank 0 may still be writing
-            path = model_file or self.saved_model_file
+            path = Path(model_file or self.saved_model_file)
+            ranks.share_file(self.config, path)  # when rank 0 has written it
             load_weights(self.model, load_checkpoint(path, self.device), path)
             self.logger.info(f"Loading model structure and parameters from {path}")
         return original(self, eval_data, load_best_model=False, show_progress=show_progress)

@@ -24,6 +24,7 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_longinterest.common.files import file_hash
 from recbole_longinterest.data.features import Features
+from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.data.lookup import dataset_class
 from recbole_longinterest.plugin.runs.checkpoints import CheckpointError, read_plain, write_plain
 from recbole_longinterest.plugin.runs.plain_values import PlainError, from_plain, to_plain
@@ -165,6 +166,22 @@ def _refuse(error: Exception, file: os.PathLike[str], what: str, asked: str | No
 # --- data sets as plain data -----------------------------------------------------------------------------------------
 
 
+def plain_split(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
+    """The parts of a split as plain data, for other processes of the same run: see :func:`loaders_of_split`."""
+    return _plain_parts(parts)
+
+
+def loaders_of_split(config: Config, plain: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """New loaders of training, validation and test over the parts of :func:`plain_split`.
+
+    Args:
+        config: of this process; it may be of a distributed run.
+        plain: the parts; their tensors are used as they are, not copied.
+    """
+    parts = _datasets({"parts": plain}, config, dataset_class(config), len(PHASES))
+    return _loaders(config, parts, [None] * len(PHASES))
+
+
 def _plain_parts(parts: Sequence[Dataset]) -> list[dict[str, Any]]:
     """Attributes of each data set; attributes that later ones share with the first are stored once."""
     first = vars(parts[0])
@@ -242,7 +259,11 @@ def _datasets(content: dict[str, Any], config: Config, kind: type[Dataset], numb
 
 def _loaders(config: Config, parts: list[Dataset], generators: list[torch.Tensor | None]) -> tuple[Any, ...]:
     """Samplers and loaders over split data sets, as RecBole's ``data_preparation`` makes them."""
-    whole = parts[0].copy(cat_interactions([part.inter_feat for part in parts if len(part.inter_feat)]))
+    rows = [part.inter_feat for part in parts]
+    if all(isinstance(part, LogRows) for part in rows):
+        whole = parts[0].copy(rows[0].after(torch.cat([part.position.long() for part in rows[1:]])))
+    else:
+        whole = parts[0].copy(cat_interactions([part for part in rows if len(part)]))
     samplers = recbole.data.utils.create_samplers(config, whole, parts)
     loaders = []
     for phase, part, sampler, state in zip(PHASES, parts, samplers, generators, strict=True):

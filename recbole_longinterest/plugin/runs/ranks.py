@@ -1,9 +1,12 @@
 """Communication between the ranks (processes) of a distributed run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+
+from recbole_longinterest.common.files import file_hash, write_bytes
 
 if TYPE_CHECKING:
     from recbole.config.configurator import Config
@@ -33,6 +36,27 @@ def wait_for_all(config: "Config") -> None:
     """Wait until every rank of a distributed run has called this."""
     if not config["single_spec"] and dist.is_initialized():
         dist.barrier()
+
+
+def share_file(config: "Config", path: Path) -> None:
+    """Give every rank of a distributed run the first rank's file: machines need not have a folder in common.
+
+    Args:
+        config: of the run.
+        path: of this rank. Nothing is sent where all have the same file.
+    """
+    if config["single_spec"] or not dist.is_initialized():
+        return
+    dist.barrier()  # the first rank may still be writing
+    own = file_hash(path) if path.is_file() else ""
+    hashes = from_all_ranks(config, own)
+    if len(set(hashes)) == 1:
+        return
+    content: list[bytes | None] = [path.read_bytes() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(content, src=0, device=_group_device(config))
+    if own != hashes[0] and content[0] is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content[0])
 
 
 def leave_finished_group(config: "Config") -> None:

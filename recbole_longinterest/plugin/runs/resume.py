@@ -8,7 +8,6 @@ same settings, whose name depends only on them.
 import contextlib
 import functools
 import inspect
-import os
 import re
 from collections.abc import Callable, Iterator
 from logging import getLogger
@@ -17,14 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.distributed as dist
-from recbole.config.configurator import Config
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.leftovers import sweep_folder
-from recbole_longinterest.plugin import own_models
-from recbole_longinterest.plugin.known_keys import STRICT, UnknownKeyError, about, known_keys
-from recbole_longinterest.plugin.runs import logs, places, token_tables
+from recbole_longinterest.plugin.runs import logs, token_tables
 from recbole_longinterest.plugin.runs import state as run_state
 from recbole_longinterest.plugin.runs.averaging import average_of
 from recbole_longinterest.plugin.runs.checkpoints import (
@@ -34,81 +30,13 @@ from recbole_longinterest.plugin.runs.checkpoints import (
     save_checkpoint,
 )
 from recbole_longinterest.plugin.runs.choices import Choices
-from recbole_longinterest.plugin.runs.files import FREE, earlier_file, last_file, settled
-from recbole_longinterest.plugin.runs.plain_values import to_plain
+from recbole_longinterest.plugin.runs.files import earlier_file, last_file
 from recbole_longinterest.plugin.runs.ranks import from_all_ranks
+from recbole_longinterest.plugin.runs.resumed_settings import check_same_settings
 from recbole_longinterest.plugin.same_code import with_globals
 
 if TYPE_CHECKING:
     from recbole.trainer.trainer import Trainer
-
-PLACE = ("local_rank", "single_spec", "device", "ip", "port")  # location of a process, set anew for every run
-MAY_CHANGE = FREE | {"world_size"}  # the number of processes is checked against the states in the file
-
-
-# --- settings --------------------------------------------------------------------------------------------------------
-
-
-def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[str, Any]]) -> Config:
-    """Load the config of a run to resume, updated with new values of settings that may change.
-
-    The file's settings are used without evaluating text in them. Paths, logs, trackers and hosts come from the new
-    settings, see `plugin.runs.places`.
-
-    Args:
-        path: either checkpoint of the run.
-        given: returns the new settings; it gets the run's config, whose methods parse them.
-
-    Raises:
-        CheckpointError: see :func:`last_file` and ``load_checkpoint``; or if settings differ that must not change.
-    """
-    path = last_file(path)
-    config = load_checkpoint(path)["config"]
-    own_models.check_known(config, path)
-    settings = {name: value for name, value in given(config).items() if value is not None}
-    known = known_keys(config) | config.final_config_dict.keys()
-    other = []
-    for name, value in settings.items():
-        if name not in known and settings.get(STRICT, True):
-            message = about(name, str(config["model"]), known)
-            raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
-        old = config.final_config_dict.get(name), config.external_config_dict.get(name)
-        if name not in MAY_CHANGE and value not in [settled(name, each) for each in old]:
-            other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")
-    if other:
-        raise _other_settings(path, other)
-    for name in PLACE:
-        config.final_config_dict.pop(name, None)
-    for table in (config.final_config_dict, config.external_config_dict):
-        table.update(settings)
-    config.final_config_dict["resume"] = str(path)
-    places.use_places(config, settings)
-    places.show_what_is_not_done(config, settings)
-    config._init_device()
-    return config
-
-
-def _check_same_settings(path: Path, old: Config, new: Config) -> None:
-    before, now = (
-        {name: to_plain(value, name) for name, value in config.final_config_dict.items()} for config in (old, new)
-    )
-    other = [
-        f"{name} is {now.get(name)!r} and was {before.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if name not in MAY_CHANGE and settled(name, before.get(name)) != settled(name, now.get(name))
-    ]
-    if other:
-        raise _other_settings(path, other)
-
-
-def _other_settings(path: Path, other: list[str]) -> CheckpointError:
-    listed = "; ".join(other[:3]) + (f"; and {len(other) - 3} more" if len(other) > 3 else "")
-    return CheckpointError(
-        f"{path} cannot resume with other settings: {listed}. Leave them out, or start a new run without resume."
-    )
-
-
-# --- training --------------------------------------------------------------------------------------------------------
 
 
 class _Session:
@@ -149,7 +77,7 @@ class _Session:
                 state = load_checkpoint(self.last)
                 if "run" not in state:
                     raise CheckpointError(f"{self.last} has no state to resume from.")
-                _check_same_settings(self.last, state["config"], trainer.config)
+                check_same_settings(self.last, state["config"], trainer.config)
                 trainer.resume_checkpoint(self.last)
             else:
                 trainer.logger.info(f"There is no {self.last} to resume from: training starts at the first epoch.")
@@ -234,11 +162,18 @@ class _Session:
         return self.epoch
 
     def save(self, stopped: bool = False) -> None:
-        """Write the last epoch's checkpoint, if an epoch is not saved yet."""
+        """Write the last epoch's checkpoint, if an epoch is not saved yet; all ranks call ``trainer.after_save``."""
         trainer, epoch = self.trainer, self.epoch
         self.epoch = None
         if epoch is None or not self.saved:
             return
+        self._write(epoch, stopped)
+        after_save = getattr(trainer, "after_save", None)
+        if after_save is not None:
+            after_save(epoch)
+
+    def _write(self, epoch: int, stopped: bool) -> None:
+        trainer = self.trainer
         mine = {"random": run_state.random_state(), "loaders": run_state.loader_state(*self.loaders)}
         ranks = from_all_ranks(trainer.config, mine)
         if trainer.config["local_rank"] != 0:

@@ -13,7 +13,7 @@ from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
 from recbole_longinterest.plugin.runs.places import use_places
-from recbole_longinterest.plugin.runs.resume import PLACE
+from recbole_longinterest.plugin.runs.resumed_settings import PLACE
 from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.training.update.merge import hashes
 from recbole_longinterest.training.update.replay import KeyedDataset

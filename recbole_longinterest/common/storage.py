@@ -1,0 +1,40 @@
+"""Folders that may lie on another machine: a path, or a URL of pyarrow or fsspec."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+
+def open_storage(place: str) -> "tuple[FileSystem, str]":
+    """The file system of a folder or file, and its path there.
+
+    Args:
+        place: a path of this machine, or a URL: ``s3://``, ``gs://``, ``hdfs://`` and ``file://`` are pyarrow's own;
+            others (``abfs://``, ``memory://``, ...) are opened by fsspec, if its package for them is installed.
+
+    Raises:
+        LongInterestError: for a URL that nobody can open.
+    """
+    from pyarrow import ArrowException, fs  # 0.1 s, which commands without storage need not pay
+
+    if "://" not in place:
+        return fs.LocalFileSystem(), Path(place).expanduser().resolve().as_posix()
+    try:
+        system, path = fs.FileSystem.from_uri(place)
+        return system, path
+    except (ArrowException, ValueError, OSError) as error:
+        why = error
+    try:
+        import fsspec  # ray brings it
+
+        other, path = fsspec.core.url_to_fs(place)
+    except (ImportError, ValueError, OSError) as error:
+        raise LongInterestError(
+            f"{place} cannot be opened: {' '.join(str(error or why).split())}. Give a path, or a URL of pyarrow "
+            "(s3://, gs://, hdfs://, file://) or of an installed fsspec package."
+        ) from error
+    return fs.PyFileSystem(fs.FSSpecHandler(other)), path

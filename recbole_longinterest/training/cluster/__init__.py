@@ -1,0 +1,1 @@
+"""One run on a Ray cluster: `recbole-li run --ray`."""
