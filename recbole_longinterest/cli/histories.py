@@ -16,21 +16,25 @@ if TYPE_CHECKING:
     from recbole_longinterest.serving.recommender import Recommender
 
 
-def add_model_and_history(parser: argparse.ArgumentParser, ids: Sequence[str] = ()) -> None:
+def add_model_and_history(
+    parser: argparse.ArgumentParser, ids: Sequence[str] = (), history: str | None = "required"
+) -> None:
     """Add the arguments that name them, and the columns of the file.
 
     Args:
         parser: of the command.
         ids: ``user`` or ``item`` where ``--user`` or ``--item`` takes an id; see :func:`add_id`.
+        history: ``"required"``, ``"optional"``, or None for a command without ``--history``.
     """
     parser.add_argument("--model", "-m", required=True, metavar="DIR", help="folder made by recbole-li export")
-    parser.add_argument(
-        "--history",
-        required=True,
-        metavar="FILE",
-        help="events with the training's columns (user_id, item_id, rating, timestamp, ...): "
-        ".csv, .tsv, .parquet, .jsonl or .inter; times in the training's unit, or ISO dates",
-    )
+    if history is not None:
+        parser.add_argument(
+            "--history",
+            required=history == "required",
+            metavar="FILE",
+            help="events with the training's columns (user_id, item_id, rating, timestamp, ...): "
+            ".csv, .tsv, .parquet, .jsonl or .inter; times in the training's unit, or ISO dates",
+        )
     parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
     columns = parser.add_argument_group("names of the file's columns, where they are not the training's")
     for kind in ("user", "item", "time", "rating", "behavior"):
@@ -49,6 +53,12 @@ def add_at(parser: argparse.ArgumentParser) -> None:
         help="time of the request, for a model trained with request_time: in the training's unit or an ISO date "
         "(default: now)",
     )
+
+
+def columns_in(args: argparse.Namespace) -> dict[str, str]:
+    """The file's own names of some columns, by kind, as :func:`add_model_and_history` takes them."""
+    named = {kind: getattr(args, f"{kind}_column") for kind in ("user", "item", "time", "rating", "behavior")}
+    return {kind: name for kind, name in named.items() if name is not None}
 
 
 def add_id(parser: argparse.ArgumentParser, kind: str, help: str) -> None:

@@ -5,18 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_longinterest.cli.arguments import Commands, add_command, refuse_settings
-from recbole_longinterest.cli.histories import add_at, add_model_and_history, events_of, write
+from recbole_longinterest.cli.histories import add_at, add_model_and_history, columns_in, events_of, write
 from recbole_longinterest.cli.outcome import Exact
+from recbole_longinterest.cli.partitions import add_partitions, refuse_without_input, run_partitions
 from recbole_longinterest.common.errors import LongInterestError
 
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
     parser = add_command(commands, "recommend", "recommend items to the users of a file of events")
-    add_model_and_history(parser)
+    add_model_and_history(parser, history="optional")
+    add_partitions(parser)
     add_at(parser)
     parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items a user (default: 10)")
-    parser.add_argument("--output", "-o", metavar="FILE", help="write there in place of the terminal")
+    parser.add_argument(
+        "--output", "-o", metavar="FILE", help="write there in place of the terminal; with --input a folder or a URL"
+    )
     parser.add_argument("--format", choices=("csv", "jsonl"), help="default: by the ending of --output, else csv")
     parser.add_argument(
         "--raw", action="store_true", help="CSV: texts as they are, formulas and control characters too"
@@ -46,6 +50,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         The recommendations, or where they were written.
     """
     refuse_settings("recommend", settings)
+    if (args.history is None) == (args.input is None):
+        raise LongInterestError("Give either --history, a file of events, or --input, Parquet files of them.")
+    if args.input is not None:
+        return _in_partitions(args)
+    refuse_without_input(args)
     # saves start-up time: these import torch and pandas
     from recbole_longinterest.serving.recommender import Recommender
     from recbole_longinterest.serving.result_files import to_csv, to_json_lines
@@ -69,6 +78,27 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         report_skipped(found)
         text = to_json_lines(found)
     return write(args.output, text) if args.output else Exact(text)
+
+
+def _in_partitions(args: argparse.Namespace) -> str:
+    if args.output is None:
+        raise LongInterestError("--input needs --output, the folder or URL of the results.")
+    if args.format or args.raw:
+        raise LongInterestError("With --input the results are Parquet files. Leave --format and --raw out.")
+    from recbole_longinterest.serving.partitions import Batch  # saves start-up time: pandas, pyarrow
+
+    batch = Batch(
+        args.input,
+        args.output,
+        k=args.topk,
+        exclude_seen=args.exclude_seen,
+        candidates=_lines(args.candidates) if args.candidates else None,
+        exclude=_lines(args.exclude) if args.exclude else (),
+        at=args.at,
+        columns=columns_in(args),
+        time_format=args.time_format,
+    )
+    return run_partitions(args, batch)
 
 
 def _lines(path: str) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from recbole_longinterest.common.json_text import JsonError, parse_json
 from recbole_longinterest.serving.event_tables import own_names
 from recbole_longinterest.serving.event_times import EventTimes
 from recbole_longinterest.serving.events import warn_of_unread
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 JSON_LINES, PARQUET, DELIMITED = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq"), (".csv", ".tsv")
 KINDS = (*DELIMITED, *PARQUET, *JSON_LINES, ".inter")
@@ -157,14 +160,27 @@ def _read_json(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    """Read columns as text, lists as lists of texts, and dates as dates."""
     import pyarrow as pa  # late: takes 0.1 s, not needed for CSV
     import pyarrow.parquet
 
     try:
-        table = pa.parquet.read_table(path)
+        return columns_of_arrow(pa.parquet.read_table(path), str(path))
     except (pa.ArrowException, OSError) as error:
         raise LongInterestError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+
+def columns_of_arrow(table: "pa.Table", where: str) -> pd.DataFrame:
+    """The columns of an Arrow table as :func:`read_file` gives them: texts, lists as lists of texts, dates as dates.
+
+    Args:
+        table: of events.
+        where: the file, for messages.
+
+    Raises:
+        LongInterestError: for a column that has no form as text.
+    """
+    import pyarrow as pa  # as above
+
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -178,7 +194,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
                 texts = column.cast(pa.large_string()).to_pylist()
             except pa.ArrowException as error:
                 raise LongInterestError(
-                    f"{path}: the column {name} holds {kind}, which is not text: {error}"
+                    f"{where}: the column {name} holds {kind}, which is not text: {error}"
                 ) from error
             columns[name] = pd.Series([None if text == "" else text for text in texts], dtype=object)
     return pd.DataFrame(columns)

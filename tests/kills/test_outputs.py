@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from recbole_longinterest.serving.model_folder import write_folder
@@ -38,6 +40,28 @@ def test_a_result_replaces_another(trial: Callable[..., Trial], tmp_path: Path, 
     (start / "out").write_text("old")
     tried = trial(command, files_of)
     assert tried.old["out"] == b"old" != tried.new["out"]
+    tried.kill_everywhere()
+    tried.fill_everywhere()
+
+
+@pytest.mark.parametrize("command", ["recommend", "export-vectors"])
+def test_results_of_partitions_are_whole_or_not_there(
+    trial: Callable[..., Trial], tmp_path: Path, command: str
+) -> None:
+    start = tmp_path / "start"
+    write_folder(random_served(n_items=20), start / "model")
+    (start / "in").mkdir()
+    for part in range(2):
+        rows = [(f"u{part}{user}", f"i{item}", float(item)) for user in range(2) for item in range(4)]
+        pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_parquet(start / "in" / f"{part}.parquet")
+
+    def look(root: Path) -> Any:
+        files = sorted((root / "out").rglob("[!.]*.parquet"))
+        return {file.name: pq.ParquetFile(file).read().to_pylist() for file in files}
+
+    tried = trial([command, "--model", "model", "--input", "in", "--output", "out"], look)
+    assert tried.old == {} and len(tried.new) == (2 if command == "recommend" else 3)
+    tried.right = lambda found: found.items() <= tried.new.items()
     tried.kill_everywhere()
     tried.fill_everywhere()
 

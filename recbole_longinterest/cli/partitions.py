@@ -1,0 +1,161 @@
+"""What `recommend --input` and `export-vectors` share: Parquet files one by one, here or by workers of Ray Data."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from recbole_longinterest.cli.arguments import add_cluster, count, refuse_without_ray
+from recbole_longinterest.cli.outcome import ProblemsFound
+from recbole_longinterest.common.errors import LongInterestError
+
+if TYPE_CHECKING:
+    from recbole_longinterest.serving.partitions import Batch, Done
+    from recbole_longinterest.serving.recommender import Recommender
+
+AGAIN = "The same command goes on with the files that are left."
+GOES_ON = "stopped; the same command goes on with the files that are left."
+
+
+def add_partitions(parser: argparse.ArgumentParser, input_required: bool = False) -> None:
+    """Add ``--input`` and what spreads its files over a Ray."""
+    group = parser.add_argument_group("Parquet files, whole folders of them, on one machine or on a Ray cluster")
+    group.add_argument(
+        "--input",
+        required=input_required,
+        metavar="PLACE",
+        help="a Parquet file or a folder of them, or a URL (s3://...): a row an event, or a row a user with lists; a "
+        "file has all events of its users",
+    )
+    group.add_argument("--ray", action="store_true", help="by workers on Ray, here or on a cluster (--address)")
+    group.add_argument("--workers", type=count, metavar="N", help="of Ray (default: as many as its cores hold)")
+    add_cluster(group, gpus=False)
+
+
+def refuse_without_input(args: argparse.Namespace) -> None:
+    """Refuse what spreads files over a Ray where there is only one.
+
+    Raises:
+        LongInterestError: names the first such option.
+    """
+    given = [name for name in ("ray", "workers", "address", "cpus_per_worker") if getattr(args, name)]
+    if given:
+        raise LongInterestError(
+            f"--{given[0].replace('_', '-')} belongs to --input. Give a folder of Parquet files as --input in place of "
+            "--history."
+        )
+
+
+def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
+    """Do what is left of the work.
+
+    Args:
+        args: of :func:`add_partitions`, with ``model`` and ``engine``.
+        batch: what is made of every file.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ProblemsFound: with the files that could not be read or written.
+        KeyboardInterrupt: after Ctrl-C; its message says how to go on.
+    """
+    refuse_without_ray(args, ("workers", "address", "cpus_per_worker"))
+    from recbole_longinterest.serving.partitions import (  # saves start-up time: torch, pandas, pyarrow
+        VECTORS,
+        left_to_do,
+        partitions_of,
+        write_item_vectors,
+    )
+    from recbole_longinterest.serving.recommender import Recommender
+
+    model = Recommender.load(args.model, args.engine)
+    names = partitions_of(batch.source)
+    left = left_to_do(batch, names, model.fingerprint)
+    users, failed = 0, []
+    try:
+        if batch.kind == VECTORS:
+            write_item_vectors(model, batch)
+        for done in _on_ray(args, batch, left) if args.ray else _here(model, batch, left):
+            users += done.users
+            if done.error:
+                failed.append(f"{done.name}: {done.error}")
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(GOES_ON) from interrupt
+    before = f", {len(names) - len(left)} were done before" if len(left) < len(names) else ""
+    said = f"{len(left) - len(failed)} of {len(names)} files written to {batch.target}{before}: {users:,} users\n"
+    if failed:
+        raise ProblemsFound(said, f"{len(failed)} files failed. {'; '.join(failed[:3])}")
+    return said
+
+
+def _here(model: "Recommender", batch: "Batch", names: Sequence[str]) -> "Iterator[Done]":
+    from recbole_longinterest.serving.partitions import do_partition  # saves start-up time
+
+    for name in names:
+        yield do_partition(model, batch, name)
+
+
+class Worker:
+    """What Ray Data calls in each worker, with a file's name at a time.
+
+    Args:
+        folder: of the model, at the same place on every machine.
+        engine: that computes scores.
+        batch: what is made of every file.
+    """
+
+    def __init__(self, folder: str, engine: str, batch: "Batch") -> None:
+        from recbole_longinterest.serving.recommender import Recommender  # in the worker
+
+        self.model, self.batch = Recommender.load(folder, engine, mapped=True), batch
+
+    def __call__(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Do some files; Ray Data gives and takes columns."""
+        from recbole_longinterest.serving.partitions import do_partition  # in the worker
+
+        done = [do_partition(self.model, self.batch, str(name)) for name in given["name"]]
+        return {
+            "name": [each.name for each in done],
+            "users": [each.users for each in done],
+            "error": [each.error for each in done],
+        }
+
+
+def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "Iterator[Done]":
+    from pathlib import Path
+
+    from recbole_longinterest.common.packages import require_ray
+
+    require_ray("--ray")
+    from recbole_longinterest.plugin.ray_session import ray, ray_session  # saves start-up time
+    from recbole_longinterest.serving.partitions import Done
+    from recbole_longinterest.training.processes import ProcessError
+
+    if not names:
+        return
+    cpus = 1 if args.cpus_per_worker is None else args.cpus_per_worker
+    with ray_session(args.address):
+        import ray.data
+
+        room = int(ray.cluster_resources().get("CPU", 1) / cpus) if cpus else len(names)
+        workers = min(args.workers or max(1, room), len(names))
+        if workers > room and args.address is None:
+            raise LongInterestError(
+                f"{workers} workers of {cpus} CPU do not fit into this Ray. Give fewer --workers, or less "
+                "--cpus-per-worker."
+            )
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        done = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names)).map_batches(
+            Worker,
+            fn_constructor_args=(str(Path(args.model).resolve()), args.engine, batch),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=cpus,
+        )
+        try:
+            for row in done.iter_rows():
+                yield Done(row["name"], int(row["users"]), row["error"])
+        except ray.exceptions.RayError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ProcessError(f"A worker failed: {(lines or [type(error).__name__])[-1][:300]} {AGAIN}") from error
