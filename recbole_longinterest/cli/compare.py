@@ -6,11 +6,13 @@ from pathlib import Path
 
 from recbole_longinterest.cli.arguments import (
     Commands,
+    add_cluster,
     add_command,
     add_long_work,
     allow_own_models,
     config_files_of,
     count,
+    refuse_without_ray,
     settings_of,
 )
 from recbole_longinterest.cli.outcome import ProblemsFound, StoppedEarly
@@ -81,10 +83,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--jobs",
         type=count,
-        default=1,
         metavar="N",
-        help="runs at a time, each in a process of its own, with one thread if N > 1 (default: %(default)s)",
+        help="runs at a time, each in a process of its own, with one thread if N > 1 (default: 1; with --ray as many "
+        "as fit)",
     )
+    parser.add_argument("--ray", action="store_true", help="spread the runs over Ray, here or on a cluster (--address)")
+    add_cluster(parser)
     parser.add_argument(
         "--lists",
         action="append",
@@ -127,6 +131,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
             :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
     """
     settings = settings_of(args, settings)
+    refuse_without_ray(args, ("address", "cpus_per_worker", "gpus_per_worker"))
     allow_own_models([*_names(args.models), *_names(args.once)])
     if args.export_split is not None:
         if (args.ties, args.split) != (FILE, LEAVE_ONE_OUT):
@@ -143,6 +148,15 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         raise LongInterestError("compare needs --output DIR, the folder of all results.")
     from recbole_longinterest.experiments.comparison.compare import compare  # saves start-up time: torch, RecBole
 
+    on_ray = None
+    if args.ray:
+        from recbole_longinterest.common.packages import require_ray
+
+        require_ray("recbole-li compare --ray")
+        from recbole_longinterest.experiments.comparison.cluster import OnRay  # saves start-up time: ray
+
+        cpus = 1 if args.cpus_per_worker is None else args.cpus_per_worker
+        on_ray = OnRay(args.address, cpus, args.gpus_per_worker or 0)
     ablations = _names(args.ablations)
     outcome = compare(
         _names(args.models),
@@ -152,6 +166,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         once=_names(args.once),
         ablations="all" if ablations == ["all"] else ablations,
         jobs=args.jobs,
+        on_ray=on_ray,
         table_columns=_names(args.table_columns),
         config_files=config_files_of(args),
         settings=settings,

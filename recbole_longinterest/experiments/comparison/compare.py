@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import paper_table
@@ -11,6 +11,9 @@ from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.report import write_report
 from recbole_longinterest.experiments.comparison.views import read_views
+
+if TYPE_CHECKING:
+    from recbole_longinterest.experiments.comparison.cluster import OnRay
 
 
 def compare(
@@ -24,7 +27,8 @@ def compare(
     config_files: Sequence[str | Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
     table_columns: Sequence[str] = paper_table.DEFAULT,
-    jobs: int = 1,
+    jobs: int | None = None,
+    on_ray: "OnRay | None" = None,
     lists: Mapping[str, str | Path] | None = None,
     lists_columns: Mapping[str, str] | None = None,
     ties: Sequence[str] = ("file",),
@@ -52,7 +56,10 @@ def compare(
             line. At least one model must have each of them.
         table_columns: columns of ``table.tex`` in each protocol: metric, interval, recall, mrr, difference, range (the
             interval of the difference), p, seeds.
-        jobs: number of parallel runs, each in its own process. With more than one, each has one thread.
+        jobs: number of parallel runs, each in its own process; one if None. With more than one, each has one thread.
+        on_ray: spread the runs over a Ray cluster, see
+            :class:`~recbole_longinterest.experiments.comparison.cluster.OnRay`; ``jobs`` is then as many as fit if
+            None.
         lists: top-k lists or scores that another system made for the test users of the same split (see
             :func:`~recbole_longinterest.experiments.comparison.export_split.export_split`), as ``NAME`` -> file, or
             ``NAME@DATASET`` -> file, with ``@random-N`` after either for the split with ties in random order N. CSV,
@@ -73,7 +80,7 @@ def compare(
     """
     output = Path(output)
     paper_table.check_columns(table_columns)
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise LongInterestError(f"jobs must be a whole number of at least 1; got {jobs}.")
     given = read_settings([str(file) for file in config_files], settings)
     rows = list(models)
@@ -95,7 +102,7 @@ def compare(
     if not (plan.models or plan.lists) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     read_views(plan.ties, plan.splits, given)
-    outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs)
+    outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs, on_ray=on_ray)
     write_report(outcome, output, table_columns)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]
     if ends and not outcome.interrupted and all(result["status"] != FINISHED for result in ends):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -12,12 +13,15 @@ from recbole_longinterest.common.files import make_folder, write_text
 from recbole_longinterest.experiments.comparison import lists
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
-from recbole_longinterest.experiments.comparison.jobs import run_cells
+from recbole_longinterest.experiments.comparison.jobs import Machines, run_cells
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.protocol import NATIVE, PROTOCOLS
 from recbole_longinterest.experiments.comparison.seedless import seeds_to_run
 from recbole_longinterest.experiments.comparison.variants import Variant, settings_of
 from recbole_longinterest.experiments.comparison.views import USUAL, About, Place
+
+if TYPE_CHECKING:
+    from recbole_longinterest.experiments.comparison.cluster import OnRay
 
 PLAN = "compare.json"
 
@@ -53,14 +57,18 @@ class Outcome:
         ]
 
 
-def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1) -> Outcome:
+def run_plan(
+    plan: Plan, output: Path, show_progress: bool = True, jobs: int | None = None, on_ray: "OnRay | None" = None
+) -> Outcome:
     """Run the cells of a plan that are not finished.
 
     Args:
         plan: the plan.
         output: folder of all files; finished cells in it with the same settings are reused.
         show_progress: whether to show a progress bar.
-        jobs: number of parallel cells, each in its own process; with more than one, each has one thread.
+        jobs: number of parallel cells, each in its own process; with more than one, each has one thread. None for one,
+            or with ``on_ray`` for as many as fit.
+        on_ray: spread the cells over a Ray cluster whose nodes all see ``output``; None for this machine.
 
     Returns:
         The outcome, marked as interrupted after Ctrl-C.
@@ -71,10 +79,17 @@ def run_plan(plan: Plan, output: Path, show_progress: bool = True, jobs: int = 1
     output = output.resolve()
     make_folder(output)
     with lock_files(output / PLAN, "comparing in", "give another --output"):
-        return _run_plan(plan, output, show_progress, jobs)
+        if on_ray is None:
+            return _run_plan(plan, output, show_progress, jobs or 1, None)
+        # Late: ray is for comparisons on a cluster alone.
+        from recbole_longinterest.experiments.comparison.cluster import Cluster
+        from recbole_longinterest.plugin.ray_session import ray_session
+
+        with ray_session(on_ray.address):
+            return _run_plan(plan, output, show_progress, jobs or on_ray.room(), Cluster(on_ray))
 
 
-def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outcome:
+def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int, machines: Machines | None) -> Outcome:
     seed = next(iter(plan.seeds), 0)
     made = lists.list_cells(plan.lists, plan.lists_columns, plan.datasets, plan.given, seed, output, plan.views)
     todo, same = without_twins(
@@ -89,7 +104,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int) -> Outco
         try:
             can = [cell for cell in todo if cell.row not in cannot]
             bar.update(len(todo) - len(can))
-            run_cells(can, expected, bar, jobs)
+            run_cells(can, expected, bar, jobs, machines)
         except KeyboardInterrupt:
             interrupted = True
     check_candidates(todo)

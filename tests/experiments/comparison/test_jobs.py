@@ -107,14 +107,26 @@ def test_finished_cells_are_not_run_again_and_failures_are_written(
 
 
 @pytest.mark.slow
-def test_two_at_a_time_give_what_one_gives(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_ray")
+def test_two_at_a_time_and_tasks_of_ray_give_what_one_gives(write_dataset: Callable[..., Path], tmp_path: Path) -> None:
     root = str(write_dataset("tiny", synthetic_inter()))
     given: dict[str, Any] = {"data_path": root, "epochs": 2, "state": "ERROR", "embedding_size": 8, "hidden_size": 8}
     metrics = []
-    for number in (1, 2):
+    from recbole_longinterest.experiments.comparison.cluster import OnRay
+
+    for name, more in {"one": {}, "two": {"jobs": 2}, "ray": {"on_ray": OnRay(cpus=0.5)}}.items():
         outcome = compare(
-            ["GRU4Rec", "Pop"], ["tiny"], output=tmp_path / f"jobs-{number}", seeds=[7], show_progress=False,
-            settings={**given, "num_threads": 1}, jobs=number,
+            ["GRU4Rec", "Pop"], ["tiny"], output=tmp_path / name, seeds=[7], show_progress=False,
+            settings={**given, "num_threads": 1}, **more,
         )  # fmt: skip
         metrics.append([(cell.result() or {})["metrics"] for cell in outcome.cells])
-    assert metrics[0] == metrics[1]
+    assert metrics[0] == metrics[1] == metrics[2]
+
+
+def test_a_cluster_without_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole_longinterest.experiments.comparison import cluster
+
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 4.0})
+    assert cluster.OnRay(cpus=1.5).room() == 2
+    with pytest.raises(ValueError, match=r"^A run of 1 CPU and 1 GPU does not fit into this Ray of 4 CPU and 0 GPU\."):
+        cluster.OnRay(gpus=1).room()
