@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import progress_bar
 from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETTINGS
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
@@ -121,7 +121,7 @@ def _write_inter(file: IO[bytes], events: Events, shown: bool) -> None:
     columns += ["behavior:token"] * (events.behavior is not None)
     file.write(("\t".join(columns) + "\n").encode())
     decimals = decimals_of(events.time)
-    with tqdm(total=len(events), desc="writing", unit="row", unit_scale=True, disable=not shown) as bar:
+    with progress_bar(total=len(events), desc="writing", unit="row", unit_scale=True, disable=not shown) as bar:
         for start in range(0, len(events), ROWS):
             part = slice(start, start + ROWS)
             cells = [events.users.take(pa.array(events.user[part])), events.items.take(pa.array(events.item[part]))]

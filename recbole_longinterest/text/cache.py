@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from tqdm import tqdm
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_bytes
 from recbole_longinterest.common.known_places import default_cache_dir
 from recbole_longinterest.common.leftovers import sweep_folder
+from recbole_longinterest.common.notebook import progress_bar
 
 FORMAT = 1
 BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
@@ -132,7 +132,7 @@ def _vectors(
     fresh: dict[bytes, Vectors] = {}  # not yet in a shard
     due, started = TEXTS_A_SHARD, monotonic()
     try:
-        with tqdm(
+        with progress_bar(
             total=len(texts),
             initial=filled.known,
             desc="Encoding texts",

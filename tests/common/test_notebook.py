@@ -11,10 +11,11 @@ from recbole.config import Config
 from recbole.utils import init_logger
 
 from recbole_longinterest.common import notebook
-from recbole_longinterest.common.notebook import CellBar, in_notebook
+from recbole_longinterest.common.notebook import CellBar, in_notebook, progress_bar
 from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.plugin.fixes.notebooks import one_bar_a_cell
 from recbole_longinterest.plugin.runs import own_handlers
+from recbole_longinterest.prepare.prepare_data import prepare_data
 
 
 @pytest.fixture
@@ -52,11 +53,34 @@ def test_the_loops_of_a_cell_share_a_bar(kernel: SimpleNamespace) -> None:
         for _ in bar:
             bar.set_postfix_str("\x1b[1;33mGPU <1 G>\x1b[0m")
     (output,) = kernel.outputs
-    assert output.drawn[-1]["text/plain"] == "Train 49 2 of 2 GPU &lt;1 G&gt;" and len(output.drawn) == 150
+    assert output.drawn[-1]["text/plain"] == "Train 49 2 of 2 GPU &lt;1 G&gt;" and len(output.drawn) == 250
     assert output.drawn[-1]["text/html"].startswith('<progress value="2" max="2">')
     kernel.shell.execution_count = 2
     assert list(CellBar(iter("abc"))) == ["a", "b", "c"] and len(kernel.outputs) == 2
     assert list(CellBar([])) == [] and len(CellBar([1])) == 1 and len(kernel.outputs) == 2
+
+
+def test_commands_called_from_a_cell_draw_its_bar(
+    kernel: SimpleNamespace, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with progress_bar(total=3_000_000, desc="events", unit="B", unit_scale=True) as bar:
+        bar.update(1_500_000)
+    assert kernel.outputs[0].drawn[-1]["text/plain"] == "events 1.50MB of 3.00MB"
+    with progress_bar(total=4, initial=1, desc="compare", unit="cell") as bar:
+        bar.n += 1
+        bar.set_postfix_str("ml-100k <b>")
+        bar.write("one failed")
+    assert kernel.outputs[0].drawn[-1]["text/plain"] == "compare 2 of 4 ml-100k &lt;b&gt;"
+    assert capfd.readouterr() == ("one failed\n", "")
+    drawn = len(kernel.outputs[0].drawn)
+    with progress_bar(total=4, disable=True) as bar:
+        bar.update()
+    assert len(kernel.outputs[0].drawn) == drawn
+
+    (tmp_path / "e.csv").write_text("u,i,t\na,x,10\na,y,20\nb,x,30\nb,y,40\n")
+    prepare_data("csv", paths=[tmp_path / "e.csv"], user="u", item="i", time="t", output=tmp_path / "dataset")
+    assert kernel.outputs[0].drawn[-1]["text/plain"] == "writing 4 of 4"
+    assert capfd.readouterr().err == ""
 
 
 def test_outside_of_notebooks_bars_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +88,8 @@ def test_outside_of_notebooks_bars_are_as_before(monkeypatch: pytest.MonkeyPatch
     assert not in_notebook()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))
     assert not in_notebook()  # IPython in a terminal
+    with progress_bar(total=1, disable=True) as bar:
+        assert type(bar).__name__ == "tqdm"
     assert one_bar_a_cell(lambda *args, **options: (args, options))([1], ncols=3) == (([1],), {"ncols": 3})
 
 

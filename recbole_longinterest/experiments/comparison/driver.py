@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import make_folder, write_text
+from recbole_longinterest.common.notebook import progress_bar
 from recbole_longinterest.experiments.comparison import lists
 from recbole_longinterest.experiments.comparison.cell import FAILED, Cell
 from recbole_longinterest.experiments.comparison.checks import check_candidates, check_plan
@@ -100,7 +99,7 @@ def _run_plan(plan: Plan, output: Path, show_progress: bool, jobs: int, machines
     lists.check_lists(todo)
     write_text(output / PLAN, json.dumps(plan.__dict__, indent=1, default=str) + "\n")
     interrupted = False
-    with tqdm(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
+    with progress_bar(total=len(todo), unit="cell", disable=not show_progress, desc="compare") as bar:
         try:
             can = [cell for cell in todo if cell.row not in cannot]
             bar.update(len(todo) - len(can))

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import connection, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tqdm import tqdm
-
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import Bar
 from recbole_longinterest.common.signals import children_without_ctrl_c
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cell import FAILED, MISMATCH, RESULT, Cell, DataKey
@@ -95,7 +94,7 @@ def progress_of(job: Job) -> str:
 def run_cells(
     todo: Sequence[Cell],
     expected: Mapping[DataKey, data.Fingerprint],
-    bar: tqdm,
+    bar: Bar,
     jobs: int = 1,
     machines: Machines | None = None,
 ) -> None:
@@ -150,7 +149,7 @@ def _context() -> "ForkServerContext | SpawnContext":
     return context
 
 
-def _look_at_end(job: Job, bar: tqdm) -> None:
+def _look_at_end(job: Job, bar: Bar) -> None:
     cell, result = job.cell, job.cell.result()
     if result is None:
         cell.end(FAILED, error=f"{job.said()}; see {cell.folder / 'log.txt'}.")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
-from tqdm import tqdm
 
+from recbole_longinterest.common.notebook import Bar, progress_bar
 from recbole_longinterest.experiments.tuning import records
 
 if TYPE_CHECKING:
@@ -17,16 +17,17 @@ class Watch(Callback):
 
     def __init__(self, output: Path, bigger: bool, metric: str, total: int, show: bool) -> None:
         self.output, self.bigger, self.metric, self.total, self.show = output, bigger, metric, total, show
-        self.bar: Any = None
+        self.bar: Bar | None = None
 
     def __enter__(self) -> "Watch":
-        self.bar = tqdm(total=self.total, unit="trial", disable=not self.show, desc="search")
+        self.bar = progress_bar(total=self.total, unit="trial", disable=not self.show, desc="search")
         self._show()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._show()
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "bar": None}

@@ -8,13 +8,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import Bar, progress_bar
 from recbole_longinterest.prepare.readers.encodings import decoder_of, wide_encoding
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 BLOCK = 8 * 2**20  # bytes read at once
 MAX_LINE = 64 * 2**20  # maximum bytes of a line
@@ -256,7 +254,7 @@ def _outside_quotes(data: bytes, cut: int) -> int:
     return 0
 
 
-def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> "tqdm":
+def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> Bar:
     """Create a progress bar over the stored bytes of some files.
 
     Args:
@@ -264,9 +262,7 @@ def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> "tqdm":
         what: label of the bar.
         shown: False for a bar that shows nothing.
     """
-    from tqdm import tqdm  # not needed by a source's arguments
-
-    return tqdm(total=sum(map(RawFile.size, sources)), desc=what, unit="B", unit_scale=True, disable=not shown)
+    return progress_bar(total=sum(map(RawFile.size, sources)), desc=what, unit="B", unit_scale=True, disable=not shown)
 
 
 def plain_name(path: str | Path) -> str:

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
+from recbole_longinterest.common.notebook import Bar, progress_bar
 from recbole_longinterest.text.adapting.info_nce import backward_in_parts, info_nce
 from recbole_longinterest.text.adapting.mining import batches_of_epoch, mine_negatives
 from recbole_longinterest.text.adapting.positives import Positives
@@ -111,7 +111,7 @@ class Fit:
         if not self._resume():
             torch.manual_seed(self.settings.seed)
             self._evaluate()
-        bar = tqdm(
+        bar = progress_bar(
             total=self.settings.epochs * len(self.catalogue.positives.anchors),
             initial=self.progress.texts,
             desc="Adapting",
@@ -132,7 +132,7 @@ class Fit:
     def _is_over(self) -> bool:
         return len(self.progress.values) - 1 - self.progress.best >= self.settings.patience
 
-    def _epoch(self, bar: "tqdm[None]") -> None:
+    def _epoch(self, bar: Bar) -> None:
         """The rest of an epoch, whose batches its number determines."""
         self.tunable.module.train()
         drawn = np.random.default_rng([self.settings.seed, self.progress.epoch])
