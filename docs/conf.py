@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import generate  # noqa: E402
+import notebooks  # noqa: E402
 
 from recbole_longinterest.common.version import __version__  # noqa: E402
 
@@ -19,17 +20,25 @@ project_copyright = f"2026, {author}"
 version = release = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "drawing",
+    "notebooks",
 ]
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 nitpicky = False
+
+# The notebooks of examples/, each in a folder of its own; without running them: -D nb_execution_mode=off.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -45,7 +54,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
@@ -61,6 +70,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 smartquotes = False  # they would make a dash of the two in --key
 
 generate.write_all(Path(__file__).parent)
+notebooks.copy_all(Path(__file__).parent)
 
 LINKS = {
     "](docs/": "](/",
@@ -90,7 +100,7 @@ def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname != "guides":
         return
     here = Path(__file__).parent
-    named = {"index", "guides", "glossary", "patches", "data-terms"}
+    named = {"index", "guides", "examples", "glossary", "patches", "data-terms"}
     for file in ("index", "start", "guides"):
         named.update(re.findall(r"^[\w/-]+$", (here / f"{file}.md").read_text(encoding="utf-8"), re.MULTILINE))
     further = sorted(file.stem for file in here.glob("*.md") if file.stem not in named)

@@ -19,10 +19,11 @@ from tests.served import WITH_MEMORY, random_served
 if not (PROJECT / "docs" / "conf.py").is_file():
     pytest.skip("not a checkout", allow_module_level=True)
 
+NOTEBOOKS = sorted((PROJECT / "examples").glob("*"))
 PAGES = sorted(
     file
-    for file in (*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"))
-    if not {"_build", "generated"} & set(file.parts)
+    for file in (*PROJECT.glob("*.md"), *NOTEBOOKS, *(PROJECT / "docs").rglob("*.md"))
+    if not {"_build", "generated"} & set(file.parts) and file.parent != PROJECT / "docs" / "examples"  # copies
 )
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 PROGRAM = re.compile(r"(?:\w+=\S+ )*(?:uv run )?recbole-li ")
@@ -40,7 +41,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words behind `recbole-li` of every command in a block of a page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
-        line = line.removeprefix("    ")
+        line = line.removeprefix("    ").removeprefix("!")  # in a cell of a notebook
         if found := PROGRAM.match(line):
             words = shlex.split(line[found.end() :], comments=True)
             end = next((place for place, word in enumerate(words) if word in (">", "|", "&&")), len(words))
@@ -82,6 +83,25 @@ def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         if "://" not in target and "/generated/" not in f"/{target}":
             assert (page.parent / target).is_file(), target
+
+
+def test_the_notebooks_of_the_site() -> None:
+    index = (PROJECT / "docs" / "examples.md").read_text(encoding="utf-8")
+    assert re.findall(r"^examples/(.+)$", index, re.M) == [file.stem for file in NOTEBOOKS]
+    assert {file.suffix for file in NOTEBOOKS} == {".md"}  # without outputs, so without stored errors: they are run
+    config = (PROJECT / "docs" / "conf.py").read_text(encoding="utf-8")
+    assert 'nb_execution_mode = "force"' in config and "nb_execution_raise_on_error = True" in config
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[file.stem for file in NOTEBOOKS])
+def test_a_notebook_opens_in_jupyter_and_describes_its_pictures(notebook: Path) -> None:
+    text = notebook.read_text(encoding="utf-8")
+    assert text.startswith("---\njupytext:\n") and "\n  name: python3\n---\n\n# " in text
+    cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```$", text, re.M | re.S)
+    assert len(cells) == text.count("{code-cell}")
+    for cell in cells:
+        assert "raises-exception" not in cell and "skip-execution" not in cell
+        assert ("\nImage(" in cell or "plt.tight_layout()" in cell) == ("\n    alt: " in cell), cell
 
 
 def test_every_command_is_in_a_guide() -> None:

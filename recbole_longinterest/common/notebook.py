@@ -1,8 +1,10 @@
 """Notebook support: detect a notebook kernel, and show one progress bar for all loops of a cell."""
 
+import logging
 import re
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from html import escape
 from types import TracebackType
@@ -21,6 +23,13 @@ def in_notebook() -> bool:
 def _shell() -> Any:  # noqa: ANN401 - IPython has no types
     ipython = sys.modules.get("IPython")  # a notebook has imported it
     return None if ipython is None else ipython.get_ipython()
+
+
+def without_widget_notes() -> None:
+    """In a notebook, hide the notes of tqdm and Ray that ipywidgets is missing: the bars here do not need it."""
+    if in_notebook():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
 
 
 class Bar(Protocol):

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ from recbole.utils import init_logger
 from recbole_longinterest.common import notebook
 from recbole_longinterest.common.notebook import CellBar, in_notebook, progress_bar
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.fixes.environment import terminal_streams
+from recbole_longinterest.plugin.fixes.hooks import install
 from recbole_longinterest.plugin.fixes.notebooks import one_bar_a_cell
 from recbole_longinterest.plugin.runs import own_handlers
 from recbole_longinterest.prepare.prepare_data import prepare_data
@@ -81,6 +84,21 @@ def test_commands_called_from_a_cell_draw_its_bar(
     prepare_data("csv", paths=[tmp_path / "e.csv"], user="u", item="i", time="t", output=tmp_path / "dataset")
     assert kernel.outputs[0].drawn[-1]["text/plain"] == "writing 4 of 4"
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("kernel")
+def test_the_streams_of_a_notebook_are_not_wrapped() -> None:
+    terminal_streams(pytest.fail)(autoreset=True)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_no_notes_that_ipywidgets_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        install()
+        warnings.warn("IProgress not found. Please update jupyter and ipywidgets.", stacklevel=1)
+        logging.getLogger("ray.widgets.util").info("Missing packages: ['ipywidgets']")
+    assert not warned and not caplog.records
 
 
 def test_outside_of_notebooks_bars_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,7 @@ def _run(
             name=f"{time.time_ns()}",
             storage_path=str(task.output / RAY_FOLDER),
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # silent; in a notebook Ray's own would clear the cell's bar
             callbacks=[watch],
             stop=budget,
             failure_config=tune.FailureConfig(max_failures=1),  # one retry after a node or worker has died

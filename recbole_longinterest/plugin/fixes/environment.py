@@ -11,6 +11,7 @@ import torch
 from colorama.ansitowin32 import StreamWrapper  # type: ignore[import-untyped]
 
 from recbole_longinterest.common.files import make_folder
+from recbole_longinterest.common.notebook import in_notebook
 from recbole_longinterest.common.packages import check_recbole
 from recbole_longinterest.plugin.fixes.registry import patch
 
@@ -139,10 +140,13 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
     wraps=True,
 )
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:
-    """Wrap the terminal's streams only if they are not wrapped yet."""
+    """Wrap the terminal's streams only if they are not wrapped yet, and never those of a notebook.
+
+    A notebook shows colours itself, and every write through the wrapper would be a piece of output.
+    """
 
     def wrap_once(**options: Any) -> None:
-        if not any(isinstance(stream, StreamWrapper) for stream in (sys.stdout, sys.stderr)):
+        if not in_notebook() and not any(isinstance(stream, StreamWrapper) for stream in (sys.stdout, sys.stderr)):
             wrap(**options)
 
     return wrap_once

@@ -44,6 +44,10 @@ def install() -> None:
         _watch()
     elif not any(isinstance(finder, _RecBoleFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _RecBoleFinder())
+    if "IPython" in sys.modules:
+        from recbole_longinterest.common.notebook import without_widget_notes  # late: for notebooks alone
+
+        without_widget_notes()
 
 
 def when_imported(module_name: str, callback: Callable[[ModuleType], object]) -> None:
