@@ -4,8 +4,8 @@
 """
 
 import json
-import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,22 +48,21 @@ def check_outputs(app: Sphinx, failure: Exception | None) -> None:
     for page, about in sorted(getattr(app.env, "nb_metadata", {}).items()):
         if run := about.get("exec_data"):
             logger.info("%s ran for %.1f s", page, run["runtime"] or 0)
-    private = {str(PROJECT), str(Path.home()), sys.prefix, tempfile.gettempdir() + os.sep, platform.node()}
+    names = (str(PROJECT), str(Path.home()), sys.prefix, tempfile.gettempdir(), platform.node())
+    private = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names if len(name) > 1))
     for file in sorted((Path(app.outdir).parent / "jupyter_execute" / "examples").glob("*.ipynb")):
         for text in _outputs(json.loads(file.read_text(encoding="utf-8"))):
-            for word in private:
-                if word in text:
-                    line = next(each for each in text.splitlines() if word in each)
-                    logger.warning("%s: an output names this machine (%s): %s", file.stem, word, line[:300])
+            for line in filter(private.search, text.splitlines()):
+                logger.warning("%s: an output names this machine: %s", file.stem, line[:300])
 
 
 def _outputs(notebook: dict) -> Iterator[str]:
     """All texts of the outputs of a notebook."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            for content in (output.get("text"), *output.get("data", {}).values()):
-                if isinstance(content, (str, list)):
-                    yield content if isinstance(content, str) else "".join(content)
+            texts = [content for kind, content in output.get("data", {}).items() if kind.startswith("text/")]
+            for content in (output.get("text", ""), *texts):
+                yield "".join(content)  # one text, or its lines
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -41,7 +41,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words behind `recbole-li` of every command in a block of a page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
-        line = line.removeprefix("    ").removeprefix("!")  # in a cell of a notebook
+        line = line.removeprefix("    ")
         if found := PROGRAM.match(line):
             words = shlex.split(line[found.end() :], comments=True)
             end = next((place for place, word in enumerate(words) if word in (">", "|", "&&")), len(words))
