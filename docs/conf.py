@@ -1,5 +1,6 @@
 """Sphinx settings of the site: `uv run --group docs sphinx-build -W docs docs/_build`."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build", "jupyter_execute"]
 nitpicky = False
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the notebooks; their models are too small for more
 # The notebooks of examples/, each in a folder of its own; without running them: -D nb_execution_mode=off.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
@@ -109,8 +111,14 @@ def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace("% Further pages of docs/ are listed here by conf.py.", table)
 
 
+def links_to_notebooks(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn links to examples/, which stand beside docs/, into links to their copies on the site."""
+    source[0] = re.sub(r"\]\((?:\.\./)+examples/", "](/examples/", source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("source-read", links_to_notebooks)
     app.connect("source-read", further_guides)
     app.connect("include-read", on_the_site)
     app.connect("doctree-resolved", with_dashes)

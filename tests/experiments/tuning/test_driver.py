@@ -49,7 +49,12 @@ def plan(write_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., An
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_a_search_from_start_to_summary(plan: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_search_from_start_to_summary(
+    plan: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporters = "ray.tune.progress_reporter"  # in a notebook Ray's own one clears the cell, with the bar in it
+    monkeypatch.setattr(f"{reporters}.IS_NOTEBOOK", True)
+    monkeypatch.setattr(f"{reporters}.JupyterNotebookReporter", lambda **_: pytest.fail("Ray's reporter is used"))
     from recbole_longinterest.experiments.tuning.driver import search
     from recbole_longinterest.experiments.tuning.report import write_report
 
