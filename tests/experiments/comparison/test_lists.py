@@ -203,11 +203,11 @@ HEAD = "user,item,rank\n"
         (lambda t: t.rename(columns={"item": "what"}), r"has no column item; its columns are user, what, rank"),
         (
             lambda t: pd.concat([t, pd.DataFrame({"user": ["zz", "zy"], "item": ["i1", "i1"], "rank": [1, 1]})]),
-            r"2 of its 32 users are not in the data set tiny, at first 'zz'\. Make the lists from this split",
+            r"2 of its 32 users are not in the data set tiny, first 'zz'\. Make the lists from this split",
         ),
         (
             lambda t: t.assign(item=t["item"].where(t.index > 0, "[PAD]")),
-            r"1 of its \d+ items are not in the data set tiny, at first '\[PAD\]'",
+            r"1 of its \d+ items are not in the data set tiny, first '\[PAD\]'",
         ),
         (lambda t: t.assign(item=t["item"].where(t.index > 0)), r"1 rows have no value for items\. Remove them"),
         (
