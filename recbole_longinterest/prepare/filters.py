@@ -127,6 +127,8 @@ def day(text: str, end: bool = False) -> int:
         if text.isdigit() and len(text) != len("20200131"):
             value = int(text)
             return value * next((per for _, below, per in UNITS if value < below), 1) + end
+        if text.isdigit():  # Python 3.10 reads dates with hyphens only
+            text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise LongInterestError(
@@ -135,6 +137,6 @@ def day(text: str, end: bool = False) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     nanoseconds = int(moment.timestamp()) * NANO + moment.microsecond * 1000
-    if len(text) in (len("20200131"), len("2020-01-31")):
+    if len(text) == len("2020-01-31"):
         return nanoseconds + 24 * 3600 * NANO * end
     return nanoseconds + end

@@ -90,6 +90,7 @@ def test_a_sample_of_users_is_whole_and_follows_the_seed() -> None:
 
 
 def test_dates_of_the_options() -> None:
+    assert day("20200101") == day("2020-01-01") and day("20200101", end=True) == day("20200102")
     assert day("2020-01-01") == 1577836800 * NANO and day("2020-01-01", end=True) == day("2020-01-02")
     assert (
         day("1577836800000") == day("1577836800000000") == day("1577836800") and day("1577836800", end=True) % NANO == 1

@@ -123,10 +123,7 @@ def find_format(numbers: NDArray[Any], where: str) -> str | None:
     if _all(values, 7_305, 32_873):  # 1990 to 2059
         day = datetime.fromtimestamp(first * 86_400, tz=timezone.utc)
         raise _ambiguous(where, first, f"are days since 1970, perhaps: {first} is {day:%Y-%m-%d}", ["days", "excel"])
-    for name, low, high in (
-        ("ticks", 627_667_488 * 10**9, 662_380_000 * 10**9),
-        ("filetime", 122 * 10**15, 158 * 10**15),
-    ):
+    for name, low, high in COUNTS_OF_100_NS:
         if _all(values, low, high):
             raise _ambiguous(where, first, "count 100 nanoseconds, perhaps", [name])
     return None

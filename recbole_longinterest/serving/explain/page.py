@@ -132,7 +132,9 @@ class _Chart:
     lines: list[_Line]
 
 
-def _chart(lines: Sequence[Course]) -> _Chart:
+def _chart(lines: Sequence[Course]) -> _Chart | None:
+    if not lines:  # no categories, and nothing to recommend
+        return None
     values = [value for line in lines for value in line.values]
     low, high = min(values), max(values)
     number = len(lines[0].values)

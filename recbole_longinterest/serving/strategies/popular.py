@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.serving.candidates import NO_IDS, Dense, Ranking
@@ -24,12 +25,8 @@ class Popular(Strategy):
 
     def __init__(self, scorer: Scorer, counts: Sequence[float] | None = None) -> None:
         self._scorer = scorer
+        self._members, self._grouped = self._items_by_category(), len(scorer.served.items.tokens)
         self.set_counts(scorer.served.items.recent if counts is None else counts)
-        members: dict[str, list[int]] = {}
-        for item, names in enumerate(scorer.served.items.categories):
-            for name in names:
-                members.setdefault(name, []).append(item)
-        self._members = {name: np.array(items) for name, items in members.items()}
 
     @classmethod
     def make(cls, context: Context) -> "Popular":
@@ -47,6 +44,8 @@ class Popular(Strategy):
         given = np.asarray(counts if counts is not None else [], dtype=np.float32)
         self._counts = np.zeros(len(self._scorer.served.items.tokens), dtype=np.float32)
         self._counts[: len(given)] = given[: len(self._counts)]
+        if self._grouped != len(self._counts):
+            self._members, self._grouped = self._items_by_category(), len(self._counts)
 
     def ranking(self, visitor: Visitor, rng: np.random.Generator) -> Ranking:
         """See :meth:`Strategy.ranking`; for a visitor without events only the counts are used."""
@@ -64,3 +63,10 @@ class Popular(Strategy):
             weight[members] = np.maximum(weight[members], names.count(name) / len(last))
         shares = ELSEWHERE + (1 - ELSEWHERE) * weight.clip(max=1)
         return Dense((self._counts * shares).astype(np.float32), logits=False)
+
+    def _items_by_category(self) -> dict[str, NDArray[np.int64]]:
+        members: dict[str, list[int]] = {}
+        for item, names in enumerate(self._scorer.served.items.categories):
+            for name in names:
+                members.setdefault(name, []).append(item)
+        return {name: np.array(items) for name, items in members.items()}

@@ -47,6 +47,9 @@ def test_settings_of_every_ablation_are_settings() -> None:
             assert variant.settings or variant.change, variant.name
 
 
+MORE = re.compile(r"# And (\d+) more trials of a search by")
+
+
 def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
     folder = resource("properties", "tuned")
     trials: dict[str, dict[str, int]] = {}
@@ -58,7 +61,7 @@ def test_tuned_settings_are_settings_and_say_where_they_are_from() -> None:
         head = re.match(rf"# {model} on {dataset}: best of (\d+) trials by validation {metric}, (0\.\d{{4}}) ", text)
         assert head and f"recbole-li tune --model {model} --dataset {dataset} --trials {head[1]} " in text, file
         assert "--protocol masked" in text or not protocol, file
-        trials.setdefault(dataset, {})[file.parent.name + protocol] = int(head[1])
+        trials.setdefault(dataset, {})[file.parent.name + protocol] = int(head[1]) + sum(map(int, MORE.findall(text)))
         with command_line([]):
             config = make_config(model, "ml-100k")
         unknown = set(yaml.safe_load(text)) - known_keys(config)

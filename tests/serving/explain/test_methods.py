@@ -13,6 +13,7 @@ from recbole_longinterest.serving.explain import methods
 from recbole_longinterest.serving.explain.methods import METHODS, explain_history, score_of, scores_without
 from recbole_longinterest.serving.explain.page import courses, page_of, text_of
 from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.serving.results import Recommendation
 from tests.served import OPTIONS, WITH_MEMORY, ModelOptions, random_events, random_model, random_served
 
 
@@ -136,6 +137,8 @@ def test_the_page_shows_titles_as_text_and_stands_alone() -> None:
     assert f">{max(values):+.2f}</text>" in page and f">{min(values):+.2f}</text>" in page  # the chart's scale
     model.served.items.categories = [[] for _ in model.served.items.categories]
     assert page_of(model, "me", model.read(events), found).count("<polyline") == 3  # the items
+    nothing = page_of(model, "me", model.read(events), Recommendation([], 5))
+    assert "There is nothing to show." in nothing and "<svg" not in nothing
 
 
 def test_courses_follow_the_interest_and_name_what_raised_it() -> None:
@@ -179,7 +182,7 @@ def test_curves_that_coincide_are_drawn_so_that_each_is_seen() -> None:
     page = page_of(model, "u", model.read(events), model.recommend(events, 1, explain=True))
     widths = {line.split('stroke="')[1][:7]: line.split('stroke-width="')[1] for line in page.split("<polyline")[1:]}
     assert sorted(float(width.partition('"')[0]) for width in widths.values()) == [1.5, 1.5, 4.5]
-    assert "(its line runs along that of War)" in page and "(its line runs along that of Drama)" in page
+    assert "(its line coincides with War)" in page and "(its line coincides with Drama)" in page
 
 
 def test_what_is_popular_has_nothing_to_explain() -> None:

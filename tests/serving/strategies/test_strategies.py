@@ -123,6 +123,16 @@ def test_popular_takes_fresh_counts() -> None:
     assert ranked(strategy, visitor_of([])).best(3)[0].tolist() == [17]  # the others have none
 
 
+def test_popular_knows_the_categories_of_items_that_were_added() -> None:
+    model = model_with_texts()
+    strategy = Popular.make(context_of(model))
+    items = model.served.items
+    items.tokens.append("late")
+    items.categories.append(["Comedy"])
+    strategy.set_counts([0.0] * (len(items.tokens) - 1) + [7.0])
+    assert ranked(strategy, visitor_of(["i3", "i6"], model)).best(1)[1].tolist() == [7.0]
+
+
 def test_new_items_are_those_that_the_training_did_not_see() -> None:
     new = list(range(NEW + 1, N + 1))
     assert untrained(MODEL).tolist() == new
