@@ -3,14 +3,13 @@
 import warnings
 from logging import getLogger
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
+from recbole_longinterest.common.notebook import Bar, progress_bar
 from recbole_longinterest.common.packages import require
 from recbole_longinterest.data.graph.held_out import HeldOut, hold_out
 from recbole_longinterest.data.graph.settings import PAIRED, GraphSettings
@@ -76,7 +75,7 @@ class _Fit:
         """Train to the end and return the vectors of the best epoch."""
         self._resume()
         written, epochs = monotonic(), self.settings.epochs
-        with tqdm(
+        with progress_bar(
             total=epochs, initial=self.epoch, desc="Knowledge graph", unit="epoch", disable=not show_progress
         ) as bar:
             while self.epoch < epochs and not self._is_over():
@@ -86,7 +85,7 @@ class _Fit:
                     written = monotonic()
         return _vectors(self.best or self.model.state_dict(), self.settings.model)
 
-    def _one_epoch(self, bar: "tqdm[Any]") -> None:
+    def _one_epoch(self, bar: Bar) -> None:
         self.epoch += 1
         torch.manual_seed(self.settings.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.triples)).to(self.triples.device)
@@ -99,7 +98,7 @@ class _Fit:
             if value > max(self.values, default=-1.0):
                 self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             self.values.append(value)
-            bar.set_postfix(held_out=f"{value:.4f}")
+            bar.set_postfix_str(f"{value:.4f} held out")
         bar.update()
 
     def _is_over(self) -> bool:

@@ -140,9 +140,9 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
     wraps=True,
 )
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:
-    """Wrap the terminal's streams only if they are not wrapped yet, and never those of a notebook.
+    """Wrap the terminal's streams only if they are not wrapped yet, and never in a notebook.
 
-    A notebook shows colours itself, and every write through the wrapper would be a piece of output.
+    Notebooks show colours without the wrapper, which would also turn every write into an output of its own.
     """
 
     def wrap_once(**options: Any) -> None:
