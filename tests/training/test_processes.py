@@ -221,7 +221,7 @@ def test_too_few_gpus(data_path: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "device", lambda name: name)
     assert main.main(["run", "--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--nproc=2"]) == 2
-    assert "nproc needs a GPU a process; got nproc=2 and gpu_id=0. Name more GPUs" in capsys.readouterr().err
+    assert "nproc needs a GPU per process; got nproc=2 and gpu_id=0. Name more GPUs" in capsys.readouterr().err
 
 
 def test_processes_meet_on_the_gpus_that_are_named(data_path: str, monkeypatch: pytest.MonkeyPatch) -> None:

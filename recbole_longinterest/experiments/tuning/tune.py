@@ -77,6 +77,8 @@ def tune(
         LongInterestError: if settings, space or folder cannot be used, if every trial failed, or if the time was over
             before a trial had finished an epoch.
     """
+    if trials is not None and trials < 1:
+        raise LongInterestError(f"trials must be at least 1; got {trials}.")
     require_ray("recbole-li tune")
     # Late, because these imports fail with an old Ray, for which the line above raises a better error.
     from recbole_longinterest.experiments.tuning import records
@@ -96,7 +98,7 @@ def tune(
         model=model if model and is_own(model) else name,
         dataset=data,
         space=str(file),
-        trials=trials or (None if search == "grid" else 10),
+        trials=10 if trials is None and search != "grid" else trials,
         fixed=fixed,
         scheduler=scheduler,
         search=search,

@@ -35,6 +35,12 @@ def test_settings_are_a_mapping_or_words(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_search_without_trials(tmp_path: Path) -> None:
+    with pytest.raises(LongInterestError, match=r"trials must be at least 1; got 0\."):
+        tune("GRU4Rec", "ml-100k", output=tmp_path / "out", trials=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_without_a_space(data_path: str, tmp_path: Path) -> None:
     with pytest.raises(LongInterestError, match="The plugin has no search space for Pop; give one"):
         tune("Pop", "tiny", output=tmp_path / "out", settings={"data_path": data_path})
