@@ -184,8 +184,8 @@ def _wrong_gpus(config: Config) -> list[str]:
     gpus = str(config["gpu_id"]).replace(" ", "").strip(",").split(",")
     if torch.cuda.is_available() and gpus != [""] and len(gpus) < (config["nproc"] or 1):
         return [
-            f"nproc needs a GPU per process; got nproc={config['nproc']} and gpu_id={config['gpu_id']}. Name more GPUs, "
-            "as --gpu_id=0,1, or none, as --gpu_id=, to train on the CPU."
+            f"nproc needs a GPU per process; got nproc={config['nproc']} and gpu_id={config['gpu_id']}. Name more "
+            "GPUs, as --gpu_id=0,1, or none, as --gpu_id=, to train on the CPU."
         ]
     return []
 
