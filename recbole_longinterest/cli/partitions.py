@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from recbole_longinterest.cli.arguments import add_cluster, count, refuse_without_ray
 from recbole_longinterest.cli.outcome import ProblemsFound
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.storage import absolute
 
 if TYPE_CHECKING:
     from recbole_longinterest.serving.partitions import Batch, Done
@@ -122,8 +124,6 @@ class Worker:
 
 
 def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "Iterator[Done]":
-    from pathlib import Path
-
     from recbole_longinterest.common.packages import require_ray
 
     require_ray("--ray")
@@ -144,11 +144,12 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
                 f"{workers} workers of {cpus} CPU do not fit into this Ray. Give fewer --workers, or less "
                 "--cpus-per-worker."
             )
+        there = replace(batch, source=absolute(batch.source), target=absolute(batch.target))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         done = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names)).map_batches(
             Worker,
-            fn_constructor_args=(str(Path(args.model).resolve()), args.engine, batch),
+            fn_constructor_args=(absolute(str(args.model)), args.engine, there),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=cpus,

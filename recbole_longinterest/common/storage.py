@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 
+def absolute(place: str) -> str:
+    """A path of this machine without the working folder, which workers do not share; a URL stays."""
+    return place if "://" in place else str(Path(place).expanduser().resolve())
+
+
 def open_storage(place: str) -> "tuple[FileSystem, str]":
     """The file system of a folder or file, and its path there.
 
@@ -22,7 +27,7 @@ def open_storage(place: str) -> "tuple[FileSystem, str]":
     from pyarrow import ArrowException, fs  # 0.1 s, which commands without storage need not pay
 
     if "://" not in place:
-        return fs.LocalFileSystem(), Path(place).expanduser().resolve().as_posix()
+        return fs.LocalFileSystem(), Path(absolute(place)).as_posix()
     try:
         system, path = fs.FileSystem.from_uri(place)
         return system, path

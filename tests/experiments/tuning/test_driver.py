@@ -255,7 +255,7 @@ def test_a_search_that_was_stopped_twice_goes_on(plan: Callable[..., Any], tmp_p
         out, err = running.communicate(timeout=120)
         if how == signal.SIGINT:
             assert running.returncode == 130, err
-            assert "with --resume goes on" in out and "Traceback" not in err
+            assert "the same command with --resume to continue" in out and "Traceback" not in err
             assert "--resume" in (output / "summary.md").read_text()
         time.sleep(2)  # its workers notice
         assert_goes_on(before, before := lines(output))

@@ -112,8 +112,8 @@ BOMBS: dict[str, tuple[Callable[[], None], str]] = {
     ),
     "a list in itself": (saved({"x": endless()}), "nests lists and dicts more than 100 deep"),
     "a tensor of no numbers": (saved({"x": of_shape(10**12)}), r"a tensor of shape \(1000000000000,\) but 4 numbers"),
-    "a tensor of one number": (saved({"x": of_shape(10**9, 10, stride=(0, 0))}), "a tensor of shape .* and 4 numbers"),
-    "a tensor beyond its end": (saved({"x": of_shape(4, offset=10**9)}), "a tensor of shape .* and 4 numbers"),
+    "a tensor of one number": (saved({"x": of_shape(10**9, 10, stride=(0, 0))}), "a tensor of shape .* but 4 numbers"),
+    "a tensor beyond its end": (saved({"x": of_shape(4, offset=10**9)}), "a tensor of shape .* but 4 numbers"),
     "a tensor before its begin": (saved({"x": of_shape(4, offset=-4)}), "a tensor with a negative size"),
     "one tensor many times": (
         saved({"x": [torch.zeros(2**20)] * 2000}),

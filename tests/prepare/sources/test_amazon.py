@@ -143,13 +143,13 @@ def test_reviews_and_metadata(prepare: Callable, tmp_path: Path, year: int, pack
         assert items[ITEMS[2]]["description"] == "f1 f2"
         changed = done.report()["item_rows"]["changed"]
         assert changed["titles that are pieces of a web page, dropped"] == 1
-        assert changed["prices that are no numbers, left empty"] == 1
+        assert changed["prices that are not numbers, left empty"] == 1
         assert changed["repeated descriptions of items, ignored"] == 1
     else:
         assert texts["brand"] == {ITEMS[0]: "B", ITEMS[1]: "in a string"} and first["description"] == "f1 f2"
         assert [items[item]["price"] for item in ITEMS] == ["5.99", "", ""]
         assert items[ITEMS[1]]["categories"] == "All Beauty"
-        assert done.report()["item_rows"]["changed"] == {"prices that are no numbers, left empty": 1}
+        assert done.report()["item_rows"]["changed"] == {"prices that are not numbers, left empty": 1}
 
 
 @pytest.mark.parametrize(

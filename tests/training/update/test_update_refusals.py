@@ -56,7 +56,7 @@ def test_another_model_and_moved_or_changed_data(
     done = update_checkpoint(parent, inter)
     merged = done.checkpoint.with_name(done.checkpoint.name + ".data") / "tiny" / "tiny.inter"
     merged.write_text(merged.read_text() + "u1\ti1\t3\t1\n")
-    with pytest.raises(ValueError, match=r"are not those that .* was made with"):
+    with pytest.raises(ValueError, match=r"is not the data that .* was made with"):
         update_checkpoint(done.checkpoint, inter)
     (tmp_path / "data").rename(tmp_path / "moved")
     assert update_checkpoint(parent, inter, settings={"seed": 1}, data_path=tmp_path / "moved").items == 25
