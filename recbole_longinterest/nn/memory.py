@@ -93,6 +93,23 @@ class TransitionMemory(nn.Module):
         """
         return scores.add_(self.shares(recent).div_(UNIT).log1p_().to(scores), alpha=self.weight)
 
+    def add_to_one(self, scores: NDArray[np.float32], recent: NDArray[np.int64]) -> None:
+        """Add the memory's scores to the network's for one user, in place; like :meth:`add_to`, in half the time.
+
+        Only the scores of followers change, which are few of the items, and numpy starts an operation faster.
+
+        Args:
+            scores: the network's scores of all items, [N].
+            recent: from :func:`last_items`, int64 [Q].
+        """
+        self.fill()
+        factor = self._weights.numpy()[: len(recent)] / (self.support.numpy()[recent] + PRIOR)  # [Q]
+        shares = self.counts.numpy()[recent] * factor[:, None]
+        followers = self.followers.numpy()[recent].ravel()  # an item can be here several times, with the same score
+        total = np.zeros(len(scores), dtype=np.float32)
+        np.add.at(total, followers, shares.ravel())
+        scores[followers] += np.float32(self.weight) * np.log1p(total[followers] / np.float32(UNIT))
+
     def shares(self, recent: Tensor) -> Tensor:
         """``m`` of all items, [B, N].
 

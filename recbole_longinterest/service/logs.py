@@ -14,6 +14,7 @@ LOGGER = "recbole_longinterest.service"
 FIELDS = "fields"
 REQUEST = "request"  # the event of the lines that may wait
 WAIT = 0.1  # seconds
+ENCODER = json.JSONEncoder(default=str)
 
 
 class JsonLines(logging.Formatter):
@@ -46,7 +47,7 @@ class JsonLines(logging.Formatter):
             ]
             if self._users:
                 content["said"] = str(error)
-        return json.dumps(content, ensure_ascii=True, default=str)
+        return ENCODER.encode(content)
 
 
 class BusyStream(logging.StreamHandler):
@@ -116,4 +117,6 @@ def log(event: str, level: int = logging.INFO, error: BaseException | None = Non
     """
     logger = logging.getLogger(LOGGER)
     if logger.isEnabledFor(level):
-        logger.log(level, event, extra={FIELDS: fields}, exc_info=error)
+        cause = None if error is None else (type(error), error, error.__traceback__)
+        # Not logger.log, which walks the stack for the caller's file and line, for every request.
+        logger.handle(logger.makeRecord(LOGGER, level, "", 0, event, (), cause, extra={FIELDS: fields}))

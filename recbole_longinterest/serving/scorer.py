@@ -24,7 +24,7 @@ from recbole_longinterest.serving.training_times import training_times
 
 CHUNK = 4096  # events of a long history encoded at once
 POSITIONS = 2**20  # maximum padded positions of a batch
-BLOCK = 64  # items per block in top_k
+BLOCK = 32  # items per block in top_k
 SCORES = 2**24  # maximum scores in memory, 64 MB
 LONG = 2**15  # longer histories are encoded in chunks, to bound memory
 
@@ -197,7 +197,10 @@ class Scorer:
                 scores[row, as_tensor(ids)] += self._repeat
         if self.network.memory is None or recent is None:
             return scores
-        return self.network.memory.add_to(scores, recent)
+        if len(scores) > 1:
+            return self.network.memory.add_to(scores, recent)
+        self.network.memory.add_to_one(scores[0].numpy(), recent[0].numpy())
+        return scores
 
     def best(
         self,
@@ -266,26 +269,39 @@ def as_tensor(ids: Collection[int]) -> Tensor:
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the ``k`` highest scores of each row and their positions; like ``topk``, but faster for many items.
+    """Return the ``k`` highest scores of each row and their positions; like ``topk``, but faster.
 
     The ``k`` highest scores are in the ``k`` blocks with the highest maxima, so other blocks are not sorted.
 
     Args:
-        scores: [B, N].
+        scores: without NaN, [B, N].
         k: at most N.
 
     Returns:
         Values and positions, [B, k] each, highest first; ties are in any order.
     """
-    blocks = scores.shape[1] // BLOCK
-    if blocks < 8 * k:
-        return scores.topk(k, dim=1)
-    begin = BLOCK * scores[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(dim=2).topk(k, dim=1).indices
-    places = (begin.unsqueeze(2) + torch.arange(BLOCK)).flatten(1)  # [B, k BLOCK]
-    rest = torch.arange(blocks * BLOCK, scores.shape[1]).expand(len(scores), -1)
-    places = torch.cat([places, rest], dim=1)
-    values, which = scores.gather(1, places).topk(k, dim=1)
-    return values, places.gather(1, which)
+    values, places = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.int64)
+    for row, best, where in zip(scores.numpy(), values.numpy(), places.numpy(), strict=True):
+        where[:] = _best_places(row, k)
+        best[:] = row[where]
+    return values, places
+
+
+def _best_places(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Positions of the ``k`` highest scores of one user, highest first, [k]."""
+    blocks = len(scores) // BLOCK
+    if blocks <= 2 * k:
+        places = np.argpartition(scores, -k)[-k:]
+    else:
+        # Block b has the positions b, b + blocks, ...: then the maxima are taken along the memory.
+        maxima = scores[: blocks * BLOCK].reshape(BLOCK, blocks).max(axis=0)
+        least = np.partition(maxima, -k)[-k]  # at least k scores are as high
+        chosen = np.flatnonzero(maxima >= least)
+        places = (chosen + blocks * np.arange(BLOCK)[:, None]).ravel()
+        places = np.concatenate([places, np.arange(blocks * BLOCK, len(scores))])
+        places = places[scores[places] >= least]
+    order: NDArray[np.int64] = places[np.argsort(-scores[places], kind="stable")[:k]]
+    return order
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

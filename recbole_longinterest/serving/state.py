@@ -283,7 +283,10 @@ def _values(
 
 def recent_of(states: Sequence[InterestState]) -> Tensor:
     """Return the items of the last events of states, int64 [B, ``EVENTS``]; see :meth:`Scorer.recent`."""
-    return torch.tensor([[*state.recent, *[0] * (EVENTS - len(state.recent))] for state in states])
+    rows = np.zeros((len(states), EVENTS), dtype=np.int64)  # faster than a tensor of lists
+    for row, state in zip(rows, states, strict=True):
+        row[: len(state.recent)] = state.recent
+    return torch.from_numpy(rows)
 
 
 def states_of(scorer: Scorer, histories: Sequence[History]) -> list[InterestState]:

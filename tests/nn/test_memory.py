@@ -36,6 +36,21 @@ def test_scores_are_those_of_the_formula(memory: TransitionMemory) -> None:
         torch.testing.assert_close(one, scores[:, item] - 1)
 
 
+def test_one_user_gets_the_scores_of_many() -> None:
+    generator = torch.Generator().manual_seed(1)
+    memory = TransitionMemory(50, 8, 0.5)
+    followers = torch.randint(0, 50, (50, 8), generator=generator, dtype=torch.int32)
+    counts, support = torch.rand(50, 8, generator=generator), torch.rand(50, generator=generator)
+    counts[0] = 0
+    occurrences = torch.zeros(50, 8, dtype=torch.int16)
+    memory.load_state_dict({"followers": followers, "counts": counts, "support": support, "occurrences": occurrences})
+    recent = torch.tensor([[4, 7, 4, 9, 1, 0, 0]])  # an item twice, and the padding of a short history
+    network = torch.randn(1, 50, generator=generator)
+    scores = network[0].clone().numpy()
+    memory.add_to_one(scores, recent[0].numpy())
+    torch.testing.assert_close(torch.from_numpy(scores), memory.add_to(network.clone(), recent)[0])
+
+
 def test_events_share_what_they_give(memory: TransitionMemory) -> None:
     given = memory.of_events(np.array([1, 2, 0]), 3)
     np.testing.assert_allclose(given, [1 / (5 + PRIOR), AGE_DECAY * 2 / (1 + PRIOR), 0], rtol=1e-6)
