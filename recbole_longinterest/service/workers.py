@@ -183,7 +183,7 @@ class _Crew:
 
     def _replace(self, worker: _Worker) -> None:
         """Start a worker in place of one that has ended."""
-        log("worker ended", ERROR, pid=worker.process.pid, code=worker.process.exitcode)
+        log("worker ended", ERROR, pid=worker.process.pid, code=worker.process.exitcode, reason=_reason(worker))
         mark_process_dead(worker.process.pid)
         worker.pipe.close()
         self._short = self._short + 1 if time.monotonic() - worker.began < SHORT else 0
@@ -191,6 +191,15 @@ class _Crew:
             raise LongInterestError(f"Workers have failed {self._short} times in a row. See the log.")
         time.sleep(0.2 * self._short)
         self._workers[self._workers.index(worker)] = self._start()
+
+
+def _reason(worker: _Worker) -> str | None:
+    """The reason that a replaced worker gave for not becoming ready; None if there is none."""
+    try:
+        reason: str | None = worker.pipe.recv() if worker.pipe.poll() else None
+    except EOFError:
+        return None
+    return reason
 
 
 def work(setup: WorkerSetup, listener: socket.socket, ready: Connection, said: int) -> None:

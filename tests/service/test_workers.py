@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import httpx
 import pytest
 
+from recbole_longinterest.service import workers
 from recbole_longinterest.serving.model_folder import write_folder
 from recbole_longinterest.serving.recommender import Recommender
 from tests.service.conftest import START, timed_served
@@ -30,6 +32,15 @@ def server(folder: Path, store_url: str) -> Iterator[Server]:
 
 def pids(server: Server) -> list[int]:
     return [line["pid"] for line in server.log if line["event"] == "worker ready"]
+
+
+@pytest.mark.parametrize("said", [[], [None], ["The store is locked."]])
+def test_the_reason_of_a_worker_that_did_not_become_ready(said: list[str | None]) -> None:
+    ours, its = Pipe(duplex=False)
+    for reason in said:
+        its.send(reason)
+    its.close()
+    assert workers._reason(workers._Worker(None, ours)) == (said[0] if said else None)
 
 
 @pytest.mark.slow

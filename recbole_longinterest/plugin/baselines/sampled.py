@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recbole_longinterest.common.errors import LongInterestError
+
 WHOLE_ROWS = 64  # up to this many items per negative, scoring the whole catalogue is faster than gathering vectors
 
 
@@ -24,7 +26,14 @@ def draw_uniform(target: Tensor, number: int, n_items: int, shared: bool = False
 
     Returns:
         int64 [K] if shared, else [T, K].
+
+    Raises:
+        LongInterestError: for a catalogue with a single item, which has no negatives.
     """
+    if n_items <= 2:
+        raise LongInterestError(
+            "Negatives are other items than the target, but the data set has one item. Give it at least two."
+        )
     if shared:
         return torch.randint(1, n_items, (number,), device=target.device)
     drawn = torch.randint(1, n_items - 1, (len(target), number), device=target.device)

@@ -17,7 +17,7 @@ import numpy as np
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.files import write_text
-from recbole_longinterest.common.json_text import parse_json, read_json
+from recbole_longinterest.common.json_text import JsonError, parse_json, read_json
 
 FORMAT, VERSION = "recbole-longinterest bandit", 1
 PRIOR = (1.0, 20.0)  # prior numbers of clicked and not clicked items
@@ -132,7 +132,11 @@ class Bandit:
         Raises:
             LongInterestError: for invalid text.
         """
-        return cls._of(parse_json(text), where, seed)
+        try:
+            content = parse_json(text)
+        except JsonError as error:
+            raise LongInterestError(f"{where} does not hold a bandit's counts: it is not JSON ({error}).") from error
+        return cls._of(content, where, seed)
 
     @classmethod
     def _of(cls, content: Any, where: str, seed: int | None) -> "Bandit":  # noqa: ANN401 - any JSON

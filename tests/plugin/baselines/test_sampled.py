@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.plugin.baselines import sampled
 from recbole_longinterest.plugin.baselines.sampled import (
     beta_of,
@@ -16,6 +17,12 @@ from recbole_longinterest.plugin.baselines.sampled import (
 )
 
 ITEMS = 7  # with the padding
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_single_item_has_no_negatives(shared: bool) -> None:
+    with pytest.raises(LongInterestError, match="the data set has one item"):
+        draw_uniform(torch.tensor([1]), 5, 2, shared)
 
 
 def test_draws_are_uniform_over_all_items_but_the_target() -> None:

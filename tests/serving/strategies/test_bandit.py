@@ -117,6 +117,8 @@ def test_a_text_of_counts() -> None:
     assert again.rates("few") == bandit.rates("few") and again.memory == 100
     with pytest.raises(LongInterestError, match="the store does not hold a bandit's counts"):
         Bandit.from_json("[]", "the store")
+    with pytest.raises(LongInterestError, match="the store does not hold a bandit's counts: it is not JSON"):
+        Bandit.from_json("{", "the store")
 
 
 def test_a_bandit_follows_another_one() -> None:
