@@ -31,11 +31,11 @@ class Encoded:
 def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda encoder: encoder) -> Encoded:
     """Encode all item texts of a data set's ``.item`` file that are not cached yet.
 
-    Vectors are written continually, so a call after an interruption continues where the first one stopped.
+    Vectors are saved as they are encoded. After an interruption, the next call continues where the first one stopped.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
-        by: function of the config's encoder that returns the encoder to use; by default the same one.
+        by: takes the config's encoder and returns the encoder to use; by default the same one.
 
     Returns:
         The numbers of texts and of newly encoded texts.
@@ -48,7 +48,9 @@ def encode_items(config: Config, by: Callable[[TextEncoder], Encoder] = lambda e
     item_file = Path(config["data_path"]) / f"{config['dataset']}.item"
     absent = why_no_text(config, item_file)
     if absent:
-        raise LongInterestError(f"There is nothing to encode: {absent} Give --text_fields=\"['title']\", or the file.")
+        raise LongInterestError(
+            f"There is nothing to encode: {absent} Set --text_fields=\"['title']\", or add the file."
+        )
     started = monotonic()
     texts = list(read_texts(config, item_file).values())
     filled = fill_cache(texts, by(make_encoder(config)), show_progress=bool(config["show_progress"]))

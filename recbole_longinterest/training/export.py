@@ -1,4 +1,4 @@
-"""Export a checkpoint to a model folder: the only step towards serving that reads RecBole's data set."""
+"""Export a checkpoint to a model folder. Serving reads only this folder, not RecBole's data set."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ from recbole_longinterest.training.shown_items import read_shown_items
 if TYPE_CHECKING:
     from recbole.data.dataset import SequentialDataset
 
-# Settings from which the text of a new item is made and encoded.
+# Settings needed to make the text of a new item and to encode it.
 TEXT_SETTINGS = (
     *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
     *("text_prompt", "text_precision", "text_chunks", "field_separator", "seq_separator", "encoding"),
@@ -68,31 +68,33 @@ def export_checkpoint(
     """Write the folder that :meth:`recbole_longinterest.serving.recommender.Recommender.load` reads.
 
     Args:
-        checkpoint: of a LongInterest training.
-        folder: to make; an earlier export there is replaced.
-        data_path: folder above the data set's, if it is no longer where it was in training, or was never named here.
-        settings: other places that the checkpoint names and this user never has, as ``text_vectors``.
-        title_field: column of the ``.item`` file with the titles; the first of the text's columns if None.
-        category_field: column with the categories; if None that of the data's settings, else the text's first column
-            of lists (``token_seq``) after the title, else its first ``token`` column whose values repeat.
-        int8: keep matrices as int8 with a scale a row.
-        onnx: short for ``engines=["onnx"]``.
-        engines: names of engines whose files are added, in int8 too if ``int8`` is set.
+        checkpoint: checkpoint file of a LongInterest training.
+        folder: folder to write; an earlier export there is replaced.
+        data_path: folder that contains the data set's folder. Needed if the data set has moved since the training, or
+            this user has never used it on this machine: a checkpoint cannot choose what is read.
+        settings: other paths that the checkpoint reads from, such as ``text_vectors``, for the same two cases.
+        title_field: column of the ``.item`` file with the titles; if None, the first column of the item's text.
+        category_field: column with the categories; if None, the config's ``category_field``, else the first
+            ``token_seq`` column of the item's text other than the title, else its first ``token`` column with repeated
+            values.
+        int8: store matrices as int8 with one scale per row.
+        onnx: same as ``engines=["onnx"]``.
+        engines: names of further engines to write files for, in int8 as well if ``int8`` is set.
         sign: PEM file of an Ed25519 private key that signs the export's manifest.
-        index: ``"exact"`` scores every item; ``"ivf"`` and ``"hnsw"`` build an index of the items, for catalogues of
-            hundreds of thousands; ``"auto"`` builds one if there are so many.
-        metrics: test figures for the model's card by protocol, ``{"native": {"ndcg@10": 0.14}, "seen-masked": {...}}``;
-            the validation figure is the checkpoint's.
+        index: ``"exact"`` scores every item; ``"ivf"`` and ``"hnsw"`` build an approximate index, for catalogues of
+            hundreds of thousands of items; ``"auto"`` builds one for catalogues of this size.
+        metrics: test metrics for the model card by protocol: ``{"native": {"ndcg@10": 0.14}, "seen-masked": {...}}``.
+            The validation metric comes from the checkpoint.
 
     Returns:
         The model that was written.
 
     Raises:
-        LongInterestError: for a checkpoint, data set, column, engine, index, key or folder that cannot be used, and
-            for a model that cannot rank items.
+        LongInterestError: if the checkpoint, data set, column, engine, index, key or folder cannot be used, or the
+            model cannot rank items.
     """
     chosen = [engine_of(name) for name in dict.fromkeys([*engines, *(["onnx"] if onnx else [])])]
-    chosen_kind(index, 0)  # an unknown one is an error at once
+    chosen_kind(index, 0)  # raises early for an unknown index
     state = load_checkpoint(checkpoint)
     config = state["config"]
     if config["model"] != "LongInterest":
@@ -112,7 +114,7 @@ def export_checkpoint(
 
 
 def _validation(state: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The validation figure of a checkpoint; none if its epoch was not chosen by one."""
+    """Validation metric of a checkpoint; empty if the checkpoint has no finite value."""
     value = state.get("best_valid_score")
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return {}
@@ -126,13 +128,13 @@ def _served_of(
     category_field: str | None,
     precision: str,
 ) -> Served:
-    """The model of a checkpoint, with the catalogue of its data set."""
+    """Combine the model of a checkpoint with the items of its data set."""
     config = state["config"]
     config["state"] = "ERROR"  # the data set logs errors only; the command reports what it did
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
     dataset.keeps_times = True
-    train = dataset.build()[0]  # which reads the users' columns, too
+    train = dataset.build()[0]  # this also reads the user columns
     times = dataset.event_times()
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
@@ -152,7 +154,7 @@ def _served_of(
             "torch": str(torch.__version__),
             "text": {
                 **{name: config[name] for name in TEXT_SETTINGS},
-                "text_precision": config["text_precision"] or own_precision(),  # as the training's, on this machine
+                "text_precision": config["text_precision"] or own_precision(),  # the training's default on this machine
                 "kinds": _text_kinds(config),
             },
             "shown": shown,
@@ -167,7 +169,7 @@ def _served_of(
 
 
 def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
-    """A source as the checkpoint has it; in ``weights``, tokens that training never showed become "missing"."""
+    """Source with the checkpoint's values. Changes ``weights``: tokens unseen in training get the "missing" row."""
     values, table = weights.get(values_key(spec.name)), table_key(spec.name)
     if spec.settings.get("unseen"):
         level = weights[table].clone()
@@ -177,7 +179,7 @@ def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:
 
 
 def _behaviors(config: Settings, dataset: "SequentialDataset") -> dict[str, Any] | None:
-    """The behaviours of the data, by which items of the past are left out; None for data without them."""
+    """Behaviours of the data, used to exclude items that a user already had; None for data without behaviours."""
     field = behavior_field(config)
     if field not in dataset.field2id_token:
         return None
@@ -186,6 +188,6 @@ def _behaviors(config: Settings, dataset: "SequentialDataset") -> dict[str, Any]
 
 
 def _text_kinds(config: Settings) -> dict[str, str]:
-    """Types of the item file's columns, for the texts of new items."""
+    """Type of each column of the ``.item`` file, to make the texts of new items."""
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     return dict(read_header(str(file), config["field_separator"], config["encoding"])) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Write a data set with vectors of its knowledge graph, in the files that RecBole's GRU4RecKG and KSR read."""
+"""Write a data set with vectors of its knowledge graph, in the files that RecBole's models GRU4RecKG and KSR read."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ from recbole_longinterest.data.graph.fit import graph_vectors
 from recbole_longinterest.data.graph.settings import GraphSettings
 from recbole_longinterest.data.graph.triples import COLUMNS, ENTITY_KEY, TRIPLE_KEYS, graph_files, read_graph
 
-MARK = "# Written by recbole-li graph. The vectors know nothing of the interactions.\n"
+MARK = "# Written by recbole-li graph."
+NOTE = f"{MARK} The vectors are learned from the graph only, not from interactions.\n"
 FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator", "seq_separator")
 
 
@@ -29,9 +30,9 @@ class GraphFiles:
     """Outcome of :func:`write_graph_files`.
 
     Attributes:
-        folder: of the new data set.
-        items: items of the log.
-        linked: those with a vector.
+        folder: folder of the new data set.
+        items: number of items in the log.
+        linked: number of these items that have a vector.
     """
 
     folder: Path
@@ -40,22 +41,23 @@ class GraphFiles:
 
 
 def write_graph_files(config: Config, output: Path, name: str, settings: GraphSettings) -> GraphFiles:
-    """Copy a data set and add ``.ent`` and ``.rel`` files and the settings that load them.
+    """Copy a data set and add ``.ent`` and ``.rel`` files with vectors, and the settings that load them.
 
-    ``.ent`` has a vector for every item that is an entity of the graph, under the item's token; ``.rel`` one for every
-    relation. The settings are for ``recbole-li run --model KSR --dataset NAME`` and GRU4RecKG; other models run on the
-    data set itself, whose log is the same. RecBole counts the rows of ``.link``, so the new one has those alone whose
-    item is in the log and whose entity is in the graph, and an entity once.
+    The ``.ent`` file has a vector for every item that is an entity of the graph, under the item's token. The ``.rel``
+    file has a vector for every relation. The settings are for ``recbole-li run --model KSR --dataset NAME`` and for
+    GRU4RecKG. Run other models on the original data set; its log is the same. RecBole counts the rows of ``.link``, so
+    the new ``.link`` has only rows whose item is in the log and whose entity is in the graph, one row per entity.
 
     Args:
-        config: from :func:`~recbole_longinterest.training.settings.make_config`, of the data set with the graph.
-        output: folder above the new data set's.
-        name: of the new data set.
-        settings: of the vectors. KSR adds relations to entities, as TransE does.
+        config: config of the data set with the graph, from
+            :func:`~recbole_longinterest.training.settings.make_config`.
+        output: folder in which the new data set's folder is made.
+        name: name of the new data set.
+        settings: settings of the vectors. KSR adds relations to entities, as TransE does.
 
     Raises:
-        LongInterestError: for files that are missing or cannot be read, a data set without linked items, and a folder
-            that holds something else.
+        LongInterestError: if a file is missing or cannot be read, no item is linked, or the new folder holds something
+            else.
     """
     source, dataset = Path(config["data_path"]), str(config["dataset"])
     kg, link = graph_files(config)
@@ -64,13 +66,13 @@ def write_graph_files(config: Config, output: Path, name: str, settings: GraphSe
     ids, entities = graph.rows_of(["", *items])
     if not ids:
         raise LongInterestError(
-            f"Not one of the {len(items)} items of {dataset}.inter is in the graph by {link}. Check that its item "
-            "tokens are those of the .inter file."
+            f"{link} links none of the {len(items)} items of {dataset}.inter to an entity of the graph. Check that its "
+            "item tokens are those of the .inter file."
         )
     folder = output / name
     if folder.exists() and not _is_ours(folder):
         raise LongInterestError(
-            f"{folder} is there already and is not of this command. Give another --output or --name."
+            f"{folder} already exists and was not written by this command. Give another --output or --name."
         )
     vectors = graph_vectors(graph, settings, config["device"], bool(config["show_progress"]))
     with lock_files(folder, "writing a data set in", "give another --output or --name"), atomic_folder(folder) as draft:
@@ -79,7 +81,7 @@ def write_graph_files(config: Config, output: Path, name: str, settings: GraphSe
                 shutil.copyfile(source / f"{dataset}.{suffix}", draft / f"{name}.{suffix}")
         shutil.copyfile(kg, draft / f"{name}.kg")
         linked = [items[i - 1] for i in ids]
-        first = dict(zip(reversed(entities), reversed(linked), strict=True))  # RecBole takes one item for an entity
+        first = dict(zip(reversed(entities), reversed(linked), strict=True))  # RecBole links an entity to one item only
         rows = [f"{item}\t{graph.entities[entity]}" for entity, item in sorted(first.items())]
         fields = [config["ITEM_ID_FIELD"], *(config[key] or COLUMNS[key] for key in (ENTITY_KEY, *TRIPLE_KEYS))]
         separator = config["field_separator"]
@@ -87,12 +89,12 @@ def write_graph_files(config: Config, output: Path, name: str, settings: GraphSe
         write.lines(draft / f"{name}.link", fields[:2], (row.split("\t") for row in rows))
         write.vectors(draft / f"{name}.ent", ["ent_id", "ent_emb"], linked, vectors.entities[entities])
         write.vectors(draft / f"{name}.rel", ["rel_id", "rel_emb"], graph.relations, vectors.relations)
-        (draft / PREPARED_SETTINGS).write_text(MARK + _settings(config, source, dataset, fields), encoding="utf-8")
+        (draft / PREPARED_SETTINGS).write_text(NOTE + _settings(config, source, dataset, fields), encoding="utf-8")
     return GraphFiles(folder, len(items), len(ids))
 
 
 class _Writer:
-    """Atomic files with separators of a config."""
+    """Write atomic files with the separators of a config."""
 
     def __init__(self, separator: str, between: str) -> None:
         self.separator, self.between = separator, between
@@ -107,19 +109,21 @@ class _Writer:
 
 
 def _items(config: Config, inter: Path) -> list[str]:
-    """Item tokens of the log, in the order in which they are met."""
+    """Item tokens of the log, in order of first occurrence."""
     if not inter.is_file():
         raise LongInterestError(f"There is no file {inter}. Give the folder above the data set's as --data_path DIR.")
     rows = item_rows(inter, config["field_separator"], config["encoding"] or "utf-8")
     names = [cell.strip().rpartition(":")[0] for cell in next(rows, (1, []))[1]]
     if config["ITEM_ID_FIELD"] not in names:
-        raise LongInterestError(f"{inter} has no column {config['ITEM_ID_FIELD']}, the ITEM_ID_FIELD. Set it.")
+        raise LongInterestError(
+            f"{inter} has no column {config['ITEM_ID_FIELD']}. Set ITEM_ID_FIELD to the column of items."
+        )
     place = names.index(config["ITEM_ID_FIELD"])
     return list(dict.fromkeys(cells[place] for _, cells in rows if len(cells) == len(names)))
 
 
 def _settings(config: Config, source: Path, dataset: str, fields: Sequence[str]) -> str:
-    """The data set's own settings and what loads graph and vectors, as yaml."""
+    """The data set's own settings and those that load the graph and the vectors, as yaml."""
     beside = prepared_settings(source.parent, dataset) or resource("dataset_configs", f"{dataset}.yaml")
     own = read_yaml(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
     inter = read_header(str(source / f"{dataset}.inter"), config["field_separator"], config["encoding"])
@@ -140,7 +144,7 @@ def _settings(config: Config, source: Path, dataset: str, fields: Sequence[str])
         "alias_of_item_id": ["ent_id"],
         "alias_of_relation_id": ["rel_id"],
         "preload_weight": {"ent_id": "ent_emb", "rel_id": "rel_emb"},
-        "normalize_all": False,  # it would scale the vectors, too
+        "normalize_all": False,  # True would also scale the vectors
     }
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 

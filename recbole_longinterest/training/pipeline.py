@@ -1,4 +1,4 @@
-"""The one place that wires config, data, model and trainer, without ray and with errors that a user can act on."""
+"""Run a training from a config: data, model, trainer, evaluation. Ray is not needed."""
 
 import contextlib
 import logging
@@ -29,8 +29,8 @@ from recbole_longinterest.plugin.runs.watched_fit import OnEpoch, fit_watched
 from recbole_longinterest.training.settings import WITHOUT_K
 
 REQUEST_NOTE = (
-    "request_time is on: the time of every target was read, as that of the request. These figures stand apart from "
-    "those of models that do not read it."
+    "request_time is on: the model reads the time of every target, as the time of the request. Do not compare these "
+    "results with those of models that do not read it."
 )
 
 
@@ -44,10 +44,11 @@ class Run:
     Attributes:
         best_valid_score: value of ``valid_metric`` at the best epoch.
         best_valid_result: all metrics on the validation data at that epoch.
-        test_result: all metrics on the test data, of the model of that epoch; None if the split has no test part.
-        checkpoint: file of that model; None if nothing was saved.
-        reads_request_time: whether the model reads the time of the request, so that both results contain the target's
-            time and are not to be compared with those of models that do not.
+        test_result: all metrics on the test data with the model of that epoch, or of the last epoch if nothing was
+            saved; None if the split has no test part.
+        checkpoint: file of the best epoch's model; None if nothing was saved.
+        reads_request_time: whether the model reads the time of the request. If so, both results use the target's time
+            and must not be compared with those of models that do not.
     """
 
     best_valid_score: float
@@ -91,20 +92,21 @@ def train(
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`.
         saved: write a checkpoint.
-        dataset: a data set made with these settings, which the training may change. If it is None, it is read.
+        dataset: a data set made with these settings; the training may change it. If None, it is read from its files.
         on_epoch: called after every evaluated epoch, see
             :func:`~recbole_longinterest.plugin.runs.watched_fit.fit_watched`.
-        start: called with the model before the first epoch, to load other weights than random ones.
-        stop_by: the choice of the best epoch whose end stops the training, native or one of ``best_by``; None for the
-            last of them.
-        loaders: of training, validation and test, made with these settings; they take the place of ``dataset``.
-        after_save: called by every process with the epoch, counted from 0, once the files of an epoch are written.
+        start: called with the model before the first epoch, for example to load pretrained weights.
+        stop_by: criterion whose early stopping ends the training: the native one or one of ``best_by``. None means
+            that all criteria must have stopped.
+        loaders: loaders of the training, validation and test part, made with these settings; used instead of
+            ``dataset``.
+        after_save: called in every process after the files of an epoch are written, with the epoch counted from 0.
 
     Returns:
         The trainer with the model, the loader of the test part, and the best epoch's validation results.
 
     Raises:
-        LongInterestError: for settings that the data or the model cannot have.
+        LongInterestError: if the settings do not fit the data or the model.
         KeyboardInterrupt: after Ctrl-C; its message says how to resume.
     """
     if config["num_threads"]:
@@ -113,7 +115,7 @@ def train(
     init_logger(config)
     logs.set_up(config)
     logger = getLogger()
-    level = logging.DEBUG if in_notebook() else logging.INFO  # a cell is no place for two hundred settings
+    level = logging.DEBUG if in_notebook() else logging.INFO  # two hundred settings would fill a notebook cell
     logger.log(level, sys.argv)
     logger.log(level, config)
 
@@ -126,7 +128,7 @@ def train(
     if ranked and max(config["topk"]) > dataset.item_num:  # torch's top-k fails at the first evaluation
         raise LongInterestError(
             f"topk must be at most {dataset.item_num} for the {dataset.item_num - 1} items of {config['dataset']}; "
-            f"got {max(config['topk'])}. Give a smaller one, as --topk=[5], and a valid_metric that has it."
+            f"got {max(config['topk'])}. Give smaller values, as --topk=[5], and a valid_metric with one of them."
         )
     train_data, valid_data, test_data = loaders or recbole.data.utils.data_preparation(config, dataset)
 
@@ -151,7 +153,7 @@ def train(
                 "whole epoch."
             ) from interrupt
         raise
-    if hasattr(trainer, "tensorboard"):  # all of RecBole's have it
+    if hasattr(trainer, "tensorboard"):  # all of RecBole's trainers have it
         trainer.tensorboard.close()  # its thread would outlive the run
     return Trained(trainer, valid_data, test_data, float(score), valid_result)
 
@@ -162,19 +164,19 @@ def run(
     loaders: Loaders | None = None,
     after_save: Callable[[int], None] | None = None,
 ) -> Run:
-    """Train on the training part, choose the epoch on the validation part, evaluate once on the test part.
+    """Train on the training part, choose the epoch on the validation part, and evaluate once on the test part.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`.
-        saved: write a checkpoint, and test the best epoch's model instead of the last epoch's.
-        loaders: as in :func:`train`.
-        after_save: likewise.
+        saved: write a checkpoint and test the best epoch's model; otherwise the last epoch's model is tested.
+        loaders: see :func:`train`.
+        after_save: see :func:`train`.
 
     Returns:
         The results.
 
     Raises:
-        LongInterestError: for settings that the data or the model cannot have.
+        LongInterestError: if the settings do not fit the data or the model.
     """
     trained = train(config, saved, loaders=loaders, after_save=after_save)
     trainer, logger = trained.trainer, getLogger()

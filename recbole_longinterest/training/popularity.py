@@ -1,4 +1,4 @@
-"""How often training has shown each item of late: what a user without a history is recommended."""
+"""Count recent training events per item, to recommend popular items to users without a history."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,22 @@ from recbole_longinterest.data.normalizing import seen_in_training
 if TYPE_CHECKING:
     from recbole.data.dataset import SequentialDataset
 
-SHARE, FEWEST = 0.1, 10_000  # of the events, the latest: a tenth of them, but at least so many
+SHARE, FEWEST = 0.1, 10_000  # the latest tenth of the training events counts, but at least 10,000 events
 
 
 def recent_counts(dataset: "SequentialDataset", train: "SequentialDataset", times: NDArray[np.float64]) -> list[int]:
-    """Events of each item in the latest part of what training shows, of ``target_behavior`` if there is one.
+    """Count the events of each item among the latest training events.
+
+    If ``target_behavior`` is set, only its events count.
 
     Args:
         dataset: the data set.
         train: its training part, after ``build``.
-        times: of all events in the order of the log, from ``event_times`` after ``build``; not needed for benchmark
-            files, all of whose events count, because their order is not known.
+        times: times of all events in the order of the log, from ``event_times`` after ``build``. Not used for
+            benchmark files: the order of their events is unknown, so all events count.
 
     Returns:
-        A number an item by internal id, the padding's 0 first.
+        Number of events by internal item id; 0 for the padding.
     """
     if not isinstance(train.inter_feat, LogRows):
         return train.training_events().tolist()

@@ -20,7 +20,7 @@ from recbole_longinterest.plugin.fixes.command_line import command_line
 from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.settings import make_config
 
-Arguments: TypeAlias = tuple[str | None, str | None, Sequence[str], Mapping[str, object]]  # of make_config
+Arguments: TypeAlias = tuple[str | None, str | None, Sequence[str], Mapping[str, object]]  # arguments of make_config
 Message: TypeAlias = tuple[str, Any]  # ("result", Run), ("done", rank), ("wrong", text) or ("broken", text)
 Queue: TypeAlias = "SimpleQueue[Message]"
 
@@ -40,19 +40,19 @@ def several(config: Config) -> bool:
 
 
 def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeline.Run:
-    """Train and evaluate with ``nproc`` processes of this machine.
+    """Train and evaluate with ``nproc`` processes on this machine.
 
     Args:
         config: of the run, from :func:`~recbole_longinterest.training.settings.make_config` for a single process.
         arguments: arguments of ``make_config``: model, dataset, config_files and config_dict.
-        settings: settings of the command line, `--key=value` each.
+        settings: options of the command line, each as `--key=value`.
 
     Returns:
         The results of the first process; all processes have the same results.
 
     Raises:
-        LongInterestError: for a wrong setting.
-        ProcessError: for a process that was killed or failed for another reason.
+        LongInterestError: if a setting is wrong.
+        ProcessError: if a process was killed or failed for another reason.
     """
     nproc = int(config["nproc"] or 1)
     world_size = int(config["world_size"] or -1)  # -1 means this machine only, as in RecBole's script
@@ -106,15 +106,15 @@ def _outcome(workers: Sequence[BaseProcess], queue: Queue, said: list[Message]) 
         raise LongInterestError(told[0])
     if killed:
         raise ProcessError(
-            f"process {killed[0]} of {len(workers)} was killed (signal {signals[killed[0]]}); if it was the "
-            "system, for want of memory, fewer processes or smaller batches need less."
+            f"process {killed[0]} of {len(workers)} was killed (signal {signals[killed[0]]}). If memory "
+            "ran out, use fewer processes or smaller batches."
         )
     broken = [content for kind, content in said if kind == "broken"]
-    raise ProcessError(broken[0] if broken else f"process {failed[0] if failed else 0} ended without a word.")
+    raise ProcessError(broken[0] if broken else f"process {failed[0] if failed else 0} ended without an error message.")
 
 
 def _failed(workers: Sequence[BaseProcess], said: Sequence[Message]) -> list[int]:
-    """Processes that failed before their work was done; gloo's threads may abort a process that exits normally."""
+    """Ranks that failed before they reported "done"; later, gloo's threads may still abort a process that exits."""
     done = {content for kind, content in said if kind == "done"}
     return [rank for rank, worker in enumerate(workers) if worker.exitcode and rank not in done]
 
@@ -133,7 +133,7 @@ def _free_port() -> int:
 def _work(rank: int, queue: Queue, arguments: Arguments, settings: Sequence[str]) -> None:
     """Main function of each process. It reports an error before it exits, so that the first report is the cause."""
     model, dataset, config_files, config_dict = arguments
-    # RecBole's parser takes the last value, so the settings of the processes override those of the user's command.
+    # In RecBole the command line overrides config_dict, so options that config_dict sets for the processes are removed.
     settings = [setting for setting in settings if setting[2:].partition("=")[0] not in config_dict]
     try:
         with command_line(settings):

@@ -23,7 +23,7 @@ register()  # apply all patches before a config is made
 
 WITHOUT_K = ("auc", "gauc", "mae", "rmse", "logloss")  # RecBole's metrics without topk
 
-# Settings, their types and lowest values.
+# Settings with their types and lowest values.
 NUMBERS: tuple[tuple[str, Any, int], ...] = (
     ("epochs", int, 0),
     ("train_batch_size", int, 1),
@@ -49,15 +49,15 @@ def make_config(
 ) -> Config:
     """Make RecBole's config and check it: files, keys, values and the data set folder.
 
-    In a user's script, settings of the command line win over ``config_dict``, as in RecBole.
+    In a user's script, settings on the command line override ``config_dict``, as in RecBole.
 
     Args:
         model: name of any RecBole model, or ``module:Class`` of one of your own, whose module is imported. If it is
             None, the files or ``config_dict`` name it; the default is LongInterest.
         dataset: name of the data set. If it is None, the files or ``config_dict`` name it; the default is ml-100k.
-        config_files: yaml files; later ones win.
-        config_dict: values that win over the files'. If ``resume`` is a checkpoint file, all settings of its run come
-            with it. Others may repeat them, give more epochs, or change settings that do not affect training.
+        config_files: yaml files; later files override earlier ones.
+        config_dict: values that override the files. If ``resume`` is a checkpoint file, the settings of its run are
+            used; the others may repeat them, raise ``epochs``, or change settings that do not affect training.
 
     Returns:
         The config. ``train_neg_sample_args`` follows ``loss_type`` unless set.
@@ -133,8 +133,8 @@ def keys_of_file(file: Path) -> set[str]:
 def _say_what_is_not_read(config: Config) -> None:
     if config["MODEL_TYPE"] != ModelType.SEQUENTIAL and uses_behaviors(config):  # a prepared data set's yaml sets them
         getLogger().warning(
-            f"{config['model']} is no sequential model: to it events of all behaviours are alike, and target_behavior "
-            "and behavior_map are not read."
+            f"{config['model']} is not a sequential model: it treats events of all behaviours alike and ignores "
+            "target_behavior and behavior_map."
         )
 
 
@@ -168,7 +168,7 @@ def _wrong_averaging(config: Config) -> list[str]:
     except ValueError as error:
         return [str(error)]
     if decay and (config["model"] == "NCL" or config["MODEL_TYPE"] == ModelType.DECISIONTREE):
-        return [f"{config['model']} has an epoch of its own, without {averaging.SETTING}. Leave it out."]
+        return [f"{config['model']} has its own training loop, without {averaging.SETTING}. Leave it out."]
     return []
 
 
@@ -197,7 +197,7 @@ def _wrong_metric(config: Config) -> list[str]:
         for name in ([metric] if metric.lower() in WITHOUT_K else [f"{metric}@{k}" for k in config["topk"]])
     ]
     metric = str(config["valid_metric"]).lower()
-    known = "@" in metric or metric in metrics_dict  # other metrics are the user's
+    known = "@" in metric or metric in metrics_dict  # other names may be metrics that the user has added
     if known and metric not in map(str.lower, offered):
         return [f"valid_metric must be one of {', '.join(offered)} (metrics and topk); got {config['valid_metric']}."]
     return []

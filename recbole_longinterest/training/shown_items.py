@@ -1,4 +1,4 @@
-"""What a served model shows of its items: titles and categories, from columns of the ``.item`` file."""
+"""Read the titles and categories that a served model shows, from columns of the ``.item`` file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from logging import getLogger
@@ -18,19 +18,20 @@ def read_shown_items(
     title_field: str | None,
     category_field: str | None,
 ) -> tuple[list[str], list[list[str]], dict[str, str | None]]:
-    """Titles and categories of the items.
+    """Read the titles and categories of the items.
 
     Args:
-        config: of the training.
-        tokens: of the items by internal id, the padding first.
-        title_field: column of the titles; the first of the text's columns if None.
-        category_field: column of the categories; if None that of the data's settings, else :func:`find_categories`.
+        config: config of the training.
+        tokens: item tokens by internal id; the first one is the padding.
+        title_field: column with the titles; if None, the first column of ``text_fields`` or ``text_template``.
+        category_field: column with the categories; if None, the config's ``category_field``, else the text column that
+            :func:`find_categories` returns.
 
     Returns:
         Titles and categories by internal id, empty if missing, and the names of their columns.
 
     Raises:
-        ExportError: for a column that the file does not have, and for one of them without a file.
+        ExportError: if a given column is not in the file, or there is no file.
     """
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
@@ -69,17 +70,22 @@ def read_shown_items(
     if title_field is not None:
         titles = column(title_field, config["seq_separator"])
     if category_field is not None:
-        cells = column(category_field, " ")  # as they stand
+        cells = column(category_field, " ")  # whole cells, which values_of splits
         categories = [values_of(cell, kinds[category_field], config["seq_separator"]) for cell in cells]
     return titles, categories, {"title": title_field, "category": category_field}
 
 
 def find_categories(kinds: Mapping[str, str], column: Callable[[str], Sequence[str]]) -> str | None:
-    """The column that holds categories: the first of lists, else the first ``token`` whose values repeat.
+    """Find the column that holds categories.
+
+    This is the first ``token_seq`` column, else the first ``token`` column in which a value occurs twice on average.
 
     Args:
         kinds: column -> type, in the order of the text.
-        column: values of a column.
+        column: function that returns the values of a column.
+
+    Returns:
+        The name of the column, or None.
     """
     lists = [name for name, kind in kinds.items() if kind == "token_seq"]
     if lists:

@@ -1,4 +1,4 @@
-"""Choose the columns of the ``.item`` file that make an item's text, by how well new items are found with them."""
+"""Choose the columns of the ``.item`` file for the items' texts, by the recall of new items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,18 +17,18 @@ from recbole_longinterest.data.lazy_matrix import Overlay
 from recbole_longinterest.data.transitions import CountedEvents, counted_events
 from recbole_longinterest.training.adapting.held_out import Queries, gain, queries_of, split_items
 
-SHARE = 0.1  # of the items that choose, and of those that report
-FEWEST = 10  # items of each
+SHARE = 0.1  # share of the items in each of the two held-out sets
+FEWEST = 10  # minimum number of items in each
 
 
 @dataclass(frozen=True)
 class Tried:
-    """Columns that were tried.
+    """Recall with the texts of some columns.
 
     Attributes:
-        columns: in their order in a text.
-        choosing: recall@10 among the held-out items that choose.
-        reporting: among those that nothing is chosen by.
+        columns: the columns, in their order in the text.
+        choosing: recall@10 on the held-out items that choose the columns.
+        reporting: recall@10 on the held-out items that are used only to report.
     """
 
     columns: tuple[str, ...]
@@ -41,10 +41,10 @@ class ChosenColumns:
     """Outcome of :func:`choose_columns`.
 
     Attributes:
-        tried: in the order of the search.
-        best: the chosen ones.
-        own: the columns that the config names; None if there are none, or they are the chosen ones.
-        interval: 95 % interval of the chosen columns' recall minus the config's, by the items that report.
+        tried: all tried columns, in the order of the search.
+        best: the chosen columns.
+        own: the config's ``text_fields``; None if it is unset or equal to the chosen columns.
+        interval: 95 % interval of the recall of ``best`` minus that of ``own``, on the items that report.
     """
 
     tried: list[Tried] = field(default_factory=list)
@@ -54,23 +54,23 @@ class ChosenColumns:
 
 
 def choose_columns(config: Config, columns: Sequence[str] = ()) -> ChosenColumns:
-    """Add one column after the other, as long as held-out items are found better.
+    """Choose columns by forward selection: add the best column as long as the recall of held-out items grows.
 
-    Two tenths of the items are held out of the training part: one chooses, the other only reports. An item is looked
-    for by the mean of the whitened text vectors of the ten items before it, as in `recbole-li adapt`. Events of the
-    validation and test parts are not read.
+    Two tenths of the items are held out of the training part: one tenth chooses the columns, the other only reports.
+    The held-out items are ranked by their whitened text vectors and the mean vector of the user's ten items before, as
+    in `recbole-li adapt`. Events of the validation and test parts are not used.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
-        columns: to choose from; none means all columns of the file.
+        columns: columns to choose from; if empty, all columns of the file.
 
     Raises:
-        LongInterestError: for a column that the file does not have, and data with too few items.
+        LongInterestError: if the file lacks a column, or the data have too few items.
     """
     init_seed(config["seed"], config["reproducibility"])
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     if not file.is_file():
-        raise LongInterestError(f"There is no file {file}, whose columns could make texts. Add it.")
+        raise LongInterestError(f"There is no file {file} with columns for texts. Add it.")
     header = read_header(str(file), config["field_separator"], config["encoding"])
     names = [name for name, _ in header if name != config["ITEM_ID_FIELD"]]
     unknown = [name for name in columns if name not in names]
@@ -100,10 +100,10 @@ def choose_columns(config: Config, columns: Sequence[str] = ()) -> ChosenColumns
 
 
 class _Search:
-    """Encodes and measures choices of columns, each once.
+    """Encode the texts of some columns and measure their recall, once for each choice of columns.
 
     Args:
-        config: RecBole's.
+        config: RecBole's config.
         file: the ``.item`` file.
         tokens: item tokens by internal id.
     """
@@ -118,7 +118,7 @@ class _Search:
         self.hits: dict[tuple[str, ...], NDArray[np.bool_]] = {}
 
     def hold_out(self, events: CountedEvents, columns: Sequence[str]) -> None:
-        """Draw the items that choose and those that report."""
+        """Draw the held-out items that choose and those that report."""
         rng = np.random.default_rng(self.config["seed"])
         has_text = np.array([bool(text) for text in self.texts(columns)])
         bought = np.unique(events.items[events.known & events.wanted])
@@ -133,13 +133,13 @@ class _Search:
         self.choose, self.report = (queries_of(events, held_out, group, has_text, rng) for group in groups)
 
     def texts(self, columns: Sequence[str]) -> list[str]:
-        """Texts by internal id."""
+        """Item texts made of these columns, by internal id."""
         changed = Overlay(self.config, {"text_fields": list(columns), "text_template": None})
         by_token = read_texts(changed, self.file)
         return ["", *(by_token.get(token, "") for token in self.tokens[1:])]
 
     def try_columns(self, columns: Sequence[str]) -> Tried:
-        """Measure columns, unless that was done before."""
+        """Return the recall with these columns, measured at the first call."""
         known = [tried for tried in self.tried if tried.columns == tuple(columns)]
         if known:
             return known[0]

@@ -45,7 +45,7 @@ def test_a_split_without_a_test_part_ends_with_its_checkpoint(
     assert main.main([*arguments, only, "--request_time=True"]) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("ndcg@10"))
-    assert "request_time is on: the time of every target was read" in out
+    assert "request_time is on: the model reads the time of every target" in out
     assert line.split()[2] == "-" and 0 <= float(line.split()[1]) <= 1
     assert Path(out.split("checkpoint: ")[1].strip()).is_file()
     every = "--eval_args={'split': {'RS': [1, 0, 0]}, 'order': 'TO', 'group_by': 'user', 'mode': 'full'}"

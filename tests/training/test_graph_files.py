@@ -70,12 +70,12 @@ def test_it_is_replaced_by_this_command_alone(root: Path, capsys: pytest.Capture
     capsys.readouterr()
     Path("out/tiny-graph/prepare.yaml").unlink()
     assert main.main(arguments) != 0
-    assert "tiny-graph is there already and is not of this command. Give another" in capsys.readouterr().err
+    assert "tiny-graph already exists and was not written by this command. Give another" in capsys.readouterr().err
 
 
 def test_a_graph_without_the_items(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "tiny" / "tiny.link").write_text("item_id:token\tentity_id:token\nother\tm1\n")
     assert main.main(["graph", "--dataset", "tiny", "--data_path", str(root), "--output", "out", *FAST]) != 0
-    assert "Not one of the 20 items of tiny.inter is in the graph by" in capsys.readouterr().err
+    assert "links none of the 20 items of tiny.inter to an entity" in capsys.readouterr().err
     assert main.main(["graph", "--output", "out", "--graph-seed", "-1"]) != 0
     assert "--seed must be a whole number of at least 0; got -1" in capsys.readouterr().err

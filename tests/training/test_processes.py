@@ -183,7 +183,7 @@ def fail(how: str) -> None:
     [
         ("wrong", ValueError, r"^hidden_size must be at least 1; got 0\.$"),
         ("broken", processes.ProcessError, r"^process 0 failed: RuntimeError: no memory$"),
-        ("killed", processes.ProcessError, r"^process 0 of 2 was killed \(signal 9\); if it was the system"),
+        ("killed", processes.ProcessError, r"^process 0 of 2 was killed \(signal 9\)\. If memory ran out, use fewer"),
     ],
 )
 def test_a_failing_process_ends_all(

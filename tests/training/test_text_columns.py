@@ -70,4 +70,4 @@ def test_what_cannot_be_chosen(
     assert re.search(message, capsys.readouterr().err)
     (root / "tiny" / "tiny.item").unlink()
     assert main.main(["columns", "--dataset", "tiny", "--data_path", str(root), *more]) != 0
-    assert re.search("There is no file .*tiny.item, whose columns could make texts", capsys.readouterr().err)
+    assert re.search("There is no file .*tiny.item with columns for texts", capsys.readouterr().err)

@@ -1,1 +1,1 @@
-"""Adapt a text encoder to what goes together in a data set: from its training part to an encoder folder."""
+"""Adapt a text encoder to a data set, so that items used together get similar text vectors."""

@@ -13,10 +13,10 @@ from recbole_longinterest.common.version import __version__
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.models import MINILM, MINILM_ON_HUB
 from recbole_longinterest.text.whitening import Whitening
-from recbole_longinterest.training.adapting.held_out import K, Queries
+from recbole_longinterest.training.adapting.held_out import RECENT, K, Queries
 from recbole_longinterest.training.adapting.settings import Adapted, AdaptSettings
 
-MARK = "recbole-longinterest-adapted"  # a folder with it may be replaced
+MARK = "recbole-longinterest-adapted"  # a folder whose card has this tag may be overwritten
 
 
 def model_card(
@@ -30,18 +30,21 @@ def model_card(
     report: Queries,
     has_text: NDArray[np.bool_],
 ) -> str:
-    """Text of the card, in Markdown with a header for the Hugging Face hub.
+    """Write the text of the card: Markdown with a metadata header for the Hugging Face hub.
 
     Args:
-        config: of the data.
-        encoder: that was adapted.
-        settings: of the adaptation.
-        figures: its outcome.
+        config: config of the data set.
+        encoder: the original encoder.
+        settings: settings of the adaptation.
+        figures: outcome of the adaptation; its ``card`` is not used.
         values: recall on the items that stop the training, before it and after each epoch.
-        before: vectors of all items before, [N, D].
-        after: vectors of all items after, [N, D].
-        report: events on the held-out items that nothing was chosen by.
-        has_text: bool [N].
+        before: vectors of all items by the original encoder, [N, D].
+        after: vectors of all items by the adapted encoder, [N, D].
+        report: events on the held-out items that are used only to report.
+        has_text: mask of the items with a text, bool [N].
+
+    Returns:
+        The text.
     """
     base = MINILM_ON_HUB if encoder.name == MINILM else printable(encoder.name)
     low, high = figures.interval
@@ -57,26 +60,26 @@ tags: [{MARK}]
 
 # {base} adapted to {printable(str(config["dataset"]))}
 
-Made by `recbole-li adapt` of recbole-longinterest {__version__}. Texts of items that users take one after another have
-near vectors. The adaptation has read the item texts and the training part of the events of
-{printable(str(config["dataset"]))}; its vectors may say which items went together there. The licence is that of the
-base model.
+Made by `recbole-li adapt` of recbole-longinterest {__version__}. Items that users choose one after another get similar
+text vectors. The encoder was trained on the item texts and the training part of the events of
+{printable(str(config["dataset"]))}, so its vectors may reveal which items were used together there. The licence of the
+base model applies.
 
 Use: `text_encoder: FOLDER` in recbole-longinterest, or `SentenceTransformer("FOLDER")`.
 
-| recall@{K} among {len(report.among)} held-out items | {base} | adapted |
+| recall@{K} on {len(report.among)} held-out items | {base} | adapted |
 |---|---|---|
-| vectors as they are | {figures.before:.4f} | {figures.after:.4f} |
-| whitened to {width} columns, as LongInterest reads them | {white[0]:.4f} | {white[1]:.4f} |
+| vectors of the encoder | {figures.before:.4f} | {figures.after:.4f} |
+| whitened to {width} dimensions, as LongInterest uses them | {white[0]:.4f} | {white[1]:.4f} |
 
-Difference of the first line: {figures.after - figures.before:+.4f}, 95 % interval over items {low:+.4f} to {high:+.4f}.
-Each of {len(report.targets)} events of the training part on such an item is looked for by the mean vector of up to 10
-items that the user had before. No event on a held-out item was trained on, and none chose the epoch, which
-{len(report.among)} other held-out items did: epoch {figures.best} of {figures.epochs}.
+Difference in the first row: {figures.after - figures.before:+.4f}, 95 % interval over items {low:+.4f} to {high:+.4f}.
+For each of {len(report.targets)} events of the training part on such an item, the held-out items are ranked by the
+cosine with the mean vector of up to {RECENT} items that the user had before. No event on a held-out item was used in
+training. Another {len(report.among)} held-out items chose the epoch: {figures.best} of {figures.epochs}.
 
-- Recall on the items that chose the epoch, before and after each: {", ".join(f"{value:.4f}" for value in values)}
+- Recall on the items that chose the epoch, before and after each epoch: {", ".join(f"{value:.4f}" for value in values)}
 - Settings: `{json.dumps(said)}`, seed {config["seed"]}
-- Encoder before: `{printable(encoder.identity)}`
+- Original encoder: `{printable(encoder.identity)}`
 """
 
 

@@ -1,7 +1,7 @@
-"""Items held out of an adaptation, and how well their texts alone are found.
+"""Measure how well an encoder finds new items, with items that are held out of its training.
 
-The measure is that of new items: among held-out items, the one that a user takes next is looked for by the vectors of
-what the user had before. Every held-out item is new to the encoder: no event on it is seen in training.
+A query is an event on a held-out item. The held-out items are ranked by the cosine of their text vectors with the mean
+vector of the user's items before. To the encoder these items are new: it is trained without their events.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from recbole_longinterest.data.transitions import CountedEvents
 
 K = 10
-RECENT = 10  # events before that are read
-MOST = 20_000  # events that are predicted; drawn if there are more
-RESAMPLES = 1000
-ROWS = 4096  # events compared at a time
+RECENT = 10  # earlier events of the user that a query uses, at most
+MOST = 20_000  # maximum number of queries; a random sample if there are more
+RESAMPLES = 1000  # bootstrap samples
+ROWS = 4096  # queries scored at a time
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Queries:
     """Events on held-out items.
 
     Attributes:
-        among: the held-out items, ascending, [n].
-        targets: place in ``among`` of each event's item, [Q].
-        recent: mean of the recent items of each event's user, rows sum to 1, [Q, N].
+        among: ids of the items to rank, ascending, [n].
+        targets: index in ``among`` of each event's item, [Q].
+        recent: weights of the user's recent items before each event; each row sums to 1, [Q, N].
     """
 
     among: NDArray[np.int64]
@@ -34,13 +34,15 @@ class Queries:
     recent: sp.csr_array
 
     def hits(self, vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which items are among the ``K`` nearest, by the cosine with the mean of the recent items' vectors.
+        """Tell for each event whether its item is among the ``K`` best.
+
+        Items are ranked by the cosine with the mean vector of the recent items.
 
         Args:
-            vectors: of all items, [N, D].
+            vectors: vectors of all items, [N, D].
 
         Returns:
-            bool [Q].
+            Mask of the hits, bool [Q].
         """
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         found = np.zeros(len(self.targets), bool)
@@ -48,24 +50,27 @@ class Queries:
             rows = slice(start, start + ROWS)
             scores = (self.recent[rows] @ unit) @ unit[self.among].T
             own = np.take_along_axis(scores, self.targets[rows, None], axis=1)
-            ahead = (scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) / 2  # equal texts share their places
+            ahead = (scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) / 2  # a tie counts as half a place
             found[rows] = ahead < K
         return found
 
     def recall(self, vectors: NDArray[np.float32]) -> float:
-        """Share of :meth:`hits`."""
+        """Recall@``K``: the share of events that are :meth:`hits`."""
         return float(self.hits(vectors).mean())
 
 
 def split_items(
     candidates: NDArray[np.int64], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw two sets of items: one that stops the training, one that nothing is chosen by.
+    """Draw two disjoint sets of held-out items: one to choose by, and one only to report on.
 
     Args:
-        candidates: items with a text and events.
-        share: of each set.
-        rng: draws.
+        candidates: ids of items with a text and events.
+        share: size of each set, as a share of the candidates.
+        rng: random generator.
+
+    Returns:
+        Ids of the two sets, ascending.
     """
     number = int(len(candidates) * share)
     drawn = rng.permutation(candidates)
@@ -79,14 +84,14 @@ def queries_of(
     has_text: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> Queries:
-    """The events on a group of held-out items.
+    """Make the queries for a group of held-out items.
 
     Args:
-        events: of the training part.
-        held_out: all held-out items, which are no recent items either, bool [N].
-        group: the items, ascending.
-        has_text: bool [N].
-        rng: draws from too many events.
+        events: events of the training part.
+        held_out: mask of all held-out items; they are not used as recent items either, bool [N].
+        group: ids of the group's items, ascending.
+        has_text: mask of the items with a text, bool [N].
+        rng: random generator, to sample if there are more than ``MOST`` queries.
     """
     of_group = np.zeros(len(held_out), bool)
     of_group[group] = True
@@ -107,15 +112,15 @@ def queries_of(
 
 
 def gain(queries: Queries, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Difference of two recalls and its 95 % interval, from draws of the held-out items.
+    """Return the gain in recall with a 95 % bootstrap interval, which resamples the held-out items.
 
     Args:
-        queries: of both.
-        before: hits of one encoder.
-        after: hits of the other.
+        queries: the queries.
+        before: hits of the encoder to compare with, bool [Q].
+        after: hits of the other encoder, bool [Q].
 
     Returns:
-        The difference, and the ends of the interval.
+        Recall of ``after`` minus recall of ``before``, and the lower and upper end of the interval.
     """
     count = np.bincount(queries.targets, minlength=len(queries.among))
     won = np.bincount(queries.targets, weights=after.astype(float) - before, minlength=len(queries.among))

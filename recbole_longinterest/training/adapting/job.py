@@ -37,9 +37,9 @@ from recbole_longinterest.training.adapting.held_out import K, Queries, gain, qu
 from recbole_longinterest.training.adapting.settings import Adapted, AdaptSettings
 from recbole_longinterest.training.adapting.structure import read_structure
 
-FOLLOWERS = 1000  # of each item that are counted
-COUNTED_BYTES = 4e8  # and at most so much memory for all items
-FEWEST = 10  # held-out items of each set
+FOLLOWERS = 1000  # maximum number of followers counted for an item
+COUNTED_BYTES = 4e8  # memory limit of all counts
+FEWEST = 10  # minimum size of each set of held-out items
 
 
 def adapt_encoder(
@@ -47,21 +47,22 @@ def adapt_encoder(
 ) -> Adapted:
     """Adapt the config's text encoder to the training part of its data set.
 
-    Events of the validation and test parts, and of held-out items, are never read. A call after an interruption goes
-    on from the last state that was written, with the same result.
+    The encoder is trained without the events of the validation and test parts and of held-out items. After an
+    interruption, the next call continues from the last saved state, with the same result.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`, for LongInterest.
-        output: folder of the adapted encoder, which ``text_encoder`` takes; the state of an interrupted call is beside.
-        settings: of the adaptation; None for the defaults.
-        restart: begin anew, whatever an interrupted call left.
+        output: folder to write the adapted encoder to, for use as ``text_encoder``. The state of an interrupted call
+            is saved next to it.
+        settings: settings of the adaptation; None for the defaults.
+        restart: start from the beginning and discard the state of an interrupted call.
 
     Returns:
-        The recalls before and after.
+        The outcome, with the recall before and after.
 
     Raises:
-        LongInterestError: for data without texts or with too few items, a folder that holds something else, and if no
-            epoch is better than the encoder was.
+        LongInterestError: if the data have no texts or too few items, the folder holds something else, or no epoch
+            improves the recall.
     """
     absent = why_no_text(config, Path(config["data_path"]) / f"{config['dataset']}.item")
     if config["text_vectors"] or absent:
@@ -70,7 +71,7 @@ def adapt_encoder(
     card = output / CARD
     if output.exists() and not (card.is_file() and MARK in card.read_text(encoding="utf-8", errors="replace")):
         raise LongInterestError(
-            f"--output must be a new folder or an encoder of this command; {output} holds something else. Name another."
+            f"--output must be new or written by this command; {output} holds something else. Give another."
         )
     with lock_files(output, "adapting an encoder in", "name another --output"):
         return _adapt(config, output, settings or AdaptSettings(), restart)
@@ -95,11 +96,11 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
         structure.eliminate_zeros()
     positives = find_positives(counts, structure, popularity=settings.popularity)
     if not len(positives.anchors):
-        raise LongInterestError("No two items go together more often than by chance; there is nothing to learn from.")
+        raise LongInterestError("No two items occur together more often than by chance, so there is nothing to learn.")
     seen = np.unique(events.without(held_out).items)
     catalogue = Catalogue(texts, positives, same_texts(texts), seen[has_text[seen]])
 
-    encoder = make_encoder(Overlay(config, {"text_chunks": 1}))  # a text is a row of a batch
+    encoder = make_encoder(Overlay(config, {"text_chunks": 1}))  # long texts are cut: each text is one row of a batch
     fit_settings = FitSettings(
         settings.epochs,
         settings.patience,
@@ -128,9 +129,9 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
     done = fit.run()
     if done.best == 0:
         raise LongInterestError(
-            f"None of {len(done.values) - 1} epochs finds held-out items better than {encoder.name} does as it is "
-            f"(recall@{K} {done.values[0]:.4f}, then {max(done.values[1:], default=0.0):.4f}), so nothing is written. "
-            "Give another --learning-rate or --method and --restart, or keep the encoder."
+            f"None of {len(done.values) - 1} epochs improves recall@{K} on held-out items: {encoder.name} has "
+            f"{done.values[0]:.4f}, the best epoch {max(done.values[1:], default=0.0):.4f}. Nothing is written. "
+            "Give another --learning-rate or --method with --restart, or keep the encoder."
         )
     after = catalogue.vectors(tunable)
     _, low, high = gain(report, report.hits(before), report.hits(after))
@@ -152,14 +153,14 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
 def _held_out(
     events: CountedEvents, has_text: NDArray[np.bool_], settings: AdaptSettings, rng: np.random.Generator
 ) -> tuple[Queries, Queries, NDArray[np.bool_]]:
-    """Two sets of held-out items, and which items are held out, bool [N]."""
+    """Return the queries to stop by, the queries to report, and a mask of all held-out items, bool [N]."""
     bought = np.unique(events.items[events.known & events.wanted])
     candidates = bought[(bought > 0) & has_text[bought]]
     groups = split_items(candidates, settings.held_out, rng)
     if len(groups[0]) < FEWEST:
         raise LongInterestError(
-            f"--held-out {settings.held_out:g} must leave out at least {FEWEST} items for each of two sets; it leaves "
-            f"{len(groups[0])} of {len(candidates)} items with a text and training events. Give a larger one."
+            f"--held-out {settings.held_out:g} must give at least {FEWEST} items in each of two sets; it gives "
+            f"{len(groups[0])} of {len(candidates)} items with a text and training events. Give a larger share."
         )
     held_out = np.zeros(len(has_text), bool)
     held_out[np.concatenate(groups)] = True
@@ -170,7 +171,7 @@ def _held_out(
 
 
 def _counts(events: CountedEvents, held_out: NDArray[np.bool_], has_text: NDArray[np.bool_]) -> sp.csr_array:
-    """How often two items are near one another, without held-out items and those without a text, [N, N]."""
+    """Weighted counts of items that follow each other closely, without held-out items and empty texts, [N, N]."""
     number = len(has_text)
     left = events.without(held_out | ~has_text)
     size = max(1, min(number, FOLLOWERS, int(COUNTED_BYTES // (8 * number))))
@@ -190,7 +191,7 @@ def _tunable(encoder: TextEncoder, catalogue: Catalogue, settings: AdaptSettings
 
 
 def _digest(texts: Sequence[str], events: CountedEvents, weights: sp.csr_array) -> str:
-    """Hash of the data that a training reads."""
+    """Hash of the data used in training."""
     digest = sha256("\0".join(texts).encode("utf-8", "surrogatepass"))
     for values in (events.items, events.first, events.known, events.wanted, weights.indices, weights.data):
         digest.update(np.ascontiguousarray(values).tobytes())

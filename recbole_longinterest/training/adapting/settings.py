@@ -1,4 +1,4 @@
-"""What a user gives to an adaptation, checked, and what comes of it."""
+"""Settings of an adaptation, with their checks, and its outcome."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,17 @@ class AdaptSettings:
 
     Attributes:
         method: ``lora``, ``adapter`` or ``full``.
-        epochs: at most.
-        patience: epochs without a better recall after which it stops.
-        anchors: items that a batch begins with; a positive and a hard negative of each come with them.
-        part: texts that are encoded with a graph at a time; bounds the memory, does not change the result.
-        temperature: of InfoNCE.
-        learning_rate: None for the method's own.
-        rank: of the updates of ``lora``.
-        popularity: exponent of the correction of positives, 0 for none.
-        held_out: share of the items that stops the training, and of those that measure it.
-        structure: columns of the ``.item`` file whose shared values are further positives.
+        epochs: maximum number of epochs.
+        patience: stop after this many epochs without a better recall.
+        anchors: anchor items of a batch; each adds a positive and a hard negative to the batch.
+        part: maximum number of texts in one forward and backward pass; limits the memory, does not change the result.
+        temperature: temperature of InfoNCE.
+        learning_rate: learning rate of AdamW; None for the method's default.
+        rank: rank of the weight updates of ``lora``.
+        popularity: exponent of the popularity correction of positives; 0 for no correction.
+        held_out: share of the items in each of two held-out sets: one stops the training, the other measures the
+            result.
+        structure: columns of the ``.item`` file; items with a common value become further positives.
     """
 
     method: str = "lora"
@@ -53,16 +54,16 @@ class AdaptSettings:
 
 @dataclass(frozen=True)
 class Adapted:
-    """Outcome of an adaptation. Recalls are among the held-out items that nothing was chosen by.
+    """Outcome of an adaptation. The recalls are on the held-out items that are used only to report.
 
     Attributes:
-        output: the encoder's folder.
-        epochs: that were trained.
-        best: the one that is kept.
-        before: recall of the encoder before.
+        output: folder of the adapted encoder.
+        epochs: number of trained epochs.
+        best: the epoch whose weights are kept, counted from 1.
+        before: recall of the original encoder.
         after: recall of the adapted encoder.
-        interval: 95 % interval of the difference.
-        card: the model card.
+        interval: 95 % interval of the difference of the recalls.
+        card: text of the model card.
     """
 
     output: Path

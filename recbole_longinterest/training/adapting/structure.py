@@ -1,4 +1,4 @@
-"""The catalogue's structure: items that share a category or brand."""
+"""Find pairs of items that share a category, a brand or another value of the ``.item`` file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +13,18 @@ from recbole_longinterest.text.reader import read_item_text, values_of
 
 
 def read_structure(config: Settings, tokens: Sequence[str], columns: Sequence[str]) -> sp.csr_array | None:
-    """Weight of the pairs of items that share values of columns of the ``.item`` file.
+    """Return the weights of pairs of items that share values in columns of the ``.item`` file.
 
     Args:
-        config: RecBole's.
-        tokens: raw item tokens by internal id, the padding first.
-        columns: their names; none for no structure.
+        config: RecBole's config.
+        tokens: raw item tokens by internal id; the first one is the padding.
+        columns: names of the columns; may be empty.
 
     Returns:
-        [N, N], or None without columns.
+        Sum of the weights of all columns, [N, N]; None if ``columns`` is empty.
 
     Raises:
-        LongInterestError: for a column that the file does not have.
+        LongInterestError: if the file lacks a column.
     """
     file = Path(config["data_path"]) / f"{config['dataset']}.item"
     encoding = config["encoding"] or "utf-8"

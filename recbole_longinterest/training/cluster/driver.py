@@ -1,4 +1,4 @@
-"""`recbole-li run --ray`: one run by workers of a Ray cluster, which goes on after a worker or a node has died."""
+"""`recbole-li run --ray`: one run on the workers of a Ray cluster, which survives the loss of a worker or a node."""
 
 import contextlib
 import copy
@@ -31,9 +31,9 @@ from recbole_longinterest.training.processes import ProcessError, several
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-KEPT = 2  # epochs whose files stay in the storage: the last one, and the one before in case a copy breaks off
+KEPT = 2  # number of epochs kept in the storage: the last, and the one before in case copying the last fails
 GOES_ON = "stopped; the same command with --resume goes on after the last whole epoch."
-SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray's file of a run that has saved an epoch
+SNAPSHOT = "checkpoint_manager_snapshot.json"  # written by Ray once a run has saved an epoch
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Workers:
     """How a run is spread over a cluster.
 
     Attributes:
-        number: of workers, each a process with a share of every batch.
-        address: of a running Ray, as ``auto`` or ``host:port``; None starts one of this machine.
-        storage: folder or URL of the run's files, which all nodes reach; ``checkpoint_dir`` if None.
-        cpus: CPU cores of a worker, or a part of one.
-        gpus: GPUs of a worker: 0 or 1.
-        failures: how often a run goes on after workers have died.
+        number: number of workers; each is a process that trains on a share of every batch.
+        address: address of a running Ray cluster, ``auto`` or ``host:port``; None starts Ray on this machine.
+        storage: folder or URL for the run's files that all nodes can reach; None for ``checkpoint_dir``.
+        cpus: CPU cores per worker; may be a fraction.
+        gpus: GPUs per worker, 0 or 1.
+        failures: maximum number of restarts after workers have died.
     """
 
     number: int
@@ -58,21 +58,21 @@ class Workers:
 
 
 class _SettingRefused(LongInterestError):
-    """An error that a setting causes: the same again, however often it is tried."""
+    """An error caused by a setting. A retry would fail in the same way."""
 
 
 class _SettingsEndTheRun(train.UserCallback):
-    """Ends the run at once where a worker's error is the user's to mend; Ray would begin again."""
+    """End the run at once if a worker's error is caused by a setting; otherwise Ray retries."""
 
     def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
-        """Called by Ray for the errors of a moment, by rank."""
+        """Ray calls this with the workers' errors by rank, before it restarts the workers."""
         for error in worker_exceptions.values():
             if isinstance(error, (ValueError, NotImplementedError)):
                 raise _SettingRefused(str(error))
 
 
 class _Trainer(TorchTrainer):
-    """Ray's trainer that leaves Ctrl-C to the command."""
+    """Ray's trainer without its own handler of Ctrl-C: the command handles it."""
 
     controller: Any = None
 
@@ -81,24 +81,24 @@ class _Trainer(TorchTrainer):
 
 
 def run_on_ray(config: Config, workers: Workers, model: str | None = None) -> pipeline.Run:
-    """Train and evaluate by workers of a cluster.
+    """Train and evaluate on the workers of a cluster.
 
-    Each worker does what a process of ``--nproc`` does, with the same share of the data and the same seeds, so that the
-    results are the same. The data are read, split and encoded here, once, and reach the workers through Ray's object
-    store. After each epoch the run's files go to the storage, from which it goes on.
+    Each worker does the work of one process of ``--nproc``, with the same share of the data and the same seeds, so the
+    results are the same. The data are read, split and encoded once, in this process, and the workers get them through
+    Ray's object store. After each epoch the run's files are copied to the storage; a restarted run continues from them.
 
     Args:
         config: from :func:`~recbole_longinterest.training.settings.make_config`; its ``resume`` is True or unset.
-        workers: how the run is spread.
-        model: as the user named it, if it is ``module:Class``.
+        workers: number, place and resources of the workers.
+        model: the user's name of the model; needed only for a ``module:Class``.
 
     Returns:
         The results. The files of the run are in ``checkpoint_dir``, as after any run.
 
     Raises:
-        LongInterestError: for a wrong setting, and a storage that holds another run.
+        LongInterestError: if a setting is wrong, or the storage holds a run of these settings and ``resume`` is unset.
         ProcessError: if workers died more often than ``workers.failures``, or failed for another reason.
-        KeyboardInterrupt: after Ctrl-C; its message says how to go on.
+        KeyboardInterrupt: after Ctrl-C; its message says how to continue.
     """
     _check(config, workers)
     for table in (config.final_config_dict, config.external_config_dict):
@@ -121,16 +121,18 @@ def _check(config: Config, workers: Workers) -> None:
         raise LongInterestError("With --ray, --workers says how many processes train. Leave nproc and world_size out.")
     if config["resume"] not in (None, True, False):
         raise LongInterestError(
-            f"With --ray a run is found by its settings: give --resume without a file; got {config['resume']}."
+            f"With --ray a run is found by its settings. Give --resume without a file; got {config['resume']}."
         )
     if workers.gpus not in (0, 1):
-        raise LongInterestError(f"--gpus-per-worker must be 0 or 1: a worker trains on one GPU; got {workers.gpus}.")
+        raise LongInterestError(
+            f"--gpus-per-worker must be 0 or 1, because a worker trains on one GPU; got {workers.gpus}."
+        )
     if not workers.cpus and not workers.gpus:
         raise LongInterestError("A worker needs a CPU or a GPU; got --cpus-per-worker 0 and --gpus-per-worker 0.")
 
 
 def _name_of_run(config: Config) -> str:
-    """The name that the workers' runs have, which are those of a distributed run."""
+    """Name of the run as the workers compute it. There ``single_spec`` is False, because the run is distributed."""
     twin = copy.copy(config)
     twin.final_config_dict = {**config.final_config_dict, "single_spec": False}
     return own_name(twin)
@@ -146,7 +148,7 @@ def _check_storage(files: "FileSystem", folder: str, resume: bool) -> None:
 
 
 def _check_resources(workers: Workers) -> None:
-    """Say at once that there is too little; Ray waits for more, which a cluster may get."""
+    """Raise if this machine has too few CPUs or GPUs; warn on a cluster, where Ray waits for more nodes."""
     there = ray.cluster_resources()
     for kind, each in (("CPU", workers.cpus), ("GPU", workers.gpus)):
         if each * workers.number > there.get(kind, 0):
@@ -190,7 +192,7 @@ def _fit(task: Task, workers: Workers, name: str, files: "FileSystem", path: str
 
 
 def _said(error: train.TrainingFailedError) -> Exception:
-    """The error for the user: of the worker that failed by itself, because its absence makes the others fail."""
+    """The error to show: that of the worker that failed first, because its absence makes the others fail."""
     cause = getattr(error, "controller_failure", None)
     if isinstance(cause, _SettingRefused):
         return LongInterestError(str(cause))
@@ -207,7 +209,7 @@ def _said(error: train.TrainingFailedError) -> Exception:
 
 @contextlib.contextmanager
 def _fetched(result: train.Result) -> Iterator[tuple[dict[str, Any], Path]]:
-    """What the first worker said in the end, and a folder with its files."""
+    """Yield the result that the first worker reported, and a temporary folder with its files."""
     if result.checkpoint is None or RESULT not in (result.metrics or {}):
         raise ProcessError("The workers ended without a result.")
     with tempfile.TemporaryDirectory() as folder:
@@ -216,7 +218,7 @@ def _fetched(result: train.Result) -> Iterator[tuple[dict[str, Any], Path]]:
 
 
 def _kept(result: dict[str, Any], folder: Path, home: Path) -> pipeline.Run:
-    """Put the files of a run where a run of this machine has them; what it returns."""
+    """Copy the files of a run to where a run on this machine writes them, and return its results."""
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.name.startswith("."):
             continue

@@ -1,4 +1,4 @@
-"""How the workers of Ray Train meet: by the plugin's own process group, each at its own address."""
+"""Connect the workers of Ray Train by the plugin's own process group instead of Ray's."""
 
 import socket
 from dataclasses import dataclass
@@ -11,33 +11,34 @@ from ray.train.torch import TorchConfig
 
 from recbole_longinterest.plugin.process_group import place_process
 
-TO_END = 5.0  # seconds for workers to leave the group; after them they are ended
+TO_END = 5.0  # seconds for workers to leave the group before Ray ends them
 _met_at: tuple[str, int] | None = None
 
 
 @dataclass
 class MeetingConfig(TorchConfig):
-    """Ray's setting for torch without Ray's process group, whose store listens on all interfaces.
+    """Ray's config for torch without Ray's process group, whose store listens on all network interfaces.
 
-    RecBole's config joins the group, as in the processes of ``--nproc``; this says where.
+    The workers join a group when RecBole's config is made, as the processes of ``--nproc`` do. This backend only
+    chooses the address.
     """
 
     @property
     def backend_cls(self) -> type[Backend]:
-        """What Ray calls in the workers."""
+        """The backend whose hooks Ray calls."""
         return _Meeting
 
 
 class _Meeting(Backend):
-    share_cuda_visible_devices = False  # a worker sees its own GPU alone
+    share_cuda_visible_devices = False  # each worker sees only its own GPU
 
     def on_start(self, worker_group: object, backend_config: MeetingConfig) -> None:
-        """Choose where the workers meet: at the first one."""
+        """Choose an address and a free port of the first worker for the process group, and tell all workers."""
         address, port = worker_group.execute_single(0, _free_place)  # type: ignore[attr-defined]
         worker_group.execute(_meet_at, address, port)  # type: ignore[attr-defined]
 
     def on_shutdown(self, worker_group: object, backend_config: MeetingConfig) -> None:
-        """Let the workers leave the group."""
+        """Make the workers leave the group."""
         try:
             ray.get(worker_group.execute_async(_leave), timeout=TO_END)  # type: ignore[attr-defined]
         except GetTimeoutError:
@@ -45,7 +46,7 @@ class _Meeting(Backend):
 
 
 def met_at() -> tuple[str, int]:
-    """Address and port at which the workers of this run meet."""
+    """Address and port of the process group of this run's workers."""
     assert _met_at is not None  # Ray has called on_start
     return _met_at
 

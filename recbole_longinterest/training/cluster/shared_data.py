@@ -1,8 +1,8 @@
-"""The data of a run as arrays for Ray's object store: made once, read by all workers, on one machine without a copy.
+"""Share the data of a run with all workers through Ray's object store.
 
-The seam is the plain form in which the plugin saves split data sets (`plugin.runs.dataset_cache`). Tensors in it become
-numpy arrays, which Ray keeps outside the pickle and maps into every worker of a machine. Tokens and texts stay Python
-lists, which each worker has for itself.
+The data have the plain form in which the plugin saves split data sets (`plugin.runs.dataset_cache`). Tensors become
+numpy arrays; Ray keeps them in shared memory, so the workers of one machine read them without a copy. Tokens and texts
+stay Python lists, and each worker has its own copy.
 """
 
 import warnings
@@ -21,18 +21,18 @@ from recbole_longinterest.nn.sources import ItemMatrix
 from recbole_longinterest.plugin.runs import dataset_cache
 from recbole_longinterest.training.pipeline import Loaders
 
-FIELDS = ("vectors", "present", "mean", "whitening")  # of an ItemMatrix
+FIELDS = ("vectors", "present", "mean", "whitening")  # fields of an ItemMatrix
 
 
 def make_shared_data(config: Config) -> dict[str, Any]:
     """Read, split and encode the data of a config.
 
     Args:
-        config: of a single process.
+        config: config for a single process.
 
     Returns:
-        Numbers, texts, lists, tuples, dicts and numpy arrays: the parts of the split, and the items' vectors, so that
-        no worker needs the files or the text encoder.
+        The parts of the split and the items' vectors, as numbers, texts, lists, tuples, dicts and numpy arrays. With
+        them, workers need neither the data files nor the text encoder.
     """
     init_seed(config["seed"], config["reproducibility"])  # as in every process of a run: a split may be random
     dataset = recbole.data.utils.create_dataset(config)
@@ -49,18 +49,21 @@ def make_shared_data(config: Config) -> dict[str, Any]:
 
 
 def loaders_of(config: Config, shared: dict[str, Any]) -> Loaders:
-    """New loaders over shared data.
+    """Make loaders over shared data.
 
     Args:
-        config: of this process, which has joined the others.
-        shared: from :func:`make_shared_data`. Its arrays may be read-only. Over a flat log, which nothing writes to,
-            the tensors are the arrays themselves; those of RecBole's own data sets are copies.
+        config: config of this process, which has joined the process group.
+        shared: result of :func:`make_shared_data`; its arrays may be read-only. Tensors of a flat log use the memory of
+            the arrays, because nothing writes to them. Tensors of RecBole's own data sets are copies.
+
+    Returns:
+        The loaders of the training, validation and test part.
     """
     copied = not issubclass(dataset_class(config), FlatSequentialDataset)
     made: dict[int, Tensor] = {}
     loaders = dataset_cache.loaders_of_split(config, _as_tensors(shared["parts"], made, copied))
     if shared["matrices"] is not None:
-        matrices = _as_tensors(shared["matrices"], made, copied=True)  # small, and the model's own from then on
+        matrices = _as_tensors(shared["matrices"], made, copied=True)  # small; the model may change them
         for loader in loaders:
             loader._dataset.ready_matrices = {name: ItemMatrix(**fields) for name, fields in matrices.items()}
     train, valid, test = loaders
@@ -68,7 +71,7 @@ def loaders_of(config: Config, shared: dict[str, Any]) -> Loaders:
 
 
 def _as_arrays(value: Any, made: dict[Any, np.ndarray]) -> Any:  # noqa: ANN401
-    """Plain data with arrays in place of tensors; tensors that share their memory are one array."""
+    """Replace tensors in plain data by arrays. Tensors with the same memory become one array."""
     if isinstance(value, Tensor):
         key = value.data_ptr(), value.shape, value.stride(), value.dtype
         return made.setdefault(key, value.cpu().numpy())

@@ -1,4 +1,4 @@
-"""A worker of `recbole-li run --ray`: the training of one process, whose files go through Ray's storage."""
+"""A worker of `recbole-li run --ray`: it trains as one process and saves its files through Ray Train."""
 
 import contextlib
 import logging
@@ -22,19 +22,20 @@ from recbole_longinterest.training import pipeline
 from recbole_longinterest.training.cluster.meeting import met_at
 from recbole_longinterest.training.cluster.shared_data import loaders_of
 
-SAVED = "saved"  # folder of the checkpoints, in that of a worker
-EPOCH, RESULT = "epoch", "result"  # what a worker reports
+SAVED = "saved"  # folder of the checkpoints inside the worker's folder
+EPOCH, RESULT = "epoch", "result"  # keys of a worker's reports
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers of a run get.
+    """Input of all workers of a run.
 
     Attributes:
-        config: of the run, with the number of its processes; read and checked on the driver's machine.
-        data: of :func:`~recbole_longinterest.training.cluster.shared_data.make_shared_data`, in Ray's object store.
-        model: as the user named it, if it is ``module:Class``.
-        module_folder: where that module is.
+        config: config of the run, with the number of its processes; made and checked in the driver.
+        data: result of :func:`~recbole_longinterest.training.cluster.shared_data.make_shared_data`, in Ray's object
+            store.
+        model: ``module:Class`` of a user's own model; None for RecBole's models and the plugin's.
+        module_folder: folder with that module.
     """
 
     config: Config
@@ -46,15 +47,15 @@ class Task:
 def train_worker(given: dict[str, Task]) -> None:
     """Train and evaluate in this worker; Ray Train calls this function.
 
-    After each epoch the first worker's folder goes to Ray's storage, with the logs. A run that goes on begins with the
-    folder of its last epoch.
+    After each epoch the first worker's folder is copied to Ray's storage, with the checkpoints and logs. A run that
+    continues starts from the copy of its last epoch.
 
     Args:
-        given: the task, under ``task``.
+        given: dict with the task under the key ``task``.
     """
     task, rank = given["task"], train.get_context().get_world_rank()
     register()
-    logging.getLogger().handlers.clear()  # Ray's, beside which RecBole would set none of its own
+    logging.getLogger().handlers.clear()  # Ray's handlers; with them, RecBole would not add its own
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     if task.model is not None:
         if task.module_folder is not None:
@@ -75,17 +76,20 @@ def train_worker(given: dict[str, Task]) -> None:
             found = pipeline.run(config, loaders=loaders, after_save=lambda epoch: report({EPOCH: epoch + 1}))
             report({EPOCH: None, RESULT: _plain_result(found)})
         finally:
-            if dist.is_initialized():  # after an error the others must not wait for this one
+            if dist.is_initialized():  # after an error, the other workers must not wait for this one
                 dist.destroy_process_group()
 
 
 def placed_config(config: Config, rank: int, checkpoints: Path) -> Config:
-    """The config of one worker, which has joined the others.
+    """Make the config of one worker and join the process group.
 
     Args:
-        config: of the run, of which this process has its own copy.
-        rank: of this worker among all.
-        checkpoints: folder of its checkpoints.
+        config: config of the run, this process's own copy; it is changed.
+        rank: rank of this worker.
+        checkpoints: folder for its checkpoints.
+
+    Returns:
+        The same config.
     """
     ip, port = met_at()
     for name in PLACE:
@@ -100,7 +104,7 @@ def placed_config(config: Config, rank: int, checkpoints: Path) -> Config:
 
 
 def _plain_result(found: pipeline.Run) -> dict[str, Any]:
-    """A result as JSON can hold it."""
+    """Convert a result to JSON types."""
 
     def numbers(values: dict[str, float] | None) -> dict[str, float] | None:
         return None if values is None else {name: float(value) for name, value in values.items()}
@@ -116,7 +120,7 @@ def _plain_result(found: pipeline.Run) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder of this worker's own as working folder: RecBole writes its logs there."""
+    """Use a temporary working folder in this worker; RecBole writes its logs there."""
     before = Path.cwd()
     folder = Path(tempfile.mkdtemp(prefix="recbole-li-"))
     os.chdir(folder)

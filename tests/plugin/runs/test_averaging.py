@@ -126,5 +126,5 @@ def test_what_cannot_be(arguments: list[str], message: str, capsys: pytest.Captu
 def test_a_model_with_an_epoch_of_its_own(config: Callable[..., Any]) -> None:
     settings = config(weight_averaging=0.9)
     settings["model"] = "NCL"
-    with pytest.raises(ValueError, match="NCL has an epoch of its own, without weight_averaging"):
+    with pytest.raises(ValueError, match="NCL has its own training loop, without weight_averaging"):
         check_values(settings)

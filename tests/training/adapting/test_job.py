@@ -190,9 +190,13 @@ def test_held_out_items_and_later_events_never_enter(
     [
         ({"text_vectors": "v.npy"}, {}, r"no text to adapt an encoder to: text_vectors is v\.npy"),
         ({"text_features": "off"}, {}, "no text to adapt an encoder to: text_features is off"),
-        ({}, {"held_out": 0.05}, "--held-out 0.05 must leave out at least 10 items for each of two sets; it leaves 4"),
+        ({}, {"held_out": 0.05}, "--held-out 0.05 must give at least 10 items in each of two sets; it gives 4"),
         ({}, {"structure": ("brand",)}, "--structure must name columns of .*; got brand"),
-        ({}, {"learning_rate": 1e-9, "epochs": 1, "method": "adapter"}, "None of 1 epochs finds held-out items better"),
+        (
+            {},
+            {"learning_rate": 1e-9, "epochs": 1, "method": "adapter"},
+            "None of 1 epochs improves recall@10 on held-out items",
+        ),
     ],
 )
 def test_what_cannot_be_adapted(
@@ -231,7 +235,7 @@ def test_the_command(config: Callable[..., Any], tmp_path: Path, capsys: pytest.
     Path("other").mkdir()
     arguments[arguments.index("out")] = "other"
     assert main.main(arguments) == 2
-    assert "--output must be a new folder or an encoder of this command" in capsys.readouterr().err
+    assert "--output must be new or written by this command" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("last_is_best")

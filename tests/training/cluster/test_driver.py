@@ -100,7 +100,7 @@ def test_a_node_that_dies_costs_an_epoch_and_the_results_are_those_of_nproc(
     ("changes", "workers", "message"),
     [
         ({"nproc": 2}, {}, r"^With --ray, --workers says how many processes train\. Leave nproc and world_size out"),
-        ({}, {"gpus": 2}, r"^--gpus-per-worker must be 0 or 1: a worker trains on one GPU; got 2\.$"),
+        ({}, {"gpus": 2}, r"^--gpus-per-worker must be 0 or 1, because a worker trains on one GPU; got 2\.$"),
         ({}, {"cpus": 0}, r"^A worker needs a CPU or a GPU; got --cpus-per-worker 0 and --gpus-per-worker 0\.$"),
     ],
 )
@@ -115,7 +115,7 @@ def test_settings_that_do_not_hold(
 def test_a_run_is_found_by_its_settings(small_config: Callable[..., Any], tmp_path: Path) -> None:
     config = small_config()
     config["resume"] = "saved/x.pth"
-    with pytest.raises(ValueError, match=r"With --ray a run is found by its settings: give --resume without a file"):
+    with pytest.raises(ValueError, match=r"With --ray a run is found by its settings\. Give --resume without a file"):
         run_on_ray(config, Workers(2))
     config["resume"] = False
     name = driver._name_of_run(_of_two(small_config()))
