@@ -1,1 +1,1 @@
-"""RecBole's data sets over the flat log, and their loaders."""
+"""RecBole's data sets in flat form, and their loaders."""

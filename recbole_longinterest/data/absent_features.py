@@ -17,9 +17,12 @@ def absent_features(dataset: "Dataset", fields: Mapping[str, SourceField], item_
     """Find sources without usable data, each with the reason as one sentence.
 
     Args:
-        dataset: loaded.
-        fields: the configured sources of events, by name.
-        item_file: path of the ``.item`` file, if it exists.
+        dataset: the loaded data set.
+        fields: the configured event sources by name.
+        item_file: path of the ``.item`` file, which may be missing.
+
+    Returns:
+        Reason by name of source.
     """
     no_text = why_no_text(dataset.config, item_file)
     absent = {"text": no_text} if no_text else {}
@@ -33,14 +36,14 @@ def absent_features(dataset: "Dataset", fields: Mapping[str, SourceField], item_
 
 
 def why_not_of_event(dataset: "Dataset", field: SourceField) -> str | None:
-    """Why a column of the events cannot be read; None if it can."""
+    """Return the reason why a column of the events cannot be a source; None if it can."""
     built_in, lists = field.name in BUILT_IN, bool(dataset.benchmark_filename_list)
     if lists and not built_in:
-        return f"benchmark_filename is set, and {field.column} is read from .inter alone."
+        return f"benchmark_filename is set, and {field.column} is read only from .inter."
     column = field.field if lists else field.column
     base = column.removesuffix(dataset.config["LIST_SUFFIX"])
     if not lists and base != column and base in dataset.inter_feat:
-        return f"{column} is the name of the histories' {base}. Rename the column of the data, or set LIST_SUFFIX."
+        return f"{column} is also the name of the history field of {base}. Rename the column, or set LIST_SUFFIX."
     unused = (dataset.config["unused_col"] or {}).get("inter") or ()
     if column not in dataset.inter_feat:
         where = "_list fields of the benchmark files" if lists else "columns loaded from .inter"
@@ -48,7 +51,7 @@ def why_not_of_event(dataset: "Dataset", field: SourceField) -> str | None:
     if column in unused or field.field in unused:
         return f"{column} is in unused_col."
     if column in (dataset.config["numerical_features"] or ()):
-        return f"{column} is in numerical_features, which has its own form."
+        return f"{column} is in numerical_features, which changes its form."
     if field.name == "time":
         return None
     of_type = dataset.field2type[column].value
@@ -56,15 +59,15 @@ def why_not_of_event(dataset: "Dataset", field: SourceField) -> str | None:
 
 
 def why_not_of_user(dataset: "Dataset", field: SourceField, types: Mapping[str, str]) -> str | None:
-    """Why a column of the users cannot be read; None if it can.
+    """Return the reason why a column of the users cannot be a source; None if it can.
 
     Args:
-        dataset: loaded.
-        field: of the source.
-        types: types of the columns in the ``.user`` file, empty without a file.
+        dataset: the loaded data set.
+        field: the source.
+        types: type of each column of the ``.user`` file; empty without a file.
     """
     if dataset.benchmark_filename_list:
-        return f"benchmark_filename is set, and {field.column} is read for the users of .inter alone."
+        return f"benchmark_filename is set, and {field.column} is read only for users in .inter."
     if not types:
         return f"there is no file {user_file(dataset.config)}."
     absent = [column for column in (field.column, dataset.uid_field) if column not in types]
@@ -74,7 +77,7 @@ def why_not_of_user(dataset: "Dataset", field: SourceField, types: Mapping[str, 
 
 
 def _why_not_of_type(field: SourceField, of_type: str, column: str) -> str | None:
-    """Why a source cannot read a column of a type; None if it can."""
+    """Return the reason why a source cannot read a column of this type; None if it can."""
     kind = kind_of(field, of_type)
     if kind and of_type in EVENT_SOURCES.get(kind).column_kinds:
         return None

@@ -1,4 +1,4 @@
-"""Behaviours of the events: their renaming, and the target behaviours."""
+"""Read the settings of behaviours: renaming, and the behaviours that are targets."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ DEFAULT_FIELD = "behavior"
 
 
 def behavior_field(config: Settings) -> str:
-    """Field of the behaviours; LongInterest's yaml names it, those of RecBole's models do not."""
+    """Field of the behaviours. The yaml files of RecBole's models do not set it, so it has a default."""
     return config["BEHAVIOR_FIELD"] or DEFAULT_FIELD
 
 
@@ -42,12 +42,12 @@ def read_target_behaviors(config: Settings) -> list[str]:
     target = config["target_behavior"]
     names = [] if target is None else target if isinstance(target, list) else [target]
     if not all(map(_is_name, names)):
-        raise LongInterestError(f"target_behavior must be a behaviour, a list of some, or empty; got {target!r}.")
+        raise LongInterestError(f"target_behavior must be a behaviour, a list of behaviours, or empty; got {target!r}.")
     return list(map(str, names))
 
 
 def _is_name(value: object) -> bool:
-    """Whether a value is a text, or a whole number, because yaml reads codes of behaviours as numbers."""
+    """Whether a value is a non-empty text or a whole number; yaml reads numeric codes of behaviours as numbers."""
     return bool(value) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -80,18 +80,18 @@ def renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
 
 
 def ids_of_targets(names: list[str], known: Mapping[str, int], where: str) -> NDArray[np.int64]:
-    """Ids of the target behaviours.
+    """Return the ids of the target behaviours.
 
     Args:
-        names: from :func:`read_target_behaviors`.
-        known: behaviour -> id, with the padding.
-        where: data set, for the message.
+        names: result of :func:`read_target_behaviors`.
+        known: behaviour -> id, including the padding.
+        where: name of the data set, for the message.
 
     Raises:
-        ValueError: for a behaviour that does not occur in the data.
+        ValueError: if a behaviour does not occur in the data.
     """
     missing = [name for name in names if name not in known]
     if missing:
         have = ", ".join(str(name) for name in known if known[name])
-        raise LongInterestError(f"target_behavior: {', '.join(missing)} is no behaviour of {where}, which has: {have}.")
+        raise LongInterestError(f"target_behavior: {', '.join(missing)} does not occur in {where}, which has: {have}.")
     return np.array([known[name] for name in names], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Histories in benchmark files, which are split already: RecBole reads them as columns of lists."""
+"""Histories in benchmark files, which are already split. RecBole reads them as columns of lists."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 def set_histories(dataset: "SequentialDataset") -> None:
-    """Name the fields of the histories, count their events, and cut long histories to their last events.
+    """Set the names of the history fields and the lengths, and cut long histories to their last events.
 
-    A data set whose ``pads_to_limit`` is False reads histories of any length.
+    If ``pads_to_limit`` of the data set is False, histories are not cut.
 
     Args:
-        dataset: loaded; its events are still a table.
+        dataset: the loaded data set; its events are still a table.
 
     Raises:
-        LongInterestError: if the column of histories is absent or has separate ids, or a list is empty or shorter than
-            the history.
+        LongInterestError: if the column of item histories is missing, empty in a row or numbered apart from the items,
+            or another list has not one value per event of the history.
     """
     events, suffix = dataset.inter_feat, dataset.config["LIST_SUFFIX"]
     items = dataset.iid_field + suffix
     check_histories(events, items)
     if items not in dataset.alias["item_id"]:
         raise LongInterestError(
-            f"{items} holds items, and alias_of_item_id does not name it: the same item would have one number there "
-            f"and another as {dataset.iid_field}. Set alias_of_item_id: [{items}]."
+            f"{items} holds items, but alias_of_item_id does not name it: an item would get different ids in {items} "
+            f"and {dataset.iid_field}. Set alias_of_item_id: [{items}]."
         )
     lists = [field + suffix for field in events if field + suffix in events]
     for field in lists:
@@ -47,7 +47,7 @@ def set_histories(dataset: "SequentialDataset") -> None:
         if unlike.any():
             raise LongInterestError(
                 f"{_place(dataset, unlike)} has {_length(events[field][unlike].iloc[0])} values as {field} and "
-                f"{length[unlike].iloc[0]} as {items}. Write one for each event of the history."
+                f"{length[unlike].iloc[0]} as {items}. Write one value for each event of the history."
             )
     limit = dataset.config["MAX_ITEM_LIST_LENGTH"]
     if getattr(dataset, "pads_to_limit", True) and len(length) and length.max() > limit:
@@ -64,12 +64,12 @@ def set_histories(dataset: "SequentialDataset") -> None:
 
 
 def _length(values: Sequence[Any]) -> int:
-    """Events of a list; RecBole puts a list of numbers of a field in ``numerical_features`` beside their bases."""
+    """Number of events of a list: its last axis. RecBole adds an axis in fields of ``numerical_features``."""
     return int(np.asarray(values).shape[-1])
 
 
 def _place(dataset: "SequentialDataset", wrong: "pd.Series") -> str:
-    """File and row of the first event that is marked."""
+    """File and row of the first marked event."""
     row = int(np.flatnonzero(wrong.to_numpy())[0])
     for part, size in zip(dataset.benchmark_filename_list, dataset.file_size_list, strict=True):
         if row < size:

@@ -1,4 +1,4 @@
-"""Sources of item vectors that need no code: ready vectors, further text encoders, image files, knowledge graphs."""
+"""Built-in sources of item vectors: vector files, further text encoders, image files, knowledge graphs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from recbole_longinterest.text.vectors import read_vectors
 
 
 def make_vectors(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
-    """Ready vectors: ``{file: x.npy, width: 64}``, in the formats of ``text_vectors``."""
+    """Make the source ``{kind: vectors, file: x.npy, width: 64}``: a file in a format of ``text_vectors``."""
     given = checked_settings(settings, ("file",), ("width",), config)
 
     def rows() -> tuple[list[int], NDArray[np.float32]]:
@@ -33,9 +33,9 @@ def make_vectors(config: Settings, settings: Mapping[str, Any], tokens: Sequence
 
 
 def make_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> ItemTexts:
-    """The texts by another encoder, or other columns: ``{kind: text, encoder: ..., fields: [...], width: 64}``.
+    """Make the source ``{kind: text, encoder: ..., fields: [...], width: 64}``: another encoder or other columns.
 
-    What is left out is that of the ``text_*`` settings.
+    Missing settings are taken from the ``text_*`` settings.
     """
     given = checked_settings(settings, (), ("width", *TEXT_KEYS), config)
     changed = Overlay(config, text_settings(given))
@@ -45,7 +45,7 @@ def make_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[s
 
 
 def make_images(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
-    """Image files by a vision encoder: ``{folder: images, encoder: NAME, pooling: mean, width: 64}``."""
+    """Make the source ``{kind: image, folder: images, encoder: FOLDER, pooling: mean, width: 64}``."""
     given = checked_settings(settings, ("folder", "encoder"), ("width", "pooling"), config)
 
     def rows() -> tuple[list[int], NDArray[np.float32]]:

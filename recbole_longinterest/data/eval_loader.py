@@ -1,4 +1,4 @@
-"""Evaluation batches with bounded numbers of events and scores, not only of rows."""
+"""Evaluation batches with a limit on events and scores, not only on rows."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.planned_loader import deal_batches
 from recbole_longinterest.data.train_loader import trains_in_one_pass
 
-EVENTS = 2**20  # padded events a batch
-SCORES = 2**25  # scores a batch, 128 MB in float32
+EVENTS = 2**20  # maximum number of padded events per batch
+SCORES = 2**25  # maximum number of scores per batch, 128 MB in float32
 
 
 def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor]:
-    """Plan batches of similar history lengths: padding at most doubles a history.
+    """Plan batches of similar history lengths. Padding at most doubles the length of a history.
 
     Args:
         length: history length of each row, int64 [n_rows].
-        n_items: scores a row.
-        most_rows: rows a batch, ``eval_batch_size``.
+        n_items: number of scores per row.
+        most_rows: maximum number of rows per batch, ``eval_batch_size``.
 
     Returns:
-        Row indices of each batch, int64, by length and then in order; every row occurs once. A row that exceeds a bound
-        by itself is a batch of its own.
+        Row indices of each batch, int64, sorted by length; every row occurs once. A row that exceeds a limit is a batch
+        of its own.
     """
     most_rows = max(1, min(most_rows, SCORES // n_items))
     order = torch.argsort(length, stable=True)
@@ -47,14 +47,14 @@ def plan_evaluation(length: Tensor, n_items: int, most_rows: int) -> list[Tensor
 class BoundedEvalDataLoader(FullSortEvalDataLoader):
     """RecBole's full-ranking loader over a flat log, with batches of bounded memory.
 
-    A model that trains in one pass reads nothing after an event (this is checked before training), so its histories are
-    padded to the longest of the batch instead of ``MAX_ITEM_LIST_LENGTH``.
+    A model that trains in one pass is causal (this is checked before training), so its histories are padded only to the
+    longest one of the batch, not to ``MAX_ITEM_LIST_LENGTH``.
 
     Args:
         config: RecBole's config.
         dataset: validation or test part.
-        sampler: RecBole's; not used in full ranking.
-        shuffle: evaluation is never shuffled.
+        sampler: RecBole's sampler; full ranking does not use it.
+        shuffle: ignored; evaluation is never shuffled.
 
     Attributes:
         order: rows of the part in the order of evaluation, int64 [n_rows]; each process has its own rows.
@@ -76,5 +76,5 @@ class BoundedEvalDataLoader(FullSortEvalDataLoader):
         deal_batches(self, config, dataset, sampler, plan)
 
     def collate_fn(self, rows: Tensor) -> Any:  # noqa: ANN401
-        """The batch of these rows; see :meth:`recbole.data.dataloader.FullSortEvalDataLoader.collate_fn`."""
+        """Make the batch of these rows; see :meth:`recbole.data.dataloader.FullSortEvalDataLoader.collate_fn`."""
         return super().collate_fn(np.asarray(rows))

@@ -1,4 +1,4 @@
-"""Hashes of events, which know an event again in any file and whatever stands beside it."""
+"""Hash events, so that the same event can be found again in another file."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ FACTORS = tuple(
 
 
 def event_keys(users: Keys, items: Keys, times: NDArray[np.floating], behaviors: Keys | None = None) -> Keys:
-    """Hash each event's user, item, time and behaviour, to recognise the event in any file.
+    """Hash each event's user, item, time and behaviour.
 
     Args:
         users: :func:`token_keys` of each event's user, [n].
-        items: likewise of its item, [n].
-        times: in full precision, [n].
+        items: :func:`token_keys` of each event's item, [n].
+        times: full-precision time of each event, [n].
         behaviors: :func:`token_keys` of each event's behaviour, [n]; None if the data have no behaviours.
 
     Returns:
         uint64 [n]. Two different events have the same key with a probability of 2^-64.
     """
-    mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # -0.0 is 0.0
+    mixed = users * FACTORS[0] + items * FACTORS[1] + pd.util.hash_array(times + 0.0) * FACTORS[2]  # + 0.0: no -0.0
     if behaviors is not None:
         mixed += behaviors * FACTORS[3]
     return pd.util.hash_array(mixed)

@@ -1,4 +1,4 @@
-"""Choose the sources of items and events of a run from the settings and the data."""
+"""Choose the item sources and event sources of a run from the settings and the data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +17,9 @@ class Features:
     """The sources that are on.
 
     Attributes:
-        id: whether items have an embedding of their own.
-        items: sources of item vectors, in their order.
-        events: sources of event features, in their order.
+        id: whether each item has a learned embedding.
+        items: names of the sources of item vectors, in order.
+        events: names of the sources of event features, in order.
     """
 
     id: bool
@@ -31,30 +31,30 @@ class Features:
         return name in self.items or name in self.events or (name == "id" and self.id)
 
     def to_cache(self) -> dict[str, Any]:
-        """The plain data that a data set cache keeps."""
+        """Plain data for a data set cache."""
         return asdict(self)
 
 
 def resolve_features(
     config: Settings, absent: Mapping[str, str], items: Sequence[str] = (), events: Sequence[str] = ()
 ) -> Features:
-    """Switch off sources that are absent from the data.
+    """Read the switches of the sources, and switch off sources that the data lack.
 
-    A source that is on by default and absent is switched off with a line in the log. If the user set it (in a file, a
-    dict or on the command line), its absence is an error.
+    A source that is on by default is switched off if the data lack it, and this is logged. If the user switched it on
+    (in a file, a dict or on the command line), missing data are an error.
 
     Args:
-        config: RecBole's config; its ``external_config_dict`` holds the user's settings.
-        absent: source -> why the data lacks it, one sentence.
-        items: further sources of item vectors, all set by the user.
-        events: further sources of events, all set by the user.
+        config: RecBole's config; its ``external_config_dict`` has the user's settings.
+        absent: source -> reason why the data lack it, one sentence.
+        items: further sources of item vectors; the user has set them.
+        events: further event sources; the user has set them.
 
     Returns:
         The sources that are on.
 
     Raises:
-        LongInterestError: for a switch that is neither on nor off, and for absent sources that the user set; all in one
-            message.
+        LongInterestError: if a switch is neither on nor off, or the data lack a source that the user set. The message
+            lists all errors.
     """
     asked = getattr(config, "external_config_dict", {})
     on, wrong, off = {}, [], []
@@ -66,7 +66,7 @@ def resolve_features(
             continue
         if switch and name in absent:
             if key in asked:
-                wrong.append(f"{key} is on, but {absent[name]} Set it off, or give the data.")
+                wrong.append(f"{key} is on, but {absent[name]} Switch it off, or add the data.")
             else:
                 off.append(f"{key} is off: {absent[name]}")
                 switch = False

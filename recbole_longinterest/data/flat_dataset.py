@@ -1,4 +1,4 @@
-"""The sequential data set over a flat log, in full-precision time order: no copied prefixes, any sequential model."""
+"""A flat version of RecBole's sequential data set for any model: exact time order and no copied prefixes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,19 +41,20 @@ class FlatSequentialDataset(SequentialDataset):
     """RecBole's sequential data set without copied prefixes: rows point into one flat log.
 
     Rows, splits and field names are RecBole's. A batch gathers its history fields (``<field>_list``) from the log on
-    access. With ``exact_order: True`` the log is sorted by user and full-precision time, ties in the order of the file
-    or, with ``tie_order: random``, in a random one; RecBole casts times to float32 before it sorts (RecBole issue
-    #2204). With ``split_by_time`` the parts are periods, see :mod:`recbole_longinterest.data.time_split`.
+    access. With ``exact_order: True`` the log is sorted by user and full-precision time; RecBole casts times to float32
+    before it sorts (RecBole issue #2204). Ties keep the order of the file or, with ``tie_order: random``, get a random
+    order. With ``split_by_time`` the parts are periods, see :mod:`recbole_longinterest.data.time_split`.
 
     Attributes:
         event_log: history field -> its values over the log, [n_events, ...]; shared by the splits.
         history_limit: maximum events of a history in a batch, None for no limit.
         target_list_field: field of one-pass batches with each position's target.
-        normalized_ranges: column -> lowest and highest value of the training part, for numbers that were scaled by it.
+        normalized_ranges: column -> lowest and highest value of the training part, for columns scaled by these.
         tie_seed: seed of the order of ties; None for the order of the file.
-        time_bounds: from when on events validate, and test, with ``split_by_time``; else None.
-        keeps_times: whether :meth:`event_times` has them after :meth:`build`, which costs 8 bytes an event.
-        left_out: ``events`` and ``items`` that ``split_by_time`` leaves out, because nobody had the items before.
+        time_bounds: start times of the validation and the test period with ``split_by_time``; else None.
+        keeps_times: whether :meth:`event_times` returns times after :meth:`build`, which takes 8 bytes per event.
+        left_out: numbers of ``events`` and ``items`` that ``split_by_time`` drops, because the items have no event in
+            the training period.
     """
 
     inter_feat: Any
@@ -84,9 +85,9 @@ class FlatSequentialDataset(SequentialDataset):
 
     @property
     def request_fields(self) -> Mapping[str, str]:
-        """What a batch has of the target because it is known when one recommends: field -> field of the log.
+        """Values of the target that are known at the time of the request: field of a batch -> field of the log.
 
-        Empty unless a setting declares it, as ``request_time`` does.
+        Empty unless a setting such as ``request_time`` adds one.
         """
         return {}
 
@@ -120,7 +121,9 @@ class FlatSequentialDataset(SequentialDataset):
         if names:
             absent = names.keys() - names_in(self.inter_feat[field])
             if absent:
-                self.logger.warning(f"behavior_map names what no event is: {printable(', '.join(sorted(absent)))}.")
+                self.logger.warning(
+                    f"behavior_map has behaviours that no event has: {printable(', '.join(sorted(absent)))}."
+                )
             self.inter_feat[field] = renamed(self.inter_feat[field], names)
         if field in self.inter_feat and self.field2type.get(field) == FeatureType.TOKEN:
             for note in notes_on_behaviors(sorted(names_in(self.inter_feat[field]))):
@@ -134,10 +137,10 @@ class FlatSequentialDataset(SequentialDataset):
             self.logger.info(sentence(self.time_bounds, self.left_out))
 
     def _leave_out_unknown(self) -> None:
-        """Drop later events of items that nobody had before the validation: the catalogue is that of the training.
+        """Drop events of items without an event before the validation period, so that training has the whole catalogue.
 
-        The training's events are put first, because ids count in the order of the table: what comes later then changes
-        nothing of the training, not even which weights an item begins with.
+        Training events are moved to the front, because RecBole numbers ids in the order of the table. So later events
+        do not affect the training, not even an item's initial weights.
         """
         if self.time_bounds is None:
             return
@@ -154,10 +157,10 @@ class FlatSequentialDataset(SequentialDataset):
 
     def _data_filtering(self) -> None:
         super()._data_filtering()
-        self._leave_out_unknown()  # of an item whose early events a filter has dropped
+        self._leave_out_unknown()  # again, because a filter may have dropped an item's early events
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame:
-        """Load interactions of tokens and numbers with a reader that needs less memory; other files with RecBole's."""
+        """Load interactions of tokens and numbers with the plugin's reader, other files with RecBole's."""
         separator, encoding = self.config["field_separator"], self.config["encoding"]
         if source != FeatureSource.INTERACTION or self.benchmark_filename_list or len(separator) != 1:
             return super()._load_feat(filepath, source)
@@ -178,7 +181,7 @@ class FlatSequentialDataset(SequentialDataset):
         return read_columns(filepath, columns, separator, encoding)
 
     def _remove_duplication(self) -> None:
-        """Keep ties in the order of the file if the order is exact; RecBole's sort does not."""
+        """In exact order, sort stably so that ties keep the order of the file; RecBole's sort is not stable."""
         keep = self.config["rm_dup_inter"]
         if keep is None or not self.exact_order or self.time_field not in self.inter_feat:
             super()._remove_duplication()
@@ -187,7 +190,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat.drop_duplicates(subset=[self.uid_field, self.iid_field], keep=keep, inplace=True)
 
     def _filter_by_inter_num(self) -> None:
-        """Filter as RecBole does, but skip the counting for intervals that allow any number, as the default does."""
+        """Filter as RecBole does, but skip the counting if the intervals allow any number, as by default."""
         intervals = [self._parse_intervals_str(self.config[f"{kind}_inter_num_interval"]) for kind in ("user", "item")]
         if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
             super()._filter_by_inter_num()
@@ -202,7 +205,7 @@ class FlatSequentialDataset(SequentialDataset):
         return super()._concat_remaped_tokens(remap_list)
 
     def _fill_nan(self) -> None:
-        # Rows are final from here on, and time is still float64: RecBole normalises and rounds it later.
+        # From here on the rows are final. Time is still float64; RecBole normalises and rounds it later.
         if self.time_field in self.inter_feat:
             self._exact_time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64, copy=True)
             if np.isnan(self._exact_time).any():
@@ -213,7 +216,7 @@ class FlatSequentialDataset(SequentialDataset):
         super()._fill_nan()
 
     def _normalize(self) -> None:
-        """Normalise later if the order is exact, when the parts are known; see :meth:`build`."""
+        """In exact order, normalise later, when the parts are known; see :meth:`build`."""
         if not self.exact_order or self.benchmark_filename_list:
             super()._normalize()
             return
@@ -228,7 +231,7 @@ class FlatSequentialDataset(SequentialDataset):
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def data_augmentation(self) -> None:
-        """Sort the log and make one row for every event but each user's first, pointing into it."""
+        """Sort the log, and make a row for every target; a user's first event is never a target."""
         self._aug_presets()
         self._check_field("uid_field", "time_field")
         check_times(self.inter_feat, self.field2type, self.time_field, self.dataset_name)
@@ -244,8 +247,8 @@ class FlatSequentialDataset(SequentialDataset):
         rows = np.flatnonzero(~first & self._is_target(order))
         if len(rows) == 0 and not first.all():
             raise LongInterestError(
-                f"{self.dataset_name}: no event of target_behavior: {self.config['target_behavior']} has one before "
-                "it: there is nothing to predict."
+                f"{self.dataset_name}: no event of target_behavior: {self.config['target_behavior']} has an earlier "
+                "event of its user, so there is nothing to predict."
             )
         if len(rows) == 0:
             raise LongInterestError(
@@ -270,7 +273,7 @@ class FlatSequentialDataset(SequentialDataset):
         self.inter_feat.limit, self.inter_feat.histories = self.history_limit, self._history
 
     def _event_keys(self, rows: Index) -> Keys:
-        """Keys of rows of the table, uint64 [n]: of columns that every model loads, and of tokens, not of ids."""
+        """Keys of rows of the table, uint64 [n], from the tokens and times that every model loads."""
         users, items = (
             token_keys(self.field2id_token[field])[self.inter_feat[field].numpy()[rows]]
             for field in (self.uid_field, self.iid_field)
@@ -278,7 +281,7 @@ class FlatSequentialDataset(SequentialDataset):
         return event_keys(users, items, self._exact_time[rows])
 
     def _is_target(self, order: np.ndarray) -> np.ndarray:
-        """Mark the events of ``target_behavior``, which may be predicted; the others are context. [n_events]."""
+        """Mask of the events of ``target_behavior``, which may be targets, bool [n_events]; others are only context."""
         names, field = read_target_behaviors(self.config), behavior_field(self.config)
         if not names:
             return np.ones(len(order), dtype=bool)
@@ -301,7 +304,7 @@ class FlatSequentialDataset(SequentialDataset):
             super().sort(by=by, ascending=ascending)
 
     def event_times(self) -> np.ndarray:
-        """Full-precision times of all events; after :meth:`build` in the order of the log, before it of the table.
+        """Full-precision times of all events, in the order of the table before :meth:`build`, of the log after it.
 
         Returns:
             float64 [n_events]; empty for data without times, and after :meth:`build` unless :attr:`keeps_times`.
@@ -324,7 +327,7 @@ class FlatSequentialDataset(SequentialDataset):
             for part in parts:
                 part.normalized_ranges = self.normalized_ranges
         for part in parts if self.keeps_times else (self, *parts):
-            part._exact_time = None  # 8 bytes an event, only needed for sorting
+            part._exact_time = None  # takes 8 bytes per event and is only needed for sorting
         return parts
 
     def _parts_by_time(self, bounds: tuple[float, float]) -> list[Any]:
@@ -370,12 +373,12 @@ class FlatSequentialDataset(SequentialDataset):
                 elif field in feat:
                     self._del_col(feat, field)
                 else:
-                    self.logger.warning(f"unused_col names {field}, which {name}_feat has not got.")
+                    self.logger.warning(f"unused_col names {field}, which is not in {name}_feat.")
 
     # --- batches -----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:  # noqa: ANN401
-        """Rows with their history fields, gathered from the log and padded at the end."""
+        """Return rows with their history fields, gathered from the log and padded at the end."""
         rows = self.inter_feat[index]
         if isinstance(rows, LogRows):
             rows = self._with_history(rows)
@@ -401,7 +404,7 @@ class FlatSequentialDataset(SequentialDataset):
         return self._length(self.inter_feat)
 
     def training_events(self) -> Tensor:
-        """Number of occurrences of each item in the rows, as target or in a history, int64 [N]."""
+        """Count the occurrences of each item in the rows, as a target or in a history, int64 [N]."""
         if not isinstance(self.inter_feat, LogRows):  # benchmark files
             shown = torch.cat([self.inter_feat[field].flatten() for field in (self.iid_field, self.item_seq_field)])
             return torch.bincount(shown[shown > 0], minlength=self.item_num)
@@ -420,7 +423,7 @@ class FlatSequentialDataset(SequentialDataset):
         if not isinstance(self.inter_feat, LogRows):
             return super().inter_matrix(form, value_field)
         rows, length = self.inter_feat, self.inter_feat.whole_length()
-        if (length > 0).all():  # else the first events are among the rows
+        if (length > 0).all():  # otherwise the rows already include first events
             opening = rows.position[length == 1].long() - 1
             rows = rows.after(opening)
         return self._create_sparse_matrix(rows, self.uid_field, self.iid_field, form, value_field)

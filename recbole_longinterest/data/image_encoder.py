@@ -1,4 +1,4 @@
-"""Vectors of image files by any vision encoder of transformers, cached by the files' content (extra vision)."""
+"""Encode image files with a vision encoder of transformers, cached by file content (extra ``vision``)."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,17 +19,19 @@ from recbole_longinterest.text.models import quiet_transformers
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 POOLINGS = ("mean", "cls")
 BATCH = 32
-PIXELS = 2**26  # of an image, at most; a small file can hold a picture that fills the memory
+PIXELS = 2**26  # maximum per image: a small file can contain an image that fills the memory
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by item token, the name without its suffix.
+    """Find the image files of a folder, by item token: the file name without its suffix.
 
     Raises:
         LongInterestError: if there is no folder, or an item has two images.
     """
     if not folder.is_dir():
-        raise LongInterestError(f"There is no folder of images {folder}. It holds a file for an item: TOKEN.jpg.")
+        raise LongInterestError(
+            f"There is no folder of images {folder}. It must hold a file for each item, as TOKEN.jpg."
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
@@ -42,15 +44,15 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 class ImageEncoder:
-    """Turns image files into vectors; an :class:`~recbole_longinterest.text.cache.Encoder` whose texts are keys.
+    """Turn image files into vectors, as an :class:`~recbole_longinterest.text.cache.Encoder` of keys instead of texts.
 
     Only safetensors weights are loaded, and no code from a model folder is run. Models of text and images (CLIP,
-    SigLIP) give their image features; others the pooled tokens or places of their last layer.
+    SigLIP) give their image features. Other models give the pooled output of their last layer.
 
     Args:
-        folder: of a model of transformers with its image processor.
-        pooling: ``mean`` of the tokens or places, or the first token (``cls``).
-        device: where to encode.
+        folder: folder of a transformers model with its image processor.
+        pooling: ``mean`` over the tokens or spatial positions, or ``cls`` for the first one.
+        device: device to encode on.
     """
 
     batch_size = BATCH
@@ -62,36 +64,36 @@ class ImageEncoder:
         self.folder, self.pooling, self.device = Path(folder).expanduser(), pooling, torch.device(device)
         if not (self.folder / "config.json").is_file():
             raise LongInterestError(
-                f"encoder of images must be the folder of a model of transformers; {folder} has no config.json. "
-                "Download the model and name its folder."
+                f"encoder of images must be the folder of a transformers model; {folder} has no config.json. "
+                "Download the model and give its folder."
             )
         self._paths: dict[str, Path] = {}
         self._loaded: tuple[Any, Any] | None = None
 
     @property
     def identity(self) -> str:
-        """The model's files and the pooling."""
+        """Identity of the encoder: hash of the model's files, and the pooling."""
         files = sorted(path for path in self.folder.iterdir() if path.suffix in (".json", ".safetensors"))
         content = "".join(f"{path.name} {file_hash(path)}\n" for path in files)
         return f"images sha256:{sha256(content.encode()).hexdigest()} {self.pooling}"
 
     def key_of(self, path: Path) -> str:
-        """Key of an image: the hash of its file."""
+        """Return the key of an image, the hash of its file."""
         key = file_hash(path)
         self._paths[key] = path
         return key
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of images.
+        """Encode images.
 
         Args:
-            texts: keys of :meth:`key_of`.
+            texts: keys from :meth:`key_of`.
 
         Returns:
             float32 [n, D].
 
         Raises:
-            LongInterestError: for a file that is no image, and a model that reads none.
+            LongInterestError: if a file is not an image, or the model cannot read images.
         """
         parts = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode(), quiet_transformers():
@@ -111,13 +113,13 @@ class ImageEncoder:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            from transformers import AutoImageProcessor, AutoModel  # takes seconds, and a full cache needs none of it
+            from transformers import AutoImageProcessor, AutoModel  # late: takes seconds, and cached images need none
 
             safe = {"local_files_only": True, "trust_remote_code": False}
             try:
                 processor = AutoImageProcessor.from_pretrained(self.folder, **safe)
                 network = AutoModel.from_pretrained(self.folder, use_safetensors=True, **safe)
-            except Exception as error:  # transformers raises whatever its parts raise
+            except Exception as error:  # transformers may raise any error
                 raise LongInterestError(
                     f"The image encoder {self.folder} cannot be loaded: {one_line(error)}."
                 ) from error
@@ -125,20 +127,22 @@ class ImageEncoder:
         return self._loaded
 
     def _pooled(self, network: Any, pixels: Tensor) -> Tensor:  # noqa: ANN401 - a model of transformers
-        """[B, channels, height, width] to [B, D]."""
+        """Vectors [B, D] of images [B, channels, height, width]."""
         if hasattr(network, "get_image_features"):
             found = network.get_image_features(pixel_values=pixels)
             return found if isinstance(found, Tensor) else found.pooler_output
         hidden = network(pixel_values=pixels).last_hidden_state
-        tokens = hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden  # places of a convolution: [B, T, D]
+        tokens = (
+            hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
+        )  # positions of a CNN as tokens [B, T, D]
         return tokens[:, 0] if self.pooling == "cls" else tokens.mean(dim=1)
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401 - an image of PIL
-    """An image in three colours.
+    """Read an image as RGB.
 
     Raises:
-        LongInterestError: for a file that is no image, or has too many pixels.
+        LongInterestError: if the file is not an image, or has too many pixels.
     """
     from PIL import Image  # belongs to the extra vision
 

@@ -1,8 +1,9 @@
 """Registry of sources of item vectors other than the texts.
 
-To add one: write a function that makes a :class:`~recbole_longinterest.nn.sources.MatrixSource` from settings and item
-tokens, call :func:`register_item_source`, and set ``item_sources: {name: {any settings}}``. :func:`whitened` aligns and
-whitens raw vectors. ``item_sources: {any_name: {kind: name, ...}}`` has several sources of one kind.
+To add a source, write a function that makes a :class:`~recbole_longinterest.nn.sources.MatrixSource` from settings and
+item tokens, call :func:`register_item_source`, and set ``item_sources: {name: {any settings}}``. :func:`whitened`
+whitens raw vectors and aligns them with the item ids. For several sources of one kind, set
+``item_sources: {any_name: {kind: name, ...}}``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,16 +27,16 @@ _NAMED: set[str] = set()  # kinds that get the source's name
 
 
 def register_item_source(name: str, make: Make, named: bool = False) -> None:
-    """Make a source of item vectors known, for ``item_sources``.
+    """Register a source of item vectors for ``item_sources``.
 
     Args:
-        name: its name, which is its kind, too.
-        make: function of RecBole's config, the settings under the source's name, and the raw item tokens by internal
-            id (the padding first).
-        named: whether the function wants the source's name, as a setting ``name``.
+        name: name of the source, and its ``kind``.
+        make: function that makes the source. It gets RecBole's config, the settings under the source's name, and the
+            raw item tokens by internal id; the first one is the padding.
+        named: add the source's name to these settings, under the key ``name``.
 
     Raises:
-        LongInterestError: if the name is taken, or torch does not accept it as a module's name.
+        LongInterestError: if the name is taken, or torch does not accept it as a module name.
     """
     if not usable_name(name):
         raise LongInterestError(f"register_item_source: a source cannot be called {name!r}. Choose another name.")
@@ -45,20 +46,20 @@ def register_item_source(name: str, make: Make, named: bool = False) -> None:
 
 
 def make_item_source(name: str, config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> MatrixSource:
-    """Make a source of :func:`read_item_sources`.
+    """Make one of the sources from :func:`read_item_sources`.
 
     Args:
-        name: of the source.
-        config: RecBole's.
-        settings: under the source's name.
-        tokens: raw item tokens by internal id, the padding first.
+        name: name of the source.
+        config: RecBole's config.
+        settings: settings under the source's name.
+        tokens: raw item tokens by internal id; the first one is the padding.
     """
     kind = str(settings.get("kind", name))
     return ITEM_SOURCES.get(kind)(config, {**settings, "name": name} if kind in _NAMED else settings, tokens)
 
 
 def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
-    """Read ``item_sources``: settings by name of source.
+    """Read ``item_sources``: the settings of each source by its name.
 
     Raises:
         LongInterestError: if it is not a mapping of registered names to settings.
@@ -71,7 +72,7 @@ def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
         )
     for name in wanted:
         if name == "text":
-            raise LongInterestError("item_sources: text has settings of its own (text_fields, ...). Leave it out.")
+            raise LongInterestError("item_sources: text has its own settings (text_fields, ...). Leave it out.")
         ITEM_SOURCES.get(str((wanted[name] or {}).get("kind", name)))
         if not usable_name(str(name)):
             raise LongInterestError(f"item_sources: a source cannot be called {name!r}. Choose another name.")
@@ -79,7 +80,7 @@ def read_item_sources(config: Settings) -> dict[str, Mapping[str, Any]]:
 
 
 class ReadyMatrix:
-    """A source whose vectors exist already.
+    """A source whose vectors are already made.
 
     Args:
         ready: the vectors.
@@ -103,10 +104,10 @@ class ReadyMatrix:
 
 
 def whitened(n_items: int, rows: Sequence[int], vectors: NDArray[np.floating], width: int) -> ItemMatrix:
-    """Whiten the vectors of some items and align them with the ids.
+    """Whiten the vectors of some items and align them with the item ids.
 
     Args:
-        n_items: items with the padding, ``N``.
+        n_items: number of items with the padding, ``N``.
         rows: internal ids of the items that have a vector.
         vectors: their vectors, [len(rows), E].
         width: columns to keep, ``W``.

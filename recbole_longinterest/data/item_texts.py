@@ -1,4 +1,4 @@
-"""Texts of the catalogue in the order of the items' internal ids, and their text matrix."""
+"""Item texts in the order of the internal item ids, and the matrix of their vectors."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -16,12 +16,12 @@ from recbole_longinterest.text.template import columns_of
 
 
 class ItemTexts:
-    """Texts by internal item id; encoded and whitened once, at the first call of :meth:`matrix`.
+    """Item texts. They are encoded and whitened once, at the first call of :meth:`matrix`.
 
-    A copy is the same object, because RecBole deep-copies models to count FLOPs, and nothing should be encoded twice.
+    A copy is the same object: RecBole deep-copies models to count FLOPs, and no text should be encoded twice.
 
     Args:
-        texts: text by internal item id, "" for none; row 0 is the padding.
+        texts: text by internal item id, "" for an item without a text; the first one is the padding.
         text_dim: columns of the whitened matrix.
         encoder: encodes the texts.
         show_progress: show a progress bar while encoding.
@@ -36,7 +36,7 @@ class ItemTexts:
 
     @classmethod
     def from_config(cls, config: Settings, texts: Sequence[str]) -> "ItemTexts":
-        """Texts with the encoder from the ``text_*`` options."""
+        """Make the object with the encoder of the ``text_*`` options."""
         return cls(texts, config["text_dim"], make_encoder(config), bool(config["show_progress"]))
 
     @property
@@ -53,11 +53,7 @@ class ItemTexts:
         return self
 
     def matrix(self) -> ItemMatrix:
-        """Encode the distinct texts (or read them from the cache), whiten, align to item ids.
-
-        Returns:
-            The matrix.
-        """
+        """Encode the distinct texts or read their vectors from the cache, whiten them and align them to item ids."""
         if self._matrix is None:
             rows = [i for i, text in enumerate(self.texts) if text]
             encoded = encode_cached([self.texts[i] for i in rows], self.encoder, show_progress=self.show_progress)
@@ -82,7 +78,7 @@ def make_encoder(config: Settings) -> TextEncoder:
 
 
 def why_no_text(config: Settings, item_file: Path) -> str | None:
-    """Reason why the data has no item texts, or None if it has."""
+    """Return the reason why the data have no item texts, as a sentence; None if they have texts."""
     if config["text_vectors"]:
         return None
     if not config["text_fields"] and not config["text_template"]:
@@ -93,10 +89,13 @@ def why_no_text(config: Settings, item_file: Path) -> str | None:
 
 
 def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
-    """Read the texts of all items in the ``.item`` file by token, with ``text_fields`` or ``text_template``.
+    """Read the texts of all items in the ``.item`` file, made by ``text_fields`` or ``text_template``.
+
+    Returns:
+        Text by item token.
 
     Raises:
-        ValueError: for a column that is missing, or a template that cannot be read.
+        ValueError: if a column is missing, or the template cannot be read.
     """
     columns, template = columns_of(config["text_fields"], config["text_template"])
     return read_item_text(
@@ -119,7 +118,7 @@ def load_item_texts(config: Settings, item_file: Path, tokens: Sequence[str]) ->
         tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
 
     Returns:
-        Texts by internal id, "" for an item without a row or with empty fields; their number is logged.
+        Texts by internal id, "" for an item without a row or with empty fields. The number of "" is logged.
 
     Raises:
         ValueError: if a column is missing, or no item has a text.

@@ -1,4 +1,4 @@
-"""Ready item vectors instead of encoded texts: from a file, or loaded by RecBole."""
+"""Item vectors in place of encoded texts: read from a file, or loaded by RecBole."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -16,15 +16,15 @@ from recbole_longinterest.text.vectors import read_vectors
 
 
 class ItemVectors:
-    """Item vectors by internal id; read and whitened once, at the first call of :meth:`matrix`.
+    """Item vectors. They are read and whitened once, at the first call of :meth:`matrix`.
 
-    Items that are missing from the file count as items without text. A copy is the same object, as for
+    Items without a vector are treated as items without a text. A copy is the same object, as for
     :class:`~recbole_longinterest.data.item_texts.ItemTexts`.
 
     Args:
         tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
         text_dim: columns of the whitened matrix.
-        name: the file, or the field of ``preload_weight``.
+        name: path of the file, or name of a field of ``preload_weight``.
         item_field: name of the column of item tokens in a .parquet file.
         preloaded: the vectors that RecBole loaded, [N, dim], zero for items without one; None to read the file.
     """
@@ -51,7 +51,7 @@ class ItemVectors:
         tokens: Sequence[str],
         preloaded: dict[str, NDArray[np.floating]],
     ) -> "ItemVectors":
-        """Read ``text_vectors``: the name of a field of ``preload_weight``, or else a file.
+        """Make the object for ``text_vectors``: a field of ``preload_weight``, or else a file.
 
         Args:
             config: RecBole's config.
@@ -75,10 +75,7 @@ class ItemVectors:
         return self
 
     def matrix(self) -> ItemMatrix:
-        """Read the vectors, whiten, align to item ids.
-
-        Returns:
-            The matrix.
+        """Read the vectors, whiten them and align them to item ids.
 
         Raises:
             ValueError: if the vectors cannot be read, or no item has one.
@@ -100,11 +97,11 @@ class ItemVectors:
         return self._matrix
 
     def rows(self) -> tuple[list[int], NDArray[np.float32]]:
-        """Ids of the items that have a vector, and the vectors, [n, dim], before they are whitened."""
+        """Ids of the items that have a vector, and their vectors before whitening, [n, dim]."""
         return self._file_rows() if self.preloaded is None else self._preloaded_rows(self.preloaded)
 
     def _file_rows(self) -> tuple[list[int], NDArray[np.float32]]:
-        """Ids of the items in the file, and their vectors; of two vectors for one item the first counts."""
+        """Ids of the items in the file, and their vectors; if an item has two vectors, the first one counts."""
         tokens, vectors = read_vectors(Path(self.name).expanduser(), self.item_field)
         place: dict[str, int] = {}
         for row, token in enumerate(tokens):
@@ -113,7 +110,7 @@ class ItemVectors:
         return rows, vectors[[place[self.tokens[i]] for i in rows]]
 
     def _preloaded_rows(self, weights: NDArray[np.floating]) -> tuple[list[int], NDArray[np.float32]]:
-        """RecBole fills a row of zeros for an item without a vector."""
+        """Ids and vectors from RecBole's table, in which an item without a vector has a row of zeros."""
         table = np.asarray(weights, dtype=np.float32).reshape(len(weights), -1)
         if len(table) != len(self.tokens):
             raise LongInterestError(

@@ -1,4 +1,4 @@
-"""What sources of item vectors share: a matrix that is made at its first use, and their settings."""
+"""Shared parts of item vector sources: a matrix made at first use, and checks of their settings."""
 
 from collections.abc import Mapping, Sequence
 from logging import getLogger
@@ -16,20 +16,20 @@ TEXT_KEYS = ("fields", "template", "encoder", "pooling", "max_length", "prompt",
 
 
 class Rows(Protocol):
-    """Makes the vectors of some items on request."""
+    """A function that makes the raw vectors of a source."""
 
     def __call__(self) -> tuple[list[int], NDArray[np.float32]]:
         """Internal ids of the items that have a vector, and the vectors, [n, E]."""
 
 
 class LazyMatrix:
-    """A matrix that is made at the first request; a copy is the same object, as for ``ItemTexts``.
+    """A matrix that is made at the first call of :meth:`matrix`. A copy is the same object, as for ``ItemTexts``.
 
     Args:
-        name: of the source, for messages.
-        n_items: items with the padding.
+        name: name of the source, for messages.
+        n_items: number of items with the padding.
         width: columns of the matrix.
-        rows: makes the raw vectors.
+        rows: function that makes the raw vectors.
     """
 
     def __init__(self, name: str, n_items: int, width: int, rows: Rows) -> None:
@@ -41,7 +41,7 @@ class LazyMatrix:
         return self
 
     def matrix(self) -> ItemMatrix:
-        """Make the vectors, whiten, align to item ids.
+        """Make the vectors, whiten them and align them to item ids.
 
         Raises:
             LongInterestError: if no item has a vector.
@@ -66,10 +66,19 @@ class LazyMatrix:
 def checked_settings(
     settings: Mapping[str, Any], needed: Sequence[str], optional: Sequence[str], config: Settings
 ) -> dict[str, Any]:
-    """The settings of a source, with its width.
+    """Check the settings of a source and add its ``width``; the default is ``text_dim``.
+
+    Args:
+        settings: the settings, with the source's ``name``.
+        needed: required keys.
+        optional: other allowed keys.
+        config: RecBole's config.
+
+    Returns:
+        The settings without ``kind`` and ``name``.
 
     Raises:
-        LongInterestError: for a setting that is missing or unknown, or a wrong width.
+        LongInterestError: if a setting is missing or unknown, or the width is wrong.
     """
     name, given = settings["name"], {key: value for key, value in settings.items() if key not in ("kind", "name")}
     missing = [key for key in needed if not given.get(key)]
@@ -77,7 +86,7 @@ def checked_settings(
     if missing or unknown:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has no setting {', '.join(map(str, unknown))}"
         raise LongInterestError(
-            f"item_sources.{name} {wrong}; its settings are {', '.join((*needed, *optional))}. Mend it."
+            f"item_sources.{name} {wrong}; its settings are {', '.join((*needed, *optional))}. Correct it."
         )
     width = given.get("width") or config["text_dim"]
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
@@ -86,7 +95,7 @@ def checked_settings(
 
 
 def text_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``text_*`` settings that a source gives with :data:`TEXT_KEYS`; ``fields`` alone unset the template."""
+    """Convert :data:`TEXT_KEYS` of a source to ``text_*`` settings. ``fields`` alone unsets ``text_template``."""
     own = {f"text_{key}": given[key] for key in TEXT_KEYS if key in given}
     if "fields" in given:
         own.setdefault("text_template", None)
@@ -94,11 +103,11 @@ def text_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Overlay:
-    """A config with some settings of its own.
+    """A config with some settings replaced.
 
     Args:
-        config: whose other settings count.
-        own: settings that win.
+        config: the config.
+        own: the settings that replace those of ``config``.
     """
 
     def __init__(self, config: Settings, own: Mapping[str, Any]) -> None:

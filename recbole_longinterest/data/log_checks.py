@@ -1,4 +1,4 @@
-"""Check the columns and parts of a sequential data set; an error says in one sentence what is missing."""
+"""Check the columns and parts of a sequential data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,20 @@ def check_ids(events: "pd.DataFrame", kinds: Mapping[str, FeatureType], user: st
     """Check that users and items are columns of tokens, and that there are events.
 
     Args:
-        events: a pandas table.
+        events: table of the events.
         kinds: type of each column.
         user: column of the users.
         item: column of the items.
-        file: file of the events, for the message.
+        file: name of the events' file, for the message.
 
     Raises:
-        ValueError: if a column is absent or of another type, or there is no event.
+        ValueError: if a column is missing or has another type, or there are no events.
     """
     for field, key in ((user, "USER_ID_FIELD"), (item, "ITEM_ID_FIELD")):
         if field not in events:
             raise LongInterestError(
-                f"{file} has no column {field}, or load_col leaves it out; read were {', '.join(events.columns)}. "
-                f"Name the right one as {key} and list it in load_col."
+                f"{file} has no column {field}, or load_col leaves it out. The columns read are "
+                f"{', '.join(events.columns)}. Set {key} to the right column and list it in load_col."
             )
         if kinds[field] != FeatureType.TOKEN:
             raise LongInterestError(f"{field} of {file} holds {kinds[field].value}s. Write it as {field}:token.")
@@ -42,25 +42,25 @@ def check_ids(events: "pd.DataFrame", kinds: Mapping[str, FeatureType], user: st
 
 
 def check_times(events: "pd.DataFrame", kinds: Mapping[str, FeatureType], time: str, name: str) -> None:
-    """Check that times are a column of numbers.
+    """Check that there is a column of times, and that it is numeric.
 
     Raises:
-        ValueError: if not.
+        ValueError: if it is not.
     """
     if time not in events:
         raise LongInterestError(
-            f"{name}.inter has no column {time}, which orders the histories. Name the right one as TIME_FIELD and list "
-            "it in load_col."
+            f"{name}.inter has no column {time} to order the histories by. Set TIME_FIELD to the right column and "
+            "list it in load_col."
         )
     if kinds[time] != FeatureType.FLOAT:
         raise LongInterestError(
-            f"{time} of {name} holds {kinds[time].value}s, and only numbers order the histories. Write it as "
+            f"{time} of {name} holds {kinds[time].value}s, but histories are ordered by numbers. Write it as "
             f"{time}:float."
         )
 
 
 def check_order(config: Settings, exact: bool, tie_seed: int | None) -> None:
-    """Check that the events are in exact order where a setting builds on it.
+    """Check that the events are in exact order if a setting requires it.
 
     Args:
         config: RecBole's config.
@@ -68,27 +68,30 @@ def check_order(config: Settings, exact: bool, tie_seed: int | None) -> None:
         tie_seed: seed of the order of ties, None for the order of the file.
 
     Raises:
-        LongInterestError: for ``tie_order: random`` or ``split_by_time`` without it, or with benchmark files.
+        LongInterestError: if ``tie_order: random`` or ``split_by_time`` is set without exact order, or with benchmark
+            files.
     """
     wanted = ["tie_order: random"] * (tie_seed is not None) + ["split_by_time"] * (config["split_by_time"] is not None)
     if wanted and config["benchmark_filename"]:
-        raise LongInterestError(f"{wanted[0]} needs one log, and benchmark_filename has it split already. Unset one.")
+        raise LongInterestError(
+            f"{wanted[0]} needs the whole log, but the files of benchmark_filename are already split. Unset one."
+        )
     if wanted and not exact:
         raise LongInterestError(
-            f"{wanted[0]} needs exact_order: True, because RecBole's float32 times make ties of their own. Set it."
+            f"{wanted[0]} needs exact_order: True, because RecBole's float32 times create further ties. Set it."
         )
 
 
 def check_histories(events: "pd.DataFrame", field: str) -> None:
-    """Check that benchmark files have histories of items.
+    """Check that benchmark files have a column of item histories.
 
     Raises:
-        ValueError: if not.
+        ValueError: if they do not.
     """
     if field not in events:
         raise LongInterestError(
-            f"Benchmark files of a sequential model hold histories, and {field} is not among the columns that were "
-            f"read: {', '.join(events.columns)}. List it in load_col, or leave benchmark_filename out."
+            f"Benchmark files of a sequential model need histories, but {field} is not among the columns read: "
+            f"{', '.join(events.columns)}. List it in load_col, or leave benchmark_filename out."
         )
 
 
@@ -96,7 +99,7 @@ def check_parts(parts: Sequence[Any], name: str) -> None:
     """Check that there are three parts: training, validation and test. Each may be empty.
 
     Raises:
-        ValueError: for another number of parts.
+        ValueError: if there are not.
     """
     if len(parts) != 3:
         raise LongInterestError(
@@ -109,7 +112,7 @@ def check_labels(dataset: "Dataset") -> None:
     """Check that there are labels if a metric or the model needs them.
 
     Raises:
-        LongInterestError: says who needs them.
+        LongInterestError: if labels are missing; says what needs them.
     """
     config = dataset.config
     if dataset.inter_feat is None or dataset.label_field in dataset.inter_feat:
@@ -119,7 +122,7 @@ def check_labels(dataset: "Dataset") -> None:
         needs += [name for name in config["metrics"] if "data.label" in metric_information.get(name.lower(), ())]
     if needs:
         raise LongInterestError(
-            f"{' and '.join(needs)} need{'s' * (len(needs) == 1)} labels, and {dataset.dataset_name} has none: set "
+            f"{' and '.join(needs)} need{'s' * (len(needs) == 1)} labels, but {dataset.dataset_name} has none. Set "
             f"threshold, as {{{config['RATING_FIELD'] or 'rating'}: 4}}, or load a column {dataset.label_field} of 0 "
             "and 1 (LABEL_FIELD)."
         )

@@ -13,9 +13,9 @@ from recbole_longinterest.data.numbers import find_no_number, read_chunks
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> pd.DataFrame:
-    """Read columns of tokens and numbers, with each distinct token stored once and an integer for each row.
+    """Read columns of tokens and numbers. Each distinct token is stored once, with an integer per row.
 
-    The values equal those of RecBole's reader (pandas' Python engine: 368 MB a million rows).
+    The values equal those of RecBole's reader (pandas' Python engine, which takes 368 MB per million rows).
 
     Args:
         path: an atomic file.
@@ -27,8 +27,7 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
         A table with categorical and float64 columns.
 
     Raises:
-        ValueError: for a value that is not a finite number or not in the encoding, and for a quoted value that contains
-            a line break.
+        ValueError: if a number is not finite, a value is not in the encoding, or a quoted value contains a line break.
     """
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}
@@ -41,9 +40,9 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
             for column, kind in kinds.items():
                 values = chunk[column]
                 if kind != "str" and np.isinf(values).any():
-                    raise LongInterestError(f"{column} has a value that is not finite.")  # said with its row below
+                    raise LongInterestError(f"{column} has a value that is not finite.")  # caught below
                 parts[column].append(values.astype("category").values if kind == "str" else values.to_numpy())
-    except ValueError as error:  # pandas' are of this kind, too
+    except ValueError as error:  # pandas raises ValueError, too
         why = find_no_number(path, kinds, separator, encoding) or " ".join(str(error).split())
         raise LongInterestError(f"{path} cannot be read: {why}") from error
     check_lines(path, rows, separator, encoding)

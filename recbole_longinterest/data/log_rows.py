@@ -1,4 +1,4 @@
-"""Rows as positions in the flat log; RecBole's columns are looked up in the log on access."""
+"""Rows stored as positions in the flat log. Columns are read from the log on access."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class LogRows(Interaction):
-    """RecBole's Interaction over the flat log, at 4 bytes a row instead of a copy of every column.
+    """RecBole's Interaction over the flat log. It takes at most 4 bytes per row, not a copy of every column.
 
     Args:
         log: column -> its values over the log, [n_events, ...].
@@ -20,8 +20,9 @@ class LogRows(Interaction):
         length_field: column that holds the number of events before the row.
 
     Attributes:
-        limit: maximum of the length column, as in RecBole's rows; None for no limit.
-        histories: (history field, rows) -> its padded values; for the few models that read them from the rows.
+        limit: maximum value of the length column, as in RecBole's rows; None for no limit.
+        histories: function of a history field and rows that returns the padded values. A few models read history fields
+            from the rows.
     """
 
     limit: int | None = None
@@ -36,12 +37,12 @@ class LogRows(Interaction):
         self.length = len(position)
 
     def to_cache(self) -> tuple[Any, ...]:
-        """What a data set cache keeps."""
+        """Plain data for a data set cache."""
         return self.interaction.log, self.position, *self._place, self.interaction.own
 
     @classmethod
     def from_cache(cls, plain: tuple[Any, ...]) -> "LogRows":
-        """The rows of :meth:`to_cache`."""
+        """Restore rows from the data of :meth:`to_cache`."""
         *parts, own = plain
         rows = cls(*parts)
         rows.interaction.own.update(own)
@@ -57,7 +58,7 @@ class LogRows(Interaction):
         return self.position.long() - self.history_start()
 
     def after(self, position: Tensor) -> "LogRows":
-        """Prepend rows at these positions of the log, int64 [n]; columns that were set later are dropped."""
+        """Prepend rows at these positions of the log, int64 [n]. Columns that were set on the rows are dropped."""
         rows = LogRows(self.interaction.log, torch.cat([position, self.position.long()]), *self._place)
         rows.limit, rows.histories = self.limit, self.histories
         return rows
@@ -81,7 +82,7 @@ class LogRows(Interaction):
 
 
 class _Columns(MutableMapping[str, Tensor]):
-    """Stands in for the dict inside RecBole's Interaction."""
+    """Replaces the dict inside RecBole's Interaction."""
 
     def __init__(self, log: dict[str, Tensor], rows: LogRows) -> None:
         self.log = log
@@ -124,7 +125,7 @@ def _as_index(index: Any) -> Any:  # noqa: ANN401
 
 
 def compact(values: Tensor) -> Tensor:
-    """Store ids in the smallest of 16, 32 and 64 bits that holds them; other values do not change."""
+    """Convert ids to the smallest of int16, int32 and int64 that holds them; other values do not change."""
     if values.dtype not in (torch.int64, torch.int32) or values.numel() == 0:
         return values
     low, high = int(values.min()), int(values.max())
@@ -136,5 +137,5 @@ def compact(values: Tensor) -> Tensor:
 
 
 def restore(values: Tensor) -> Tensor:
-    """RecBole's ids are int64."""
+    """Convert ids from :func:`compact` back to RecBole's int64."""
     return values.long() if values.dtype in (torch.int16, torch.int32) else values

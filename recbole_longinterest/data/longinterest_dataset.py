@@ -1,4 +1,4 @@
-"""The data set LongInterest reads: the flat log with text rows, missing numbers, time gaps and whole histories."""
+"""The data set of LongInterest: the flat log with item texts, user columns, missing numbers and time gaps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,21 +39,20 @@ from recbole_longinterest.nn.transitions import Transitions
 
 
 class LongInterestDataset(FlatSequentialDataset):
-    """What LongInterest reads: the flat log with missing numbers kept, time gaps, users' columns and items' texts.
+    """The flat log with item texts, user columns and time gaps. Missing numbers are kept as missing.
 
-    Texts and users' columns are read without RecBole's features, which would change the catalogue and drop events.
-    Evaluation rows hold the whole history unless ``eval_history_length`` sets a window.
+    Texts and user columns are not read as RecBole's features, which would change the catalogue and drop events.
+    Evaluation rows contain the whole history unless ``eval_history_length`` limits it.
 
     Attributes:
-        features: which sources are on.
-        side_fields: source of events -> field of a batch that carries its numbers.
+        features: the sources that are on.
+        side_fields: event source -> field of a batch with its values.
         text_source: the items' texts, encoded when the model first needs them.
-        number_ranges: column -> lowest and highest number by which it is normalised; of the file, and in exact order of
-            the training part once :meth:`build` has made it.
-        user_tokens: source of users -> its tokens by id, the padding first; known once :meth:`data_augmentation` has
-            read them.
-        unseen_tokens: source -> ids of tokens that training never shows; known once :meth:`build` has made the parts.
-        ready_matrices: vectors of the items by source, where another process has made them; else None.
+        number_ranges: column -> lowest and highest number, used to normalise it. They are those of the file or, in
+            exact order, those of the training part after :meth:`build`.
+        user_tokens: user source -> its tokens by id, the first one is the padding; set by :meth:`data_augmentation`.
+        unseen_tokens: source -> ids of tokens that do not occur in training; set by :meth:`build`.
+        ready_matrices: item vectors by source if another process has made them, else None.
     """
 
     ready_matrices: Mapping[str, ItemMatrix] | None = None
@@ -73,7 +72,7 @@ class LongInterestDataset(FlatSequentialDataset):
         self.number_ranges: dict[str, tuple[float, float]] = {}
         self.unseen_tokens: dict[str, list[int]] = {}
         self.user_tokens: dict[str, list[str]] = {}
-        self._missing: dict[str, Any] = {}  # column of numbers -> which interactions have none
+        self._missing: dict[str, Any] = {}  # column of numbers -> mask of the interactions without a value
         self.side_fields = {name: field.field for name, field in source_fields(config).items()}
         super().__init__(config)
         self._missing = {}
@@ -88,7 +87,7 @@ class LongInterestDataset(FlatSequentialDataset):
             self.text_source = self.restore_cached("text_source", plain)
 
     def restore_cached(self, name: str, plain: Any) -> Any:  # noqa: ANN401
-        """Make an attribute again that a data set cache holds as plain data."""
+        """Restore an attribute from the plain data in a data set cache."""
         if name == "features":
             return Features(plain["id"], tuple(plain["items"]), tuple(plain["events"]))
         if name != "text_source":
@@ -103,7 +102,7 @@ class LongInterestDataset(FlatSequentialDataset):
 
     @property
     def item_matrices(self) -> dict[str, MatrixSource]:
-        """What makes the vectors of the items, by source, in the order of ``features.items``."""
+        """Item vector sources by name, in the order of ``features.items``."""
         if self.ready_matrices is not None:
             return {name: ReadyMatrix(self.ready_matrices[name]) for name in self.features.items}
         made: dict[str, MatrixSource] = {}
@@ -123,11 +122,11 @@ class LongInterestDataset(FlatSequentialDataset):
 
     @property
     def request_fields(self) -> Mapping[str, str]:
-        """With ``request_time``, the time from the last event to the target, in :data:`REQUEST_GAP`."""
+        """The time from the last event to the target as :data:`REQUEST_GAP`, if ``request_time`` is on."""
         return {REQUEST_GAP: self.side_fields["time"]} if read_switch(self.config, "request_time", False) else {}
 
     def request_gaps(self) -> Tensor:
-        """Targets of the rows by the bucket of the time before them, int64 [T]; see :mod:`~.nn.request`."""
+        """Count the targets by the bucket of the time gap before them, int64 [T]; see :mod:`~.nn.request`."""
         field = self.side_fields["time"]
         if not isinstance(self.inter_feat, LogRows) or field not in self.event_log:
             why = f"{field} is in unused_col" if isinstance(self.inter_feat, LogRows) else "benchmark_filename is set"
@@ -139,13 +138,13 @@ class LongInterestDataset(FlatSequentialDataset):
 
     @property
     def rating_range(self) -> tuple[float, float] | None:
-        """Lowest and highest rating by which ratings are normalised, None where they are not."""
+        """Lowest and highest rating, used to normalise ratings; None if they are not normalised."""
         return self.number_ranges.get(self.config["RATING_FIELD"])
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def _number_columns(self) -> list[str]:
-        """Columns of the events whose numbers are sources."""
+        """Numeric columns of the events that are sources."""
         return [
             field.column
             for field in self._fields.values()
@@ -176,24 +175,24 @@ class LongInterestDataset(FlatSequentialDataset):
 
     def _discretization(self) -> None:
         super()._discretization()
-        lists = self.config["numerical_features"] or ()  # what RecBole has made of them
+        lists = self.config["numerical_features"] or ()  # columns that RecBole has discretised
         for column, gone in self._missing.items():
             if column in self.inter_feat and column not in lists:
-                self.inter_feat.loc[gone, column] = np.nan  # which normalising cannot take
+                self.inter_feat.loc[gone, column] = np.nan  # set only now, because normalising cannot handle NaN
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
-        gap = np.maximum(np.diff(self._exact_time, prepend=0.0), 0)  # in RecBole's order, near times may be reversed
-        gap[first] = -1.0  # no event before
+        gap = np.maximum(np.diff(self._exact_time, prepend=0.0), 0)  # in RecBole's order, close times may be swapped
+        gap[first] = -1.0  # there is no event before
         return {self.side_fields["time"]: torch.from_numpy(gap.astype(np.float32))}
 
     def data_augmentation(self) -> None:
-        """Make the log, see :class:`FlatSequentialDataset`, with the users' columns as columns of their events."""
+        """Make the log as in :class:`FlatSequentialDataset`, and add the user columns to the users' events."""
         super().data_augmentation()
         types = user_column_types(self.config)
         users = self.inter_feat.interaction.log[self.uid_field].long()
         for name, field in self._fields.items():
             if field.of != "user" or why_not_of_user(self, field, types):
-                continue  # what is absent is an error, raised with all others
+                continue  # resolve_features raises for all missing columns together
             column = read_user_column(self.config, field.column, self.field2id_token[self.uid_field])
             self.event_log[field.field] = compact(column.values)[users]
             self.user_tokens[name] = column.tokens
@@ -201,7 +200,7 @@ class LongInterestDataset(FlatSequentialDataset):
     # --- splits ------------------------------------------------------------------------------------------------------
 
     def build(self) -> list["LongInterestDataset"]:
-        """Split as RecBole does; training rows keep the window, evaluation rows get ``eval_history_length``."""
+        """Split as RecBole does. Evaluation rows are limited by ``eval_history_length``, not by the training window."""
         train, *held_out = parts = super().build()
         self._forget_unseen_tokens(parts)
         for part in (self, *parts):
@@ -210,30 +209,30 @@ class LongInterestDataset(FlatSequentialDataset):
         for phase, part in zip(("valid", "test"), held_out, strict=True):
             part.history_limit = self.config["eval_history_length"]
             if self.config["eval_args"]["mode"][phase] != "full" and isinstance(part.inter_feat, LogRows):
-                # RecBole puts the candidates of several users together and wants them of one width.
+                # RecBole concatenates the candidates of several users, so their histories must have one width.
                 part.history_limit = max(part.padded_lengths().tolist(), default=1)
                 part.pads_to_limit = True
         return [train, *held_out]
 
     def tokens_of(self, name: str) -> list[str]:
-        """Tokens of a source by id, the padding first; empty for a source of numbers."""
+        """Tokens of a source by id, the first one is the padding; empty for a source of numbers."""
         field = self._fields[name]
         if field.of == "user":
             return self.user_tokens[name]
-        # Benchmark files may have behaviours of the histories alone.
+        # Benchmark files may have behaviours only for the histories.
         column = field.field if self.benchmark_filename_list else field.column
         if name == "time" or self.field2type[column] not in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
             return []
         return [str(token) for token in self.field2id_token[column]]
 
     def token_fields(self) -> list[str]:
-        """Columns of ``.inter``, or fields of benchmark files, whose tokens the sources' levels stand for."""
+        """Columns of ``.inter``, or fields of benchmark files, whose tokens are levels of the event sources."""
         fields = [self._fields[name] for name in self.features.events if self._fields[name].of == "event"]
         columns = [field.field if self.benchmark_filename_list else field.column for field in fields]
         return [column for column in columns if column in self.field2id_token]
 
     def _forget_unseen_tokens(self, parts: Sequence["LongInterestDataset"]) -> None:
-        """Tokens that training never shows get the level "missing", not an embedding that nothing has trained."""
+        """Map tokens that do not occur in training to the level "missing", instead of an untrained embedding."""
         train = parts[0]
         if not isinstance(train.inter_feat, LogRows):
             return
@@ -251,10 +250,10 @@ class LongInterestDataset(FlatSequentialDataset):
                 for part in parts:
                     part.event_log = {**part.event_log, field: known}
 
-    # --- what a model is built from ----------------------------------------------------------------------------------
+    # --- inputs of the model -----------------------------------------------------------------------------------------
 
     def event_sources(self) -> list[SourceSpec]:
-        """The sources of events, with what they learn from the training part; to be asked of that part."""
+        """Event sources fitted to the training part; call it on that part."""
         types = user_column_types(self.config)
         specs = []
         for name in self.features.events:
@@ -270,15 +269,15 @@ class LongInterestDataset(FlatSequentialDataset):
         return specs
 
     def transitions(self, size: int) -> Transitions:
-        """What follows what in the training part; to be asked of that part.
+        """Count the transitions of the training part; call it on that part.
 
         Args:
-            size: followers of each item that are kept.
+            size: number of followers to keep for each item.
         """
         return transitions_of(self, size)
 
     def _training_column(self, name: str) -> Column:
-        """What the training part shows of a source."""
+        """Values of a source in the training part, with its tokens and settings."""
         field = self._fields[name]
         values = torch.empty(0)
         if name != "time":
@@ -298,19 +297,19 @@ class LongInterestDataset(FlatSequentialDataset):
         )
 
     def _options_of(self, name: str) -> dict[str, Any]:
-        """Settings of the user for a source."""
+        """The user's settings for a source."""
         if name == "behavior":
             return {"map": dict(read_behavior_map(self.config))}
         key = "rating_levels" if name == "rating" else f"source_levels.{name}"
         levels = self.config["rating_levels"] if name == "rating" else read_source_levels(self.config).get(name)
-        # An update of a training without a rating sets [] itself; a user who writes [] asks for something else.
+        # [] is an error only if the user wrote it: an update of a training without ratings sets it, too.
         by_user = name == "rating" and getattr(self.config, "external_config_dict", {}).get(key) == []
         if levels is not None and (not isinstance(levels, list) or by_user or not all(map(_is_number, levels))):
             raise LongInterestError(f"{key} must be a list of numbers, or empty to find them; got {levels!r}.")
         return {"levels": levels, "separator": self.config["seq_separator"]}
 
     def training_rating_values(self) -> Tensor:
-        """Levels of the rating scale: ``rating_levels``, else from the events that the training rows show."""
+        """Levels of the rating scale: ``rating_levels``, else those found in the training events."""
         return torch.tensor(Rating.fit(self._training_column("rating"))["values"], dtype=torch.float32)
 
 

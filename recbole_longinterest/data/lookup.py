@@ -1,4 +1,4 @@
-"""Find the data set class for a config's model."""
+"""Find the data set class of a config's model."""
 
 import numpy as np
 import recbole.data.dataset
@@ -19,13 +19,14 @@ from recbole_longinterest.nn.options import read_switch
 
 
 def dataset_class(config: Config) -> type[Dataset]:
-    """Find the data set class of a model, of the model that it derives from, or of its type.
+    """Find the data set class of a model.
 
-    A sequential model gets the flat log if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``,
-    ``target_behavior``, ``tie_order: random``, ``split_by_time`` is set.
+    It is RecBole's class for this model, or for a model that it inherits from, or for its type. A sequential model gets
+    the flat version if one of ``lean_sequences``, ``one_pass``, ``exact_order``, ``behavior_map``, ``target_behavior``,
+    ``tie_order: random``, ``split_by_time`` is set.
 
     Args:
-        config: RecBole's.
+        config: RecBole's config.
 
     Returns:
         The class.
@@ -54,7 +55,7 @@ class FlatDIENDataset(FlatSequentialDataset, DIENDataset):
 
 
 def wants_flat_log(config: Settings) -> bool:
-    """Whether one of the settings that need the flat log is set.
+    """Whether a setting that needs the flat log is set.
 
     Args:
         config: RecBole's config.
@@ -69,16 +70,13 @@ def wants_flat_log(config: Settings) -> bool:
 
 
 def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
-    """The flat counterpart of one of RecBole's sequential data sets.
+    """Return the flat version of one of RecBole's sequential data set classes.
 
     Args:
-        kind: RecBole's class, or a flat one.
-
-    Returns:
-        The class.
+        kind: RecBole's class, or a class that is already flat.
 
     Raises:
-        ValueError: if it has no flat counterpart.
+        ValueError: if there is no flat version.
     """
     for base, flat in (
         (FlatSequentialDataset, kind),
@@ -90,6 +88,6 @@ def flat_class(kind: type[SequentialDataset]) -> type[FlatSequentialDataset]:
     if kind is SequentialDataset:
         return FlatSequentialDataset
     raise LongInterestError(
-        f"{kind.__name__} makes its rows in its own way and has no lean form. Unset lean_sequences, one_pass and "
-        "exact_order."
+        f"{kind.__name__} builds its own rows and has no version over the flat log. Unset lean_sequences, one_pass, "
+        "exact_order, behavior_map, target_behavior, tie_order and split_by_time."
     )

@@ -1,4 +1,4 @@
-"""Scale numbers of the log by the range of the training part; RecBole uses the range of all parts."""
+"""Scale numbers of the log by their range in the training part. RecBole uses the range of all parts."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -14,12 +14,12 @@ def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor
     """Mark the training events: those up to each user's last training row.
 
     Args:
-        rows: of the training part.
-        n_events: events of the log.
-        with_targets: include the last row's own event, which is only a target.
+        rows: rows of the training part.
+        n_events: number of events of the log.
+        with_targets: also mark the event of each user's last row, which is only a target.
 
     Returns:
-        bool [n_events].
+        Mask, bool [n_events].
     """
     seen = torch.zeros(n_events + 2, dtype=torch.int64)
     last = torch.full_like(seen, -1)
@@ -33,12 +33,12 @@ def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor
 def normalize_parts(
     parts: Sequence[Any], fields: Sequence[str], exact: dict[str, Tensor]
 ) -> dict[str, tuple[float, float]]:
-    """Scale fields of the log, so that the training part lies in 0..1; values of later parts may lie outside.
+    """Scale fields of the log so that values of the training part are in 0..1. Later values may lie outside.
 
     Args:
-        parts: training part first; data sets over one flat log.
-        fields: columns of numbers.
-        exact: field -> its values in full precision, [n_events], for fields that the log stores rounded.
+        parts: data sets over one flat log; the first one is the training part.
+        fields: columns of numbers to scale.
+        exact: field -> full-precision values, [n_events], for fields that the log stores rounded.
 
     Returns:
         Lowest and highest value of the training part by field.

@@ -1,4 +1,4 @@
-"""Locate a non-numeric value in a column of numbers, for an error message."""
+"""Read columns in chunks, and locate a non-numeric value for an error message."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,11 +10,11 @@ CHUNK = 500_000  # rows read at once
 
 
 def read_chunks(path: str, kinds: Mapping[str, str], separator: str, encoding: str | None) -> Iterator[pd.DataFrame]:
-    """Read columns of an atomic file in parts.
+    """Read columns of an atomic file in chunks.
 
     Args:
         path: the file.
-        kinds: ``name:type`` of each column, and the type that pandas reads it as.
+        kinds: ``name:type`` of each column -> pandas type.
         separator: separator of columns.
         encoding: encoding of the file.
     """
@@ -39,7 +39,7 @@ def find_no_number(
         seq_separator: separator of the numbers in a list.
 
     Returns:
-        A sentence with row, column and value; None if all values are numbers, or another error occurs.
+        A sentence with row, column and value; None if all values are finite numbers or the file cannot be read.
     """
     numbers = [column for column in columns if column.rpartition(":")[2] in ("float", "float_seq")]
     if not numbers:

@@ -1,4 +1,4 @@
-"""RecBole loaders that plan whole batches instead of cutting a list of rows."""
+"""Build RecBole loaders over planned batches, instead of a list of rows that is cut into batches."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -17,14 +17,14 @@ Planned = TypeVar("Planned")
 def deal_batches(
     loader: AbstractDataLoader, config: Settings, dataset: Dataset, sampler: object, plan: Iterable[Planned]
 ) -> None:
-    """Construct a RecBole loader whose ``collate_fn`` takes an entry of a plan.
+    """Initialise a RecBole loader whose ``collate_fn`` gets one entry of a plan per batch.
 
     Args:
-        loader: under construction; has ``shuffle``.
+        loader: loader under construction; ``shuffle`` is already set.
         config: RecBole's config.
         dataset: part of the data set.
         sampler: RecBole's negative sampler.
-        plan: an entry for each batch, in order.
+        plan: one entry per batch, in order.
     """
     loader.config = config
     loader._dataset = dataset

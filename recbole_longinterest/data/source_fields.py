@@ -1,4 +1,4 @@
-"""Columns that are sources of events: the built-in ones, ``event_features`` and ``user_features``."""
+"""Event sources and their columns: the built-in ones, ``event_features`` and ``user_features``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.nn.sources import EVENT_SOURCES, usable_name
 
 BUILT_IN = {"rating": "RATING_FIELD", "behavior": "BEHAVIOR_FIELD", "time": "TIME_FIELD"}
-REQUEST_GAP = "request_gap"  # field of a batch: time from the last event to the target, read with request_time alone
+REQUEST_GAP = "request_gap"  # field of a batch: time from the last event to the target, only with request_time
 OWN_NAMES = {*BUILT_IN, "item", "features", "time_gap", REQUEST_GAP}  # reserved names of events and batches
 TOKEN_KINDS = ("token", "tokens")
 DEFAULT_KINDS = {"token": "token", "float": "number", "token_seq": "tokens"}  # by RecBole's types of columns
@@ -17,14 +17,14 @@ USER = "user_"  # prefix of the names of user sources
 
 @dataclass(frozen=True)
 class SourceField:
-    """A configured source; the data may lack its column.
+    """A configured event source. The data may lack its column.
 
     Attributes:
         name: name of the source.
         column: column that it reads.
         of: ``"event"`` for a column of ``.inter``, ``"user"`` for one of ``.user``.
         kind: kind of the source; "" means the default for the column's type.
-        field: name of its numbers in a batch.
+        field: name of its field in a batch.
     """
 
     name: str
@@ -35,10 +35,10 @@ class SourceField:
 
 
 def source_fields(config: Settings) -> dict[str, SourceField]:
-    """The sources by name: rating, behaviour and time, then the configured ones in their order.
+    """Return the event sources by name: rating, behaviour and time, then the configured ones in order.
 
     Raises:
-        LongInterestError: for a setting that does not name columns, names a column twice, or names a reserved one.
+        LongInterestError: if a setting is not a list of columns, or names a column twice or a reserved name.
     """
     suffix = config["LIST_SUFFIX"]
     fields = [
@@ -51,13 +51,12 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
     for column, kind in columns_of(config, "event_features").items():
         if column in taken:
             raise LongInterestError(
-                f"event_features names {column}, which is read already: ids, rating, time and behaviour have separate "
+                f"event_features names {column}, which is already read: ids, rating, time and behaviour have separate "
                 "settings. Leave it out."
             )
         if column in OWN_NAMES or not usable_name(column):
             raise LongInterestError(
-                f"event_features names {column}, and the model needs this name for something else. Rename the column "
-                "of the data."
+                f"event_features names {column}, which is a reserved name. Rename the column of the data."
             )
         fields.append(SourceField(column, column, "event", kind, column + suffix))
     for column, kind in columns_of(config, "user_features").items():
@@ -65,7 +64,7 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
     by_name = {field.name: field for field in fields}
     if len(by_name) < len(fields):
         raise LongInterestError(
-            "event_features and user_features make two sources of one name; they are "
+            "event_features and user_features give two sources the same name; the sources are "
             f"{', '.join(field.name for field in fields)}. Rename a column of the data."
         )
     unknown = [name for name in read_source_levels(config) if name in BUILT_IN or name not in by_name]
@@ -74,13 +73,13 @@ def source_fields(config: Settings) -> dict[str, SourceField]:
         raise LongInterestError(
             f"source_levels must name sources of event_features and user_features ({allowed or 'there are none'}); got "
             f"{unknown[0]}."
-            + (" Levels of the ratings are rating_levels." if unknown[0] in ("rating", config["RATING_FIELD"]) else "")
+            + (" Set rating_levels for the ratings." if unknown[0] in ("rating", config["RATING_FIELD"]) else "")
         )
     return by_name
 
 
 def read_source_levels(config: Settings) -> Mapping[str, object]:
-    """Read ``source_levels``: the levels of number sources by source; the levels are not checked here.
+    """Read ``source_levels``: levels by name of source. The levels themselves are not checked.
 
     Raises:
         LongInterestError: if it is not a mapping.
@@ -94,7 +93,7 @@ def read_source_levels(config: Settings) -> Mapping[str, object]:
 
 
 def columns_of(config: Settings, key: str) -> dict[str, str]:
-    """Read ``event_features`` or ``user_features``: columns and their kinds, "" for the type's default.
+    """Read ``event_features`` or ``user_features``: column -> kind, "" for the default of the column's type.
 
     Raises:
         LongInterestError: if the value is not a list of columns.
@@ -121,5 +120,5 @@ def columns_of(config: Settings, key: str) -> dict[str, str]:
 
 
 def kind_of(field: SourceField, column_type: str) -> str:
-    """Kind of the source for a type of column, "" if no kind reads this type."""
+    """Kind of a source whose column has this type; "" if no kind reads the type."""
     return field.kind or DEFAULT_KINDS.get(column_type, "")

@@ -1,4 +1,4 @@
-"""RecBole's splits by group with index arrays instead of Python loops and lists."""
+"""RecBole's splits by group, with index arrays instead of Python loops and lists."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,13 +28,13 @@ def stable_order(*keys: NDArray[Any]) -> Index:
 
 
 def group_index(keys: Index) -> tuple[Index, Index]:
-    """Group rows: groups in the order of their first rows, rows in their own order.
+    """Group rows. Groups are in the order of their first rows, and rows of a group keep their order.
 
     Args:
         keys: group of each row, [n].
 
     Returns:
-        Row numbers in that order, [n], and the number of rows of each group, [n_groups].
+        Row numbers in the new order, [n], and the number of rows of each group, [n_groups].
     """
     order = stable_order(keys)
     sorted_keys = keys[order]
@@ -47,14 +47,14 @@ def group_index(keys: Index) -> tuple[Index, Index]:
 
 
 def leave_out(size: Index, number: int) -> Index:
-    """Leave-one-out split: each group's last rows go to one part each; at least one row stays in the first part.
+    """Leave-one-out split: each group's last ``number`` rows go to one part each; its first row stays in part 0.
 
     Args:
-        size: rows of each group, [n_groups].
-        number: number of parts beside the first.
+        size: number of rows of each group, [n_groups].
+        number: number of parts besides part 0.
 
     Returns:
-        For the rows of :func:`group_index`: 0 for the first part, 1 to ``number`` for the others, [n].
+        Part of each row, from 0 to ``number``, in the order of :func:`group_index`, [n].
     """
     from_end = np.repeat(np.cumsum(size), size) - np.arange(int(size.sum())) - 1  # 0 for a group's last row
     left_out = from_end < np.repeat(np.minimum(number, size - 1), size)
@@ -62,14 +62,15 @@ def leave_out(size: Index, number: int) -> Index:
 
 
 def by_ends(size: Index, ends_of: Callable[[int], Sequence[int]]) -> Index:
-    """Split each group at positions that a function gives.
+    """Split each group at the positions that a function returns.
 
     Args:
-        size: rows of each group, [n_groups].
-        ends_of: number of rows of a group -> ends of all parts but the last (RecBole's ``_calcu_split_ids``).
+        size: number of rows of each group, [n_groups].
+        ends_of: takes the number of rows of a group and returns the ends of all parts but the last (RecBole's
+            ``_calcu_split_ids``).
 
     Returns:
-        For the rows of :func:`group_index`: the number of its part, [n].
+        Part of each row, from 0, in the order of :func:`group_index`, [n].
     """
     distinct, which = np.unique(size, return_inverse=True)
     ends = np.array([ends_of(int(number)) for number in distinct], dtype=np.int64)[which]  # [n_groups, parts - 1]

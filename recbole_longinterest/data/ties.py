@@ -1,9 +1,9 @@
-"""The order of a user's events at one time: as in the file, or at random.
+"""Order the ties: events of one user at the same time, in the order of the file or in random order.
 
-Data sets are handed around sorted, so that events at one time stand in the order of the items' ids, and a model learns
-that the next item has a larger id. No order is the true one, because the times do not say. In the random order the rank
-of an event is a hash of its user, item and time and of ``tie_seed``: the same for every model, and whatever else the
-file holds, in whatever order.
+Many published data sets are sorted, so that ties are in the order of item ids, and a model learns that the next item
+has a larger id. The true order of ties is unknown. In random order, the rank of an event is a hash of its user, item,
+time and ``tie_seed``. So the order is the same for every model, and does not depend on the other events or on the order
+of the file.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,13 +27,13 @@ MAX_SEED = 2**32
 
 
 def read_tie_seed(config: Settings) -> int | None:
-    """The seed of the order of ties, None for the order of the file.
+    """Read the seed of the random order of ties; None for the order of the file.
 
     Args:
-        config: RecBole's config; a config of before has neither ``tie_order`` nor ``tie_seed``.
+        config: RecBole's config; configs of older versions have neither ``tie_order`` nor ``tie_seed``.
 
     Raises:
-        LongInterestError: for a ``tie_order`` or ``tie_seed`` that cannot be used.
+        LongInterestError: if ``tie_order`` or ``tie_seed`` is wrong.
     """
     order = FILE if config["tie_order"] is None else config["tie_order"]
     if order not in (FILE, RANDOM):
@@ -49,18 +49,18 @@ def read_tie_seed(config: Settings) -> int | None:
 def shuffle_ties(
     order: Index, users: NDArray[np.integer], times: NDArray[np.floating], seed: int, keys_of: Callable[[Index], Keys]
 ) -> Index:
-    """Put the events of a user at one time in a random order.
+    """Put the events of a user at the same time in a random order.
 
     Args:
-        order: rows sorted by user and time, [n].
-        users: user of each of them, in that order, [n].
-        times: their times, in full precision and that order, [n].
-        seed: of the order.
-        keys_of: rows -> :func:`~recbole_longinterest.data.event_keys.event_keys` of them. The user is part of a key, or
-            all users would have two items in the same order, which a model could learn.
+        order: row numbers, sorted by user and time, [n].
+        users: user of each of these rows, [n].
+        times: full-precision time of each of these rows, [n].
+        seed: seed of the random order.
+        keys_of: takes row numbers and returns their :func:`~recbole_longinterest.data.event_keys.event_keys`. A key
+            includes the user; otherwise two items would be in the same order for all users, which a model could learn.
 
     Returns:
-        The rows in the new order, [n]. Events with equal keys, which are of one item, stay as they are.
+        Row numbers in the new order, [n]. Events with equal keys, which have the same item, keep their order.
     """
     with_before = ties_of(users, times)
     tied = with_before | np.append(with_before[1:], False)
@@ -69,7 +69,7 @@ def shuffle_ties(
         return order
     moment = np.cumsum(~with_before)[tied]
     mixed = keys_of(rows) ^ (np.uint64(seed + 1) * FACTORS[3])
-    mixed *= FACTORS[0]  # so that another seed changes more than single bits of a rank
+    mixed *= FACTORS[0]  # mix all bits, or another seed would change only a few bits of a rank
     mixed ^= mixed >> np.uint64(29)
     mixed *= FACTORS[1]
     shuffled = order.copy()
@@ -78,11 +78,11 @@ def shuffle_ties(
 
 
 def ties_of_log(dataset: "SequentialDataset", parts: Sequence["SequentialDataset"]) -> Ties:
-    """Count the ties of a data set over the flat log, in the order that its models see.
+    """Count the ties of a data set over the flat log, in the order that models read.
 
     Args:
         dataset: a :class:`~recbole_longinterest.data.flat_dataset.FlatSequentialDataset` that keeps its times.
-        parts: what ``build`` gave.
+        parts: its parts, from ``build``.
     """
     log = parts[0].inter_feat.interaction.log
     items = dataset.event_log[dataset.item_seq_field].numpy()

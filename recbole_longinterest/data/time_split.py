@@ -1,8 +1,8 @@
-"""A split by global time: train before one moment, validate until another, test from there on.
+"""A split by global time: train before one time, validate until a second time, test after it.
 
-In leave-one-out the training of one user's events knows what other users did after the target of another: the future
-leaks (arXiv 2507.16289, "Time to Split"). Here everything that is learned is older than the first moment, and so is the
-catalogue: an item that nobody had by then is left out of the log.
+A leave-one-out split leaks the future: a model is trained on events of some users that are later than the targets of
+other users (arXiv 2507.16289, "Time to Split"). Here all training events are before the first time. The catalogue
+consists of the items that have an event before it; events of other items are dropped.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.splits import Index
 
 SUCCESSIVE, LAST, FIRST = "successive", "last", "first"
-SECONDS = 1e11  # the year 5138 in seconds: larger times are of another unit
+SECONDS = 1e11  # year 5138 in seconds; larger times must have another unit
 WHAT = "two shares of the events, as [0.8, 0.9], two dates, as ['2014-01-01', '2014-07-01'], or two times of the data"
 
 
 def read_time_split(config: Settings) -> list[Any] | None:
-    """The two ends of ``split_by_time`` as they are given, None if it is unset.
+    """Read ``split_by_time``: two shares, two times or two dates; None if it is unset.
 
     Raises:
-        LongInterestError: for anything but two ends that ascend, and for other ``split_targets``.
+        LongInterestError: if it is anything else, the first is not the earlier one, or ``split_targets`` is wrong.
     """
     targets = config["split_targets"]
     if targets not in (None, SUCCESSIVE, LAST, FIRST):
@@ -47,7 +47,7 @@ def read_time_split(config: Settings) -> list[Any] | None:
 def _end(value: object) -> Any:  # noqa: ANN401 - a float, a datetime, or None for neither
     if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
         return float(value)
-    if not isinstance(value, str):  # nor a date as yaml reads it without quotes, which a checkpoint cannot hold
+    if not isinstance(value, str):  # an unquoted date in yaml is not text either; a checkpoint cannot store it
         return None
     try:
         moment = datetime.fromisoformat(value)
@@ -57,24 +57,25 @@ def _end(value: object) -> Any:  # noqa: ANN401 - a float, a datetime, or None f
 
 
 def _mixed(ends: list[Any]) -> bool:
-    """Whether one end is a share of the events and the other one none."""
+    """Whether one end is a share of the events and the other one is a time."""
     shares = [isinstance(end, float) and 0 < end < 1 for end in ends]
     return shares[0] != shares[1]
 
 
 def bounds_of(ends: list[Any], times: NDArray[np.float64], name: str) -> tuple[float, float]:
-    """The moments from which events validate and test.
+    """Compute the start times of the validation and the test period.
 
     Args:
-        ends: of :func:`read_time_split`.
-        times: of all events, in full precision, [n].
-        name: of the data set, for the error.
+        ends: result of :func:`read_time_split`.
+        times: full-precision times of all events, [n].
+        name: name of the data set, for the message.
 
     Returns:
-        Both, in the unit of the times. With shares, events at the moment of the share are all on its later side.
+        Both start times, in the unit of the times. If ``ends`` are shares, all events at a start time belong to the
+        later period.
 
     Raises:
-        LongInterestError: if a part has no event.
+        LongInterestError: if a period has no event.
     """
     known = np.sort(times[~np.isnan(times)])
     if not len(known):
@@ -82,7 +83,7 @@ def bounds_of(ends: list[Any], times: NDArray[np.float64], name: str) -> tuple[f
     if isinstance(ends[0], datetime):
         if known[-1] > SECONDS:
             raise LongInterestError(
-                f"split_by_time cannot read dates for {name}, whose times are no seconds since 1970 (the last is "
+                f"split_by_time cannot read dates for {name}, whose times are not seconds since 1970 (the last is "
                 f"{known[-1]:g}). Give two times of the data, or shares of the events."
             )
         bounds = [end.timestamp() for end in ends]
@@ -101,20 +102,20 @@ def bounds_of(ends: list[Any], times: NDArray[np.float64], name: str) -> tuple[f
 
 
 def known_by_then(items: pd.Series, times: NDArray[np.float64], until: float) -> NDArray[np.bool_]:
-    """Mark the events before a moment, and those of items that somebody had before it.
+    """Mark the events before a time, and the later events of items that have an event before it.
 
     Args:
-        items: of the events, [n].
-        times: of the events, in full precision, [n].
-        until: the moment.
+        items: item of each event, [n].
+        times: full-precision time of each event, [n].
+        until: the time.
 
     Returns:
-        [n].
+        bool [n].
     """
     codes, tokens = pd.factorize(items)
     before = times < until
     known = np.zeros(len(tokens) + 1, dtype=bool)
-    known[-1] = True  # no item: another filter's to drop
+    known[-1] = True  # events without an item are left to another filter
     known[codes[before]] = True
     kept: NDArray[np.bool_] = before | known[codes]
     return kept
@@ -123,14 +124,14 @@ def known_by_then(items: pd.Series, times: NDArray[np.float64], until: float) ->
 def parts_of(
     users: NDArray[np.integer], times: NDArray[np.float64], bounds: tuple[float, float], targets: str | None
 ) -> Index:
-    """Part of each target: 0 trains, 1 validates, 2 tests, -1 is none of them.
+    """Return the part of each target: 0 for training, 1 for validation, 2 for test, -1 for no part.
 
     Args:
-        users: user of each target, in the order of its time within a user, [n].
-        times: of the targets, in full precision, [n].
-        bounds: of :func:`bounds_of`.
-        targets: ``successive`` (or None): every event of a period is ranked, after all events of its user before it;
-            ``last`` or ``first``: one event of each user in each period.
+        users: user of each target, [n]. The targets of a user are in the order of time.
+        times: full-precision time of each target, [n].
+        bounds: result of :func:`bounds_of`.
+        targets: which events of the validation and the test period are targets. ``successive`` (or None): every event,
+            with all earlier events of its user as history. ``last`` or ``first``: one event per user and period.
 
     Returns:
         int64 [n].
@@ -148,11 +149,11 @@ def parts_of(
 
 
 def sentence(bounds: tuple[float, float], left_out: Mapping[str, int]) -> str:
-    """What the split does to the log, in one sentence."""
+    """Describe the split in one sentence, for the log."""
     return (
-        f"The split by time trains on what is before {_moment(bounds[0])}, validates until {_moment(bounds[1])} and "
-        f"tests from there on; {left_out['events']:,} later events of {left_out['items']:,} items that nobody had "
-        "before are left out."
+        f"The split by time trains on events before {_moment(bounds[0])}, validates on those before "
+        f"{_moment(bounds[1])} and tests on the rest. Left out: {left_out['events']:,} events of "
+        f"{left_out['items']:,} items that have no training event."
     )
 
 

@@ -20,19 +20,20 @@ from recbole_longinterest.nn.options import read_switch
 
 
 def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
-    """Whether a model trains on windows (as its loss says) or on RecBole's prefix rows (BPR, benchmark files).
+    """Whether a model trains on windows or on RecBole's prefix rows.
 
-    A model's ``window_losses`` are its own values of ``loss_type`` that can.
+    Windows need a loss that supports them: one with the flag ``windows``, or one of the ``window_losses`` of the model
+    class. BPR and benchmark files need prefix rows.
 
     Args:
         config: RecBole's config.
-        required: whether ``one_pass: True`` comes from the user; a default falls back to prefix rows.
+        required: whether the user set ``one_pass: True``; a default falls back to prefix rows.
 
     Returns:
         True for windows.
 
     Raises:
-        ValueError: if ``one_pass`` is neither True nor False, or required but impossible.
+        ValueError: if ``one_pass`` is neither True nor False, or is required but not possible.
     """
     one_pass = read_switch(config, "one_pass", default=False)
     loss = str(config["loss_type"]).lower()  # names of losses are not case-sensitive
@@ -48,16 +49,16 @@ def trains_in_one_pass(config: Settings, required: bool = False) -> bool:
     return one_pass and possible
 
 
-LOSS_WEIGHT = "loss_weight"  # field of a batch, [1]: see PlannedBatch.weight; absent in a single process
+LOSS_WEIGHT = "loss_weight"  # field of a batch, [1], see PlannedBatch.weight; only with several processes
 
 
 class PlannedBatch(NamedTuple):
     """A batch of one rank.
 
     Attributes:
-        windows: window numbers.
-        weight: its share of the targets in all ranks' batches, times the number of ranks. Gradients are averaged over
-            the ranks, so this weight of the loss makes all targets count equally.
+        windows: indices of its windows.
+        weight: weight of its loss: its share of the targets of all ranks' batches, times the number of ranks. Gradients
+            are averaged over the ranks, so with this weight all targets count equally.
     """
 
     windows: list[int]
@@ -65,14 +66,14 @@ class PlannedBatch(NamedTuple):
 
 
 class BatchPlan(Sampler[PlannedBatch]):
-    """Batches of windows, drawn anew every epoch from the seed and the epoch; all ranks get the same number.
+    """Batches of windows, drawn for every epoch from the seed and the epoch. All ranks get the same number of batches.
 
     Args:
         windows: the training rows.
-        batch_size: targets a batch, over all ranks together.
+        batch_size: targets per step, summed over all ranks.
         seed: seed of the plan.
-        shuffle: False gives the plan of epoch 0 every time.
-        rank: this process.
+        shuffle: if False, every epoch has the batches of epoch 0.
+        rank: rank of this process.
         world_size: number of processes.
     """
 
@@ -95,7 +96,7 @@ class BatchPlan(Sampler[PlannedBatch]):
         self._planned: tuple[int, list[PlannedBatch]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def _batches(self) -> list[PlannedBatch]:
@@ -114,26 +115,26 @@ class BatchPlan(Sampler[PlannedBatch]):
         return PlannedBatch(step[self.rank].tolist(), targets[self.rank] * self.world_size / sum(targets))
 
     def __iter__(self) -> Iterator[PlannedBatch]:
-        """Iterate over the batches of this epoch, then advance to the next one; :meth:`set_epoch` chooses another."""
+        """Iterate over the batches of the current epoch, then advance to the next one."""
         yield from self._batches()
         self.epoch += 1
 
     def __len__(self) -> int:
-        """Batches of this epoch."""
+        """Number of batches of the current epoch."""
         return len(self._batches())
 
 
 class OnePassDataLoader(AbstractDataLoader):
     """Training loader over windows instead of prefix rows; ``train_batch_size`` counts targets, as in RecBole.
 
-    A batch has the model's history fields and ``<item_id>_target_list``: the item that follows each position, 0 where
-    an earlier window has counted it or nothing follows.
+    A batch has the model's history fields and ``<item_id>_target_list``: the item after each position, or 0 if that
+    item is not a target or already counts in an earlier window.
 
     Args:
         config: RecBole's config.
         dataset: training part of the data set.
-        sampler: RecBole's negative sampler; cross entropy over the catalogue needs none.
-        shuffle: draw the batches anew every epoch.
+        sampler: RecBole's negative sampler; not used by cross entropy over all items.
+        shuffle: draw new batches every epoch.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class OnePassDataLoader(AbstractDataLoader):
         self._batch_size = self.step = self.config["train_batch_size"]
 
     def probe(self) -> Interaction:
-        """A batch of a few of the longest windows, without a loss weight, to test a model with."""
+        """Make a batch of some of the longest windows, without a loss weight, to test a model."""
         longest = torch.argsort(self.windows.length, descending=True, stable=True)[:4]
         return self._windows(longest)
 
@@ -171,7 +172,7 @@ class OnePassDataLoader(AbstractDataLoader):
         """Make the batch of these windows.
 
         Args:
-            batch: window numbers, and the weight of the loss.
+            batch: indices of the windows, and the weight of the loss.
 
         Returns:
             Fields of shape [B, L], the windows' lengths [B], and with several ranks the weight of the loss [1].
@@ -187,7 +188,7 @@ class OnePassDataLoader(AbstractDataLoader):
         data = {dataset.item_list_length_field: length}
         for field in dataset.history_fields:
             data[field] = restore(gather_windows(dataset.event_log[field], start, length))
-        for field, source in dataset.request_fields.items():  # of the event that each position predicts
+        for field, source in dataset.request_fields.items():  # values of the event that each position predicts
             data[field] = gather_windows(dataset.event_log[source], start + 1, length)
         target = restore(gather_windows(dataset.event_log[dataset.item_seq_field], start + 1, length))
         counted = gather_windows(self._is_target, start + 1, length)

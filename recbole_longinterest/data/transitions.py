@@ -1,4 +1,4 @@
-"""The transitions of the training part, from the flat log or from the rows of benchmark files."""
+"""Count transitions in the training part, from the flat log or from the rows of benchmark files."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CountedEvents:
-    """Events of a training part as :func:`~recbole_longinterest.nn.transitions.count_transitions` wants them.
+    """Events in the form that :func:`~recbole_longinterest.nn.transitions.count_transitions` needs.
 
     Attributes:
-        items: item of each event, users one after another and each in order, int64 [E].
+        items: item of each event, grouped by user and ordered within a user, int64 [E].
         first: position of the first event of each event's user, int64 [E].
-        known: events of the training part, bool [E].
-        wanted: events that may be recommended, bool [E].
+        known: mask of the events of the training part, bool [E].
+        wanted: mask of the events whose items may be recommended, bool [E].
     """
 
     items: NDArray[np.int64]
@@ -33,10 +33,10 @@ class CountedEvents:
     wanted: NDArray[np.bool_]
 
     def without(self, left_out: NDArray[np.bool_]) -> "CountedEvents":
-        """The known events without those of some items, as if these had never happened.
+        """Return the known events without those of some items.
 
         Args:
-            left_out: items, bool [N].
+            left_out: mask of the items to leave out, bool [N].
         """
         kept = self.known & ~left_out[self.items]
         _, index, owner = np.unique(self.first[kept], return_index=True, return_inverse=True)
@@ -46,20 +46,20 @@ class CountedEvents:
 def transitions_of(train: "FlatSequentialDataset", size: int, rows: LogRows | None = None) -> Transitions:
     """Count the transitions of a training part.
 
-    Events of the validation and test part do not count. A follower is a target of a training row, or the first event of
-    a user, which is no row, where every event may be a target.
+    Events of the validation and test part do not count. Followers are the targets of the training rows. Without
+    ``target_behavior``, the first event of a user counts as well; it has no row of its own.
 
     Args:
         train: the training part.
-        size: followers of each item that are kept.
-        rows: that count, in place of the part's own.
+        size: number of followers to keep for each item.
+        rows: rows to count instead of those of ``train``.
     """
     events = counted_events(train, rows)
     return count_transitions(events.items, events.first, events.known, events.wanted, train.item_num, size)
 
 
 def counted_events(train: "FlatSequentialDataset", rows: LogRows | None = None) -> CountedEvents:
-    """The events whose transitions count; see :func:`transitions_of`."""
+    """Return the events whose transitions are counted; see :func:`transitions_of`."""
     rows = train.inter_feat if rows is None else rows
     if not isinstance(rows, LogRows):
         return _of_benchmark_rows(train)
@@ -77,7 +77,7 @@ def counted_events(train: "FlatSequentialDataset", rows: LogRows | None = None) 
 
 
 def _of_benchmark_rows(train: "FlatSequentialDataset") -> CountedEvents:
-    """Of rows with a history each: only the row's own target follows, because histories repeat from row to row."""
+    """Events of benchmark rows. Only a row's target counts as a follower, because histories repeat between rows."""
     rows = train.inter_feat
     history, length = rows[train.item_seq_field], rows[train.item_list_length_field]
     place = length.unsqueeze(1) - LAGS + torch.arange(LAGS)

@@ -1,4 +1,4 @@
-"""Read columns of ``<dataset>.user`` by internal user id; RecBole's reader would add all users in the file."""
+"""Read columns of ``<dataset>.user`` for the users of the log. RecBole's reader would add all users of the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from recbole_longinterest.common.settings import Settings
 
 @dataclass(frozen=True)
 class UserColumn:
-    """A column of users.
+    """Values of a user column.
 
     Attributes:
-        values: by internal user id: ids of tokens, int64 [n_users] or [n_users, S], or numbers, float32 [n_users];
-            0 or NaN for a user without a row or a value.
-        tokens: tokens by id, the padding first; empty for numbers.
+        values: values by internal user id. Ids of tokens, int64 [n_users] or [n_users, S], 0 if missing; or numbers,
+            float32 [n_users], NaN if missing.
+        tokens: tokens by id; the first one is the padding. Empty for numbers.
     """
 
     values: Tensor
@@ -33,7 +33,7 @@ def user_file(config: Settings) -> Path:
 
 
 def user_column_types(config: Settings) -> dict[str, str]:
-    """Types of the file's columns by name; empty without a file."""
+    """Type of each column of the file, by name; empty without a file."""
     file = user_file(config)
     if not file.is_file():
         return {}
@@ -46,10 +46,10 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
     Args:
         config: RecBole's config.
         column: name of a ``token``, ``float`` or ``token_seq`` column.
-        users: raw tokens by internal user id, the padding first.
+        users: raw tokens by internal user id; the first one is the padding.
 
     Raises:
-        LongInterestError: for a value that is not a number, a truncated row, or a file without any of the users.
+        LongInterestError: if a value is not a number, a row is incomplete, or the file has none of the users.
     """
     file, types = user_file(config), user_column_types(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
@@ -66,8 +66,8 @@ def read_user_column(config: Settings, column: str, users: Sequence[str]) -> Use
         lines.setdefault(row[place], number)
     if cells.keys().isdisjoint(map(str, users[1:])):
         raise LongInterestError(
-            f"{file} has a row for none of the {len(users) - 1} users of .inter. Write {config['USER_ID_FIELD']} "
-            "alike in both files."
+            f"{file} has none of the {len(users) - 1} users of .inter. Use the same {config['USER_ID_FIELD']} "
+            "tokens in both files."
         )
     by_user = [cells.get(str(user), "") if i else "" for i, user in enumerate(users)]
     empty = sum(not cell for cell in by_user[1:])

@@ -1,7 +1,7 @@
-"""The flat event log and its windows: pure tensors, no RecBole.
+"""Windows of the flat event log, as pure tensors without RecBole.
 
-RecBole copies every prefix of every history. Here the log stays flat, one tensor a field, sorted by user and time, and
-a batch gathers its windows on access. A *window* is the slice ``[start, start + length)`` of the log.
+RecBole copies every prefix of every history. Here the log stays flat: one tensor per field, sorted by user and time. A
+batch gathers its windows from the log. A *window* is the slice ``[start, start + length)`` of the log.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-POSITIONS = 32  # padded positions of a training batch, for each of the targets that it may hold
+POSITIONS = 32  # maximum number of padded positions in a training batch, per target of the batch size
 
 
 def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | None = None) -> Tensor:
@@ -35,13 +35,13 @@ def gather_windows(values: Tensor, start: Tensor, length: Tensor, width: int | N
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """One-pass training rows: in each window every position past ``skip`` predicts the event that follows it.
+    """Rows of one-pass training. In a window, every position after the first ``skip`` predicts the event after it.
 
     Attributes:
         start: first event of each window, int64 [M].
         length: events of each window, int64 [M].
-        skip: leading positions whose targets belong to an earlier window, int64 [M].
-        n_targets: targets of each window, int64 [M].
+        skip: number of first positions, whose targets belong to an earlier window, int64 [M].
+        n_targets: number of targets of each window, int64 [M].
     """
 
     start: Tensor
@@ -63,7 +63,7 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
     Args:
         history_start: position in the log at which the history of each target starts, int64 [T].
         target: position in the log of each target, int64 [T], ``> history_start``, without repeats.
-        width: events a window, at least 2.
+        width: events per window, at least 2.
 
     Returns:
         The windows that have targets.
@@ -96,8 +96,8 @@ def plan_batches(windows: TrainingWindows, batch_size: int, generator: torch.Gen
 
     Args:
         windows: the training rows.
-        batch_size: targets a batch; a batch holds as many windows as fit, and at least one. If few events are targets,
-            as with ``target_behavior``, the limit is ``POSITIONS`` times as many positions.
+        batch_size: targets per batch. A batch holds as many windows as fit, and at least one. A batch also has at most
+            ``POSITIONS * batch_size`` padded positions, which matters if few events are targets (``target_behavior``).
         generator: the only source of randomness.
 
     Returns:

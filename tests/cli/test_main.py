@@ -99,7 +99,7 @@ def test_config_files_then_command_line(arguments: list[str], tmp_path: Path, mo
         (["--dataset="], "dataset must be a name; got ''."),
         (["--dataset=tiny/"], "dataset must be a name; got 'tiny/'."),
         (["--tail_ratio=x"], "tail_ratio must be a number of at least 0; got 'x'."),
-        (["--USER_ID_FIELD=usr"], "tiny.inter has no column usr, or load_col leaves it out; read were item_id"),
+        (["--USER_ID_FIELD=usr"], "tiny.inter has no column usr, or load_col leaves it out. The columns read are"),
         (["--clip_grad_norm=5"], "TypeError: "),
         (["--topk=[10,22]"], "topk must be at most 21 for the 20 items of tiny; got 22."),
         (["--hidden_size=big"], "hidden_size must be a whole number of at least 1; got 'big'"),

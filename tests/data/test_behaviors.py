@@ -161,9 +161,9 @@ def test_behaviours_that_are_numbers_are_named_by_them() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"target_behavior": "buy"}, "target_behavior: buy is no behaviour of tiny, which has: .*purchase"),
-        ({"target_behavior": 3}, "target_behavior: 3 is no behaviour of tiny"),
-        ({"target_behavior": 3.5}, r"target_behavior must be a behaviour, a list of some, or empty; got 3\.5"),
+        ({"target_behavior": "buy"}, "target_behavior: buy does not occur in tiny, which has: .*purchase"),
+        ({"target_behavior": 3}, "target_behavior: 3 does not occur in tiny"),
+        ({"target_behavior": 3.5}, r"target_behavior must be a behaviour, a list of behaviours, or empty; got 3\.5"),
         ({"behavior_map": {"a": None}}, "behavior_map must map names to names, .* got {'a': None}"),
         ({"behavior_map": ["a"]}, r"behavior_map must map names to names, .* got \['a'\]"),
         (
@@ -181,7 +181,7 @@ def test_no_target_with_a_history_is_one_sentence(make: Callable[..., Any]) -> N
     table = log()
     first = ~table["user_id"].duplicated()
     table["behavior"] = np.where(first, "purchase", "view")
-    with pytest.raises(ValueError, match="no event of target_behavior: purchase has one before it"):
+    with pytest.raises(ValueError, match="no event of target_behavior: purchase has an earlier event"):
         make("GRU4Rec", table, target_behavior="purchase")
 
 
@@ -199,7 +199,7 @@ def test_behaviors_that_training_never_shows_get_the_unknown_level(make: Callabl
 
 def test_a_behavior_map_of_what_no_event_is_is_said(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     make("GRU4Rec", behavior_map={"vew": "buy", "cart": "buy"})
-    assert "behavior_map names what no event is: vew." in caplog.text
+    assert "behavior_map has behaviours that no event has: vew." in caplog.text
 
 
 def test_ratings_that_are_tokens_are_none(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

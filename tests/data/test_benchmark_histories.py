@@ -128,7 +128,7 @@ def _word_in_list(part: str, rows: list[list[str]]) -> None:
     [
         ({"alias_of_item_id": None}, None, r"Set alias_of_item_id: \[item_id_list\]"),
         ({"ITEM_ID_FIELD": "timestamp"}, None, r"Set alias_of_item_id: \[timestamp_list\]|holds floats"),
-        ({"LIST_SUFFIX": "_seq"}, None, "item_id_seq is not among the columns that were read"),
+        ({"LIST_SUFFIX": "_seq"}, None, "item_id_seq is not among the columns read"),
         ({}, _no_history, r"made.valid.inter, row 3, has no history: item_id_list is empty"),
         ({}, _short_times, r"made.test.inter, row 2, has 2 values as timestamp_list and 3 as item_id_list"),
         ({}, _word, r"made.test.inter cannot be read: row 4 has 'noon' as timestamp:float"),

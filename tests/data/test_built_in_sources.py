@@ -94,7 +94,7 @@ def test_a_dropped_source_is_the_absent_one_in_training_alone() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"x": {"kind": "vectors"}}, r"item_sources\.x lacks file; its settings are file, width\. Mend it"),
+        ({"x": {"kind": "vectors"}}, r"item_sources\.x lacks file; its settings are file, width\. Correct it"),
         ({"x": {"kind": "vectors", "file": "v.npy", "dim": 3}}, r"item_sources\.x has no setting dim"),
         ({"x": {"kind": "vectors", "file": "v.npy", "width": 0.5}}, r"item_sources\.x\.width must be a whole number"),
         ({"x": {"kind": "vectors", "file": "o.npy"}}, r"item_sources\.x: not one of the 20 items has a vector"),

@@ -105,7 +105,7 @@ def test_a_threshold_with_missing_ratings(small_config: Callable[..., Any]) -> N
         (
             synthetic_inter().replace("timestamp:float", "timestamp:token"),
             {},
-            "timestamp of tiny holds tokens, and only numbers order the histories. Write it as timestamp:float",
+            "timestamp of tiny holds tokens, but histories are ordered by numbers. Write it as timestamp:float",
         ),
         (None, {"BEHAVIOR_FIELD": None}, "BEHAVIOR_FIELD must name a column"),
         (None, {"load_col": {"item": ["item_id"]}}, "load_col names no columns of the events. Add them, as inter: "),
@@ -145,7 +145,7 @@ def test_behaviours_of_benchmark_files(tmp_path: Path, fake_encoder: Any, beside
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"benchmark_filename": ["train", "valid", "test"]}, "item_id_list is not among the columns that were read"),
+        ({"benchmark_filename": ["train", "valid", "test"]}, "item_id_list is not among the columns read"),
         ({"eval_args": {"split": {"RS": [0.8, 0.2]}, "order": "TO", "mode": "full"}}, "needs three parts, .* give 2"),
         ({"ITEM_ID_FIELD": "thing"}, "has no column thing, or load_col leaves it out"),
     ],

@@ -147,7 +147,7 @@ def test_a_data_set_with_rows_of_its_own_has_no_lean_form() -> None:
     class OwnDataset(SequentialDataset):
         pass
 
-    with pytest.raises(ValueError, match="OwnDataset makes its rows in its own way"):
+    with pytest.raises(ValueError, match="OwnDataset builds its own rows and has no version over the flat log"):
         flat_class(OwnDataset)
 
 

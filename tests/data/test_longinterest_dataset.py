@@ -181,7 +181,7 @@ def test_time_gap_is_a_property_of_the_event_not_of_the_window(small_config: Cal
             {},
             "1 of 2 interactions have no timestamp",
         ),
-        ("user_id:token\titem_id:token\nu\ti1\nu\ti2\n", {}, "has no column timestamp, which orders the histories"),
+        ("user_id:token\titem_id:token\nu\ti1\nu\ti2\n", {}, "has no column timestamp to order the histories by"),
         (None, {"exact_order": "maybe"}, "exact_order must be True or False; got 'maybe'"),
         (None, {"eval_history_length": 0}, "eval_history_length must be empty"),
         (None, {"text_fields": ["plot"]}, "plot"),

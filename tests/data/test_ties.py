@@ -164,7 +164,10 @@ def test_windows_of_recboles_models_hold_the_targets_of_their_prefix_rows(make: 
         ({**RANDOM, "tie_seed": "one"}, "tie_seed must be a whole number from 0 to 4294967295; got 'one'"),
         ({"tie_seed": True}, "tie_seed must be a whole number from 0 to 4294967295; got True"),
         ({**RANDOM, "exact_order": False}, "tie_order: random needs exact_order: True, because .* Set it."),
-        ({**RANDOM, "benchmark_filename": ["a", "b", "c"]}, "tie_order: random needs one log, and benchmark_filename"),
+        (
+            {**RANDOM, "benchmark_filename": ["a", "b", "c"]},
+            "tie_order: random needs the whole log, but the files of benchmark_filename",
+        ),
     ],
 )
 @pytest.mark.parametrize("model", ["LongInterest", "GRU4Rec"])

@@ -163,7 +163,7 @@ def test_an_item_that_nobody_had_is_left_out_and_counted(
     with caplog.at_level("INFO"):
         data = create_dataset(make(lines=lines, state="INFO", **SPLIT))
     assert data.left_out == {"events": 3, "items": 2} and data.time_bounds == tuple(ENDS)
-    assert "3 later events of 2 items that nobody had before are left out." in caplog.text
+    assert "Left out: 3 events of 2 items that have no training event." in caplog.text
     assert data.item_num == 22 and {"i33", "i34"}.isdisjoint(data.field2id_token["item_id"])
     test = rows_of(data.build()[2])
     assert "i35" in test["item"].tolist() and not test["history"].str.contains("i3[34]").any()
@@ -198,7 +198,7 @@ def test_shares_are_of_the_events_and_a_moment_is_on_one_side() -> None:
     assert bounds_of(day, seconds, "tiny") == (999_993_600.0, 999_993_600.0 + 86_400 + 10 * 3600)
     assert sentence((999_993_600.0, 1e12), {"events": 3, "items": 2}) == (
         "The split by time trains on what is before 2001-09-09 00:00:00 UTC, validates until 1e+12 and tests from "
-        "there on; 3 later events of 2 items that nobody had before are left out."
+        "there on; Left out: 3 events of 2 items that have no training event."
     )
 
 
@@ -230,7 +230,10 @@ def test_ends_that_cannot_be_read(given: Any) -> None:
         ({"split_by_time": [0.9, 0.8]}, "split_by_time must be two shares .* the earlier one first"),
         ({**SPLIT, "split_targets": "all"}, "split_targets must be successive, last or first; got 'all'"),
         ({**SPLIT, "exact_order": False}, "split_by_time needs exact_order: True, because .* Set it."),
-        ({**SPLIT, "benchmark_filename": ["a", "b", "c"]}, "split_by_time needs one log, and benchmark_filename"),
+        (
+            {**SPLIT, "benchmark_filename": ["a", "b", "c"]},
+            "split_by_time needs the whole log, but the files of benchmark_filename",
+        ),
         ({"split_by_time": [1, 2]}, "split_by_time leaves no event of tiny for the training: its times are from 10000"),
         ({"split_by_time": ["2001-09-09T02:00:00", "2021-01-01"]}, "leaves no event of tiny for the test"),
     ],
@@ -243,7 +246,7 @@ def test_what_cannot_be_is_said(make: Callable[..., Any], settings: dict[str, An
 
 def test_dates_need_seconds(make: Callable[..., Any]) -> None:
     lines = [f"{line}000" for line in log()]  # milliseconds
-    with pytest.raises(ValueError, match="split_by_time cannot read dates for tiny, whose times are no seconds"):
+    with pytest.raises(ValueError, match="split_by_time cannot read dates for tiny, whose times are not seconds"):
         create_dataset(make(lines=lines, split_by_time=["2001-09-09", "2001-09-10"]))
     with pytest.raises(ValueError, match="tiny has no times, which split_by_time needs"):
         bounds_of([0.8, 0.9], np.array([np.nan]), "tiny")

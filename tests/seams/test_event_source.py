@@ -209,7 +209,7 @@ def test_an_explanation_names_the_sources(config_of: Callable[..., Config], tmp_
     [
         ({"event_features": ["colour"]}, "colour cannot be read: colour is not among the columns loaded from .inter"),
         ({"user_features": ["sex"]}, "user_sex cannot be read: .*tiny.user has no column sex; it has user_id, age"),
-        ({"event_features": ["rating"]}, "event_features names rating, which is read already"),
+        ({"event_features": ["rating"]}, "event_features names rating, which is already read"),
         ({"event_features": ["hour", "hour"]}, "event_features names hour more than once"),
         ({"event_features": [["hour"]]}, "event_features must be a list of columns"),
         ({"event_features": {"hour": "clock"}}, "The kind of a source must be one of rating, behavior.*; got 'clock'"),
@@ -219,12 +219,12 @@ def test_an_explanation_names_the_sources(config_of: Callable[..., Config], tmp_
         ({"user_features": ["age"], "source_levels": {"age": [1]}}, r"must name sources of .* \(user_age\); got age"),
         (
             {"source_levels": {"rating": [1]}},
-            r"\(there are none\); got rating. Levels of the ratings are rating_levels",
+            r"\(there are none\); got rating. Set rating_levels for the ratings",
         ),
         ({"event_features": ["device"], "source_levels": {"device": [1]}}, "source_levels.device must be left out"),
-        ({"event_features": ["type"]}, "event_features names type, and the model needs this name"),
-        ({"event_features": ["time_gap"]}, "event_features names time_gap, and the model needs this name"),
-        ({"event_features": ["item"]}, "event_features names item, and the model needs this name"),
+        ({"event_features": ["type"]}, "event_features names type, which is a reserved name"),
+        ({"event_features": ["time_gap"]}, "event_features names time_gap, which is a reserved name"),
+        ({"event_features": ["item"]}, "event_features names item, which is a reserved name"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(
@@ -237,7 +237,9 @@ def test_what_cannot_be_read_is_one_sentence(
 @pytest.mark.parametrize("column", ["rating_list", "item_id_list"])
 def test_a_column_with_the_name_of_a_history_is_refused(small_config: Callable[..., Config], column: str) -> None:
     inter = random_columns(synthetic_inter(), {f"{column}:float": lambda rng: str(rng.integers(9))})
-    with pytest.raises(ValueError, match=f"{column} is the name of the histories' {column.removesuffix('_list')}"):
+    with pytest.raises(
+        ValueError, match=f"{column} is also the name of the history field of {column.removesuffix('_list')}"
+    ):
         create_dataset(small_config(inter, event_features=[column]))
 
 
@@ -359,9 +361,7 @@ def test_files_of_users_that_do_not_fit(config_of: Callable[..., Config], caplog
     file = Path(config["data_path"]) / "tiny.user"
     whole = file.read_text()
     file.write_text("user_id:token\tjob:token\nnobody\tnurse\n")
-    with pytest.raises(
-        ValueError, match=r"tiny.user has a row for none of the 30 users of .inter. Write user_id alike"
-    ):
+    with pytest.raises(ValueError, match=r"tiny.user has none of the 30 users of .inter. Use the same user_id"):
         create_dataset(config).build()
     file.write_text("job:token\nnurse\n")
     with pytest.raises(ValueError, match=r"tiny.user has no column user_id; it has job"):

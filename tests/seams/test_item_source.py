@@ -76,5 +76,5 @@ def test_settings_that_name_no_source(small_config: Callable[..., Config]) -> No
         register_item_source("type", make_colours)
     with pytest.raises(ValueError, match="item_sources must map names to settings"):
         run(small_config(item_sources=["images"]))
-    with pytest.raises(ValueError, match="item_sources: text has settings of its own"):
+    with pytest.raises(ValueError, match="item_sources: text has its own settings"):
         run(small_config(item_sources={"text": {}}))

@@ -1,1 +1,1 @@
-"""Knowledge graphs: from RecBole's ``.kg`` and ``.link`` files to vectors and texts of the items."""
+"""Knowledge graphs: make vectors and texts of items from RecBole's ``.kg`` and ``.link`` files."""

@@ -1,4 +1,4 @@
-"""Train vectors of entities and relations by a model of PyTorch Geometric (extra graph)."""
+"""Train vectors of entities and relations with a model of PyTorch Geometric (extra ``graph``)."""
 
 import warnings
 from logging import getLogger
@@ -16,31 +16,31 @@ from recbole_longinterest.data.graph.settings import PAIRED, GraphSettings
 from recbole_longinterest.data.graph.store import GraphStore, GraphVectors
 from recbole_longinterest.data.graph.triples import KnowledgeGraph
 
-BATCH = 1024  # triples
+BATCH = 1024  # triples per batch
 LEARNING_RATE = 0.01
-PATIENCE = 10  # epochs without a better value on the held-out triples
-SECONDS_A_STATE = 30.0  # what a stopped training loses at most
+PATIENCE = 10  # stop after this many epochs without a better value on the held-out triples
+SECONDS_A_STATE = 30.0  # time between saved states: an interrupted training loses little more
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def graph_vectors(
     graph: KnowledgeGraph, settings: GraphSettings, device: torch.device | str = "cpu", show_progress: bool = True
 ) -> GraphVectors:
-    """Vectors of a graph from the cache, or trained and then cached.
+    """Read the vectors of a graph from the cache, or train and cache them.
 
-    The same graph, settings and machine give the same vectors, also after an interruption: the next call goes on from
-    the last state that was written. Bordes et al. 2013 (TransE), Yang et al. 2015 (DistMult), Trouillon et al. 2016
-    (ComplEx), Sun et al. 2019 (RotatE). Every triple gets a negative with a random head or tail. When held-out triples
-    are ranked no better for :data:`PATIENCE` epochs, the training ends, and the best epoch counts.
+    The same graph, settings and machine give the same vectors. After an interruption the next call continues from the
+    last saved state. Models: Bordes et al. 2013 (TransE), Yang et al. 2015 (DistMult), Trouillon et al. 2016 (ComplEx),
+    Sun et al. 2019 (RotatE). Each triple gets one negative, with a random head or tail. The training stops after
+    :data:`PATIENCE` epochs without a better rank of held-out triples, and the best epoch's vectors are kept.
 
     Args:
         graph: the triples.
-        settings: checked ones.
-        device: where to train.
+        settings: settings that are already checked.
+        device: device to train on.
         show_progress: show a progress bar.
 
     Raises:
-        MissingPackage: if there is something to train and PyTorch Geometric is not installed.
+        MissingPackage: if a training is needed and PyTorch Geometric is not installed.
     """
     store = GraphStore(graph, settings)
     found = store.load()
@@ -58,7 +58,7 @@ def graph_vectors(
 
 
 class _Fit:
-    """A training. An epoch depends on its number and the state before it alone, so a resumed training is the same."""
+    """A training. An epoch depends only on its number and the state before it, so resuming changes no result."""
 
     def __init__(self, graph: KnowledgeGraph, settings: GraphSettings, device: torch.device, store: GraphStore) -> None:
         triples, held_out = hold_out(graph.triples, settings.seed)
@@ -113,7 +113,7 @@ class _Fit:
         self.store.write_state(self.epoch, self.values, tensors)
 
     def _resume(self) -> None:
-        """Take up a state that an earlier call has kept; only the model's own shapes fit."""
+        """Restore the state that an earlier call saved, if there is one."""
         state = self.store.read_state()
         if state is None:
             return
@@ -135,7 +135,7 @@ class _Fit:
 
 
 def _model(n_entities: int, n_relations: int, settings: GraphSettings) -> nn.Module:
-    with warnings.catch_warnings():  # torch's, about what PyTorch Geometric calls
+    with warnings.catch_warnings():  # PyTorch Geometric causes warnings of torch
         warnings.simplefilter("ignore")
         from torch_geometric.nn import kge  # belongs to the extra graph
     size = settings.dim // 2 if settings.model in PAIRED else settings.dim
@@ -146,7 +146,7 @@ def _model(n_entities: int, n_relations: int, settings: GraphSettings) -> nn.Mod
 
 def _vectors(state: dict[str, Tensor], model: str) -> GraphVectors:
     entities, relations = state["node_emb.weight"], state["rel_emb.weight"]
-    if model == "TransE":  # its score reads unit vectors
+    if model == "TransE":  # TransE normalises entities before scoring
         entities = functional.normalize(entities, dim=-1)
     if model in PAIRED:
         entities = torch.cat([entities, state["node_emb_im.weight"]], dim=1)

@@ -1,4 +1,4 @@
-"""Triples that the training of a knowledge graph does not see, and how well a model knows them."""
+"""Hold out triples of a knowledge graph, and measure how well a model predicts them."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SHARE = 0.05  # of the pairs of entities
-MOST, FEWEST = 1000, 50  # pairs; fewer say nothing, and all triples are trained on
-OTHERS = 100  # entities that a true tail is ranked among
+SHARE = 0.05  # share of the pairs of entities to hold out
+MOST, FEWEST = 1000, 50  # number of pairs; with fewer, nothing is held out
+OTHERS = 100  # other tails that the true tail is ranked against
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out triples, and other tails of the same relations.
+    """Held-out triples, and other tails of the same relations to rank against.
 
     Attributes:
-        triples: int64 [n, 3].
-        tails: the true tail, then :data:`OTHERS` tails of the relation, int64 [n, 1 + OTHERS].
+        triples: head, relation and tail, int64 [n, 3].
+        tails: the true tail, then :data:`OTHERS` tails drawn from all triples of the relation, int64 [n, 1 + OTHERS].
     """
 
     triples: Tensor
@@ -26,7 +26,7 @@ class HeldOut:
 
     @torch.no_grad()
     def value(self, model: nn.Module) -> float:
-        """Mean reciprocal rank of the true tail; an equal score counts as half a place."""
+        """Mean reciprocal rank of the true tail. An equal score adds half a rank."""
         was = model.training
         model.eval()
         device = next(model.parameters()).device
@@ -40,16 +40,17 @@ class HeldOut:
 
 
 def hold_out(triples: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], HeldOut | None]:
-    """Leave out pairs of entities with all triples between them, so that no inverse relation gives them away.
+    """Hold out pairs of entities with all triples between them.
 
-    Only pairs whose entities have other neighbours are left out: each entity keeps a triple.
+    A triple of the inverse relation in the training would reveal the held-out one. A pair is held out only if both
+    entities have other neighbours, so each entity keeps a triple.
 
     Args:
-        triples: int64 [T, 3].
-        seed: of the choice.
+        triples: head, relation and tail, int64 [T, 3].
+        seed: seed of the random choice.
 
     Returns:
-        The triples to train on, and the held-out ones; None for a graph with too few pairs.
+        The triples to train on, and the held-out ones; None in place of these if the graph has too few pairs.
     """
     rng = np.random.default_rng(seed)
     ends = np.sort(triples[:, [0, 2]], axis=1)

@@ -1,4 +1,4 @@
-"""The neighbours of an item in a knowledge graph as text, relation by relation."""
+"""Write the neighbours of an item in a knowledge graph as text, relation by relation."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,22 @@ def neighbour_texts(
     relations: Sequence[str] | None = None,
     limit: int = 5,
 ) -> tuple[dict[str, str], float]:
-    """Texts such as ``"directed by: Peter Jackson. genre: Fantasy, Adventure"``.
+    """Make texts such as ``"directed by: Peter Jackson. genre: Fantasy, Adventure"``.
 
-    A relation is written by the last part of its token, with spaces for underscores: ``film.film.directed_by`` is
-    "directed by". A triple in which the item is the tail is written "is ... of". It is left out if another triple leads
-    from the item to the same neighbour, because it then says the same the other way round.
+    A relation is written as the last part of its token, with spaces for underscores: ``film.film.directed_by`` is
+    "directed by". A triple in which the item is the tail is written "is ... of". It is left out if the item is also the
+    head of a triple with the same neighbour, because that triple usually states the inverse relation.
 
     Args:
         graph: the triples and links.
         items: item tokens.
-        names: of entities by token. An entity without a name is written as its token.
-        relations: tokens of the relations to write, in this order; None writes all in the order of their tokens.
-        limit: neighbours of a relation; those with the most triples come first.
+        names: name of each entity by its token. An entity without a name is written as its token.
+        relations: tokens of the relations to write, in this order; None for all, in the order of their tokens.
+        limit: maximum number of neighbours per relation. Neighbours with more triples come first.
 
     Returns:
-        Text by item token, without items that have no neighbour; and the share of the written neighbours with a name.
+        Text by item token, without items that have no neighbour; and the share of the written neighbours that have a
+        name.
     """
     wanted = list(graph.relations if relations is None else relations)
     place = {entity: row for row, entity in enumerate(graph.entities)}

@@ -1,4 +1,4 @@
-"""Settings of a source ``kind: graph``, checked."""
+"""Read and check the settings of an item source of ``kind: graph``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 
 MODELS = ("TransE", "DistMult", "ComplEx", "RotatE")
-PAIRED = ("ComplEx", "RotatE")  # complex vectors: half of the numbers are imaginary parts
-KEYS = {"model": None, "dim": 2, "epochs": 1, "seed": 0}  # and the least value of those that are numbers
+PAIRED = ("ComplEx", "RotatE")  # complex vectors: half of ``dim`` are imaginary parts
+KEYS = {"model": None, "dim": 2, "epochs": 1, "seed": 0}  # key -> lowest value, None for no number
 
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """What determines the vectors, besides the graph.
+    """Settings of the training of graph vectors.
 
     Attributes:
         model: one of :data:`MODELS`.
-        dim: numbers of a vector.
-        epochs: at most.
-        seed: of initial vectors, batches, negatives and held-out triples.
+        dim: size of an entity's vector.
+        epochs: maximum number of epochs.
+        seed: seed of the initial vectors, batches, negatives and held-out triples.
     """
 
     model: str = "TransE"
@@ -29,14 +29,14 @@ class GraphSettings:
 
 
 def read_settings(given: Mapping[str, Any], where: str) -> GraphSettings:
-    """Check the settings of a source; those that it does not have get their defaults.
+    """Read and check the settings of a source; missing settings get their defaults.
 
     Args:
-        given: its settings; others than :data:`KEYS` are not read.
-        where: what they are called, for messages.
+        given: settings of the source; only :data:`KEYS` are read.
+        where: prefix of the keys in messages.
 
     Raises:
-        LongInterestError: for the first bad value.
+        LongInterestError: if a value is wrong; names the first one.
     """
     settings = GraphSettings(**{key: given[key] for key in KEYS if given.get(key) is not None})
     if settings.model not in MODELS:

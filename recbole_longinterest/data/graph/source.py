@@ -20,22 +20,20 @@ from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.reader import SENTENCE_ENDS, read_item_text
 
 FILES = ("kg", "link")
-LIMIT = 5  # neighbours of a relation in a text
+LIMIT = 5  # neighbours per relation in a text
 
 
 def make_graph(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
-    """Vectors of the items' entities: ``{kind: graph, model: TransE, dim: 64, epochs: 100, seed: 0, width: 64}``.
+    """Make the source ``{kind: graph, model: TransE, dim: 64, epochs: 100, seed: 0, width: 64}``: vectors of entities.
 
-    An item whose entity is in no triple, or that the ``.link`` file does not name, gets no vector.
+    An item gets no vector if the ``.link`` file does not have it, or its entity is in no triple.
     """
     given = checked_settings(settings, (), ("width", *FILES, *KEYS), config)
     name = settings["name"]
     chosen = read_settings(given, f"item_sources.{name}.")
     width = given["width"] if settings.get("width") else min(given["width"], chosen.dim)
     if width > chosen.dim:
-        raise LongInterestError(
-            f"item_sources.{name}.width must not exceed dim, the {chosen.dim} numbers of a vector; got {width}."
-        )
+        raise LongInterestError(f"item_sources.{name}.width must not exceed dim, which is {chosen.dim}; got {width}.")
 
     def rows() -> tuple[list[int], NDArray[np.float32]]:
         graph = read_graph(config, *graph_files(config, given.get("kg"), given.get("link")))
@@ -48,10 +46,11 @@ def make_graph(config: Settings, settings: Mapping[str, Any], tokens: Sequence[s
 
 
 def make_graph_texts(config: Settings, settings: Mapping[str, Any], tokens: Sequence[str]) -> LazyMatrix:
-    """Neighbours as text, encoded: ``{kind: graph_text, names: FILE, relations: [...], limit: 5, encoder: ...}``.
+    """Make the source ``{kind: graph_text, names: FILE, relations: [...], limit: 5, encoder: ...}``.
 
-    With ``fields`` or ``template`` the item's own text comes first. ``names`` is an atomic file with the columns
-    ``entity_id`` and ``name``. Without a name there, an entity that is an item has its first text column as its name.
+    It encodes the neighbours of an item as text. With ``fields`` or ``template``, the item's own text comes first.
+    ``names`` is an atomic file with the columns ``entity_id`` and ``name``. If an entity has no name there but is an
+    item, its name is the item's first text column.
     """
     given = checked_settings(settings, (), ("width", "names", "relations", "limit", *FILES, *TEXT_KEYS), config)
     name, limit = settings["name"], given.get("limit", LIMIT)
@@ -106,7 +105,7 @@ def _joined(own: str, neighbours: str) -> str:
 
 
 def _names(config: Settings, path: Path) -> dict[str, str]:
-    """Names by entity, from an atomic file."""
+    """Read names of entities from an atomic file, by entity token."""
     entity = config[ENTITY_KEY] or COLUMNS[ENTITY_KEY]
     return read_item_text(
         path, entity, ["name"], field_separator=config["field_separator"], encoding=config["encoding"] or "utf-8"
@@ -114,7 +113,7 @@ def _names(config: Settings, path: Path) -> dict[str, str]:
 
 
 def _item_names(config: Settings, item_file: Path, links: Mapping[str, str]) -> dict[str, str]:
-    """Names of the entities that are items: their first text column."""
+    """Names of the entities that are items, from the items' first text column."""
     fields = config["text_fields"]
     if not fields or not item_file.is_file():
         return {}

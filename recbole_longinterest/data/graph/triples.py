@@ -1,4 +1,4 @@
-"""Read a knowledge graph from RecBole's ``.kg`` (triples) and ``.link`` (which entity an item is) files."""
+"""Read a knowledge graph from RecBole's ``.kg`` file (triples) and ``.link`` file (the entity of each item)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ COLUMNS = dict(zip((*TRIPLE_KEYS, ENTITY_KEY), ("head_id", "relation_id", "tail_
 
 @dataclass(frozen=True)
 class KnowledgeGraph:
-    """Triples (head, relation, tail), and the entities that are items.
+    """Triples (head, relation, tail), and the entity of each linked item.
 
     Attributes:
-        entities: tokens in ascending order, ``E`` of them: those that occur in a triple.
-        relations: tokens in ascending order, ``R`` of them.
-        triples: rows of entity, relation, entity, int64 [T, 3]; sorted, each once.
-        links: entity token by item token, also of entities without a triple.
+        entities: tokens of the ``E`` entities that occur in a triple, ascending.
+        relations: tokens of the ``R`` relations, ascending.
+        triples: indices of head, relation and tail, int64 [T, 3]; sorted, without duplicates.
+        links: entity token by item token; may contain entities without a triple.
     """
 
     entities: Sequence[str]
@@ -35,18 +35,18 @@ class KnowledgeGraph:
 
     @property
     def digest(self) -> str:
-        """Hash of entities, relations and triples; the links have no part in it."""
+        """Hash of entities, relations and triples, not of the links."""
         names = "\n".join(("\t".join(self.entities), "\t".join(self.relations)))
         return sha256(names.encode("utf-8", "surrogatepass") + self.triples.tobytes()).hexdigest()
 
     def rows_of(self, tokens: Sequence[str]) -> tuple[list[int], list[int]]:
-        """The items that are entities of a triple.
+        """Find the items whose entity is in a triple.
 
         Args:
-            tokens: item tokens by internal id, the padding first.
+            tokens: item tokens by internal id; the first one is the padding.
 
         Returns:
-            Internal ids of these items, and their rows in :attr:`entities`.
+            Internal ids of these items, and the indices of their entities in :attr:`entities`.
         """
         place = {entity: row for row, entity in enumerate(self.entities)}
         found = [(i, place.get(self.links.get(token, ""), -1)) for i, token in enumerate(tokens) if i]
@@ -54,12 +54,12 @@ class KnowledgeGraph:
 
 
 def graph_files(config: Settings, kg: object = None, link: object = None) -> tuple[Path, Path]:
-    """The ``.kg`` and ``.link`` files of a data set, unless others are named.
+    """Return the paths of the triples and the links.
 
     Args:
-        config: RecBole's.
-        kg: another file of triples; None is the data set's.
-        link: another file of links; None is the data set's.
+        config: RecBole's config.
+        kg: file of triples; None for the data set's ``.kg`` file.
+        link: file of links; None for the data set's ``.link`` file.
     """
     own = [Path(config["data_path"]) / f"{config['dataset']}.{suffix}" for suffix in ("kg", "link")]
     given = [Path(str(named)).expanduser() if named else file for named, file in zip((kg, link), own, strict=True)]
@@ -67,15 +67,15 @@ def graph_files(config: Settings, kg: object = None, link: object = None) -> tup
 
 
 def read_graph(config: Settings, kg: Path, link: Path) -> KnowledgeGraph:
-    """Read both files. No interaction is read, so none can enter the graph.
+    """Read both files. Interactions are not read and do not become part of the graph.
 
     Args:
-        config: RecBole's, for the names of the columns, separator and encoding.
+        config: RecBole's config, for column names, separator and encoding.
         kg: file of triples.
-        link: file of links; of two rows for an item the first counts.
+        link: file of links; if an item has two rows, the first one counts.
 
     Raises:
-        LongInterestError: for a file that is absent or lacks a column or a cell, and for one without rows.
+        LongInterestError: if a file is missing, has no rows, or lacks a column or a value.
     """
     heads, kinds, tails = zip(*_rows(config, kg, [_column(config, key) for key in TRIPLE_KEYS]), strict=True)
     entities, ends = np.unique(np.array([*heads, *tails], dtype=object), return_inverse=True)
@@ -92,10 +92,10 @@ def _column(config: Settings, key: str) -> str:
 
 
 def _rows(config: Settings, path: Path, columns: Sequence[str]) -> list[Sequence[str]]:
-    """The cells of some columns, row by row."""
+    """Read the cells of some columns, row by row."""
     if not path.is_file():
         raise LongInterestError(
-            f"A source of a knowledge graph reads {path}, which is not there. Add RecBole's .kg and .link files to the "
+            f"There is no file {path}, which the knowledge graph needs. Add RecBole's .kg and .link files to the "
             "data set, or name other files with kg and link."
         )
     rows = list(_cells(config, path, columns))
@@ -118,6 +118,6 @@ def _cells(config: Settings, path: Path, columns: Sequence[str]) -> Iterator[Seq
         if len(cells) != len(names) or not all(cells[place] for place in places):
             raise LongInterestError(
                 f"{path}, line {number}: a row must have {len(names)} columns, and tokens in {', '.join(columns)}. "
-                "Mend or remove the line."
+                "Correct or remove the line."
             )
         yield [cells[place] for place in places]

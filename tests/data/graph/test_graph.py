@@ -117,7 +117,7 @@ def test_a_damaged_state_is_passed_over(graph: KnowledgeGraph, caplog: pytest.Lo
     folder.mkdir(parents=True)
     (folder / STATE).write_bytes(b"no state")
     graph_vectors(graph, settings, show_progress=False)
-    assert "the state of a stopped training" in caplog.text
+    assert "the state of an interrupted training" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(
@@ -193,9 +193,12 @@ def test_texts_of_neighbours(
         ({"graph": {"model": "TransH"}}, r"item_sources\.graph\.model must be one of TransE.*; got 'TransH'"),
         ({"graph": {"epochs": 0}}, r"item_sources\.graph\.epochs must be a whole number of at least 1; got 0"),
         ({"graph": {"dim": 9, "model": "RotatE"}}, r"item_sources\.graph\.dim must be even for RotatE"),
-        ({"graph": {"dim": 8, "width": 9}}, r"width must not exceed dim, the 8 numbers of a vector; got 9"),
+        ({"graph": {"dim": 8, "width": 9}}, r"width must not exceed dim, which is 8; got 9"),
         ({"graph": {"size": 8}}, r"item_sources\.graph has no setting size; its settings are width, kg, link, model"),
-        ({"graph": {"kg": "gone.kg"}}, r"reads gone\.kg, which is not there\. Add RecBole's \.kg and \.link"),
+        (
+            {"graph": {"kg": "gone.kg"}},
+            r"no file gone\.kg, which the knowledge graph needs\. Add RecBole's \.kg and \.link",
+        ),
         ({"graph": {"kg": "no_tail.kg"}}, r"no_tail\.kg has no column tail_id; its columns are: head_id, relation_id"),
         ({"graph": {"kg": "short.kg"}}, r"short\.kg, line 3: a row must have 3 columns, and tokens in head_id"),
         ({"graph": {"kg": "empty.kg"}}, r"empty\.kg has no row"),
