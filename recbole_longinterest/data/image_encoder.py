@@ -132,9 +132,8 @@ class ImageEncoder:
             found = network.get_image_features(pixel_values=pixels)
             return found if isinstance(found, Tensor) else found.pooler_output
         hidden = network(pixel_values=pixels).last_hidden_state
-        tokens = (
-            hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
-        )  # positions of a CNN as tokens [B, T, D]
+        # The spatial positions of a convolutional network become tokens: [B, D, h, w] to [B, T, D].
+        tokens = hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
         return tokens[:, 0] if self.pooling == "cls" else tokens.mean(dim=1)
 
 

@@ -118,7 +118,7 @@ def load_item_texts(config: Settings, item_file: Path, tokens: Sequence[str]) ->
         tokens: raw item tokens by internal id; ``tokens[0]`` is the padding.
 
     Returns:
-        Texts by internal id, "" for an item without a row or with empty fields. The number of "" is logged.
+        Texts by internal id, "" for an item without a row or with empty fields. The number of such items is logged.
 
     Raises:
         ValueError: if a column is missing, or no item has a text.

@@ -1,1 +1,1 @@
-"""From an item's text to a vector, without RecBole."""
+"""Make vectors of item texts, without RecBole."""

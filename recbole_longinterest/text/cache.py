@@ -1,9 +1,9 @@
-"""Text vectors on disk, keyed by content. Only this module knows the format.
+"""Cache of text vectors on disk, keyed by the hash of the text. Only this module knows the format.
 
-``<cache>/<hash of the encoder's identity>/encoder.json`` says which encoder it is; beside it lie shards
-``<SHA-256 of the file>.safetensors`` with ``keys`` uint8 [n, 32], the SHA-256 of each text, and ``vectors`` float32
-[n, dim]. A shard is never changed: new texts make a new one. The name lets a reader tell a damaged shard, and lets two
-processes that write at the same time never meet.
+The folder ``<cache>/<hash of the encoder's identity>`` holds ``encoder.json`` with the identity, and shards
+``<SHA-256 of the file>.safetensors``. A shard has ``keys``, the SHA-256 of each text, uint8 [n, 32], and ``vectors``,
+float32 [n, dim]. Shards are never changed; new texts are written to a new shard. A shard that does not match the hash
+in its name is damaged. Because of these names, processes that write at the same time do not conflict.
 """
 
 import json
@@ -27,8 +27,8 @@ from recbole_longinterest.common.leftovers import sweep_folder
 from recbole_longinterest.common.notebook import progress_bar
 
 FORMAT = 1
-BATCHES_A_PART = 4  # encoded at a time: what Ctrl-C loses at most
-# A shard is written after so many texts or seconds: what a killed process loses at most.
+BATCHES_A_PART = 4  # batches encoded in one call: the most that Ctrl-C loses
+# A shard is written after this many texts or seconds. A killed process loses little more.
 TEXTS_A_SHARD = 8192
 SECONDS_A_SHARD = 30.0
 
@@ -36,22 +36,22 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors; :class:`~recbole_longinterest.text.encoder.TextEncoder` is one."""
+    """An encoder of texts, such as :class:`~recbole_longinterest.text.encoder.TextEncoder`."""
 
     @property
     def identity(self) -> str:
-        """Everything but the text that determines the vectors."""
+        """Text that identifies everything, besides the texts, that the vectors depend on."""
 
     @property
     def batch_size(self) -> int:
-        """Texts encoded at a time."""
+        """Number of texts per batch."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors [n, dim] of ``n`` texts."""
+        """Encode ``n`` texts to vectors, float32 [n, dim]."""
 
 
 class CacheError(LongInterestError):
-    """Vectors that cannot be written to the cache, where the cache is required."""
+    """Vectors cannot be written to the cache, although the caller requires it."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Filled:
 
     Attributes:
         distinct: number of distinct texts.
-        known: those whose vectors were in the cache.
-        folder: where the encoder's vectors are.
+        known: number of distinct texts whose vectors were already in the cache.
+        folder: folder of the encoder's vectors.
     """
 
     distinct: int
@@ -74,13 +74,13 @@ def encode_cached(
 ) -> Vectors:
     """Return vectors of texts, and encode only texts that are not in the cache.
 
-    If all are cached, the encoder's model is not loaded. A folder that cannot be read or written causes a warning and
-    another encoding, never an error.
+    If all are cached, the encoder's model is not loaded. If the cache cannot be read or written, a warning is logged
+    and the texts are encoded again; this is never an error.
 
     Args:
-        texts: the texts, repeated ones too.
+        texts: the texts; duplicates are allowed.
         encoder: encodes the texts that are not cached.
-        cache_dir: folder of the cache; None is :func:`default_cache_dir`.
+        cache_dir: folder of the cache; None for :func:`default_cache_dir`.
         show_progress: show a progress bar while encoding.
 
     Returns:
@@ -103,13 +103,13 @@ def fill_cache(
     """Encode the texts that are not cached and write their vectors to the cache.
 
     Args:
-        texts: the texts, repeated ones too.
+        texts: the texts; duplicates are allowed.
         encoder: encodes the texts that are not cached.
-        cache_dir: folder of the cache; None is :func:`default_cache_dir`.
+        cache_dir: folder of the cache; None for :func:`default_cache_dir`.
         show_progress: show a progress bar while encoding.
 
     Raises:
-        CacheError: (a ValueError) if vectors cannot be written; those already in the cache stay there.
+        CacheError: (a ValueError) if vectors cannot be written; vectors already in the cache are kept.
     """
     by_key = dict(zip(_keys(texts), texts, strict=True))
     return _vectors(by_key, encoder, cache_dir, show_progress, must_keep=True)[1]
@@ -122,7 +122,7 @@ def _keys(texts: Sequence[str]) -> list[bytes]:
 def _vectors(
     texts: dict[bytes, str], encoder: Encoder, cache_dir: Path | None, show_progress: bool, must_keep: bool
 ) -> tuple[dict[bytes, Vectors], Filled]:
-    """Vectors [dim] of texts, both by key, from the cache or newly encoded and then cached."""
+    """Return vectors [dim] by key, from the cache or newly encoded and then cached. ``texts`` is by key, too."""
     identity = encoder.identity  # read once: new vectors are cached even if the encoder's folder disappears meanwhile
     folder = (cache_dir or default_cache_dir()) / sha256(identity.encode()).hexdigest()[:32]
     vectors = _load(folder, set(texts))
@@ -156,7 +156,7 @@ def _vectors(
 
 
 def _load(folder: Path, wanted: set[bytes]) -> dict[bytes, Vectors]:
-    """The requested vectors [dim] by key, from all undamaged shards."""
+    """Read the wanted vectors [dim] from all undamaged shards, by key."""
     found: dict[bytes, Vectors] = {}
     dim = None
     for path, keys, vectors in _shards(folder):
@@ -171,7 +171,7 @@ def _load(folder: Path, wanted: set[bytes]) -> dict[bytes, Vectors]:
 
 
 def _shards(folder: Path) -> Iterator[tuple[Path, list[bytes], Vectors]]:
-    """Path, keys and vectors of the shards; damaged ones are left out with a warning."""
+    """Read path, keys and vectors of each shard. Damaged shards are skipped with a warning."""
     try:
         paths = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     except OSError as error:
@@ -185,14 +185,14 @@ def _shards(folder: Path) -> Iterator[tuple[Path, list[bytes], Vectors]]:
 
 
 def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
-    """Keys and vectors of a shard.
+    """Read keys and vectors of a shard.
 
     Raises:
-        ValueError: if the file is not what was written.
+        ValueError: if the file is damaged or not a shard.
     """
     data = path.read_bytes()
     if sha256(data).hexdigest() != path.stem:
-        raise LongInterestError("damaged: its content does not fit its name")
+        raise LongInterestError("damaged: its content does not match the hash in its name")
     try:
         tensors = load(data)
         keys, vectors = tensors["keys"], tensors["vectors"]
@@ -204,25 +204,25 @@ def _read_shard(path: Path) -> tuple[list[bytes], Vectors]:
 
 
 def _save(folder: Path, identity: str, fresh: dict[bytes, Vectors], must_keep: bool) -> bool:
-    """Write a shard and return whether that succeeded; a failure is a warning, or an error if the cache is required."""
+    """Write a shard and return whether it succeeded. A failure is an error if ``must_keep``, else a warning."""
     keys = np.frombuffer(b"".join(fresh), np.uint8).reshape(-1, 32)
     vectors = np.stack(list(fresh.values())).astype(np.float32)
     data = save({"keys": keys, "vectors": vectors})
     about = json.dumps({"format": FORMAT, "encoder": identity, "dim": vectors.shape[1]}, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep_folder(folder)  # of processes that were killed
+        sweep_folder(folder)  # temporary files of killed processes
         if not (folder / "encoder.json").is_file():
             write_bytes(folder / "encoder.json", about.encode())
         write_bytes(folder / f"{sha256(data).hexdigest()}.safetensors", data)
     except OSError as error:
         if must_keep:
             raise CacheError(
-                f"The text vectors are not kept: {folder} cannot be written ({error}). Those written before stay. "
-                "Make room or set RECBOLE_LI_CACHE to another folder, and run the same command again."
+                f"The text vectors are not cached: {folder} cannot be written ({error}). Earlier ones are kept. "
+                "Free disk space, or set RECBOLE_LI_CACHE to another folder, and run the same command again."
             ) from error
         getLogger().warning(
-            f"The text vectors are not kept: {folder} cannot be written ({error}). "
+            f"The text vectors are not cached: {folder} cannot be written ({error}). "
             "Set RECBOLE_LI_CACHE to a folder that can be written."
         )
         return False

@@ -1,4 +1,4 @@
-"""Split texts that are longer than an encoder reads."""
+"""Split texts that are too long for an encoder."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,16 +6,16 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 
 
 def split_text(text: str, room: int, most: int, count_tokens: CountTokens) -> list[str]:
-    """Chunks of whole words that fit an encoder; of a word that does not fit, or a text without spaces, characters.
+    """Split a text into chunks of whole words. A word that is too long for a chunk is split between characters.
 
     Args:
         text: the text; white space between chunks is dropped.
-        room: tokens of a chunk.
-        most: chunks; what follows them is left out.
-        count_tokens: numbers of tokens of pieces of text, without special ones.
+        room: maximum number of tokens of a chunk.
+        most: maximum number of chunks; the rest of the text is dropped.
+        count_tokens: returns the number of tokens of each piece of text, without special tokens.
 
     Returns:
-        1 to ``most`` chunks, the text itself if it fits.
+        1 to ``most`` chunks; the text itself if it fits.
     """
     if count_tokens([text])[0] <= room:
         return [text]
@@ -33,7 +33,7 @@ def split_text(text: str, room: int, most: int, count_tokens: CountTokens) -> li
 
 
 def _pieces(text: str, room: int, count_tokens: CountTokens) -> list[tuple[str, str, int]]:
-    """What stands before a piece (a space, or nothing inside a word), the piece, and its tokens."""
+    """Pieces of a text, each as (separator before it: a space, or "" inside a word; piece; number of tokens)."""
     words = text.split()
     pieces: list[tuple[str, str, int]] = []
     for word, size in zip(words, count_tokens(words), strict=True):

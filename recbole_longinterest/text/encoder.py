@@ -1,4 +1,4 @@
-"""Text vectors from any Hugging Face encoder: a local folder, a hub name, or the packaged MiniLM."""
+"""Encode texts with any Hugging Face encoder: a local folder, a model of the hub, or the packaged MiniLM."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 POOLINGS = ("mean", "cls", "last")
-MAX_LENGTH = 128  # tokens, where the folder does not say
-UNKNOWN_LENGTH = 10**6  # a larger limit means that the tokenizer has none
-SHORTEST = 4  # tokens: the special ones and at least one of the text
+MAX_LENGTH = 128  # tokens, if the folder has no such setting
+UNKNOWN_LENGTH = 10**6  # a larger limit means that the tokenizer has no limit
+SHORTEST = 4  # minimum of text_max_length: the special tokens and one of the text
 YAML = "Set it in a config file or on the command line."
 
 
 class TextEncoder:
-    """Turns texts into vectors with a pre-trained encoder, loaded at the first :meth:`encode`.
+    """Turn texts into vectors with a pre-trained encoder, which is loaded at the first :meth:`encode`.
 
     Only safetensors weights are loaded, and no code from a model folder is run. The settings of a sentence-transformers
     folder are used: pooling, length, prompt, dense layers, normalization. Decoder-only models (GPT-2) and the encoder
@@ -34,22 +34,23 @@ class TextEncoder:
 
     Args:
         name_or_path: ``"minilm"`` for the packaged all-MiniLM-L6-v2, a model folder, or a name on the Hugging Face hub.
-        pooling: ``"mean"`` of a text's token vectors, its first (``"cls"``), or its ``"last"``, which suits decoders.
-            None uses the folder's setting, or without one ``"last"`` for decoders and ``"mean"`` for others.
-        max_length: maximum tokens of a text, up to the model's limit. None uses the folder's setting, or 128.
+        pooling: ``"mean"`` of a text's token vectors, the first one (``"cls"``), or the ``"last"`` one, which suits
+            decoders. None uses the folder's setting; if it has none, ``"last"`` for decoders and ``"mean"`` for others.
+        max_length: maximum number of tokens of a text, up to the model's limit. None uses the folder's setting, or 128.
         prompt: a text to put before every text, or the name of one of the folder's prompts. None uses the folder's
             default prompt.
-        precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"`` for half precision (weights stay float32). None is bf16 on a
-            GPU that can, else fp32.
-        chunks: a text that is longer than ``max_length`` is read in so many parts at most. Their pooled vectors are
-            averaged, weighted by their tokens, before the layers that follow the pooling. None and 1 cut the text.
-        batch_size: texts encoded at a time; does not change the vectors.
-        device: where to encode; None is the GPU if there is one.
-        named: whether the user names this encoder. One that only a file names is not asked of the hub and not read
-            from a folder.
+        precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"`` for half precision (weights stay float32). None means
+            bf16 on a GPU that supports it, else fp32.
+        chunks: maximum number of parts into which a text longer than ``max_length`` is split. The pooled vectors of the
+            parts are averaged, weighted by their numbers of tokens, before the layers after the pooling. With None or
+            1, long texts are cut.
+        batch_size: number of texts per batch; does not change the vectors.
+        device: device to encode on; None means the GPU if there is one.
+        named: whether the user chose this encoder. If only a file names it, no folder is read and nothing is downloaded
+            from the hub.
 
     Raises:
-        EncoderError: (a ValueError) for a bad argument. A missing model raises it only when the model is needed.
+        EncoderError: (a ValueError) if an argument is wrong. A missing model raises it only when the model is needed.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class TextEncoder:
 
     @property
     def identity(self) -> str:
-        """Everything but the text that determines the vectors: weights, tokenizer and settings.
+        """Identity of weights, tokenizer and settings: everything, besides the text, that a vector depends on.
 
         A folder is identified by its content, a hub model by name and commit. Only a hub model that was never
         downloaded needs the network.
@@ -120,30 +121,30 @@ class TextEncoder:
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Encode texts. The global random state is restored, so that a run with a filled cache gives the same results.
+        """Encode texts. The global random state is restored, so a run gives the same results with and without a cache.
 
         Args:
-            texts: any number of texts; a text without tokens is encoded as a single end-of-text token.
+            texts: any number of texts; a text without tokens is encoded as a single padding token.
 
         Returns:
-            float32 [n, dim] in the order of ``texts``; [0, 0] for no texts. Up to rounding, a vector does not depend on
-            the other texts of its batch.
+            float32 [n, dim] in the order of ``texts``; [0, 0] if there are no texts. A vector does not depend on the
+            other texts of its batch, except for rounding.
 
         Raises:
-            EncoderError: if the model is not available, is not a text encoder, or gives NaN or infinity.
+            EncoderError: if the model is not available or not a text encoder, or its vectors have NaN or infinity.
         """
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
         with torch.random.fork_rng(devices=[]):
-            loaded = self._load()  # outside of inference mode, whose weights could never be trained
+            loaded = self._load()  # outside of inference mode, or the weights could never be trained
             with torch.inference_mode():
                 vectors = self._encode_whole(loaded, texts)
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
-            half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may do)"
+            half = "" if self.precision == "fp32" else f" in {self.precision} (text_precision: fp32 may help)"
             raise EncoderError(
                 f"The text encoder {self.name} gives NaN or infinity for {len(wrong)} of {len(texts)} texts{half}, the "
-                f"first {texts[wrong[0]][:60]!r}. Its weights are damaged or not made for this: name another "
+                f"first {texts[wrong[0]][:60]!r}. Its weights are damaged or not made for this. Name another "
                 "text_encoder."
             )
         return vectors
@@ -162,10 +163,10 @@ class TextEncoder:
         return self._find()
 
     def load(self) -> LoadedEncoder:
-        """The model in memory, in float32 and without dropout; changes to its network change the vectors.
+        """Load the model, in float32 and without dropout. Changes to its network change the vectors.
 
         Raises:
-            EncoderError: if the model is not available, or is no text encoder.
+            EncoderError: if the model is not available, or is not a text encoder.
         """
         return self._load()
 
@@ -184,11 +185,11 @@ class TextEncoder:
         return settings.default_prompt if self.prompt is None else settings.prompts.get(self.prompt, self.prompt)
 
     def _load(self) -> LoadedEncoder:
-        """The model in float32 on the device, and how it is used."""
+        """Load the model in float32 on the device, with its settings."""
         if self._loaded is None:
             model = self._find()
             tokenizer, network = load_model(model)
-            # On the left, padding would shift the positions that a decoder gives its tokens.
+            # Padding on the left would shift the token positions of a decoder.
             tokenizer.padding_side = "right"
             if tokenizer.pad_token is None:
                 tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -213,7 +214,7 @@ class TextEncoder:
         return self._loaded
 
     def _limit(self, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel") -> int:
-        """Tokens of a text that are read."""
+        """Maximum number of tokens of a text that the model reads."""
         longest = longest_text(tokenizer, network)
         settings = self._find().settings
         own = settings.max_length
@@ -222,12 +223,12 @@ class TextEncoder:
         limit = min(self.max_length or own, longest)
         if self.max_length and limit < self.max_length:
             getLogger().warning(
-                f"text_max_length is {self.max_length}, and {self.name} can read {limit} tokens: {limit} are read."
+                f"text_max_length is {self.max_length}, but {self.name} reads at most {limit} tokens; {limit} are used."
             )
         return limit
 
     def _encode_whole(self, loaded: LoadedEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors [n, D] of texts, each in up to ``chunks`` parts."""
+        """Encode texts to vectors [n, D], each text in up to ``chunks`` parts."""
         if self.chunks == 1:
             return loaded.finished(self._encode_tokens(loaded, loaded.tokenize(texts))).cpu().numpy()
         room = max(1, loaded.limit - len(loaded.tokenize([""])["input_ids"][0]))
@@ -241,7 +242,7 @@ class TextEncoder:
         return loaded.finished(whole).cpu().numpy()
 
     def _encode_tokens(self, loaded: LoadedEncoder, tokens: "BatchEncoding") -> Tensor:
-        """Pooled vectors [n, D] of tokenized texts, in batches of like length, the longest first."""
+        """Compute the pooled vectors [n, D] of tokenized texts, in batches of similar length, the longest first."""
         lengths = [len(ids) for ids in tokens["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         parts = []
@@ -255,6 +256,6 @@ class TextEncoder:
 
 
 def own_precision(device: torch.device | str | None = None) -> str:
-    """Precision that texts are encoded in on a device (None is this machine's) if none is asked for."""
+    """Default precision on a device; None for this machine's default device."""
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

@@ -1,8 +1,8 @@
-"""Settings in a model folder: pooling, length, prompts, and the layers after the pooling.
+"""Read and write the settings in a model folder: pooling, length, prompts, and the layers after the pooling.
 
 A sentence-transformers folder has them in ``modules.json``, ``sentence_bert_config.json``,
-``config_sentence_transformers.json`` and a ``config.json`` in a folder for each module. This module reads the files
-without the sentence-transformers package.
+``config_sentence_transformers.json``, and in the ``config.json`` of each module's folder. The sentence-transformers
+package is not needed.
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.json_text import parse_json
 
-# Folders without a pooling setting. In these models a token attends only to earlier ones, so only the last token has
-# read the whole text.
+# Decoders, which get the pooling "last" if the folder has no such setting. In these models a token attends only to
+# earlier ones, so only the last token has read the whole text.
 DECODERS = (
     *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "llama", "mistral", "mixtral", "phi", "phi3"),
     *("qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "stablelm", "starcoder2", "smollm3"),
 )
-TRANSFORMER_CONFIGS = [  # sentence-transformers' earlier names among them
+TRANSFORMER_CONFIGS = [  # including older names of sentence-transformers
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 ]
@@ -27,7 +27,7 @@ POOLING_NAMES = {"cls": "cls", "max": "max", "mean": "mean", "mean_sqrt_len_toke
     "weightedmean": "weighted_mean",
     "lasttoken": "last",
 }
-# Until version 5 of sentence-transformers: a key for each pooling. Several are joined in this order.
+# Before version 5 of sentence-transformers: one key per pooling. Several poolings are concatenated in this order.
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -36,12 +36,12 @@ POOLING_KEYS = {
     "pooling_mode_weightedmean_tokens": "weighted_mean",
     "pooling_mode_lasttoken": "last",
 }
-MODULES = "modules.json"  # says that a folder is of sentence-transformers
+MODULES = "modules.json"  # file that marks a folder of sentence-transformers
 AFTER_POOLING = ("Dense", "Normalize", "Dropout")
 
 
 class EncoderError(LongInterestError):
-    """A text encoder that is not available or does not encode."""
+    """A text encoder is not available or cannot encode."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,15 @@ class FolderSettings:
 
     Attributes:
         model: subfolder of the transformer; "" for the folder itself.
-        pooling: names of :func:`~recbole_longinterest.text.pooling.pool`; several are concatenated.
-        pools_prompt: whether the prompt's tokens are pooled with the text's.
+        pooling: names of poolings, see :func:`~recbole_longinterest.text.pooling.pool`; several are concatenated.
+        pools_prompt: whether the tokens of the prompt are pooled, too.
         steps: layers after the pooling, in order: ("Dense", its folder) and ("Normalize", "").
-        max_length: maximum tokens of a text; None if the folder has no such setting.
-        says_length: whether to use the tokenizer's own limit, as for a sentence-transformers folder.
-        lower_case: whether texts are lower-cased first.
-        prompts: texts to put before a text, by name.
-        default_prompt: the default prompt, "" for none.
+        max_length: maximum number of tokens of a text; None if the folder has no such setting.
+        says_length: whether the tokenizer's limit applies if ``max_length`` is None, as in a sentence-transformers
+            folder.
+        lower_case: whether texts are first converted to lower case.
+        prompts: texts to put before every text, by name.
+        default_prompt: the default prompt; "" for no prompt.
     """
 
     model: str = ""
@@ -75,10 +76,10 @@ def read_settings(folder: Path) -> FolderSettings:
     """Read the settings of a model folder.
 
     Args:
-        folder: of transformers or of sentence-transformers.
+        folder: folder of a transformers or sentence-transformers model.
 
     Raises:
-        EncoderError: for a file that is damaged or absent, or an unknown module.
+        EncoderError: if a file is damaged or missing, or a module is unknown.
     """
     if not (folder / MODULES).is_file():
         decoder = read_json(folder / "config.json", absent={}).get("model_type") in DECODERS
@@ -92,7 +93,7 @@ def read_settings(folder: Path) -> FolderSettings:
         )
     for kind, path in modules[1:]:
         if kind in ("Pooling", "Dense"):
-            read_json(folder / path / "config.json")  # raises before the model is loaded
+            read_json(folder / path / "config.json")  # raises early, before the model is loaded
     pooling = read_json(folder / modules[1][1] / "config.json")
     at = folder / modules[0][1]
     named = next((at / name for name in TRANSFORMER_CONFIGS if (at / name).is_file()), at / TRANSFORMER_CONFIGS[0])
@@ -124,29 +125,29 @@ def _module(folder: Path, entry: object) -> tuple[str, str]:
 
 
 def _pooling(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the poolings from either form of a Pooling's config."""
+    """Read the names of the poolings from the new or the old form of a ``Pooling`` config."""
     named = config.get("pooling_mode")
     if named is None:
         return tuple(name for key, name in POOLING_KEYS.items() if config.get(key)) or ("mean",)
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not set(map(str, named)) <= set(POOLING_NAMES) or not named:
         raise EncoderError(
-            f"The pooling_mode of {folder} must be of {', '.join(POOLING_NAMES)}; got {named!r}. "
+            f"The pooling_mode of {folder} must be one of {', '.join(POOLING_NAMES)}; got {named!r}. "
             "Set text_pooling, or name another text_encoder."
         )
     return tuple(POOLING_NAMES[name] for name in named)
 
 
 def read_json(path: Path, kind: type = dict, absent: object = None) -> Any:  # noqa: ANN401 - JSON
-    """Content of a JSON file.
+    """Read a JSON file.
 
     Args:
         path: the file.
-        kind: what it must hold, dict or list.
-        absent: what stands for a file that is not there; None if it must be.
+        kind: expected type of the content, dict or list.
+        absent: result if the file is missing; None if a missing file is an error.
 
     Raises:
-        EncoderError: if it is absent or holds something else.
+        EncoderError: if the file is missing or damaged, or its content has another type.
     """
     if absent is not None and not path.is_file():
         return absent
@@ -160,17 +161,17 @@ def read_json(path: Path, kind: type = dict, absent: object = None) -> Any:  # n
 
 
 def one_line(error: BaseException, length: int = 300) -> str:
-    """An error's message on one line, without its end stop."""
+    """Put an error's message on one line, without the final full stop."""
     return " ".join(f"{error or type(error).__name__}".split())[:length].rstrip(".")
 
 
 def write_settings(folder: Path, settings: FolderSettings, width: int) -> None:
-    """Write settings in the form of sentence-transformers, the transformer being in the folder itself.
+    """Write settings as a sentence-transformers folder does, with the transformer in the folder itself.
 
     Args:
-        folder: of the model; the folders of its dense layers are there, or come later.
-        settings: ``model`` is not read; ``max_length`` is set.
-        width: dimensions of a token's vector.
+        folder: folder of the model. The folders of the dense layers may be added later.
+        settings: the settings, with a ``max_length``; ``model`` is ignored.
+        width: size of a token vector.
     """
     keys = {name: key for key, name in POOLING_KEYS.items()}
     kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), *settings.steps]

@@ -1,4 +1,4 @@
-"""A text encoder in memory: from texts to token ids, to pooled vectors, to finished vectors."""
+"""A text encoder in memory: tokenizes texts, pools token vectors, and applies the layers after the pooling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ class LoadedEncoder:
     """A model in memory. Shapes: ``B`` texts, ``T`` tokens, ``D`` dimensions.
 
     Attributes:
-        name: the user's name for it, for errors.
-        tokenizer: pads on the right.
-        network: token ids to token vectors.
+        name: the user's name for the model, for messages.
+        tokenizer: tokenizer that pads on the right.
+        network: turns token ids into token vectors.
         steps: layers after the pooling.
-        poolings: names of :func:`~recbole_longinterest.text.pooling.pool`.
-        prompt: put before every text.
-        limit: maximum tokens of a text.
+        poolings: names of poolings, see :func:`~recbole_longinterest.text.pooling.pool`.
+        prompt: text to put before every text.
+        limit: maximum number of tokens of a text.
         skipped: number of first tokens that are not pooled.
-        lower_case: whether texts are lower-cased.
+        lower_case: whether texts are converted to lower case.
         precision: a key of ``PRECISIONS``.
-        device: where the network is.
+        device: device of the network.
     """
 
     name: str
@@ -48,7 +48,7 @@ class LoadedEncoder:
     device: torch.device
 
     def tokenize(self, texts: Sequence[str]) -> "BatchEncoding":
-        """Token ids of texts, not padded; a text without tokens is a single end-of-text token."""
+        """Convert texts to token ids, without padding. A text without tokens becomes a single padding token."""
         prompted = [self.prompt + text for text in texts]
         if self.lower_case:
             prompted = [text.lower() for text in prompted]
@@ -61,20 +61,20 @@ class LoadedEncoder:
         return tokens
 
     def count_tokens(self, pieces: Sequence[str]) -> list[int]:
-        """Numbers of tokens of pieces of text, without prompt and special tokens."""
+        """Count the tokens of each piece of text, without prompt and special tokens."""
         lowered = [piece.lower() if self.lower_case else piece for piece in pieces]
         with quiet_transformers():
             return [len(ids) for ids in self.tokenizer(lowered, add_special_tokens=False)["input_ids"]]
 
     def batch(self, tokens: "BatchEncoding", rows: Sequence[int]) -> dict[str, Tensor]:
-        """Pad some of the texts to one length, on the device, [B, T] each."""
+        """Pad the texts of some rows to one length and move them to the device, [B, T] each."""
         picked = {name: [values[row] for row in rows] for name, values in tokens.items()}
         with quiet_transformers():
             padded = self.tokenizer.pad(picked, return_tensors="pt")
         return {name: values.to(self.device) for name, values in padded.items()}
 
     def pooled(self, batch: dict[str, Tensor]) -> Tensor:
-        """Pooled vectors float32 [B, D] of a padded batch of token ids [B, T].
+        """Compute the pooled vectors, float32 [B, D], of a padded batch of token ids [B, T].
 
         Raises:
             EncoderError: if the model does not read token ids.
@@ -104,7 +104,7 @@ def prompt_length(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int:
 
 
 def longest_text(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> int:
-    """Maximum tokens of a model: the tokenizer's limit or the size of the position table, whichever is smaller."""
+    """Maximum number of tokens of a text: the tokenizer's limit or the size of the position table, if smaller."""
     limit = tokenizer.model_max_length  # 10**30 if unknown
     tables = ("position_embeddings", "wpe", "embed_positions")
     for name, module in model.named_modules():

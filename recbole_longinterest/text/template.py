@@ -1,4 +1,4 @@
-"""An item's text from several columns by a template: ``"{title} by {brand}"``."""
+"""Make an item's text from several columns by a template such as ``"{title} by {brand}"``."""
 
 import re
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from string import Formatter
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.text.reader import SENTENCE_ENDS
 
-# The text between two columns in three parts: closes the left column, separates, opens the right column (also with its
-# label): `) . Brand: (`.
+# Splits the text between two columns into three parts: the end of the left column, the separator, and the start of the
+# right column with its label. Example: `)`, ` . `, `Brand: (`.
 BETWEEN = re.compile(
     r"(?P<closes>[)\]}»”’]*)(?P<separates>.*?)(?P<opens>(?:\w[\w ]*[:：]\s*)?[(\[{«“‘]*)",  # noqa: RUF001
     re.DOTALL,
@@ -17,12 +17,12 @@ BETWEEN = re.compile(
 
 
 class TemplateError(LongInterestError):
-    """A text_template that cannot be used."""
+    """``text_template`` is wrong."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A column of a template, with the texts that separate it from the column before and that enclose it."""
+    """A column of a template, with the separator before it and the texts that enclose it."""
 
     separates: str
     opens: str
@@ -31,16 +31,17 @@ class _Part:
 
 
 class Template:
-    """Fills columns into a text and leaves out the parts that belong to empty columns.
+    """Fill values into a text, and leave out the parts that belong to empty columns.
 
-    A separator is kept only between two columns that have values. Brackets, and a label up to a colon, belong to their
-    column: ``"{title} ({year}). Brand: {brand}"`` can become ``"Heat. Brand: X"``, ``"Heat (1995)"`` or ``"Heat"``.
+    A separator is kept only between two columns that have values. Brackets, and a label that ends with a colon, belong
+    to their column. So ``"{title} ({year}). Brand: {brand}"`` can become ``"Heat. Brand: X"``, ``"Heat (1995)"`` or
+    ``"Heat"``.
 
     Args:
-        text: the template; ``{{`` and ``}}`` are braces.
+        text: the template; write ``{{`` and ``}}`` for braces.
 
     Raises:
-        TemplateError: (a ValueError) if it is not a text with ``{column}`` in it.
+        TemplateError: (a ValueError) if it is not a text with at least one ``{column}``.
     """
 
     def __init__(self, text: str) -> None:
@@ -80,7 +81,7 @@ class Template:
         """Make a text from the columns' values.
 
         Args:
-            values: a value for each of :attr:`fields`, "" for an empty one.
+            values: one value for each of :attr:`fields`, "" for an empty one.
 
         Returns:
             The text; "" if all values are empty.
@@ -101,14 +102,14 @@ class Template:
 
 
 def columns_of(text_fields: str | Sequence[str] | None, text_template: str | None) -> tuple[list[str], Template | None]:
-    """Columns of an item's text, and the template if there is one.
+    """Return the columns of an item's text, and the template if one is set.
 
     Args:
-        text_fields: a column or several; None or "" for none.
-        text_template: a template, whose columns replace ``text_fields``.
+        text_fields: one or several columns; None or "" for no column.
+        text_template: a template; its columns replace ``text_fields``.
 
     Raises:
-        TemplateError: if the template cannot be used.
+        TemplateError: if the template is wrong.
     """
     if text_template:
         template = Template(text_template)
@@ -117,7 +118,7 @@ def columns_of(text_fields: str | Sequence[str] | None, text_template: str | Non
 
 
 def _split(literal: str) -> tuple[str, str, str]:
-    """Split the text between two columns: closes the left one, separates, opens the right one."""
+    """Split the text between two columns by :data:`BETWEEN`."""
     found = BETWEEN.fullmatch(literal)
     assert found is not None  # every part of the pattern may be empty
     return found["closes"], found["separates"], found["opens"]

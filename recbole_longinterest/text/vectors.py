@@ -1,4 +1,4 @@
-"""Ready vectors of items from a file, in place of an encoder. Nothing is unpickled."""
+"""Read item vectors from a file, in place of an encoder. Nothing is unpickled."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from recbole_longinterest.common.packages import DOCTOR
 from recbole_longinterest.text.folder import one_line
 
 FORMS = (
-    ".npy (rows of numbers, with the item tokens, one a line, in a .txt file of the same name), .safetensors (a tensor "
-    "for each item token, or one table and that .txt file) or .parquet (a column of item tokens and one of lists)"
+    ".npy (rows of numbers, and the item tokens, one per line, in a .txt file with the same name), .safetensors (a "
+    "tensor for each item token, or one table and such a .txt file) or .parquet (item tokens and a column of lists)"
 )
 
 
 class VectorFileError(LongInterestError):
-    """A file that cannot be read as vectors of items."""
+    """A file that cannot be read as item vectors."""
 
 
 def read_vectors(path: Path, item_field: str) -> tuple[list[str], NDArray[np.float32]]:
@@ -30,20 +30,20 @@ def read_vectors(path: Path, item_field: str) -> tuple[list[str], NDArray[np.flo
         Tokens, and float32 [n, dim]. An item with two rows occurs twice.
 
     Raises:
-        VectorFileError: (a ValueError) for a file that is absent, damaged, of another form, or with NaN or infinity.
+        VectorFileError: (a ValueError) if the file is missing, damaged, in another format, or has NaN or infinity.
     """
     readers = {".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}
     if path.suffix not in readers:
         raise VectorFileError(f"text_vectors must be a file {FORMS}; got {path}.")
     if not path.is_file():
-        raise VectorFileError(f"text_vectors names the file {path}, which is not there. Write it, or unset the key.")
+        raise VectorFileError(f"text_vectors names the file {path}, which does not exist. Write it, or unset the key.")
     try:
         tokens, table = readers[path.suffix](path, item_field)
     except VectorFileError:
         raise
-    except Exception as error:  # numpy, safetensors and arrow raise what they like on a damaged file
+    except Exception as error:  # numpy, safetensors and arrow raise various errors for a damaged file
         raise VectorFileError(
-            f"{path} cannot be read as vectors ({one_line(error)}); nothing pickled is read. text_vectors must be a "
+            f"{path} cannot be read as vectors ({one_line(error)}); pickles are not read. text_vectors must be a "
             f"file {FORMS}."
         ) from error
     if table.ndim != 2 or table.dtype.kind not in "fiu" or not table.shape[1]:
@@ -69,7 +69,7 @@ def _npy(path: Path, item_field: str) -> tuple[list[str], NDArray]:
 
 
 def _safetensors(path: Path, item_field: str) -> tuple[list[str], NDArray]:
-    from safetensors.torch import load_file  # torch's reader knows bfloat16
+    from safetensors.torch import load_file  # torch's reader supports bfloat16
 
     tensors = {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     tables = [table for table in tensors.values() if table.ndim == 2]
@@ -96,20 +96,20 @@ def _parquet(path: Path, item_field: str) -> tuple[list[str], NDArray]:
     tokens, lists = [str(token) for token in table[item_field].to_pylist()], table[others[0]].combine_chunks()
     if not hasattr(lists, "value_lengths"):
         raise VectorFileError(f"{path}: {others[0]} must hold lists of numbers; it holds {lists.type}.")
-    sizes = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)  # of a list of fixed size, too
+    sizes = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)  # also for lists of fixed size
     odd = np.flatnonzero(sizes != sizes[0]) if len(sizes) else sizes
     if len(odd):
         raise VectorFileError(
             f"{path}: the vectors have different lengths: {tokens[0]} has {sizes[0]} and {tokens[odd[0]]} has "
-            f"{max(int(sizes[odd[0]]), 0)}. Write one length for all."
+            f"{max(int(sizes[odd[0]]), 0)}. Write vectors of the same length."
         )
     return tokens, lists.flatten().to_numpy(zero_copy_only=False).reshape(len(tokens), -1)
 
 
 def _tokens_beside(path: Path) -> list[str]:
-    """Item tokens from the .txt file beside a table."""
+    """Read the item tokens from the .txt file next to a table."""
     file = path.with_suffix(".txt")
     if not file.is_file():
-        raise VectorFileError(f"{path} needs its item tokens, one a line, in {file}, which is not there. Write it.")
+        raise VectorFileError(f"{path} needs its item tokens, one per line, in {file}, which does not exist. Write it.")
     lines = file.read_text("utf-8-sig").split("\n")
     return [line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1])]

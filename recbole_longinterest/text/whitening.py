@@ -1,4 +1,4 @@
-"""PCA whitening: from an encoder's vectors to a few uncorrelated columns of unit variance."""
+"""PCA whitening: reduce an encoder's vectors to a few uncorrelated columns with unit variance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 
-CHUNK = 65_536  # rows turned into float64 at a time
-# A component with less variance is rounding noise, which whitening would scale up to unit variance. The first floor is
-# relative to the largest variance, the second to the vectors' length, for a catalogue of equal texts that is all noise.
+CHUNK = 65_536  # rows converted to float64 at a time
+# Components with less variance are rounding noise, which whitening would scale up to unit variance. The first limit is
+# relative to the largest variance. The second is relative to the vectors' squared length: if all texts are equal, every
+# component is noise.
 VARIANCE_FLOOR = 1e-9
 NOISE_FLOOR = 1e-12
 
@@ -19,12 +20,13 @@ NOISE_FLOOR = 1e-12
 class Whitening:
     """``transform(x) = (x - mean) projection``: principal components scaled to unit variance over the fitted rows.
 
-    Encoders map all texts into a narrow cone, in which a few directions carry most of the variance. Whitening gives all
+    Encoders map all texts into a narrow cone, where a few directions have most of the variance. Whitening gives all
     directions equal weight (Su et al. 2021, "Whitening Sentence Representations").
 
     Attributes:
-        mean: float64 [dim].
-        projection: float64 [dim, text_dim]; columns in the order of their variance, zero for columns without variance.
+        mean: mean of the fitted vectors, float64 [dim].
+        projection: float64 [dim, text_dim]. Columns are sorted by variance, largest first; columns without variance are
+            zero.
     """
 
     mean: NDArray[np.floating]
@@ -32,11 +34,11 @@ class Whitening:
 
     @classmethod
     def fit(cls, vectors: NDArray[np.floating], text_dim: int) -> "Whitening":
-        """Fit a whitening to a catalogue. It is deterministic, and up to rounding independent of the rows' order.
+        """Fit a whitening to the vectors of all items. Except for rounding, the order of the rows does not matter.
 
         Args:
-            vectors: [n, dim]; no rows or a single one give a projection of zeros.
-            text_dim: columns to keep.
+            vectors: vectors of the items, [n, dim]. With fewer than two rows, the projection is zero.
+            text_dim: number of columns to keep.
 
         Returns:
             The whitening.
@@ -74,7 +76,7 @@ class Whitening:
         """Whiten vectors.
 
         Args:
-            vectors: [n, dim], of the fitted rows or any others.
+            vectors: vectors to whiten, not only fitted ones, [n, dim].
 
         Returns:
             float32 [n, text_dim].
@@ -86,7 +88,7 @@ class Whitening:
 
 
 def _chunks(vectors: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
-    """Rows in float64, ``CHUNK`` at a time."""
+    """Yield rows in float64, ``CHUNK`` at a time."""
     for start in range(0, len(vectors), CHUNK):
         yield vectors[start : start + CHUNK].astype(np.float64)
 
@@ -94,7 +96,7 @@ def _chunks(vectors: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
 def _signs(components: NDArray[np.floating]) -> NDArray[np.floating]:
     """Signs [text_dim] that make the largest entry of every component positive.
 
-    Among entries of equal size up to rounding the first one counts, so that rounding cannot flip a component.
+    Among entries of almost equal size, the first one counts, so that rounding cannot flip a component.
     """
     sizes = np.abs(components)
     first = np.argmax(sizes >= sizes.max(axis=0) * (1 - 1e-6), axis=0)

@@ -2,4 +2,4 @@
 
 from recbole_longinterest.common.packages import check_recbole
 
-check_recbole()  # before the modules of this room import it: the error says what to install
+check_recbole()  # before other modules import RecBole, so that its error says what to install

@@ -69,7 +69,7 @@ def test_awkward_titles_from_the_file_to_a_trained_model(
 
 def test_a_tab_inside_a_tab_separated_title_names_the_line(small_config: Callable[..., Config]) -> None:
     config = small_config(item="item_id:token\ttitle:token\ni0\tHeat\ni1\tToy\tStory\n", text_fields=["title"])
-    with pytest.raises(ValueError, match=r"tiny\.item, line 3: 3 columns where the header has 2\. Mend the line"):
+    with pytest.raises(ValueError, match=r"tiny\.item, line 3: 3 columns where the header has 2\. Correct the line"):
         LongInterestDataset(config)
 
 
@@ -233,5 +233,5 @@ def test_a_vector_file_of_other_items(small_config: Callable[..., Config], tmp_p
 
 def test_an_unknown_vector_file(small_config: Callable[..., Config]) -> None:
     data = LongInterestDataset(small_config(text_vectors="nowhere.npy"))
-    with pytest.raises(ValueError, match=r"text_vectors names the file nowhere\.npy, which is not there"):
+    with pytest.raises(ValueError, match=r"text_vectors names the file nowhere\.npy, which does not exist"):
         data.text_source.matrix()  # type: ignore[union-attr]

@@ -71,7 +71,7 @@ FULL = {**LABELED, "mode": "full"}
         (
             "FM",
             {"metrics": ["AUC", "LogLoss"], "valid_metric": "AUC"},
-            "FM and AUC and LogLoss need labels, and tiny has",
+            "FM and AUC and LogLoss need labels, but tiny has",
         ),
         ("BPR", {"metrics": ["RMSE"], "valid_metric": "RMSE"}, r"RMSE needs labels, .* Set threshold, as {rating: 4}"),
         ("DeepFM", {"eval_args": FULL, "metrics": ["NDCG"], "valid_metric": "NDCG@10"}, "DeepFM needs labels"),

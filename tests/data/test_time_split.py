@@ -197,8 +197,8 @@ def test_shares_are_of_the_events_and_a_moment_is_on_one_side() -> None:
     seconds = 999_993_600 + 86_400.0 * np.arange(-1, 4)
     assert bounds_of(day, seconds, "tiny") == (999_993_600.0, 999_993_600.0 + 86_400 + 10 * 3600)
     assert sentence((999_993_600.0, 1e12), {"events": 3, "items": 2}) == (
-        "The split by time trains on what is before 2001-09-09 00:00:00 UTC, validates until 1e+12 and tests from "
-        "there on; Left out: 3 events of 2 items that have no training event."
+        "The split by time trains on events before 2001-09-09 00:00:00 UTC, validates on those before 1e+12 and tests "
+        "on the rest. Left out: 3 events of 2 items that have no training event."
     )
 
 

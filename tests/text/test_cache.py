@@ -212,7 +212,7 @@ def test_filling_a_cache_that_must_be_kept_stops_at_a_full_disk(
     with monkeypatch.context() as context:
         full_then_free(context, calls=range(2, 100))  # the first shard is written
         message = (
-            r"are not kept: .* cannot be written \(No space left.*Those written before stay\. Make room or set RECB"
+            r"are not cached: .* cannot be written \(No space left.*Earlier ones are kept\. Free disk space, or set"
         )
         with pytest.raises(cache.CacheError, match=message):
             cache.fill_cache(texts, FakeEncoder(), tmp_path, show_progress=False)

@@ -96,7 +96,7 @@ def test_round_trip(titles: dict[str, str]) -> None:
         ("", ["title"], "has no column item_id, the ITEM_ID_FIELD; its columns are: none"),
         (HEADER + "1\tHeat\t\t\n2\tHeat\n", ["title"], r"data.item, line 3: 2 columns where the header has 4"),
         ("item_id\ttitle\n1\tHeat\n", ["title"], "header must be name:type .* got 'item_id'"),
-        ("item_id:token,title:token\n1,Heat\n", ["title"], "set field_separator to what stands between"),
+        ("item_id:token,title:token\n1,Heat\n", ["title"], "set field_separator to the separator of the columns"),
         (HEADER.encode() + b"1\tAm\xe9lie\t\t\n", ["title"], r"encoding utf-8: .*Set the key encoding"),
     ],
 )

@@ -220,7 +220,7 @@ def write_modules(folder: Path, *modules: tuple[str, str]) -> None:
         (lambda f: (f / "1_Pooling" / "config.json").unlink(), r"1_Pooling.config\.json is damaged or absent"),
         (
             lambda f: (f / "1_Pooling" / "config.json").write_text('{"pooling_mode": "middle"}'),
-            r"pooling_mode of .* must be of cls, max, mean, .*; got \['middle'\]\. Set text_pooling",
+            r"pooling_mode of .* must be one of cls, max, mean, .*; got \['middle'\]\. Set text_pooling",
         ),
         (
             lambda f: (f / "2_Dense" / "config.json").write_text('{"activation_function": "os.system"}'),

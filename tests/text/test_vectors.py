@@ -99,9 +99,7 @@ def test_nothing_is_unpickled(tmp_path: Path, how: str) -> None:
         np.save(path, np.array([Bomb(target)] * 4, dtype=object), allow_pickle=True)
     else:
         path.write_bytes(pickle.dumps(Bomb(target)))
-    with pytest.raises(
-        VectorFileError, match=r"cannot be read as vectors .*nothing pickled is read\. text_vectors must"
-    ):
+    with pytest.raises(VectorFileError, match=r"cannot be read as vectors .*pickles are not read\. text_vectors must"):
         read_vectors(path, "item_id")
     assert not target.exists()
 
@@ -114,8 +112,12 @@ def test_nothing_is_unpickled(tmp_path: Path, how: str) -> None:
             lambda p: p.touch(),
             r"text_vectors must be a file \.npy .*\.safetensors .* or \.parquet .*; got .*v\.pt",
         ),
-        ("v.npy", lambda p: None, r"names the file .*v\.npy, which is not there\. Write it, or unset the key"),
-        ("v.npy", lambda p: np.save(p, VECTORS), r"needs its item tokens, one a line, in .*v\.txt, which is not there"),
+        ("v.npy", lambda p: None, r"names the file .*v\.npy, which does not exist\. Write it, or unset the key"),
+        (
+            "v.npy",
+            lambda p: np.save(p, VECTORS),
+            r"needs its item tokens, one per line, in .*v\.txt, which does not exist",
+        ),
         (
             "v.npy",
             lambda p: save_npy(p, tokens=TOKENS[:3]),
@@ -158,7 +160,7 @@ def test_nothing_is_unpickled(tmp_path: Path, how: str) -> None:
         (
             "v.parquet",
             lambda p: save_parquet(p, item_id=["a", "b"], vector=[[1.0, 2.0], None]),
-            r"different lengths: a has 2 and b has 0\. Write one length for all",
+            r"different lengths: a has 2 and b has 0\. Write vectors of the same length",
         ),
     ],
 )

@@ -226,8 +226,8 @@ def test_a_full_disk_loses_nothing_and_says_so(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = capsys.readouterr().err
-    assert "The text vectors are not kept" in message and "File too large" in message
-    assert "Make room or set RECBOLE_LI_CACHE to another folder, and run the same command again." in message
+    assert "The text vectors are not cached" in message and "File too large" in message
+    assert "Free disk space, or set RECBOLE_LI_CACHE to another folder, and run the same command again." in message
     assert shards(tmp_path) == kept and not list((tmp_path / "cache").rglob("*.tmp"))
     encoded.clear()
     assert main.main(arguments) == 0

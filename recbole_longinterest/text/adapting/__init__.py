@@ -1,1 +1,1 @@
-"""Tune a text encoder so that items that go together have near vectors: adapters, InfoNCE, early stopping."""
+"""Tune a text encoder so that items used together get similar vectors: adapters, InfoNCE, early stopping."""

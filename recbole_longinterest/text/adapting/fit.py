@@ -1,4 +1,4 @@
-"""The training loop: epochs over the items that have positives, stopped early by items that are held out."""
+"""The training loop: epochs over the items that have positives, with early stopping on held-out items."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from recbole_longinterest.text.adapting.positives import Positives
 from recbole_longinterest.text.adapting.progress import Progress, ProgressFile
 from recbole_longinterest.text.adapting.tunable import Tunable, all_vectors, trainable
 
-SAVE_SECONDS = 60.0  # what a killed training loses at most
-WARM_UP = 20  # batches in which the learning rate rises
-CLIP = 1.0  # largest norm of a gradient
-TOKENS = 2**13  # with a graph at a time, at most: about 1.5 GB of a MiniLM in float32
+SAVE_SECONDS = 60.0  # time between saved states: a killed training loses little more
+WARM_UP = 20  # number of first batches in which the learning rate rises
+CLIP = 1.0  # maximum norm of the gradient
+TOKENS = 2**13  # maximum number in one forward and backward pass: about 1.5 GB for a MiniLM in float32
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class FitSettings:
     """Settings of the training.
 
     Attributes:
-        epochs: at most; an epoch has every item that has a positive about once.
-        patience: epochs without a better value after which it stops.
-        anchors: of a batch, beside as many positives and hard negatives.
-        part: items that are encoded with a graph at a time; bounds the memory, does not change the result.
-        temperature: of the loss.
-        learning_rate: of AdamW.
-        seed: of batches, dropout and new weights.
+        epochs: maximum number of epochs. An epoch encodes every item that has a positive about once.
+        patience: stop after this many epochs without a better value.
+        anchors: anchors per batch; each adds a positive and a hard negative.
+        part: maximum number of items in one forward and backward pass; limits the memory, does not change the result.
+        temperature: temperature of the loss.
+        learning_rate: learning rate of AdamW.
+        seed: seed of batches, dropout and new weights.
     """
 
     epochs: int
@@ -48,13 +48,13 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of the items.
+    """The items to train on.
 
     Attributes:
-        texts: by id, "" for none.
-        positives: the pairs; held-out items are in none.
-        same: pairs of equal texts, [N, N].
-        negatives: items that may be negatives, [n].
+        texts: text by item id, "" for an item without a text.
+        positives: the positive pairs, without held-out items.
+        same: pairs of items with equal texts, [N, N].
+        negatives: ids of the items that may be negatives, [n].
     """
 
     texts: Sequence[str]
@@ -68,19 +68,19 @@ class Catalogue:
         return sorted((i for i, text in enumerate(self.texts) if text), key=lambda i: -len(self.texts[i]))
 
     def vectors(self, tunable: Tunable) -> NDArray[np.float32]:
-        """Vectors of all items, [N, D], zero without a text."""
+        """Encode all items, [N, D]; zeros for items without a text."""
         return all_vectors(tunable, len(self.texts), self.order)
 
 
 class Fit:
-    """A training that can be interrupted at any batch and goes on with the same result.
+    """A training that can be interrupted at any batch and continued with the same result.
 
     Args:
-        tunable: what is trained.
+        tunable: the encoder to train.
         catalogue: the items.
-        settings: of the training.
-        value_of: value of the catalogue's vectors on the held-out items, the larger the better.
-        file: where the state is kept.
+        settings: settings of the training.
+        value_of: function of all items' vectors that measures them on the held-out items; larger is better.
+        file: file for the state.
         show_progress: show a progress bar.
     """
 
@@ -103,10 +103,10 @@ class Fit:
         self._saved = monotonic()
 
     def run(self) -> Progress:
-        """Train, and leave the best epoch's weights in the encoder.
+        """Train, and set the encoder's weights to those of the best epoch.
 
         Returns:
-            The values; ``best`` is the epoch.
+            The progress, with the value of each epoch and the best epoch.
         """
         if not self._resume():
             torch.manual_seed(self.settings.seed)
@@ -133,7 +133,7 @@ class Fit:
         return len(self.progress.values) - 1 - self.progress.best >= self.settings.patience
 
     def _epoch(self, bar: Bar) -> None:
-        """The rest of an epoch, whose batches its number determines."""
+        """Train the remaining batches of the current epoch. The batches depend only on the seed and the epoch."""
         self.tunable.module.train()
         drawn = np.random.default_rng([self.settings.seed, self.progress.epoch])
         lengths = [len(text) for text in self.catalogue.texts]
@@ -142,7 +142,7 @@ class Fit:
             if number < self.progress.step:
                 continue
             self._batch(items)
-            whole = self.progress.epoch * len(self.catalogue.positives.anchors)  # an epoch has a few texts twice
+            whole = self.progress.epoch * len(self.catalogue.positives.anchors)  # an epoch encodes a few texts twice
             bar.update(max(0, min(self.progress.texts + len(items), whole) - self.progress.texts))
             self.progress.texts = min(self.progress.texts + len(items), whole)
             if monotonic() - self._saved >= SAVE_SECONDS:
@@ -171,7 +171,7 @@ class Fit:
         self.progress.steps += 1
 
     def _evaluate(self) -> None:
-        """Value of the weights, and the hard negatives of the next epoch, from the same vectors."""
+        """Encode all items once, to measure the weights and to mine the hard negatives of the next epoch."""
         vectors = self.catalogue.vectors(self.tunable)
         self.progress.values.append(self.value_of(vectors))
         epoch = len(self.progress.values) - 1
@@ -193,7 +193,7 @@ class Fit:
         self._saved = monotonic()
 
     def _resume(self) -> bool:
-        """Go on from the file, if there is one."""
+        """Restore the state from the file; return whether there is one."""
         found = self.file.read()
         if found is None:
             return False

@@ -1,4 +1,4 @@
-"""The contrastive loss, and its gradient for batches that do not fit into memory."""
+"""The contrastive loss, and its gradient for batches larger than memory."""
 
 from collections.abc import Callable
 
@@ -12,17 +12,17 @@ def info_nce(vectors: Tensor, weights: Tensor, negative: Tensor, temperature: fl
 
     ``-sum_ij w_ij log(e^{s_ij} / (e^{s_ij} + sum_{n in negatives of i} e^{s_in}))``, with ``s`` the cosine over the
     temperature (van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", equation 4).
-    Positives of an item do not compete with one another. Items that are neither positives nor negatives, as false
-    negatives are, do not count.
+    The other positives of an item are not in the denominator. Pairs that are neither positive nor negative, such as
+    likely false negatives, are ignored.
 
     Args:
-        vectors: of the items of the batch, [U, D].
-        weights: of each positive pair, 0 for others, [U, U].
-        negative: which items are negatives of which, bool [U, U].
-        temperature: above 0.
+        vectors: vectors of the items of the batch, [U, D].
+        weights: weight of each positive pair, 0 for other pairs, [U, U].
+        negative: mask of the negatives of each item, bool [U, U].
+        temperature: a number above 0.
 
     Returns:
-        The mean over the items that have a positive, a scalar; 0 if there is no positive.
+        Scalar, the mean over the items that have a positive; 0 if no item has one.
     """
     unit = functional.normalize(vectors.float(), dim=-1)
     logits = unit @ unit.T / temperature
@@ -36,20 +36,21 @@ def info_nce(vectors: Tensor, weights: Tensor, negative: Tensor, temperature: fl
 def backward_in_parts(
     encode: Callable[[slice], Tensor], number: int, part: int, loss_of: Callable[[Tensor], Tensor]
 ) -> float:
-    """Gradient of a loss over all vectors of a batch, with the memory of a part of it.
+    """Compute the gradient of a loss over a whole batch with the memory of a part of it.
 
-    GradCache (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"): encode
-    without a graph, take the loss's gradient at the vectors, then encode part by part again and send that gradient
-    through. It equals the gradient of the whole batch, because dropout draws the same numbers again.
+    GradCache (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"): encode the
+    batch without a graph, compute the gradient of the loss at the vectors, then encode each part again with a graph and
+    backpropagate this gradient. The random state is restored, so dropout is the same both times and the result equals
+    the gradient of the whole batch.
 
     Args:
-        encode: vectors of a slice of the batch, [n, D].
-        number: items of the batch.
-        part: items that are encoded with a graph at a time.
-        loss_of: the loss of all vectors, [number, D].
+        encode: function of a slice of the batch that returns its vectors, [n, D].
+        number: number of items of the batch.
+        part: maximum number of items that are encoded with a graph at a time.
+        loss_of: function of all vectors, [number, D], that returns the loss.
 
     Returns:
-        The loss.
+        The loss. The gradients of the parameters are set.
     """
     slices = [slice(start, min(start + part, number)) for start in range(0, number, part)]
     if len(slices) == 1:

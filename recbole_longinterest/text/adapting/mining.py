@@ -1,4 +1,4 @@
-"""Negatives that are hard to tell from positives, and the batches of an epoch."""
+"""Mine hard negatives, and make the batches of an epoch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 
 from recbole_longinterest.text.adapting.positives import Positives
 
-# Of the nearest items, those of these ranks are hard negatives. The very nearest are often positives that nobody has
-# had together yet (Zhuang et al. 2025, "NV-Retriever", section 4).
+# Hard negatives are the nearest items from rank NEAREST to rank FARTHEST. Still nearer items are often positives that
+# have not occurred together yet (Zhuang et al. 2025, "NV-Retriever", section 4).
 NEAREST, FARTHEST = 10, 50
 ROWS = 512  # items compared with all others at a time
 
 
 def mine_negatives(vectors: NDArray[np.float32], items: NDArray[np.int64], never: sp.csr_array) -> NDArray[np.int32]:
-    """Find the items with near vectors that are no positives.
+    """Find hard negatives: items with similar vectors that are not positives.
 
     Args:
-        vectors: of the catalogue, [N, D].
-        items: that may be negatives, and get some, [n].
-        never: pairs that are never negatives, [N, N].
+        vectors: vectors of all items, [N, D].
+        items: ids of the items that may be negatives; only these get negatives, [n].
+        never: pairs that must not be negatives, [N, N].
 
     Returns:
-        Negatives of each item, the nearest first; its own id where there are fewer, [N, FARTHEST - NEAREST].
+        Negatives of each item, the nearest first, [N, FARTHEST - NEAREST]; filled up with the item's own id.
     """
     width = FARTHEST - NEAREST
     found = np.repeat(np.arange(len(vectors), dtype=np.int32)[:, None], width, axis=1)
@@ -41,20 +41,20 @@ def mine_negatives(vectors: NDArray[np.float32], items: NDArray[np.int64], never
 def batches_of_epoch(
     positives: Positives, hard: NDArray[np.int32], anchors: int, lengths: Sequence[int], rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Items of the batches of an epoch: anchors, a positive that is drawn for each, and a hard negative.
+    """Make the batches of an epoch: anchors, and a random positive and a random hard negative of each anchor.
 
-    All items of a batch are anchors of the loss, so an item that came as a positive or negative is not chosen again in
-    the epoch: an epoch encodes every item that has a positive about once.
+    The loss uses all items of a batch as anchors. So an item that was drawn as a positive or negative is not chosen as
+    an anchor later in the epoch, and an epoch encodes every item that has a positive about once.
 
     Args:
-        positives: the pairs.
-        hard: of :func:`mine_negatives`.
-        anchors: that are chosen for a batch, which has at most three times as many items.
-        lengths: of the items' texts; a batch is in their order, the longest first, which saves padding.
-        rng: draws.
+        positives: the positive pairs.
+        hard: result of :func:`mine_negatives`.
+        anchors: number of anchors to choose for a batch; the batch has at most three times as many items.
+        lengths: length of each item's text. A batch is sorted by length, the longest first, to save padding.
+        rng: random generator.
 
     Yields:
-        Different ids, [U].
+        Distinct item ids, [U].
     """
     length = np.asarray(lengths)
     left = rng.permutation(positives.anchors)

@@ -1,4 +1,4 @@
-"""Write an adapted encoder as an ordinary folder of sentence-transformers, with a model card."""
+"""Write an adapted encoder as a normal sentence-transformers folder, with a model card."""
 
 import json
 import shutil
@@ -20,14 +20,14 @@ from recbole_longinterest.text.folder import EncoderError, FolderSettings, one_l
 from recbole_longinterest.text.loaded import LoadedEncoder
 from recbole_longinterest.text.models import ABOUT_MODEL, MINILM, MINILM_ON_HUB, Model, weight_files
 
-CHECKED = 16  # texts whose vectors are compared with those of the written folder
-TOLERANCE = 1e-3  # of these vectors, as a part of their length; merging rounds
-HALF_TOLERANCE = 0.05  # in half precision
+CHECKED = 16  # number of texts whose vectors are compared with those of the written folder
+TOLERANCE = 1e-3  # largest relative distance of these vectors; merging causes rounding
+HALF_TOLERANCE = 0.05  # the same in half precision
 CARD = "README.md"
 
 
 def before_normalizing(loaded: LoadedEncoder) -> LoadedEncoder:
-    """The encoder without a normalisation at its end, after which a network behind it would have no length to read."""
+    """Remove a final normalisation, so that a network behind the encoder can use the vectors' lengths."""
     normalizes = bool(loaded.steps) and loaded.steps[-1] is functional.normalize
     return replace(loaded, steps=loaded.steps[:-1]) if normalizes else loaded
 
@@ -35,18 +35,18 @@ def before_normalizing(loaded: LoadedEncoder) -> LoadedEncoder:
 def write_encoder(
     output: Path, tunable: Tunable, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32], card: str
 ) -> None:
-    """Write the folder, read it again, and put it in place if it gives the same vectors.
+    """Write a temporary folder, load it, and move it to ``output`` if it gives the same vectors.
 
     Args:
-        output: the folder, made or replaced; its lock is held.
+        output: the folder to make or replace; the caller holds its lock.
         tunable: the trained encoder.
-        encoder: the encoder that it was made from.
-        texts: any texts.
-        vectors: of ``tunable`` for these texts, [n, D].
+        encoder: the original encoder.
+        texts: texts to compare vectors of.
+        vectors: vectors of these texts by ``tunable``, [n, D].
         card: the model card, in Markdown.
 
     Raises:
-        EncoderError: if the written folder is not read as it was trained.
+        EncoderError: if the written folder gives other vectors.
     """
     model, loaded = encoder.model, encoder.load()
     with atomic_folder(output) as draft:
@@ -69,7 +69,7 @@ def write_encoder(
 
 
 def _settings(model: Model, loaded: LoadedEncoder, draft: Path) -> tuple[FolderSettings, int]:
-    """Settings as the encoder was used, and dimensions of a token's vector; copies the dense layers of the model."""
+    """Return the encoder's settings and the size of a token vector, and copy the model's dense layers to ``draft``."""
     steps: list[tuple[str, str]] = []
     for kind, path in model.settings.steps:
         place = f"{len(steps) + 2}_{kind}"
@@ -93,7 +93,7 @@ def _settings(model: Model, loaded: LoadedEncoder, draft: Path) -> tuple[FolderS
 
 
 def _with_dense(draft: Path, settings: FolderSettings, tunable: TunedHead) -> FolderSettings:
-    """Write the network behind the encoder as dense layers, before a normalisation at the end."""
+    """Write the network behind the encoder as dense layers, before a final normalisation."""
     steps = list(settings.steps)
     last = [steps.pop()] if steps and steps[-1][0] == "Normalize" else []
     for weight, bias, activation in tunable.adapter.as_dense():
@@ -111,12 +111,12 @@ def _with_dense(draft: Path, settings: FolderSettings, tunable: TunedHead) -> Fo
 
 
 def _name_base(adapter: Path, model: Model) -> None:
-    """Write which model the updates belong to, which peft takes from where it was read."""
+    """Write the base model's name to the adapter's config; peft writes the path that it was loaded from."""
     file = adapter / "adapter_config.json"
     about = json.loads(file.read_text(encoding="utf-8"))
     about["base_model_name_or_path"] = MINILM_ON_HUB if model.name == MINILM else model.name
     file.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (adapter / CARD).unlink(missing_ok=True)  # peft's template for a card
+    (adapter / CARD).unlink(missing_ok=True)  # template of a card, written by peft
 
 
 def _check(draft: Path, encoder: TextEncoder, texts: Sequence[str], vectors: NDArray[np.float32], advice: str) -> None:
@@ -132,12 +132,13 @@ def _check(draft: Path, encoder: TextEncoder, texts: Sequence[str], vectors: NDA
         apart, why = float("inf"), one_line(error)
     if apart > (TOLERANCE if encoder.precision == "fp32" else HALF_TOLERANCE):
         raise EncoderError(
-            f"The adapted {encoder.name} cannot be read as it was trained ({why}), so it is not kept. {advice}"
+            f"The written folder of the adapted {encoder.name} differs from the trained encoder ({why}), so it is not "
+            f"kept. {advice}"
         )
 
 
 def _apart(found: Tensor, wanted: Tensor) -> float:
-    """Largest distance of two vectors, as a part of the length of the wanted one."""
+    """Largest distance between a vector and the wanted one, relative to the length of the wanted one."""
     if found.shape != wanted.shape:
         return float("inf")
     return float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())

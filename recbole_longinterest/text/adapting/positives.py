@@ -1,4 +1,4 @@
-"""Which items go together: the positive pairs of the contrastive loss, and how they are drawn.
+"""Find and draw the positive pairs of the contrastive loss: items that often occur together.
 
 Shapes: ``N`` items with the padding row 0, ``U`` items of a batch.
 """
@@ -10,17 +10,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-MOST = 64  # positives of an item; the heaviest are kept
-SHRINK = 1.0  # pairs added to every count, so that one meeting of two rare items weighs little
+MOST = 64  # maximum number of positives of an item; those with the largest weights are kept
+SHRINK = 1.0  # added to item counts, so that a single pair of rare items gets a small weight
 
 
 @dataclass(frozen=True)
 class Positives:
-    """Items that go together.
+    """Positive pairs of items.
 
     Attributes:
-        weights: weight of each pair, rows sum to 1 or 0, float32 [N, N].
-        related: pairs that are never negatives, with those in ``weights``, bool [N, N].
+        weights: weight of each pair, float32 [N, N]. Each row sums to 1, or to 0 if the item has no positive.
+        related: further pairs that must not be negatives, bool [N, N].
     """
 
     weights: sp.csr_array
@@ -32,14 +32,14 @@ class Positives:
         return np.flatnonzero(np.diff(self.weights.indptr))
 
     def draw(self, items: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw a positive for each item, by weight.
+        """Draw a positive for each item, with probabilities equal to the weights.
 
         Args:
-            items: of :attr:`anchors`, [n].
-            rng: draws.
+            items: ids of items in :attr:`anchors`, [n].
+            rng: random generator.
 
         Returns:
-            [n].
+            Ids of the positives, [n].
         """
         begin, end = self.weights.indptr[items], self.weights.indptr[items + 1]
         heap = np.concatenate([[0.0], np.cumsum(self.weights.data, dtype=np.float64)])
@@ -48,7 +48,7 @@ class Positives:
         return self.weights.indices[place].astype(np.int64)
 
     def among(self, items: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Weights and related pairs among the items of a batch, [U, U] each."""
+        """Weights, and mask of the pairs that must not be negatives, among the items of a batch, [U, U] each."""
         weights = self.weights[items][:, items].toarray()
         return weights.astype(np.float32), self.related[items][:, items].toarray() | (weights > 0)
 
@@ -59,15 +59,15 @@ def find_positives(
     r"""Find the positive pairs.
 
     A pair is positive if it occurs more often than by chance, ``lift_ij = c_ij C / (d_i d_j) > 1``, with symmetric
-    counts ``c``, their row sums ``d`` and their sum ``C``. Its weight is ``c_ij / (d_j + s)^a``: a neighbour that
-    follows everything says little. Pairs in the catalogue's structure get a share of the weight of an item that has
-    both, and all of an item that has no other.
+    counts ``c``, their row sums ``d`` and their sum ``C``. Its weight is ``c_ij / (d_j + s)^a``, which reduces the
+    weight of popular items ``j``. If an item has pairs in ``structure`` as well, these get the part ``share`` of its
+    total weight; if it has no other pairs, they get all of it.
 
     Args:
-        counts: how often two items are near one another in histories, weighted by their distance, [N, N].
-        structure: weight of pairs of items in a category or brand, [N, N].
-        share: of the structure.
-        popularity: exponent ``a`` of the correction: 0 prefers what all have, 1 what hardly anybody has.
+        counts: how often two items are close together in histories, weighted by their distance, [N, N].
+        structure: weights of pairs of items with a common category or brand, [N, N].
+        share: part of an item's weight for its pairs in ``structure``.
+        popularity: exponent ``a`` of the popularity correction; 0 prefers popular items, 1 prefers rare ones.
     """
     together = (counts + counts.T).tocsr()
     together.setdiag(0)
@@ -90,15 +90,15 @@ def find_positives(
 
 
 def shared_values(values: Sequence[Sequence[str]]) -> sp.csr_array:
-    """Weight of pairs of items that share values, the rarer the value the more.
+    """Weight pairs of items that share values. A rarer value gives a larger weight.
 
-    A value of more than ``10 * MOST`` items says too little, and would make too many pairs.
+    Values of more than ``10 * MOST`` items are ignored: they mean little and would make too many pairs.
 
     Args:
-        values: values of each item, as its categories, by id.
+        values: values of each item by id, for example its categories.
 
     Returns:
-        [N, N], one over the number of items with the value, summed over the shared values.
+        [N, N]. Each shared value adds 1 / (number of items with this value).
     """
     names = {value: place for place, value in enumerate(dict.fromkeys(v for each in values for v in each))}
     entries = [(item, names[value]) for item, each in enumerate(values) for value in dict.fromkeys(each)]
@@ -113,7 +113,7 @@ def shared_values(values: Sequence[Sequence[str]]) -> sp.csr_array:
 
 
 def same_texts(texts: Sequence[str]) -> sp.csr_array:
-    """Pairs of different items with one text, which cannot be told apart, bool [N, N]."""
+    """Pairs of different items with the same text, which no encoder can distinguish, bool [N, N]."""
     groups: dict[str, list[int]] = {}
     for item, text in enumerate(texts):
         if text:
@@ -124,7 +124,7 @@ def same_texts(texts: Sequence[str]) -> sp.csr_array:
 
 
 def _heaviest(pairs: sp.csr_array, number: int) -> sp.csr_array:
-    """Keep the heaviest entries of every row; the smaller column first among equals."""
+    """Keep the ``number`` largest entries of every row; among equal ones, those with smaller columns."""
     row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
     order = np.lexsort((pairs.indices, -pairs.data, row))
     rank = np.arange(len(row)) - pairs.indptr[row]

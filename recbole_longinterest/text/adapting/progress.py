@@ -1,4 +1,4 @@
-"""State of an interrupted adaptation: one file, written atomically, from which the same command goes on."""
+"""Save the state of an adaptation in one file, so that the same command can continue after an interruption."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from recbole_longinterest.text.folder import EncoderError
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """Progress of a training.
 
     Attributes:
-        epoch: number of the epoch that runs, from 1.
-        step: batches of it that are done.
-        steps: batches since the start.
-        texts: for the progress bar.
-        values: value on the held-out items before the first epoch and after each.
+        epoch: the current epoch, from 1.
+        step: number of finished batches of this epoch.
+        steps: number of finished batches since the start.
+        texts: number of texts for the progress bar.
+        values: value on the held-out items before the first epoch and after each epoch.
         loss: sum of the losses of the epoch's batches.
     """
 
@@ -36,16 +36,16 @@ class Progress:
 
     @property
     def best(self) -> int:
-        """Epoch of the best value; 0 is the encoder before the training."""
+        """Epoch of the best value; 0 for the encoder before the training."""
         return max(range(len(self.values)), key=lambda epoch: (self.values[epoch], -epoch))
 
 
 class ProgressFile:
-    """The file.
+    """The file with the state.
 
     Args:
-        path: of the file.
-        about: what determines the training, as settings and data; a file of another training is refused.
+        path: path of the file.
+        about: settings and data of the training. A file of another training is an error.
     """
 
     def __init__(self, path: Path, about: Mapping[str, object]) -> None:
@@ -53,24 +53,24 @@ class ProgressFile:
         self.about = json.dumps(about, sort_keys=True, default=str)
 
     def write(self, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
-        """Write state and tensors in place of earlier ones."""
+        """Write progress and tensors atomically; they replace earlier ones."""
         metadata = {"about": self.about, "progress": json.dumps(asdict(progress))}
         copies = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_bytes(self.path, save(copies, metadata))
 
     def read(self) -> tuple[Progress, dict[str, Tensor]] | None:
-        """State and tensors; None if there is no file.
+        """Read progress and tensors; None if there is no file.
 
         Raises:
-            EncoderError: if the file is damaged or of another training.
+            EncoderError: if the file is damaged or belongs to another training.
         """
         if not self.path.is_file():
             return None
-        way_out = "Give --restart to begin anew, or another --output."
+        way_out = "Give --restart to start again, or another --output."
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             about, progress = metadata["about"], Progress(**json.loads(metadata["progress"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise EncoderError(f"{self.path}, the state of an interrupted adaptation, is damaged. {way_out}") from error

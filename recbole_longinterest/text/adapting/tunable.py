@@ -1,4 +1,4 @@
-"""What of an encoder is trained: low-rank updates inside it, a small network behind it, or all of it."""
+"""Trainable versions of an encoder: low-rank updates (LoRA), a small network behind it, or all weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,35 +17,38 @@ METHODS = ("lora", "adapter", "full")
 LEARNING_RATES = {"lora": 5e-4, "adapter": 1e-3, "full": 2e-5}
 RANK = 16
 BOTTLENECK = 256
-BATCH = 64  # texts that are encoded at a time outside of training
+BATCH = 64  # texts per batch outside of training
 
 
 class Tunable(Protocol):
-    """An encoder of the catalogue's texts with trainable parts; items are meant by their row in the texts."""
+    """An encoder of the items' texts with trainable parts. An item is given by the index of its text."""
 
     @property
     def module(self) -> nn.Module:
-        """Holds the trainable parameters; switched between training and evaluation."""
+        """Module with the trainable parameters; it is switched between training and evaluation mode."""
 
     def vectors(self, items: Sequence[int]) -> Tensor:
-        """Vectors of items, with a graph in training, [n, D]."""
+        """Vectors of items, [n, D], for which gradients can be computed."""
 
     def longest(self, items: Sequence[int]) -> int:
-        """Tokens of the longest of some texts, on which the memory of a graph depends."""
+        """Number of tokens of the longest of some texts; the memory for gradients depends on it."""
 
 
 def trainable(tunable: Tunable) -> dict[str, nn.Parameter]:
-    """The trainable parameters by name."""
+    """Return the trainable parameters by name."""
     return {name: weight for name, weight in tunable.module.named_parameters() if weight.requires_grad}
 
 
 def all_vectors(tunable: Tunable, number: int, order: Sequence[int]) -> NDArray[np.float32]:
-    """Vectors of many items without dropout, [number, D]; zero for rows that are not asked for.
+    """Encode many items without dropout.
 
     Args:
         tunable: the encoder.
-        number: rows of the result.
-        order: items, best by length.
+        number: number of rows of the result.
+        order: items to encode, preferably sorted by length.
+
+    Returns:
+        [number, D]; zeros for items that are not in ``order``.
     """
     was = tunable.module.training
     tunable.module.eval()
@@ -64,17 +67,17 @@ def all_vectors(tunable: Tunable, number: int, order: Sequence[int]) -> NDArray[
 class TunedNetwork:
     """The encoder itself: all of its weights, or low-rank updates of its linear layers (LoRA).
 
-    ``W + (alpha / r) B A`` with ``B`` zero at the start, so that training starts from the encoder as it is (Hu et al.
-    2022, "LoRA: Low-Rank Adaptation of Large Language Models").
+    LoRA trains ``W + (alpha / r) B A``. ``B`` is zero at the start, so training starts from the original encoder (Hu et
+    al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models").
 
     Args:
         loaded: the encoder.
-        texts: of the catalogue.
+        texts: texts of the items.
         method: ``"lora"`` or ``"full"``.
-        rank: ``r`` of the updates.
+        rank: rank ``r`` of the updates.
 
     Attributes:
-        loaded: the encoder, whose network is the module.
+        loaded: the encoder; its network is trained.
     """
 
     def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], method: str, rank: int = RANK) -> None:
@@ -89,7 +92,7 @@ class TunedNetwork:
             network = get_peft_model(loaded.network, settings)
         else:
             for name, weight in network.named_parameters():
-                weight.requires_grad_("pooler" not in name)  # which no vector goes through
+                weight.requires_grad_("pooler" not in name)  # the vectors do not use the pooler
         self._module = network
 
     @property
@@ -106,12 +109,12 @@ class TunedNetwork:
         return max(len(self._tokens["input_ids"][item]) for item in items)
 
     def save(self, folder: Path) -> Path | None:
-        """Write the network, updates merged; and the updates alone below ``adapter``, in the form of peft.
+        """Write the network with merged updates, and the updates alone to the subfolder ``adapter`` in peft's format.
 
         Returns:
-            The folder of the updates, None if all weights are trained.
+            The subfolder of the updates; None if all weights are trained.
         """
-        network: Any = self._module  # of transformers or of peft, which are untyped
+        network: Any = self._module  # a model of transformers or peft, which are untyped
         if not hasattr(network, "merge_and_unload"):
             network.save_pretrained(folder, safe_serialization=True)
             return None
@@ -122,14 +125,14 @@ class TunedNetwork:
 
 
 class ResidualAdapter(nn.Module):
-    """``x + B relu(A x + a)``, with ``B`` zero at the start.
+    """A residual bottleneck, ``x + B relu(A x + a)``, with ``B`` zero at the start.
 
-    The bottleneck of Houlsby et al. 2019 ("Parameter-Efficient Transfer Learning for NLP", section 2), once behind the
-    encoder and not in every layer.
+    It is the adapter of Houlsby et al. 2019 ("Parameter-Efficient Transfer Learning for NLP", section 2), but used once
+    behind the encoder instead of in every layer.
 
     Args:
-        size: ``D``.
-        bottleneck: rows of ``A``.
+        size: size of a vector, ``D``.
+        bottleneck: number of rows of ``A``.
     """
 
     def __init__(self, size: int, bottleneck: int = BOTTLENECK) -> None:
@@ -139,16 +142,16 @@ class ResidualAdapter(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[B, D] to [B, D]."""
+        """Transform vectors [B, D] to [B, D]."""
         return vectors + self.up(functional.relu(self.down(vectors)))
 
     def as_dense(self) -> list[tuple[Tensor, Tensor, str]]:
-        """The same function as two dense layers without a residual, which a sentence-transformers folder can hold.
+        """Return the same function as two dense layers without a residual, for a sentence-transformers folder.
 
-        ``x = relu(x) - relu(-x)``, so the first layer keeps ``x`` and ``-x`` beside the bottleneck.
+        Since ``x = relu(x) - relu(-x)``, the first layer outputs ``x`` and ``-x`` in addition to the bottleneck.
 
         Returns:
-            Weight, bias and torch's name of the activation of each.
+            Weight, bias and torch's name of the activation of each layer.
         """
         size = self.up.weight.shape[0]
         same, none = torch.eye(size), torch.zeros(size)
@@ -160,11 +163,11 @@ class ResidualAdapter(nn.Module):
 
 
 class TunedHead:
-    """A small network behind the encoder, which stays: every text is encoded once.
+    """A small trainable network behind the encoder. The encoder is not trained, so every text is encoded only once.
 
     Args:
-        vectors: of the catalogue's texts, before any normalisation, [N, D].
-        device: where to train.
+        vectors: vectors of the items' texts before normalisation, [N, D].
+        device: device to train on.
         normalizes: whether the encoder normalises its vectors.
         bottleneck: size of the network.
     """
@@ -187,5 +190,5 @@ class TunedHead:
         return functional.normalize(found, dim=-1) if self._normalizes else found
 
     def longest(self, items: Sequence[int]) -> int:
-        """See :class:`Tunable`; the graph is that of the small network alone."""
+        """See :class:`Tunable`; always 1, because only the small network needs memory for gradients."""
         return 1

@@ -126,7 +126,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RECBOLE_LI_CACHE", str(tmp_path / "file"))
     graph_vectors(graph, GraphSettings(dim=8, epochs=1), show_progress=False)
-    assert "The vectors of the knowledge graph are not kept" in caplog.text
+    assert "The vectors of the knowledge graph are not cached" in caplog.text
 
 
 def test_held_out_pairs_leave_no_way_back() -> None:

@@ -161,19 +161,19 @@ def test_the_hub_is_asked_only_for_an_encoder_that_the_caller_names(
     monkeypatch.setattr(item_texts, "TextEncoder", TextEncoder)
     path = foreign(text_encoder="their/model")
     encoder = item_texts.make_encoder(make_config(config_dict={"resume": path}))
-    with pytest.raises(EncoderError, match="named by a file and not by you, so it is not asked for"):
+    with pytest.raises(EncoderError, match=r"Only a file names .*, not you, so it is not downloaded"):
         encoder.encode(["x"])
     (tmp_path / "folder").mkdir()
     encoder = item_texts.make_encoder(
         make_config(config_dict={"resume": foreign(text_encoder=str(tmp_path / "folder"))})
     )
-    with pytest.raises(EncoderError, match="named by a file and not by you, so it is not read"):
+    with pytest.raises(EncoderError, match=r"Only a file names .*, not you, so it is not read"):
         encoder.encode(["x"])
     assert not asked
     encoder = item_texts.make_encoder(
         make_config(config_dict={"resume": foreign(text_encoder="a/b"), "text_encoder": "a/b"})
     )
-    with pytest.raises(EncoderError, match="cannot be had from the Hugging Face hub"):
+    with pytest.raises(EncoderError, match="cannot be loaded from the Hugging Face hub"):
         encoder.encode(["x"])
     assert asked == ["a/b"]
 
@@ -185,7 +185,7 @@ def test_an_export_does_not_choose_an_encoder(
     assert Recommender.load("model").recommend([Event("i1", 3, time=1)])  # no encoder is needed to serve
     Path("new.csv").write_text("item_id,title,class\nn1,New,Kind\n")
     assert main.main(["add-items", "model", "new.csv", "--output", "more"]) == 2
-    assert "named by a file and not by you" in capsys.readouterr().err and not asked
+    assert "Only a file names the text encoder" in capsys.readouterr().err and not asked
     assert main.main(["add-items", "model", "new.csv", "--output", "more", "--text_encoder", "their/model"]) == 2
     assert asked == ["their/model"]
 

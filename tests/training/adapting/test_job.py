@@ -72,7 +72,7 @@ def last_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_planted_pattern_is_learned(config: Callable[..., Any], tmp_path: Path) -> None:
     done = adapt_encoder(config(), tmp_path / "out", AdaptSettings("full", **FAST))
     assert done.after > done.before + 0.2 and 1 <= done.best <= done.epochs <= 10
-    values = [float(value) for value in done.card.split("before and after each: ")[1].split("\n")[0].split(", ")]
+    values = [float(value) for value in done.card.split("before and after each epoch: ")[1].split("\n")[0].split(", ")]
     assert len(values) == done.epochs + 1 and max(values) == values[done.best]
 
 
@@ -95,7 +95,7 @@ def test_the_folder_is_what_was_trained(method: str, config: Callable[..., Any],
         apart = tmp_path / "out" / "adapter"
         about = json.loads((apart / "adapter_config.json").read_text())
         assert about["base_model_name_or_path"] == str(tmp_path / "bert")
-        with pytest.raises(ValueError, match=r"belongs to the model in .*bert, which only its own file names"):
+        with pytest.raises(ValueError, match=r"belongs to the model in .*bert, which only the adapter's file names"):
             TextEncoder(str(apart)).encode(texts)
 
 
@@ -251,7 +251,7 @@ def test_a_folder_that_is_read_otherwise_is_not_kept(
 
     monkeypatch.setattr(output, "write_settings", wrong)
     with pytest.raises(
-        ValueError, match=r"cannot be read as it was trained \(its vectors are .*% off\).*--method adapter"
+        ValueError, match=r"differs from the trained encoder \(its vectors are .*% off\).*--method adapter"
     ):
         adapt_encoder(config(), Path("out"), AdaptSettings(**{**FAST, "epochs": 1}))
     assert not Path("out").exists()
