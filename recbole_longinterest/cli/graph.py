@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.training.settings import make_config
 
     given = {"model": args.graph_model, "dim": args.dim, "epochs": args.graph_epochs, "seed": args.graph_seed}
-    chosen = read_settings(given, "--")
+    chosen = read_settings(given, lambda key: f"--{key}" if key == "dim" else f"--graph-{key}")
     with command_line(settings):
         config = make_config("LongInterest", args.dataset, config_files_of(args))
     name = args.name or f"{config['dataset']}-graph"

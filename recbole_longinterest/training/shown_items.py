@@ -92,6 +92,6 @@ def find_categories(kinds: Mapping[str, str], column: Callable[[str], Sequence[s
         return lists[0]
     for name in (name for name, kind in kinds.items() if kind == "token"):
         values = [value for value in column(name) if value]
-        if 2 * len(set(values)) <= len(values):
+        if values and 2 * len(set(values)) <= len(values):
             return name
     return None

@@ -131,6 +131,11 @@ class _Search:
         held_out = np.zeros(len(has_text), bool)
         held_out[np.concatenate(groups)] = True
         self.choose, self.report = (queries_of(events, held_out, group, has_text, rng) for group in groups)
+        if not len(self.choose.targets) or not len(self.report.targets):
+            raise LongInterestError(
+                "No user has one of the held-out items after another item, so columns cannot be compared. "
+                "Set text_fields yourself."
+            )
 
     def texts(self, columns: Sequence[str]) -> list[str]:
         """Item texts made of these columns, by internal id."""

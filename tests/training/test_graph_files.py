@@ -78,4 +78,4 @@ def test_a_graph_without_the_items(root: Path, capsys: pytest.CaptureFixture[str
     assert main.main(["graph", "--dataset", "tiny", "--data_path", str(root), "--output", "out", *FAST]) != 0
     assert "links none of the 20 items of tiny.inter to an entity" in capsys.readouterr().err
     assert main.main(["graph", "--output", "out", "--graph-seed", "-1"]) != 0
-    assert "--seed must be a whole number of at least 0; got -1" in capsys.readouterr().err
+    assert "--graph-seed must be a whole number of at least 0; got -1" in capsys.readouterr().err

@@ -56,6 +56,13 @@ def test_the_column_of_categories(tmp_path: Path) -> None:
         assert read_shown_items(config(tmp_path, text, **settings), TOKENS, None, None)[2]["category"] == expected
 
 
+def test_an_empty_column_has_no_categories(tmp_path: Path) -> None:
+    rows = [f"{at}\tn\t\t{'AB'[at % 2]}\n" for at in range(1, 5)]
+    text = "item_id:token\tname:token_seq\tcolour:token\tbrand:token\n" + "".join(rows)
+    given = config(tmp_path, text, text_fields=["name", "colour", "brand"])
+    assert read_shown_items(given, TOKENS, None, None)[2]["category"] == "brand"
+
+
 @pytest.mark.parametrize("option", ["title_field", "category_field"])
 def test_errors_name_the_option(tmp_path: Path, option: str) -> None:
     given = {"title_field": None, "category_field": None, option: "cats"}

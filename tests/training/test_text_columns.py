@@ -52,6 +52,17 @@ def test_the_column_that_counts_is_chosen(
     assert "kind" not in capsys.readouterr().out
 
 
+def test_held_out_items_that_follow_no_other_item(
+    write_dataset: Callable[..., Path], fake_encoder: FakeEncoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["user_id:token\titem_id:token\ttimestamp:float"]
+    for user in range(ITEMS):  # each has one item, again and again
+        lines += [f"u{user}\ti{user}\t{step}" for step in range(4)]
+    root = write_dataset("tiny", "\n".join([*lines, ""]), planted()[1])
+    assert columns(root) != 0
+    assert "No user has one of the held-out items after another item" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -1,6 +1,6 @@
 """Read and check the settings of an item source of ``kind: graph``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,25 +28,25 @@ class GraphSettings:
     seed: int = 0
 
 
-def read_settings(given: Mapping[str, Any], where: str) -> GraphSettings:
+def read_settings(given: Mapping[str, Any], name_of: Callable[[str], str]) -> GraphSettings:
     """Read and check the settings of a source; missing settings get their defaults.
 
     Args:
         given: settings of the source; only :data:`KEYS` are read.
-        where: prefix of the keys in messages.
+        name_of: returns the name of a key in messages.
 
     Raises:
         LongInterestError: if a value is wrong; names the first one.
     """
     settings = GraphSettings(**{key: given[key] for key in KEYS if given.get(key) is not None})
     if settings.model not in MODELS:
-        raise LongInterestError(f"{where}model must be one of {', '.join(MODELS)}; got {settings.model!r}.")
+        raise LongInterestError(f"{name_of('model')} must be one of {', '.join(MODELS)}; got {settings.model!r}.")
     for key, least in KEYS.items():
         value = getattr(settings, key)
         if least is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise LongInterestError(f"{where}{key} must be a whole number of at least {least}; got {value!r}.")
+            raise LongInterestError(f"{name_of(key)} must be a whole number of at least {least}; got {value!r}.")
     if settings.model in PAIRED and settings.dim % 2:
         raise LongInterestError(
-            f"{where}dim must be even for {settings.model}, whose vectors are complex; got {settings.dim}."
+            f"{name_of('dim')} must be even for {settings.model}, whose vectors are complex; got {settings.dim}."
         )
     return settings

@@ -30,7 +30,7 @@ def make_graph(config: Settings, settings: Mapping[str, Any], tokens: Sequence[s
     """
     given = checked_settings(settings, (), ("width", *FILES, *KEYS), config)
     name = settings["name"]
-    chosen = read_settings(given, f"item_sources.{name}.")
+    chosen = read_settings(given, lambda key: f"item_sources.{name}.{key}")
     width = given["width"] if settings.get("width") else min(given["width"], chosen.dim)
     if width > chosen.dim:
         raise LongInterestError(f"item_sources.{name}.width must not exceed dim, which is {chosen.dim}; got {width}.")
