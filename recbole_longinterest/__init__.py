@@ -1,11 +1,11 @@
-"""LongInterest for RecBole: after its import RecBole knows the model and runs on today's stack.
+"""The LongInterest plugin for RecBole. Importing it registers its models and lets RecBole run on current packages.
 
 import recbole_longinterest
 from recbole.quick_start import run_recbole
 
 run_recbole(model="LongInterest", dataset="ml-100k")
 
-The names below are imported when they are first used, so that a process that only serves a model imports no RecBole.
+The names below are imported on first use, so a process that only serves a model does not import RecBole.
 """
 
 import importlib
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from recbole_longinterest.training.settings import make_config
     from recbole_longinterest.training.update.update import update_checkpoint
 
-# The same names, with the module of each.
+# The module of each of these names.
 _MODULES = {
     "Event": "serving.events",
     "Explanation": "serving.results",
@@ -91,7 +91,7 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names, and what the module holds already."""
+    """Return the public names and the names that are already loaded."""
     return sorted({*globals(), *__all__})
 
 

@@ -1,4 +1,4 @@
-"""`python -m recbole_longinterest SCRIPT [ARGUMENTS]`: a RecBole script, unmodified, with the plugin."""
+"""`python -m recbole_longinterest SCRIPT [ARGUMENTS]`: run an unmodified RecBole script with the plugin."""
 
 import sys
 
@@ -9,7 +9,7 @@ USAGE = (
 
 
 def main() -> int:
-    """Run the script that the command line names; its errors and exit codes are its own."""
+    """Run the script named on the command line. Its errors and exit codes are passed on unchanged."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.stderr.write(USAGE)
         return 0 if len(sys.argv) > 1 else 2
@@ -18,7 +18,7 @@ def main() -> int:
     try:
         run_script(sys.argv[1], sys.argv[2:])
     except FileNotFoundError as error:
-        if error.errno is not None:  # the script's own
+        if error.errno is not None:  # raised by the script itself
             raise
         sys.stderr.write(f"recbole_longinterest: error: {error}\n")
         return 2

@@ -1,5 +1,5 @@
-"""The command line: one module a command."""
+"""The command line: one module per command."""
 
 from recbole_longinterest.cli.interrupts import watch_program
 
-watch_program()  # before the imports that take their time
+watch_program()  # before the slow imports

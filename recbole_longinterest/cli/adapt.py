@@ -1,4 +1,4 @@
-"""The command `recbole-li adapt`: tune a text encoder to what goes together in a data set."""
+"""The command `recbole-li adapt`: fine-tune a text encoder on a data set."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,46 +20,60 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "adapt",
-        "tune a text encoder to a data set (extra adapt)",
-        "Tune a text encoder so that items that users take one after another have near vectors. Only the training part "
-        "is read. A tenth of the items stops the training and another tenth measures it; their events are left out. "
-        "The output is a folder for text_encoder. Ctrl-C keeps what is done; the same command goes on from there.",
-        "Every other setting is given as --key=value, as with run; --seed=N is the seed.",
-        stopped="stopped; the same command goes on from the last state that was written.",
+        "fine-tune a text encoder on a data set (extra adapt)",
+        "Fine-tune a text encoder so that items that users take one after another get similar vectors. Only the "
+        "training part of the data is read. A tenth of the items decides when to stop and another tenth measures the "
+        "result; the training leaves the events of both out. The output is a folder for the setting text_encoder. "
+        "Ctrl-C keeps what is done; run the same command again to continue.",
+        "Every other setting is given as --key=value, as with run; --seed=N sets the seed.",
+        stopped="stopped; run the same command again to continue from the last saved state.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="FOLDER", help="of the adapted encoder")
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="FOLDER", help="for the adapted encoder")
     parser.add_argument(
         "--method",
         choices=("lora", "adapter", "full"),
         default="lora",
-        help="lora: low-rank updates inside the encoder; adapter: a small network behind it, for which every text is "
-        "encoded once; full: all weights (default: %(default)s)",
+        help="lora: low-rank updates inside the encoder; adapter: a small network on top of the encoder, which encodes "
+        "every text only once; full: all weights (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=count, default=20, help="at most (default: %(default)s)")
+    parser.add_argument("--epochs", type=count, default=20, help="maximum number of epochs (default: %(default)s)")
     parser.add_argument(
-        "--patience", type=count, default=3, help="epochs without a better recall that end it (default: %(default)s)"
+        "--patience",
+        type=count,
+        default=3,
+        help="stop after this many epochs without a better recall (default: %(default)s)",
     )
     parser.add_argument(
-        "--batch", type=count, default=64, metavar="N", help="items that a batch begins with (default: %(default)s)"
+        "--batch", type=count, default=64, metavar="N", help="anchor items per batch (default: %(default)s)"
     )
     parser.add_argument(
         "--part", type=count, default=256, metavar="N", help="texts in memory at a time (default: %(default)s)"
     )
     parser.add_argument("--learning-rate", type=amount, metavar="RATE", help="(default: 5e-4, 1e-3, 2e-5 by method)")
-    parser.add_argument("--temperature", type=amount, default=0.05, help="of InfoNCE (default: %(default)s)")
-    parser.add_argument("--rank", type=count, default=16, help="of lora's updates (default: %(default)s)")
     parser.add_argument(
-        "--popularity", type=amount, default=0.3, metavar="A", help="correction of positives (default: %(default)s)"
+        "--temperature", type=amount, default=0.05, help="temperature of InfoNCE (default: %(default)s)"
+    )
+    parser.add_argument("--rank", type=count, default=16, help="rank of the LoRA updates (default: %(default)s)")
+    parser.add_argument(
+        "--popularity",
+        type=amount,
+        default=0.3,
+        metavar="A",
+        help="exponent that lowers the weight of popular positives; 0: none (default: %(default)s)",
     )
     parser.add_argument(
-        "--structure", nargs="+", default=[], metavar="COLUMN", help="columns whose shared values are positives, too"
+        "--structure", nargs="+", default=[], metavar="COLUMN", help="items that share a value here are positives, too"
     )
     parser.add_argument(
-        "--held-out", type=amount, default=0.1, metavar="SHARE", help="of the items, twice (default: %(default)s)"
+        "--held-out",
+        type=amount,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the items in each held-out set (default: %(default)s)",
     )
-    parser.add_argument("--restart", action="store_true", help="begin anew, not where an interrupted call stopped")
+    parser.add_argument("--restart", action="store_true", help="start again instead of continuing a stopped run")
     add_config_files(parser)
 
 
@@ -67,11 +81,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Adapt an encoder.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: further arguments, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: other settings, each as ``--key=value``.
 
     Returns:
-        The recalls before and after, and how to use the folder.
+        The recall before and after, and how to use the folder.
     """
     settings = settings_of(args, settings)
     from recbole_longinterest.common.packages import require
@@ -105,5 +119,5 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     return (
         f"recall@10 among held-out items: {done.before:.4f} before, {done.after:.4f} adapted (difference 95 % interval "
         f"{low:+.4f} to {high:+.4f}); epoch {done.best} of {done.epochs}.\n"
-        f"{done.output}: give it as --text_encoder={done.output}; its README.md is the model card.\n"
+        f"Use the encoder as --text_encoder={done.output}; README.md in that folder is its model card.\n"
     )

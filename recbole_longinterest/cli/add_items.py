@@ -1,4 +1,4 @@
-"""The command `recbole-li add-items`: new items in an exported model, by their texts."""
+"""The command `recbole-li add-items`: add new items to an exported model by their texts."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "add-items",
         "add new items to an exported model by their texts",
-        "Encode the texts of new items, so that an exported model recommends them at once.",
-        stopped="stopped; the same command goes on from there.",
+        "Encode the texts of new items, so that an exported model can recommend them at once.",
+        stopped="stopped; run the same command again to continue.",
     )
     parser.add_argument("folder", metavar="DIR", help="folder made by recbole-li export")
-    parser.add_argument("items", metavar="FILE", help="items.csv, or RecBole's .item: token and the text's columns")
+    parser.add_argument("items", metavar="FILE", help="CSV or RecBole .item file with the ids and text columns")
     parser.add_argument(
-        "--output", "-o", metavar="DIR", help="write there and leave DIR as it is (default: change DIR)"
+        "--output", "-o", metavar="DIR", help="write the result here instead of changing the model's folder"
     )
     parser.add_argument("--sign", metavar="KEY", help="sign the result with this Ed25519 private key, a PEM file")
     parser.add_argument(
@@ -27,10 +27,10 @@ def add_arguments(commands: Commands) -> None:
         type=float,
         default=1.0,
         metavar="B",
-        help="factor of the new items' text vectors; above 1 they are recommended more often (default: 1)",
+        help="factor for the text vectors of new items; above 1 they are recommended more often (default: 1)",
     )
     parser.add_argument(
-        "--text_encoder", metavar="NAME", help="the training's encoder, if it is a folder or a name on the hub"
+        "--text_encoder", metavar="NAME", help="encoder used in training, if it was a folder or a name on the hub"
     )
 
 
@@ -38,11 +38,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Add items to a model folder.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        How many items are new or changed.
+        The numbers of new and changed items.
     """
     refuse_settings("add-items", settings)
     # saves start-up time: these import torch and pandas
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         added = with_items(served, read_items(args.items, served), boost=args.boost, text_encoder=args.text_encoder)
         write_checked(added.served, output, engines_in(folder), args.sign, index_kind(folder))
     signed = served.manifest is not None and served.manifest.signed
-    unsigned = f"{args.folder} was signed, and {output} is not: give --sign KEY.\n" if signed and not args.sign else ""
+    unsigned = f"{args.folder} was signed, but {output} is not: give --sign KEY.\n" if signed and not args.sign else ""
     return (
         f"new items: {len(added.new):,}\n"
         f"known items with another text: {len(added.changed):,}\n"

@@ -1,4 +1,4 @@
-"""What the commands share: their sub-parser, their arguments, and checks of values that argparse has no type for."""
+"""Shared parts of the commands: sub-parsers, common arguments, and checks of their values."""
 
 import argparse
 from abc import ABC, abstractmethod
@@ -12,10 +12,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # a
 
 
 class ShowAndExit(argparse.Action, ABC):
-    """An option that prints something and ends the command; what it prints is made only when it is asked for.
+    """An option that prints something and ends the command. The text is made only if the option is given.
 
     Attributes:
-        what: that is shown, for the help.
+        what: name of the text, for the help.
     """
 
     what: ClassVar[str]
@@ -54,8 +54,8 @@ def add_command(
         commands: from ``ArgumentParser.add_subparsers``.
         name: what the user types.
         summary: one line for ``recbole-li --help``.
-        description: first lines of the command's own help; the summary as a sentence if None.
-        epilog: last lines of it.
+        description: first lines of the command's own help; None for the summary as a sentence.
+        epilog: last lines of the command's own help.
         stopped: printed after Ctrl-C.
         add_help: False if the command adds its own ``--help``.
 
@@ -75,52 +75,53 @@ def add_command(
 
 
 def add_config_files(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config_files`` and ``--data_path``: where settings and data come from."""
+    """Add ``--config_files`` and ``--data_path``, the places of settings and data."""
     parser.add_argument(
         "--config_files",
         action="append",
         default=[],
         metavar="FILE",
-        help="yaml file of settings; may be repeated, and then later ones win (files without spaces in their names: "
-        "also as 'one.yaml two.yaml')",
+        help="yaml file of settings; may be repeated, and later files override earlier ones (also several names with "
+        "spaces between them: 'one.yaml two.yaml')",
     )
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's")
+    parser.add_argument("--data_path", metavar="DIR", help="folder that contains the data set's folder")
 
 
 def add_long_work(parser: argparse.ArgumentParser, output_required: bool = True) -> None:
-    """Add what a search and a comparison share: where results go, where data and settings come from."""
+    """Add the arguments of both a search and a comparison: places of results, settings and data."""
     parser.add_argument(
-        "--output", "-o", type=Path, metavar="DIR", required=output_required, help="folder of all results"
+        "--output", "-o", type=Path, metavar="DIR", required=output_required, help="folder for all results"
     )
     add_config_files(parser)
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
+    parser.add_argument("--quiet", action="store_true", help="print only results and errors")
 
 
 def add_cluster(parser: "argparse._ActionsContainer", gpus: bool = True) -> None:
-    """Add what says which Ray is used, and what a worker gets of it."""
+    """Add the address of a Ray cluster and the resources of each worker."""
     parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
-    parser.add_argument("--cpus-per-worker", type=amount, metavar="N", help="CPU cores, or a part of one (default: 1)")
+    parser.add_argument("--cpus-per-worker", type=amount, metavar="N", help="CPU cores; may be a fraction (default: 1)")
     if gpus:
         parser.add_argument("--gpus-per-worker", type=whole, metavar="N", help="0 or 1 (default: 0)")
 
 
 def refuse_without_ray(args: argparse.Namespace, names: Sequence[str]) -> None:
-    """Refuse options of Ray without ``--ray``.
+    """Raise an error for options of Ray without ``--ray``.
 
     Args:
         args: parsed arguments, with ``ray``.
-        names: of the options, as ``args`` has them; None if they were not given.
+        names: attributes of ``args`` that need ``--ray``; their value is None if the option was not given.
 
     Raises:
-        LongInterestError: names the first of them.
+        LongInterestError: names the first such option.
     """
     given = [name for name in names if getattr(args, name) is not None]
     if given and not args.ray:
-        raise LongInterestError(f"--{given[0].replace('_', '-')} belongs to --ray. Give --ray, too, or leave it out.")
+        option = f"--{given[0].replace('_', '-')}"
+        raise LongInterestError(f"{option} only works with --ray. Add --ray, or leave {option} out.")
 
 
 def config_files_of(args: argparse.Namespace) -> list[str]:
-    """The files of :func:`add_config_files`: each time one, or RecBole's way, several with spaces between them."""
+    """Return the files of ``--config_files``: one per option, or several with spaces between them, as in RecBole."""
     files: list[str] = []
     for given in args.config_files:
         files += [given] if Path(given).is_file() else given.split()
@@ -128,24 +129,24 @@ def config_files_of(args: argparse.Namespace) -> list[str]:
 
 
 def settings_of(args: argparse.Namespace, settings: Sequence[str]) -> list[str]:
-    """All settings of a command line, ``--key=value`` each.
+    """Return all settings of a command line, each as ``--key=value``.
 
     Args:
-        args: parsed arguments; ``data_path`` is a setting that may follow after a space, too.
+        args: parsed arguments; ``data_path`` is added to the settings.
         settings: arguments that the parser did not know.
 
     Raises:
-        LongInterestError: for an argument of another form.
+        LongInterestError: if an argument is not of this form.
     """
     check_settings(settings)
     return [*settings, *([f"--data_path={args.data_path}"] if args.data_path else [])]
 
 
 def check_settings(settings: Sequence[str]) -> None:
-    """Refuse arguments that are not ``--key=value``.
+    """Raise an error for arguments that are not ``--key=value``.
 
     Raises:
-        LongInterestError: names the first of them.
+        LongInterestError: names the first such argument.
     """
     for setting in settings:
         name, equals, _ = setting.removeprefix("--").partition("=")
@@ -154,17 +155,17 @@ def check_settings(settings: Sequence[str]) -> None:
 
 
 def refuse_settings(command: str, settings: Sequence[str]) -> None:
-    """Refuse arguments that a command does not know, if it has no settings.
+    """Raise an error for unknown arguments of a command that takes no settings.
 
     Raises:
-        LongInterestError: names the first of them.
+        LongInterestError: names the first such argument.
     """
     if settings:
         raise LongInterestError(f"recbole-li {command} has no argument {settings[0]}; see recbole-li {command} -h.")
 
 
 def read_places(command: str, settings: Sequence[str]) -> dict[str, object]:
-    """Places that a user names because only a checkpoint has named them, ``--key=value`` each.
+    """Return new paths for those that a checkpoint names, given as ``--key=value``.
 
     Raises:
         LongInterestError: for any other argument.
@@ -181,7 +182,7 @@ def read_places(command: str, settings: Sequence[str]) -> dict[str, object]:
 
 
 def allow_own_models(models: Sequence[str | None]) -> None:
-    """Let the module of a model ``module:Class`` that the user has named be imported from the working folder."""
+    """Allow imports from the working folder if the user has named a model of their own as ``module:Class``."""
     if any(":" in model for model in models if model):
         from recbole_longinterest.plugin.own_models import search_folder
 
@@ -203,7 +204,7 @@ def whole(text: str) -> int:
 
 
 def amount(text: str) -> float:
-    """Read a number of at least 0; a whole one stays whole."""
+    """Read a number of at least 0, as an int if it is whole."""
     number = float(text)
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be 0 or more; got {text}")

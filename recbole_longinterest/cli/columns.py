@@ -1,4 +1,4 @@
-"""The command `recbole-li columns`: which columns of the .item file make the best text."""
+"""The command `recbole-li columns`: find the columns of the .item file that make the best text."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "columns",
         "choose the columns that make an item's text",
-        "Encode the items' texts with one column, then with more, and look for held-out items of the training part by "
-        "them. A tenth of the items chooses, another tenth reports. Validation and test events are not read.",
-        "Every other setting is given as --key=value, as with run; --seed=N draws the held-out items.",
-        stopped="stopped; texts that are encoded stay in the cache.",
+        "Encode the items' texts with one column, then with more, and measure how well these texts find held-out items "
+        "in the training part of the data. A tenth of the items is used to choose the columns, another tenth to "
+        "report the result. Validation and test events are not read.",
+        "Every other setting is given as --key=value, as with run; --seed=N sets the seed of the held-out items.",
+        stopped="stopped; encoded texts stay in the cache.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
-    parser.add_argument("--columns", nargs="+", default=[], metavar="COLUMN", help="to choose from (default: all)")
+    parser.add_argument("--columns", nargs="+", default=[], metavar="COLUMN", help="candidates (default: all)")
     add_config_files(parser)
 
 
@@ -26,11 +27,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Choose columns.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: further arguments, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: other settings, each as ``--key=value``.
 
     Returns:
-        A table of what was tried, and the setting.
+        A table of the tried columns, and the best ones as a setting.
     """
     settings = settings_of(args, settings)
     # saves start-up time: these import torch and RecBole

@@ -1,4 +1,4 @@
-"""The command `recbole-li compare`: compare models on the same rows, with seeds."""
+"""The command `recbole-li compare`: compare models on the same rows with several seeds."""
 
 import argparse
 from collections.abc import Sequence
@@ -29,50 +29,53 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "compare",
-        "compare models with seeds",
-        "Compare RecBole's models, sequential and general, on the same rows: seeds, both protocols, slices, "
-        "significance. The settings of a model are properties/tuned/<Model>/<dataset>.yaml, else its own defaults (for "
-        "the seen-masked table <dataset>.seen-masked.yaml, if there is one); "
-        "GRU4Rec, GRU4RecF, SASRec, SASRecF and FDSA learn in one pass unless --one_pass=False.",
-        "Every other setting is given as --key=value and goes to every run, as --epochs=20 or --eval_args=\"{'split': "
-        "{'RS': [0.8, 0.1, 0.1]}, 'group_by': 'user', 'order': 'TO', 'mode': 'full'}\" for another split, and 'mode': "
-        "'uni100' or 'pop100' for sampled candidates. The same command goes on where it was stopped. Models, settings "
-        "and data sets are checked before anything is trained; the exit code is 1 if a row could not run.",
-        stopped="stopped; the same command goes on from there.",
+        "compare models with several seeds",
+        "Compare RecBole's models, sequential and general, on the same rows: several seeds, both protocols, slices and "
+        "significance tests. The settings of a model come from properties/tuned/<Model>/<dataset>.yaml if that file "
+        "exists, else from the model's defaults. The seen-masked table uses <dataset>.seen-masked.yaml if it exists. "
+        "GRU4Rec, GRU4RecF, SASRec, SASRecF and FDSA train in one pass unless you give --one_pass=False.",
+        "Every other setting is given as --key=value and applies to every run, for example --epochs=20. For another "
+        "split, give --eval_args=\"{'split': {'RS': [0.8, 0.1, 0.1]}, 'group_by': 'user', 'order': 'TO', 'mode': "
+        "'full'}\"; 'mode': 'uni100' or 'pop100' ranks sampled candidates. Run the same command again to continue a "
+        "stopped comparison. Models, settings and data sets are checked before training starts. The exit code is 1 if "
+        "a row could not run.",
+        stopped="stopped; run the same command again to continue.",
     )
     parser.add_argument(
         "--models",
         "-m",
         default="LongInterest,GRU4Rec,SASRec",
-        help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, module:Class of your own, "
+        help=f"RecBole's sequential and general models, {', '.join(BASELINES)}, your own models as module:Class, "
         "MODEL@WINDOW, and Pop, Markov, SASRec+all, GRU4Rec+all, SASRec+text, 'GRU4Rec averaged', "
         "'SASRec averaged', LongInterest-ID, LongInterest+request, HSTU+request (default: %(default)s)",
     )
-    parser.add_argument("--once", default="", metavar="MODELS", help="further models, with the first seed alone")
+    parser.add_argument("--once", default="", metavar="MODELS", help="further models, run with the first seed only")
     parser.add_argument("--datasets", "-d", default="ml-100k", help="names of data sets (default: %(default)s)")
-    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="seeds a model (default: %(default)s)")
+    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="seeds per model (default: %(default)s)")
     parser.add_argument(
         "--ties",
         default=FILE,
         metavar="ORDERS",
-        help="order of a user's events at one time: file, random, or file,random for a table of each; in random order "
-        "three orders are averaged (default: %(default)s)",
+        help="order of a user's events with equal times: file, random, or file,random for a table of each; random "
+        "averages three orders (default: %(default)s)",
     )
     parser.add_argument(
         "--split",
         default=LEAVE_ONE_OUT,
         metavar="SPLITS",
-        help="leave-one-out (or what --eval_args says), time, or leave-one-out,time for a table of each; by time, "
-        "models train before, validate until and test from --split_by_time=[0.8,0.9] on (default: %(default)s)",
+        help="leave-one-out (or the split of --eval_args), time, or leave-one-out,time for a table of each; with time, "
+        "--split_by_time=[0.8,0.9] sets the ends of the training and validation periods (default: %(default)s)",
     )
-    parser.add_argument("--first-seed", type=int, default=SEED, metavar="SEED", help="(default: %(default)s)")
+    parser.add_argument(
+        "--first-seed", type=int, default=SEED, metavar="SEED", help="lowest of the seeds (default: %(default)s)"
+    )
     parser.add_argument(
         "--ablations",
         nargs="?",
         const="all",
         default="",
         metavar="NAMES",
-        help="all ablations of LongInterest, and rows that keep a win honest; or some, as 'without text,window 50'",
+        help="add all ablations of LongInterest and its control rows; or only some, as 'without text,window 50'",
     )
     parser.add_argument(
         "--table-columns",
@@ -84,32 +87,32 @@ def add_arguments(commands: Commands) -> None:
         "--jobs",
         type=count,
         metavar="N",
-        help="runs at a time, each in a process of its own, with one thread if N > 1 (default: 1; with --ray as many "
+        help="runs at a time, each in its own process; with one thread each if N > 1 (default: 1; with --ray as many "
         "as fit)",
     )
-    parser.add_argument("--ray", action="store_true", help="spread the runs over Ray, here or on a cluster (--address)")
+    parser.add_argument("--ray", action="store_true", help="run on Ray, on this machine or on a cluster (--address)")
     add_cluster(parser)
     parser.add_argument(
         "--lists",
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="a further row: top-k lists or scores of another system for the test users of the same split, a CSV, TSV, "
-        "Parquet or JSON lines file with the columns user, item, and rank or score; NAME@DATASET=FILE with several "
-        "data sets, NAME@random-N=FILE for the split with ties in random order N (0 to 2); may be repeated",
+        help="a row for another system: its top-k lists or scores for the test users of the same split, in a CSV, TSV, "
+        "Parquet or JSON lines file with the columns user, item, and rank or score; NAME@DATASET=FILE for one of "
+        "several data sets, NAME@random-N=FILE for the split with ties in random order N (0 to 2); may be repeated",
     )
     parser.add_argument(
         "--lists-columns",
         metavar="COLUMNS",
         default="",
-        help="these files' own names of the columns, as user=who,item=what,score=value",
+        help="names of the columns in these files, as user=who,item=what,score=value",
     )
     parser.add_argument(
         "--export-split",
         type=Path,
         metavar="DIR",
         help="write the split of the data sets to a folder, as CSV, Parquet and RecBole's benchmark files with a "
-        "README; nothing is compared unless there is an --output too",
+        "README; models are compared only if --output is given, too",
     )
     add_long_work(parser, output_required=False)
 
@@ -118,16 +121,16 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Compare models.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: settings of every run, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: settings of every run, each as ``--key=value``.
 
     Returns:
-        The summary, or where the split is.
+        The summary, or the folder of the split.
 
     Raises:
         StoppedEarly: after Ctrl-C, with the summary so far.
         ProblemsFound: if rows could not run, with the summary of the others.
-        LongInterestError: without ``--output`` and ``--export-split``, and as
+        LongInterestError: if both ``--output`` and ``--export-split`` are missing, and for the reasons of
             :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
     """
     settings = settings_of(args, settings)
@@ -136,16 +139,16 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     if args.export_split is not None:
         if (args.ties, args.split) != (FILE, LEAVE_ONE_OUT):
             raise LongInterestError(
-                "--export-split writes one split, which settings choose: give --split_by_time=[0.8,0.9] in place of "
-                "--split, and --tie_order=random --tie_seed=0 in place of --ties."
+                "--export-split writes one split, chosen by settings: give --split_by_time=[0.8,0.9] instead of "
+                "--split, and --tie_order=random --tie_seed=0 instead of --ties."
             )
         from recbole_longinterest.experiments.comparison.export_split import export_split  # saves start-up time
 
         export_split(_names(args.datasets), args.export_split, config_files=config_files_of(args), settings=settings)
         if args.output is None:
-            return f"The split is in {args.export_split}; README.md there says what every file is."
+            return f"The split is in {args.export_split}; its README.md describes every file."
     elif args.output is None:
-        raise LongInterestError("compare needs --output DIR, the folder of all results.")
+        raise LongInterestError("compare needs --output DIR, the folder for all results.")
     from recbole_longinterest.experiments.comparison.compare import compare  # saves start-up time: torch, RecBole
 
     on_ray = None
@@ -185,10 +188,10 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
 
 def _pairs(option: str, texts: Sequence[str], form: str) -> dict[str, str]:
-    """Texts of the form ``name=value``.
+    """Parse texts of the form ``name=value``.
 
     Raises:
-        LongInterestError: for a text of another form, and a name that is given twice.
+        LongInterestError: if a text has another form, or a name is given twice.
     """
     pairs: dict[str, str] = {}
     for text in texts:

@@ -1,6 +1,6 @@
-"""The command `recbole-li completion`: a script that completes commands, options and names in a shell.
+"""The command `recbole-li completion`: print a script that completes commands, options and names in a shell.
 
-The script is made once from the parsers and asks nothing when a key is pressed, so completion starts no Python.
+The script is generated once from the parsers. It starts no Python process when the user presses Tab.
 """
 
 import argparse
@@ -25,10 +25,10 @@ class Option:
     """An option of a command.
 
     Attributes:
-        names: with their dashes.
-        meaning: one line.
-        takes: whether a value follows it.
-        values: that are known; empty for files, numbers and the like.
+        names: its names, with dashes.
+        meaning: its help, one line.
+        takes: whether it takes a value.
+        values: known values; empty for files, numbers and the like.
     """
 
     names: Sequence[str]
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Make the script.
 
     Args:
-        args: of :func:`add_arguments`.
+        args: parsed arguments, see :func:`add_arguments`.
         settings: must be empty.
 
     Returns:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
 
 def _commands(known: Commands) -> tuple[dict[str, str], dict[str, list[Option]]]:
-    """Summaries of the commands, and their options; those of ``prepare SOURCE`` under that name."""
+    """Return the summaries of the commands and their options; each ``prepare SOURCE`` counts as a command."""
     from recbole_longinterest.cli.prepare import source_parser
     from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
 
@@ -78,7 +78,7 @@ def _commands(known: Commands) -> tuple[dict[str, str], dict[str, list[Option]]]
 
 
 def _options(command: str, parser: argparse.ArgumentParser) -> list[Option]:
-    """The options of a parser, and the settings of LongInterest where the command takes them."""
+    """Return the options of a parser, plus the settings of LongInterest if the command takes settings."""
     options = [_option(each) for each in parser._actions if each.option_strings]
     if command in WITH_SETTINGS:
         lines = resource("properties", "LongInterest.yaml").read_text(encoding="utf-8").splitlines()
@@ -98,7 +98,7 @@ def _option(action: argparse.Action) -> Option:
 
 
 def _models() -> list[str]:
-    """The plugin's models and RecBole's, without an import of RecBole."""
+    """Return the names of the plugin's models and RecBole's models without importing RecBole."""
     from recbole_longinterest.plugin.models import known_models
 
     found = set(known_models())
@@ -109,7 +109,7 @@ def _models() -> list[str]:
 
 
 def _bash(commands: dict[str, list[Option]], zsh: bool) -> str:
-    """A function for bash; zsh runs it by its own `bashcompinit`."""
+    """Return the script for bash. It also works in zsh, which loads `bashcompinit` first."""
     values, words = [], []
     for name, options in commands.items():
         for option in options:
@@ -157,7 +157,7 @@ complete -o default -F _recbole_li recbole-li
 
 
 def _fish(summaries: dict[str, str], commands: dict[str, list[Option]]) -> str:
-    """A line for each command and option."""
+    """Return the script for fish: a line for each command and option."""
     lines = [
         "# Completion of recbole-li, made by: recbole-li completion fish",
         "complete -c recbole-li -n __fish_use_subcommand -l version -d 'show the version and exit'",
@@ -179,5 +179,5 @@ def _fish(summaries: dict[str, str], commands: dict[str, list[Option]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text in fish's single quotes."""
+    """Quote a text for fish, in single quotes."""
     return "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"

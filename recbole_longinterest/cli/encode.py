@@ -1,4 +1,4 @@
-"""The command `recbole-li encode`: fill the text cache ahead of a run."""
+"""The command `recbole-li encode`: fill the text cache before a run."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "encode",
-        "encode the items' texts ahead of a run",
+        "encode the items' texts before a run",
         "Encode the texts of a data set's .item file into the cache, where every later run finds them. "
-        "Ctrl-C keeps what is done; the same command goes on from there.",
+        "Ctrl-C keeps what is done; run the same command again to continue.",
         "Every other setting is given as --key=value, as with run.",
-        stopped="stopped; what is encoded is kept, and the same command goes on from there.",
+        stopped="stopped; what is encoded is kept. Run the same command again to continue.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
     parser.add_argument("--ray", action="store_true", help="encode with all cores and GPUs of a Ray cluster")
-    parser.add_argument("--address", metavar="RAY", help="that cluster, as 'auto' or host:port (default: a local Ray)")
+    parser.add_argument("--address", metavar="RAY", help="the cluster, as 'auto' or host:port (default: a local Ray)")
     add_config_files(parser)
 
 
@@ -29,11 +29,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Fill the text cache.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: further arguments, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: other settings, each as ``--key=value``.
 
     Returns:
-        How many texts were encoded, and where they are.
+        The number of encoded texts, and the folder of the cache.
     """
     settings = settings_of(args, settings)
     # saves start-up time: these import torch and RecBole

@@ -1,4 +1,4 @@
-"""The command `recbole-li explain`: why items are recommended to a user."""
+"""The command `recbole-li explain`: show why items are recommended to a user."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,25 +10,27 @@ from recbole_longinterest.common.errors import LongInterestError
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
-    parser = add_command(commands, "explain", "say which events and sources brought a recommendation about")
+    parser = add_command(commands, "explain", "show which events and feature sources led to a recommendation")
     add_model_and_history(parser, ids=("user", "item"))
     add_at(parser)
     add_id(parser, "user", "the user (needed if the file has several)")
-    add_id(parser, "item", "explain this item in place of the best ones")
+    add_id(parser, "item", "explain this item instead of the best ones")
     parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
     parser.add_argument("--method", default="removal", help="removal (the default), gradients (captum) or attention")
-    parser.add_argument("--output", "-o", metavar="FILE.html", help="write a page with the interest over time, too")
+    parser.add_argument(
+        "--output", "-o", metavar="FILE.html", help="also write an HTML page with the interest over time"
+    )
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Explain recommendations.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        The explanation, and where the page was written.
+        The explanation, and the file of the page.
     """
     refuse_settings("explain", settings)
     # saves start-up time: these import torch

@@ -1,4 +1,4 @@
-"""The command `recbole-li export`: a model folder from a checkpoint."""
+"""The command `recbole-li export`: make a model folder from a checkpoint."""
 
 import argparse
 import shlex
@@ -10,40 +10,49 @@ from recbole_longinterest.cli.arguments import Commands, add_command, read_place
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
-    parser = add_command(commands, "export", "make a self-contained model folder of a checkpoint")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file of a LongInterest training")
-    parser.add_argument("--output", "-o", required=True, metavar="DIR", help="folder to make or to replace")
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the data set's, if it has moved")
-    parser.add_argument("--title_field", help="column of the .item file with titles (default: first of the text's)")
+    parser = add_command(commands, "export", "make a self-contained model folder from a checkpoint")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file of a LongInterest training")
+    parser.add_argument("--output", "-o", required=True, metavar="DIR", help="folder to create or replace")
     parser.add_argument(
-        "--category_field", help="column with categories (default: found, a token_seq or a token whose values repeat)"
+        "--data_path", metavar="DIR", help="folder that contains the data set's folder, if that has moved"
     )
-    parser.add_argument("--int8", action="store_true", help="keep tables and weights as int8 with a scale a row")
+    parser.add_argument(
+        "--title_field", help="column of the .item file with titles (default: the first column of the text)"
+    )
+    parser.add_argument(
+        "--category_field",
+        help="column with categories (default: the setting category_field, else the first token_seq column of the text "
+        "after the title, else its first token column with repeated values)",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="store tables and weights as int8 with one scale factor per row"
+    )
     parser.add_argument(
         "--engine", action="append", default=[], metavar="NAME", help="add the files of this engine; may be repeated"
     )
-    parser.add_argument("--sign", metavar="KEY", help="sign it with this Ed25519 private key, a PEM file")
+    parser.add_argument("--sign", metavar="KEY", help="sign the folder with this Ed25519 private key, a PEM file")
     parser.add_argument(
         "--index",
         default="exact",
         metavar="KIND",
-        help="index of the items for large catalogues: exact (none, the default), ivf, hnsw, or auto (by their number)",
+        help="item index for large catalogues: exact (no index, the default), ivf, hnsw, or auto (by the number of "
+        "items)",
     )
     parser.add_argument(
-        "--metrics", metavar="FILE", help="test figures for the model's card: a result.json of recbole-li compare"
+        "--metrics", metavar="FILE", help="test metrics for the model card: a result.json of recbole-li compare"
     )
-    parser.add_argument("--onnx", action="store_true", help="short for --engine onnx: the step and the items as ONNX")
+    parser.add_argument("--onnx", action="store_true", help="the same as --engine onnx: add the ONNX files")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Export a checkpoint.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: places that the checkpoint names, as ``--text_vectors=FILE``.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: new paths for those that the checkpoint names, as ``--text_vectors=FILE``.
 
     Returns:
-        What was written, and the next command.
+        A summary of the folder, and the next command.
     """
     named = read_places("export", settings)
     # saves start-up time: these import torch and RecBole

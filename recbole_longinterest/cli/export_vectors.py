@@ -1,4 +1,4 @@
-"""The command `recbole-li export-vectors`: vectors of users and items for a feature store or an index."""
+"""The command `recbole-li export-vectors`: write vectors of users and items for a feature store or an index."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,15 +14,16 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "export-vectors",
         "write the vectors of users and items as Parquet files",
-        "Write the interest vectors of the users of Parquet files of events, and the vectors of all items. The product "
-        "of both is the network's score; the memory of transitions, and what repeats add, are not in it.",
-        "The same command goes on with the files that are left.",
+        "Read events from Parquet files and write the interest vectors of their users, and the vectors of all items. "
+        "The dot product of both is the network's score. It does not include the transition memory and the bias for "
+        "repeated items.",
+        "Run the same command again to continue with the remaining files.",
     )
     add_model_and_history(parser, history=None)
     add_partitions(parser, input_required=True)
     add_at(parser)
     parser.add_argument(
-        "--output", "-o", required=True, metavar="PLACE", help="folder or URL: items.parquet, and users/ with the files"
+        "--output", "-o", required=True, metavar="PLACE", help="folder or URL for items.parquet and the folder users/"
     )
 
 
@@ -30,11 +31,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Write vectors.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        What was written.
+        A summary of the written files.
     """
     refuse_settings("export-vectors", settings)
     from recbole_longinterest.serving.partitions import VECTORS, Batch  # saves start-up time: pandas, pyarrow

@@ -19,39 +19,43 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "forget",
         "remove users from the data and checkpoints of a lineage",
-        "Remove the events of users from the data of a training and its updates, from data set caches, reports and "
-        "quarantines. Checkpoints stay usable and are marked: their weights have learned from these events.",
-        "Exported folders are not searched: export again. Raw files and files of new events are yours to change.",
-        stopped="stopped; the same command finishes.",
+        "Remove the events of users from the data of a training and its updates, and from data set caches, reports and "
+        "quarantine files. Checkpoints stay usable, but are marked, because their weights have learned from these "
+        "events.",
+        "Exported folders are not searched: export again. Raw files and files of new events are not changed: remove "
+        "the users there yourself.",
+        stopped="stopped; run the same command again to finish.",
     )
-    parser.add_argument("users", nargs="*", metavar="USER", help="token of a user, as in the data")
-    parser.add_argument("--users", dest="file", metavar="FILE", help="file with a token a line, - for standard input")
+    parser.add_argument("users", nargs="*", metavar="USER", help="id of a user, as in the data")
+    parser.add_argument("--users", dest="file", metavar="FILE", help="file with one id per line, - for standard input")
     parser.add_argument(
         "--lineage",
         action="append",
         required=True,
         metavar="CHECKPOINT",
-        help="any checkpoint of the lineage; the others are searched in its folder; may be repeated for other folders",
+        help="any checkpoint of the lineage; its folder is searched for the others; may be repeated for other folders",
     )
     parser.add_argument(
-        "--data_path", metavar="DIR", help="folder above the first training's data set, if it has moved"
+        "--data_path", metavar="DIR", help="folder that contains the first training's data set, if that has moved"
     )
-    parser.add_argument("--retrain", action="store_true", help="train the (first) CHECKPOINT anew, from the start")
-    parser.add_argument("--receipt", metavar="FILE", help="default: CHECKPOINT.erasure-NUMBER.json, without .pth")
-    parser.add_argument("--dry-run", action="store_true", help="change nothing, and say what would change")
+    parser.add_argument("--retrain", action="store_true", help="train the (first) CHECKPOINT again from the start")
+    parser.add_argument(
+        "--receipt", metavar="FILE", help="file of the receipt (default: CHECKPOINT.erasure-NUMBER.json, without .pth)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would change")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Remove users.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        What was removed, and the receipt.
+        A summary of what was removed, and the receipt.
     """
-    behind = [word for word in settings if not word.startswith("-")]  # users behind an option, which argparse leaves
+    behind = [word for word in settings if not word.startswith("-")]  # users after an option: argparse skips them
     refuse_settings("forget", [word for word in settings if word not in behind])
     users = [*args.users, *behind, *(_read_users(args.file) if args.file else [])]
     from recbole_longinterest.training.forget.forget import forget_users  # saves start-up time: torch, RecBole
@@ -68,38 +72,38 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
 
 def _read_users(name: str) -> list[str]:
-    """Tokens of a file, one a line.
+    """Read user ids from a file, one per line.
 
     Raises:
-        LongInterestError: for a file that is not UTF-8.
+        LongInterestError: if the file is not UTF-8.
     """
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LongInterestError(f"{name} must be a text file in UTF-8 with a user a line: {error}") from error
+        raise LongInterestError(f"{name} must be a text file in UTF-8 with one user per line: {error}") from error
     return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
 
 
 def _report(done: "Forgotten", dry_run: bool) -> str:
-    lines = [f"finished an erasure that was stopped; its receipt: {done.resumed}"] if done.resumed else []
+    lines = [f"finished an erasure that had been stopped; its receipt: {done.resumed}"] if done.resumed else []
     if dry_run:
-        lines.append("dry run: nothing is changed; this would be:")
+        lines.append("dry run: nothing was changed; a real run would do this:")
     lines += [f"removed {number:,} lines: {file}" for file, number in done.lines.items()]
     if not done.lines and not (done.resumed and not done.receipt):
-        lines.append("nothing of these users is in the lineage")
+        lines.append("the lineage has no events of these users")
     for file, what in done.checkpoints.items():
         lines.append(
             {
                 "marked": f"marked as trained on removed events: {file}",
-                "retrained": f"trained anew: {file}",
+                "retrained": f"trained again: {file}",
             }.get(what, f"set aside as {file.name}.unusable: {what}")
         )
     lines += [f"removed: {file}" for file in done.removed]
     if done.missing:
         lines.append(
-            f"not found, so not searched: {', '.join(done.missing)}. If they are in another folder, name one as "
-            "--lineage, too"
+            f"not found, so not searched: {', '.join(done.missing)}. If they are in another folder, add one of them as "
+            "--lineage"
         )
     if done.receipt:
         lines.append(f"receipt: {done.receipt}")

@@ -1,4 +1,4 @@
-"""The command `recbole-li graph`: vectors of a knowledge graph in the files that RecBole's models read."""
+"""The command `recbole-li graph`: train vectors of a knowledge graph and write them in RecBole's file format."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,32 +20,38 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "graph",
         "write vectors of a knowledge graph for RecBole's GRU4RecKG and KSR (extra graph)",
-        "Train vectors of a data set's .kg file and write a copy of the data set with them and the settings that load "
-        "them, on which GRU4RecKG and KSR run. Other models run on the data set itself, whose log is the same; "
-        "LongInterest reads the graph by item_sources with kind: graph.",
+        "Train vectors of the knowledge graph in a data set's .kg file. Write a copy of the data set that contains "
+        "these vectors and the settings to load them; GRU4RecKG and KSR run on this copy. Run other models on the "
+        "original data set, which has the same events. LongInterest reads the graph itself, with item_sources and "
+        "kind: graph.",
         "Every other setting is given as --key=value, as with run.",
-        stopped="stopped; the same command goes on from the last state that was written.",
+        stopped="stopped; run the same command again to continue from the last saved state.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument(
-        "--output", "-o", type=Path, required=True, metavar="DIR", help="folder above the new data set's"
+        "--output", "-o", type=Path, required=True, metavar="DIR", help="folder in which to make the new data set's"
     )
-    parser.add_argument("--name", help="of the new data set (default: NAME-graph)")
+    parser.add_argument("--name", help="name of the new data set (default: NAME-graph)")
     parser.add_argument(
         "--graph-model",
         choices=("TransE", "DistMult", "ComplEx"),
         default="TransE",
-        help="KSR adds the vectors of relations to those of entities, as TransE does (default: %(default)s)",
+        help="model of the graph; TransE suits KSR, which also adds relation vectors to entity vectors (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--dim",
         type=count,
         default=64,
         metavar="N",
-        help="numbers of a vector; embedding_size of GRU4RecKG and kg_embedding_size of KSR (default: %(default)s)",
+        help="size of a vector; sets embedding_size of GRU4RecKG and kg_embedding_size of KSR (default: %(default)s)",
     )
-    parser.add_argument("--graph-epochs", type=count, default=100, metavar="N", help="at most (default: %(default)s)")
-    parser.add_argument("--graph-seed", type=int, default=0, metavar="N", help="of the vectors (default: %(default)s)")
+    parser.add_argument(
+        "--graph-epochs", type=count, default=100, metavar="N", help="maximum number of epochs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--graph-seed", type=int, default=0, metavar="N", help="seed of the graph's training (default: %(default)s)"
+    )
     add_config_files(parser)
 
 
@@ -53,11 +59,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Write the data set.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: further arguments, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: other settings, each as ``--key=value``.
 
     Returns:
-        What was written, and the next command.
+        A summary of the new data set, and the next commands.
     """
     settings = settings_of(args, settings)
     # saves start-up time: these import torch and RecBole

@@ -1,4 +1,4 @@
-"""What `recommend`, `explain` and `profile` share: an exported model, its engine, and a file of events."""
+"""Shared arguments of commands that read an exported model, its engine and a file of events."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def add_model_and_history(
     parser: argparse.ArgumentParser, ids: Sequence[str] = (), history: str | None = "required"
 ) -> None:
-    """Add the arguments that name them, and the columns of the file.
+    """Add the arguments for the model, its engine, the file of events and the file's columns.
 
     Args:
-        parser: of the command.
-        ids: ``user`` or ``item`` where ``--user`` or ``--item`` takes an id; see :func:`add_id`.
+        parser: parser of the command.
+        ids: the kinds, ``user`` or ``item``, whose option ``--user`` or ``--item`` takes an id; see :func:`add_id`.
         history: ``"required"``, ``"optional"``, or None for a command without ``--history``.
     """
     parser.add_argument("--model", "-m", required=True, metavar="DIR", help="folder made by recbole-li export")
@@ -33,15 +33,17 @@ def add_model_and_history(
             required=history == "required",
             metavar="FILE",
             help="events with the training's columns (user_id, item_id, rating, timestamp, ...): "
-            ".csv, .tsv, .parquet, .jsonl or .inter; times in the training's unit, or ISO dates",
+            ".csv, .tsv, .parquet, .jsonl or .inter; times in the unit used in training, or ISO dates",
         )
-    parser.add_argument("--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or another one")
-    columns = parser.add_argument_group("names of the file's columns, where they are not the training's")
+    parser.add_argument(
+        "--engine", default="torch", metavar="NAME", help="torch (the default), onnx, or an installed engine"
+    )
+    columns = parser.add_argument_group("names of the file's columns, if they differ from the training's")
     for kind in ("user", "item", "time", "rating", "behavior"):
         names = [f"--{kind}-column"] if kind in ids else [f"--{kind}", f"--{kind}-column"]
         columns.add_argument(*names, dest=f"{kind}_column", metavar="COLUMN", help=f"column of the {kind}s")
     columns.add_argument(
-        "--time-format", metavar="FORMAT", help="of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
+        "--time-format", metavar="FORMAT", help="format of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
     )
 
 
@@ -50,45 +52,45 @@ def add_at(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at",
         metavar="TIME",
-        help="time of the request, for a model trained with request_time: in the training's unit or an ISO date "
+        help="time of the request, for a model trained with request_time; in the unit used in training, or an ISO date "
         "(default: now)",
     )
 
 
 def columns_in(args: argparse.Namespace) -> dict[str, str]:
-    """The file's own names of some columns, by kind, as :func:`add_model_and_history` takes them."""
+    """Return the column names given on the command line, by kind; see :func:`add_model_and_history`."""
     named = {kind: getattr(args, f"{kind}_column") for kind in ("user", "item", "time", "rating", "behavior")}
     return {kind: name for kind, name in named.items() if name is not None}
 
 
 def add_id(parser: argparse.ArgumentParser, kind: str, help: str) -> None:
-    """Add ``--user`` or ``--item``: an id, or, as for `recommend`, the name of the file's column of ids, or both."""
+    """Add ``--user`` or ``--item``, which takes an id; a column's name is accepted too, as in `recommend`."""
     parser.add_argument(
-        f"--{kind}", action="append", metavar="ID", help=f"{help}; the name of a column of the file is --{kind}-column"
+        f"--{kind}", action="append", metavar="ID", help=f"{help}; --{kind}-column gives the name of the file's column"
     )
 
 
 def read_events(
     path: str, model: "Recommender", columns: Mapping[str, str] | None = None, time_format: str | None = None
 ) -> "pd.DataFrame":
-    """Events of a file; an ``.inter`` file has the separator and encoding of the training's.
+    """Read the events of a file; an ``.inter`` file must have the separator and encoding used in training.
 
     Args:
-        path: of the file.
-        model: gives names, units and features.
-        columns: the file's own names of some columns, by kind.
-        time_format: of dates that are not ISO.
+        path: the file.
+        model: the model, which defines column names, units and features.
+        columns: names of the file's columns that differ from the model's, by kind.
+        time_format: format of dates that are not ISO.
     """
     return _events(_read_file(path, model), path, model, columns, time_format)
 
 
 def events_of(args: argparse.Namespace, model: "Recommender") -> "pd.DataFrame":
-    """Events of the file that the arguments of :func:`add_model_and_history` name.
+    """Read the events of ``--history``, see :func:`add_model_and_history`.
 
-    Where ``--user`` and ``--item`` may be ids or names of columns, ``args`` keeps the ids.
+    If ``--user`` and ``--item`` accept ids and column names, ``args`` keeps only the ids.
 
     Raises:
-        LongInterestError: for a file that cannot be read, and more than one id or column of a kind.
+        LongInterestError: if the file cannot be read, or more than one id or column of a kind is given.
     """
     table = _read_file(args.history, model)
     for kind in ("user", "item"):
@@ -99,7 +101,7 @@ def events_of(args: argparse.Namespace, model: "Recommender") -> "pd.DataFrame":
             columns += filter(None, [getattr(args, f"{kind}_column")])
             if len(ids) > 1 or len(columns) > 1:
                 raise LongInterestError(
-                    f"--{kind} takes one id, and once the name of a column; got {', '.join(given)}. "
+                    f"--{kind} takes one id and at most one column name; got {', '.join(given)}. "
                     f"{args.history} has the columns {', '.join(map(str, table.columns))}."
                 )
             setattr(args, kind, ids[0] if ids else None)
@@ -125,25 +127,25 @@ def _events(
 
 
 def one_user(model: "Recommender", args: argparse.Namespace) -> "tuple[str, History]":
-    """The wanted user of a file of events, or its only one.
+    """Return the user named by ``--user``, or the only user of the file, with the history.
 
     Raises:
-        LongInterestError: if the file lacks that user, or has several and none is wanted.
+        LongInterestError: if the file lacks that user, or has several users and ``--user`` is not given.
     """
     histories = model.read_table(events_of(args, model))
     if args.user is None and len(histories) > 1:
-        raise LongInterestError(f"{args.history} has {len(histories):,} users; name one as --user.")
+        raise LongInterestError(f"{args.history} has {len(histories):,} users. Choose one with --user.")
     user = args.user if args.user is not None else next(iter(histories))
     if user not in histories:
-        raise LongInterestError(f"{args.history} has no user {user}; it has {len(histories):,}.")
+        raise LongInterestError(f"{args.history} has no user {user}. It has {len(histories):,} other users.")
     return user, histories[user]
 
 
 def write(path: str, content: str) -> str:
-    """Write a file, and say so.
+    """Write a file and return a line that names it.
 
     Raises:
-        LongInterestError: if it cannot be written.
+        LongInterestError: if the file cannot be written.
     """
     try:
         write_text(Path(path), content)

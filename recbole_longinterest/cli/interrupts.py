@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM in a command: both stop it the same way, and while it still imports it ends at once.
+"""Ctrl-C and SIGTERM in a command: both stop it the same way. During its imports the process exits at once.
 
-Python raises KeyboardInterrupt in the middle of an import, and what comes of it is up to the module: a traceback, an
-ImportError of something else, a half-made package. Nothing has begun by then, so there is nothing to put in order.
+Python raises KeyboardInterrupt in the middle of an import. Depending on the module, this leads to a traceback, to an
+unrelated ImportError or to a partly loaded package. No work has started by then, so no cleanup is needed.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from typing import Any
 STOPPED = 130
 PROGRAMS = ("recbole-li", "run_recbole_li")
 CLI = str(Path(__file__).parent)
-# Files whose imports, also inside functions, come before any work.
+# Files whose imports, also those inside functions, come before any work.
 BEFORE_WORK = (CLI, str(Path(__file__).parents[1] / "experiments" / "tuning" / "tune.py"))
 
-_catches = True  # whether somebody catches the KeyboardInterrupt that a signal raises
+_catches = True  # whether the KeyboardInterrupt that a signal raises will be caught
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM stop a command; afterwards they are what they were."""
+    """Handle Ctrl-C and SIGTERM inside the context, and restore the previous handlers afterwards."""
     global _catches
     before, outer = watch(), _catches
     _catches = True
@@ -38,19 +38,19 @@ def stoppable() -> Iterator[None]:
 
 
 def watch_program() -> None:
-    """Watch from here on if this process is one of our commands, and not somebody's program that imports it."""
+    """Set the handlers if this process is one of our commands, not another program that imports this package."""
     global _catches
     if Path(sys.argv[0] if sys.argv else "").stem in PROGRAMS:
         watch()
-        spawned = sys.modules.get("multiprocessing")  # loaded by now in a process that another one started
+        spawned = sys.modules.get("multiprocessing")  # already loaded in a child process
         _catches = spawned is not None and spawned.parent_process() is not None
 
 
 def watch() -> dict[int, Any]:
-    """Set the handlers where nobody else has set one.
+    """Set a handler for each signal that still has Python's default handler.
 
     Returns:
-        What was there, by signal.
+        The replaced handlers, by signal.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -72,13 +72,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Do what Ctrl-C does at this moment; Ray Tune has a way of its own."""
+    """Do what Ctrl-C would do now; Ray Tune, for example, sets its own handler."""
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else _interrupt)(number, frame)
 
 
 def _only_imports(frame: FrameType | None) -> bool:
-    """Whether a command, or the program that calls it, is importing, and has done nothing else yet."""
+    """Whether a command, or the program that calls it, is still importing and has done no work yet."""
     outermost: FrameType | None = None
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):

@@ -1,8 +1,8 @@
 """The console command `recbole-li`: a parser and a table of commands.
 
-Each command is a module with two functions: ``add_arguments(commands)`` makes it known to the parser, and
-``run(args, settings)`` does its work and returns what is to be printed. Start-up time matters: torch, RecBole, ray,
-pandas and the like are imported inside ``run``, so that ``--help`` and a misspelt argument cost no seconds.
+Each command is a module with two functions. ``add_arguments(commands)`` adds the command to the parser, and
+``run(args, settings)`` does the work and returns the text to print. Slow imports, such as torch, RecBole, ray and
+pandas, are inside ``run``, so that ``--help`` and errors in arguments appear at once.
 """
 
 import argparse
@@ -39,13 +39,13 @@ from recbole_longinterest.cli.outcome import finish
 
 
 class Command(Protocol):
-    """A module of a command."""
+    """The functions of a command's module."""
 
     def add_arguments(self, commands: Commands) -> None:
         """Add the command and its arguments to the parser."""
 
     def run(self, args: argparse.Namespace, settings: Sequence[str]) -> str:
-        """Do the work; ``settings`` are the arguments that the parser does not know."""
+        """Do the work; ``settings`` holds the arguments that the parser does not know."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -98,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run_script(argv: Sequence[str] | None = None) -> int:
-    """Do what `run_recbole_li.py` does: `recbole-li run` without the word `run`; see :func:`main`."""
+    """Run `run_recbole_li.py`, which does the same as `recbole-li run`; see :func:`main`."""
     parser = argparse.ArgumentParser(
         prog="run_recbole_li.py", description=run.DESCRIPTION, epilog=run.EPILOG, allow_abbrev=False
     )
@@ -110,9 +110,9 @@ def run_script(argv: Sequence[str] | None = None) -> int:
 
 
 class _PrintVersion(ShowAndExit):
-    """``--version``, which looks versions up only if it is asked for: that takes 0.1 s."""
+    """``--version``. It looks versions up only if it is given, because that takes 0.1 s."""
 
-    what = "the versions of this package and of what it runs on"
+    what = "the versions of this package and its main dependencies"
 
     def show(self, parser: argparse.ArgumentParser) -> None:
         """See :meth:`ShowAndExit.show`."""

@@ -1,4 +1,4 @@
-"""What a command prints when it ends, and its exit code: one line for an error that the user can act on."""
+"""Print the result of a command and set its exit code; an error that the user can fix is one line."""
 
 import sys
 import threading
@@ -12,11 +12,11 @@ from recbole_longinterest.common.printable import printable, printable_lines
 
 
 class Exact(str):
-    """A result that is printed as it is, for other programs; others have their control characters written out."""
+    """A result for other programs, printed unchanged. In other results, control characters are escaped."""
 
 
 class StoppedEarly(KeyboardInterrupt):
-    """Ctrl-C in a command that still has results to print.
+    """Ctrl-C in a command that has results to print.
 
     Attributes:
         summary: the results so far.
@@ -28,11 +28,11 @@ class StoppedEarly(KeyboardInterrupt):
 
 
 class ProblemsFound(Exception):
-    """Work that ran to its end and found something wrong: exit code 1.
+    """The command finished its work and found problems: exit code 1.
 
     Attributes:
-        report: what is printed.
-        problem: what is wrong, for the errors; empty if the report says it all.
+        report: text for standard output.
+        problem: text for standard error; empty if the report names the problems.
     """
 
     def __init__(self, report: str, problem: str = "") -> None:
@@ -41,15 +41,15 @@ class ProblemsFound(Exception):
 
 
 def finish(work: Callable[[], str], stopped: str) -> int:
-    """Do the work of a command and print what it returns.
+    """Do the work of a command and print its result.
 
     Args:
-        work: the command; returns what is to be printed.
-        stopped: printed after Ctrl-C, unless the work says more.
+        work: the command; returns the text to print.
+        stopped: printed after Ctrl-C, unless the interrupt has its own message.
 
     Returns:
-        Exit code: 0; 2 for a wrong argument, file or setting; 1 for a process of several that died, for problems that
-            `doctor` found and for rows of `compare` that could not run; 130 after Ctrl-C.
+        Exit code: 0 for success; 2 for a wrong argument, file or setting; 1 for problems that the command found
+            (:class:`ProblemsFound`) and for a training process that died; 130 after Ctrl-C.
     """
     before, threading.excepthook = threading.excepthook, _say_that_a_thread_ended
     try:
@@ -61,11 +61,11 @@ def finish(work: Callable[[], str], stopped: str) -> int:
 def _finish(work: Callable[[], str], stopped: str) -> int:
     try:
         said = work()
-    except (ValueError, NotImplementedError) as error:  # RecBole raises the latter for a setting that it does not know
+    except (ValueError, NotImplementedError) as error:  # RecBole raises the latter for an unknown setting
         _log_traceback()
         _print_error(str(error))
         return getattr(error, "exit_code", 2)
-    except OSError as error:  # a folder that cannot be written, a full disk
+    except OSError as error:  # for example a folder that cannot be written, or a full disk
         _log_traceback()
         named = f"{error.filename}: " if error.filename else ""
         _print_error(f"{named}{error.strerror or error}")
@@ -80,7 +80,7 @@ def _finish(work: Callable[[], str], stopped: str) -> int:
             sys.stdout.write(printable_lines(interrupt.summary))
         sys.stderr.write(f"recbole-li: {printable(str(interrupt) or stopped)}\n")
         return 130
-    except Exception as error:  # RecBole's, for a setting or data that it does not check
+    except Exception as error:  # raised in RecBole for settings or data that it does not check
         _log_traceback()
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())
@@ -94,12 +94,12 @@ def _finish(work: Callable[[], str], stopped: str) -> int:
 
 
 def _print_error(message: str) -> None:
-    one_line = " ".join(message.splitlines())  # of an error that is not ours
+    one_line = " ".join(message.splitlines())  # other packages' errors may have several lines
     sys.stderr.write(f"recbole-li: error: {printable(one_line)}\n")
 
 
 def _say_that_a_thread_ended(thread: threading.ExceptHookArgs) -> None:
-    """One line for an error in a thread, which ends the thread alone: TensorBoard's writer on a full disk."""
+    """Print one line for an error that ends only a thread, such as TensorBoard's writer on a full disk."""
     error = thread.exc_value
     getLogger().debug("where it happened", exc_info=error)
     name = thread.thread.name if thread.thread else "a thread"

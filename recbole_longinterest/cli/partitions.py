@@ -1,4 +1,4 @@
-"""What `recommend --input` and `export-vectors` share: Parquet files one by one, here or by workers of Ray Data."""
+"""Shared parts of `recommend --input` and `export-vectors`: process Parquet files one by one, here or with Ray Data."""
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,27 +14,31 @@ if TYPE_CHECKING:
     from recbole_longinterest.serving.partitions import Batch, Done
     from recbole_longinterest.serving.recommender import Recommender
 
-AGAIN = "The same command goes on with the files that are left."
-GOES_ON = "stopped; the same command goes on with the files that are left."
+AGAIN = "Run the same command again to continue with the remaining files."
+GOES_ON = "stopped; run the same command again to continue with the remaining files."
 
 
 def add_partitions(parser: argparse.ArgumentParser, input_required: bool = False) -> None:
-    """Add ``--input`` and what spreads its files over a Ray."""
-    group = parser.add_argument_group("Parquet files, whole folders of them, on one machine or on a Ray cluster")
+    """Add ``--input`` and the arguments that process its files on Ray."""
+    group = parser.add_argument_group("Parquet files or folders of them, on one machine or on a Ray cluster")
     group.add_argument(
         "--input",
         required=input_required,
         metavar="PLACE",
-        help="a Parquet file or a folder of them, or a URL (s3://...): a row an event, or a row a user with lists; a "
-        "file has all events of its users",
+        help="a Parquet file or a folder of them, a path or a URL (s3://...); one row per event, or one row per user "
+        "with lists; each file must hold all events of its users",
     )
-    group.add_argument("--ray", action="store_true", help="by workers on Ray, here or on a cluster (--address)")
-    group.add_argument("--workers", type=count, metavar="N", help="of Ray (default: as many as its cores hold)")
+    group.add_argument(
+        "--ray", action="store_true", help="use workers on Ray, on this machine or a cluster (--address)"
+    )
+    group.add_argument(
+        "--workers", type=count, metavar="N", help="workers on Ray (default: as many as its cores allow)"
+    )
     add_cluster(group, gpus=False)
 
 
 def refuse_without_input(args: argparse.Namespace) -> None:
-    """Refuse what spreads files over a Ray where there is only one.
+    """Raise an error for options that need ``--input``, if it is missing.
 
     Raises:
         LongInterestError: names the first such option.
@@ -42,24 +46,24 @@ def refuse_without_input(args: argparse.Namespace) -> None:
     given = [name for name in ("ray", "workers", "address", "cpus_per_worker") if getattr(args, name)]
     if given:
         raise LongInterestError(
-            f"--{given[0].replace('_', '-')} belongs to --input. Give a folder of Parquet files as --input in place of "
-            "--history."
+            f"--{given[0].replace('_', '-')} only works with --input. Replace --history by --input and a folder of "
+            "Parquet files."
         )
 
 
 def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
-    """Do what is left of the work.
+    """Process the files that have no result yet.
 
     Args:
-        args: of :func:`add_partitions`, with ``model`` and ``engine``.
-        batch: what is made of every file.
+        args: parsed arguments, see :func:`add_partitions`, with ``model`` and ``engine``.
+        batch: the task for every file.
 
     Returns:
-        What was done.
+        A summary of the work.
 
     Raises:
-        ProblemsFound: with the files that could not be read or written.
-        KeyboardInterrupt: after Ctrl-C; its message says how to go on.
+        ProblemsFound: names files that could not be processed.
+        KeyboardInterrupt: after Ctrl-C; its message says how to continue.
     """
     refuse_without_ray(args, ("workers", "address", "cpus_per_worker"))
     from recbole_longinterest.serving.partitions import (  # saves start-up time: torch, pandas, pyarrow
@@ -83,7 +87,7 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
                 failed.append(f"{done.name}: {done.error}")
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(GOES_ON) from interrupt
-    before = f", {len(names) - len(left)} were done before" if len(left) < len(names) else ""
+    before = f", {len(names) - len(left)} were already done" if len(left) < len(names) else ""
     said = f"{len(left) - len(failed)} of {len(names)} files written to {batch.target}{before}: {users:,} users\n"
     if failed:
         raise ProblemsFound(said, f"{len(failed)} files failed. {'; '.join(failed[:3])}")
@@ -98,12 +102,12 @@ def _here(model: "Recommender", batch: "Batch", names: Sequence[str]) -> "Iterat
 
 
 class Worker:
-    """What Ray Data calls in each worker, with a file's name at a time.
+    """A Ray Data worker, which loads the model once and processes one file per call.
 
     Args:
-        folder: of the model, at the same place on every machine.
-        engine: that computes scores.
-        batch: what is made of every file.
+        folder: folder of the model, at the same path on every machine.
+        engine: name of the engine.
+        batch: the task for every file.
     """
 
     def __init__(self, folder: str, engine: str, batch: "Batch") -> None:
@@ -112,7 +116,7 @@ class Worker:
         self.model, self.batch = Recommender.load(folder, engine, mapped=True), batch
 
     def __call__(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """Do some files; Ray Data gives and takes columns."""
+        """Process files; Ray Data passes and expects columns."""
         from recbole_longinterest.serving.partitions import do_partition  # in the worker
 
         done = [do_partition(self.model, self.batch, str(name)) for name in given["name"]]

@@ -1,4 +1,4 @@
-"""The command `recbole-li prepare`: RecBole's atomic files from raw files."""
+"""The command `recbole-li prepare`: convert raw files to RecBole's atomic files."""
 
 import argparse
 import math
@@ -15,26 +15,26 @@ from recbole_longinterest.prepare.duplicates import DUPLICATES
 if TYPE_CHECKING:
     from recbole_longinterest.prepare.sources.base import RawSource
 
-DESCRIPTION = "Turn raw files of a data set into RecBole's atomic files, with a report of what was dropped."
+DESCRIPTION = "Convert raw files of a data set to RecBole's atomic files, with a report of dropped rows."
 
 
 def add_arguments(commands: Commands) -> None:
-    """Add the command to the parser of `recbole-li`; its sources are looked up only if it is the command that runs."""
+    """Add the command to the parser of `recbole-li`. Its sources are looked up only when `prepare` runs."""
     parser = add_command(
         commands,
         "prepare",
-        "turn raw files into a data set",
+        "convert raw files to a data set",
         DESCRIPTION,
-        stopped="stopped; nothing is written.",
+        stopped="stopped; nothing was written.",
         add_help=False,
     )
     parser.add_argument("-h", "--help", action=_ShowSources)
-    parser.add_argument("source", metavar="FILES", help="what the raw files are, see below")
-    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="where they are, and what to do")
+    parser.add_argument("source", metavar="FILES", help="kind of the raw files, see below")
+    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="paths and options of this kind")
 
 
 class _ShowSources(ShowAndExit):
-    """``prepare --help``, which finds the sources of installed packages only when it is asked for: that takes 0.1 s."""
+    """``prepare --help``. It looks up the sources of installed packages only if it is given: that takes 0.1 s."""
 
     what = "this help message"
 
@@ -51,12 +51,12 @@ class _ShowSources(ShowAndExit):
 
 
 def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """The name of a source, and the arguments behind it."""
+    """Return the name of a source and its parsed arguments."""
     from recbole_longinterest.prepare.sources.registry import known_sources  # saves start-up time
 
     sources = known_sources()
     if name not in sources:
-        raise LongInterestError(f"prepare must be told what the files are, one of {', '.join(sources)}; got {name!r}.")
+        raise LongInterestError(f"FILES must be one of {', '.join(sources)}; got {name!r}.")
     args, others = source_parser(name, sources[name]).parse_known_args(words)
     if others:
         raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
@@ -67,8 +67,8 @@ def source_parser(name: str, source: "RawSource") -> argparse.ArgumentParser:
     """Make the parser of `recbole-li prepare NAME`.
 
     Args:
-        name: of the source.
-        source: adds the arguments of its own.
+        name: name of the source.
+        source: the source, which adds its own arguments.
     """
     parser = argparse.ArgumentParser(
         prog=f"recbole-li prepare {name}",
@@ -88,34 +88,36 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("dataset"),
         metavar="DIR",
-        help="folder above it (default: dataset)",
+        help="folder in which to make the data set's folder (default: dataset)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
-    parser.add_argument("--strict", action="store_true", help="stop at the first bad row, with its file and line")
+    parser.add_argument("--dry-run", action="store_true", help="print the report, but write nothing")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad row and name its file and line")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of this name")
-    parser.add_argument("--plots", action="store_true", help="draw the report's distributions, too")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--plots", action="store_true", help="also plot the distributions of the report")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument(
         "--encoding",
-        help="of CSV and MovieLens files (default: UTF-8, UTF-16, and Latin-1 for values that are neither)",
+        help="encoding of CSV and MovieLens files (default: UTF-8 or UTF-16, and Latin-1 for other values)",
     )
     parser.add_argument(
         "--time-format",
         metavar="FORMAT",
-        help="of times that are not recognised: a format as in strptime (%%d.%%m.%%Y), or a unit (excel, days, "
+        help="format of times that are not recognised: as in strptime (%%d.%%m.%%Y), or a unit (excel, days, "
         "seconds, milliseconds, microseconds, nanoseconds, minutes, hours, filetime, ticks)",
     )
     rules = "; ".join(f"{name}: {rule}" for name, rule in DUPLICATES.items())
     parser.add_argument("--duplicates", choices=DUPLICATES, help=f"{rules} (default: last for reviews, else exact)")
-    parser.add_argument("--min-rating", type=_number, metavar="R", help="drop events of a lower rating, or of none")
-    parser.add_argument("--since", metavar="DATE", help="drop earlier events: 2020-01-31, with a time, or seconds; UTC")
-    parser.add_argument("--until", metavar="DATE", help="drop later events; a day is kept to its end")
-    parser.add_argument("--users", type=count, metavar="N", help="draw N users")
-    parser.add_argument("--seed", type=_seed, default=0, help="of that draw (default: 0)")
     parser.add_argument(
-        "--core", type=count, default=0, metavar="K", help="events that every user and item has, iterated"
+        "--min-rating", type=_number, metavar="R", help="drop events with a lower rating or without one"
     )
-    parser.add_argument("--target-behavior", metavar="NAME", help="make it the target in the yaml file")
+    parser.add_argument("--since", metavar="DATE", help="drop earlier events: 2020-01-31, with a time, or seconds; UTC")
+    parser.add_argument("--until", metavar="DATE", help="drop later events; a date includes the whole day")
+    parser.add_argument("--users", type=count, metavar="N", help="keep N random users")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed for --users (default: 0)")
+    parser.add_argument(
+        "--core", type=count, default=0, metavar="K", help="drop users and items with fewer than K events, repeatedly"
+    )
+    parser.add_argument("--target-behavior", metavar="NAME", help="behaviour to predict, for the yaml file")
 
 
 def _number(text: str) -> float:
@@ -137,8 +139,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Prepare a data set.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: arguments in front of FILES that the parser does not know.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: unknown arguments before FILES.
 
     Returns:
         The report, and the next command.
@@ -150,10 +152,10 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     try:
         done = prepare_data(name, show_progress=not given.pop("quiet"), **given)
-    except OSError as error:  # of a path that this user may not look at, or whose name is too long
-        raise LongInterestError(f"{error}. Nothing is written.") from error
+    except OSError as error:  # for example a path without read permission, or a name that is too long
+        raise LongInterestError(f"{error}. Nothing was written.") from error
     said = as_text(done.report) + "".join(f"{printable(note)}\n" for note in done.report["notes"])
     if given["dry_run"]:
-        return f"{said}Dry run: nothing is written.\n"
+        return f"{said}Dry run: nothing was written.\n"
     written = "".join(f"{printable(file)}\n" for file in done.files)
     return f"{said}\n{written}\nrecbole-li run --dataset {done.name} --data_path {shlex.quote(str(given['output']))}\n"

@@ -1,4 +1,4 @@
-"""The command `recbole-li profile`: interest vectors of users, or the card of one."""
+"""The command `recbole-li profile`: write interest vectors of users, or show the card of one user."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from recbole_longinterest.common.errors import LongInterestError
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
-    parser = add_command(commands, "profile", "write users' interest vectors, or show the card of one")
+    parser = add_command(commands, "profile", "write users' interest vectors, or show the card of one user")
     add_model_and_history(parser, ids=("user",))
-    parser.add_argument("--output", "-o", metavar="FILE.parquet", help="write the interest vectors of all users there")
+    parser.add_argument("--output", "-o", metavar="FILE.parquet", help="write the interest vectors of all users to it")
     add_id(parser, "user", "print this user's card: categories, their drift, nearest users")
 
 
@@ -20,11 +20,11 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Write interest vectors, and show a user's card.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        The card, and what was written.
+        The card, and the name of the written file.
     """
     refuse_settings("profile", settings)
     if args.output is None and args.user is None:

@@ -1,4 +1,4 @@
-"""The command `recbole-li recommend`: recommendations for the users of a file of events."""
+"""The command `recbole-li recommend`: recommend items to the users of a file of events."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,41 +17,46 @@ def add_arguments(commands: Commands) -> None:
     add_model_and_history(parser, history="optional")
     add_partitions(parser)
     add_at(parser)
-    parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items a user (default: 10)")
+    parser.add_argument("--topk", "-k", type=int, default=10, metavar="K", help="items per user (default: 10)")
     parser.add_argument(
-        "--output", "-o", metavar="FILE", help="write there in place of the terminal; with --input a folder or a URL"
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="file for the results (default: print them); with --input a folder or URL",
     )
-    parser.add_argument("--format", choices=("csv", "jsonl"), help="default: by the ending of --output, else csv")
     parser.add_argument(
-        "--raw", action="store_true", help="CSV: texts as they are, formulas and control characters too"
+        "--format", choices=("csv", "jsonl"), help="default: jsonl if --output ends in .jsonl, else csv"
+    )
+    parser.add_argument(
+        "--raw", action="store_true", help="for CSV: do not escape formulas and control characters in texts"
     )
     parser.add_argument(
         "--exclude-seen",
         default="target",
         metavar="WHICH",
-        help="items of the history that are left out: target (those of events of target_behavior, all for a model "
-        "without one; the default), all, none, or those of events of behaviours: view,cart",
+        help="items of the history that are not recommended: target (items with events of target_behavior, or all for "
+        "a model without it; the default), all, none, or items with events of these behaviours: view,cart",
     )
     parser.add_argument(
-        "--include_seen", dest="exclude_seen", action="store_const", const="none", help="--exclude-seen none"
+        "--include_seen", dest="exclude_seen", action="store_const", const="none", help="same as --exclude-seen none"
     )
-    parser.add_argument("--exclude", metavar="FILE", help="never recommend these items: a token a line")
-    parser.add_argument("--candidates", metavar="FILE", help="recommend these items alone: a token a line")
+    parser.add_argument("--exclude", metavar="FILE", help="never recommend these items: one id per line")
+    parser.add_argument("--candidates", metavar="FILE", help="recommend only these items: one id per line")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Recommend items.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        The recommendations, or where they were written.
+        The recommendations, or the place they were written to.
     """
     refuse_settings("recommend", settings)
     if (args.history is None) == (args.input is None):
-        raise LongInterestError("Give either --history, a file of events, or --input, Parquet files of them.")
+        raise LongInterestError("Give either --history, a file of events, or --input, Parquet files of events.")
     if args.input is not None:
         return _in_partitions(args)
     refuse_without_input(args)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Train a RecBole model, evaluate it by full ranking, save a checkpoint."
 EPILOG = (
-    "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.001 --text_features=off; "
-    f"{resource('properties', 'LongInterest.yaml')} lists them; "
-    "--nproc=N and --num_threads=N set processes and threads."
+    "Every other setting is given as --key=value, for example --epochs=20 --learning_rate=0.001 --text_features=off. "
+    f"{resource('properties', 'LongInterest.yaml')} lists the settings of LongInterest. "
+    "--nproc=N and --num_threads=N set the numbers of processes and threads."
 )
 SWITCHES = {"True": True, "true": True, "False": False, "false": False}
 
@@ -40,8 +40,8 @@ def add_arguments(commands: Commands) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of RecBole's own run_recbole.py, and a few more."""
-    parser.add_argument("--model", "-m", help="any RecBole model, or module:Class of your own (default: LongInterest)")
+    """Add the arguments of RecBole's run_recbole.py and the additional ones of this plugin."""
+    parser.add_argument("--model", "-m", help="any RecBole model, or your own as module:Class (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     add_config_files(parser)
     parser.add_argument(
@@ -49,13 +49,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         nargs="?",
         const="True",
-        help="go on with the run of this checkpoint, with its settings; without one, or with True, with the last run "
-        "of these settings",
+        help="continue the run of this checkpoint with its settings; without a value, or with True, continue the last "
+        "run with the given settings",
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the results and errors")
-    parser.add_argument("--log_file", metavar="FILE", help="add the log to this file, too")
+    parser.add_argument("--quiet", action="store_true", help="print only results and errors")
+    parser.add_argument("--log_file", metavar="FILE", help="also append the log to this file")
     cluster = parser.add_argument_group("one run by several workers of a Ray cluster")
-    cluster.add_argument("--ray", action="store_true", help="train on Ray, here or on a cluster (--address)")
+    cluster.add_argument("--ray", action="store_true", help="train on Ray, on this machine or on a cluster (--address)")
     cluster.add_argument("--workers", type=count, metavar="N", help="processes that share every batch (default: 1)")
     add_cluster(cluster)
     cluster.add_argument(
@@ -67,7 +67,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-failures",
         type=whole,
         metavar="N",
-        help="how often the run goes on from its last epoch after workers have died (default: 3)",
+        help="how often the run continues from its last saved epoch after workers have died (default: 3)",
     )
 
 
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Train and evaluate.
 
     Args:
-        args: of :func:`add_run_arguments`.
-        settings: further arguments, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_run_arguments`.
+        settings: other settings, each as ``--key=value``.
 
     Returns:
         The results as a table.

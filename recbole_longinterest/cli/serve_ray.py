@@ -1,4 +1,4 @@
-"""Serve on Ray Serve: replicas on one machine or many, as many as the load needs, with one store in PostgreSQL."""
+"""Serve on Ray Serve: replicas on one or more machines, scaled with the load, with one store in PostgreSQL."""
 
 import importlib
 import re
@@ -19,21 +19,22 @@ from recbole_longinterest.service.store.database import is_server
 from recbole_longinterest.service.store.store import open_store
 from recbole_longinterest.service.workers import WorkerSetup
 
-NAME = "recbole-li"  # of the application in Ray Serve
-ONGOING = 8  # requests of a replica at once above which another one is started
+NAME = "recbole-li"  # name of the application in Ray Serve
+ONGOING = 8  # more requests in progress per replica than this start another replica
 
 
 def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | None) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        setup: of the replicas; the model's folder has to be at the same place on each machine.
-        replicas: fewest and most of them, as ``"1-4"``; or one number.
-        cpus: that a replica takes of Ray's.
-        address: of a running Ray; None starts one of this machine, which listens on 127.0.0.1 alone.
+        setup: setup of the replicas; the model's folder must have the same path on every machine.
+        replicas: minimum and maximum number of replicas, as ``"1-4"``; or one number.
+        cpus: CPU cores that Ray reserves for a replica.
+        address: address of a running Ray; None starts one on this machine, which listens only on 127.0.0.1.
 
     Raises:
-        LongInterestError: for a store that is no server's, and all that other ways to serve refuse.
+        LongInterestError: if the store is not a database server, and for the reasons of
+            :func:`recbole_longinterest.service.run.serve`.
     """
     fewest, most = replica_range(replicas)
     check_address(setup.address, setup.options)
@@ -45,8 +46,8 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
 
     serve = _ray_serve()
     with open_store(setup.store, shared=True):
-        pass  # its tables are brought up to date once, and what is wrong with it is said here
-    with listening(setup.address) as listener:  # is it free, and which one is it
+        pass  # migrates the tables once, and raises errors of the store here
+    with listening(setup.address) as listener:  # checks that the port is free, and chooses one for port 0
         setup = replace(setup, address=replace(setup.address, port=listener.getsockname()[1]))
     with _until_signal() as wait, ray_session(address):
         from ray.exceptions import RayError
@@ -57,26 +58,26 @@ def serve_on_ray(setup: WorkerSetup, replicas: str, cpus: float, address: str | 
             scheme = "http" if setup.address.certificate is None else "https"
             log("listening", url=f"{scheme}://{setup.address.host}:{setup.address.port}", replicas=replicas)
             wait()
-        except (RayError, RuntimeError) as error:  # Ray's words for proxies and replicas that do not start
+        except (RayError, RuntimeError) as error:  # raised for proxies and replicas that do not start
             raise LongInterestError(f"Ray Serve has ended: {' '.join(str(error).split())}") from error
         finally:
             if address is None:
                 serve.shutdown()
-            else:  # others may serve there, too
+            else:  # keep other applications on this cluster
                 serve.delete(NAME)
     log("stopped")
 
 
 def replica_range(text: str) -> tuple[int, int]:
-    """The fewest and the most replicas that a text asks for.
+    """Parse the minimum and maximum number of replicas.
 
     Raises:
-        LongInterestError: for another form.
+        LongInterestError: if the text has another form.
     """
     found = re.fullmatch(r"([1-9]\d{0,3})(?:-([1-9]\d{0,3}))?", text)
     fewest, most = (int(found[1]), int(found[2] or found[1])) if found else (2, 1)
     if fewest > most:
-        raise LongInterestError(f"--replicas is MIN-MAX, as 1-4, or one number; got {text!r}.")
+        raise LongInterestError(f"--replicas must be MIN-MAX, as 1-4, or one number; got {text!r}.")
     return fewest, most
 
 
@@ -125,12 +126,12 @@ def _ray_serve() -> Any:  # noqa: ANN401 - a module without types
 
 @contextmanager
 def _until_signal() -> Iterator[Callable[[], None]]:
-    """A function that waits for Ctrl-C or SIGTERM."""
+    """Give a function that waits for Ctrl-C or SIGTERM."""
     came = threading.Event()
     before = {number: signal.signal(number, lambda *_: came.set()) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def wait() -> None:
-        while not came.wait(0.5):  # short, so that the handler runs
+        while not came.wait(0.5):  # wakes up often, so that signal handlers can run
             pass
 
     try:

@@ -1,4 +1,4 @@
-"""The command `recbole-li strategies`: which strategy is best for whom, on held-out events."""
+"""The command `recbole-li strategies`: compare the strategies by group of users, on held-out events."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,24 +9,26 @@ from recbole_longinterest.cli.histories import add_model_and_history, events_of,
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
-    parser = add_command(commands, "strategies", "say which strategy is best for whom, on the last event of each user")
-    add_model_and_history(parser)
-    parser.add_argument("--rules", metavar="FILE.yaml", help="rank the mix of these rules in place of the default mix")
-    parser.add_argument(
-        "--users", dest="most", type=count, default=5000, metavar="N", help="most users (default: 5000)"
+    parser = add_command(
+        commands, "strategies", "compare the strategies by group of users, on the last event of each user"
     )
-    parser.add_argument("--output", "-o", metavar="FILE.html", help="write the report as a page, too")
+    add_model_and_history(parser)
+    parser.add_argument("--rules", metavar="FILE.yaml", help="evaluate the mix of these rules, not the default mix")
+    parser.add_argument(
+        "--users", dest="most", type=count, default=5000, metavar="N", help="maximum number of users (default: 5000)"
+    )
+    parser.add_argument("--output", "-o", metavar="FILE.html", help="also write the report as an HTML page")
 
 
 def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
-    """Rank the held-out events by every strategy.
+    """Rank the held-out events with every strategy.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        The report, and where the page was written.
+        The report, and the file of the page.
     """
     refuse_settings("strategies", settings)
     # saves start-up time: these import torch and pandas

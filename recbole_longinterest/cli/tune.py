@@ -23,21 +23,22 @@ def add_arguments(commands: Commands) -> None:
         commands,
         "tune",
         "search a model's settings",
-        "Search the settings of a model with Ray Tune. Trials are compared on the validation data, every epoch; "
-        "the winner alone is evaluated on the test data, once, afterwards. The first trial is the model's own "
-        "settings, if the space holds them.",
-        "Every other setting is given as --key=value and is the same in all trials. Ctrl-C stops, --resume goes on.",
-        stopped="stopped; the same command with --resume goes on from there.",
+        "Search the settings of a model with Ray Tune. Trials are compared on the validation data after every epoch. "
+        "Only the best trial is evaluated on the test data, once, at the end. The first trial uses the model's default "
+        "settings if they are part of the search space.",
+        "Every other setting is given as --key=value and is the same in all trials. Ctrl-C stops the search, --resume "
+        "continues it.",
+        stopped="stopped; run the same command with --resume to continue.",
     )
-    parser.add_argument("--model", "-m", help="any RecBole model, or module:Class of your own (default: LongInterest)")
+    parser.add_argument("--model", "-m", help="any RecBole model, or your own as module:Class (default: LongInterest)")
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument(
         "--space",
         type=Path,
         metavar="FILE",
-        help="yaml file or RecBole's hyper.test (default: the plugin's for the model)",
+        help="search space, a yaml file or RecBole's hyper.test (default: the plugin's file for the model)",
     )
-    parser.add_argument("--trials", type=count, metavar="N", help="settings to try (default: 10; a grid: all)")
+    parser.add_argument("--trials", type=count, metavar="N", help="number of trials (default: 10; for a grid all)")
     parser.add_argument(
         "--scheduler", choices=("asha", "median", "none"), default="asha", help="early stopping (default: %(default)s)"
     )
@@ -45,29 +46,34 @@ def add_arguments(commands: Commands) -> None:
         "--search",
         choices=("random", "grid", "optuna"),
         default="random",
-        help="how settings are chosen (default: %(default)s); a grid needs a --space of choice and quniform "
-        "alone, optuna is an extra",
+        help="how settings are chosen (default: %(default)s); grid needs a --space that has only choice and quniform; "
+        "optuna needs the extra optuna",
     )
     parser.add_argument(
-        "--search-seed", type=int, default=2020, metavar="SEED", help="of the draws (default: %(default)s)"
+        "--search-seed", type=int, default=2020, metavar="SEED", help="seed of the search (default: %(default)s)"
     )
     parser.add_argument(
         "--protocol",
         choices=("native", "masked"),
         default="native",
-        help="compare trials as RecBole ranks, or without the items that the user has had (default: %(default)s)",
+        help="ranking used to compare trials: native, as in RecBole, or masked, without items that the user has seen "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--cpus-per-trial", type=amount, default=1, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--gpus-per-trial", type=amount, default=0, metavar="N", help="or a part of one (default: 0)")
-    parser.add_argument("--max-concurrent", type=count, metavar="N", help="most trials at a time")
+    parser.add_argument(
+        "--cpus-per-trial", type=amount, default=1, metavar="N", help="CPU cores per trial (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--gpus-per-trial", type=amount, default=0, metavar="N", help="GPUs per trial; may be a fraction (default: 0)"
+    )
+    parser.add_argument("--max-concurrent", type=count, metavar="N", help="maximum number of trials at a time")
     parser.add_argument(
         "--time-budget",
         type=amount,
         metavar="SECONDS",
-        help="no trial goes on after it; counted from the start of the search, before the data are read",
+        help="stop all trials after this time, counted from the start of the search, before the data is read",
     )
     parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
-    parser.add_argument("--resume", action="store_true", help="go on with the search in --output, failed trials too")
+    parser.add_argument("--resume", action="store_true", help="continue the search in --output and retry failed trials")
     add_long_work(parser)
 
 
@@ -75,8 +81,8 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Search the settings of a model.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: settings of every trial, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: settings of every trial, each as ``--key=value``.
 
     Returns:
         The summary.

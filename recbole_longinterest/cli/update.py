@@ -1,4 +1,4 @@
-"""The command `recbole-li update`: take new events, users and items into a checkpoint."""
+"""The command `recbole-li update`: add new events, users and items to a checkpoint."""
 
 import argparse
 import math
@@ -13,7 +13,7 @@ from recbole_longinterest.common.errors import LongInterestError
 if TYPE_CHECKING:
     from recbole_longinterest.training.update.update import Updated
 
-SHARE = 0.95  # of the parent's validation metric, for a --gate without a number
+SHARE = 0.95  # default of --gate: least share of the parent's validation metric
 
 
 def add_arguments(commands: Commands) -> None:
@@ -21,19 +21,19 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "update",
-        "take new events, users and items into a checkpoint",
-        "Make a new checkpoint of an old one and of new events. The old one is not touched. If it is stopped, the "
-        "same command goes on.",
-        "Of the training's settings: --epochs=3, --train_batch_size=256, --learning_rate, --seed, --eval_step=0 "
-        "(1 chooses the epoch by validation), --stopping_step, --show_progress, --state, --num_threads.",
-        stopped="stopped; the same command goes on from there.",
+        "add new events, users and items to a checkpoint",
+        "Make a new checkpoint from an old one and new events. The old checkpoint is not changed. If the update is "
+        "stopped, run the same command again to continue.",
+        "These settings of the training may be given: --epochs=3, --train_batch_size=256, --learning_rate, --seed, "
+        "--eval_step=0 (1 chooses the epoch by validation), --stopping_step, --show_progress, --state, --num_threads.",
+        stopped="stopped; run the same command again to continue.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of a LongInterest training or update")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of a LongInterest training or update")
     parser.add_argument(
         "--inter",
         required=True,
         metavar="FILE",
-        help="new events: .inter, .csv, .tsv, .parquet or .jsonl; times in the training's unit, or ISO dates",
+        help="new events: .inter, .csv, .tsv, .parquet or .jsonl; times in the unit used in training, or ISO dates",
     )
     for kind in ("item", "user"):
         parser.add_argument(
@@ -41,37 +41,39 @@ def add_arguments(commands: Commands) -> None:
             action="append",
             default=[],
             metavar="FILE",
-            help=f".{kind} file of new {kind}s and of changed ones; or the events' column of {kind}s",
+            help=f".{kind} file with new and changed {kind}s; or the name of the events' column of {kind}s",
         )
-    columns = parser.add_argument_group("names of the events' columns, where they are not the training's")
+    columns = parser.add_argument_group("names of the events' columns, if they differ from the training's")
     for kind in ("user", "item", "time", "rating", "behavior"):
         names = [f"--{kind}-column"] if kind in ("user", "item") else [f"--{kind}", f"--{kind}-column"]
         columns.add_argument(*names, dest=f"{kind}_column", metavar="COLUMN", help=f"column of the {kind}s")
     columns.add_argument(
-        "--time-format", metavar="FORMAT", help="of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
+        "--time-format", metavar="FORMAT", help="format of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
     )
-    parser.add_argument("--output", "-o", metavar="FILE", help="the new checkpoint (default: beside the old one)")
+    parser.add_argument("--output", "-o", metavar="FILE", help="the new checkpoint (default: next to the old one)")
     parser.add_argument(
         "--scope",
         default="head",
-        help="what is trained: items (embeddings of new items), head (those, the projection to interest and what "
-        "follows it; the default), all",
+        help="parts to train: items (embeddings of new items), head (also the projection to the interest vector and "
+        "the parts after it; the default), all",
     )
     parser.add_argument(
         "--replay",
         type=float,
         default=1.0,
         metavar="R",
-        help="old targets replayed for each new one, 2048 at least; 0 replays none (default: 1)",
+        help="old targets replayed per new target, at least 2048 in total; 0 for none (default: 1)",
     )
     parser.add_argument("--without_text", action="store_true", help="do not encode the texts of new items")
-    caps = parser.add_argument_group("caps", "Events beyond a cap go to OUTPUT.quarantine.inter; the earliest stay.")
-    caps.add_argument(
-        "--max-events-per-user-item-day", type=count, metavar="N", help="events of a user with an item on a day (UTC)"
+    caps = parser.add_argument_group(
+        "caps", "Events over a limit go to OUTPUT.quarantine.inter; the earliest are kept."
     )
-    caps.add_argument("--max-events-per-user-day", type=count, metavar="N", help="events of a user on a day")
     caps.add_argument(
-        "--max-alike-users", type=count, metavar="N", help="users of a group that looks alike, see the intake report"
+        "--max-events-per-user-item-day", type=count, metavar="N", help="events per user, item and day (UTC)"
+    )
+    caps.add_argument("--max-events-per-user-day", type=count, metavar="N", help="events per user and day (UTC)")
+    caps.add_argument(
+        "--max-alike-users", type=count, metavar="N", help="users in a group that look alike, see the intake report"
     )
     gate = parser.add_argument_group("gate", "A refused checkpoint is kept as NAME.refused.pth; the exit code is 1.")
     gate.add_argument(
@@ -80,16 +82,18 @@ def add_arguments(commands: Commands) -> None:
         nargs="?",
         const=SHARE,
         metavar="X",
-        help="put the checkpoint in place only if its weights are finite, a dozen old users get recommendations, and "
-        f"the validation metric of old users is at least X of the parent's ({SHARE}; 0 does not compare)",
+        help="publish the checkpoint only if its weights are finite, a dozen old users get recommendations, and the "
+        f"validation metric of old users is at least X times the parent's (without a value: {SHARE}; 0: no comparison)",
     )
     gate.add_argument(
         "--max-rank-rise",
         type=float,
         metavar="N",
-        help="with --gate: and no item rises by more than N places for old users",
+        help="with --gate: publish only if no item rises by more than N ranks for old users",
     )
-    parser.add_argument("--data_path", metavar="DIR", help="folder above the training's data set, if it has moved")
+    parser.add_argument(
+        "--data_path", metavar="DIR", help="folder that contains the training's data set, if that has moved"
+    )
 
 
 def _share(text: str) -> float:
@@ -98,22 +102,24 @@ def _share(text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, or stand last to be {SHARE}; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to 1; put --gate last for the default {SHARE}; got {text!r}"
+        )
     return share
 
 
 def _file_or_column(args: argparse.Namespace, kind: str) -> str | None:
-    """The file among the values of ``--item`` or ``--user``; a value that is no file is the name of a column.
+    """Return the file among the values of ``--item`` or ``--user``; other values are names of columns.
 
     Raises:
-        LongInterestError: for two files, or two columns.
+        LongInterestError: if two files or two columns are given.
     """
     files = [value for value in getattr(args, kind) if Path(value).is_file() or Path(value).suffix or "/" in value]
     columns = [value for value in getattr(args, kind) if value not in files]
     columns += filter(None, [getattr(args, f"{kind}_column")])
     if len(files) > 1 or len(columns) > 1:
         raise LongInterestError(
-            f"--{kind} takes one file of {kind}s, and once the name of a column; got {', '.join(files + columns)}."
+            f"--{kind} takes one file of {kind}s and at most one column name; got {', '.join(files + columns)}."
         )
     setattr(args, f"{kind}_column", columns[0] if columns else None)
     return files[0] if files else None
@@ -123,18 +129,18 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Update a checkpoint.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: of the training, ``--key=value`` each.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: settings of the training, each as ``--key=value``.
 
     Returns:
-        What was new, the intake report, and the new checkpoint.
+        Numbers of new events, users and items, the intake report, and the new checkpoint.
 
     Raises:
         ProblemsFound: if the gate refuses the checkpoint.
     """
     check_settings(settings)
     if args.max_rank_rise is not None and args.gate is None:
-        raise LongInterestError("--max-rank-rise is a part of the gate. Give --gate, too.")
+        raise LongInterestError("--max-rank-rise needs --gate. Give --gate, too.")
     # saves start-up time: these import torch, RecBole and yaml
     from recbole_longinterest.common.yaml import read_yaml
     from recbole_longinterest.training.update.caps import Caps
@@ -175,7 +181,7 @@ def _report(done: "Updated", scope: str) -> str:
     if merged.repeated:
         lines.append(f"repeated events, counted once: {merged.repeated:,}")
     if merged.earlier:
-        lines.append(f"events earlier than their user's last: {merged.earlier:,}, put in their place in time")
+        lines.append(f"events earlier than their user's last event: {merged.earlier:,}, inserted in time order")
     if done.changed_texts:
         lines.append(f"changed texts, encoded again: {done.changed_texts:,}")
     if done.trained:
@@ -184,7 +190,7 @@ def _report(done: "Updated", scope: str) -> str:
             f"{', '.join(done.trained) if scope != 'all' else 'all parts'}"
         )
     else:
-        lines.append("this update was done before; its checkpoint is unchanged")
+        lines.append("this update was already done; its checkpoint is unchanged")
     if done.report is not None:
         from recbole_longinterest.training.update.intake import as_text  # saves start-up time
 

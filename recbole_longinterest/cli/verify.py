@@ -1,4 +1,4 @@
-"""The command `recbole-li verify`: whether an exported folder or a checkpoint is what was written."""
+"""The command `recbole-li verify`: check that an exported folder or a checkpoint is unchanged."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ def add_arguments(commands: Commands) -> None:
     parser = add_command(
         commands,
         "verify",
-        "check that a model folder or a checkpoint is what was written",
-        "Check every file's SHA-256, the signature, the weights and a dozen recommendations of a model folder, or the "
-        "checksum and the weights of a checkpoint. Exit code 1 if something is wrong or carries no checksum.",
+        "check that a model folder or a checkpoint is complete and unchanged",
+        "For a model folder, check every file's SHA-256, the signature, the weights and a dozen recommendations. For a "
+        "checkpoint, check the checksum and the weights. The exit code is 1 if something is wrong or has no checksum.",
     )
     parser.add_argument("path", metavar="FOLDER|CHECKPOINT", help="made by recbole-li export, or by a training")
     parser.add_argument("--trusted-key", metavar="KEY", help="PEM file of the public key that signed the folder")
@@ -26,15 +26,15 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     """Check a folder or a file.
 
     Args:
-        args: of :func:`add_arguments`.
-        settings: none.
+        args: parsed arguments, see :func:`add_arguments`.
+        settings: must be empty.
 
     Returns:
-        What it is.
+        A description of the folder or file.
 
     Raises:
-        ProblemsFound: if it is not what was written, or carries no checksum.
-        LongInterestError: if there is no such folder or file.
+        ProblemsFound: if it is damaged or changed, or has no checksum.
+        LongInterestError: if the folder or file does not exist.
     """
     refuse_settings("verify", settings)
     path = Path(args.path)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         lines = _folder(path, args.trusted_key) if path.is_dir() else _file(path)
     except (ValueError, OSError) as error:
         raise ProblemsFound(f"{path}: wrong\n{error}\n") from error
-    return f"{path}: whole\n" + "".join(f"{line}\n" for line in lines)
+    return f"{path}: intact\n" + "".join(f"{line}\n" for line in lines)
 
 
 def _folder(folder: Path, trusted_key: str | None) -> list[str]:
@@ -62,23 +62,23 @@ def _folder(folder: Path, trusted_key: str | None) -> list[str]:
     manifest = served.manifest
     if manifest is None:
         raise LongInterestError(
-            "It carries no checksums, because an earlier version exported it: nothing can be verified. Export the "
+            "It has no checksums, because an earlier version exported it, so it cannot be verified. Export the "
             "checkpoint again."
         )
-    check_place(folder)  # foreign files
+    check_place(folder)  # raises an error for files that do not belong to the model
     lines = [f"{name}: {size:,} bytes, sha256 {digest}" for name, (size, digest) in sorted(manifest.files.items())]
     engines: list[type[Engine]] = [TorchEngine, *engines_in(folder)]
     for engine in engines:
         try:
             asked = ask_canaries(Recommender(served, engine))
         except MissingPackage as error:
-            lines.append(f"{engine.__name__}: not asked ({error})")
+            lines.append(f"{engine.__name__}: not checked ({error})")
         else:
             lines.append(f"{engine.__name__}: {asked} recommendations, all finite")
     try:
         index = load_index(Recommender(served))
     except MissingPackage as error:
-        lines.append(f"index of items: not asked ({error})")
+        lines.append(f"index of items: not checked ({error})")
     else:
         lines += [] if index is None else [f"index of items: {index.kind}, {index.n_items:,} items, finds the best"]
     parent = manifest.parent or {}
@@ -100,9 +100,9 @@ def _file(path: Path) -> list[str]:
 
     content = read_plain(path, "checkpoint")
     if not has_checksum(path):
-        raise LongInterestError("It carries no checksum, because an earlier version wrote it: nothing can be verified.")
+        raise LongInterestError("It has no checksum, because an earlier version wrote it, so it cannot be verified.")
     if isinstance(content, dict) and content.get("format") == FORMAT:
-        return [f"saved data of {content.get('class')}", "checksum: right"]
+        return [f"saved data of {content.get('class')}", "checksum: ok"]
     state = load_checkpoint(path)
     check_finite(state["state_dict"], f"The checkpoint {path}")
     config, tensors = state["config"], state["state_dict"]
@@ -110,5 +110,5 @@ def _file(path: Path) -> list[str]:
         f"checkpoint of {config['model']} on {config['dataset']}, epoch {state.get('epoch')}",
         f"weights: {len(tensors)} tensors, all finite",
         f"updates: {len(config['lineage'] or [])}",
-        "checksum: right",
+        "checksum: ok",
     ]

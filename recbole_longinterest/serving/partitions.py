@@ -1,8 +1,8 @@
-"""Parquet files of histories to Parquet files of recommendations or vectors, one by one, wherever the work is done.
+"""Make Parquet files of recommendations or vectors from Parquet files of histories, one file at a time.
 
-A partition is a file. It holds all events of its users: a row an event, or a row a user with lists in other columns.
-The result of a partition is a file of the same name, which appears whole or not at all, and says in its metadata what
-made it. So a next call knows what is done.
+A partition is a file that holds all events of its users: one row per event, or one row per user with lists in other
+columns. Its result is a file of the same name. It is written atomically, and its metadata name the model, the options
+and the input. So a later call can tell which partitions are done.
 """
 
 import json
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 RECOMMENDATIONS, VECTORS = "recommendations", "vectors"
 MADE_BY = b"recbole_longinterest"  # key of a file's metadata
-ITEMS = "items.parquet"  # of the items' vectors, beside those of the users
-USERS = "users"  # folder of the users' vectors
+ITEMS = "items.parquet"  # file of the item vectors, next to the folder of the user vectors
+USERS = "users"  # folder of the user vectors
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is made of every partition.
+    """The task for every partition.
 
     Attributes:
         source: file or folder of the histories, a path or a URL.
         target: folder of the results, a path or a URL.
         kind: ``"recommendations"`` or ``"vectors"``.
-        k: items a user.
-        exclude_seen: as for :meth:`Recommender.recommend`.
-        candidates: likewise.
-        exclude: likewise.
-        at: likewise.
-        columns: the files' own names of some columns, by kind.
-        time_format: of dates that are not ISO.
+        k: items per user.
+        exclude_seen: as in :meth:`Recommender.recommend`.
+        candidates: as in :meth:`Recommender.recommend`.
+        exclude: as in :meth:`Recommender.recommend`.
+        at: as in :meth:`Recommender.recommend`.
+        columns: names of the files' columns that differ from the model's, by kind.
+        time_format: format of dates that are not ISO.
     """
 
     source: str
@@ -63,20 +63,20 @@ class Batch:
     time_format: str | None = None
 
     def made_by(self, fingerprint: str, size: int, changed: int | None) -> dict[str, Any]:
-        """What a result says of its origin: the model, the input's size and time of change, and the options."""
+        """Return the origin of a result: the model, the input's size and modification time, and the options."""
         options = {name: value for name, value in asdict(self).items() if name not in ("source", "target")}
         said = {"model": fingerprint, "size": size, "changed": changed, **options}
-        return dict(json.loads(json.dumps(said)))  # tuples as lists, as in the file
+        return dict(json.loads(json.dumps(said)))  # turns tuples into lists, as in the file
 
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a partition.
+    """The outcome of a partition.
 
     Attributes:
-        name: of its file.
-        users: in it.
-        error: why there is none; "" if there is.
+        name: name of its file.
+        users: number of users in it.
+        error: why there is no result; "" for success.
     """
 
     name: str
@@ -85,10 +85,10 @@ class Done:
 
 
 def partitions_of(source: str) -> list[str]:
-    """Names of the partitions of a file or folder, sorted; those that begin with ``.`` or ``_`` are not read.
+    """Return the sorted names of the partitions of a file or folder; names that begin with ``.`` or ``_`` are skipped.
 
     Raises:
-        LongInterestError: if there is none.
+        LongInterestError: if there are no partitions.
     """
     system, root = open_storage(source)
     info = system.get_file_info(root)
@@ -107,15 +107,15 @@ def partitions_of(source: str) -> list[str]:
 
 
 def left_to_do(batch: Batch, names: Sequence[str], fingerprint: str) -> list[str]:
-    """The partitions without a result.
+    """Return the names of the partitions that have no result yet.
 
     Args:
-        batch: what is made of them.
-        names: of the partitions.
-        fingerprint: of the model.
+        batch: the task for every partition.
+        names: names of all partitions.
+        fingerprint: fingerprint of the model.
 
     Raises:
-        LongInterestError: for a result of another model, other options or another input.
+        LongInterestError: if a result was made by another model, with other options or from another input.
     """
     left = []
     for name in names:
@@ -128,19 +128,19 @@ def left_to_do(batch: Batch, names: Sequence[str], fingerprint: str) -> list[str
         other = next((key for key in wanted if said.get(key) != wanted[key]), None)
         if other is not None:
             raise LongInterestError(
-                f"{path} was made with another {other}: {said.get(other)!r}, and now it is {wanted[other]!r}. Give "
-                "another --output, or remove it."
+                f"{path} was made with another {other}: {said.get(other)!r}; now it is {wanted[other]!r}. Give another "
+                "--output, or remove the file."
             )
     return left
 
 
 def do_partition(model: "Recommender", batch: Batch, name: str) -> Done:
-    """Make the result of one partition; what is wrong with its input is in the answer.
+    """Make the result of one partition. Errors in its input are returned, not raised.
 
     Args:
         model: the served model.
-        batch: what is made.
-        name: of the partition.
+        batch: the task.
+        name: name of the partition.
 
     Raises:
         OSError: if the result cannot be written.
@@ -156,9 +156,10 @@ def do_partition(model: "Recommender", batch: Batch, name: str) -> Done:
 
 
 def write_item_vectors(model: "Recommender", batch: Batch) -> None:
-    """Write the vectors of all items, by token, beside those of the users.
+    """Write the vectors of all items with their ids, next to the folder of the user vectors.
 
-    The score of an item without memory of transitions and repeats is the product of both vectors.
+    The dot product of a user and an item vector is the network's score: the score without the transition memory and
+    the bias for repeated items.
     """
     vectors = model.items[1:].numpy()
     table = pa.table({"item": pa.array(model.served.items.tokens[1:], pa.string()), "vector": _lists(vectors)})
@@ -187,7 +188,7 @@ def _origin(batch: Batch, name: str, fingerprint: str) -> dict[str, Any]:
 
 
 def _said(system: fs.FileSystem, path: str) -> dict[str, Any] | None:
-    """What a result says of its origin; None if it is not there or not whole."""
+    """Read the origin of a result from its metadata; None if the file is missing or not readable as Parquet."""
     if system.get_file_info(path).type != fs.FileType.File:
         return None
     try:
@@ -206,7 +207,7 @@ def _read(model: "Recommender", batch: Batch, name: str) -> "dict[Any, History]"
     if named["user"] not in table.column_names:
         raise LongInterestError(
             f"{path} has no column {named['user'] or model.served.fields['user']}; its columns are "
-            f"{', '.join(table.column_names) or 'none'}. --user-column names another one."
+            f"{', '.join(table.column_names) or 'none'}. Give the name of its user column as --user-column."
         )
     frame = columns_of_arrow(_row_an_event(table, named["item"], path), path)
     features = list(model.reader.columns().values())
@@ -215,7 +216,7 @@ def _read(model: "Recommender", batch: Batch, name: str) -> "dict[Any, History]"
 
 
 def _row_an_event(table: pa.Table, item: str, path: str) -> pa.Table:
-    """A table with a row an event; one with lists of items has a row a user, and lists of the same lengths."""
+    """Return a table with one row per event, also from a table with one row per user and lists of equal lengths."""
     if item not in table.column_names or not _is_list(table.schema.field(item).type):
         return table
     lists = table[item].combine_chunks()
@@ -250,7 +251,7 @@ def _recommendations(model: "Recommender", batch: Batch, histories: "dict[Any, H
 
 
 def _vectors(model: "Recommender", batch: Batch, histories: "dict[Any, History]") -> pa.Table:
-    """Interest vectors of users that have a known item; others have none."""
+    """Return the interest vectors of users with a known item; users without one are left out."""
     asked = zip(histories, asked_at(model, list(histories.values()), batch.at), strict=True)
     known = {user: history for user, history in asked if len(history)}
     vectors = model.interest(list(known.values())).numpy() if known else np.zeros((0, model.items.shape[1]), np.float32)
@@ -259,7 +260,7 @@ def _vectors(model: "Recommender", batch: Batch, histories: "dict[Any, History]"
 
 
 def _lists(vectors: np.ndarray) -> pa.Array:
-    """Vectors [n, D] as lists of D float32."""
+    """Convert vectors [n, D] to an Arrow array of lists of D float32."""
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
 
@@ -271,7 +272,7 @@ def _write(table: pa.Table, batch: Batch, name: str, fingerprint: str) -> None:
 
 
 def _write_file(table: pa.Table, system: fs.FileSystem, path: str) -> None:
-    """Write a file whole or not at all: object stores do so, and a folder of this machine gets a draft first."""
+    """Write a file atomically: object stores do this themselves; on a local disk, a draft is written and renamed."""
     system.create_dir(str(PurePosixPath(path).parent), recursive=True)
     if isinstance(system, fs.LocalFileSystem):
         with atomic_file(Path(path)) as draft:

@@ -110,9 +110,9 @@ def test_the_split_is_exported_without_a_comparison(
 ) -> None:
     given = [word for word in arguments if not word.startswith("--output")]
     assert main.main(given) == 2
-    assert "compare needs --output DIR, the folder of all results." in capsys.readouterr().err
+    assert "compare needs --output DIR, the folder for all results." in capsys.readouterr().err
     assert main.main([*given, f"--export-split={tmp_path / 'split'}"]) == 0
-    assert f"The split is in {tmp_path / 'split'}; README.md there says" in capsys.readouterr().out
+    assert f"The split is in {tmp_path / 'split'}; its README.md describes" in capsys.readouterr().out
     assert (tmp_path / "split" / "tiny" / "test.csv").is_file() and not (tmp_path / "out").exists()
 
 

@@ -18,8 +18,8 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["doctor"])
     said = capsys.readouterr().out
     assert code == 0, said
-    assert said.endswith("All is well.\n") and not Path("saved").exists()
-    for line in ("recbole                1.2.1", "checksum ok", "RecBole's code         is the expected one", "cores"):
+    assert said.endswith("No problems found.\n") and not Path("saved").exists()
+    for line in ("recbole                1.2.1", "checksum ok", "RecBole's code         as expected", "cores"):
         assert line in said
     assert f"{len(registry.patches())} attributes replaced by " in said
 
@@ -77,7 +77,7 @@ def test_recbole_with_other_code(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr(one, "source", "000000000000")
     assert main(["doctor", "--patches"]) == 1
     said = capsys.readouterr().out
-    assert "RecBole's code         is another one for 1 patches" in said
+    assert "RecBole's code         differs from what 1 patches expect" in said
     assert [line.split()[1] for line in said.splitlines() if line.split()[-1:] == [one.name]].count("changed") == 1
     assert f"RecBole's {one.source_of} is not the code that the patch {one.name} was written for." in said
 
@@ -97,6 +97,6 @@ def test_the_page_of_patches_is_up_to_date(capsys: pytest.CaptureFixture[str]) -
 
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--markdown"]) == 2
-    assert "--markdown belongs to --patches" in capsys.readouterr().err
+    assert "--markdown needs --patches" in capsys.readouterr().err
     assert main(["doctor", "--epochs=3"]) == 2
     assert "recbole-li doctor has no argument --epochs=3" in capsys.readouterr().err

@@ -51,9 +51,9 @@ def test_a_file_that_cannot_be_read_fails_alone(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--history", "h.csv"], "Give either --history, a file of events, or --input, Parquet files of them."),
+        (["--history", "h.csv"], "Give either --history, a file of events, or --input, Parquet files of events."),
         (["--format", "csv"], "With --input the results are Parquet files. Leave --format and --raw out."),
-        (["--workers", "2"], "--workers belongs to --ray. Give --ray, too, or leave it out."),
+        (["--workers", "2"], "--workers only works with --ray. Add --ray, or leave --workers out."),
     ],
 )
 def test_options_that_do_not_go_together(
@@ -67,7 +67,7 @@ def test_files_need_a_place_for_the_results(given: list[str], capsys: pytest.Cap
     assert main.main(["recommend", *given[:-1]]) == 2
     assert "--input needs --output, the folder or URL of the results." in capsys.readouterr().err
     assert main.main(["recommend", *given[:2], "--history", "h.csv", "--ray"]) == 2
-    assert "--ray belongs to --input. Give a folder of Parquet files" in capsys.readouterr().err
+    assert "--ray only works with --input. Replace --history by --input" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -80,4 +80,5 @@ def test_ctrl_c_says_how_to_go_on(
 
     monkeypatch.setattr(partitions, "do_partition", stop)
     assert main.main(["recommend", *given, "out"]) == 130
-    assert capsys.readouterr().err == "recbole-li: stopped; the same command goes on with the files that are left.\n"
+    stopped = "recbole-li: stopped; run the same command again to continue with the remaining files.\n"
+    assert capsys.readouterr().err == stopped

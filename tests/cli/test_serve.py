@@ -29,7 +29,7 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_cannot_be_served_is_said_in_a_line(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "Give the folder of a model" in error(capsys)
+    assert "Give either a model folder made by" in error(capsys)
     assert "recbole-li serve has no argument --prot=1" in error(capsys, model, "--prot=1")
     assert "Without API keys the service must listen only on this machine" in error(capsys, model, "--host", "0.0.0.0")
     assert f"{tmp_path / 'none'}" in error(capsys, str(tmp_path / "none"))
@@ -40,11 +40,11 @@ def test_what_cannot_be_served_is_said_in_a_line(
     assert "timeout must be above 0 seconds; got 0" in error(capsys, model, "--timeout", "0")
     assert "--port must be from 0" in error(capsys, model, "--port", "-1")
     (tmp_path / "empty").mkdir()
-    assert "Give the folder of a model" in error(capsys, model, "--models", str(tmp_path))
-    assert "--watch looks for versions" in error(capsys, model, "--watch")
+    assert "Give either a model folder made by" in error(capsys, model, "--models", str(tmp_path))
+    assert "--watch looks for new versions" in error(capsys, model, "--watch")
     assert " has no versions" in error(capsys, "--models", str(tmp_path / "empty"), "--port", "0")
     assert "Replicas on Ray share a store in PostgreSQL: give --store" in error(capsys, model, "--ray")
-    assert "--replicas is MIN-MAX, as 1-4" in error(capsys, model, "--ray", "--replicas", "4-2")
+    assert "--replicas must be MIN-MAX, as 1-4" in error(capsys, model, "--ray", "--replicas", "4-2")
     store = ("--store", f"sqlite:///{tmp_path / 'e'}", "--port", "0")
     assert "no.yaml cannot be read" in error(capsys, model, *store, "--rules", str(tmp_path / "no.yaml"))
     (tmp_path / "shop.yaml").write_text("deny: 5\nhid: []")
@@ -59,8 +59,8 @@ def test_a_key_is_made_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert key.startswith("rli_") and key not in file.read_text()
     assert [(client.name, client.roles) for client in read_keys(file).values()] == [("shop", {"read", "write"})]
     assert "already has a key named shop" in error(capsys, "--keys", str(file), "--add-key", "shop:read")
-    assert "--add-key is NAME:ROLES" in error(capsys, "--add-key", "shop:read")
-    assert "--add-key is NAME:ROLES" in error(capsys, "--keys", str(file), "--add-key", "shop")
+    assert "--add-key must be NAME:ROLES" in error(capsys, "--add-key", "shop:read")
+    assert "--add-key must be NAME:ROLES" in error(capsys, "--keys", str(file), "--add-key", "shop")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ REPLICA = "ServeReplica"  # Ray names a replica's process so
 def test_ranges_of_replicas() -> None:
     assert replica_range("3") == (3, 3) and replica_range("2-8") == (2, 8)
     for text in ("0", "4-2", "", "a", "1-2-3"):
-        with pytest.raises(ValueError, match="--replicas is MIN-MAX, as 1-4, or one number; got "):
+        with pytest.raises(ValueError, match="--replicas must be MIN-MAX, as 1-4, or one number; got "):
             replica_range(text)
 
 

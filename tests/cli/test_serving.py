@@ -136,7 +136,7 @@ def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.Cap
         (["recommend", "--model", "m", "--history", "h.txt"], ".json, .inter; got h.txt"),
         (["recommend", "--model", "m", "--history", "h.csv", "--item", "x"], "h.csv has no column x (for item)"),
         (["recommend", "--model", "m", "--history", "h.csv", "--time-format", "%d.%m.%Y"], "a date in the format %d"),
-        (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--user", "u2"], "--user takes one id, and"),
+        (["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--user", "u2"], "--user takes one id and"),
         (["profile", "--model", "m", "--history", "h.csv", "--user", "user_id"], "the id of a user as --user, or both"),
         (["recommend", "--model", "m", "--history", "h.csv", "--topk", "0"], "k must be a whole number"),
         (["recommend", "--model", "m", "--history", "h.csv", "--top=5"], "recommend has no argument --top=5"),
@@ -149,7 +149,7 @@ def test_strategies(model: str, history: str, tmp_path: Path, capsys: pytest.Cap
         (["recommend", "--model", "m", "--history", "bad.jsonl"], "bad.jsonl, line 2: not valid JSON"),
         (["recommend", "--model", "m", "--history", "wide.csv"], "more fields than its header has columns"),
         (["recommend", "--model", "m", "--history", "far.csv"], "timestamp must be a finite number; row 1 has 'inf'"),
-        (["explain", "--model", "m", "--history", "h.csv"], "h.csv has 3 users; name one as --user"),
+        (["explain", "--model", "m", "--history", "h.csv"], "h.csv has 3 users. Choose one with --user"),
         (["explain", "--model", "m", "--history", "h.csv", "--user", "x"], "h.csv has no user x"),
         (
             ["explain", "--model", "m", "--history", "h.csv", "--user", "u1", "--item", "zz"],

@@ -1,4 +1,4 @@
-"""`recbole-li verify`: whole, wrong, or without checksums."""
+"""`recbole-li verify`: intact, wrong, or without checksums."""
 
 import sys
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def verify(path: Path | str, capsys: pytest.CaptureFixture[str]) -> tuple[int, s
 def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(random_served(), tmp_path / "m")
     code, said = verify(tmp_path / "m", capsys)
-    assert code == 0 and said.startswith(f"{tmp_path / 'm'}: whole\n")
+    assert code == 0 and said.startswith(f"{tmp_path / 'm'}: intact\n")
     assert "TorchEngine: 12 recommendations, all finite" in said and "model.safetensors: " in said
     (tmp_path / "m" / "notes.txt").write_text("")
     code, said = verify(tmp_path / "m", capsys)
@@ -57,7 +57,7 @@ def test_a_folder_with_an_index(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "faiss", None)
         code, said = verify(tmp_path / "m", capsys)
-    assert code == 0 and "index of items: not asked (An index of items needs the package faiss" in said
+    assert code == 0 and "index of items: not checked (An index of items needs the package faiss" in said
     (tmp_path / "other").mkdir()
     write_checked(random_served(seed=1), tmp_path / "other", index="hnsw")
     (tmp_path / "m" / "index.faiss").write_bytes((tmp_path / "other" / "index.faiss").read_bytes())
@@ -72,13 +72,13 @@ def test_a_training(
     done = pipeline.run(small_config())
     for file in (done.checkpoint, f"{done.checkpoint}.last"):
         code, said = verify(file, capsys)
-        assert code == 0 and "checksum: right" in said and "all finite" in said, said
+        assert code == 0 and "checksum: ok" in said and "all finite" in said, said
     state = load_checkpoint(done.checkpoint)
     plain = tmp_path / "plain.pth"
     torch.save(state, plain, pickle_protocol=2)  # as a version without checksums
     assert verify(plain, capsys) == (
         1,
-        f"{plain}: wrong\nIt carries no checksum, because an earlier version wrote it: nothing can be verified.\n",
+        f"{plain}: wrong\nIt has no checksum, because an earlier version wrote it, so it cannot be verified.\n",
     )
     assert "earlier version without a checksum" in caplog.text
     export_checkpoint(plain, tmp_path / "from plain")

@@ -78,9 +78,7 @@ def test_the_results_are_those_of_one_call_and_are_made_once(
     Path(batch.target, "part=1/1.parquet").unlink()
     Path(batch.target, "part=0/0.parquet").write_bytes(b"cut short")
     assert do_all(model, batch) == ["part=0/0.parquet", "part=1/1.parquet"]
-    with pytest.raises(
-        ValueError, match=r"0\.parquet was made with another k: 5, and now it is 6\. Give another --out"
-    ):
+    with pytest.raises(ValueError, match=r"0\.parquet was made with another k: 5; now it is 6\. Give another --out"):
         left_to_do(replace(batch, k=6), ["part=0/0.parquet"], model.fingerprint)
     events[:9].to_parquet(Path(batch.source, "part=0/0.parquet"))
     with pytest.raises(ValueError, match=r"was made with another size"):

@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_what_is_done(
 
         context.setattr(TextEncoder, "encode", interrupted)
         assert main.main(arguments) == 130
-    assert "stopped; what is encoded is kept, and the same command goes on from there" in capsys.readouterr().err
+    assert "stopped; what is encoded is kept. Run the same command again to continue." in capsys.readouterr().err
     assert main.main(arguments) == 0
     assert "6 were in the cache, 14 encoded" in capsys.readouterr().out and len(encoded) == len(set(encoded)) == TEXTS
 

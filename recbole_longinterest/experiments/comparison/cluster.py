@@ -1,4 +1,4 @@
-"""Run the cells of a comparison as tasks of a Ray cluster, whose nodes see one output folder."""
+"""Run the cells of a comparison as tasks on a Ray cluster whose nodes share the output folder."""
 
 import sys
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import cells, data
 from recbole_longinterest.experiments.comparison.cell import Cell
 
-AGAIN = 3  # times that a cell is begun again after its worker or node has died; it goes on after its last whole epoch
+AGAIN = 3  # retries of a cell after its worker or node has died; it continues after the last saved epoch
 
 
 @dataclass(frozen=True)
 class OnRay:
-    """How cells are spread over a cluster.
+    """A Ray cluster and the resources of each cell.
 
     Attributes:
-        address: of a running Ray, as ``auto`` or ``host:port``; None starts one of this machine.
-        cpus: CPU cores of a cell, or a part of one.
-        gpus: GPUs of a cell.
+        address: address of a running Ray, as ``auto`` or ``host:port``; None starts one on this machine.
+        cpus: CPU cores per cell; may be a fraction.
+        gpus: GPUs per cell.
     """
 
     address: str | None = None
@@ -29,30 +29,30 @@ class OnRay:
     gpus: float = 0
 
     def room(self) -> int:
-        """Cells that fit into the cluster at once.
+        """Return how many cells the cluster can run at once.
 
         Raises:
-            LongInterestError: if not one does.
+            LongInterestError: if it cannot run a single cell.
         """
         there = ray.cluster_resources()
         fits = [there.get(kind, 0) / each for kind, each in (("CPU", self.cpus), ("GPU", self.gpus)) if each]
         if not fits or min(fits) < 1:
             raise LongInterestError(
-                f"A run of {self.cpus} CPU and {self.gpus} GPU does not fit into this Ray of {there.get('CPU', 0):g} "
-                f"CPU and {there.get('GPU', 0):g} GPU. Give other --cpus-per-worker or --gpus-per-worker."
+                f"A run needs {self.cpus} CPU and {self.gpus} GPU, but this Ray has {there.get('CPU', 0):g} CPU and "
+                f"{there.get('GPU', 0):g} GPU. Change --cpus-per-worker or --gpus-per-worker."
             )
         return int(min(fits))
 
 
 class Cluster:
-    """A task of Ray for each cell, in a worker process of its own.
+    """Start each cell as a Ray task in its own worker process.
 
     Args:
-        resources: what a cell gets.
+        resources: the resources of each cell.
     """
 
     def __init__(self, resources: OnRay) -> None:
-        # A worker ends with its cell, whose log has taken its output over.
+        # One worker per cell: the cell redirects the worker's output to its log.
         self._work = ray.remote(
             num_cpus=resources.cpus, num_gpus=resources.gpus, max_calls=1, max_retries=AGAIN, retry_exceptions=False
         )(_work)
@@ -79,14 +79,14 @@ class _Task:
             ray.get(self.task)
         except RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            return f"Its worker of Ray failed: {type(error).__name__}: {(lines or [''])[-1][:200]}"
-        return "Its worker of Ray ended without a result"
+            return f"Its Ray worker failed: {type(error).__name__}: {(lines or [''])[-1][:200]}"
+        return "Its Ray worker ended without a result"
 
     def stop(self) -> None:
         ray.cancel(self.task, force=True)
 
 
 def _work(cell: Cell, expected: data.Fingerprint, threads: int, places: Sequence[str]) -> None:
-    """Run a cell in a worker of Ray, which finds the modules that the driver finds."""
+    """Run a cell in a Ray worker, with the driver's module search path."""
     sys.path += [place for place in places if place not in sys.path]
     cells.work(cell, expected, threads)

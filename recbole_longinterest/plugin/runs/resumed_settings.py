@@ -1,4 +1,4 @@
-"""Settings of a resumed run: those in its checkpoint, except for the few that may change."""
+"""Settings of a resumed run: the checkpoint's settings, updated with the few that may change."""
 
 import os
 from collections.abc import Callable
@@ -25,11 +25,12 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
     settings, see `plugin.runs.places`.
 
     Args:
-        path: either checkpoint of the run.
-        given: returns the new settings; it gets the run's config, whose methods parse them.
+        path: the best or the last checkpoint of the run.
+        given: returns the new settings; it receives the run's config, whose methods parse them.
 
     Raises:
-        CheckpointError: see :func:`last_file` and ``load_checkpoint``; or if settings differ that must not change.
+        CheckpointError: see :func:`last_file` and ``load_checkpoint``; also if a setting differs that must not change.
+        UnknownKeyError: for an unknown setting, unless ``strict_keys`` is False.
     """
     path = last_file(path)
     config = load_checkpoint(path)["config"]
@@ -58,10 +59,10 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
 
 
 def check_same_settings(path: Path, old: Config, new: Config) -> None:
-    """Check that no setting differs that changes the course of the training.
+    """Check that all settings that affect the training are the same.
 
     Raises:
-        CheckpointError: names up to three such settings.
+        CheckpointError: names up to three settings that differ.
     """
     before, now = (
         {name: to_plain(value, name) for name, value in config.final_config_dict.items()} for config in (old, new)

@@ -128,5 +128,5 @@ def test_a_cluster_without_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 4.0})
     assert cluster.OnRay(cpus=1.5).room() == 2
-    with pytest.raises(ValueError, match=r"^A run of 1 CPU and 1 GPU does not fit into this Ray of 4 CPU and 0 GPU\."):
+    with pytest.raises(ValueError, match=r"^A run needs 1 CPU and 1 GPU, but this Ray has 4 CPU and 0 GPU\."):
         cluster.OnRay(gpus=1).room()

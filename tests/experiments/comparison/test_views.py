@@ -86,7 +86,7 @@ def test_lists_are_of_the_order_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--ties=file,random", "--split=time"])
 def test_an_exported_split_is_chosen_by_settings(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["compare", "--export-split", "split", option]) == 2
-    assert "--export-split writes one split, which settings choose" in capsys.readouterr().err
+    assert "--export-split writes one split, chosen by settings" in capsys.readouterr().err
 
 
 def test_the_headline_is_the_random_order_where_it_matters() -> None:

@@ -283,4 +283,4 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
 
     monkeypatch.setattr(Path, "open", refused)
     error = prepare("csv", tmp_path / "log.csv", *COLUMNS, fails=True).err
-    assert "Permission denied: 'log.csv'. Nothing is written." in error and "damaged" not in error
+    assert "Permission denied: 'log.csv'. Nothing was written." in error and "damaged" not in error

@@ -206,7 +206,7 @@ def test_a_data_set_is_replaced_only_on_request(prepare: Callable, tmp_path: Pat
 
 def test_a_dry_run_reports_and_writes_nothing(prepare: Callable, tmp_path: Path) -> None:
     done = prepare("csv", write(tmp_path / "log.csv"), *ARGUMENTS, "--dry-run")
-    assert "rows read" in done.out and "Dry run: nothing is written." in done.out and not done.output.exists()
+    assert "rows read" in done.out and "Dry run: nothing was written." in done.out and not done.output.exists()
 
 
 @pytest.mark.parametrize(("option", "value"), [("--seed", "-1"), ("--min-rating", "nan"), ("--min-rating", "x")])

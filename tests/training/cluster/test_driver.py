@@ -175,5 +175,5 @@ def test_options_of_ray_need_it(option: str, capsys: pytest.CaptureFixture[str])
     assert main.main(["run", "--dataset=ml-100k", option]) == 2
     name = option.partition("=")[0]
     assert capsys.readouterr().err == (
-        f"recbole-li: error: {name} belongs to --ray. Give --ray, too, or leave it out.\n"
+        f"recbole-li: error: {name} only works with --ray. Add --ray, or leave {name} out.\n"
     )

@@ -156,7 +156,7 @@ def test_the_same_erasure_twice_and_users_of_a_file(
     content = child.read_bytes()
     capsys.readouterr()
     assert main(["forget", GONE, "--lineage", str(child)]) == 0
-    assert capsys.readouterr().out == "nothing of these users is in the lineage\n" and child.read_bytes() == content
+    assert capsys.readouterr().out == "the lineage has no events of these users\n" and child.read_bytes() == content
     assert main(["forget", "--lineage", str(child)]) == 2 and "No user is given" in capsys.readouterr().err
     assert main(["forget", "u9", "--lineage", "none.pth"]) == 2
     assert main(["forget", "u9", "--lineage", str(child), "--what"]) == 2

@@ -76,7 +76,7 @@ def test_a_csv_file_with_columns_of_its_own_updates_a_model(
     assert main([*words, "--user-column", "who", "--item", "nothing"]) == 2
     assert "has no column nothing (for item)" in capsys.readouterr().err
     assert main([*words, "--user", "who", "--user-column", "what"]) == 2
-    assert "--user takes one file of users, and once the name of a column" in capsys.readouterr().err
+    assert "--user takes one file of users and at most one column name" in capsys.readouterr().err
     assert main([*words, "--user", "who"]) == 2 and not list(parent.parent.glob("*update*.data/new.inter"))
 
 

@@ -58,7 +58,7 @@ def test_earlier_events_of_known_users_take_their_place_in_time(
 ) -> None:
     early = write("e.inter", new_events(range(3), range(10), at=900_000_000))
     assert main.main(["update", str(parent), "--inter", str(early), "--output", str(parent.with_name("e.pth"))]) == 0
-    assert "events earlier than their user's last: 12, put in their place in time" in capsys.readouterr().out
+    assert "events earlier than their user's last event: 12, inserted in time order" in capsys.readouterr().out
     from recbole.quick_start import load_data_and_model
 
     _, _, dataset, train, *_ = load_data_and_model(parent.with_name("e.pth"))
