@@ -29,8 +29,8 @@ from recbole_longinterest.plugin.runs.seen_masked import TargetRows, masked_rank
 
 WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 CHANGES: tuple[tuple[str, dict[str, float]], ...] = (
-    ("followers forward alone", {"BACKWARD": 0.0}),
-    ("backward as much as forward", {"BACKWARD": 1.0}),
+    ("only items that came after", {"BACKWARD": 0.0}),
+    ("items that came before count as much", {"BACKWARD": 1.0}),
     ("lag decay .5", {"LAG_DECAY": 0.5}),
     ("lag decay .85", {"LAG_DECAY": 0.85}),
     ("20 lags", {"LAGS": 20}),
