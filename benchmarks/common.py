@@ -62,7 +62,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 def add_data_arguments(parser: argparse.ArgumentParser, dataset: str, output: str) -> None:
     """Add ``--dataset``, ``--data_path`` and ``--output``, with their defaults."""
     parser.add_argument("--dataset", default=dataset)
-    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--data_path", help="folder that contains the data set's folder")
     parser.add_argument("--output", type=Path, default=Path(output))
 
 

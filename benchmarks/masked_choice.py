@@ -34,9 +34,11 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--models", default="GRU4Rec,SASRec")
     parser.add_argument("--dataset", default="ml-100k")
-    parser.add_argument("--data_path", default="dataset", help="folder above the data set's (ml-100k needs none)")
-    parser.add_argument("--seeds", type=int, default=3, help="from 2020")
-    parser.add_argument("--epochs", type=int, help="at most (default: the model's)")
+    parser.add_argument(
+        "--data_path", default="dataset", help="folder that contains the data set (not needed for ml-100k)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 2020 on")
+    parser.add_argument("--epochs", type=int, help="maximum number of epochs (default: the model's)")
     parser.add_argument("--output", type=Path, default=Path("masked_choice"))
     args = parser.parse_args()
     given = {"data_path": args.data_path, "num_threads": 1, "state": "ERROR"}

@@ -67,12 +67,16 @@ def main() -> None:
     parser.add_argument("--active", type=int, default=1000, metavar="N", help="users with 200 events in the load")
     parser.add_argument("--users", type=int, default=100_000, metavar="N", help="users with 100 events, for the start")
     parser.add_argument("--million", type=int, default=1_000_000, metavar="N", help="users with states in the store")
-    parser.add_argument("--asking", type=int, default=100_000, metavar="N", help="how many of these ask")
+    parser.add_argument(
+        "--asking", type=int, default=100_000, metavar="N", help="number of these users that send requests"
+    )
     parser.add_argument("--seconds", type=float, default=20, help="duration of each load")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--soak", type=float, default=10, metavar="MINUTES")
     parts = {part.__name__: part for part in (recommendations, events, kills, start, memory, soak)}
-    parser.add_argument("--parts", nargs="+", choices=parts, default=[*parts], help="of the table; all by default")
+    parser.add_argument(
+        "--parts", nargs="+", choices=parts, default=[*parts], help="parts of the table to measure (default: all)"
+    )
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     if CORES[1]:
