@@ -240,7 +240,7 @@ def test_a_full_disk_loses_nothing_and_says_so(
         (["--text_vectors=v.npy"], "There is nothing to encode: text_vectors is v.npy. Unset it."),
         (
             ["--text_fields=None"],
-            "There is nothing to encode: text_fields names no column of the .item file. Give --tex",
+            "There is nothing to encode: text_fields names no column of the .item file. Set --tex",
         ),
         (["--text_fields=['plot']"], "tiny.item has no column plot, named in text_fields"),
         (["--encoder=./nowhere"], "there is no folder ./nowhere"),
