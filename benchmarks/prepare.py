@@ -5,6 +5,9 @@
 The synthetic log has the same ratio of rows to users and movies as ml-20m, with power-law popularity. The command runs
 in its own process; the time includes everything from reading to the last written file, with reports, duplicates and an
 iterated 5-core. The system's file cache does not count as memory. The exit code is 1 if a target is missed.
+
+`--against polars` alternates with a pipeline of polars that does the same cleaning (`prepare_polars.py`), checks that
+both write the same rows, and prints the ratio of the medians.
 """
 
 import os
@@ -19,9 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from common import make_parser
+from prepare_polars import measured, same_rows
 
-ROWS_A_SECOND = 300_000
-GIGABYTES = 8.0
+ROWS_A_SECOND = 1_000_000
+GIGABYTES = 3.0
+TIMES_POLARS = 2.0
 ROWS_A_USER, ROWS_A_MOVIE = 144, 750  # as in ml-20m
 PART = 1_000_000
 RUN = """
@@ -62,21 +67,30 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--milliseconds", action="store_true", help="times in milliseconds")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--against", choices=["polars"], help="alternate with a pipeline of polars")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "ratings.csv"
         write_log(log, args.rows, args.milliseconds, args.seed)
         seconds, peaks = [], []
+        total = 0.0  # seconds of a core
+        theirs: list[tuple[float, float]] = []  # seconds and GB of polars
         for repeat in range(args.repeats):
             words = ["prepare", "csv", str(log), "--user", "userId", "--item", "movieId", "--time", "timestamp"]
             words += ["--rating", "rating", "--core", "5", "--name", "log", "--output", f"{folder}/{repeat}"]
-            start = perf_counter()
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            before, start = used.ru_utime + used.ru_stime, perf_counter()
             subprocess.run([sys.executable, "-c", RUN, f"{folder}/peak", *words], check=True)
             seconds.append(perf_counter() - start)
             peaks.append(float(Path(folder, "peak").read_text()) * 2**20 / 1e9)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak, busy = max(peaks), (used.ru_utime + used.ru_stime) / args.repeats
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            total += used.ru_utime + used.ru_stime - before
+            if args.against:
+                theirs.append(measured(log, Path(folder)))
+                if not same_rows(Path(folder, f"{repeat}/log/log.inter"), Path(folder, "polars.inter")):
+                    raise SystemExit("prepare and polars wrote different rows, so the comparison is not valid.")
+        peak, busy = max(peaks), total / args.repeats
         size = log.stat().st_size / 1e6
     speed = args.rows / float(np.median(seconds))
     sys.stdout.write(
@@ -85,7 +99,15 @@ def main() -> int:
         f"{busy:.1f} s of a core ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})\n"
         f"{peak:.2f} GB at the peak (the bar is {GIGABYTES:g} GB)\n"
     )
-    return 0 if speed >= ROWS_A_SECOND and peak < GIGABYTES else 1
+    ratio = 0.0
+    if theirs:
+        other = float(np.median([each for each, _ in theirs]))
+        ratio = float(np.median(seconds)) / other
+        sys.stdout.write(
+            f"polars: {args.rows / other:,.0f} rows/s, {other:.1f} s, {max(peak for _, peak in theirs):.2f} GB; "
+            f"prepare takes {ratio:.2f} times as long (the bar is {TIMES_POLARS:g})\n"
+        )
+    return 0 if speed >= ROWS_A_SECOND and peak < GIGABYTES and ratio <= TIMES_POLARS else 1
 
 
 if __name__ == "__main__":

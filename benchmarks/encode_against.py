@@ -1,0 +1,134 @@
+"""Other ways to encode texts, for `encode.py --against`: sentence-transformers, and onnxruntime in float32 and int8.
+
+All read the same model, tokens and lengths, with mean pooling. onnxruntime gets what it needs to be fast: texts sorted
+by length, a batch padded to its longest, as many threads as torch. Its graph is exported here from the same weights;
+int8 is onnxruntime's dynamic quantization of all matrix products.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recbole_longinterest.text.models import quiet_transformers
+
+Encode = Callable[[list[str]], np.ndarray]
+WAYS = ("sentence-transformers", "onnxruntime fp32", "onnxruntime int8")
+
+
+def make(names: list[str], model: Path, folder: Path, max_length: int, batch_size: int) -> dict[str, Encode]:
+    """Make encoders.
+
+    Args:
+        names: of ``WAYS``.
+        model: folder of the model.
+        folder: for exported graphs.
+        max_length: tokens at which a text is cut.
+        batch_size: texts a batch.
+
+    Returns:
+        Encoders by name, texts to vectors [n, dim].
+    """
+    made: dict[str, Encode] = {}
+    graph = folder / "fp32.onnx"
+    for name in names:
+        if name == "sentence-transformers":
+            made[name] = sentence_transformers(model, max_length, batch_size)
+            continue
+        if not graph.exists():
+            export(model, graph)
+        if name.endswith("int8"):
+            made[name] = OnnxRuntime(model, quantized(graph), max_length, batch_size).encode
+        else:
+            made[name] = OnnxRuntime(model, graph, max_length, batch_size).encode
+    return made
+
+
+def sentence_transformers(model: Path, max_length: int, batch_size: int) -> Encode:
+    """The library's own `encode`, on the CPU."""
+    from sentence_transformers import SentenceTransformer
+
+    with quiet_transformers():
+        encoder = SentenceTransformer(str(model), device="cpu")
+    encoder.max_seq_length = max_length
+    return lambda texts: encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
+
+
+class _Hidden(torch.nn.Module):
+    """The encoder as a graph: ids and mask to hidden states."""
+
+    def __init__(self, model: Path) -> None:
+        from transformers import AutoModel
+
+        super().__init__()
+        with quiet_transformers():
+            self.model = AutoModel.from_pretrained(model, attn_implementation="eager").eval()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states of the last layer, [B, L, dim]."""
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+
+def export(model: Path, graph: Path) -> None:
+    """Write the graph of a model for batches of any size and length."""
+    ids = torch.randint(1_000, 2_000, (2, 7))
+    axes = {0: "batch", 1: "length"}
+    torch.onnx.export(
+        _Hidden(model),
+        (ids, torch.ones_like(ids)),
+        str(graph),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["hidden"],
+        dynamic_axes={"input_ids": axes, "attention_mask": axes, "hidden": axes},
+        opset_version=17,
+        dynamo=False,  # the other exporter needs a further package
+    )
+
+
+def quantized(graph: Path) -> Path:
+    """The graph with int8 weights, quantized dynamically."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    path = graph.with_name("int8.onnx")
+    quantize_dynamic(str(graph), str(path), weight_type=QuantType.QInt8)
+    return path
+
+
+class OnnxRuntime:
+    """A graph in onnxruntime, with the model's tokenizer.
+
+    Args:
+        model: folder of the model.
+        graph: the graph.
+        max_length: tokens at which a text is cut.
+        batch_size: texts a batch.
+    """
+
+    def __init__(self, model: Path, graph: Path, max_length: int, batch_size: int) -> None:
+        import onnxruntime
+        from transformers import AutoTokenizer
+
+        with quiet_transformers():
+            self.tokenizer = AutoTokenizer.from_pretrained(model)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self.max_length, self.batch_size = max_length, batch_size
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Encode texts to vectors [n, dim]."""
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        parts = []
+        for start in range(0, len(order), self.batch_size):
+            chosen = [texts[place] for place in order[start : start + self.batch_size]]
+            batch = self.tokenizer(
+                chosen, padding=True, truncation=True, max_length=self.max_length, return_tensors="np"
+            )
+            given = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
+            (hidden,) = self.session.run(None, given)
+            mask = given["attention_mask"][..., None].astype(np.float32)
+            parts.append((hidden * mask).sum(axis=1) / mask.sum(axis=1))
+        out = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
+        out[order] = np.concatenate(parts)
+        return out
