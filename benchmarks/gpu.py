@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from common import make_parser, write_csv
 from gpu_agree import Agreement
-from gpu_speed import Logs, Row, measure, sentence
+from gpu_speed import ONE_CHUNK, RECBOLE_WAY, Logs, Row, measure, sentence
 
 from recbole_longinterest.common.files import write_text
 
@@ -36,7 +36,14 @@ KEPT = 0.95  # share of the minutes after which no row begins
 BUILD = {"zipf-1m": 10.0, "zipf-20m": 75.0}  # seconds to generate and read a log; a row must fit with what it needs
 COMPILE = 30.0  # seconds of torch.compile
 CHECKS = ("check", "difference", "limit", "holds", "note")
-FIGURES = ("targets_a_second", "epoch_seconds", "first_batches_seconds", "busy_share", "peak_device_mb")
+FIGURES = (
+    "targets_a_second",
+    "epoch_seconds",
+    "planning_seconds",
+    "first_batches_seconds",
+    "busy_share",
+    "peak_device_mb",
+)
 NO_TIME = "left out: no time"
 
 
@@ -78,10 +85,11 @@ def run(args: argparse.Namespace, begin: float) -> int:
         if small and args.agree == "ml-100k":
             settings["user_inter_num_interval"] = "[0,60]"
         Agreement(args.agree, settings, device, args.output / "agree", table.add_check).run()
-    logs, ready = Logs(args.output / "data", args.data_path, device), set[str]()
+    logs, ready = Logs(args.output / "data", args.data_path, device), set[tuple[str, bool]]()
     rows = list(plan(data, windows, device))
     for row in rows:
-        need = 2 * args.seconds + (0.0 if row.data in ready else BUILD.get(row.data, 0.0)) + COMPILE * row.compiled
+        log = row.data, row.model == "LongInterest"  # other models read other columns
+        need = 2 * args.seconds + (0.0 if log in ready else BUILD.get(row.data, 0.0)) + COMPILE * row.compiled
         if time.monotonic() - begin + need > KEPT * 60 * args.minutes:
             table.add(row, {"note": NO_TIME})
             continue
@@ -90,7 +98,7 @@ def run(args: argparse.Namespace, begin: float) -> int:
             table.add(row, measure(row, logs, args.seconds))
         except Exception as error:  # out of memory, or nothing that torch.compile can compile: the others go on
             table.add(row, {"note": sentence(error)})
-        ready.add(row.data)
+        ready.add(log)
     sys.stdout.write(table.text())
     return 0 if all(check["holds"] for check in table.checks) else 1
 
@@ -113,13 +121,15 @@ def plan(data: list[str], windows: list[int], device: torch.device) -> Iterator[
 
 def _wanted(data: list[str], windows: list[int], precisions: list[str]) -> Iterator[Row]:
     small, large, first, middle = data[0], data[-1], windows[0], windows[min(1, len(windows) - 1)]
-    for model, way in (("LongInterest", "one pass"), *((name, "RecBole") for name in RECBOLES)):
+    for model, way in (("LongInterest", "one pass"), *((name, RECBOLE_WAY) for name in RECBOLES)):
         yield Row(small, first, model, way)
     yield Row(large, middle, "LongInterest")
     if large.startswith("zipf-"):  # the aim: an epoch of 20M events in 30 s
         for batch in BATCHES:
             yield Row(large, middle, "LongInterest", batch=batch)
-        yield Row(large, middle, "LongInterest", precision="bf16", batch=BATCHES[-1])
+            yield Row(large, middle, "LongInterest", ONE_CHUNK, batch=batch)
+        yield Row(large, middle, "LongInterest", ONE_CHUNK)
+        yield Row(large, middle, "LongInterest", ONE_CHUNK, "bf16", batch=BATCHES[-1])
     for name in RECBOLES:
         yield Row(small, first, name)
     places = dict.fromkeys([(large, middle), (small, first)])
@@ -133,7 +143,7 @@ def _wanted(data: list[str], windows: list[int], precisions: list[str]) -> Itera
             yield Row(name, window, "LongInterest")
             for model in RECBOLES:
                 yield Row(name, window, model)
-                yield Row(name, window, model, "RecBole")
+                yield Row(name, window, model, RECBOLE_WAY)
     for name in (large, *data):
         for window in windows:
             for compiled in (False, True):

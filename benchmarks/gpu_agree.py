@@ -6,6 +6,7 @@ through a process group, may differ from an unbroken one as two unbroken ones do
 
 import contextlib
 import copy
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,8 @@ class Agreement:
                 if self.device.type == "cpu":
                     given["gpu_id"] = ""
                 config = self.config("group", self.device)
-                run = processes.run(config, ("LongInterest", self.dataset, [], given), [])
+                with without_tf32():
+                    run = processes.run(config, ("LongInterest", self.dataset, [], given), [])
                 assert run.checkpoint is not None
                 self.report("nproc 1", self.apart(run.checkpoint, checkpoint), limit, note)
 
@@ -223,6 +225,20 @@ class Side:
 
         trainer = get_trainer(self.config["MODEL_TYPE"], self.config["model"])(self.config, self.model)
         return dict(trainer.evaluate(self.test, load_best_model=False))
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Processes that are started here have no TF32, as this one: NVIDIA's libraries read the variable."""
+    name = "NVIDIA_TF32_OVERRIDE"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def difference(got: Tensor, expected: Tensor) -> float:

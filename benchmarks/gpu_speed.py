@@ -7,6 +7,7 @@ the same training part.
 import contextlib
 import copy
 import gc
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from recbole_longinterest.plugin.lookups import is_kin
 
 WARM, WARM_COMPILED = 2, 12  # first batches that are not timed: cuDNN chooses kernels, torch.compile makes them
 PROFILED = 20  # batches of the profile
+RECBOLE_WAY, ONE_CHUNK = "RecBole", "one pass, one chunk"
+LARGE = 2**30  # logits in memory at once of ONE_CHUNK: 4 GiB
 PRECISIONS = ("default", "fp32", "tf32", "bf16", "fp16")
 
 
@@ -29,7 +32,8 @@ class Row(NamedTuple):
         data: name of the data set.
         window: ``MAX_ITEM_LIST_LENGTH``; 0 for the longest history.
         model: name of the model.
-        way: "one pass", or "RecBole" for prefix rows.
+        way: "one pass", or "RecBole" for prefix rows; with "one chunk" the loss is not computed in chunks of 8 MB,
+            which fit a CPU's cache. No setting does that.
         precision: one of ``PRECISIONS``, see :func:`in_precision`.
         compiled: whether fusion and attention run through ``torch.compile``.
         batch: ``train_batch_size``, targets.
@@ -67,7 +71,7 @@ class Logs:
         )
         settings |= {"memory": False} if own else {}
         if not own:
-            settings |= {"one_pass": True} if row.way == "one pass" else {"lean_sequences": is_large(row.data)}
+            settings |= {"lean_sequences": is_large(row.data)} if row.way == RECBOLE_WAY else {"one_pass": True}
         if row.data.startswith("zipf-"):
             settings["data_path"] = str(self.folder)
         elif self.data_path and row.data != "ml-100k":
@@ -88,7 +92,7 @@ class Logs:
 
     def _part(self, row: Row, window: int) -> Any:  # noqa: ANN401 - RecBole's data set
         """The training part, whatever the window; RecBole's own data set copies prefixes and needs the window."""
-        copied = row.way != "one pass" and not is_large(row.data)
+        copied = row.way == RECBOLE_WAY and not is_large(row.data)
         key = (row.data, is_ours(row.model), copied and window)
         if key not in self._parts:
             import recbole.data.utils
@@ -98,24 +102,27 @@ class Logs:
             self._parts[key] = recbole.data.utils.create_dataset(self.config(row, window)).build()[0]
         return self._parts[key]
 
-    def loader(self, row: Row) -> tuple[Any, Any]:
-        """The config of a row and the loader of its training batches."""
+    def loader(self, row: Row) -> tuple[Any, Any, float]:
+        """The config of a row, the loader of its training batches, and the seconds to plan an epoch."""
         window = row.window or self.longest(row)
-        key = (row.data, window, row.model, row.way, row.batch)
+        key = (row.data, window, row.model, row.way == RECBOLE_WAY, row.batch)
         if key not in self._loaders:
             from recbole.data.utils import get_dataloader
 
             config, part = self.config(row, window), self._part(row, window)
             if hasattr(part, "history_limit"):
                 part = with_window(part, window)
-            self._loaders[key] = config, get_dataloader(config, "train")(config, part, None, shuffle=True)
+            loader = get_dataloader(config, "train")(config, part, None, shuffle=True)
+            begin = time.perf_counter()
+            len(loader)  # plans the first epoch
+            self._loaders[key] = config, loader, time.perf_counter() - begin
         return self._loaders[key]
 
-    def trainer(self, row: Row) -> tuple[Any, Any]:
-        """RecBole's trainer with a new model on the device, and the loader."""
+    def trainer(self, row: Row) -> tuple[Any, Any, float]:
+        """RecBole's trainer with a new model on the device; loader and seconds as in :meth:`loader`."""
         from recbole.utils import get_model, get_trainer, init_seed
 
-        config, loader = self.loader(row)
+        config, loader, planning = self.loader(row)
         init_seed(config["seed"], config["reproducibility"])
         if not is_ours(row.model):
             model = get_model(row.model)(config, loader._dataset)
@@ -126,7 +133,7 @@ class Logs:
             model = copy.deepcopy(self._models[row.data])
             model.device = self.device
         model = model.to(self.device)
-        return get_trainer(config["MODEL_TYPE"], row.model)(config, model), loader
+        return get_trainer(config["MODEL_TYPE"], row.model)(config, model), loader, planning
 
 
 def is_ours(model: str) -> bool:
@@ -173,6 +180,19 @@ def in_precision(name: str, device: torch.device) -> Iterator[bool]:
         torch.set_autocast_dtype(device.type, kept[2])
 
 
+@contextlib.contextmanager
+def in_one_chunk(on: bool) -> Iterator[None]:
+    """Compute the cross entropy over as many logits at once as `LARGE`."""
+    from recbole_longinterest.nn.losses import cross_entropy
+
+    before = cross_entropy.CHUNK
+    cross_entropy.CHUNK = LARGE if on else before
+    try:
+        yield
+    finally:
+        cross_entropy.CHUNK = before
+
+
 def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
     """Train some batches.
 
@@ -186,11 +206,11 @@ def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
     """
     device, gpu = logs.device, logs.device.type == "cuda"
     clean(device)
-    trainer, loader = logs.trainer(row)
+    trainer, loader, planning = logs.trainer(row)
     if row.compiled:
         trainer.model.fusion.compile(dynamic=True)
         trainer.model.interest_encoder.attention.compile(dynamic=True)
-    with in_precision(row.precision, device) as half:
+    with in_precision(row.precision, device) as half, in_one_chunk(row.way == ONE_CHUNK):
         trainer.enable_amp, trainer.enable_scaler = half, gpu and row.precision == "fp16"
         first = timed = Timed(loader, seconds, WARM_COMPILED if row.compiled else WARM)
         trainer._train_epoch(timed, 0)
@@ -202,18 +222,31 @@ def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
             targets, spent = targets + timed.targets, spent + timed.seconds
         rate = targets / spent
         peak = torch.cuda.max_memory_allocated() / 2**20 if gpu else ""
-        busy = busy_seconds_a_target(trainer, loader) * rate if gpu else ""
+        busy, note = "", ""
+        if gpu:
+            try:
+                busy = busy_seconds_a_target(trainer, loader) * rate
+            except Exception as error:  # the profiler's: the rate stands without it
+                note = f"busy share: {sentence(error)}"
     return {
         "targets_a_second": rate,
-        "epoch_seconds": len(loader._dataset) / rate,
+        "epoch_seconds": len(loader._dataset) / rate + planning,
+        "planning_seconds": planning,
         "first_batches_seconds": first.warm_seconds,
         "busy_share": busy,
         "peak_device_mb": peak,
+        "note": note,
     }
 
 
 def busy_seconds_a_target(trainer: Any, loader: Any) -> float:  # noqa: ANN401 - RecBole's
-    """Seconds in which the GPU runs any kernel or copy, for each target of a few profiled batches."""
+    """Seconds in which the GPU runs any kernel or copy, for each target of a few profiled batches.
+
+    The profiler slows the host, not the kernels. So the share is this times the rate without a profiler.
+
+    Raises:
+        ValueError: if the profiler sees no kernel.
+    """
     timed = Timed(loader, float("inf"), batches=PROFILED)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         trainer._train_epoch(timed, 0)
@@ -223,6 +256,8 @@ def busy_seconds_a_target(trainer: Any, loader: Any) -> float:  # noqa: ANN401 -
         for event in profile.events() or ()
         if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
     ]
+    if not kernels:
+        raise ValueError("the profiler has seen no kernel")
     return covered(kernels) / 1e6 / timed.all_targets
 
 
