@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--agree", default="ml-100k", help="data set of the comparison with the CPU; none for no such")
     parser.add_argument("--data", help=f"data sets of the speed part, with commas (on a GPU: {','.join(DATA)})")
     parser.add_argument("--windows", help="windows, with commas; 0 is the longest history")
+    parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")
     parser.add_argument("--data_path", help="folder above data sets other than ml-100k")
     args = parser.parse_args()
     return run(args, time.monotonic())
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace, begin: float) -> int:
             settings["user_inter_num_interval"] = "[0,60]"
         Agreement(args.agree, settings, device, args.output / "agree", table.add_check).run()
     logs, ready = Logs(args.output / "data", args.data_path, device), set[tuple[str, bool]]()
-    rows = list(plan(data, windows, device))
+    rows = [row for row in plan(data, windows, device) if not (row.compiled and args.no_compile)]
     for row in rows:
         log = row.data, row.model == "LongInterest"  # other models read other columns
         need = 2 * args.seconds + (0.0 if log in ready else BUILD.get(row.data, 0.0)) + COMPILE * row.compiled

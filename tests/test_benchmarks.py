@@ -275,7 +275,7 @@ def test_a_device_that_computes_what_the_cpu_does(write_dataset: Callable[..., P
     if not script.is_file():
         pytest.skip("not a checkout")
     root = write_dataset("tiny", synthetic_inter(users=60, items=40, events=20), synthetic_item(40))
-    words = f"--device cpu --seconds 0.01 --agree tiny --data tiny,absent --windows 8 --data_path {root}"
+    words = f"--device cpu --seconds 0.01 --agree tiny --data tiny,absent --windows 8 --data_path {root} --no-compile"
     command = [sys.executable, str(script), "--output", str(tmp_path / "out"), *words.split()]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -326,8 +326,10 @@ def test_a_step_beside_its_matrix_products(
         pytest.skip("not a checkout")
     fake_encoder.dim = 64
     monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
-    items = synthetic_item(100).replace("class:", "categories:")
-    root = write_dataset("ml-latest-small", synthetic_inter(users=60, items=100, events=20), items)
+    items = ["item_id:token\ttitle:token_seq\tcategories:token_seq\trelease_year:token"]
+    items += [f"i{number}\tTitle {number}\tKind{number % 4}\t1990" for number in range(100)]
+    log = synthetic_inter(users=60, items=100, events=20)
+    root = write_dataset("ml-latest-small", log, "\n".join([*items, ""]))
     words = f"--dataset ml-latest-small --data_path {root} --batches 2 --rounds 1"
     monkeypatch.setattr(sys, "argv", [str(script), *words.split()])
     with pytest.raises(SystemExit):  # its exit code judges the speed
