@@ -85,7 +85,9 @@ class Agreement:
             made = [side.step(batch) for side in sides]
             self.compare("forward", made[1][0], made[0][0], SCORES)
             self.compare("loss", made[1][1], made[0][1], LOSS)
-            gradients = {name: difference(made[1][2][name], each) for name, each in made[0][2].items()}
+            # A gradient that is a small rest of large terms, as of a scalar, is compared with the largest of all.
+            least = 1e-3 * max(float(each.abs().max()) for each in made[0][2].values())
+            gradients = {name: difference(made[1][2][name], each, least) for name, each in made[0][2].items()}
             worst = max(gradients, key=gradients.__getitem__)
             self.report("gradients", gradients[worst], GRADIENTS, f"of {len(gradients)}; the largest is of {worst}")
 
@@ -241,12 +243,18 @@ def without_tf32() -> Iterator[None]:
             os.environ[name] = before
 
 
-def difference(got: Tensor, expected: Tensor) -> float:
-    """Largest difference of two tensors, relative to the largest expected value; infinite for other shapes or NaN."""
+def difference(got: Tensor, expected: Tensor, least: float = 1e-30) -> float:
+    """Largest difference of two tensors, relative to the largest expected value; infinite for other shapes or NaN.
+
+    Args:
+        got: of the device.
+        expected: of the CPU.
+        least: the difference is relative to this, where all expected values are smaller.
+    """
     got, expected = (each.detach().cpu().double() for each in (got, expected))
     if got.shape != expected.shape:
         return float("inf")
     if not expected.numel():
         return 0.0
-    found = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+    found = float((got - expected).abs().max() / expected.abs().max().clamp(min=least))
     return found if np.isfinite(found) else float("inf")
