@@ -88,7 +88,7 @@ def main() -> int:
             total += used.ru_utime + used.ru_stime - before
             if args.against:
                 theirs.append(measured(log, Path(folder)))
-                if not same_rows(Path(folder, f"{repeat}/log/log.inter"), Path(folder, "polars.inter")):
+                if not repeat and not same_rows(Path(folder, f"{repeat}/log/log.inter"), Path(folder, "polars.inter")):
                     raise SystemExit("prepare and polars wrote different rows, so the comparison is not valid.")
         peak, busy = max(peaks), total / args.repeats
         size = log.stat().st_size / 1e6
