@@ -5,6 +5,7 @@ by length, a batch padded to its longest, as many threads as torch. Its graph is
 int8 is onnxruntime's dynamic quantization of all matrix products.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,16 +75,18 @@ def export(model: Path, graph: Path) -> None:
     """Write the graph of a model for batches of any size and length."""
     ids = torch.randint(1_000, 2_000, (2, 7))
     axes = {0: "batch", 1: "length"}
-    torch.onnx.export(
-        _Hidden(model),
-        (ids, torch.ones_like(ids)),
-        str(graph),
-        input_names=["input_ids", "attention_mask"],
-        output_names=["hidden"],
-        dynamic_axes={"input_ids": axes, "attention_mask": axes, "hidden": axes},
-        opset_version=17,
-        dynamo=False,  # the other exporter needs a further package
-    )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the old exporter about itself, and of indices that are never negative
+        torch.onnx.export(
+            _Hidden(model),
+            (ids, torch.ones_like(ids)),
+            str(graph),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["hidden"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "hidden": axes},
+            opset_version=17,
+            dynamo=False,  # the other exporter needs a further package
+        )
 
 
 def quantized(graph: Path) -> Path:

@@ -55,6 +55,24 @@ def test_encoding_is_three_times_as_fast_as_a_plain_loop(
 
 
 @pytest.mark.slow
+@pytest.mark.integration
+def test_encoding_beside_other_libraries(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their vectors are ours, those of int8 nearly."""
+    for package in ("sentence_transformers", "onnxruntime", "onnx"):
+        pytest.importorskip(package)
+    script = PROJECT / "benchmarks" / "encode.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    words = "--texts 40 --chunk 20 --plain-share 0.1 --against"
+    monkeypatch.setattr(sys, "argv", [str(script), *words.split()])
+    with pytest.raises(SystemExit):  # its exit code judges the speed
+        runpy.run_path(str(script), run_name="__main__")
+    out = capsys.readouterr().out
+    assert out.count(" texts/s") == 5 and "different vectors" not in out
+    assert 0.9 < float(out.rpartition("cosine of int8: ")[2]) < 1
+
+
+@pytest.mark.slow
 def test_preparing_takes_little_memory(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """And a pipeline of polars writes the same rows."""
     pytest.importorskip("polars")
@@ -344,7 +362,6 @@ def test_a_step_beside_its_matrix_products(
     assert float(lines[-1].split()[1]) > 1
 
 
-@pytest.mark.slow
 def test_evaluation_beside_a_product_and_top_k(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
