@@ -11,10 +11,12 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.storage import absolute
 
 if TYPE_CHECKING:
+    from recbole_longinterest.serving.by_index import ByIndex
     from recbole_longinterest.serving.partitions import Batch, Done
     from recbole_longinterest.serving.recommender import Recommender
 
 AGAIN = "Run the same command again to continue with the remaining files."
+OF_RAY = ("workers", "address", "cpus_per_worker", "gpus_per_worker")
 GOES_ON = "stopped; run the same command again to continue with the remaining files."
 
 
@@ -34,7 +36,7 @@ def add_partitions(parser: argparse.ArgumentParser, input_required: bool = False
     group.add_argument(
         "--workers", type=count, metavar="N", help="workers on Ray (default: as many as its cores allow)"
     )
-    add_cluster(group, gpus=False)
+    add_cluster(group)
 
 
 def refuse_without_input(args: argparse.Namespace) -> None:
@@ -43,7 +45,8 @@ def refuse_without_input(args: argparse.Namespace) -> None:
     Raises:
         LongInterestError: names the first such option.
     """
-    given = [name for name in ("ray", "workers", "address", "cpus_per_worker") if getattr(args, name)]
+    names = ("ray", *OF_RAY, "index")
+    given = [name for name in names if getattr(args, name, None)]
     if given:
         raise LongInterestError(
             f"--{given[0].replace('_', '-')} only works with --input. Replace --history by --input and a folder of "
@@ -65,7 +68,12 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
         ProblemsFound: names files that could not be processed.
         KeyboardInterrupt: after Ctrl-C; its message says how to continue.
     """
-    refuse_without_ray(args, ("workers", "address", "cpus_per_worker"))
+    refuse_without_ray(args, OF_RAY)
+    gpus = args.gpus_per_worker or 0
+    if gpus not in (0, 1):
+        raise LongInterestError(f"--gpus-per-worker must be 0 or 1: a worker computes on one GPU; got {gpus}.")
+    if gpus and args.engine != "torch":
+        raise LongInterestError(f"Workers with a GPU compute by torch; got --engine {args.engine}. Leave --engine out.")
     from recbole_longinterest.serving.partitions import (  # saves start-up time: torch, pandas, pyarrow
         VECTORS,
         left_to_do,
@@ -78,10 +86,11 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
     names = partitions_of(batch.source)
     left = left_to_do(batch, names, model.fingerprint)
     users, failed = 0, []
+    by_index = _by_index(model, batch)  # fails here if there is none, and not in every worker
     try:
         if batch.kind == VECTORS:
             write_item_vectors(model, batch)
-        for done in _on_ray(args, batch, left) if args.ray else _here(model, batch, left):
+        for done in _on_ray(args, batch, left) if args.ray else _here(model, batch, left, by_index):
             users += done.users
             if done.error:
                 failed.append(f"{done.name}: {done.error}")
@@ -94,11 +103,19 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
     return said
 
 
-def _here(model: "Recommender", batch: "Batch", names: Sequence[str]) -> "Iterator[Done]":
+def _by_index(model: "Recommender", batch: "Batch") -> "ByIndex | None":
+    if not batch.index:
+        return None
+    from recbole_longinterest.serving.by_index import ByIndex  # saves start-up time
+
+    return ByIndex(model)
+
+
+def _here(model: "Recommender", batch: "Batch", names: Sequence[str], by_index: "ByIndex | None") -> "Iterator[Done]":
     from recbole_longinterest.serving.partitions import do_partition  # saves start-up time
 
     for name in names:
-        yield do_partition(model, batch, name)
+        yield do_partition(model, batch, name, by_index)
 
 
 class Worker:
@@ -108,18 +125,25 @@ class Worker:
         folder: folder of the model, at the same path on every machine.
         engine: name of the engine.
         batch: the task for every file.
+        device: device of the computations; None for the CPU, by the engine.
     """
 
-    def __init__(self, folder: str, engine: str, batch: "Batch") -> None:
-        from recbole_longinterest.serving.recommender import Recommender  # in the worker
+    def __init__(self, folder: str, engine: str, batch: "Batch", device: str | None = None) -> None:
+        from recbole_longinterest.serving.model_folder import read_folder  # in the worker
+        from recbole_longinterest.serving.on_device import DeviceRecommender
+        from recbole_longinterest.serving.recommender import Recommender
 
-        self.model, self.batch = Recommender.load(folder, engine, mapped=True), batch
+        if device is None:
+            self.model = Recommender.load(folder, engine, mapped=True)
+        else:
+            self.model = DeviceRecommender(read_folder(folder, mapped=True), device)
+        self.batch, self.by_index = batch, _by_index(self.model, batch)
 
     def __call__(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """Process files; Ray Data passes and expects columns."""
         from recbole_longinterest.serving.partitions import do_partition  # in the worker
 
-        done = [do_partition(self.model, self.batch, str(name)) for name in given["name"]]
+        done = [do_partition(self.model, self.batch, str(name), self.by_index) for name in given["name"]]
         return {
             "name": [each.name for each in done],
             "users": [each.users for each in done],
@@ -138,25 +162,21 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
     if not names:
         return
     cpus = 1 if args.cpus_per_worker is None else args.cpus_per_worker
+    gpus = args.gpus_per_worker or 0
     with ray_session(args.address):
         import ray.data
 
-        room = int(ray.cluster_resources().get("CPU", 1) / cpus) if cpus else len(names)
-        workers = min(args.workers or max(1, room), len(names))
-        if workers > room and args.address is None:
-            raise LongInterestError(
-                f"{workers} workers of {cpus} CPU do not fit into this Ray. Give fewer --workers, or less "
-                "--cpus-per-worker."
-            )
+        workers = _fitting(args, ray.cluster_resources(), cpus, gpus, len(names))
         there = replace(batch, source=absolute(batch.source), target=absolute(batch.target))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         done = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names)).map_batches(
             Worker,
-            fn_constructor_args=(absolute(str(args.model)), args.engine, there),
+            fn_constructor_args=(absolute(str(args.model)), args.engine, there, "cuda" if gpus else None),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=cpus,
+            num_gpus=gpus or None,
         )
         try:
             for row in done.iter_rows():
@@ -164,3 +184,21 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
         except ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ProcessError(f"A worker failed: {(lines or [type(error).__name__])[-1][:300]} {AGAIN}") from error
+
+
+def _fitting(args: argparse.Namespace, there: Mapping[str, float], cpus: float, gpus: int, files: int) -> int:
+    """How many workers there are: as asked, else as many as fit.
+
+    Raises:
+        LongInterestError: if they do not fit; a cluster may get more room.
+    """
+    asked = {"CPU": cpus, "GPU": gpus}
+    room = min([int(there.get(kind, 0) / each) for kind, each in asked.items() if each], default=files)
+    workers = min(args.workers or max(1, room), files)
+    if workers > room and args.address is None:
+        of = f"{cpus} CPU and {gpus} GPU" if gpus else f"{cpus} CPU"
+        raise LongInterestError(
+            f"{workers} workers of {of} do not fit into this Ray. Give fewer --workers, or less "
+            f"--{'gpus' if gpus else 'cpus'}-per-worker."
+        )
+    return workers

@@ -41,6 +41,11 @@ def add_arguments(commands: Commands) -> None:
         "--include_seen", dest="exclude_seen", action="store_const", const="none", help="same as --exclude-seen none"
     )
     parser.add_argument("--exclude", metavar="FILE", help="never recommend these items: one id per line")
+    parser.add_argument(
+        "--index",
+        action="store_true",
+        help="with --input: look up candidates in the model's index (export --index) instead of scoring every item",
+    )
     parser.add_argument("--candidates", metavar="FILE", help="recommend only these items: one id per line")
 
 
@@ -102,6 +107,7 @@ def _in_partitions(args: argparse.Namespace) -> str:
         at=args.at,
         columns=columns_in(args),
         time_format=args.time_format,
+        index=args.index,
     )
     return run_partitions(args, batch)
 

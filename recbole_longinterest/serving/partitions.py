@@ -6,7 +6,7 @@ and the input. So a later call can tell which partitions are done.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from recbole_longinterest.serving.request_times import asked_at
 from recbole_longinterest.serving.results import frame_of
 
 if TYPE_CHECKING:
+    from recbole_longinterest.serving.by_index import ByIndex
     from recbole_longinterest.serving.events import History
     from recbole_longinterest.serving.recommender import Recommender
 
@@ -49,6 +50,7 @@ class Batch:
         at: as in :meth:`Recommender.recommend`.
         columns: names of the files' columns that differ from the model's, by kind.
         time_format: format of dates that are not ISO.
+        index: look up candidates in the model's index instead of scoring every item.
     """
 
     source: str
@@ -61,6 +63,7 @@ class Batch:
     at: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     time_format: str | None = None
+    index: bool = False
 
     def made_by(self, fingerprint: str, size: int, changed: int | None) -> dict[str, Any]:
         """Return the origin of a result: the model, the input's size and modification time, and the options."""
@@ -134,21 +137,24 @@ def left_to_do(batch: Batch, names: Sequence[str], fingerprint: str) -> list[str
     return left
 
 
-def do_partition(model: "Recommender", batch: Batch, name: str) -> Done:
+def do_partition(model: "Recommender", batch: Batch, name: str, by_index: "ByIndex | None" = None) -> Done:
     """Make the result of one partition. Errors in its input are returned, not raised.
 
     Args:
         model: the served model.
         batch: the task.
         name: name of the partition.
+        by_index: the model with its index, for a batch with ``index``.
 
     Raises:
         OSError: if the result cannot be written.
     """
     try:
         histories = _read(model, batch, name)
-        make = _vectors if batch.kind == VECTORS else _recommendations
-        table = make(model, batch, histories)
+        if batch.kind == VECTORS:
+            table = _vectors(model, batch, histories)
+        else:
+            table = _recommendations(by_index or model, batch, histories, model.served.fields)
     except (LongInterestError, pa.ArrowException, OSError) as error:
         return Done(name, 0, " ".join(str(error).split()))
     _write(table, batch, name, model.fingerprint)
@@ -240,11 +246,12 @@ def _is_list(kind: pa.DataType) -> bool:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _recommendations(model: "Recommender", batch: Batch, histories: "dict[Any, History]") -> pa.Table:
+def _recommendations(
+    model: "Recommender | ByIndex", batch: Batch, histories: "dict[Any, History]", names: Mapping[str, str]
+) -> pa.Table:
     found = model.recommend_histories(
         histories, batch.k, batch.exclude_seen, batch.candidates, exclude=batch.exclude, at=batch.at
     )
-    names = model.served.fields
     kinds = {names["user"]: pa.string(), "rank": pa.int32(), names["item"]: pa.string(), "title": pa.string()}
     schema = pa.schema({**kinds, "score": pa.float64(), "basis": pa.string()})
     return pa.Table.from_pandas(frame_of(found, names["user"], names["item"]), schema, preserve_index=False)

@@ -128,7 +128,7 @@ class Scorer:
             item_seq = _padded([read[row][0] for row in rows])
             levels = {name: _padded([read[row][1][name] for row in rows]) for name in self.sides}
             length = torch.tensor([len(read[row][0]) for row in rows])
-            out[rows] = self.network.interest_after(item_seq, length, levels, self.items)
+            out[rows] = self._interest_after(item_seq, length, levels)
         return self.at_request(out, [history.time[-1] for history in histories], [each.at for each in histories])
 
     def at_request(self, interest: Tensor, last: Sequence[float], request: Sequence[float]) -> Tensor:
@@ -155,6 +155,9 @@ class Scorer:
             raise LongInterestError(f"Nothing can be recommended: the history is empty, or {NONE_KNOWN}.")
         history = self.windowed(history)
         return torch.from_numpy(history.item_seq), self.network.levels_of(history.values())
+
+    def _interest_after(self, item_seq: Tensor, length: Tensor, levels: dict[str, Tensor]) -> Tensor:
+        return self.network.interest_after(item_seq, length, levels, self.items)
 
     def _encode_in_chunks(self, item_seq: Tensor, levels: dict[str, Tensor]) -> Tensor:
         state, interest = self.network.interest_encoder.start(1), torch.empty(0)
@@ -280,6 +283,8 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         Values and positions, [B, k] each, highest first; ties are in any order.
     """
+    if scores.device.type != "cpu":
+        return scores.topk(k, dim=1)
     values, places = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.int64)
     for row, best, where in zip(scores.numpy(), values.numpy(), places.numpy(), strict=True):
         where[:] = _best_places(row, k)
