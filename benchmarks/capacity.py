@@ -9,7 +9,7 @@ import csv
 import re
 from pathlib import Path
 
-from common import make_parser, say
+from common import make_parser, say, write_between
 
 MISSING = "not measured yet"
 LOADED = 0.25  # load as a share of the highest rate; the rest is reserve for peaks
@@ -31,12 +31,7 @@ def main() -> None:
     if args.write is None:
         say(table)
         return
-    text = args.write.read_text(encoding="utf-8")
-    begin, end = MARKS
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{args.write} must have {begin} and {end} once each, for the table between them.")
-    head, rest = text.split(begin)
-    args.write.write_text(f"{head}{begin}\n{table}{end}{rest.split(end)[1]}", encoding="utf-8")
+    write_between(args.write, MARKS, table)
 
 
 def table_of(figures: dict[str, tuple[float, str]], price: float) -> str:

@@ -130,6 +130,22 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]], names: Sequence[
         writer.writerows(rows)
 
 
+def write_between(path: Path, marks: tuple[str, str], table: str) -> None:
+    """Write a table between its two marks in a file, such as a page of the docs.
+
+    Args:
+        path: the file.
+        marks: line before and line after the table.
+        table: whole lines.
+    """
+    text = path.read_text(encoding="utf-8")
+    begin, end = marks
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"{path} must have {begin} and {end} once each, for the table between them.")
+    head, rest = text.split(begin)
+    path.write_text(f"{head}{begin}\n{table}{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
 def make_figure(width: float, height: float) -> tuple["Figure", Any]:
     """Make a figure with one plot, size in inches, without opening a window; returns it with its axes."""
     from matplotlib.figure import Figure
