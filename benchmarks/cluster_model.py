@@ -159,7 +159,7 @@ def stops_at(rows: Sequence[dict[str, object]], way: str, kind: str) -> int | No
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 EVENTS, USERS, ITEMS = 10**9, 10**8, 10**7
-MANY, BATCH, CANDIDATES = 64, 8192, 8192  # workers; targets and candidates of each
+MANY, BATCH, CANDIDATES = 64, 8192, 4096  # workers; targets and candidates of each
 COPIES = 4  # of every weight: itself, two of Adam, the average; gradients of a shard are those of a step's rows
 EVENT = 20  # bytes: item and row 4 each, rating 4, time 8
 HIDDEN, LAST, FOLLOWERS = 128, 10, 100  # defaults of LongInterest; a follower has 10 bytes

@@ -22,11 +22,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster_model import BATCHES, WAYS, Line, Model, Network, fit, plan, simulate, stops_at
+from cluster_model import BATCHES, CANDIDATES, WAYS, Line, Model, Network, fit, plan, simulate, stops_at
 from common import cell, data_folder, in_process, make_parser, make_quiet_config, say, write_between, write_csv
 
 PARTS = ("steps", "reduce", "workers", "recommend")
-BATCH, CANDIDATES = 4096, 4096
+BATCH = 4096
 TARGETS = (512, 1024, 2048, 4096, 8192)
 SIZES = tuple(4**power for power in range(6, 13))  # 4 KiB to 16 MiB
 SETTINGS = {"text_features": "off"}
@@ -109,7 +109,18 @@ def workers(args: argparse.Namespace) -> dict[str, Any]:
                 given = {**SETTINGS, "train_batch_size": args.batch, "epochs": args.epochs, "gpu_id": ""}
                 words = [f"--{name}={value}" for name, value in given.items()]
                 place = ["--dataset", args.dataset, "--data_path", data]
-                run = [sys.executable, "-c", COMMAND, "run", *place, *words, "--ray", "--workers", str(number)]
+                run = [
+                    sys.executable,
+                    "-c",
+                    COMMAND,
+                    "run",
+                    *place,
+                    *words,
+                    "--quiet",
+                    "--ray",
+                    "--workers",
+                    str(number),
+                ]
                 own = {**os.environ, "RAY_worker_niceness": "0"}
                 subprocess.run(run, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=own)
                 log = next(iter(sorted(Path(folder).rglob("*.log")))).read_text(encoding="utf-8")
@@ -150,8 +161,8 @@ def _stepped(asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return len(train._dataset)
     model = get_model("LongInterest")(config, train._dataset).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    batch = next(iter(train))
-    counts = (batch[train.target_list_field] > 0).sum(dim=1).cumsum(0)
+    batch = max(train, key=lambda each: int((each[train.target_list_field] > 0).sum()))
+    counts = (batch[train.target_list_field] > 0).sum(dim=1).cumsum(0)  # targets of the first windows
     targets, seconds = [], []
     for wanted in TARGETS:
         rows = int((counts <= wanted).sum()) or 1
