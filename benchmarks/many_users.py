@@ -7,6 +7,7 @@ runs both commands in fresh processes with one thread each, and compares their f
 idle cores. The times include the start of Python, Ray and the model.
 """
 
+import math
 import os
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.serving.model_folder import Items, Served, write_folder
 
-ITEMS, EVENTS, A_FILE = 10_000, 20, 10_000  # items, events a user, users a file
+ITEMS, EVENTS = 10_000, 20  # items, events a user
+A_FILE, FILES = 10_000, 20  # most users a file, fewest files
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
 BAR = 1.8
 COMMAND = "from recbole_longinterest.cli.main import main; raise SystemExit(main())"
@@ -102,7 +104,7 @@ def make_model(folder: Path) -> None:
 
 
 def make_histories(folder: Path, users: int) -> None:
-    """Write the histories, a row a user with lists, in files of :data:`A_FILE` users; Zipf-distributed items."""
+    """Write the histories, a row a user with lists, in files of up to :data:`A_FILE` users; Zipf-distributed items."""
     if folder.exists():
         return
     draft = folder.with_name(f"{folder.name}.draft")
@@ -111,14 +113,15 @@ def make_histories(folder: Path, users: int) -> None:
     rng = np.random.default_rng(0)
     share = 1 / np.arange(1, ITEMS + 1)
     share /= share.sum()
-    for begin in range(0, users, A_FILE):
-        number = min(A_FILE, users - begin)
+    most = min(A_FILE, math.ceil(users / FILES))
+    for begin in range(0, users, most):
+        number = min(most, users - begin)
         drawn = rng.choice(ITEMS, (number, EVENTS), p=share)
         items = [[f"i{item}" for item in row] for row in drawn.tolist()]
         times = np.sort(rng.integers(10**9, 15 * 10**8, (number, EVENTS))).tolist()
         names = [f"u{begin + user}" for user in range(number)]
         table = pa.table({"user_id": names, "item_id": items, "timestamp": times})
-        pq.write_table(table, draft / f"{begin // A_FILE:05d}.parquet")
+        pq.write_table(table, draft / f"{begin // most:05d}.parquet")
     draft.rename(folder)
 
 

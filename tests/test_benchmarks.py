@@ -325,13 +325,12 @@ def test_the_tables_of_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_many_users_by_one_process_and_by_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from benchmarks import many_users
+def test_many_users_by_one_process_and_by_workers(tmp_path: Path) -> None:
+    from benchmarks.many_users import measure
 
-    monkeypatch.setattr(many_users, "A_FILE", 20)
-    found = many_users.measure(tmp_path, 50)  # raises if the results differ
+    found = measure(tmp_path, 40)  # raises if the results differ
     assert found["ratio"] == pytest.approx(found["two"] / found["one"])
-    assert len(list((tmp_path / "two").glob("*.parquet"))) == 3
+    assert len(list((tmp_path / "two").glob("*.parquet"))) == 20
 
 
 def test_gains_by_history_length_stand_in_the_order_of_the_rows() -> None:

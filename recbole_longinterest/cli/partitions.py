@@ -1,6 +1,7 @@
 """Shared parts of `recommend --input` and `export-vectors`: process Parquet files one by one, here or with Ray Data."""
 
 import argparse
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,7 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
     with ray_session(args.address):
         import ray.data
 
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # its import has set another level
         workers = _fitting(args, ray.cluster_resources(), cpus, gpus, len(names))
         there = replace(batch, source=absolute(batch.source), target=absolute(batch.target))
         context = ray.data.DataContext.get_current()
