@@ -176,7 +176,8 @@ def plan(model: Model, network: Network) -> list[tuple[str, str, str]]:
     large = Model(model.steps, model.dense, ITEMS, model.dim, CANDIDATES)
     row = model.dim * NUMBER
     rows = large.rows(BATCH)
-    step, sent = large.steps["sharded"].at(BATCH), large.sent("sharded", MANY, BATCH, network)
+    line, others = large.steps["sharded"], MANY - 1
+    step, sent = line.at(BATCH), large.sent("sharded", MANY, BATCH, network)
     steps = EVENTS / (MANY * BATCH)
     whole = large.sent("ring", MANY, BATCH, network)
     shard = COPIES * large.table / MANY
@@ -192,12 +193,21 @@ def plan(model: Model, network: Network) -> list[tuple[str, str, str]]:
         ("users' states a worker, when serving", f"1e8 x {STATE:,} bytes / {MANY}", _size(states)),
         ("**a worker in training**", "table + texts + transitions + events", _size(shard + texts + memory + log)),
         ("rows asked for in a step, a worker", f"{BATCH:,} targets + {CANDIDATES:,} candidates", f"{rows:,.0f}"),
+        ("latency and bandwidth", "given", f"{network.latency * 1e6:g} us, {network.bandwidth / 1e9:g} GB/s"),
         ("sent in a step, a worker", f"rows x (2 x {row} + {ID}) bytes + 2 x rest of the model", _size(_bytes(large))),
-        ("exchange of a step", f"{network.latency:g} s, {network.bandwidth:g} bytes/s", f"{sent:.3f} s"),
-        ("the same with the whole table in the ring", "2 x table / bandwidth", f"{whole:.1f} s"),
-        ("computing a step", "fixed + targets x each, measured here on one core", f"{step:.3f} s"),
+        ("exchange of a step", f"5 x {others} x latency + sent x {others} / {MANY} / bandwidth", f"{sent:.3f} s"),
+        (
+            "the same with the whole table in the ring",
+            f"2 x {others} x latency + 2 x (table + rest) x {others} / {MANY} / bandwidth",
+            f"{whole:.2f} s",
+        ),
+        (
+            "computing a step, on one core",
+            f"{line.fixed * 1e3:.1f} ms + {BATCH:,} x {line.each * 1e6:.1f} us, as measured",
+            f"{line.at(BATCH):.3f} s",
+        ),
         ("steps of an epoch", f"1e9 / ({MANY} x {BATCH:,})", f"{steps:,.0f}"),
-        ("**an epoch**", "steps x (computing + exchange)", f"{steps * (step + sent) / 3600:.1f} h"),
+        ("**an epoch**", "steps x (computing + exchange)", f"{steps * (step + sent) / 3600:.2f} h"),
         ("core hours of an epoch", f"{MANY} x hours", f"{MANY * steps * (step + sent) / 3600:,.0f}"),
         ("efficiency", "computing / (computing + exchange)", f"{step / (step + sent):.0%}"),
         ("targets a second", f"{MANY} x {BATCH:,} / (computing + exchange)", f"{share:,.0f}"),

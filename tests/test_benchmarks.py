@@ -316,6 +316,8 @@ def test_the_tables_of_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     found = page("--latency", "0.00005", "--bandwidth", "1e9")
     for value in ("10.0 ms + 100.0 us a target", "1,700 targets/s", "1.70", "2.56 GB", "160.0 MB", "12,288", "1,907"):
         assert f"| {value} |" in found
+    # 5 x 63 messages of 50 us, and 12,288 rows of 520 bytes and 2 MB of the rest at 1 GB/s
+    assert "| 5 x 63 x latency + sent x 63 / 64 / bandwidth | 0.024 s |" in found
     assert found.count("not measured yet") == 4
     rows = list(csv.DictReader((tmp_path / "scaling.csv").open()))
     assert len(rows) == 2 * 2 * 11 and float(rows[0]["efficiency"]) == 1
