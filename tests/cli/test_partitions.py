@@ -90,7 +90,7 @@ def test_another_way_of_searching_is_another_result(
     assert main.main(["recommend", *given, "out", "--index"]) == 0
     assert main.main(["recommend", *given, "out"]) == 2
     said = capsys.readouterr().err
-    assert "was made with another index: True, and now it is False. Give another --output" in said
+    assert "was made with another index: True; now it is False. Give another --output" in said
 
 
 def test_a_worker_on_a_device_writes_what_one_process_writes(given: list[str], tmp_path: Path) -> None:
@@ -135,7 +135,10 @@ def test_a_file_that_cannot_be_read_fails_alone(
         (["--history", "h.csv"], "Give either --history, a file of events, or --input, Parquet files of events."),
         (["--format", "csv"], "With --input the results are Parquet files. Leave --format and --raw out."),
         (["--workers", "2"], "--workers only works with --ray. Add --ray, or leave --workers out."),
-        (["--gpus-per-worker", "1"], "--gpus-per-worker only works with --ray. Add --ray, or leave --gpus-per-worker out."),
+        (
+            ["--gpus-per-worker", "1"],
+            "--gpus-per-worker only works with --ray. Add --ray, or leave --gpus-per-worker out.",
+        ),
         (
             ["--ray", "--gpus-per-worker", "2"],
             "--gpus-per-worker must be 0 or 1: a worker computes on one GPU; got 2.",
