@@ -13,6 +13,7 @@ from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.text.reader import read_item_text
 from recbole_longinterest.text.template import columns_of
+from recbole_longinterest.text.updates import Updates
 
 
 class ItemTexts:
@@ -62,8 +63,8 @@ class ItemTexts:
         return self._matrix
 
 
-def make_encoder(config: Settings) -> TextEncoder:
-    """Create the encoder from the ``text_*`` options."""
+def make_encoder(config: Settings, updates: Updates | None = None) -> TextEncoder:
+    """Create the encoder from the ``text_*`` options, with the updates of a model that tuned it."""
     return TextEncoder(
         config["text_encoder"],
         pooling=config["text_pooling"],
@@ -74,6 +75,7 @@ def make_encoder(config: Settings) -> TextEncoder:
         batch_size=config["text_batch_size"],
         device=config["device"],
         named=getattr(config, "__dict__", {}).get("encoder_is_named", True),  # False in a config from a file
+        updates=updates,
     )
 
 

@@ -19,6 +19,7 @@ MEMORY = "memory."  # transition tables; absent with memory: off
 REQUEST = "request."  # request-time tables; absent without request_time
 MEMORY_TABLES = ("followers", "counts", "support", "occurrences")
 TEXT = "text"  # the built-in source of item vectors
+TUNED = "tuned."  # updates of a source's encoder; absent unless it was trained with the network
 
 # Prefixes of the parameters between encoder states and scores.
 HEAD = ("interest_encoder.query.", "interest_encoder.block.", REQUEST, LOG_SCALE, REPEAT_BIAS)
@@ -43,6 +44,17 @@ def item_sources_in(state: Iterable[str]) -> list[str]:
     """Names of the sources of item vectors in a state dict, in its order."""
     ends = "." + "vectors"
     return [key[len(ITEM_SOURCES) : -len(ends)] for key in state if key.startswith(ITEM_SOURCES) and key.endswith(ends)]
+
+
+def tuned_name(layer: str) -> str:
+    """Name of the tensor of an encoder's layer, which may have dots, as torch allows it in a module."""
+    return layer.replace(".", "/")
+
+
+def tuned_in(state: Mapping[str, Value], source: str = TEXT) -> dict[str, Value]:
+    """The updates of a source's encoder in a state dict by the names of its layers; none if it was not tuned."""
+    start = item_key(source, TUNED)
+    return {key[len(start) :].replace("/", "."): value for key, value in state.items() if key.startswith(start)}
 
 
 # Old keys of checkpoints and exports from before sources were introduced.

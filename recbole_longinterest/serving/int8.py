@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 SCALE = ".scale"  # suffix of the tensor with the row scales of an int8 table
-KEPT = (".whitening", "item_text.projection")  # kept in full precision: used only to encode new items
+KEPT = (".whitening", "item_text.projection", "/down", "/up")  # kept in full precision: used only to encode new items
 
 
 def packed(weights: Mapping[str, Tensor], int8: bool) -> dict[str, Tensor]:

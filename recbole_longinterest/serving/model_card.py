@@ -9,6 +9,7 @@ from pathlib import Path
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.json_text import JsonError, parse_json
 from recbole_longinterest.common.printable import printable
+from recbole_longinterest.nn.state_keys import tuned_in
 from recbole_longinterest.serving.served import Served
 
 CARD = "README.md"
@@ -46,11 +47,12 @@ def model_card(served: Served) -> str:
     """
     about, items = served.about, served.items
     dataset = _code(about.get("dataset") or "an unknown data set")
+    tuned = ", tuned with the model" if tuned_in(served.weights) else ""
     rows = [
         ("data set", dataset),
         ("items", f"{len(items.tokens) - 1:,}, {sum(map(bool, items.titles)):,} with a title"),
         ("sources of an event", ", ".join(_code(spec.name) for spec in served.sources) or "the item"),
-        ("text encoder", _code((about.get("text") or {}).get("text_encoder") or "none")),
+        ("text encoder", _code((about.get("text") or {}).get("text_encoder") or "none") + tuned),
         ("history", "whole" if served.history_limit is None else f"the last {served.history_limit} events"),
         ("weights", served.precision),
         ("made by", _code(about.get("made_by") or "unknown")),

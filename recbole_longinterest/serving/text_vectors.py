@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.known_places import is_known
-from recbole_longinterest.nn.state_keys import TEXT, item_key
+from recbole_longinterest.nn.state_keys import TEXT, item_key, tuned_in
 from recbole_longinterest.serving.served import Served
 from recbole_longinterest.text.whitening import Whitening
 
@@ -22,7 +22,7 @@ def has_encoder(served: Served) -> bool:
 
 
 def encoder_of(served: Served, named: str | None = None) -> "TextEncoder":
-    """Return the encoder of a model's training; it is loaded when first used.
+    """Return the encoder of a model's training, tuned as there; it is loaded when first used.
 
     Args:
         served: the model.
@@ -39,6 +39,7 @@ def encoder_of(served: Served, named: str | None = None) -> "TextEncoder":
         prompt=about["text_prompt"],
         precision=about["text_precision"],
         chunks=about.get("text_chunks"),  # exports of before have none
+        updates=tuned_in(served.weights),
     )
 
 

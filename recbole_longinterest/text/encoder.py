@@ -14,6 +14,7 @@ from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.loaded import PRECISIONS, LoadedEncoder, longest_text, prompt_length
 from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity
 from recbole_longinterest.text.pooling import load_steps
+from recbole_longinterest.text.updates import Updates, merge_updates, updates_hash
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +49,7 @@ class TextEncoder:
         device: device to encode on; None means the GPU if there is one.
         named: whether the user chose this encoder. If only a file names it, no folder is read and nothing is downloaded
             from the hub.
+        updates: changes of its weights by a model that tuned it (``text_tuning``); None or empty for none.
 
     Raises:
         EncoderError: (a ValueError) if an argument is wrong. A missing model raises it only when the model is needed.
@@ -65,6 +67,7 @@ class TextEncoder:
         batch_size: int = 64,
         device: str | torch.device | None = None,
         named: bool = True,
+        updates: Updates | None = None,
     ) -> None:
         if not isinstance(name_or_path, str) or not name_or_path.strip():
             raise EncoderError(
@@ -84,6 +87,7 @@ class TextEncoder:
             raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
         self.name = name_or_path.strip()
         self.named = named
+        self.updates = updates or {}
         self.pooling = pooling
         self.max_length = max_length
         self.prompt = prompt
@@ -118,6 +122,8 @@ class TextEncoder:
             parts.append("lower case")
         if self.chunks > 1:
             parts.append(f"{self.chunks} chunks")
+        if self.updates:
+            parts.append(f"tuned {updates_hash(self.updates)}")
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -189,6 +195,7 @@ class TextEncoder:
         if self._loaded is None:
             model = self._find()
             tokenizer, network = load_model(model)
+            merge_updates(network, self.updates, self.name)
             # Padding on the left would shift the token positions of a decoder.
             tokenizer.padding_side = "right"
             if tokenizer.pad_token is None:

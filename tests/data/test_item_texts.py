@@ -133,7 +133,7 @@ def test_options_reach_the_encoder(
     del seen["device"]
     assert seen == {
         **{"name": "folder", "pooling": "last", "max_length": 9, "prompt": "p: ", "precision": "bf16"},
-        **{"batch_size": 64, "named": True, "chunks": 3},
+        **{"batch_size": 64, "named": True, "chunks": 3, "updates": None},
     }
 
 

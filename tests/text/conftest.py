@@ -59,7 +59,7 @@ def save_bert(folder: Path, seed: int = 0, **settings: Any) -> Path:
     save_tokenizer(folder, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
     torch.manual_seed(seed)
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(vocab_size=32, max_position_embeddings=16, initializer_range=0.5, **size, **settings)
+    config = BertConfig(vocab_size=32, max_position_embeddings=16, initializer_range=0.5, **{**size, **settings})
     BertModel(config).save_pretrained(folder)
     return folder
 

@@ -3,6 +3,7 @@
 Checkpoints contain them, so a reloaded model needs no encoder and no cache.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.nn.state_keys import TUNED, tuned_name
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,26 @@ class ItemTable(nn.Module):
             setattr(self, name, getattr(matrix, name).to(self.vectors.device))
         self._source = None
 
+    def set_tuned(self, updates: Mapping[str, Tensor]) -> None:
+        """Keep the updates of the encoder that made the vectors, so that new texts get vectors of the same encoder.
+
+        Args:
+            updates: by name of the encoder's layer.
+        """
+        self.tuned = nn.Module()
+        for name, value in updates.items():
+            self.tuned.register_buffer(tuned_name(name), value)
+
+    def tuned_updates(self) -> dict[str, Tensor]:
+        """The updates of :meth:`set_tuned`; empty if the encoder was not tuned."""
+        found = self.tuned.named_buffers() if hasattr(self, "tuned") else ()
+        return {name.replace("/", "."): value for name, value in found}
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        start = prefix + TUNED
+        tuned = {key[len(start) :]: value for key, value in state_dict.items() if key.startswith(start)}
+        if tuned:  # only the checkpoint knows that the encoder was tuned
+            self.set_tuned({name: torch.empty_like(value, device=self.vectors.device) for name, value in tuned.items()})
         for name in ("mean", "whitening"):  # their size depends on the encoder; only the checkpoint has it
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.vectors.device))

@@ -75,20 +75,31 @@ class TunedNetwork:
         texts: texts of the items.
         method: ``"lora"`` or ``"full"``.
         rank: rank ``r`` of the updates.
+        layers: names of the layers that ``"lora"`` updates; None for all linear ones.
+        wanted_by: what needs peft, for the error.
 
     Attributes:
         loaded: the encoder; its network is trained.
     """
 
-    def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], method: str, rank: int = RANK) -> None:
+    def __init__(
+        self,
+        loaded: LoadedEncoder,
+        texts: Sequence[str],
+        method: str,
+        rank: int = RANK,
+        layers: Sequence[str] | None = None,
+        wanted_by: str = "recbole-li adapt --method lora",
+    ) -> None:
         self.loaded = loaded
         self._tokens = loaded.tokenize(list(texts))
         network: nn.Module = loaded.network
         if method == "lora":
-            require("peft", "recbole-li adapt --method lora")
+            require("peft", wanted_by)
             from peft import LoraConfig, get_peft_model  # belongs to the extra adapt
 
-            settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear")
+            targets = "all-linear" if layers is None else list(layers)
+            settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=targets)
             network = get_peft_model(loaded.network, settings)
         else:
             for name, weight in network.named_parameters():

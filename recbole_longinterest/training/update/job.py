@@ -177,6 +177,8 @@ class Update:
             save_dataloaders=False,
             dataloaders_save_path=None,
         )
+        if config["text_tuning"] not in (None, "none"):  # the encoder stays as the parent's training left it
+            config.final_config_dict["text_tuning"] = "none"
         return config
 
     def _check_features(self, data: ReplayDataset) -> None:

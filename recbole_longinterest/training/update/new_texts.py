@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recbole_longinterest.data.item_texts import make_encoder
 from recbole_longinterest.data.item_vectors import ItemVectors
-from recbole_longinterest.nn.state_keys import TEXT, item_key
+from recbole_longinterest.nn.state_keys import TEXT, item_key, tuned_in
 from recbole_longinterest.nn.table_growth import TextRows
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.folder import EncoderError
@@ -52,7 +52,7 @@ def encode_new_texts(
     changed = sum(known[row] >= 0 for row in rows)
     if not rows:
         return None, changed
-    encoder = make_encoder(data.config)
+    encoder = make_encoder(data.config, tuned_in(parent.weights))
     try:
         vectors = encode_cached([now[tokens[row]] for row in rows], encoder, show_progress=False)
     except EncoderError as error:

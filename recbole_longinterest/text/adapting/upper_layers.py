@@ -1,0 +1,206 @@
+"""The upper layers of an encoder, tuned on hidden states of the frozen lower ones, which are computed once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_longinterest.text.adapting.tunable import BATCH, RANK, TunedNetwork, trainable
+from recbole_longinterest.text.folder import EncoderError, one_line
+from recbole_longinterest.text.loaded import LoadedEncoder
+from recbole_longinterest.text.updates import DOWN, UP, Updates
+
+HIDDEN_BYTES = 4 * 2**30  # of the hidden states of a catalogue, at most
+CHECKED = 8  # texts whose vectors are compared with those of the whole encoder
+TOLERANCE = 1e-3  # of these vectors, as a part of their length
+HALF_TOLERANCE = 0.05  # in half precision
+
+
+class UpperLayers(TunedNetwork):
+    """An encoder whose upper layers get low-rank updates, and read cached hidden states of the lower layers.
+
+    The cache holds the input of the first tuned layer for every token of the catalogue, float32: ``tokens * width * 4``
+    bytes, 1.5 kB a token of MiniLM. There is no dropout, so a text has one vector at a time.
+
+    Args:
+        loaded: the encoder; it is changed, and must not be used for anything else.
+        texts: of the catalogue.
+        layers: number of upper layers.
+        rank: of the updates.
+
+    Raises:
+        EncoderError: for an encoder with fewer layers, without linear ones, or whose layers cannot be run apart, and
+            for a catalogue that is too large for the cache.
+    """
+
+    def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], layers: int, rank: int = RANK) -> None:
+        name, stack = _stack_of(loaded.network)
+        if layers > len(stack):
+            raise EncoderError(
+                f"text_tuning_layers must be at most the {len(stack)} layers of the text encoder {loaded.name}; got "
+                f"{layers}. Give a smaller one."
+            )
+        first = len(stack) - layers
+        above = tuple(f"{name}.{number}." for number in range(first, len(stack)))
+        tuned = [
+            place
+            for place, layer in loaded.network.named_modules()
+            if isinstance(layer, nn.Linear) and place.startswith(above)
+        ]
+        if not tuned:
+            raise EncoderError(
+                f"The layers of the text encoder {loaded.name} have no torch Linear to tune. Name another "
+                "text_encoder, or leave text_tuning out."
+            )
+        super().__init__(loaded, texts, "lora", rank, tuned, "text_tuning: lora")
+        self.module.eval()
+        self._stack, self._first = stack, first
+        rows = sorted((row for row, text in enumerate(texts) if text), key=lambda row: -self.longest([row]))
+        self.order: list[int] = rows
+        lengths = np.zeros(len(texts), np.int64)
+        lengths[rows] = [self.longest([row]) for row in rows]
+        self._starts, self._lengths = np.cumsum(lengths) - lengths, lengths
+        self._hidden: Tensor | None = None  # [tokens, width]
+
+    def vectors(self, items: Sequence[int]) -> Tensor:
+        """See :class:`Tunable`; the lower layers run at the first call only."""
+        if self._hidden is None:
+            self._hidden = self._fill()
+        batch = self.loaded.batch(self._tokens, items)
+        places = np.concatenate([np.arange(self._lengths[item]) + self._starts[item] for item in items])
+        mask = batch["attention_mask"].bool()
+        hidden = self._hidden.new_zeros(*mask.shape, self._hidden.shape[1])
+        hidden[mask] = self._hidden[torch.as_tensor(places, device=hidden.device)]  # padding is on the right
+        with self._at_first(lambda _: hidden):
+            return self.loaded.finished(self.loaded.pooled(batch))
+
+    def updates(self) -> dict[str, Tensor]:
+        """The updates as plain tensors, see :mod:`recbole_longinterest.text.updates`."""
+        found = {}
+        for name, layer in _lora_layers(self.loaded.network):
+            found[name + DOWN] = layer.lora_A["default"].weight.detach().clone()
+            found[name + UP] = layer.lora_B["default"].weight.detach() * layer.scaling["default"]
+        return found
+
+    def load_updates(self, updates: Updates) -> None:
+        """Go on from updates of :meth:`updates`."""
+        with torch.no_grad():
+            for name, layer in _lora_layers(self.loaded.network):
+                layer.lora_A["default"].weight.copy_(updates[name + DOWN])
+                layer.lora_B["default"].weight.copy_(updates[name + UP] / layer.scaling["default"])
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return list(trainable(self).values())
+
+    def _fill(self) -> Tensor:
+        """Run the lower layers once, then take them out of the network, and check that the upper ones do alone."""
+        checked = self.order[:CHECKED]
+        with torch.no_grad():
+            wanted = super().vectors(checked)
+            for start in range(0, len(self.order), BATCH):
+                self._fill_batch(self.order[start : start + BATCH])
+        hidden = self._hidden
+        assert hidden is not None
+        for number in range(self._first):
+            self._stack[number] = _Skipped()
+        try:
+            with torch.no_grad():
+                found = self.vectors(checked)
+            apart = float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
+            why = f"their vectors are {apart:.1%} off"
+        except EncoderError as error:
+            apart, why = float("inf"), one_line(error)
+        if not apart <= (TOLERANCE if self.loaded.precision == "fp32" else HALF_TOLERANCE):
+            raise EncoderError(
+                f"The upper layers of the text encoder {self.loaded.name} cannot run without the lower ones ({why}). "
+                "Name a BERT-like text_encoder, or leave text_tuning out and use recbole-li adapt."
+            )
+        return hidden
+
+    def _fill_batch(self, rows: list[int]) -> None:
+        batch = self.loaded.batch(self._tokens, rows)
+        mask = batch["attention_mask"].bool()
+
+        def keep(hidden: Tensor) -> Tensor:
+            raise _Reached(hidden)
+
+        try:
+            with self._at_first(keep):
+                self.loaded.pooled(batch)
+        except _Reached as reached:
+            hidden = reached.hidden.float()
+        if self._hidden is None:
+            self._hidden = self._room(hidden.shape[2], hidden.device)
+        places = np.concatenate([np.arange(self._lengths[row]) + self._starts[row] for row in rows])
+        self._hidden[torch.as_tensor(places, device=hidden.device)] = hidden[mask]
+
+    def _room(self, width: int, device: torch.device) -> Tensor:
+        """Memory of the cache.
+
+        Raises:
+            EncoderError: if it is more than the limit.
+        """
+        tokens = int(self._lengths.sum())
+        size = tokens * width * 4
+        if size > HIDDEN_BYTES:
+            raise EncoderError(
+                f"text_tuning would keep {size / 2**30:.1f} GiB of hidden states ({tokens} tokens of {width} numbers); "
+                f"the limit is {HIDDEN_BYTES / 2**30:.1f} GiB. Set a smaller text_max_length, or use recbole-li adapt."
+            )
+        return torch.empty(tokens, width, device=device)
+
+    @contextmanager
+    def _at_first(self, change: Any) -> Iterator[None]:  # noqa: ANN401 - a function of the hidden states
+        """Give the first tuned layer other hidden states, [B, T, width]."""
+
+        def before(
+            _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            if args:
+                return (change(args[0]), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+
+        hook = self._stack[self._first].register_forward_pre_hook(before, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+class _Skipped(nn.Module):
+    """Takes the place of a lower layer."""
+
+    def forward(self, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
+        return hidden_states
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the first tuned layer."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+def _stack_of(network: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Name and layers of an encoder: the list of modules with most weights.
+
+    Raises:
+        EncoderError: if there is none.
+    """
+    lists = [(name, layers) for name, layers in network.named_modules() if isinstance(layers, nn.ModuleList)]
+    if not lists:
+        raise EncoderError(
+            f"The text encoder ({type(network).__name__}) has no list of layers to tune. Name a BERT-like "
+            "text_encoder, or leave text_tuning out."
+        )
+    return max(lists, key=lambda found: sum(weight.numel() for weight in found[1].parameters()))
+
+
+def _lora_layers(network: nn.Module) -> list[tuple[str, Any]]:
+    return [(name, layer) for name, layer in network.named_modules() if hasattr(layer, "lora_A")]
