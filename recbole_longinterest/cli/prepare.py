@@ -90,6 +90,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder in which to make the data set's folder (default: dataset)",
     )
+    parser.add_argument(
+        "--format",
+        choices=("inter", "parquet"),
+        default="inter",
+        help="format of the events: RecBole's text file, or a Parquet file for large logs (default: inter)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the report, but write nothing")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row and name its file and line")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of this name")

@@ -1,6 +1,7 @@
 """A flat version of RecBole's sequential data set for any model: exact time order and no copied prefixes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.parquet_events import events_file, is_parquet
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.similar_names import notes_on_behaviors
@@ -25,11 +27,13 @@ from recbole_longinterest.data.behaviors import (
     renamed,
     uses_behaviors,
 )
+from recbole_longinterest.data.event_ids import ids_of
 from recbole_longinterest.data.event_keys import Keys, event_keys, token_keys
 from recbole_longinterest.data.log_checks import check_ids, check_order, check_parts, check_times
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
+from recbole_longinterest.data.parquet_reader import load_parquet, set_columns
 from recbole_longinterest.data.splits import Index, by_ends, group_index, leave_out, stable_order
 from recbole_longinterest.data.ties import read_tie_seed, shuffle_ties
 from recbole_longinterest.data.time_split import bounds_of, known_by_then, parts_of, read_time_split, sentence
@@ -105,18 +109,23 @@ class FlatSequentialDataset(SequentialDataset):
         )
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
-        super()._load_inter_feat(token, dataset_path)
+        file = self._events_file(token, dataset_path)
+        if file is None:
+            super()._load_inter_feat(token, dataset_path)
+        else:
+            self.inter_feat = load_parquet(self, file)
         if self.inter_feat is None:
             raise LongInterestError(
                 "load_col names no columns of the events. Add them, as inter: "
                 f"[{self.uid_field}, {self.iid_field}, {self.time_field}]."
             )
-        check_ids(self.inter_feat, self.field2type, self.uid_field, self.iid_field, f"{token}.inter")
+        name = Path(file or f"{token}.inter").name
+        check_ids(self.inter_feat, self.field2type, self.uid_field, self.iid_field, name)
         names, field = read_behavior_map(self.config), behavior_field(self.config)
         if uses_behaviors(self.config) and (self.benchmark_filename_list or field not in self.inter_feat):
             raise LongInterestError(
                 f"behavior_map and target_behavior need the events' behaviours, and {field} is not among the columns "
-                f"loaded from {token}.inter. List it in load_col, or name the right one as BEHAVIOR_FIELD."
+                f"loaded from {name}. List it in load_col, or name the right one as BEHAVIOR_FIELD."
             )
         if names:
             absent = names.keys() - names_in(self.inter_feat[field])
@@ -135,6 +144,11 @@ class FlatSequentialDataset(SequentialDataset):
             self.time_bounds = bounds_of(ends, times, self.dataset_name)
             self._leave_out_unknown()
             self.logger.info(sentence(self.time_bounds, self.left_out))
+
+    def _events_file(self, token: str, dataset_path: str) -> str | None:
+        """Path of the events if they are a Parquet file."""
+        file = None if self.benchmark_filename_list else events_file(Path(dataset_path), token)
+        return str(file) if file is not None and is_parquet(file) else None
 
     def _leave_out_unknown(self) -> None:
         """Drop events of items without an event before the validation period, so that training has the whole catalogue.
@@ -172,12 +186,7 @@ class FlatSequentialDataset(SequentialDataset):
         ]
         if not columns or {kind for _, kind in columns} - {"token", "float"}:
             return super()._load_feat(filepath, source)
-        for name, kind in columns:
-            self.field2source[name] = source
-            self.field2type[name] = FeatureType(kind)
-            self.field2seqlen[name] = 1
-            if kind == "float":
-                self.field2bucketnum[name] = 2
+        set_columns(self, columns)
         return read_columns(filepath, columns, separator, encoding)
 
     def _remove_duplication(self) -> None:
@@ -195,14 +204,34 @@ class FlatSequentialDataset(SequentialDataset):
         if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
             super()._filter_by_inter_num()
 
-    def _concat_remaped_tokens(
-        self, remap_list: Sequence[tuple[pd.DataFrame, str, FeatureType]]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _filter_inter_by_user_or_item(self) -> None:
+        if self.user_feat is not None or self.item_feat is not None:  # else RecBole copies the table for nothing
+            super()._filter_inter_by_user_or_item()
+
+    def _remap(self, remap_list: Sequence[tuple[pd.DataFrame, str, FeatureType]]) -> None:
+        """Number tokens as RecBole does; where one column has them, by its codes, with ids of 4 bytes."""
         if len(remap_list) == 1:
             feat, field, _ = remap_list[0]
-            if isinstance(feat[field].dtype, pd.CategoricalDtype):  # map the codes, not Python strings
-                return feat[field].values, np.array([], dtype=np.int64)
-        return super()._concat_remaped_tokens(remap_list)
+            if isinstance(feat[field].dtype, pd.CategoricalDtype):
+                feat[field], tokens = ids_of(feat[field].array)
+                if field not in self.field2id_token:
+                    self.field2id_token[field] = tokens
+                    self.field2token_id[field] = {token: i for i, token in enumerate(tokens)}
+                return
+        super()._remap(remap_list)
+
+    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
+        """Convert a table; that of the events gives up its columns one by one, so that no two copies stand at once."""
+        lists = self.config["numerical_features"] or ()
+        kinds = {self.field2type[field] for field in data} - {FeatureType.TOKEN, FeatureType.FLOAT}
+        if data is not self.inter_feat or self.benchmark_filename_list or kinds or not set(lists).isdisjoint(data):
+            return super()._dataframe_to_interaction(data)
+        columns = {}
+        for field in list(data):
+            values = data.pop(field).to_numpy()
+            tokens = self.field2type[field] == FeatureType.TOKEN
+            columns[field] = torch.from_numpy(np.array(values, dtype=None if tokens else np.float32))
+        return Interaction(columns)
 
     def _fill_nan(self) -> None:
         # From here on the rows are final. Time is still float64; RecBole normalises and rounds it later.
@@ -217,7 +246,8 @@ class FlatSequentialDataset(SequentialDataset):
 
     def _normalize(self) -> None:
         """In exact order, normalise later, when the parts are known; see :meth:`build`."""
-        if not self.exact_order or self.benchmark_filename_list:
+        wanted = self.config["normalize_all"] or self.config["normalize_field"]
+        if not self.exact_order or self.benchmark_filename_list or not wanted:
             super()._normalize()
             return
         numbers = [field for field in self.inter_feat if self.field2type[field] == FeatureType.FLOAT]
@@ -261,6 +291,7 @@ class FlatSequentialDataset(SequentialDataset):
             if field != self.uid_field:
                 columns[field] = compact(self.inter_feat[field][index])
                 self.inter_feat[field] = torch.empty(0)  # the log owns the values now
+        del order, index
         self.event_log = {
             getattr(self, f"{field}_list_field"): self._as_history(values)
             for field, values in columns.items()
@@ -357,7 +388,7 @@ class FlatSequentialDataset(SequentialDataset):
         if group_by is None or out is None or not isinstance(self.inter_feat, LogRows):
             return super().leave_one_out(group_by, leave_one_mode)
         rows, size = group_index(self.inter_feat[group_by].numpy())
-        part = np.array([0, *out])[leave_out(size, len(out))]
+        part = np.array([0, *out], dtype=np.int8)[leave_out(size, len(out))]
         return self._parts(rows, part, 3)
 
     def _parts(self, rows: np.ndarray, part: np.ndarray, number: int) -> list[Any]:

@@ -8,6 +8,8 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+PIECE = 2**22  # rows looked up at once
+
 
 class LogRows(Interaction):
     """RecBole's Interaction over the flat log. It takes at most 4 bytes per row, not a copy of every column.
@@ -52,6 +54,22 @@ class LogRows(Interaction):
         """First position of each row's history in the log, int64 [n_rows]."""
         start, user_field, _ = self._place
         return start[self.interaction[user_field]]
+
+    def pieces(self) -> Iterator["LogRows"]:
+        """The rows in pieces, whose columns take bounded memory."""
+        for start in range(0, self.length, PIECE):
+            yield self[start : start + PIECE]
+
+    def starts(self, n_events: int) -> Tensor:
+        """First positions of the histories that the rows have, ascending, int64.
+
+        Args:
+            n_events: events of the log.
+        """
+        found = torch.zeros(n_events, dtype=torch.bool)
+        for piece in self.pieces():
+            found[piece.history_start()] = True
+        return found.nonzero().flatten()
 
     def whole_length(self) -> Tensor:
         """Number of all events before each row, int64 [n_rows]."""

@@ -21,13 +21,14 @@ def seen_in_training(rows: LogRows, n_events: int, with_targets: bool) -> Tensor
     Returns:
         Mask, bool [n_events].
     """
-    seen = torch.zeros(n_events + 2, dtype=torch.int64)
-    last = torch.full_like(seen, -1)
-    last.scatter_reduce_(0, rows.history_start(), rows.position.long() + int(with_targets), "amax")
-    opened = last >= 0
-    seen.index_add_(0, opened.nonzero().flatten(), torch.ones(int(opened.sum()), dtype=torch.int64))
-    seen.index_add_(0, last[opened], torch.full((int(opened.sum()),), -1, dtype=torch.int64))
-    return seen.cumsum(0)[:n_events] > 0
+    start = rows.starts(n_events)
+    last = torch.zeros(n_events, dtype=torch.int64 if n_events >= 2**31 else torch.int32)
+    for piece in rows.pieces():
+        last.scatter_reduce_(0, piece.history_start(), piece.position.to(last.dtype) + int(with_targets), "amax")
+    seen = torch.zeros(n_events + 2, dtype=torch.int8)  # +1 where a user's seen events begin, -1 where they end
+    seen.index_add_(0, start, torch.ones(len(start), dtype=torch.int8))
+    seen.index_add_(0, last[start].long(), torch.full((len(start),), -1, dtype=torch.int8))
+    return torch.cumsum(seen, 0, dtype=torch.int8)[:n_events] > 0
 
 
 def normalize_parts(

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
+BLOCK = 20_000_000  # rows sorted at once
+SAMPLE = 100_000  # rows that say where the blocks end
 
 
 def stable_order(*keys: NDArray[Any]) -> Index:
@@ -15,12 +17,30 @@ def stable_order(*keys: NDArray[Any]) -> Index:
 
     It takes half the time of numpy's ``lexsort``, because torch sorts integers by radix.
 
+    Long logs are sorted in blocks, by ranges of the first key: a sort of all rows takes 40 bytes a row.
+
     Args:
         keys: numbers without NaN, [n] each.
 
     Returns:
         Row numbers, [n].
     """
+    first, number = keys[0], len(keys[0])
+    if number > BLOCK:
+        ends = np.unique(np.sort(first[:: max(1, number // SAMPLE)])[:: max(1, SAMPLE * BLOCK // (2 * number))])
+        order, at = np.empty(number, dtype=np.int64), 0
+        for low, high in zip([None, *ends], [*ends, None], strict=True):
+            inside = np.ones(number, dtype=bool) if low is None else first >= low
+            if high is not None:
+                inside &= first < high
+            rows = np.flatnonzero(inside)
+            order[at : at + len(rows)] = rows[_order(*(key[rows] for key in keys))]
+            at += len(rows)
+        return order
+    return _order(*keys)
+
+
+def _order(*keys: NDArray[Any]) -> Index:
     order = torch.arange(len(keys[-1]))
     for key in reversed(keys):
         order = order[torch.sort(torch.from_numpy(key)[order], stable=True)[1]]
@@ -39,14 +59,16 @@ def group_index(keys: Index) -> tuple[Index, Index]:
     order = stable_order(keys)
     sorted_keys = keys[order]
     begin = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]])) if len(keys) else order
+    del sorted_keys
     size = np.diff(begin, append=len(keys))
     appearance = np.argsort(order[begin], kind="stable")
     size = size[appearance]
-    shift = np.repeat(begin[appearance] - (np.cumsum(size) - size), size)
-    return order[np.arange(len(keys)) + shift], size
+    place = np.repeat(begin[appearance] - (np.cumsum(size) - size), size)
+    place += np.arange(len(keys))
+    return order[place], size
 
 
-def leave_out(size: Index, number: int) -> Index:
+def leave_out(size: Index, number: int) -> NDArray[np.int8]:
     """Leave-one-out split: each group's last ``number`` rows go to one part each; its first row stays in part 0.
 
     Args:
@@ -54,11 +76,13 @@ def leave_out(size: Index, number: int) -> Index:
         number: number of parts besides part 0.
 
     Returns:
-        Part of each row, from 0 to ``number``, in the order of :func:`group_index`, [n].
+        Part of each row, from 0 to ``number``, in the order of :func:`group_index`, int8 [n].
     """
-    from_end = np.repeat(np.cumsum(size), size) - np.arange(int(size.sum())) - 1  # 0 for a group's last row
-    left_out = from_end < np.repeat(np.minimum(number, size - 1), size)
-    return np.where(left_out, number - from_end, 0)
+    part = np.zeros(int(size.sum()), dtype=np.int8)
+    last = np.cumsum(size) - 1
+    for which in range(number):  # of the part, from the last row of a group
+        part[last[size > which + 1] - which] = number - which
+    return part
 
 
 def by_ends(size: Index, ends_of: Callable[[int], Sequence[int]]) -> Index:

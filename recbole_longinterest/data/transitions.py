@@ -15,20 +15,22 @@ from recbole_longinterest.nn.transitions import LAGS, Transitions, count_transit
 if TYPE_CHECKING:
     from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 
+MOST = 2**31 - 1  # positions that 32 bits hold
+
 
 @dataclass(frozen=True)
 class CountedEvents:
     """Events in the form that :func:`~recbole_longinterest.nn.transitions.count_transitions` needs.
 
     Attributes:
-        items: item of each event, grouped by user and ordered within a user, int64 [E].
-        first: position of the first event of each event's user, int64 [E].
+        items: item of each event, grouped by user and ordered within a user, integers [E].
+        first: position of the first event of each event's user, integers [E].
         known: mask of the events of the training part, bool [E].
         wanted: mask of the events whose items may be recommended, bool [E].
     """
 
-    items: NDArray[np.int64]
-    first: NDArray[np.int64]
+    items: NDArray[np.integer]
+    first: NDArray[np.integer]
     known: NDArray[np.bool_]
     wanted: NDArray[np.bool_]
 
@@ -65,12 +67,13 @@ def counted_events(train: "FlatSequentialDataset", rows: LogRows | None = None) 
         return _of_benchmark_rows(train)
     items = train.event_log[train.item_seq_field].numpy()
     known = np.asarray(seen_in_training(rows, len(items), with_targets=True))
-    start = np.unique(rows.history_start().numpy())
-    first = np.zeros(len(items), np.int64)
+    start = rows.starts(len(items)).numpy()
+    first = np.zeros(len(items), np.int64 if len(items) > MOST else np.int32)
     first[start] = start
-    first = np.maximum.accumulate(first)  # users without a training row have no known event
+    np.maximum.accumulate(first, out=first)  # users without a training row have no known event
     wanted = np.zeros(len(items), bool)
-    wanted[rows.position.long().numpy()] = True
+    for piece in rows.pieces():
+        wanted[piece.position.numpy()] = True
     if not read_target_behaviors(train.config):
         wanted[start] = True
     return CountedEvents(items, first, known, wanted)

@@ -72,8 +72,11 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
         empty = torch.zeros(0, dtype=torch.int64)
         return TrainingWindows(empty, empty, empty, empty)
     stride = width // 2
-    first, group = torch.unique(history_start, return_inverse=True)  # a group is one history
-    last = torch.zeros_like(first).scatter_reduce_(0, group, target, "amax", include_self=False)
+    end = torch.zeros(int(target.max()) + 1, dtype=torch.int64)  # last target of the history that starts here
+    end.scatter_reduce_(0, history_start, target, "amax")
+    first = end.nonzero().flatten()
+    last = end[first]
+    del end
     size = last - first  # events that are inputs: all before the last target
 
     per_history = 1 + torch.clamp(size - width + stride - 1, min=0) // stride
@@ -83,10 +86,10 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
     length = torch.minimum(first[owner] + size[owner] - start, torch.tensor(width))
     skip = torch.where(rank > 0, width - stride, 0)
 
-    counted = torch.zeros(int(target.max()) + 2, dtype=torch.int64)
-    counted[target] = 1
-    before = torch.cat([torch.zeros(1, dtype=torch.int64), counted.cumsum(0)])  # targets at positions < p
-    n_targets = before[start + length + 1] - before[start + skip + 1]
+    before = torch.zeros(int(target.max()) + 3, dtype=torch.int32)  # targets at positions < p
+    before[target + 1] = 1
+    torch.cumsum(before, 0, dtype=torch.int32, out=before)
+    n_targets = (before[start + length + 1] - before[start + skip + 1]).long()
     keep = n_targets > 0
     return TrainingWindows(start[keep], length[keep], skip[keep], n_targets[keep])
 

@@ -14,6 +14,7 @@ BACKWARD = 0.25  # weight of an earlier item as a follower of a later one
 NEIGHBOURS = 5  # number of items that lend their transitions to a new item
 MANY = 2**15 - 1  # occurrences are not counted further
 PAIRS = 2**22  # pairs sorted at once, 32 MB
+EVENTS = 2**24  # events sorted by item at once
 
 
 @dataclass(frozen=True)
@@ -69,24 +70,30 @@ def count_transitions(
     if not known.any():
         return table
     last = _last_known(first, known)
-    events = np.flatnonzero(known)
-    order = events[np.argsort(items[events], kind="stable")]  # grouped by item
-    begin = np.searchsorted(items[order], np.arange(n_items + 1))
-    low = 0
-    while low < n_items:
-        high = int(np.searchsorted(begin, begin[low] + PAIRS // (2 * LAGS), side="right")) - 1
-        high = max(high, low + 1)
-        _count_block(order[begin[low] : begin[high]], items, (first, last), (known, wanted), table)
-        low = high
+    before = np.concatenate([[0], np.cumsum(np.bincount(items[known], minlength=n_items))])  # known events before each
+    top = 0
+    while top < n_items:  # ranges of items
+        bottom, top = top, _end_of(before, top, EVENTS)
+        events = np.flatnonzero(known & (items >= bottom) & (items < top))
+        order = events[np.argsort(items[events], kind="stable")]  # grouped by item
+        high = bottom
+        while high < top:
+            low, high = high, min(top, _end_of(before, high, PAIRS // (2 * LAGS)))
+            block = order[before[low] - before[bottom] : before[high] - before[bottom]]
+            _count_block(block, items, (first, last), (known, wanted), table)
     return table
 
 
-def _last_known(first: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _end_of(before: NDArray[np.integer], item: int, number: int) -> int:
+    """End of the range of items from one on that has at most a number of events, but at least one item."""
+    return max(int(np.searchsorted(before, before[item] + number, side="right")) - 1, item + 1)
+
+
+def _last_known(first: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.integer]:
     """Position of the last known event of each event's user, -1 if the user has no known events, [E]."""
-    place = np.where(known, np.arange(len(known)), -1)
-    last = np.full(len(known), -1, np.int64)
-    np.maximum.at(last, first, place)
-    return last[first]
+    place = np.where(known, np.arange(len(known), dtype=first.dtype), first.dtype.type(-1))
+    begin = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))  # of the users, who stand together
+    return np.repeat(np.maximum.reduceat(place, begin), np.diff(begin, append=len(first)))
 
 
 def _count_block(

@@ -1,7 +1,9 @@
-"""Collect events from chunks of all formats: checked, with ids as integer codes, at 24 bytes per event."""
+"""Collect events from chunks of all formats: checked, with ids as integer codes, at 24 bytes per event.
+
+Files may be larger than memory, the collected events may not: docs/scaling.md has the peak of a whole preparation.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.token_codes import TokenCodes
 from recbole_longinterest.prepare.cleaning.escaping import MAX_ID, safe_ids
 from recbole_longinterest.prepare.cleaning.missing_values import MISSING_VALUES, count_words, missing_mask
 from recbole_longinterest.prepare.cleaning.number_dates import NANO
@@ -90,7 +93,7 @@ class Collector:
         self._number_formats: dict[str, str | None] = {}  # of numeric times, by file
         self._checked: set[str] = set()  # files whose item column holds single items, not lists
         self._rows = 0
-        self._ids: dict[str, list[Any]] = {"user": [], "item": [], "behavior": []}
+        self._ids = {role: TokenCodes() for role in ("user", "item", "behavior")}
         self._escaped: set[str] = set()
         self._numbers: dict[str, list[NDArray[Any]]] = {"time": [], "rating": []}
 
@@ -129,9 +132,10 @@ class Collector:
         if self.roles.behavior is not None:
             self.tally.changed[NO_BEHAVIOR] += int((bad[0] & stays).sum())
         keep = pa.array(stays)
-        for role, encoded in ids.items():
-            self._ids[role].append(encoded if stays.all() else encoded.filter(keep))
-        return self._ids["item"][-1], stays
+        kept = {role: encoded if stays.all() else encoded.filter(keep) for role, encoded in ids.items()}
+        for role, encoded in kept.items():
+            self._ids[role].add(encoded)
+        return kept["item"], stays
 
     def _times(self, chunk: Chunk) -> tuple[NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
         """Return the times, [n_rows], and for each reason a mask of the rows without a usable time, [n_rows]."""
@@ -186,7 +190,7 @@ class Collector:
             ValueError: if no event was kept.
         """
         self.tally.changed[ESCAPED] = len(self._escaped)
-        numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items() if parts}
+        numbers = {name: np.concatenate(self._numbers.pop(name)) for name, parts in [*self._numbers.items()] if parts}
         if not self.tally.read:
             raise LongInterestError("These files have no rows, at most a header. Download or export them again.")
         if not len(numbers.get("time", ())):
@@ -195,9 +199,9 @@ class Collector:
                 f"Not one of {self.tally.read:,} rows can be used{': ' if why else ''}{why}. Check the named "
                 f"columns, the separator and --time-format. First: {'; '.join(self.tally.places.values())}."
             )
-        user, users = joined(self._ids.pop("user"))
-        item, items = joined(self._ids.pop("item"))
-        behavior, behaviors = joined(self._ids.pop("behavior")) if self.roles.behavior else (None, pa.array([]))
+        user, users = self._ids.pop("user").joined()
+        item, items = self._ids.pop("item").joined()
+        behavior, behaviors = self._ids.pop("behavior").joined() if self.roles.behavior else (None, pa.array([]))
         rating = numbers.get("rating")
         if rating is not None and np.isnan(rating).all():
             rating = None  # drop an empty column: RecBole would fill it with its mean
@@ -215,21 +219,6 @@ def as_strings(column: pa.Array) -> pa.Array:
         integers = pc.if_else(whole, values, None).cast(pa.int64()).cast(pa.large_string())
         return pc.coalesce(integers, pc.if_else(pc.is_finite(values), values, None).cast(pa.large_string()))
     return column.cast(pa.large_string())
-
-
-def joined(parts: Sequence[Any]) -> tuple[NDArray[np.int32], Any]:
-    """Concatenate dictionary arrays: integer codes, -1 for null, and the strings by code."""
-    whole = pa.chunked_array(list(parts)).unify_dictionaries()
-    names = whole.chunk(0).dictionary
-    codes = np.empty(len(whole), dtype=np.int32)
-    at = 0
-    for part in whole.chunks:
-        codes[at : at + len(part)] = part.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        at += len(part)
-    if len(pc.unique(names)) < len(names):  # placeholders of missing ids in a single part
-        same = pc.index_in(names, names).to_numpy(zero_copy_only=False).astype(np.int32)
-        codes = np.where(codes < 0, codes, same[codes])
-    return codes, names
 
 
 def parse_ratings(

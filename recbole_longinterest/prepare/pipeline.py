@@ -21,7 +21,7 @@ from recbole_longinterest.prepare.duplicates import DUPLICATES
 from recbole_longinterest.prepare.events import Collector, Events
 from recbole_longinterest.prepare.filters import Filters
 from recbole_longinterest.prepare.notes import behavior_counts, notes_on
-from recbole_longinterest.prepare.place import check_free, held_place
+from recbole_longinterest.prepare.place import EVENT_FILES, check_free, held_place
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
 from recbole_longinterest.prepare.readers.files import open_bar
 from recbole_longinterest.prepare.report import counts_of, describe
@@ -44,6 +44,7 @@ class Options:
         plots: draw the report's distributions.
         time_format: format of the times, None to detect it.
         target_behavior: behaviour whose events are the targets, for the yaml file.
+        form: format of the events' file, a key of :data:`~recbole_longinterest.prepare.place.EVENT_FILES`.
         progress: show progress bars.
     """
 
@@ -55,6 +56,7 @@ class Options:
     plots: bool = False
     time_format: str | None = None
     target_behavior: str | None = None
+    form: str = "inter"
     progress: bool = True
 
 
@@ -89,6 +91,8 @@ def prepare(data: RawData, filters: Filters, options: Options) -> Prepared:
     """
     if data.roles.time is None and (filters.since is not None or filters.until is not None):
         raise LongInterestError("--since and --until need times, which --order file does not have. Leave them out.")
+    if options.form not in EVENT_FILES:
+        raise LongInterestError(f"format must be one of {', '.join(EVENT_FILES)}; got {options.form!r}.")
     name = data.name if options.name is None else options.name
     check_name(name, given=options.name is not None)
     if options.time_format is not None and options.time_format not in NAMED and "%" not in options.time_format:
@@ -148,7 +152,9 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
         return Prepared(name, report, [])
     config = config_text(data, events, coverage, options, catalogue.separator)
     pictures = plots.draw(events) if options.plots else {}
-    files = write_data_set(options.output, name, events, catalogue, report, config, options.progress, pictures, same)
+    files = write_data_set(
+        options.output, name, events, catalogue, report, config, options.progress, pictures, same, options.form
+    )
     return Prepared(name, report, files)
 
 

@@ -17,9 +17,12 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder, write_bytes
 from recbole_longinterest.common.leftovers import LEFTOVER, beside, sweep
+from recbole_longinterest.common.parquet_events import PARQUET_EVENTS
 from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETTINGS
 
 REPORT = "prepare.json"
+EVENT_FILES = {"inter": ".inter", "parquet": PARQUET_EVENTS}
+"""Format of the events -> suffix of their file."""
 PLOTS = "plots"
 NO_LINKS = {
     errno.EPERM,
@@ -89,7 +92,8 @@ def check_free(folder: Path, name: str) -> None:
     Raises:
         ValueError: if one of its files exists.
     """
-    for file in (folder / name / f"{name}.inter", folder / name / f"{name}.item", settings_link(folder, name)):
+    files = [folder / name / f"{name}{suffix}" for suffix in (*EVENT_FILES.values(), ".item")]
+    for file in (*files, settings_link(folder, name)):
         if file.exists():
             raise LongInterestError(f"{file} already exists. Give another --name, or --overwrite.")
 
@@ -109,7 +113,7 @@ def _check_way(place: Path, link: Path, files: Collection[str]) -> None:
 
 def _earlier(place: Path, name: str) -> list[Path]:
     """List the files of an earlier data set of this name, which do not belong to the new events."""
-    files = (f"{name}.inter", f"{name}.item", REPORT, PREPARED_SETTINGS)
+    files = (*(f"{name}{suffix}" for suffix in (*EVENT_FILES.values(), ".item")), REPORT, PREPARED_SETTINGS)
     return [*(place / file for file in files), *(place / PLOTS).glob("*.png")]
 
 

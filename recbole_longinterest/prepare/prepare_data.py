@@ -32,6 +32,7 @@ def prepare_data(
     seed: int = 0,
     core: int = 0,
     target_behavior: str | None = None,
+    format: str = "inter",
     show_progress: bool = True,
     **arguments: object,
 ) -> "Prepared":
@@ -63,6 +64,7 @@ def prepare_data(
         seed: random seed of the sample.
         core: minimum number of events of every user and item, applied iteratively.
         target_behavior: behaviour to set as the target in the data set's yaml file.
+        format: of the events: ``"inter"``, RecBole's text file, or ``"parquet"``, for large logs.
         show_progress: show progress bars.
         arguments: arguments of ``recbole-li prepare SOURCE``, such as the paths of the files; see the examples.
 
@@ -96,6 +98,7 @@ def prepare_data(
         plots=plots,
         time_format=time_format,
         target_behavior=target_behavior,
+        form=format,
         progress=show_progress,
     )
     return prepare(data, filters, options)

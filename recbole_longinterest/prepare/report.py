@@ -6,15 +6,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.printable import printable
-from recbole_longinterest.common.ties import Ties, count_ties, leave_one_out, ranks_of_ids
+from recbole_longinterest.common.ties import Ties, count_ties, leave_one_out, ranks_of_ids, ties_of
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 from recbole_longinterest.prepare.readers.chunks import Tally
 
+BLOCK = 10_000_000  # events sorted at once
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 MAX_LEVELS = 20  # distinct ratings that are listed; with more, a histogram is shown
 
@@ -45,8 +45,7 @@ def describe(events: Events) -> Statistics:
     """
     lengths, popularity = np.bincount(events.user), np.bincount(events.item)
     lengths, popularity = lengths[lengths > 0], popularity[popularity > 0]
-    when, moments = pd.factorize(events.time)
-    moment = events.user.astype(np.int64) * len(moments) + when
+    ties, tie_share = _ties(events)
     behaviors = None
     if events.behavior is not None:
         counts = np.bincount(events.behavior[events.behavior >= 0], minlength=len(events.behaviors))
@@ -59,8 +58,8 @@ def describe(events: Events) -> Statistics:
         interactions=len(events),
         density=len(events) / (len(lengths) * len(popularity)),
         time_span=[_utc(int(events.time.min())), _utc(int(events.time.max()))],
-        tie_share=float(pd.Series(moment).duplicated(keep=False).mean()),
-        ties=asdict(_ties(events)),
+        tie_share=tie_share,
+        ties=asdict(ties),
         history_length=_quantiles(lengths),
         item_popularity=_quantiles(popularity),
         rating_levels=_levels(events.rating),
@@ -69,12 +68,37 @@ def describe(events: Events) -> Statistics:
     )
 
 
-def _ties(events: Events) -> Ties:
-    """Count ties in file order, with the targets of leave-one-out."""
-    order = np.lexsort((events.time, events.user))  # stable
-    users = events.user[order]
-    ranks = ranks_of_ids(events.items.to_pylist())
-    return count_ties(users, events.time[order], ranks[events.item[order]], *leave_one_out(users))
+def _ties(events: Events) -> tuple[Ties, float]:
+    """Count ties in file order, with the targets of leave-one-out; and the share of events that are in a tie."""
+    order = order_of(events.user, events.time)
+    users, times = events.user[order], events.time[order]
+    items = ranks_of_ids(events.items.to_pylist()).astype(np.int32)[events.item[order]]
+    del order
+    tied = ties_of(users, times)
+    share = float((tied | np.append(tied[1:], False)).mean())
+    return count_ties(users, times, items, *leave_one_out(users)), share
+
+
+def order_of(users: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort events by user and time; the sort is stable.
+
+    Blocks of users are sorted one after another, so that a long log needs little more memory than its result.
+
+    Args:
+        users: code of the user of each event, [n].
+        times: of the events, [n].
+
+    Returns:
+        Row numbers, [n].
+    """
+    order, at = np.empty(len(users), dtype=np.int64), 0
+    begins = np.cumsum(np.bincount(users)) // BLOCK  # block of each user
+    for block in np.unique(begins):
+        low, high = np.searchsorted(begins, block), np.searchsorted(begins, block, side="right")
+        rows = np.flatnonzero((users >= low) & (users < high))
+        order[at : at + len(rows)] = rows[np.lexsort((times[rows], users[rows]))]
+        at += len(rows)
+    return order
 
 
 def _quantiles(values: NDArray[np.integer]) -> dict[str, float]:

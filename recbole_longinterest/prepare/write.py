@@ -19,9 +19,9 @@ from recbole_longinterest.common.resources import DATASET_CONFIGS, PREPARED_SETT
 from recbole_longinterest.prepare.catalogue import Catalogue
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
 from recbole_longinterest.prepare.events import Events
-from recbole_longinterest.prepare.place import PLOTS, REPORT, new_place, settings_link
+from recbole_longinterest.prepare.place import EVENT_FILES, PLOTS, REPORT, new_place, settings_link
+from recbole_longinterest.prepare.write_parquet import ROWS, write_parquet
 
-ROWS = 1_000_000  # rows written at once
 MAX_NAME = 100  # characters; file names add a suffix, and file systems allow 255
 
 
@@ -67,6 +67,7 @@ def write_data_set(
     shown: bool = False,
     pictures: Mapping[str, bytes] | None = None,
     same: bool = False,
+    form: str = "inter",
 ) -> list[Path]:
     """Write all files of a data set, or none.
 
@@ -80,6 +81,7 @@ def write_data_set(
         shown: show a progress bar.
         pictures: file name -> content, for the folder of plots.
         same: an existing data set must have the same content.
+        form: format of the events, a key of :data:`~recbole_longinterest.prepare.place.EVENT_FILES`.
 
     Returns:
         The written files.
@@ -87,8 +89,9 @@ def write_data_set(
     Raises:
         ValueError: if the files cannot be written.
     """
+    write_events = write_parquet if form == "parquet" else _write_inter
     contents: dict[str, Callable[[IO[bytes]], object]] = {
-        f"{name}.inter": lambda file: _write_inter(file, events, shown),
+        f"{name}{EVENT_FILES[form]}": lambda file: write_events(file, events, shown),
         REPORT: lambda file: file.write(f"{json.dumps(report, indent=2)}\n".encode()),
         PREPARED_SETTINGS: lambda file: file.write(config.encode()),
     }

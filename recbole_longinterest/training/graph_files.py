@@ -14,6 +14,7 @@ from recbole_longinterest.common.atomic_files import item_rows, read_header
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.parquet_events import refuse_parquet
 from recbole_longinterest.common.resources import PREPARED_SETTINGS, prepared_settings, resource
 from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.data.graph.fit import graph_vectors
@@ -60,6 +61,7 @@ def write_graph_files(config: Config, output: Path, name: str, settings: GraphSe
             else.
     """
     source, dataset = Path(config["data_path"]), str(config["dataset"])
+    refuse_parquet(source, dataset, "A data set with a graph")
     kg, link = graph_files(config)
     graph = read_graph(config, kg, link)
     items = _items(config, source / f"{dataset}.inter")

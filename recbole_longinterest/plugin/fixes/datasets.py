@@ -12,6 +12,7 @@ import pandas as pd
 from recbole.utils import FeatureType
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.parquet_events import events_file, is_parquet
 from recbole_longinterest.data.numbers import find_no_number
 from recbole_longinterest.plugin.fixes.registry import patch
 from recbole_longinterest.plugin.same_code import with_globals
@@ -120,6 +121,30 @@ def _all_finite(table: pd.DataFrame) -> bool:
         if lists and any(value.dtype == np.float64 and not np.isfinite(value).all() for value in values):
             return False
     return True
+
+
+@patch(
+    f"{DATASET}._load_inter_feat",
+    kind="feature",
+    why="It reads .inter alone, and prepare writes large logs as <name>.inter.parquet.",
+    wraps=True,
+)
+def parquet_events(original: Callable[..., None]) -> Callable[..., None]:
+    """Read a Parquet file of events, if the data set has one, into the table that RecBole makes of ``.inter``."""
+
+    def _load_inter_feat(self: "Dataset", token: str, dataset_path: str) -> None:
+        from recbole_longinterest.data.parquet_reader import load_parquet  # saves start-up time
+
+        file = None if self.benchmark_filename_list else events_file(Path(dataset_path), token)
+        if file is None or not is_parquet(file):
+            original(self, token, dataset_path)
+            return
+        table = load_parquet(self, str(file))
+        if table is not None:  # RecBole's own data sets work on strings
+            table = table.astype(dict.fromkeys(table.select_dtypes("category"), object))
+        self.inter_feat = table
+
+    return _load_inter_feat
 
 
 @patch(

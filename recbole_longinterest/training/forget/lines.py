@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from recbole_longinterest.common.atomic_files import read_header
+from recbole_longinterest.common.parquet_events import refuse_parquet
 from recbole_longinterest.common.settings import Settings
 
 USER_FIELDS = ("USER_ID_FIELD", "SOURCE_ID_FIELD", "TARGET_ID_FIELD")  # the last two occur in .net files
@@ -19,6 +20,7 @@ def user_files(folder: Path, name: str, config: Settings) -> dict[Path, list[int
         name: name of the data set.
         config: config of a training on it.
     """
+    refuse_parquet(folder, name, "Forgetting users")
     files = {}
     for file in sorted(folder.glob(f"{glob.escape(name)}.*")):
         places = user_columns(file, config) if file.is_file() and file.suffix not in NOT_TABLES else []

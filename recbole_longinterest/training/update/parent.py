@@ -9,6 +9,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.parquet_events import refuse_parquet
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.plugin.runs.checkpoints import load_checkpoint
@@ -72,6 +73,7 @@ class Parent:
             kept = lineage[-1]["merged"]["sha256"]
             if hashes(folder, config["dataset"], tuple(dict.fromkeys(("inter", "item", *kept)))) != kept:
                 raise UpdateError(f"The data in {folder} is missing, or is not the data that {path} was made with.")
+        refuse_parquet(folder, config["dataset"], "An update")
         run_in_one_process(config)
         self.data = KeyedDataset(config)
         self.tokens = tokens_of(self.data, self.data.iid_field)
