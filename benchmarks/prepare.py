@@ -1,6 +1,10 @@
-"""Rows per second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to atomic files.
+"""Rows per second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to a data set.
 
     python benchmarks/prepare.py --rows 20000000
+    python benchmarks/prepare.py --rows 20000000 --format parquet --batches 3
+
+With --batches, LongInterest (without texts) then builds the data set and trains on the first batches of an epoch, in a
+process of its own, which prints seconds of a core and peak memory of each phase.
 
 The synthetic log has the same ratio of rows to users and movies as ml-20m, with power-law popularity. The command runs
 in its own process; the time includes everything from reading to the last written file, with reports, duplicates and an
@@ -39,6 +43,47 @@ from recbole_longinterest.experiments.comparison.manifest import peak_memory_mb
 Path(peak).write_text(str(peak_memory_mb()))
 sys.exit(code)
 """
+BUILD = """
+import sys, threading, time
+from pathlib import Path
+folder, batches = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:]
+peak, began = 0.0, time.process_time()
+def memory():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e9
+def watch():
+    global peak
+    while True:
+        peak = max(peak, memory())
+        time.sleep(0.02)
+def phase(name):
+    global peak, began
+    spent = time.process_time() - began
+    print(f"{name}: {spent:.1f} s of a core, {peak:.2f} GB at the peak, {memory():.2f} GB after it")
+    peak, began = 0.0, time.process_time()
+threading.Thread(target=watch, daemon=True).start()
+import torch
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, init_seed
+from recbole_longinterest.training.settings import make_config
+settings = {"data_path": folder, "state": "WARNING", "show_progress": False, "text_features": "off"}
+settings |= {"train_batch_size": 512, "embedding_size": 64, "hidden_size": 64}
+config = make_config("LongInterest", "log", config_dict=settings)
+init_seed(config["seed"], True)
+phase("imports")
+data = create_dataset(config)
+phase("reading and numbering")
+train, *_ = data_preparation(config, data)
+phase("sorting, splitting, windows")
+model = get_model(config["model"])(config, train._dataset)
+phase("model and transitions")
+optimizer = torch.optim.Adam(model.parameters())
+for _, batch in zip(range(batches), train):
+    optimizer.zero_grad()
+    model.calculate_loss(batch).backward()
+    optimizer.step()
+phase(f"{batches} batches")
+"""
 
 
 def write_log(path: Path, rows: int, milliseconds: bool, seed: int) -> None:
@@ -68,7 +113,11 @@ def main() -> int:
     parser.add_argument("--milliseconds", action="store_true", help="times in milliseconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--against", choices=["polars"], help="alternate with a pipeline of polars")
+    parser.add_argument("--format", choices=("inter", "parquet"), default="inter", help="of the prepared events")
+    parser.add_argument("--batches", type=int, default=0, help="build the data set, and train on so many batches")
     args = parser.parse_args()
+    if args.against and args.format != "inter":
+        parser.error("--against compares the rows of --format inter")
 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "ratings.csv"
@@ -79,6 +128,7 @@ def main() -> int:
         for repeat in range(args.repeats):
             words = ["prepare", "csv", str(log), "--user", "userId", "--item", "movieId", "--time", "timestamp"]
             words += ["--rating", "rating", "--core", "5", "--name", "log", "--output", f"{folder}/{repeat}"]
+            words += ["--format", args.format]
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             before, start = used.ru_utime + used.ru_stime, perf_counter()
             subprocess.run([sys.executable, "-c", RUN, f"{folder}/peak", *words], check=True)
@@ -92,6 +142,9 @@ def main() -> int:
                     raise SystemExit("prepare and polars wrote different rows, so the comparison is not valid.")
         peak, busy = max(peaks), total / args.repeats
         size = log.stat().st_size / 1e6
+        if args.batches:
+            log.unlink()  # disk
+            subprocess.run([sys.executable, "-c", BUILD, f"{folder}/0", str(args.batches)], check=True)
     speed = args.rows / float(np.median(seconds))
     sys.stdout.write(
         f"\n{args.rows:,} rows, {size:.0f} MB of CSV, {args.repeats} repeat(s)\n"

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-BLOCK = 20_000_000  # rows sorted at once
+BLOCK = 5_000_000  # rows sorted at once, more in logs that would have over PARTS blocks
+PARTS = 20  # blocks, each of which looks at all rows
 SAMPLE = 100_000  # rows that say where the blocks end
 
 
@@ -27,7 +28,8 @@ def stable_order(*keys: NDArray[Any]) -> Index:
     """
     first, number = keys[0], len(keys[0])
     if number > BLOCK:
-        ends = np.unique(np.sort(first[:: max(1, number // SAMPLE)])[:: max(1, SAMPLE * BLOCK // (2 * number))])
+        sample = np.sort(first[:: max(1, number // SAMPLE)])
+        ends = np.unique(sample[:: max(1, len(sample) * BLOCK // number, len(sample) // PARTS)])
         order, at = np.empty(number, dtype=np.int64), 0
         for low, high in zip([None, *ends], [*ends, None], strict=True):
             inside = np.ones(number, dtype=bool) if low is None else first >= low

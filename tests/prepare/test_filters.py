@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recbole_longinterest.prepare import filters
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import Events
 from recbole_longinterest.prepare.filters import Filters, day
@@ -111,3 +112,10 @@ def test_all_filters_together(prepare: Callable, tmp_path: Path) -> None:
     assert rows["read"] == 300 and rows["kept"] == len(done.rows()) == 300 - sum(rows["dropped"].values())
     assert {"before --since", "after --until", "rating below --min-rating"} < set(rows["dropped"])
     assert report["statistics"]["users"] == 5
+
+
+def test_repeated_keys_are_found_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "ROWS", 3)
+    keys = np.array([5, 2**62, 7, 5, -1, 2**62, 5, 8])
+    assert filters.repeated(keys).tolist() == [0, 1, 3, 5, 6]
+    assert filters.repeated(keys[1:3]).tolist() == []

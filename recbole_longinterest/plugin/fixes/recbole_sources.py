@@ -17,6 +17,7 @@ SOURCES = {
     "recbole.data.dataset.dataset:Dataset._download": "196cd3309ded",
     "recbole.data.dataset.dataset:Dataset._fill_nan": "d9d2692990bb",
     "recbole.data.dataset.dataset:Dataset._load_feat": "5d10be1653f2",
+    "recbole.data.dataset.dataset:Dataset._load_inter_feat": "9d8ee4313bcc",
     "recbole.data.dataset.dataset:Dataset._normalize": "bc79c69accc4",
     "recbole.data.dataset.dataset:Dataset._remap": "738673225dd2",
     "recbole.data.dataset.dataset:Dataset._set_label_by_threshold": "1de555a7930e",

@@ -526,8 +526,9 @@ CHECKS: dict[str, tuple[Callable[[], None], str, bool]] = {
 }
 
 
-# Features: the whole of the tests of LongInterest's settings, data sets and training fails without them.
-TESTED_ELSEWHERE = {"settings_files", "loaders", "train_on_windows"}
+# Features: the whole of the tests of LongInterest's settings, data sets and training fails without them, and for
+# parquet_events those of tests/data/test_parquet_reader.py.
+TESTED_ELSEWHERE = {"settings_files", "loaders", "train_on_windows", "parquet_events"}
 
 
 def load_without_patches() -> None:
