@@ -31,13 +31,11 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The same raw file prepared in both formats: missing ratings and behaviours, fractions of seconds, odd ids."""
     folder = tmp_path_factory.mktemp("both")
     rng = np.random.default_rng(0)
-    lines = ["u,i,r,t,b"]
+    lines, items = ["u,i,r,t,b"], ["NaN", "7", "ï", "007", "x%41", *(f"i{n}" for n in range(20))]
     for user in rng.permutation(np.repeat(np.arange(30), 12)):
         rating, behavior = rng.choice(["1", "2.5", "0.1", ""]), rng.choice(["view", "buy", ""])
         moment = 1_700_000_000 + rng.integers(40) / 8
-        lines.append(
-            f"u {user},{rng.choice(['NaN', '7', 'ï', '007', 'x%41', *(f'i{n}' for n in range(20))])},{rating},{moment},{behavior}"
-        )
+        lines.append(f"u {user},{rng.choice(items)},{rating},{moment},{behavior}")
     (folder / "raw.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = ["prepare", "csv", str(folder / "raw.csv"), "--user", "u", "--item", "i", "--rating", "r", "--time", "t"]
     words += ["--behavior", "b", "--name", "shop", "--quiet", "--missing-values", ""]
@@ -70,12 +68,12 @@ def test_ids_order_and_batches_are_those_of_the_text_file(
     assert list(text.inter_feat) == list(parquet.inter_feat)
     for field in text.inter_feat:
         assert np.array_equal(text.inter_feat[field], parquet.inter_feat[field], equal_nan=True), field
-    loaders = []
+    batches = []
     for data in (text, parquet):
         init_seed(data.config["seed"], reproducibility=True)
-        loaders.append(data_preparation(data.config, data))
-    for ours, theirs in zip(*loaders, strict=True):
-        for left, right in zip(_fields(next(iter(ours))), _fields(next(iter(theirs))), strict=True):
+        batches.append([next(iter(loader)) for loader in data_preparation(data.config, data)])
+    for ours, theirs in zip(*batches, strict=True):
+        for left, right in zip(_fields(ours), _fields(theirs), strict=True):
             assert left[0] == right[0] and torch.equal(torch.nan_to_num(left[1]), torch.nan_to_num(right[1]))
 
 
@@ -87,7 +85,7 @@ def test_a_run_has_the_metrics_of_the_text_file(roots: dict[str, str], tmp_path:
     results = [
         pipeline.run(made(root, "LongInterest", checkpoint_dir=str(tmp_path / form))) for form, root in roots.items()
     ]
-    assert results[0]["test_result"] == results[1]["test_result"]
+    assert results[0].test_result and results[0].test_result == results[1].test_result
 
 
 def test_the_file_has_typed_columns_and_the_cache_knows_it(roots: dict[str, str]) -> None:
@@ -200,3 +198,17 @@ def test_columns_beyond_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         table = read_parquet(str(tmp_path / "a.inter.parquet"), [("user_id", "token")], ["user_id"])
         assert table["user_id"].tolist() == names
         assert table["user_id"].cat.categories.tolist() == [f"u{n}" for n in range(7)]
+
+
+def test_a_failed_write_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(writer: pq.ParquetWriter, *args: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "raw.csv").write_text("u,i,t\na,x,1\na,y,2\n")
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fill_the_disk)
+    words = ["prepare", "csv", "raw.csv", "--user", "u", "--item", "i", "--time", "t", "--name", "shop", "--quiet"]
+    assert main.main([*words, "--output", "out", "--format", "parquet"]) == 2
+    assert "No file of the new data set remains there" in capsys.readouterr().err
+    assert [file for file in (tmp_path / "out").rglob("*") if file.is_file()] == []
