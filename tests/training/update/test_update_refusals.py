@@ -50,6 +50,13 @@ def test_a_model_of_a_split_by_time_is_not_updated(small_config: Callable[..., A
         update_checkpoint(split, inter)
 
 
+def test_a_parquet_data_set_is_not_updated(parent: Path, inter: Path, tmp_path: Path) -> None:
+    events = tmp_path / "data" / "tiny" / "tiny.inter"
+    events.rename(events.with_name("tiny.inter.parquet"))
+    with pytest.raises(ValueError, match=r"An update needs tiny\.inter, and .* has tiny\.inter\.parquet"):
+        update_checkpoint(parent, inter)
+
+
 def test_another_model_and_moved_or_changed_data(
     parent: Path, inter: Path, small_config: Callable[..., Any], tmp_path: Path
 ) -> None:
