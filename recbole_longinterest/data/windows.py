@@ -86,9 +86,10 @@ def plan_windows(history_start: Tensor, target: Tensor, width: int) -> TrainingW
     length = torch.minimum(first[owner] + size[owner] - start, torch.tensor(width))
     skip = torch.where(rank > 0, width - stride, 0)
 
-    before = torch.zeros(int(target.max()) + 3, dtype=torch.int32)  # targets at positions < p
+    dtype = torch.int32 if len(target) < 2**31 else torch.int64
+    before = torch.zeros(int(target.max()) + 3, dtype=dtype)  # targets at positions < p
     before[target + 1] = 1
-    torch.cumsum(before, 0, dtype=torch.int32, out=before)
+    torch.cumsum(before, 0, dtype=dtype, out=before)
     n_targets = (before[start + length + 1] - before[start + skip + 1]).long()
     keep = n_targets > 0
     return TrainingWindows(start[keep], length[keep], skip[keep], n_targets[keep])
