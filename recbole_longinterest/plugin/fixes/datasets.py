@@ -133,7 +133,7 @@ def parquet_events(original: Callable[..., None]) -> Callable[..., None]:
     """Read a Parquet file of events, if the data set has one, into the table that RecBole makes of ``.inter``."""
 
     def _load_inter_feat(self: "Dataset", token: str, dataset_path: str) -> None:
-        from recbole_longinterest.data.parquet_reader import load_parquet  # saves start-up time
+        from recbole_longinterest.data.parquet_reader import load_parquet  # late: it imports pyarrow
 
         file = None if self.benchmark_filename_list else events_file(Path(dataset_path), token)
         if file is None or not is_parquet(file):
