@@ -285,6 +285,8 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     if scores.device.type != "cpu":
         return scores.topk(k, dim=1)
+    if scores.device.type != "cpu":
+        return scores.topk(k, dim=1)
     values, places = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.int64)
     for row, best, where in zip(scores.numpy(), values.numpy(), places.numpy(), strict=True):
         where[:] = _best_places(row, k)

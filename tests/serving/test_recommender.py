@@ -390,6 +390,11 @@ def test_a_million_events_are_read_in_bounded_memory(model: Recommender, number:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB
 
 
+def test_top_k_stays_on_the_device() -> None:
+    values, places = top_k(torch.empty(2, 9000, device="meta"), 3)
+    assert values.device.type == places.device.type == "meta" and values.shape == places.shape == (2, 3)
+
+
 @pytest.mark.parametrize(("items", "k"), [(7, 7), (1000, 3), (64 * 90 + 5, 11), (64 * 90, 1)])
 def test_top_k_is_torchs(items: int, k: int) -> None:
     generator = torch.Generator().manual_seed(items)
