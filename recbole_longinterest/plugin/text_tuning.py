@@ -11,6 +11,7 @@ are made again, so that validation and checkpoints have exact ones. The whitenin
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -66,7 +67,7 @@ def read_number(config: Settings, name: str) -> float:
     """
     value = DEFAULTS[name] if config[name] is None else config[name]
     whole = isinstance(DEFAULTS[name], int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 < value < inf:
         raise LongInterestError(f"{name} must be a {'whole number' if whole else 'number'} above 0; got {value!r}.")
     return value
 

@@ -188,6 +188,7 @@ def test_an_update_keeps_the_tuned_encoder_for_new_texts(config: Callable[..., A
         ({"text_tuning_layers": 0}, r"text_tuning_layers must be a whole number above 0; got 0"),
         ({"text_tuning_items": 2.5}, r"text_tuning_items must be a whole number above 0; got 2\.5"),
         ({"text_tuning_rate": -1}, r"text_tuning_rate must be a number above 0; got -1"),
+        ({"text_tuning_rate": float("nan")}, r"text_tuning_rate must be a number above 0; got nan"),
         ({"enable_amp": True}, r"cannot train with enable_amp"),
         ({"text_chunks": 2}, r"text_chunks must be 1, got 2"),
         ({"single_spec": False}, r"trains in one process\. Leave --nproc out"),
