@@ -22,6 +22,7 @@ from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, MANY,
 EVENTS = 10  # number of last events that are looked up
 AGE_DECAY = 0.6  # factor of the weight for each event further back
 UNIT = 0.003  # share of followers above which the score grows logarithmically
+CACHED = 2**18  # scores at once on a CPU
 PRIOR = 1.0  # added to an item's number of followers, so that a single event does not count as certainty
 
 
@@ -87,11 +88,20 @@ class TransitionMemory(nn.Module):
     def add_to(self, scores: Tensor, recent: Tensor) -> Tensor:
         """Add the memory's scores to the network's, in place.
 
+        Only the scores of followers change, which are few of the items. On a CPU a few rows are done at a time, so that
+        their sums stay in the processor's cache.
+
         Args:
             scores: the network's scores of all items, [B, N]; without gradients.
             recent: from :func:`last_items`, int64 [B, Q].
         """
-        return scores.add_(self.shares(recent).div_(UNIT).log1p_().to(scores), alpha=self.weight)
+        at_once = max(1, (CACHED if scores.is_cpu else scores.numel()) // scores.shape[1])
+        for some, rows in zip(scores.split(at_once), recent.split(at_once), strict=True):
+            followers, shares = (part.flatten(1) for part in self._looked_up(rows))  # [b, Q K]
+            total = shares.new_zeros(some.shape).scatter_add_(1, followers, shares).gather(1, followers)
+            gain = total.div_(UNIT).log1p_().to(some)  # an item can be a follower several times, with the same score
+            some.scatter_(1, followers, some.gather(1, followers).add_(gain, alpha=self.weight))
+        return scores
 
     def add_to_one(self, scores: NDArray[np.float32], recent: NDArray[np.int64]) -> None:
         """Add the memory's scores to the network's for one user, in place; like :meth:`add_to`, in half the time.

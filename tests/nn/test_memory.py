@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_longinterest.nn import memory as memory_module
 from recbole_longinterest.nn.memory import AGE_DECAY, EVENTS, PRIOR, UNIT, TransitionMemory, last_items, tables_of
 from recbole_longinterest.nn.transitions import BACKWARD, Transitions, count_transitions
 
@@ -22,7 +23,11 @@ def memory() -> TransitionMemory:
     return made
 
 
-def test_scores_are_those_of_the_formula(memory: TransitionMemory) -> None:
+@pytest.mark.parametrize("cached", [1, 10**6])
+def test_scores_are_those_of_the_formula(
+    monkeypatch: pytest.MonkeyPatch, memory: TransitionMemory, cached: int
+) -> None:
+    monkeypatch.setattr(memory_module, "CACHED", cached)  # row by row, and all at once
     recent = torch.tensor([[1, 2, 0], [3, 0, 0]])
     expected = torch.zeros(2, 4)
     expected[0, 2] = 4 / (5 + PRIOR)

@@ -11,14 +11,16 @@ from recbole.data import create_dataset, data_preparation
 
 from recbole_longinterest.experiments.comparison.protocol import rank_targets
 from recbole_longinterest.plugin.fixes.command_line import command_line
+from recbole_longinterest.plugin.runs import seen_masked
 from recbole_longinterest.plugin.runs.seen_masked import MaskedPass, masked_ranks, seen_pairs
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_ranks_are_those_of_the_test(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "cached"), [(torch.float32, 1), (torch.float32, 75), (torch.float64, 10**6)])
+def test_the_ranks_are_those_of_the_test(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, cached: int) -> None:
     """Against the ranks that mask every item, with ties, repeats, and targets that the user has had."""
+    monkeypatch.setattr(seen_masked, "CACHED", cached)  # one, three and all rows at once
     generator = torch.Generator().manual_seed(3)
     scores = torch.randint(0, 6, (40, 25), generator=generator).to(dtype)
     scores[:, 0] = -torch.inf
