@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,6 +15,7 @@ import recbole_longinterest.service.schemas as schemas
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.service import problems
 from recbole_longinterest.service.admin import add_admin
+from recbole_longinterest.service.checked_route import CheckedRoute
 from recbole_longinterest.service.gate import Gate
 from recbole_longinterest.service.insight_routes import add_insight
 from recbole_longinterest.service.keys import Keys
@@ -100,7 +101,9 @@ def _add_events(app: FastAPI, service: Service) -> None:
 
 
 def _add_users(app: FastAPI, service: Service) -> None:
-    @app.get(
+    often = APIRouter(route_class=CheckedRoute)
+
+    @often.get(
         "/v1/users/{user}/recommendations",
         tags=["recommendations"],
         dependencies=[role("read")],
@@ -118,6 +121,8 @@ def _add_users(app: FastAPI, service: Service) -> None:
         answer = await service.recommend(_id(user), Wish(k, exclude_seen, exclude or [], strategy, adult))
         # Written here, because FastAPI would check once more what was made a moment ago.
         return Response(answer.model_dump_json(), media_type="application/json")
+
+    app.include_router(often)
 
     @app.post("/v1/recommendations", tags=["recommendations"], dependencies=[role("read")])
     async def recommend_to_history(body: schemas.Ask) -> schemas.Recommendations:

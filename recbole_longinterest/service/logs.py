@@ -101,6 +101,8 @@ def set_up_logs(level: str = "info", users: bool = False, stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # No line says these, and each is looked up for every record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # uvicorn's own lines tell what ours do; alembic's, one for each table.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

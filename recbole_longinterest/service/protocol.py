@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits on request line and headers, which uvicorn does not have."""
+"""uvicorn's HTTP protocol with limits on request line and headers, and responses sent in one piece."""
 
 import asyncio
 from typing import Any
@@ -11,15 +11,50 @@ MOST_BYTES = 64 * 1024  # maximum size of request line and headers
 SECONDS = 10.0  # time limit for them to arrive
 
 
+class Together:
+    """A transport that sends with one system call what is written in one turn of the event loop.
+
+    uvicorn writes the head and the body of a response apart: two packets, for which a client wakes up twice.
+
+    Args:
+        transport: the transport that sends; it has all other methods.
+        loop: the event loop.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401 - uvicorn narrows it
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep data until the end of this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what waits, then close the connection."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        data, self._parts = b"".join(self._parts), []
+        if data and not self._transport.is_closing():  # the client may have gone in this turn
+            self._transport.write(data)
+
+
 class LimitedProtocol(HttpToolsProtocol):
-    """Closes connections whose request line and headers are too long or too slow."""
+    """Closes connections whose request line and headers are too long or too slow, and sends responses in one piece."""
 
     _head: int | None = 0  # bytes so far; None while a body is read
     _slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows the type
         """Start the time limit for the first request."""
-        super().connection_made(transport)
+        together: Any = Together(transport, self.loop)
+        super().connection_made(together)
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -25,6 +25,7 @@ from recbole_longinterest.serving.training_times import training_times
 CHUNK = 4096  # events of a long history encoded at once
 POSITIONS = 2**20  # maximum padded positions of a batch
 BLOCK = 32  # items per block in top_k
+FEW = 100_000  # scores up to which top_k compares all of them, which takes fewer operations
 SCORES = 2**24  # maximum scores in memory, 64 MB
 LONG = 2**15  # longer histories are encoded in chunks, to bound memory
 
@@ -202,7 +203,7 @@ class Scorer:
             return scores
         if len(scores) > 1:
             return self.network.memory.add_to(scores, recent)
-        self.network.memory.add_to_one(scores[0].numpy(), recent[0].numpy())
+        self.network.memory.add_to_one(scores.numpy()[0], recent.numpy()[0])
         return scores
 
     def best(
@@ -285,29 +286,31 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     if scores.device.type != "cpu":
         return scores.topk(k, dim=1)
-    if scores.device.type != "cpu":
-        return scores.topk(k, dim=1)
-    values, places = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.int64)
-    for row, best, where in zip(scores.numpy(), values.numpy(), places.numpy(), strict=True):
-        where[:] = _best_places(row, k)
-        best[:] = row[where]
-    return values, places
+    rows = scores.numpy()
+    places = [_best_places(row, k) for row in rows]
+    values = [row[best] for row, best in zip(rows, places, strict=True)]
+    return torch.from_numpy(np.array(values)), torch.from_numpy(np.array(places))
 
 
 def _best_places(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """Positions of the ``k`` highest scores of one user, highest first, [k]."""
     blocks = len(scores) // BLOCK
     if blocks <= 2 * k:
-        places = np.argpartition(scores, -k)[-k:]
+        places = scores.argpartition(-k)[-k:]
     else:
         # Block b has the positions b, b + blocks, ...: then the maxima are taken along the memory.
         maxima = scores[: blocks * BLOCK].reshape(BLOCK, blocks).max(axis=0)
-        least = np.partition(maxima, -k)[-k]  # at least k scores are as high
-        chosen = np.flatnonzero(maxima >= least)
-        places = (chosen + blocks * np.arange(BLOCK)[:, None]).ravel()
-        places = np.concatenate([places, np.arange(blocks * BLOCK, len(scores))])
-        places = places[scores[places] >= least]
-    order: NDArray[np.int64] = places[np.argsort(-scores[places], kind="stable")[:k]]
+        ordered = maxima.copy()
+        ordered.partition(blocks - k)
+        least = ordered[-k]  # at least k scores are as high
+        if len(scores) <= FEW:
+            places = (scores >= least).nonzero()[0]
+        else:
+            chosen = (maxima >= least).nonzero()[0]
+            places = (chosen + blocks * np.arange(BLOCK)[:, None]).ravel()
+            places = np.concatenate([places, np.arange(blocks * BLOCK, len(scores))])
+            places = places[scores[places] >= least]
+    order: NDArray[np.int64] = places[(-scores[places]).argsort(kind="stable")[:k]]
     return order
 
 

@@ -28,6 +28,7 @@ class TorchEngine(Engine):
         with torch.no_grad():
             interest = torch.zeros(1, items.shape[1])
             self._compared = network.comparable(interest, items)[1]
+        self._plain = self._compared is items  # then interest vectors stay as they are, too
 
     @classmethod
     def write(cls, network: InterestNetwork, folder: Path, int8: bool = False) -> None:
@@ -50,5 +51,7 @@ class TorchEngine(Engine):
 
     def scores_of(self, interest: Tensor) -> Tensor:
         """See :meth:`Engine.scores_of`."""
+        if self._plain:
+            return interest @ self._compared.T
         with torch.no_grad():
             return self._network.comparable(interest, self._items[:1])[0] @ self._compared.T
