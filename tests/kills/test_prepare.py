@@ -50,6 +50,13 @@ def test_a_data_set_that_is_replaced_and_other_files_beside_it(trial: Callable[.
     tried.fill_everywhere()
 
 
+def test_parquet_replaces_text(trial: Callable[..., Trial], raw: Path) -> None:
+    tried = trial([*ARGUMENTS, "--overwrite", "--format", "parquet"], data_of, ARGUMENTS)
+    assert any(name.endswith(".parquet") for name in tried.new) and "data/shop/shop.inter" not in tried.new
+    tried.kill_everywhere()
+    tried.fill_everywhere()
+
+
 def test_a_data_set_of_an_earlier_version_that_is_replaced(trial: Callable[..., Trial], raw: Path) -> None:
     """Its settings were a file of their own."""
     own = raw.parent / "data" / "shop"
