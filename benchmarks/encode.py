@@ -10,7 +10,7 @@ not timed. The vectors of the sample must agree. The exit code is 1 if ours is n
 
 `--against` adds sentence-transformers' `encode` and onnxruntime in float32 and int8 (`encode_against.py`), which encode
 all of every chunk in the same run. In float32 their vectors must agree; the lowest cosine of int8 is printed. The exit
-code is 1, too, if ours is not 1.3 times as fast as the best of them.
+code is 1, too, if ours is not 1.3 times as fast as the best of them. `--backend onnx` measures ours with onnxruntime.
 """
 
 import random
@@ -25,7 +25,7 @@ from common import make_parser
 from encode_against import WAYS, Encode, make
 
 from recbole_longinterest.text.cache import encode_cached, fill_cache
-from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.text.encoder import BACKENDS, TextEncoder
 from recbole_longinterest.text.models import find_model, quiet_transformers
 
 BAR, BAR_AGAINST = 3.0, 1.3  # times the simple loop, and the best of --against
@@ -85,6 +85,7 @@ def main() -> int:
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backend", choices=BACKENDS, default="torch", help="what runs ours: text_backend")
     parser.add_argument("--against", action="store_true", help=f"compare with {', '.join(WAYS)}, too")
     args = parser.parse_args()
 
@@ -92,7 +93,12 @@ def main() -> int:
     draw = random.Random(args.seed)
     draw.shuffle(texts)
     ours = TextEncoder(
-        args.encoder, pooling="mean", max_length=args.max_length, batch_size=args.batch_size, device="cpu"
+        args.encoder,
+        pooling="mean",
+        max_length=args.max_length,
+        batch_size=args.batch_size,
+        device="cpu",
+        backend=args.backend,
     )
     model = find_model(args.encoder).folder
     plain = PlainLoop(model, args.max_length, args.batch_size)
@@ -139,7 +145,7 @@ def main() -> int:
     ratio = speed["ours"] / speed["plain"]
     sys.stdout.write(
         f"\n{args.encoder}, {args.texts} synthetic titles, at most {args.max_length} tokens, batches of "
-        f"{args.batch_size}, {torch.get_num_threads()} thread(s)\n"
+        f"{args.batch_size}, {torch.get_num_threads()} thread(s), text_backend: {args.backend}\n"
         f"ours:  {speed['ours']:8.1f} texts/s (all {counts['ours']} titles in {seconds['ours']:.0f} s, with cache)\n"
         f"plain: {speed['plain']:8.1f} texts/s (a random sample of {counts['plain']} of these titles in "
         f"{seconds['plain']:.0f} s, fixed padding)\n"

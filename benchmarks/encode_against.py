@@ -5,7 +5,6 @@ by length, a batch padded to its longest, as many threads as torch. Its graph is
 int8 is onnxruntime's dynamic quantization of all matrix products.
 """
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from recbole_longinterest.text.models import quiet_transformers
+from recbole_longinterest.text.onnx_network import write_graph
 
 Encode = Callable[[list[str]], np.ndarray]
 WAYS = ("sentence-transformers", "onnxruntime fp32", "onnxruntime int8")
@@ -56,37 +56,14 @@ def sentence_transformers(model: Path, max_length: int, batch_size: int) -> Enco
     return lambda texts: encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
 
 
-class _Hidden(torch.nn.Module):
-    """The encoder as a graph: ids and mask to hidden states."""
-
-    def __init__(self, model: Path) -> None:
-        from transformers import AutoModel
-
-        super().__init__()
-        with quiet_transformers():
-            self.model = AutoModel.from_pretrained(model, attn_implementation="eager").eval()
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states of the last layer, [B, L, dim]."""
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-
-
 def export(model: Path, graph: Path) -> None:
-    """Write the graph of a model for batches of any size and length."""
+    """Write the graph of a model, with the ids and the mask as inputs."""
+    from transformers import AutoModel
+
+    with quiet_transformers():
+        network = AutoModel.from_pretrained(model, attn_implementation="eager").eval()
     ids = torch.randint(1_000, 2_000, (2, 7))
-    axes = {0: "batch", 1: "length"}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the old exporter about itself, and of indices that are never negative
-        torch.onnx.export(
-            _Hidden(model),
-            (ids, torch.ones_like(ids)),
-            str(graph),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["hidden"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "hidden": axes},
-            opset_version=17,
-            dynamo=False,  # the other exporter needs a further package
-        )
+    write_graph(network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, graph)
 
 
 def quantized(graph: Path) -> Path:

@@ -34,8 +34,8 @@ OPTIONAL = {
     "optuna": "recbole-li tune --search optuna",
     "wandb": "log_wandb",
     "captum": "recbole-li explain --method",
-    "onnx": "recbole-li export --engine onnx",
-    "onnxruntime": "serving by onnxruntime",
+    "onnx": "recbole-li export --engine onnx, text_backend: onnx",
+    "onnxruntime": "serving by onnxruntime, text_backend: onnx",
 }
 FOLDERS = ("saved", "log", "log_tensorboard")
 """Folders that RecBole writes to, inside the current folder."""

@@ -76,6 +76,7 @@ def make_encoder(config: Settings, updates: Updates | None = None) -> TextEncode
         device=config["device"],
         named=getattr(config, "__dict__", {}).get("encoder_is_named", True),  # False in a config from a file
         updates=updates,
+        backend=config["text_backend"],
     )
 
 

@@ -32,6 +32,7 @@ DATA_KEYS = (
     "text_prompt",
     "text_precision",
     "text_chunks",
+    "text_backend",
     "text_dim",
     "text_features",
     "id_features",

@@ -56,6 +56,10 @@ def wants_tuning(config: Settings) -> bool:
         raise LongInterestError(
             f"{SETTING}: {method} reads the first chunk of a text; text_chunks must be 1, got {config['text_chunks']}."
         )
+    if config["text_backend"] not in (None, "torch"):
+        raise LongInterestError(
+            f"{SETTING}: {method} trains with torch; text_backend must be torch, got {config['text_backend']}."
+        )
     return True
 
 

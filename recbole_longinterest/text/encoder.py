@@ -13,6 +13,7 @@ from recbole_longinterest.text.chunks import split_text
 from recbole_longinterest.text.folder import EncoderError
 from recbole_longinterest.text.loaded import PRECISIONS, LoadedEncoder, longest_text, prompt_length
 from recbole_longinterest.text.models import MINILM, Model, find_model, load_model, model_identity
+from recbole_longinterest.text.onnx_network import with_onnx
 from recbole_longinterest.text.pooling import load_steps
 from recbole_longinterest.text.updates import Updates, merge_updates, updates_hash
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 POOLINGS = ("mean", "cls", "last")
+BACKENDS = ("torch", "onnx")
 MAX_LENGTH = 128  # tokens, if the folder has no such setting
 UNKNOWN_LENGTH = 10**6  # a larger limit means that the tokenizer has no limit
 SHORTEST = 4  # minimum of text_max_length: the special tokens and one of the text
@@ -50,6 +52,8 @@ class TextEncoder:
         named: whether the user chose this encoder. If only a file names it, no folder is read and nothing is downloaded
             from the hub.
         updates: changes of its weights by a model that tuned it (``text_tuning``); None or empty for none.
+        backend: what runs the network: ``"torch"``, or ``"onnx"`` for onnxruntime, which encodes in fp32 and on the
+            CPU, whatever the device. None means torch.
 
     Raises:
         EncoderError: (a ValueError) if an argument is wrong. A missing model raises it only when the model is needed.
@@ -68,6 +72,7 @@ class TextEncoder:
         device: str | torch.device | None = None,
         named: bool = True,
         updates: Updates | None = None,
+        backend: str | None = None,
     ) -> None:
         if not isinstance(name_or_path, str) or not name_or_path.strip():
             raise EncoderError(
@@ -85,6 +90,10 @@ class TextEncoder:
             raise EncoderError(f"text_chunks must be an integer of at least 1; got {chunks!r}. {YAML}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise EncoderError(f"text_batch_size must be an integer of at least 1; got {batch_size!r}. {YAML}")
+        if backend is not None and backend not in BACKENDS:
+            raise EncoderError(f"text_backend must be one of {', '.join(BACKENDS)}; got {backend!r}. {YAML}")
+        if backend == "onnx" and precision not in (None, "fp32"):
+            raise EncoderError(f"text_precision must be fp32 with text_backend: onnx; got {precision!r}. {YAML}")
         self.name = name_or_path.strip()
         self.named = named
         self.updates = updates or {}
@@ -93,7 +102,10 @@ class TextEncoder:
         self.prompt = prompt
         self.chunks = chunks or 1
         self.batch_size = batch_size
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.backend = backend or "torch"
+        given = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device("cpu") if backend == "onnx" else given
+        self._unused_device = given if given.type != self.device.type else None
         self.precision = precision or own_precision(self.device)
         self._found: Model | None = None
         self._loaded: LoadedEncoder | None = None
@@ -124,6 +136,8 @@ class TextEncoder:
             parts.append(f"{self.chunks} chunks")
         if self.updates:
             parts.append(f"tuned {updates_hash(self.updates)}")
+        if self.backend != "torch":  # other last digits; the identity of torch is as before there were backends
+            parts.append(self.backend)
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -172,8 +186,10 @@ class TextEncoder:
         """Load the model, in float32 and without dropout. Changes to its network change the vectors.
 
         Raises:
-            EncoderError: if the model is not available, or is not a text encoder.
+            EncoderError: if the model is not available, is not a text encoder, or is not run by torch.
         """
+        if self.backend != "torch":
+            raise EncoderError(f"text_backend: {self.backend} has no weights to train. Set text_backend: torch.")
         return self._load()
 
     def _find(self) -> Model:
@@ -191,34 +207,45 @@ class TextEncoder:
         return settings.default_prompt if self.prompt is None else settings.prompts.get(self.prompt, self.prompt)
 
     def _load(self) -> LoadedEncoder:
-        """Load the model in float32 on the device, with its settings."""
+        """Load the model in float32 on the device, with its settings, in its backend."""
         if self._loaded is None:
             model = self._find()
-            tokenizer, network = load_model(model)
-            merge_updates(network, self.updates, self.name)
-            # Padding on the left would shift the token positions of a decoder.
-            tokenizer.padding_side = "right"
-            if tokenizer.pad_token is None:
-                tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-            if tokenizer.pad_token is None:
-                raise EncoderError(
-                    f"The tokenizer of the text encoder {self.name} has no pad, end or unknown token to fill a batch "
-                    "with. Set pad_token in its tokenizer_config.json."
-                )
-            self._loaded = LoadedEncoder(
-                self.name,
-                tokenizer,
-                network.float().to(self.device).eval(),
-                load_steps(model.root, model.settings, self.device),
-                self._poolings,
-                self._prompt,
-                self._limit(tokenizer, network),
-                0 if model.settings.pools_prompt else prompt_length(tokenizer, self._prompt),
-                model.settings.lower_case,
-                self.precision,
-                self.device,
-            )
+            loaded = self._load_torch(model)
+            if self.backend == "onnx":
+                if self._unused_device is not None:
+                    getLogger().warning(
+                        f"text_backend: onnx encodes on the CPU; text_backend: torch would use {self._unused_device}."
+                    )
+                tuned = f" tuned {updates_hash(self.updates)}" if self.updates else ""
+                loaded = with_onnx(loaded, model_identity(model) + tuned)
+            self._loaded = loaded
         return self._loaded
+
+    def _load_torch(self, model: Model) -> LoadedEncoder:
+        tokenizer, network = load_model(model)
+        merge_updates(network, self.updates, self.name)
+        # Padding on the left would shift the token positions of a decoder.
+        tokenizer.padding_side = "right"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if tokenizer.pad_token is None:
+            raise EncoderError(
+                f"The tokenizer of the text encoder {self.name} has no pad, end or unknown token to fill a batch "
+                "with. Set pad_token in its tokenizer_config.json."
+            )
+        return LoadedEncoder(
+            self.name,
+            tokenizer,
+            network.float().to(self.device).eval(),
+            load_steps(model.root, model.settings, self.device),
+            self._poolings,
+            self._prompt,
+            self._limit(tokenizer, network),
+            0 if model.settings.pools_prompt else prompt_length(tokenizer, self._prompt),
+            model.settings.lower_case,
+            self.precision,
+            self.device,
+        )
 
     def _limit(self, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel") -> int:
         """Maximum number of tokens of a text that the model reads."""

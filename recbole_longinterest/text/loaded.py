@@ -24,7 +24,8 @@ class LoadedEncoder:
     Attributes:
         name: the user's name for the model, for messages.
         tokenizer: tokenizer that pads on the right.
-        network: turns token ids into token vectors.
+        network: turns token ids into token vectors; with ``text_backend: onnx`` an
+            :class:`~recbole_longinterest.text.onnx_network.OnnxNetwork`, which has no weights to train.
         steps: layers after the pooling.
         poolings: names of poolings, see :func:`~recbole_longinterest.text.pooling.pool`.
         prompt: text to put before every text.
@@ -73,8 +74,8 @@ class LoadedEncoder:
             padded = self.tokenizer.pad(picked, return_tensors="pt")
         return {name: values.to(self.device) for name, values in padded.items()}
 
-    def pooled(self, batch: dict[str, Tensor]) -> Tensor:
-        """Compute the pooled vectors, float32 [B, D], of a padded batch of token ids [B, T].
+    def hidden(self, batch: dict[str, Tensor]) -> Tensor:
+        """Compute the token vectors, float32 [B, T, D], of a padded batch of token ids [B, T].
 
         Raises:
             EncoderError: if the model does not read token ids.
@@ -82,13 +83,20 @@ class LoadedEncoder:
         half = self.precision != "fp32"
         try:
             with torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=half):
-                hidden = self.network(**batch).last_hidden_state  # [B, T, D]
+                return self.network(**batch).last_hidden_state.float()
         except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise EncoderError(
                 f"The text encoder {self.name} ({type(self.network).__name__}) does not turn token ids into vectors: "
                 f"{one_line(error)}. Name a text model as text_encoder."
             ) from error
-        return pool(hidden.float(), batch["attention_mask"], self.poolings, self.skipped)
+
+    def pooled(self, batch: dict[str, Tensor]) -> Tensor:
+        """Compute the pooled vectors, float32 [B, D], of a padded batch of token ids [B, T].
+
+        Raises:
+            EncoderError: if the model does not read token ids.
+        """
+        return pool(self.hidden(batch), batch["attention_mask"], self.poolings, self.skipped)
 
     def finished(self, pooled: Tensor) -> Tensor:
         """Apply the layers after the pooling, [B, D] each."""

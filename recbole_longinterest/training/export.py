@@ -154,7 +154,9 @@ def _served_of(
             "torch": str(torch.__version__),
             "text": {
                 **{name: config[name] for name in TEXT_SETTINGS},
-                "text_precision": config["text_precision"] or own_precision(),  # the training's default on this machine
+                # The training's default on this machine; onnxruntime encodes on the CPU.
+                "text_precision": config["text_precision"]
+                or own_precision("cpu" if config["text_backend"] == "onnx" else None),
                 "kinds": _text_kinds(config),
             },
             "shown": shown,

@@ -127,13 +127,14 @@ def test_options_reach_the_encoder(
         text_prompt="p: ",
         text_precision="bf16",
         text_chunks=3,
+        text_backend="onnx",
     )
     monkeypatch.setattr(item_texts, "TextEncoder", make)
     LongInterestDataset(config)
     del seen["device"]
     assert seen == {
         **{"name": "folder", "pooling": "last", "max_length": 9, "prompt": "p: ", "precision": "bf16"},
-        **{"batch_size": 64, "named": True, "chunks": 3, "updates": None},
+        **{"batch_size": 64, "named": True, "chunks": 3, "updates": None, "backend": "onnx"},
     }
 
 

@@ -191,6 +191,7 @@ def test_an_update_keeps_the_tuned_encoder_for_new_texts(config: Callable[..., A
         ({"text_tuning_rate": float("nan")}, r"text_tuning_rate must be a number above 0; got nan"),
         ({"enable_amp": True}, r"cannot train with enable_amp"),
         ({"text_chunks": 2}, r"text_chunks must be 1, got 2"),
+        ({"text_backend": "onnx"}, r"lora trains with torch; text_backend must be torch, got onnx"),
         ({"single_spec": False}, r"trains in one process\. Leave --nproc out"),
     ],
 )

@@ -68,6 +68,22 @@ def test_a_run_finds_what_was_encoded(
     assert len(encoded) == TEXTS
 
 
+def test_onnxruntime_fills_the_cache_for_its_own_runs(
+    arguments: list[str], encoded: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    assert main.main([*arguments, "--text_backend=onnx"]) == 0
+    assert len(encoded) == TEXTS and len(list((tmp_path / "cache").glob("onnx-*/*.onnx"))) == 1
+    settings = {**SMALL, "data_path": str(tmp_path / "data"), "text_encoder": str(tmp_path / "bert"), "use_gpu": False}
+    matrices = []
+    for backend in ("onnx", "torch"):
+        config = make_config("LongInterest", "tiny", config_dict={**settings, "text_backend": backend})
+        matrices.append(LongInterestDataset(config).text_source.matrix().vectors)  # type: ignore[union-attr]
+        assert len(encoded) == TEXTS * (1 if backend == "onnx" else 2)
+    np.testing.assert_allclose(*matrices, atol=1e-3)  # whitened, which magnifies differences
+
+
 def test_settings_from_a_file_and_no_progress_bar(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ class ClusterEncoder:
         self.encoder = encoder
         self.batch_size = TEXTS_A_CALL
         resources = ray.cluster_resources()
-        gpus = int(resources.get("GPU", 0))
+        gpus = int(resources.get("GPU", 0)) if encoder.backend == "torch" else 0  # onnxruntime encodes on the CPU
         self.workers = gpus or max(1, int(resources.get("CPU", 1)) - 1)  # one core for reading and collecting
         self.resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
 

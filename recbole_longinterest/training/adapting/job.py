@@ -100,7 +100,8 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
     seen = np.unique(events.without(held_out).items)
     catalogue = Catalogue(texts, positives, same_texts(texts), seen[has_text[seen]])
 
-    encoder = make_encoder(Overlay(config, {"text_chunks": 1}))  # long texts are cut: each text is one row of a batch
+    # Long texts are cut: each text is one row of a batch. Only torch trains.
+    encoder = make_encoder(Overlay(config, {"text_chunks": 1, "text_backend": "torch"}))
     fit_settings = FitSettings(
         settings.epochs,
         settings.patience,

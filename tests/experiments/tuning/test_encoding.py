@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_longinterest.cli import main
+from recbole_longinterest.experiments.tuning.encoding import ClusterEncoder
 from recbole_longinterest.plugin.ray_session import ray
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
@@ -39,6 +40,14 @@ def test_ray_fills_the_same_cache_with_equal_vectors(
     monkeypatch.setattr(TextEncoder, "encode", fail)
     alone, by_ray = (encode_cached(texts, TextEncoder(), tmp_path / name, False) for name in ("alone", "ray"))
     np.testing.assert_allclose(by_ray, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(("backend", "workers"), [("torch", 2), ("onnx", 7)])
+def test_onnxruntime_leaves_the_gpus_of_a_cluster_alone(
+    backend: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 2.0, "CPU": 8.0})
+    assert ClusterEncoder(TextEncoder(device="cpu", backend=backend)).workers == workers
 
 
 def test_no_cluster_at_the_address(write_dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
