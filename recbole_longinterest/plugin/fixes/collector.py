@@ -35,7 +35,7 @@ def hits_of(top: Tensor, positive_u: Tensor, positive_i: Tensor, n_items: int) -
 @patch(
     "recbole.evaluator.collector:Collector.eval_batch_collect",
     kind="fix",
-    why="It makes two copies of all scores to look up a few of them.",
+    why="RecBole copies all scores twice to look up a few of them.",
     wraps=True,
 )
 def lean_collector(collect: Callable[..., None]) -> Callable[..., None]:

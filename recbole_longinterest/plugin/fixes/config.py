@@ -26,7 +26,7 @@ CONFIG = "recbole.config.configurator:Config"
     f"{CONFIG}._init_device",
     kind="fix",
     issue=1955,
-    why="It overwrites CUDA_VISIBLE_DEVICES, which Ray or a scheduler may have set, with gpu_id (default 0).",
+    why="RecBole overwrites CUDA_VISIBLE_DEVICES with gpu_id (default 0), even if Ray or a scheduler has set it.",
     wraps=True,
 )
 def visible_gpus(init_device: Callable[["Config"], None]) -> Callable[["Config"], None]:
@@ -47,7 +47,7 @@ def visible_gpus(init_device: Callable[["Config"], None]) -> Callable[["Config"]
     f"{CONFIG}._load_cmd_line",
     name="command_line_arguments",
     kind="fix",
-    why="It reads sys.argv of any program (pytest, Ray, a server), and drops --key=a=b.",
+    why="RecBole reads sys.argv of any program (pytest, Ray, a server), and ignores arguments such as --key=a=b.",
 )
 def _load_cmd_line(self: "Config") -> dict[str, Any]:
     settings, unused = read_command_line()
@@ -61,7 +61,7 @@ plain_settings = functools.partial(patch, name="plain_settings", kind="safety")
 
 @plain_settings(
     f"{CONFIG}._convert_config_dict",
-    why="It passes every text of a dict and of the command line to eval, which runs code in it.",
+    why="RecBole passes all texts from config dicts and the command line to eval, so a setting can run code.",
 )
 def _convert_config_dict(self: "Config", config_dict: dict[str, Any]) -> dict[str, Any]:
     """Parse texts into values, see `common.written_values`, without changing the given dict."""
@@ -72,7 +72,8 @@ def _convert_config_dict(self: "Config", config_dict: dict[str, Any]) -> dict[st
 
 @plain_settings(
     f"{CONFIG}._build_yaml_loader",
-    why="It changes yaml's FullLoader for the whole process, and reads tags that name functions and modules of Python.",
+    why="RecBole changes yaml's FullLoader for the whole process, and accepts tags that name Python functions and "
+    "modules.",
 )
 def _build_yaml_loader(self: "Config") -> type[SettingsLoader]:
     """A YAML loader for plain data only, with RecBole's number formats."""
@@ -82,16 +83,20 @@ def _build_yaml_loader(self: "Config") -> type[SettingsLoader]:
 # A pickled config is a call of rebuild_config with plain data. Copies within a process are made attribute by
 # attribute, as before.
 stored_config = functools.partial(patch, name="plain_configs", kind="safety", issue=(2174, 2212))
+COPY = "A copy in memory would use the patched `__reduce__`, which keeps only what a file can store."
 
 
-@stored_config(f"{CONFIG}.__reduce__", why="It pickles with its yaml loader and model class, which torch 2.6 refuses.")
+@stored_config(
+    f"{CONFIG}.__reduce__",
+    why="A pickled config contains its yaml loader and its model class, so torch.load raises an error since torch 2.6.",
+)
 def __reduce__(self: "Config") -> tuple[Any, ...]:
     from recbole_longinterest.plugin.runs import checkpoints  # late: needed only to pickle a config
 
     return checkpoints.rebuild_config, (checkpoints.plain_config(self),)
 
 
-@stored_config(f"{CONFIG}.__deepcopy__", why="It would copy by __reduce__, for files.")
+@stored_config(f"{CONFIG}.__deepcopy__", why=COPY)
 def __deepcopy__(self: "Config", memo: dict[int, Any]) -> "Config":
     twin = object.__new__(type(self))
     memo[id(self)] = twin
@@ -99,7 +104,7 @@ def __deepcopy__(self: "Config", memo: dict[int, Any]) -> "Config":
     return twin
 
 
-@stored_config(f"{CONFIG}.__copy__", why="It would copy by __reduce__, for files.")
+@stored_config(f"{CONFIG}.__copy__", why=COPY)
 def __copy__(self: "Config") -> "Config":
     twin = object.__new__(type(self))
     vars(twin).update(vars(self))
@@ -118,7 +123,9 @@ class _LazyModelClass:
         return config.__dict__["model_class"]
 
 
-@stored_config(f"{CONFIG}.model_class", why="A config from a file does not hold the class of its model.", wraps=True)
+@stored_config(
+    f"{CONFIG}.model_class", why="A config loaded from a file has no model_class: files store no classes.", wraps=True
+)
 def model_class(_: object) -> object:
     """A descriptor that looks up the class at first use."""
     return _LazyModelClass()
@@ -138,7 +145,10 @@ def rebuild_stored_config(fields: dict[str, Any]) -> "Config":
     return checkpoints.rebuild_config(fields)
 
 
-@stored_config("recbole.config.configurator", why="torch's reader must know the function that a stored config calls.")
+@stored_config(
+    "recbole.config.configurator",
+    why="torch's safe loader rejects every checkpoint, because it does not know the function that rebuilds a config.",
+)
 def allow_rebuild(_: ModuleType) -> Callable[[], None]:
     """Allow torch's safe loader to call ``rebuild_config``, under both of its names.
 

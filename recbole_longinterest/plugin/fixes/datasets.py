@@ -40,7 +40,8 @@ def _without_agg_warning(method: Callable[..., Any]) -> Callable[..., Any]:
     f"{DATASET}._fill_nan",
     name="missing_values",
     kind="fix",
-    why="It fills a column in place, which pandas 3 ignores: NaN becomes an invalid id or a NaN score.",
+    why="RecBole fills missing values in place, which has no effect in pandas 3, so NaN becomes an invalid id or a "
+    "NaN score.",
 )
 def _fill_nan(self: "Dataset") -> None:
     for feat_name in self.feat_name_list:
@@ -60,8 +61,8 @@ def _fill_nan(self: "Dataset") -> None:
     f"{DATASET}._load_feat",
     name="columns_of_files",
     kind="fix",
-    why="It fills empty sequences in place, which pandas 3 ignores, so splitting NaN fails. It fails for files without "
-    "rows, and its error for a non-numeric value names no file and row.",
+    why="RecBole fills empty sequences in place, which has no effect in pandas 3, so loading them fails. Files "
+    "without rows fail, too, and the error for a non-numeric value names neither file nor row.",
     wraps=True,
 )
 def load_columns(load_feat: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,7 +127,7 @@ def _all_finite(table: pd.DataFrame) -> bool:
 @patch(
     f"{DATASET}._load_inter_feat",
     kind="feature",
-    why="It reads .inter alone, and prepare writes large logs as <name>.inter.parquet.",
+    why="RecBole reads events only from NAME.inter, but prepare writes large logs as NAME.inter.parquet.",
     wraps=True,
 )
 def parquet_events(original: Callable[..., None]) -> Callable[..., None]:
@@ -151,7 +152,8 @@ def parquet_events(original: Callable[..., None]) -> Callable[..., None]:
     f"{DATASET}._set_label_by_threshold",
     name="labels",
     kind="fix",
-    why="Without threshold, metrics and models that need labels fail with KeyError: 'label', perhaps after training.",
+    why="If threshold is not set, metrics and models that need labels fail with KeyError: 'label', some only after "
+    "training.",
     wraps=True,
 )
 def labels(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
@@ -172,7 +174,8 @@ def labels(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]
     f"{DATASET}._discretization",
     "recbole.data.dataset.kg_dataset:KnowledgeBasedDataset._reset_ent_remapID",
     kind="fix",
-    why="column.agg(len) is one number in pandas 3, not a length per value: every loaded sequence column fails.",
+    why="In pandas 3, column.agg(len) is one number instead of one length per value, so loading a sequence column "
+    "fails.",
     wraps=True,
 )
 def sequence_lengths(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,8 +191,9 @@ def sequence_lengths(method: Callable[..., Any]) -> Callable[..., Any]:
     "recbole.data.dataset.sequential_dataset:SequentialDataset._benchmark_presets",
     name="benchmark_histories",
     kind="fix",
-    why="It reads histories from item_id, whatever ITEM_ID_FIELD is, uses column.agg(len), and does not cut them to "
-    "MAX_ITEM_LIST_LENGTH, so models with position embeddings raise an IndexError.",
+    why="With benchmark_filename, RecBole finds histories only if ITEM_ID_FIELD is item_id, and gets wrong lengths in "
+    "pandas 3. It does not cut histories to MAX_ITEM_LIST_LENGTH, so models with position embeddings raise an "
+    "IndexError.",
 )
 def _benchmark_presets(self: "SequentialDataset") -> None:
     """See :func:`recbole_longinterest.data.benchmark_histories.set_histories`."""
@@ -201,7 +205,7 @@ def _benchmark_presets(self: "SequentialDataset") -> None:
 @patch(
     f"{DATASET}._dataframe_to_interaction",
     kind="fix",
-    why="It makes tensors from a table's memory, which is read-only in pandas 3: torch warns at every run.",
+    why="Tensors share a table's memory, which is read-only in pandas 3, so torch gives a warning in every run.",
     wraps=True,
 )
 def writable_columns(original: Callable[..., "Interaction"]) -> Callable[..., "Interaction"]:

@@ -38,7 +38,7 @@ def set_aliases() -> None:
         setattr(np, alias, scalar)
 
 
-@numpy_fix("recbole", why="RecBole uses np.float, np.int, np.str and others, which numpy no longer has.")
+@numpy_fix("recbole", why="RecBole uses np.float, np.int, np.str and others, which numpy has removed.")
 def numpy_aliases(_: ModuleType) -> Callable[[], None]:
     """Set the aliases on import, because a config from a checkpoint does not run its constructor.
 
@@ -59,7 +59,7 @@ def numpy_aliases(_: ModuleType) -> Callable[[], None]:
 
 @numpy_fix(
     "recbole.config.configurator:Config.compatibility_settings",
-    why="It uses np.float_, np.complex_ and np.unicode_, which numpy 2 does not have.",
+    why="RecBole uses `np.float_`, `np.complex_` and `np.unicode_`, which numpy 2 has removed.",
 )
 def compatibility_settings(self: object) -> None:
     """Set numpy's aliases without the names that numpy 2 lacks."""
@@ -70,7 +70,7 @@ def compatibility_settings(self: object) -> None:
     "scipy.sparse:dok_matrix._update",
     kind="fix",
     issue=2034,
-    why="Graph models (LightGCN, NGCF, NCL and others) call it, and scipy 1.13 does not have it.",
+    why="Graph models (LightGCN, NGCF, NCL and others) call this method, which scipy 1.13 has removed.",
     wraps=True,
 )
 def sparse_update(update: object) -> object:
@@ -82,7 +82,7 @@ def sparse_update(update: object) -> object:
     "recbole.utils.utils:ensure_dir",
     name="shared_folders",
     kind="fix",
-    why="It checks for a folder and then makes it, so one of two processes fails; other errors are tracebacks.",
+    why="If two processes make the same folder at once, one of them fails. Other errors end in a traceback.",
 )
 def ensure_dir(dir_path: str) -> None:
     """Make a folder; another process may make it at the same time.
@@ -98,7 +98,7 @@ def ensure_dir(dir_path: str) -> None:
     kind="fix",
     issue=2154,
     source_of="recbole.trainer.trainer:Trainer._train_epoch",
-    why="torch.cuda.amp's GradScaler and autocast give a deprecation warning every epoch.",
+    why="torch.cuda.amp's GradScaler and autocast give a deprecation warning in every epoch.",
     wraps=True,
 )
 def gradient_scaler(_: object) -> object:
@@ -115,8 +115,8 @@ _detects_anomalies = torch.is_anomaly_enabled() and SINE not in sys.modules
 @patch(
     SINE,
     kind="fix",
-    why="Its import turns on torch's anomaly detection, and get_model imports it for every sequential model: each "
-    "operation records a stack trace, and each gradient is checked for NaN.",
+    why="Importing SINE turns on torch's anomaly detection, which records a stack trace for each operation and checks "
+    "each gradient for NaN. RecBole imports SINE with every sequential model.",
 )
 def anomaly_detection(_: ModuleType) -> Callable[[], None]:
     """Restore the setting from before SINE's import.
@@ -136,7 +136,8 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
     "recbole.utils.logger:init",
     kind="fix",
     source_of="recbole.utils.logger:init_logger",
-    why="Every run of a process wraps the terminal's streams again; after a hundred runs there is a RecursionError.",
+    why="Every run in a process wraps the terminal's streams once more, until a RecursionError after about a hundred "
+    "runs.",
     wraps=True,
 )
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:

@@ -45,7 +45,7 @@ def install() -> None:
     elif not any(isinstance(finder, _RecBoleFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _RecBoleFinder())
     if "IPython" in sys.modules:
-        from recbole_longinterest.common.notebook import without_widget_notes  # late: for notebooks alone
+        from recbole_longinterest.common.notebook import without_widget_notes  # late: only notebooks need it
 
         without_widget_notes()
 

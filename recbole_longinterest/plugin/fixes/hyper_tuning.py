@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "recbole.trainer.hyper_tuning:exhaustive_search",
     kind="fix",
     issue=1868,
-    why="HyperTuning's default search draws with RandomState; hyperopt 0.2.7 needs a Generator.",
+    why="HyperTuning's default search gives hyperopt a RandomState; hyperopt 0.2.7 needs a Generator and fails.",
     wraps=True,
 )
 def exhaustive_search(search: Callable[..., object]) -> Callable[..., object]:
@@ -33,14 +33,14 @@ patch(
     name="plain_choices",
     kind="safety",
     source_of="recbole.trainer.hyper_tuning:HyperTuning._build_space_from_file",
-    why="It passes the choices of a params_file to eval, which runs code in them.",
+    why="RecBole passes the choices in a params_file to eval, so the file can run code.",
 )(read_choices)
 
 
 @patch(
     "recbole.trainer.hyper_tuning:HyperTuning.__init__",
     kind="fix",
-    why="It fails with \"No module named 'hyperopt'\", a package that RecBole's wheel does not require.",
+    why="HyperTuning fails with \"No module named 'hyperopt'\": RecBole's wheel does not require this package.",
     wraps=True,
 )
 def tuning_packages(original: Callable[..., None]) -> Callable[..., None]:

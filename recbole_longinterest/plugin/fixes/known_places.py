@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     "recbole.config.configurator:Config._init_device",
     kind="safety",
     after="processes_without_gpu",
-    why="A checkpoint names the path of its data; RecBole does not check that the user has ever named that path.",
+    why="RecBole reads data from any path that a checkpoint names, even if the user has never used that path.",
     wraps=True,
 )
 def known_places(init_device: Callable[["Config"], None]) -> Callable[["Config"], None]:

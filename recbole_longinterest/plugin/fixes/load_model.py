@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     name="safe_checkpoints",
     kind="safety",
     issue=(2174, 2212),
-    why="It calls torch.load, which fails in torch 2.6, and accepts data of another training.",
+    why="RecBole calls torch.load, which fails since torch 2.6, and does not check that the data matches the "
+    "checkpoint.",
 )
 def load_data_and_model(model_file: str | os.PathLike[str], **named: object) -> "Loaded":
     """RecBole's ``load_data_and_model``: load the data of a checkpoint's config, and its model.
 
     Args:
         model_file: the checkpoint.
-        named: places to read from that only the checkpoint has named so far: ``data_path``, the folder above the data
-            set's, ``text_encoder``, ``text_vectors`` and others of `plugin.runs.places`.
+        named: places to read from that the checkpoint names and the user has not used before: ``data_path`` (the parent
+            of the data set's folder), ``text_encoder``, ``text_vectors`` and others, see `plugin.runs.places`.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data.

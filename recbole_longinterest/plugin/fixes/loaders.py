@@ -23,7 +23,8 @@ safe_caches = functools.partial(patch, name="safe_caches", kind="safety")
 
 @safe_caches(
     "recbole.data.utils:create_dataset",
-    why="It unpickles any file at its path, which runs code in the file, and keeps the settings of that file.",
+    why="RecBole unpickles any file at the path of a saved data set, which runs code in the file, and then uses the "
+    "settings stored in it.",
 )
 def create_dataset(config: "Config") -> "Dataset":
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.create_dataset`."""
@@ -32,7 +33,9 @@ def create_dataset(config: "Config") -> "Dataset":
     return dataset_cache.create_dataset(config)
 
 
-@safe_caches("recbole.data.utils:save_split_dataloaders", why="It pickles the loaders, which is not safe to read.")
+@safe_caches(
+    "recbole.data.utils:save_split_dataloaders", why="RecBole pickles the loaders, and reading a pickle can run code."
+)
 def save_split_dataloaders(config: "Config", dataloaders: Sequence[Any]) -> None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_split_dataloaders`."""
     from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
@@ -42,7 +45,8 @@ def save_split_dataloaders(config: "Config", dataloaders: Sequence[Any]) -> None
 
 @safe_caches(
     "recbole.data.utils:load_split_dataloaders",
-    why="It unpickles any file at its path, which runs code in the file; a checkpoint may name the path.",
+    why="RecBole unpickles any file at the path of saved loaders, which runs code in the file. A checkpoint may set "
+    "the path.",
 )
 def load_split_dataloaders(config: "Config") -> tuple[Any, ...] | None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.load_split_dataloaders`."""
@@ -51,7 +55,9 @@ def load_split_dataloaders(config: "Config") -> tuple[Any, ...] | None:
     return dataset_cache.load_split_dataloaders(config)
 
 
-@safe_caches("recbole.data.dataset.dataset:Dataset.save", why="It pickles the data set, which is not safe to read.")
+@safe_caches(
+    "recbole.data.dataset.dataset:Dataset.save", why="RecBole pickles the data set, and reading a pickle can run code."
+)
 def save(self: "Dataset") -> None:
     """See :func:`recbole_longinterest.plugin.runs.dataset_cache.save_dataset`."""
     from recbole_longinterest.plugin.runs import dataset_cache  # late: see above
@@ -63,7 +69,7 @@ def save(self: "Dataset") -> None:
     "recbole.data.utils:get_dataloader",
     name="loaders",
     kind="feature",
-    why="RecBole's table of loaders is local to the function, so no loader can be added.",
+    why="RecBole's table of loaders is inside this function, so a plugin cannot add a loader.",
     wraps=True,
 )
 def get_dataloader(original: Callable[..., type]) -> Callable[..., type]:

@@ -9,7 +9,7 @@ from recbole_longinterest.plugin.fixes.registry import patch
 @patch(
     "recbole.evaluator.evaluator:Evaluator.evaluate",
     kind="fix",
-    why="Metrics are numpy numbers, which a notebook shows as np.float64(...) and JSON does not always accept.",
+    why="Metrics are numpy numbers. A notebook shows them as np.float64(...), and JSON does not accept all of them.",
     wraps=True,
 )
 def plain_metrics(evaluate: Callable[..., Any]) -> Callable[..., Any]:

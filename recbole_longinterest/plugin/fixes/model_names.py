@@ -23,7 +23,8 @@ MODEL_PACKAGES = ("general", "context_aware", "sequential", "knowledge_aware", "
     "recbole.utils.utils:get_model",
     kind="fix",
     issue=2172,
-    why="An unknown name fails with \"No module named 'lightgbm'\", because the last package that it tries needs it.",
+    why="An unknown name fails with \"No module named 'lightgbm'\", because the last package that RecBole searches "
+    "imports lightgbm.",
     wraps=True,
 )
 def model_names(original: Callable[[str], type]) -> Callable[[str], type]:

@@ -20,7 +20,7 @@ KD_DAGFM = "recbole.model.context_aware_recommender.kd_dagfm"
     name="teacher_names",
     kind="safety",
     source_of=f"{KD_DAGFM}:KD_DAGFM.__init__",
-    why="The model passes its setting teacher to eval; the setting may come from a checkpoint.",
+    why="The model passes its setting teacher to eval, so a checkpoint with this setting can run code.",
 )
 def teacher_network(teacher: str) -> type:
     """Look up a teacher network among the classes of RecBole's module.
@@ -48,7 +48,8 @@ def teacher_network(teacher: str) -> type:
 @patch(
     "recbole.model.general_recommender.ldiffrec:LDiffRec.__init__",
     kind="safety",
-    why="It unpickles item_emb.npy in the data set's folder; a checkpoint may name the folder.",
+    why="The model unpickles item_emb.npy in the data set's folder, which runs code in the file. A checkpoint may set "
+    "the folder.",
     wraps=True,
 )
 def plain_embeddings(original: Callable[..., None]) -> Callable[..., None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recbole.config.configurator import Config
 
 FIELD_KEYS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD")
-# RecBole's own settings for these sequential models lack what its others have, so that they end in an error.
+# RecBole's settings for these sequential models lack the order by time that its others have, so training fails.
 WITHOUT_ORDER = ("GRU4RecKG", "KSR")
 IN_ORDER = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 
@@ -49,8 +49,8 @@ def _draws_negatives(loss_type: object) -> bool:
 @patch(
     "recbole.config.configurator:Config._load_internal_config_dict",
     kind="feature",
-    why="RecBole looks for yaml files only in its own folders, and loads unknown data sets without times, so that "
-    "sequential models fail.",
+    why="RecBole looks for yaml files only in its own folders. It loads data sets that it does not know without "
+    "times, so sequential models fail.",
     wraps=True,
 )
 def settings_files(original: Callable[..., None]) -> Callable[..., None]:
@@ -79,7 +79,7 @@ def settings_files(original: Callable[..., None]) -> Callable[..., None]:
             internal["MODEL_INPUT_TYPE"] = InputType.PAIRWISE if pairs else InputType.POINTWISE
         sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
         if sequential and not ours:
-            # Of an unknown data set RecBole loads only user and item, but a history needs times for its order.
+            # RecBole loads only user and item of an unknown data set, but histories are ordered by time.
             columns, time = internal["load_col"]["inter"], external.get("TIME_FIELD", internal["TIME_FIELD"])
             internal["load_col"] = {**internal["load_col"], "inter": list(dict.fromkeys((*columns, time)))}
         if model in WITHOUT_ORDER and internal["eval_args"]["order"] != IN_ORDER["order"]:

@@ -33,7 +33,7 @@ without_gpu = functools.partial(patch, name="processes_without_gpu", kind="fix")
 @without_gpu(
     "recbole.config.configurator:Config._init_device",
     after="visible_gpus",
-    why="nproc requires GPU ids, NCCL and cuda.set_device, and every process starts a W&B run.",
+    why="nproc works only with GPUs, and every process starts its own W&B run.",
     wraps=True,
 )
 def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], None]:
@@ -76,7 +76,7 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
 
 @without_gpu(
     "recbole.trainer.trainer:AbstractTrainer.__init__",
-    why="Several processes need SyncBatchNorm and DDP device ids, which a CPU does not have.",
+    why="With nproc, RecBole uses SyncBatchNorm and GPU ids, which fail on a CPU.",
     wraps=True,
 )
 def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
@@ -96,7 +96,7 @@ def init_trainer(original: Callable[..., None]) -> Callable[..., None]:
 
 @without_gpu(
     "recbole.data.dataset.dataset:Dataset._download",
-    why="It waits at a barrier that needs a process group, which a single process does not have.",
+    why="After a download, RecBole waits for other processes, which raises an error in a single process.",
     wraps=True,
 )
 def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], None]:
@@ -117,7 +117,7 @@ def download(original: Callable[["Dataset"], None]) -> Callable[["Dataset"], Non
     name="plugin_in_processes",
     kind="fix",
     issue=(489, 1975),
-    why="run(nproc=2) spawns a function of RecBole in processes that never import the plugin.",
+    why="run(nproc=2) starts processes that never import the plugin, so its models and patches are missing there.",
 )
 def run_recboles(rank: int, *args: Any) -> None:
     """The function that RecBole spawns in each process. Unpickling it imports the plugin there.
@@ -149,7 +149,8 @@ whole_evaluation = functools.partial(patch, name="whole_evaluation", kind="fix",
 @whole_evaluation(
     "recbole.data.dataloader.general_dataloader:FullSortEvalDataLoader.__init__",
     "recbole.data.dataloader.general_dataloader:NegSampleEvalDataLoader.__init__",
-    why="Ranks score padded rows twice.",
+    why="With nproc, RecBole repeats some evaluation rows so that all processes have equally many, and counts them "
+    "twice.",
     wraps=True,
 )
 def without_padding(make: Callable[..., None]) -> Callable[..., None]:
@@ -193,7 +194,8 @@ def get_data_struct(self: "Collector") -> "DataStruct":
 
 @whole_evaluation(
     "recbole.trainer.trainer:Trainer._map_reduce",
-    why="Ranks average their metrics, weighted by the length of a tuple; GAUC, coverage and Gini are not averages.",
+    why="With nproc, RecBole averages the metrics of the processes with wrong weights. GAUC, coverage and Gini cannot "
+    "be averaged at all.",
 )
 def _map_reduce(self: "Trainer", result: dict[str, Any], num_sample: int) -> dict[str, Any]:
     return result

@@ -21,7 +21,7 @@ Report = Callable[[dict[str, Any]], None]
     name="ray_objective",
     kind="fix",
     issue=(1741, 1819),
-    why="It calls tune.report(**metrics), which Ray 2.7 has removed, and reports the test result.",
+    why="RecBole calls `tune.report(**metrics)`, which Ray 2.7 has removed, and reports test results to the search.",
 )
 def objective_function(
     config_dict: dict[str, Any] | None = None,

@@ -33,11 +33,14 @@ TRAINERS = "recbole.trainer.trainer"
 
 # Checkpoints are written atomically and read as plain data. A checkpoint written on a GPU loads without a GPU.
 safe_checkpoints = functools.partial(patch, name="safe_checkpoints", kind="safety", issue=(2174, 2212))
-
-
-@safe_checkpoints(
-    f"{TRAINERS}:Trainer._save_checkpoint", why="It writes protocol 4, which torch 2.6 does not read, not atomically."
+READS = "RecBole calls torch.load, which fails for its checkpoints since torch 2.6."
+WRITES = (
+    "RecBole writes pickle protocol 4, which torch's safe loader does not read. If it is killed while writing, a "
+    "damaged file is left."
 )
+
+
+@safe_checkpoints(f"{TRAINERS}:Trainer._save_checkpoint", why=WRITES)
 def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs: Any) -> None:
     if not self.config["single_spec"] and self.config["local_rank"] != 0:
         return
@@ -49,7 +52,7 @@ def _save_checkpoint(self: "Trainer", epoch: int, verbose: bool = True, **kwargs
         self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
 
-@safe_checkpoints(f"{TRAINERS}:Trainer.resume_checkpoint", why="It calls torch.load, which fails in torch 2.6.")
+@safe_checkpoints(f"{TRAINERS}:Trainer.resume_checkpoint", why=READS)
 def resume_checkpoint(self: "Trainer", resume_file: str | os.PathLike[str]) -> None:
     """Load weights, optimizer and the run's state, which ``Trainer.fit`` restores.
 
@@ -73,7 +76,7 @@ def resume_checkpoint(self: "Trainer", resume_file: str | os.PathLike[str]) -> N
     self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
 
 
-@safe_checkpoints(f"{TRAINERS}:Trainer.evaluate", why="It calls torch.load, which fails in torch 2.6.", wraps=True)
+@safe_checkpoints(f"{TRAINERS}:Trainer.evaluate", why=READS, wraps=True)
 def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
     """Load the best model safely, then evaluate as RecBole does."""
 
@@ -86,7 +89,7 @@ def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:  # noqa: ANN401
         if eval_data and load_best_model:
             path = Path(model_file or self.saved_model_file)
-            ranks.share_file(self.config, path)  # when rank 0 has written it
+            ranks.share_file(self.config, path)  # after rank 0 has written it
             load_weights(self.model, load_checkpoint(path, self.device), path)
             self.logger.info(f"Loading model structure and parameters from {path}")
         return original(self, eval_data, load_best_model=False, show_progress=show_progress)
@@ -94,7 +97,7 @@ def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
     return evaluate_loaded
 
 
-@safe_checkpoints(f"{TRAINERS}:PretrainTrainer.save_pretrained_model", why="It writes protocol 4, not atomically.")
+@safe_checkpoints(f"{TRAINERS}:PretrainTrainer.save_pretrained_model", why=WRITES)
 def save_pretrained_model(self: "PretrainTrainer", epoch: int, saved_model_file: str) -> None:
     """Write the checkpoint of a pretraining.
 
@@ -107,7 +110,7 @@ def save_pretrained_model(self: "PretrainTrainer", epoch: int, saved_model_file:
     self.saved_model_file = saved_model_file
 
 
-@safe_checkpoints(f"{TRAINERS}:DecisionTreeTrainer._save_checkpoint", why="It writes protocol 4, not atomically.")
+@safe_checkpoints(f"{TRAINERS}:DecisionTreeTrainer._save_checkpoint", why=WRITES)
 def _save_tree_checkpoint(self: "DecisionTreeTrainer", epoch: int) -> None:
     state = {"epoch": epoch, "cur_step": self.cur_step, "best_valid_score": self.best_valid_score}
     state |= {"config": self.config, "state_dict": self.temp_best_file, "other_parameter": None}
@@ -136,7 +139,8 @@ checkpoint_names = functools.partial(
     patch,
     name="checkpoint_names",
     kind="fix",
-    why="A checkpoint's name has a time in seconds: parallel runs may share a file and load each other's weights.",
+    why="A checkpoint's name ends in a time in seconds, so parallel runs may use one file and load each other's "
+    "weights.",
     wraps=True,
 )
 
@@ -162,14 +166,17 @@ resumable_training = functools.partial(patch, name="resumable_training", kind="f
     f"{TRAINERS}:Trainer.fit",
     f"{TRAINERS}:NCLTrainer.fit",
     f"{TRAINERS}:PretrainTrainer.pretrain",
-    why="It resumes only weights and one optimizer, with new random states and batches.",
+    why="A resumed run restores only the weights and one optimizer. Random states and the order of batches start anew.",
 )
 def resumable_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
     """Save the full state of RecBole's training loop after each epoch, see `plugin.runs.resume`."""
     return resume.resumable(loop)
 
 
-@resumable_training(f"{TRAINERS}:DecisionTreeTrainer.fit", why="Trees do not train by epochs: they cannot resume.")
+@resumable_training(
+    f"{TRAINERS}:DecisionTreeTrainer.fit",
+    why="Tree models do not train by epochs, so the settings resume and best_by would be ignored without an error.",
+)
 def tree_fit(original: Callable[..., Any]) -> Callable[..., Any]:
     """Raise an error for ``resume`` and ``best_by``."""
 
@@ -196,6 +203,6 @@ patch(
     f"{TRAINERS}:Trainer._train_epoch",
     name="train_on_windows",
     kind="feature",
-    why="No loss over windows, no weight averaging, and batches that a resumed run does not repeat.",
+    why="RecBole has no loss over windows and no weight averaging, and the batches of a resumed run differ.",
     wraps=True,
 )(train_on_windows)

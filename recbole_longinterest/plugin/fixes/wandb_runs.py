@@ -17,7 +17,7 @@ LOGGER = "recbole.utils.wandblogger:WandbLogger"
 wandb_fix = functools.partial(patch, name="wandb_goes_on", kind="fix")
 
 
-@wandb_fix(f"{LOGGER}.setup", why="It starts a new W&B run after a resume.")
+@wandb_fix(f"{LOGGER}.setup", why="A resumed run starts a new W&B run.")
 def setup(self: "WandbLogger") -> None:
     """Continue the W&B run that the checkpoint names, or start a new one."""
     self.validations_before = 0
@@ -37,7 +37,7 @@ def setup(self: "WandbLogger") -> None:
     self._set_steps()
 
 
-@wandb_fix(f"{LOGGER}.log_metrics", why="It counts validations from 0 after a resume.", wraps=True)
+@wandb_fix(f"{LOGGER}.log_metrics", why="A resumed run counts its validations from 0 again.", wraps=True)
 def log_metrics(original: Callable[..., None]) -> Callable[..., None]:
     """Continue the count of validations."""
 
