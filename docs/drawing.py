@@ -12,7 +12,7 @@ class Drawing(Directive):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Make an image for each theme; the other one is hidden by the theme's style."""
+        """Make one image per theme; the page's style hides the image of the other theme."""
         what = " ".join(self.content)
         if not what:
             raise self.error(f"The drawing {self.arguments[0]} needs a sentence that says what it shows.")
@@ -26,6 +26,6 @@ class Drawing(Directive):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make the directive known to Sphinx."""
+    """Register the directive with Sphinx."""
     app.add_directive("drawing", Drawing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

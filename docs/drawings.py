@@ -1,6 +1,6 @@
 """Draw the site's pictures as SVG: `python docs/drawings.py` writes docs/drawings/NAME-light.svg and NAME-dark.svg.
 
-The files are committed, because README shows one of them; a test holds that they are what this script draws.
+The files are committed, because README shows one of them. A test compares them with the output of this script.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ THEMES: dict[str, dict[str, str]] = {
 
 @dataclass
 class Drawing:
-    """A picture in the making; all sizes are in the units of its view box.
+    """An SVG picture, built element by element. All sizes are in units of its view box.
 
     Attributes:
         width: of the picture.
@@ -40,7 +40,7 @@ class Drawing:
     def box(
         self, x: float, y: float, width: float, height: float, text: str, fill: str = "plain", dashed: bool = False
     ) -> None:
-        """A rounded box with its text, lines of which are separated by line ends, in the middle."""
+        """Draw a rounded box with centred text; a line end in the text starts a new line."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{self.colours[fill]}" '
@@ -54,20 +54,20 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, soft: bool = False, anchor: str = "middle", bold: bool = False
     ) -> None:
-        """A line of text; ``y`` is its base line."""
+        """Draw a line of text; ``y`` is its baseline."""
         size, colour = (13, self.colours["soft"]) if soft else (15, self.colours["text"])
         weight = ' font-weight="600"' if bold else ""
         style = f'font-size="{size}" fill="{colour}" text-anchor="{anchor}"{weight}'
         self.parts.append(f'<text x="{x}" y="{y}" {style}>{escape(text)}</text>')
 
     def arrow(self, *points: tuple[float, float], head: bool = True) -> None:
-        """A line through the points, with a head at the last one."""
+        """Draw a line through the points, with an arrow head at the last one unless ``head`` is False."""
         path = "M" + " L".join(f"{x} {y}" for x, y in points)
         end = ' marker-end="url(#head)"' if head else ""
         self.parts.append(f'<path d="{path}" fill="none" stroke="{self.colours["line"]}" stroke-width="1.6"{end}/>')
 
     def svg(self, title: str) -> str:
-        """The whole file."""
+        """Render the whole SVG file."""
         head = (
             '<marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">'
             f'<path d="M0 0 L10 5 L0 10 z" fill="{self.colours["line"]}"/></marker>'
@@ -80,7 +80,7 @@ class Drawing:
 
 
 def model(colours: dict[str, str]) -> str:
-    """The model, from what is known of an event to the score of every item."""
+    """Draw the model, from the data of an event to the score of every item."""
     picture = Drawing(800, 400, colours)
     picture.box(20, 30, 130, 56, "titles, genres\nof the items", "blue")
     picture.box(190, 30, 130, 56, "text encoder\nBERT, whitened")
@@ -94,7 +94,7 @@ def model(colours: dict[str, str]) -> str:
     picture.box(550, 222, 110, 56, "interest\nof the user", "green")
     picture.box(550, 73, 110, 56, "dot product")
     picture.box(690, 66, 94, 70, "score of\nevery item", "green")
-    picture.box(594, 322, 190, 56, "memory of transitions\nwhat followed, counted", "amber")
+    picture.box(594, 322, 190, 56, "memory of transitions\ncounts of next items", "amber")
     picture.arrow((150, 58), (190, 58))
     picture.arrow((320, 58), (340, 58), (340, 92), (360, 92))
     picture.arrow((150, 144), (340, 144), (340, 112), (360, 112))
@@ -110,11 +110,11 @@ def model(colours: dict[str, str]) -> str:
     picture.arrow((660, 101), (690, 101))
     picture.arrow((737, 322), (737, 136))
     picture.text(745, 200, "+", anchor="start")
-    return picture.svg("The model LongInterest")
+    return picture.svg("The LongInterest model")
 
 
 def one_pass(colours: dict[str, str]) -> str:
-    """The same four targets by prefix rows and in one pass."""
+    """Draw the same four targets in prefix rows and in one pass."""
     picture = Drawing(800, 330, colours)
     items = "abcde"
     picture.text(20, 32, "Prefix rows: a copy for every target", anchor="start", bold=True)
@@ -124,7 +124,7 @@ def one_pass(colours: dict[str, str]) -> str:
         picture.arrow((20 + 44 * (row + 1), 67 + 42 * row), (236, 67 + 42 * row))
         picture.box(240, 50 + 42 * row, 38, 34, items[row + 1], "green")
     picture.text(150, 244, "10 events read for 4 targets,", soft=True)
-    picture.text(150, 262, "n (n + 1) / 2 for a history of n", soft=True)
+    picture.text(150, 262, "n (n + 1) / 2 for n targets", soft=True)
     picture.text(430, 32, "One pass: a target at every position", anchor="start", bold=True)
     for place in range(4):
         x = 430 + 84 * place
@@ -135,22 +135,22 @@ def one_pass(colours: dict[str, str]) -> str:
         picture.arrow((x + 19, 112), (x + 19, 84))
         if place:
             picture.arrow((x - 36, 129), (x - 10, 129))
-    picture.text(575, 244, "4 events read for 4 targets; Vt reads the events up to t,", soft=True)
-    picture.text(575, 262, "so loss and gradients are those of the prefix rows", soft=True)
+    picture.text(575, 244, "4 events read for 4 targets. Vt uses the events up to t,", soft=True)
+    picture.text(575, 262, "so loss and gradients equal those of prefix rows", soft=True)
     picture.box(430, 284, 26, 22, "", "blue")
-    picture.text(466, 300, "event that is read", soft=True, anchor="start")
+    picture.text(466, 300, "event read", soft=True, anchor="start")
     picture.box(620, 284, 26, 22, "", "green")
     picture.text(656, 300, "target", soft=True, anchor="start")
     return picture.svg("Prefix rows and one pass")
 
 
 def order(colours: dict[str, str]) -> str:
-    """What rounded times and ties do to the order of a history."""
+    """Draw how rounded times and ties change the order of a history."""
     picture = Drawing(800, 350, colours)
     rows = [
         ("In the data", "seconds after 880,000,000", ["a +0", "d +10", "b +20", "c +20", "e +30"], "blue"),
-        ("RecBole", "float32: all are one time, so as in the file", ["a", "b", "c", "d", "e"], "rose"),
-        ("exact_order", "float64: only b and c are at one time", ["a", "d", "b", "c", "e"], "green"),
+        ("RecBole", "float32: all times equal, order of the file", ["a", "b", "c", "d", "e"], "rose"),
+        ("exact_order", "float64: only b and c have equal times", ["a", "d", "b", "c", "e"], "green"),
         ("tie_order: random", "tie_seed 0", ["a", "d", "c", "b", "e"], "green"),
         ("tie_order: random", "tie_seed 1", ["a", "d", "b", "c", "e"], "green"),
     ]
@@ -167,7 +167,7 @@ def order(colours: dict[str, str]) -> str:
 
 
 def protocols(colours: dict[str, str]) -> str:
-    """The same scores ranked by the two protocols."""
+    """Draw the ranks of the same scores in the two protocols."""
     picture = Drawing(800, 300, colours)
     picture.text(20, 34, "Scores of one user", anchor="start", bold=True)
     scores = [("p", ".9", True), ("q", ".8", False), ("r", ".7", True), ("T", ".6", False), ("s", ".5", False)]
@@ -176,7 +176,7 @@ def protocols(colours: dict[str, str]) -> str:
             240 + 110 * place, 14, 96, 46, f"{item}  {score}", "rose" if seen else "green" if item == "T" else "plain"
         )
     picture.text(20, 124, "Native", anchor="start", bold=True)
-    picture.text(20, 142, "all items, as RecBole ranks", anchor="start", soft=True)
+    picture.text(20, 142, "all items, as in RecBole", anchor="start", soft=True)
     for place, (item, _, seen) in enumerate(scores):
         picture.box(
             240 + 110 * place,
@@ -187,21 +187,21 @@ def protocols(colours: dict[str, str]) -> str:
             "rose" if seen else "green" if item == "T" else "plain",
         )
     picture.text(20, 214, "Seen-masked", anchor="start", bold=True)
-    picture.text(20, 232, "without what the user has had", anchor="start", soft=True)
+    picture.text(20, 232, "without items the user has had", anchor="start", soft=True)
     place = 0
     for column, (item, _, seen) in enumerate(scores):
         place += not seen
         shown = "left out" if seen else f"{place}. {item}"
         picture.box(240 + 110 * column, 194, 96, 46, shown, "plain" if seen or item != "T" else "green", dashed=seen)
     picture.box(240, 264, 26, 22, "", "rose")
-    picture.text(276, 280, "had before", soft=True, anchor="start")
+    picture.text(276, 280, "seen before", soft=True, anchor="start")
     picture.box(420, 264, 26, 22, "", "green")
     picture.text(456, 280, "target: rank 4 and rank 2", soft=True, anchor="start")
     return picture.svg("The native and the seen-masked protocol")
 
 
 def state(colours: dict[str, str]) -> str:
-    """A user's state, an event, and the scores with the memory of transitions."""
+    """Draw a user's state before and after an event, and the scores from the state and the memory of transitions."""
     picture = Drawing(800, 330, colours)
     picture.box(
         20,
@@ -212,7 +212,7 @@ def state(colours: dict[str, str]) -> str:
         "blue",
     )
     picture.box(290, 75, 160, 60, "one event\nconstant time", "plain")
-    picture.box(520, 30, 200, 150, "state after it\nof the same size:\n2,410 bytes", "blue")
+    picture.box(520, 30, 200, 150, "state after it\nsame size:\n2,410 bytes", "blue")
     picture.arrow((220, 105), (290, 105))
     picture.arrow((450, 105), (520, 105))
     picture.box(520, 240, 200, 62, "scores of all items\ninterest + memory", "green")
@@ -226,7 +226,7 @@ def state(colours: dict[str, str]) -> str:
         "amber",
     )
     picture.arrow((320, 271), (520, 271))
-    picture.text(420, 260, "what followed the last ten", soft=True)
+    picture.text(420, 260, "followers of the last ten", soft=True)
     return picture.svg("A user's state and the memory of transitions")
 
 
