@@ -72,9 +72,11 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
     refuse_without_ray(args, OF_RAY)
     gpus = args.gpus_per_worker or 0
     if gpus not in (0, 1):
-        raise LongInterestError(f"--gpus-per-worker must be 0 or 1: a worker computes on one GPU; got {gpus}.")
+        raise LongInterestError(f"--gpus-per-worker must be 0 or 1, because a worker uses one GPU; got {gpus}.")
     if gpus and args.engine != "torch":
-        raise LongInterestError(f"Workers with a GPU compute by torch; got --engine {args.engine}. Leave --engine out.")
+        raise LongInterestError(
+            f"Workers with a GPU need the engine torch; got --engine {args.engine}. Leave --engine out."
+        )
     from recbole_longinterest.serving.partitions import (  # saves start-up time: torch, pandas, pyarrow
         VECTORS,
         left_to_do,
@@ -87,7 +89,7 @@ def run_partitions(args: argparse.Namespace, batch: "Batch") -> str:
     names = partitions_of(batch.source)
     left = left_to_do(batch, names, model.fingerprint)
     users, failed = 0, []
-    by_index = _by_index(model, batch)  # fails here if there is none, and not in every worker
+    by_index = _by_index(model, batch)  # raises an error here if the model has no index, not in every worker
     try:
         if batch.kind == VECTORS:
             write_item_vectors(model, batch)
@@ -167,7 +169,7 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
     with ray_session(args.address):
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # its import has set another level
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data sets another level
         workers = _fitting(args, ray.cluster_resources(), cpus, gpus, len(names))
         there = replace(batch, source=absolute(batch.source), target=absolute(batch.target))
         context = ray.data.DataContext.get_current()
@@ -189,10 +191,10 @@ def _on_ray(args: argparse.Namespace, batch: "Batch", names: Sequence[str]) -> "
 
 
 def _fitting(args: argparse.Namespace, there: Mapping[str, float], cpus: float, gpus: int, files: int) -> int:
-    """How many workers there are: as asked, else as many as fit.
+    """Number of workers: as requested, else as many as fit.
 
     Raises:
-        LongInterestError: if they do not fit; a cluster may get more room.
+        LongInterestError: if they do not fit on this machine. On a cluster they wait, because it may grow.
     """
     asked = {"CPU": cpus, "GPU": gpus}
     room = min([int(there.get(kind, 0) / each) for kind, each in asked.items() if each], default=files)
@@ -200,7 +202,7 @@ def _fitting(args: argparse.Namespace, there: Mapping[str, float], cpus: float, 
     if workers > room and args.address is None:
         of = f"{cpus} CPU and {gpus} GPU" if gpus else f"{cpus} CPU"
         raise LongInterestError(
-            f"{workers} workers of {of} do not fit into this Ray. Give fewer --workers, or less "
+            f"{workers} workers of {of} do not fit on this machine. Give fewer --workers, or less "
             f"--{'gpus' if gpus else 'cpus'}-per-worker."
         )
     return workers

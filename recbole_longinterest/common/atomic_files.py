@@ -60,7 +60,7 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
             )
         if name in dict(columns):
             raise LongInterestError(
-                f"{path}: the first line names the column {name} more than once. Leave one of them."
+                f"{path}: the first line names the column {name} more than once. Keep only one of them."
             )
         columns.append((name, kind))
     return columns

@@ -1,7 +1,7 @@
 """Events of a data set as a Parquet file, ``<name>.inter.parquet``, in place of RecBole's ``<name>.inter``.
 
-Its columns are typed: strings, which may be dictionaries, are tokens, numbers are numbers. Names have no type behind
-them. Null is a missing value, as an empty cell of the text file is.
+Columns have types: strings (dictionary-encoded or not) are tokens, and numbers are floats. Column names have no type
+suffix. Null is a missing value, like an empty cell of the text file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ PARQUET_EVENTS = ".inter.parquet"
 
 
 def events_file(folder: Path, name: str) -> Path:
-    """The file of a data set's events: the Parquet file if there is one, else RecBole's, which may be absent.
+    """Return the file of a data set's events: the Parquet file if it exists, else RecBole's, which may be missing.
 
     Args:
         folder: folder of the data set.
         name: name of the data set.
 
     Raises:
-        LongInterestError: if both are there, because they may differ.
+        LongInterestError: if both exist, because they may differ.
     """
     text, parquet = folder / f"{name}.inter", folder / f"{name}{PARQUET_EVENTS}"
     if text.is_file() and parquet.is_file():
@@ -33,17 +33,17 @@ def events_file(folder: Path, name: str) -> Path:
 
 
 def is_parquet(file: Path) -> bool:
-    """Whether a file of events is a Parquet file, by its name."""
+    """Whether a file of events is a Parquet file, judged by its name."""
     return file.name.endswith(PARQUET_EVENTS)
 
 
 def refuse_parquet(folder: Path, name: str, what: str) -> None:
-    """Stop what works on RecBole's text files alone.
+    """Raise an error for a task that reads only RecBole's text files.
 
     Args:
         folder: folder of the data set.
         name: name of the data set.
-        what: needs the text file, for the message: ``"An update"``.
+        what: the task, as the message names it: ``"An update"``.
 
     Raises:
         LongInterestError: if the events are a Parquet file.
@@ -51,12 +51,12 @@ def refuse_parquet(folder: Path, name: str, what: str) -> None:
     file = events_file(folder, name)
     if is_parquet(file):
         raise LongInterestError(
-            f"{what} needs {name}.inter, and {folder} has {file.name}. Write it with recbole-li prepare --format inter."
+            f"{what} needs {name}.inter, but {folder} has {file.name}. Prepare the data with --format inter."
         )
 
 
 def read_parquet_header(path: Path) -> list[tuple[str, str]]:
-    """Read names and types of the columns.
+    """Read the names and types of the columns.
 
     Args:
         path: a Parquet file.
@@ -65,7 +65,7 @@ def read_parquet_header(path: Path) -> list[tuple[str, str]]:
         (name, ``"token"`` or ``"float"``) of each column.
 
     Raises:
-        LongInterestError: for a file that cannot be read, a column named twice, and columns of other types.
+        LongInterestError: for a file that cannot be read, two columns of one name, or a column of another type.
     """
     import pyarrow as pa  # only data sets of Parquet files need it
 
@@ -83,7 +83,7 @@ def read_parquet_header(path: Path) -> list[tuple[str, str]]:
                 "write times as seconds."
             )
         if field.name in dict(columns[:-1]):
-            raise LongInterestError(f"{path} has two columns named {field.name}. Leave one of them.")
+            raise LongInterestError(f"{path} has two columns named {field.name}. Keep only one of them.")
     file.close()
     return columns
 
@@ -114,14 +114,14 @@ def read_parquet_parts(path: Path, name: str, kind: str) -> Iterator[Any]:
 
     Args:
         path: a Parquet file.
-        name: of the column.
+        name: name of the column.
         kind: ``"token"`` or ``"float"``, from :func:`read_parquet_header`.
 
     Yields:
-        For tokens pyarrow's DictionaryArrays, for numbers arrays of float64; both with nulls, [n_rows of the group].
+        pyarrow's DictionaryArrays for tokens, float64 arrays for numbers, both with nulls, [rows of the group].
 
     Raises:
-        LongInterestError: for a file that cannot be read, and a whole number that float64 cannot hold.
+        LongInterestError: for a file that cannot be read, or a whole number that float64 cannot represent.
     """
     import pyarrow as pa  # only data sets of Parquet files need it
 

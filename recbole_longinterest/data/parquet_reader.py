@@ -1,4 +1,4 @@
-"""Read the events of a Parquet data set column by column into the table that RecBole works on."""
+"""Read the events of a Parquet data set column by column into the table that RecBole uses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def load_parquet(dataset: "Dataset", path: str) -> pd.DataFrame | None:
-    """Load the events of a Parquet file for a data set, and tell it their columns, as RecBole's ``_load_feat`` does.
+    """Load the events of a Parquet file and register their columns, as RecBole's ``_load_feat`` does for text files.
 
     Args:
-        dataset: that reads them; ``load_col`` and ``unload_col`` of its config choose the columns.
+        dataset: the data set; ``load_col`` and ``unload_col`` of its config choose the columns.
         path: the file.
 
     Returns:
         A table with categorical and float64 columns, equal to that of the text file; None if no column is chosen.
 
     Raises:
-        LongInterestError: for a file that cannot be read, a column that is absent, an event without user, item or time,
-            and a number that is not finite.
+        LongInterestError: for a file that cannot be read, a missing column, an event without user, item or time, or a
+            number that is not finite.
     """
     wanted, unwanted = dataset._get_load_and_unload_col(FeatureSource.INTERACTION)
     if wanted == set():
@@ -38,7 +38,7 @@ def load_parquet(dataset: "Dataset", path: str) -> pd.DataFrame | None:
     needed = (dataset.uid_field, dataset.iid_field, dataset.time_field)
     absent = [field for field in needed if field not in dict(header) and (wanted is None or field in wanted)]
     if wanted is None and absent == [dataset.time_field]:
-        absent = []  # who needs times says so later
+        absent = []  # code that needs times raises its own error later
     if absent:
         raise LongInterestError(
             f"{path} has no column {', '.join(absent)}; its columns are {', '.join(dict(header))}. Name the right one "
@@ -59,7 +59,7 @@ def load_parquet(dataset: "Dataset", path: str) -> pd.DataFrame | None:
 
 
 def set_columns(dataset: "Dataset", columns: Sequence[tuple[str, str]]) -> None:
-    """Tell a data set the columns of its events: (name, ``"token"`` or ``"float"``) of each."""
+    """Register the columns of the events with a data set: (name, ``"token"`` or ``"float"``) of each."""
     for name, kind in columns:
         dataset.field2source[name] = FeatureSource.INTERACTION
         dataset.field2type[name] = FeatureType(kind)
@@ -69,12 +69,12 @@ def set_columns(dataset: "Dataset", columns: Sequence[tuple[str, str]]) -> None:
 
 
 def read_parquet(path: str, columns: Sequence[tuple[str, str]], needed: Sequence[str]) -> pd.DataFrame:
-    """Read columns one after another, with each distinct token stored once and an integer for each row.
+    """Read columns one after another; each distinct token is stored once, and each row as an integer.
 
     Args:
         path: a Parquet file.
         columns: (name, "token" or "float") of each.
-        needed: columns that may not be empty in any row.
+        needed: columns that must have a value in every row.
 
     Returns:
         A table with categorical and float64 columns.
@@ -93,7 +93,7 @@ def read_parquet(path: str, columns: Sequence[tuple[str, str]], needed: Sequence
                     f"{path}: {len(gone)} of {rows} rows have no {name}, the first is row {gone[0] + 1}. Leave such "
                     "rows out."
                 )
-    return pd.DataFrame(table, copy=False)  # a block a column, so that each can be freed alone
+    return pd.DataFrame(table, copy=False)  # one block per column, so that each can be freed separately
 
 
 def _tokens(path: str, name: str) -> pd.Categorical:

@@ -112,7 +112,7 @@ def columns_of(config: Settings, key: str) -> dict[str, str]:
                 f"{{'hour': 'number'}}] (a command line needs the quotes); got {value!r}."
             )
         if column in columns:
-            raise LongInterestError(f"{key} names {column} more than once. Leave one of them.")
+            raise LongInterestError(f"{key} names {column} more than once. Keep only one of them.")
         if kind:
             EVENT_SOURCES.get(kind)
         columns[column] = kind

@@ -3,10 +3,11 @@
 The matrix of whitened text vectors collects the gradient of the loss from all uses of an item: in histories, as a
 target, and in the softmax over the catalogue. After every step of the recommender, the items with the largest
 gradients (``text_tuning_items``) are encoded again by the upper layers. Their gradients go through the encoder, and
-their rows get the new vectors. Other rows keep their vectors, and their gradients wait until they are among the
+their rows get the new vectors. Other rows keep their vectors and add up their gradients until these are among the
 largest: stochastic gradient descent with memory (Stich et al. 2018, "Sparsified SGD with Memory"), over rows. After
-the epoch, the updates become their moving average (``weight_averaging``, as for the network's weights), and all vectors
-are made again, so that validation and checkpoints have exact ones. The whitening stays that of the untuned vectors.
+the epoch, the updates become their moving average (``weight_averaging``, as for the network's weights), and the vectors
+of all items are computed again, so validation and checkpoints use exact vectors. The whitening does not change: it is
+computed from the untuned vectors.
 """
 
 from collections.abc import Iterator
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 SETTING = "text_tuning"
 METHODS = ("none", "lora")
 DEFAULTS = {"text_tuning_layers": 1, "text_tuning_items": 64, "text_tuning_rate": 1e-4}
-CLIP = 1.0  # largest norm of a gradient
+CLIP = 1.0  # maximum norm of the gradient
 
 
 def wants_tuning(config: Settings) -> bool:
     """Whether ``text_tuning`` is on.
 
     Raises:
-        LongInterestError: for another value, or a training that cannot tune.
+        LongInterestError: for an unknown value, or settings that do not allow tuning.
     """
     method = "none" if config[SETTING] in (None, False) else str(config[SETTING]).lower()
     if method not in METHODS:
@@ -49,7 +50,7 @@ def wants_tuning(config: Settings) -> bool:
     if method == "none":
         return False
     if not config["single_spec"]:
-        raise LongInterestError(f"{SETTING}: {method} trains in one process. Leave --nproc out, or {SETTING}.")
+        raise LongInterestError(f"{SETTING}: {method} trains in one process. Leave out --nproc or {SETTING}.")
     if config["enable_amp"]:
         raise LongInterestError(f"{SETTING}: {method} cannot train with enable_amp. Leave one of them out.")
     if config["text_chunks"] not in (None, 1):
@@ -64,7 +65,7 @@ def wants_tuning(config: Settings) -> bool:
 
 
 def read_number(config: Settings, name: str) -> float:
-    """One of the numbers of the tuning, its default if it is unset.
+    """Read a numeric setting of the tuning; its default if it is not set.
 
     Raises:
         LongInterestError: if it is out of range.
@@ -77,34 +78,34 @@ def read_number(config: Settings, name: str) -> float:
 
 
 class TextTuning:
-    """The tuning of one training.
+    """Tunes the text encoder during one training.
 
     Args:
-        config: RecBole's.
-        model: LongInterest, with its text vectors made.
-        texts: of the catalogue.
+        config: RecBole's config.
+        model: a LongInterest model whose text vectors are computed.
+        texts: texts of the catalogue.
 
     Attributes:
-        optimizer: of the updates; the trainer keeps it, so that it is saved with the run.
+        optimizer: optimizer of the updates; the trainer saves it with the run.
 
     Raises:
-        LongInterestError: for data without texts, and settings or an encoder that cannot be used.
+        LongInterestError: if the data has no texts, or if a setting or the encoder cannot be used.
     """
 
     def __init__(self, config: Settings, model: InterestNetwork, texts: object) -> None:
         if not isinstance(texts, ItemTexts):
-            why = f"text_vectors is {config['text_vectors']}" if config["text_vectors"] else "no text is read"
+            why = f"text_vectors is {config['text_vectors']}" if config["text_vectors"] else "no texts are read"
             raise LongInterestError(
-                f"{SETTING}: {config[SETTING]} needs texts and their encoder, and {why}. Set text_fields and "
+                f"{SETTING}: {config[SETTING]} needs texts and their encoder, but {why}. Set text_fields and "
                 f"text_features: on, or leave {SETTING} out."
             )
         layers, items = (int(read_number(config, f"{SETTING}_{name}")) for name in ("layers", "items"))
         rate = read_number(config, f"{SETTING}_rate")
         self.source = cast(ItemSource, model.item_sources[TEXT])
         self.items, self.decay = items, read_decay(config)
-        self._average: WeightAverage | None = None  # of this epoch
+        self._average: WeightAverage | None = None  # average of the updates in this epoch
         encoder = make_encoder(config)
-        with torch.random.fork_rng(devices=[]):  # the run's other random numbers stay the same
+        with torch.random.fork_rng(devices=[]):  # does not change the run's other random numbers
             torch.manual_seed(config["seed"])
             self.layers = UpperLayers(encoder.load(), texts.texts, layers)
         self.optimizer = torch.optim.AdamW(self.layers.weights, lr=rate, weight_decay=0.01)
@@ -112,13 +113,13 @@ class TextTuning:
 
     @contextmanager
     def epoch(self, optimizer: "Optimizer") -> Iterator[None]:
-        """Tune during an epoch, from the updates that the model holds; afterwards it holds the new ones.
+        """Tune during an epoch: start from the updates stored in the model, and store the new ones there at the end.
 
         Args:
-            optimizer: of the recommender.
+            optimizer: the recommender's optimizer.
         """
         source = self.source
-        self.layers.load_updates(source.tuned_updates())  # of a checkpoint, if the training was resumed
+        self.layers.load_updates(source.tuned_updates())  # from the checkpoint, if the training was resumed
         self._average = WeightAverage(nn.ParameterList(self.layers.weights), self.decay) if self.decay else None
         source.vectors.requires_grad_(True)
         hook = optimizer.register_step_post_hook(lambda *_: self._step())
@@ -132,7 +133,7 @@ class TextTuning:
         self.refresh()
 
     def refresh(self) -> None:
-        """Make the vectors of all items with the current updates."""
+        """Compute the text vectors of all items with the current updates."""
         source, order = self.source, self.layers.order
         raw = all_vectors(self.layers, len(source.vectors), order)
         whitening = Whitening(source.mean.cpu().double().numpy(), source.whitening.cpu().double().numpy())
@@ -142,7 +143,7 @@ class TextTuning:
     @torch.enable_grad()
     def _step(self) -> None:
         vectors = self.source.vectors
-        if vectors.grad is None:  # no text entered the loss
+        if vectors.grad is None:  # the loss used no texts
             return
         rows = self._chosen(vectors.grad)
         if not len(rows):
@@ -159,7 +160,7 @@ class TextTuning:
             vectors.grad[rows] = 0
 
     def _chosen(self, gradient: Tensor) -> Tensor:
-        """Items with the largest gradients, int64 [n]."""
+        """Select the items with the largest gradients, int64 [n]."""
         size = gradient.square().sum(dim=1) * self.source.present
         top = size.topk(min(self.items, len(size)))
         return top.indices[top.values > 0]

@@ -11,21 +11,21 @@ from recbole_longinterest.common.notebook import progress_bar
 from recbole_longinterest.prepare.cleaning.times import decimals_of, in_seconds
 from recbole_longinterest.prepare.events import Events
 
-ROWS = 1_000_000  # rows written at once: a row group
+ROWS = 1_000_000  # rows of a row group
 TOKEN = pa.dictionary(pa.int32(), pa.large_string())
-DICTIONARY_BYTES = 2**26  # of a column of a row group; beyond it, tokens are written out row by row
+DICTIONARY_BYTES = 2**26  # maximum dictionary of a column in a row group; above it, tokens are written row by row
 
 
 def write_parquet(file: IO[bytes], events: Events, shown: bool) -> None:
     """Write the log, in the order of the input files.
 
-    Tokens are strings with a dictionary in each row group; ratings and times (seconds since 1970) are float64, the same
-    numbers that a reader makes of the text in ``.inter``. A missing rating or behaviour is null.
+    Tokens are strings with a dictionary in each row group; ratings and times (seconds since 1970) are float64, equal
+    to the numbers that a reader parses from ``.inter``. A missing rating or behaviour is null.
 
     Args:
-        file: to write to.
+        file: file to write to.
         events: the log.
-        shown: show a progress bar.
+        shown: whether to show a progress bar.
     """
     columns = [("user_id", TOKEN, False), ("item_id", TOKEN, False)]
     columns += [("rating", pa.float64(), True)] * (events.rating is not None) + [("timestamp", pa.float64(), False)]
@@ -56,7 +56,7 @@ def write_parquet(file: IO[bytes], events: Events, shown: bool) -> None:
 
 
 def _tokens(codes: NDArray[np.int32], names: Any) -> pa.DictionaryArray:  # noqa: ANN401 - a pyarrow array
-    """Tokens of some rows, with a dictionary of these alone; null for code -1."""
+    """Tokens of some rows, with a dictionary of only these tokens; null for code -1."""
     present, indices = np.unique(codes, return_inverse=True)
     missing = codes < 0
     if missing.any():
@@ -67,11 +67,11 @@ def _tokens(codes: NDArray[np.int32], names: Any) -> pa.DictionaryArray:  # noqa
 
 
 def seconds(times: NDArray[np.int64], decimals: int) -> NDArray[np.float64]:
-    """Seconds since 1970, each the float64 nearest to the decimal number that ``.inter`` has.
+    """Convert times to seconds since 1970: the float64 numbers nearest to the decimal numbers in ``.inter``.
 
     Args:
         times: nanoseconds since 1970, [n].
-        decimals: of the seconds, see :func:`~recbole_longinterest.prepare.cleaning.times.decimals_of`.
+        decimals: decimals of the seconds, see :func:`~recbole_longinterest.prepare.cleaning.times.decimals_of`.
     """
     whole = times // 10 ** (9 - decimals)
     if np.abs(whole).max(initial=0) >= 2**53:  # both steps below would round

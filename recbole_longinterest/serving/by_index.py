@@ -1,4 +1,4 @@
-"""Recommend to many users by the index of a model, in place of a score of every item."""
+"""Recommend to many users with a model's index, instead of scoring every item."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -20,16 +20,16 @@ from recbole_longinterest.serving.strategies.memory import followers_of, terms_o
 from recbole_longinterest.serving.visitor import Visitor
 
 User = TypeVar("User")
-TOGETHER = 4096  # histories that are encoded at once
+TOGETHER = 4096  # histories encoded at once
 
 
 class ByIndex:
-    """Recommends as :meth:`Recommender.recommend_histories` does, with candidates of the model's index.
+    """Recommends like :meth:`Recommender.recommend_histories`, but scores only the candidates that the index finds.
 
-    Candidates have exact scores. An item that the index does not find can be missing; the export measures how many.
+    The scores are exact. Items that the index does not find are missing; the export measures how many.
 
     Args:
-        model: from a folder that was exported with an index.
+        model: a model from a folder that was exported with an index.
 
     Raises:
         MissingPackage: without faiss.
@@ -45,7 +45,7 @@ class ByIndex:
                 "--index out."
             )
         self._strategy = Interest(Context(model, VectorSearch(model, index), followers_of(model), terms_of(model)))
-        self._rng = np.random.default_rng(0)  # strategies take one; this one does not draw
+        self._rng = np.random.default_rng(0)  # strategies take a generator, but this one draws no numbers
 
     def recommend_histories(
         self,
@@ -62,10 +62,10 @@ class ByIndex:
         Args:
             histories: by user.
             k: see :meth:`Recommender.recommend`.
-            exclude_seen: likewise.
-            candidates: likewise.
-            exclude: likewise.
-            at: likewise.
+            exclude_seen: see there.
+            candidates: see there.
+            exclude: see there.
+            at: see there.
         """
         check_k(k)
         model = self.model

@@ -1,4 +1,4 @@
-"""A model whose batches are computed on another device, such as a GPU: for recommendations to many users at once."""
+"""A recommender that computes on a GPU or another device, for recommendations to many users at once."""
 
 import copy
 from collections.abc import Collection, Sequence
@@ -12,14 +12,14 @@ from recbole_longinterest.serving.served import Served
 
 
 class DeviceRecommender(Recommender):
-    """A recommender that encodes histories and scores items on a device, by a copy of the network there.
+    """A recommender that encodes histories and scores items on a device, with a copy of the network there.
 
     States, explanations, an index, and histories of more than ``LONG`` events stay on the CPU. Scores on a GPU equal
     those of the CPU up to rounding.
 
     Args:
         served: content of an exported folder.
-        device: such as ``"cuda"``.
+        device: device of the copy, such as ``"cuda"``.
 
     Attributes:
         device: the device.

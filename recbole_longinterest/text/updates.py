@@ -1,4 +1,4 @@
-"""Low-rank updates of an encoder's weights as plain tensors, by which a model keeps the encoder that it tuned.
+"""Low-rank updates of an encoder's weights as plain tensors: how a model stores the encoder that it tuned.
 
 An update of a linear layer ``W`` is ``W + up down`` (LoRA, Hu et al. 2022), with ``<layer>.down`` [r, in] and
 ``<layer>.up`` [out, r]; the layer is named as in the encoder's network. Neither peft nor a file is needed to apply it.
@@ -21,9 +21,9 @@ def merge_updates(network: nn.Module, updates: Updates, encoder: str) -> None:
     """Add updates to the weights of a network.
 
     Args:
-        network: the encoder as it was before it was tuned.
-        updates: of its layers.
-        encoder: its name, for the error.
+        network: the encoder before its tuning.
+        updates: updates of its layers.
+        encoder: name of the encoder, for the error.
 
     Raises:
         EncoderError: if a layer is missing or has another shape.
@@ -36,8 +36,8 @@ def merge_updates(network: nn.Module, updates: Updates, encoder: str) -> None:
                 raise AttributeError(f"{name} has the shape {list(weight.shape)}")
         except AttributeError as error:
             raise EncoderError(
-                f"The tuned weights of this model do not fit the text encoder {encoder} ({error}). Name the encoder "
-                "that it was trained with as text_encoder."
+                f"The tuned weights of this model do not fit the text encoder {encoder} ({error}). Set "
+                "text_encoder to the encoder that the model was trained with."
             ) from error
         with torch.no_grad():
             weight.add_((up.float() @ down.float()).to(weight))

@@ -113,7 +113,7 @@ def test_as_many_workers_as_fit(asked: dict[str, Any], there: dict[str, float], 
 def test_workers_that_do_not_fit() -> None:
     args = argparse.Namespace(workers=2, address=None)
     with pytest.raises(
-        ValueError, match=r"^2 workers of 1 CPU do not fit into this Ray\. .* or less --cpus-per-worker"
+        ValueError, match=r"^2 workers of 1 CPU do not fit on this machine\. .* or less --cpus-per-worker"
     ):
         _fitting(args, {"CPU": 1}, 1, 0, 4)
     with pytest.raises(ValueError, match=r"^2 workers of 1 CPU and 1 GPU do not .* or less --gpus-per-worker\.$"):
@@ -141,11 +141,11 @@ def test_a_file_that_cannot_be_read_fails_alone(
         ),
         (
             ["--ray", "--gpus-per-worker", "2"],
-            "--gpus-per-worker must be 0 or 1: a worker computes on one GPU; got 2.",
+            "--gpus-per-worker must be 0 or 1, because a worker uses one GPU; got 2.",
         ),
         (
             ["--ray", "--gpus-per-worker", "1", "--engine", "onnx"],
-            "Workers with a GPU compute by torch; got --engine onnx. Leave --engine out.",
+            "Workers with a GPU need the engine torch; got --engine onnx. Leave --engine out.",
         ),
     ],
 )

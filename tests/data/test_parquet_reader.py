@@ -149,7 +149,7 @@ def test_a_truncated_file_and_two_files_say_why(roots: dict[str, str], tmp_path:
 
 def test_users_cannot_be_forgotten_in_it(roots: dict[str, str]) -> None:
     """To copy it unchanged would keep them."""
-    with pytest.raises(LongInterestError, match=r"Forgetting users needs shop\.inter, and .* --format inter"):
+    with pytest.raises(LongInterestError, match=r"Forgetting users needs shop\.inter, but .* --format inter"):
         user_files(Path(roots["parquet"], "shop"), "shop", made(roots["parquet"], "LongInterest"))
 
 

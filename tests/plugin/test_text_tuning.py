@@ -184,7 +184,7 @@ def test_an_update_keeps_the_tuned_encoder_for_new_texts(config: Callable[..., A
     ("settings", "message"),
     [
         ({"text_tuning": "full"}, r"text_tuning must be one of none, lora; got 'full'"),
-        ({"text_features": "off"}, r"needs texts and their encoder, and no text is read"),
+        ({"text_features": "off"}, r"needs texts and their encoder, but no texts are read"),
         ({"text_tuning_layers": 0}, r"text_tuning_layers must be a whole number above 0; got 0"),
         ({"text_tuning_items": 2.5}, r"text_tuning_items must be a whole number above 0; got 2\.5"),
         ({"text_tuning_rate": -1}, r"text_tuning_rate must be a number above 0; got -1"),
@@ -192,7 +192,7 @@ def test_an_update_keeps_the_tuned_encoder_for_new_texts(config: Callable[..., A
         ({"enable_amp": True}, r"cannot train with enable_amp"),
         ({"text_chunks": 2}, r"text_chunks must be 1, got 2"),
         ({"text_backend": "onnx"}, r"lora trains with torch; text_backend must be torch, got onnx"),
-        ({"single_spec": False}, r"trains in one process\. Leave --nproc out"),
+        ({"single_spec": False}, r"trains in one process\. Leave out --nproc"),
     ],
 )
 def test_what_cannot_be_tuned(settings: dict[str, Any], message: str, config: Callable[..., Any]) -> None:
@@ -210,7 +210,7 @@ def test_what_cannot_be_tuned(settings: dict[str, Any], message: str, config: Ca
 def test_ready_vectors_have_no_encoder_to_tune(config: Callable[..., Any], tmp_path: Path) -> None:
     np.save(tmp_path / "ready.npy", np.random.default_rng(0).normal(size=(ITEMS, 8)).astype("f4"))
     (tmp_path / "ready.txt").write_text("".join(f"i{item}\n" for item in range(ITEMS)))
-    with pytest.raises(LongInterestError, match=r"needs texts and their encoder, and text_vectors is .*ready\.npy"):
+    with pytest.raises(LongInterestError, match=r"needs texts and their encoder, but text_vectors is .*ready\.npy"):
         pipeline.run(config(text_vectors=str(tmp_path / "ready.npy"), **TUNED))
 
 

@@ -89,7 +89,7 @@ class FaissIndex:
 
     @property
     def most_effort(self) -> int:
-        """Maximum effort: all lists of an inverted index; for a graph, a bound beyond which it is not worth it."""
+        """Maximum effort: all lists of an inverted index; for a graph, a limit above which more does not pay."""
         return int(self._index.nlist) if self.kind == "ivf" else max(16, min(4096, self.n_items))
 
     def effort_for(self, depth: int) -> int:

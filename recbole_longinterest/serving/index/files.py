@@ -14,7 +14,7 @@ from recbole_longinterest.serving.served import Served
 
 FILE, ABOUT = "index.faiss", "index.json"
 FORMAT, VERSION = "recbole-longinterest index", 1
-CANARIES, BEST, FEWEST = 8, 10, 0.8
+CANARIES, BEST, FEWEST = 8, 10, 0.8  # queries, best items of each, and the share that the index must find
 
 
 def index_kind(folder: Path) -> str:
@@ -43,7 +43,7 @@ def load_index(scorer: Scorer) -> FaissIndex | None:
 
     Raises:
         MissingPackage: without faiss.
-        ExportError: for files that are broken, or belong to another model.
+        ExportError: for files that are broken or belong to another model.
     """
     served = scorer.served
     if not has_index(served):

@@ -76,7 +76,7 @@ class TunedNetwork:
         method: ``"lora"`` or ``"full"``.
         rank: rank ``r`` of the updates.
         layers: names of the layers that ``"lora"`` updates; None for all linear ones.
-        wanted_by: what needs peft, for the error.
+        wanted_by: the command or setting that needs peft, named in the error.
 
     Attributes:
         loaded: the encoder; its network is trained.
@@ -120,7 +120,7 @@ class TunedNetwork:
         return max(len(self._tokens["input_ids"][item]) for item in items)
 
     def save(self, folder: Path) -> Path | None:
-        """Write the network with merged updates, and the updates alone to the subfolder ``adapter`` in peft's format.
+        """Write the network with merged updates, and the updates in peft's format to the subfolder ``adapter``.
 
         Returns:
             The subfolder of the updates; None if all weights are trained.

@@ -1,4 +1,4 @@
-"""The upper layers of an encoder, tuned on hidden states of the frozen lower ones, which are computed once."""
+"""Tune the upper layers of an encoder on cached hidden states of its frozen lower layers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,27 +13,27 @@ from recbole_longinterest.text.folder import EncoderError, one_line
 from recbole_longinterest.text.loaded import LoadedEncoder
 from recbole_longinterest.text.updates import DOWN, UP, Updates
 
-HIDDEN_BYTES = 4 * 2**30  # of the hidden states of a catalogue, at most
-CHECKED = 8  # texts whose vectors are compared with those of the whole encoder
-TOLERANCE = 1e-3  # of these vectors, as a part of their length
-HALF_TOLERANCE = 0.05  # in half precision
+HIDDEN_BYTES = 4 * 2**30  # maximum size of the cache
+CHECKED = 8  # number of texts whose vectors are compared with those of the whole encoder
+TOLERANCE = 1e-3  # maximum relative difference of these vectors
+HALF_TOLERANCE = 0.05  # the same in half precision
 
 
 class UpperLayers(TunedNetwork):
-    """An encoder whose upper layers get low-rank updates, and read cached hidden states of the lower layers.
+    """An encoder whose upper layers have low-rank updates (LoRA) and read cached hidden states of the lower layers.
 
-    The cache holds the input of the first tuned layer for every token of the catalogue, float32: ``tokens * width * 4``
-    bytes, 1.5 kB a token of MiniLM. There is no dropout, so a text has one vector at a time.
+    The cache holds the input of the first tuned layer for every token of the catalogue in float32: ``tokens * width *
+    4`` bytes, for MiniLM 1.5 kB per token. Dropout is off, so a text's vector depends only on the weights.
 
     Args:
-        loaded: the encoder; it is changed, and must not be used for anything else.
-        texts: of the catalogue.
-        layers: number of upper layers.
-        rank: of the updates.
+        loaded: the encoder; it is changed, and must not be used elsewhere.
+        texts: texts of the catalogue.
+        layers: number of upper layers to tune.
+        rank: rank of the updates.
 
     Raises:
-        EncoderError: for an encoder with fewer layers, without linear ones, or whose layers cannot be run apart, and
-            for a catalogue that is too large for the cache.
+        EncoderError: if the encoder has fewer layers or no linear layers, if its upper layers cannot run without the
+            lower ones, or if the catalogue is too large for the cache.
     """
 
     def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], layers: int, rank: int = RANK) -> None:
@@ -66,7 +66,7 @@ class UpperLayers(TunedNetwork):
         self._hidden: Tensor | None = None  # [tokens, width]
 
     def vectors(self, items: Sequence[int]) -> Tensor:
-        """See :class:`Tunable`; the lower layers run at the first call only."""
+        """See :class:`Tunable`; only the first call runs the lower layers."""
         if self._hidden is None:
             self._hidden = self._fill()
         batch = self.loaded.batch(self._tokens, items)
@@ -78,7 +78,7 @@ class UpperLayers(TunedNetwork):
             return self.loaded.finished(self.loaded.pooled(batch))
 
     def updates(self) -> dict[str, Tensor]:
-        """The updates as plain tensors, see :mod:`recbole_longinterest.text.updates`."""
+        """Return the updates as plain tensors, see :mod:`recbole_longinterest.text.updates`."""
         found = {}
         for name, layer in _lora_layers(self.loaded.network):
             found[name + DOWN] = layer.lora_A["default"].weight.detach().clone()
@@ -86,7 +86,7 @@ class UpperLayers(TunedNetwork):
         return found
 
     def load_updates(self, updates: Updates) -> None:
-        """Go on from updates of :meth:`updates`."""
+        """Set the updates to a result of :meth:`updates`."""
         with torch.no_grad():
             for name, layer in _lora_layers(self.loaded.network):
                 layer.lora_A["default"].weight.copy_(updates[name + DOWN])
@@ -94,11 +94,11 @@ class UpperLayers(TunedNetwork):
 
     @property
     def weights(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The trainable parameters."""
         return list(trainable(self).values())
 
     def _fill(self) -> Tensor:
-        """Run the lower layers once, then take them out of the network, and check that the upper ones do alone."""
+        """Run the lower layers once, remove them from the network, and check that the upper layers run without them."""
         checked = self.order[:CHECKED]
         with torch.no_grad():
             wanted = super().vectors(checked)
@@ -112,7 +112,7 @@ class UpperLayers(TunedNetwork):
             with torch.no_grad():
                 found = self.vectors(checked)
             apart = float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
-            why = f"their vectors are {apart:.1%} off"
+            why = f"the vectors differ by {apart:.1%}"
         except EncoderError as error:
             apart, why = float("inf"), one_line(error)
         if not apart <= (TOLERANCE if self.loaded.precision == "fp32" else HALF_TOLERANCE):
@@ -140,10 +140,10 @@ class UpperLayers(TunedNetwork):
         self._hidden[torch.as_tensor(places, device=hidden.device)] = hidden[mask]
 
     def _room(self, width: int, device: torch.device) -> Tensor:
-        """Memory of the cache.
+        """Allocate the cache.
 
         Raises:
-            EncoderError: if it is more than the limit.
+            EncoderError: if it exceeds the limit.
         """
         tokens = int(self._lengths.sum())
         size = tokens * width * 4
@@ -156,7 +156,7 @@ class UpperLayers(TunedNetwork):
 
     @contextmanager
     def _at_first(self, change: Any) -> Iterator[None]:  # noqa: ANN401 - a function of the hidden states
-        """Give the first tuned layer other hidden states, [B, T, width]."""
+        """Change the hidden states that the first tuned layer reads, [B, T, width]."""
 
         def before(
             _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -173,7 +173,7 @@ class UpperLayers(TunedNetwork):
 
 
 class _Skipped(nn.Module):
-    """Takes the place of a lower layer."""
+    """Replaces a removed lower layer."""
 
     def forward(self, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
         return hidden_states
@@ -188,10 +188,10 @@ class _Reached(Exception):
 
 
 def _stack_of(network: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Name and layers of an encoder: the list of modules with most weights.
+    """Find the layers of an encoder: the module list with the most weights, and its name.
 
     Raises:
-        EncoderError: if there is none.
+        EncoderError: if the network has no module list.
     """
     lists = [(name, layers) for name, layers in network.named_modules() if isinstance(layers, nn.ModuleList)]
     if not lists:

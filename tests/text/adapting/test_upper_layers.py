@@ -64,7 +64,7 @@ def test_merged_updates_give_the_tuned_vectors(bert: Path) -> None:
 
 def test_updates_of_another_encoder_are_refused(bert: Path, tmp_path: Path) -> None:
     updates = upper(bert).updates()
-    with pytest.raises(EncoderError, match=r"do not fit the text encoder .*Name the encoder that it was trained with"):
+    with pytest.raises(EncoderError, match=r"do not fit the text encoder .*Set text_encoder to the encoder that"):
         encoder(save_bert(tmp_path / "short"), updates=updates).encode(["toy"])
     wide = save_bert(tmp_path / "wide", num_hidden_layers=3, hidden_size=16)
     with pytest.raises(EncoderError, match=r"has the shape \[16, 16\]"):

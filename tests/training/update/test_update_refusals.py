@@ -53,7 +53,7 @@ def test_a_model_of_a_split_by_time_is_not_updated(small_config: Callable[..., A
 def test_a_parquet_data_set_is_not_updated(parent: Path, inter: Path, tmp_path: Path) -> None:
     events = tmp_path / "data" / "tiny" / "tiny.inter"
     events.rename(events.with_name("tiny.inter.parquet"))
-    with pytest.raises(ValueError, match=r"An update needs tiny\.inter, and .* has tiny\.inter\.parquet"):
+    with pytest.raises(ValueError, match=r"An update needs tiny\.inter, but .* has tiny\.inter\.parquet"):
         update_checkpoint(parent, inter)
 
 
