@@ -1,9 +1,9 @@
-"""The arithmetic of `scaling.py`: the time of a training step on N workers, from measured constants.
+"""The simulation of `scaling.py`: the time of a training step on N workers, computed from measured constants.
 
-A step of a worker takes ``fixed + each x targets``, and then the workers exchange bytes. Nothing overlaps, so the times
-are upper bounds. Two ways of exchange:
+A worker computes for ``fixed + each x targets`` seconds, then the workers exchange bytes. Nothing overlaps, so the
+times are upper bounds. Two ways of exchange:
 
-- ``ring``: every worker has the whole model; all gradients go through a ring all-reduce (Patarasuk & Yuan 2009).
+- ``ring``: every worker has the whole model, and all gradients go through a ring all-reduce (Patarasuk & Yuan 2009).
 - ``sharded``: every worker has a part of the item table's rows. It asks the others for the rows of its targets and of
   its candidates (sampled softmax), and sends their gradients back (all-to-all). Only the rest of the model goes
   through the ring.
@@ -16,18 +16,18 @@ from typing import NamedTuple
 import numpy as np
 
 WORKERS = tuple(2**power for power in range(11))  # 1 to 1024
-ENOUGH = 0.5  # efficiency under which more workers do not pay
+ENOUGH = 0.5  # efficiency below which more workers do not pay
 WAYS = ("ring", "sharded")
 BATCHES = ("shared", "of each worker")
 ID, NUMBER = 8, 4  # bytes of an item id, and of a float32
 
 
 class Line(NamedTuple):
-    """``fixed + each x``: a time that grows with an amount.
+    """A time that grows linearly with an amount: ``fixed + each x amount``.
 
     Attributes:
-        fixed: seconds at 0.
-        each: seconds for each one more.
+        fixed: seconds at amount 0.
+        each: seconds per unit.
     """
 
     fixed: float
@@ -39,7 +39,7 @@ class Line(NamedTuple):
 
 
 def fit(amounts: Sequence[float], seconds: Sequence[float]) -> Line:
-    """Fit a line by least squares of the relative errors, so that small amounts count, too; at least 0 at 0."""
+    """Fit a line by least squares of the relative errors, so that small amounts count, too; ``fixed`` is at least 0."""
     x, y = np.asarray(amounts, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
     each, fixed = np.polyfit(x, y, 1, w=1 / y)
     if fixed < 0:
@@ -52,8 +52,8 @@ class Network:
     """A network between workers.
 
     Attributes:
-        latency: seconds of a message without content.
-        bandwidth: bytes a second of a worker, in each direction.
+        latency: seconds of an empty message.
+        bandwidth: bytes per second of a worker, in each direction.
     """
 
     latency: float
@@ -61,7 +61,7 @@ class Network:
 
     @classmethod
     def of_two(cls, reduced: Line) -> "Network":
-        """The network that explains the all-reduce times of two processes: ``2 latency + bytes / bandwidth``."""
+        """Derive the network from all-reduce times of two processes: ``2 latency + bytes / bandwidth``."""
         return cls(reduced.fixed / 2, 1 / reduced.each)
 
     def ring(self, workers: int, size: float) -> float:
@@ -69,7 +69,7 @@ class Network:
         return 2 * (workers - 1) * (self.latency + size / workers / self.bandwidth)
 
     def all_to_all(self, workers: int, size: float) -> float:
-        """Seconds of an all-to-all in which a worker sends ``size`` bytes: a message of ``size / N`` to each other."""
+        """Seconds of an all-to-all: each worker sends ``size`` bytes, in messages of ``size / N`` to every other."""
         return (workers - 1) * (self.latency + size / workers / self.bandwidth)
 
 
@@ -78,11 +78,11 @@ class Model:
     """A model and the measured times of its step.
 
     Attributes:
-        steps: seconds of a step by its targets, by way.
-        dense: bytes of the gradients without the item table.
+        steps: seconds of a step by its number of targets, for each way of exchange.
+        dense: bytes of all gradients except those of the item table.
         items: rows of the item table.
-        dim: numbers of a row.
-        candidates: items that a worker draws for a step, with the sharded table.
+        dim: numbers per row.
+        candidates: candidates that a worker draws per step, if the table is sharded.
     """
 
     steps: dict[str, Line]
@@ -97,17 +97,17 @@ class Model:
         return self.items * self.dim * NUMBER
 
     def rows(self, targets: float) -> float:
-        """Rows that a worker asks for in a step: of its targets, all distinct, and of its candidates."""
+        """Number of rows that a worker requests per step: its targets, assumed distinct, and its candidates."""
         return targets + self.candidates
 
     def sent(self, way: str, workers: int, targets: float, network: Network) -> float:
-        """Seconds of a step's exchange.
+        """Seconds of the exchange in a step.
 
         Args:
             way: one of :data:`WAYS`.
-            workers: ``N``.
-            targets: of one worker.
-            network: between them.
+            workers: number of workers, ``N``.
+            targets: targets of one worker.
+            network: the network between the workers.
         """
         if way == "ring":
             return network.ring(workers, self.dense + self.table)
@@ -121,12 +121,12 @@ def simulate(model: Model, network: Network, batch: int) -> list[dict[str, objec
 
     Args:
         model: the model.
-        network: between the workers.
-        batch: targets of a step: over all workers, as `recbole-li run` has it, or of each worker.
+        network: the network between the workers.
+        batch: targets per step, simulated twice: shared by all workers (as in `recbole-li run`), and for each worker.
 
     Returns:
-        A row for each way, kind of batch and number of workers: seconds of step and exchange, targets a second, and
-        efficiency: the rate as a share of N times the rate of one worker.
+        A row for each way, kind of batch and number of workers: seconds of computing and exchange, targets per second,
+        and efficiency (the rate divided by N times the rate of one worker).
     """
     out: list[dict[str, object]] = []
     for way in WAYS:
@@ -151,7 +151,7 @@ def simulate(model: Model, network: Network, batch: int) -> list[dict[str, objec
 
 
 def stops_at(rows: Sequence[dict[str, object]], way: str, kind: str) -> int | None:
-    """Smallest simulated number of workers with an efficiency below :data:`ENOUGH`; None if there is none."""
+    """Smallest simulated number of workers with an efficiency below :data:`ENOUGH`; None if all are above."""
     found = [row for row in rows if (row["way"], row["batch"]) == (way, kind)]
     return next((int(str(row["workers"])) for row in found if float(str(row["efficiency"])) < ENOUGH), None)
 
@@ -160,18 +160,18 @@ def stops_at(rows: Sequence[dict[str, object]], way: str, kind: str) -> int | No
 
 EVENTS, USERS, ITEMS = 10**9, 10**8, 10**7
 MANY, BATCH, CANDIDATES = 64, 8192, 4096  # workers; targets and candidates of each
-COPIES = 4  # of every weight: itself, two of Adam, the average; gradients of a shard are those of a step's rows
+COPIES = 4  # copies of every weight: itself, two of Adam, the average; only the rows of a step have gradients
 EVENT = 20  # bytes: item and row 4 each, rating 4, time 8
 HIDDEN, LAST, FOLLOWERS = 128, 10, 100  # defaults of LongInterest; a follower has 10 bytes
 STATE = 2 * HIDDEN * NUMBER + (2 + HIDDEN) * 8 + LAST * ID  # LSTM, sums of the attention, last items
 
 
 def plan(model: Model, network: Network) -> list[tuple[str, str, str]]:
-    """The plan of `docs/scaling.md` for 1e9 events, 1e8 users and 1e7 items: what, formula, number.
+    """Compute the plan of `docs/scaling.md` for 1e9 events, 1e8 users and 1e7 items: (what, formula, number) per row.
 
     Args:
-        model: the measured one; its catalogue is replaced by that of the plan.
-        network: between the workers.
+        model: the measured model; the plan replaces its catalogue.
+        network: the network between the workers.
     """
     large = Model(model.steps, model.dense, ITEMS, model.dim, CANDIDATES)
     row = model.dim * NUMBER
@@ -186,31 +186,43 @@ def plan(model: Model, network: Network) -> list[tuple[str, str, str]]:
     share = BATCH * MANY / (step + sent)
     return [
         ("item table", f"1e7 x {model.dim} x {NUMBER} bytes", _size(large.table)),
-        (f"of it a worker, {COPIES} copies (weight, Adam's two, average)", f"{COPIES} x table / {MANY}", _size(shard)),
-        ("text vectors a worker", f"1e7 x {model.dim} x {NUMBER} bytes / {MANY}", _size(texts)),
-        ("memory of transitions a worker", f"1e7 x {FOLLOWERS} x 10 bytes / {MANY}", _size(memory)),
-        ("events a worker", f"1e9 x {EVENT} bytes / {MANY}", _size(log)),
-        ("users' states a worker, when serving", f"1e8 x {STATE:,} bytes / {MANY}", _size(states)),
-        ("**a worker in training**", "table + texts + transitions + events", _size(shard + texts + memory + log)),
-        ("rows asked for in a step, a worker", f"{BATCH:,} targets + {CANDIDATES:,} candidates", f"{rows:,.0f}"),
-        ("latency and bandwidth", "given", f"{network.latency * 1e6:g} us, {network.bandwidth / 1e9:g} GB/s"),
-        ("sent in a step, a worker", f"rows x (2 x {row} + {ID}) bytes + 2 x rest of the model", _size(_bytes(large))),
-        ("exchange of a step", f"5 x {others} x latency + sent x {others} / {MANY} / bandwidth", f"{sent:.3f} s"),
         (
-            "the same with the whole table in the ring",
+            f"its rows on a worker, {COPIES} copies (weight, Adam's two, average)",
+            f"{COPIES} x table / {MANY}",
+            _size(shard),
+        ),
+        ("text vectors on a worker", f"1e7 x {model.dim} x {NUMBER} bytes / {MANY}", _size(texts)),
+        ("memory of transitions on a worker", f"1e7 x {FOLLOWERS} x 10 bytes / {MANY}", _size(memory)),
+        ("events on a worker", f"1e9 x {EVENT} bytes / {MANY}", _size(log)),
+        ("users' states on a worker, when serving", f"1e8 x {STATE:,} bytes / {MANY}", _size(states)),
+        (
+            "**memory of a worker in training**",
+            "table + texts + transitions + events",
+            _size(shard + texts + memory + log),
+        ),
+        ("rows that a worker requests per step", f"{BATCH:,} targets + {CANDIDATES:,} candidates", f"{rows:,.0f}"),
+        ("latency and bandwidth", "given", f"{network.latency * 1e6:g} us, {network.bandwidth / 1e9:g} GB/s"),
+        (
+            "bytes that a worker sends per step",
+            f"rows x (2 x {row} + {ID}) bytes + 2 x rest of the model",
+            _size(_bytes(large)),
+        ),
+        ("exchange per step", f"5 x {others} x latency + sent x {others} / {MANY} / bandwidth", f"{sent:.3f} s"),
+        (
+            "exchange with the whole table in the ring",
             f"2 x {others} x latency + 2 x (table + rest) x {others} / {MANY} / bandwidth",
             f"{whole:.2f} s",
         ),
         (
-            "computing a step, on one core",
+            "computing per step, on one core",
             f"{line.fixed * 1e3:.1f} ms + {BATCH:,} x {line.each * 1e6:.1f} us, as measured",
             f"{line.at(BATCH):.3f} s",
         ),
-        ("steps of an epoch", f"1e9 / ({MANY} x {BATCH:,})", f"{steps:,.0f}"),
+        ("steps per epoch", f"1e9 / ({MANY} x {BATCH:,})", f"{steps:,.0f}"),
         ("**an epoch**", "steps x (computing + exchange)", f"{steps * (step + sent) / 3600:.2f} h"),
-        ("core hours of an epoch", f"{MANY} x hours", f"{MANY * steps * (step + sent) / 3600:,.0f}"),
+        ("core hours per epoch", f"{MANY} x hours", f"{MANY * steps * (step + sent) / 3600:,.0f}"),
         ("efficiency", "computing / (computing + exchange)", f"{step / (step + sent):.0%}"),
-        ("targets a second", f"{MANY} x {BATCH:,} / (computing + exchange)", f"{share:,.0f}"),
+        ("targets per second", f"{MANY} x {BATCH:,} / (computing + exchange)", f"{share:,.0f}"),
     ]
 
 

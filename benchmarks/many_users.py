@@ -1,10 +1,10 @@
-"""Recommend to many users: `recbole-li recommend --input` by one process, and by two workers of Ray.
+"""Measure `recbole-li recommend --input` for many users, with one process and with two Ray workers.
 
     uv run benchmarks/many_users.py --output DIR [--users 1000000]
 
-Makes a model with random weights and default options (10,000 items) and Parquet files of histories (20 events a user),
-runs both commands in fresh processes with one thread each, and compares their files. The bar is a ratio of 1.8 on two
-idle cores. The times include the start of Python, Ray and the model.
+Makes a model with random weights and default options (10,000 items) and Parquet files of histories (20 events per
+user), runs both commands in new processes with one thread each, and compares their results. The target is a ratio of
+1.8 on two idle cores. The times include starting Python and Ray and loading the model.
 """
 
 import math
@@ -28,8 +28,8 @@ from recbole_longinterest.nn.options import ModelOptions
 from recbole_longinterest.nn.sources import SourceSpec
 from recbole_longinterest.serving.model_folder import Items, Served, write_folder
 
-ITEMS, EVENTS = 10_000, 20  # items, events a user
-A_FILE, FILES = 10_000, 20  # most users a file, fewest files
+ITEMS, EVENTS = 10_000, 20  # items, and events per user
+A_FILE, FILES = 10_000, 20  # maximum users per file, minimum number of files
 FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "behavior": "behavior", "time": "timestamp"}
 BAR = 1.8
 COMMAND = "from recbole_longinterest.cli.main import main; raise SystemExit(main())"
@@ -38,7 +38,9 @@ COMMAND = "from recbole_longinterest.cli.main import main; raise SystemExit(main
 def main() -> None:
     """Measure, and write many_users.csv."""
     parser = make_parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the model, histories and results")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the model, the histories and the results"
+    )
     parser.add_argument("--users", type=int, default=1_000_000)
     args = parser.parse_args()
     found = measure(args.output, args.users)
@@ -50,10 +52,10 @@ def main() -> None:
 
 
 def measure(folder: Path, users: int) -> dict[str, float]:
-    """Users a second of one process and of two workers, and their ratio.
+    """Measure the users per second of one process and of two workers, and their ratio.
 
     Args:
-        folder: of model, histories and results; results of an earlier measurement are removed.
+        folder: folder for model, histories and results; earlier results are removed.
         users: number of users.
 
     Raises:
@@ -79,7 +81,7 @@ def measure(folder: Path, users: int) -> dict[str, float]:
 
 
 def make_model(folder: Path) -> None:
-    """Write a model of default options with random weights."""
+    """Write a model with default options and random weights."""
     settings = yaml.safe_load(resource("properties", "LongInterest.yaml").read_text(encoding="utf-8"))
     options, network, sources = (
         ModelOptions.from_config(settings),
@@ -104,7 +106,7 @@ def make_model(folder: Path) -> None:
 
 
 def make_histories(folder: Path, users: int) -> None:
-    """Write the histories, a row a user with lists, in files of up to :data:`A_FILE` users; Zipf-distributed items."""
+    """Write histories of Zipf-distributed items, one row with lists per user, up to :data:`A_FILE` users per file."""
     if folder.exists():
         return
     draft = folder.with_name(f"{folder.name}.draft")

@@ -1,12 +1,18 @@
-"""Measure what a training on several workers is made of, and simulate N workers from it.
+"""Measure the parts of a training step on several workers, and simulate N workers from them.
 
     uv run benchmarks/scaling.py --output DIR [--write docs/scaling.md]
 
-Parts (``--parts``): ``steps``, seconds of a training step of LongInterest on one core by targets, with the softmax over
-all items and with a sampled one; ``reduce``, seconds of a gloo all-reduce of two processes by bytes; ``workers``,
-targets a second of `recbole-li run --ray` with 1 and 2 workers of one thread; ``recommend``, see `many_users.py`. Each
-part is measured once and kept in DIR. Then a step of 1 to 1,024 workers is simulated (`cluster_model.py`) in a network
-of ``--latency`` and ``--bandwidth``, and in that of this machine's two processes. Compare times only within one run.
+Parts (``--parts``):
+
+- ``steps``: seconds per training step of LongInterest on one core, by the number of targets, with the softmax over all
+  items and with a sampled softmax.
+- ``reduce``: seconds per gloo all-reduce of two processes, by the number of bytes.
+- ``workers``: targets per second of `recbole-li run --ray` with one and two workers of one thread.
+- ``recommend``: see `many_users.py`.
+
+Each part is measured once and kept in DIR. Then training steps of 1 to 1,024 workers are simulated
+(`cluster_model.py`), in a network with ``--latency`` and ``--bandwidth`` and in one as fast as that between two processes of this machine.
+Compare times only within one run.
 """
 
 import argparse
@@ -39,17 +45,21 @@ COMMAND = "from recbole_longinterest.cli.main import main; raise SystemExit(main
 def main() -> None:
     """Measure, simulate, and print the table; write scaling.csv."""
     parser = make_parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of all figures")
-    parser.add_argument("--data_path", help="folder above the data set's")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for all results")
+    parser.add_argument("--data_path", help="parent of the data set's folder")
     parser.add_argument("--dataset", default="ml-latest-small")
-    parser.add_argument("--parts", default=",".join(PARTS), help="what is measured, if it is not in DIR yet")
+    parser.add_argument("--parts", default=",".join(PARTS), help="parts to measure, if DIR does not have them yet")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=4, help="of each run of `workers`; the first does not count")
-    parser.add_argument("--users", type=int, default=1_000_000, help="of `recommend`")
-    parser.add_argument("--batch", type=int, default=BATCH, help="targets of a step")
-    parser.add_argument("--latency", type=float, default=50e-6, help="of the network, in seconds")
-    parser.add_argument("--bandwidth", type=float, default=1.25e9, help="of the network, in bytes a second")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="file with the marks of the tables")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs per run of `workers`; the first is not counted")
+    parser.add_argument("--users", type=int, default=1_000_000, help="users of `recommend`")
+    parser.add_argument("--batch", type=int, default=BATCH, help="targets per step")
+    parser.add_argument("--latency", type=float, default=50e-6, help="latency of the simulated network, in seconds")
+    parser.add_argument(
+        "--bandwidth", type=float, default=1.25e9, help="bandwidth of the simulated network, in bytes per second"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="file with the tables' marks, in which the tables are replaced"
+    )
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child is not None:
@@ -66,7 +76,7 @@ def main() -> None:
 
 
 def measured(part: str, args: argparse.Namespace) -> dict[str, Any]:
-    """A part's figures: from its file, or measured if it is asked for; else empty."""
+    """Read a part's results from its file, or measure them if ``--parts`` names it; otherwise empty."""
     path = args.output / f"{part}.json"
     if part not in args.parts.split(",") and not path.is_file():
         return {}
@@ -79,7 +89,7 @@ def measured(part: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def steps(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a step by its targets, with all items and with a sampled softmax."""
+    """Measure the seconds of a step by its number of targets, for the full and the sampled softmax."""
     asked = {"what": "step", "dataset": args.dataset, "data_path": str(data_folder(args.data_path))}
     ways = {"ring": 0, "sharded": CANDIDATES}
     words = {way: json.dumps({**asked, "sampled": number, "repeats": 3 * args.repeats}) for way, number in ways.items()}
@@ -87,7 +97,7 @@ def steps(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def reduce(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a gloo all-reduce of two processes, by bytes."""
+    """Measure the seconds of a gloo all-reduce of two processes, by the number of bytes."""
     from recbole_longinterest.training.processes import _free_port
 
     asked = {"what": "reduce", "port": _free_port(), "repeats": 10 * args.repeats}
@@ -100,7 +110,7 @@ def reduce(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def workers(args: argparse.Namespace) -> dict[str, Any]:
-    """Targets a second of 1 and 2 workers, alternating: the median of all epochs but each run's first."""
+    """Measure the targets per second of one and two workers in turn: medians of all epochs after a run's first."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
     data = str(data_folder(args.data_path).resolve())
     for _ in range(args.repeats):
@@ -132,7 +142,7 @@ def workers(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def recommend(args: argparse.Namespace) -> dict[str, Any]:
-    """Users a second of one process and of two workers."""
+    """Measure the users per second of one process and of two workers."""
     from many_users import measure  # late: torch
 
     return dict(measure(args.output / "many_users", args.users))
@@ -162,7 +172,7 @@ def _stepped(asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
     model = get_model("LongInterest")(config, train._dataset).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     batch = max(train, key=lambda each: int((each[train.target_list_field] > 0).sum()))
-    counts = (batch[train.target_list_field] > 0).sum(dim=1).cumsum(0)  # targets of the first windows
+    counts = (batch[train.target_list_field] > 0).sum(dim=1).cumsum(0)  # number of targets in the first windows
     targets, seconds = [], []
     for wanted in TARGETS:
         rows = int((counts <= wanted).sum()) or 1
@@ -210,13 +220,13 @@ def _reduced(asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
 
 
 def model_of(found: Mapping[str, Any]) -> Model:
-    """The measured model."""
+    """Build the simulated model from the measured times."""
     lines = {way: fit(each["targets"], each["seconds"]) for way, each in found["steps"].items()}
     return Model(lines, *(found["steps"]["ring"][name] for name in ("dense", "items", "dim")), CANDIDATES)
 
 
 def table_of(found: Mapping[str, Any]) -> str:
-    """Render the measured figures as Markdown."""
+    """Render the measurements as a Markdown table."""
     lines: dict[str, Line] = model_of(found).steps if found["steps"] else {}
     reduced = fit(found["reduce"]["bytes"], found["reduce"]["seconds"]) if found["reduce"] else None
 
@@ -246,7 +256,7 @@ def table_of(found: Mapping[str, Any]) -> str:
 
 
 def simulated(found: Mapping[str, Any], args: argparse.Namespace) -> str:
-    """Simulate, write scaling.csv, and render a table: the number of workers from which efficiency is under 50 %."""
+    """Simulate, write scaling.csv, and render a table of the workers at which efficiency drops below 50 %."""
     if not found["steps"]:
         return ""
     networks = {f"{args.latency * 1e6:g} us, {args.bandwidth / 1e9:g} GB/s": Network(args.latency, args.bandwidth)}
