@@ -1,7 +1,7 @@
 """Other ways to encode texts, for `encode.py --against`: sentence-transformers, and onnxruntime in float32 and int8.
 
-All read the same model, tokens and lengths, with mean pooling. onnxruntime gets what it needs to be fast: texts sorted
-by length, a batch padded to its longest, as many threads as torch. Its graph is exported here from the same weights;
+All use the same model, tokens and lengths, with mean pooling. For a fair comparison, onnxruntime gets texts sorted by
+length, batches padded to their longest text, and as many threads as torch. Its graph is exported from the same weights;
 int8 is onnxruntime's dynamic quantization of all matrix products.
 """
 
@@ -22,14 +22,14 @@ def make(names: list[str], model: Path, folder: Path, max_length: int, batch_siz
     """Make encoders.
 
     Args:
-        names: of ``WAYS``.
+        names: entries of ``WAYS``.
         model: folder of the model.
-        folder: for exported graphs.
-        max_length: tokens at which a text is cut.
-        batch_size: texts a batch.
+        folder: folder for exported graphs.
+        max_length: maximum number of tokens of a text.
+        batch_size: texts per batch.
 
     Returns:
-        Encoders by name, texts to vectors [n, dim].
+        Encoders by name; each maps texts to vectors [n, dim].
     """
     made: dict[str, Encode] = {}
     graph = folder / "fp32.onnx"
@@ -47,7 +47,7 @@ def make(names: list[str], model: Path, folder: Path, max_length: int, batch_siz
 
 
 def sentence_transformers(model: Path, max_length: int, batch_size: int) -> Encode:
-    """The library's own `encode`, on the CPU."""
+    """Make an encoder from the library's own `encode`, on the CPU."""
     from sentence_transformers import SentenceTransformer
 
     with quiet_transformers():
@@ -57,7 +57,7 @@ def sentence_transformers(model: Path, max_length: int, batch_size: int) -> Enco
 
 
 def export(model: Path, graph: Path) -> None:
-    """Write the graph of a model, with the ids and the mask as inputs."""
+    """Export the graph of a model, with ids and mask as inputs."""
     from transformers import AutoModel
 
     with quiet_transformers():
@@ -67,7 +67,7 @@ def export(model: Path, graph: Path) -> None:
 
 
 def quantized(graph: Path) -> Path:
-    """The graph with int8 weights, quantized dynamically."""
+    """Quantize a graph dynamically, with int8 weights."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path = graph.with_name("int8.onnx")
@@ -76,13 +76,13 @@ def quantized(graph: Path) -> Path:
 
 
 class OnnxRuntime:
-    """A graph in onnxruntime, with the model's tokenizer.
+    """Runs a graph in onnxruntime, with the model's tokenizer.
 
     Args:
         model: folder of the model.
-        graph: the graph.
-        max_length: tokens at which a text is cut.
-        batch_size: texts a batch.
+        graph: file of the graph.
+        max_length: maximum number of tokens of a text.
+        batch_size: texts per batch.
     """
 
     def __init__(self, model: Path, graph: Path, max_length: int, batch_size: int) -> None:

@@ -1,14 +1,15 @@
-"""A training step of LongInterest against its matrix products alone.
+"""Compare a training step of LongInterest with the time of its matrix products.
 
     uv run benchmarks/floor.py
 
-The step is that of the trainer at its defaults on ml-100k: gathering the batch is counted apart; loss, gradients, Adam
-and the average of the weights are the step. Every matrix product that torch makes in a step is recorded, forward and
-backward, with the shapes and strides of its operands. oneDNN makes those of the LSTM inside, so these follow from the
-layer's input: the products with the input over all events at once, those with the state one event after another.
+A step of the trainer with default settings on ml-100k is loss, gradients, Adam and the average of the weights.
+Collecting the batch is timed separately. Every matrix product that torch computes in a step, forward and backward, is
+recorded with the shapes and strides of its operands. The products of the LSTM are inside oneDNN, so they are derived
+from the layer's input: products with the input for all events at once, products with the state for one event after
+another.
 
-Step and products alternate in one process, batch by batch. The table has the medians of the rounds. The exit code is 1
-if the step takes more than 1.5 times the time of its products.
+Step and products are timed in turn in one process, batch by batch. The table has the medians of the rounds. The exit
+code is 1 if a step takes more than 1.5 times the time of its products.
 """
 
 import argparse
@@ -27,9 +28,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 BAR = 1.5
-OPERANDS = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}  # product -> place of its first operand
+OPERANDS = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}  # product -> index of its first operand
 LOSS = "logits and loss"
-GROUPS = {  # module -> group; what is outside of all is the loss
+GROUPS = {  # module -> group; everything outside of them is the loss
     "item_sources": "item vectors",
     "fusion": "fusion",
     "interest_encoder.rnn": "LSTM",
@@ -39,7 +40,7 @@ GROUPS = {  # module -> group; what is outside of all is the loss
 
 
 class Product(NamedTuple):
-    """A matrix product: its group, and shape and strides of both operands."""
+    """A matrix product: its group, and the shape and strides of both operands."""
 
     group: str
     first: tuple[tuple[int, ...], tuple[int, ...]]
@@ -49,10 +50,10 @@ class Product(NamedTuple):
 class Recorder(TorchDispatchMode):
     """Records the matrix products of a step.
 
-    A product of the backward pass belongs to the group whose forward pass has one of the same three sizes.
+    A product of the backward pass belongs to the group whose forward pass has a product with the same three sizes.
 
     Args:
-        model: the model; its modules tell the groups.
+        model: the model; its modules define the groups.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -67,7 +68,7 @@ class Recorder(TorchDispatchMode):
                 each.register_forward_hook(lambda *_: self.inside.pop() and None)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        """Record, and compute."""
+        """Record an operation and run it."""
         name = func.overloadpacket.__name__
         if name in OPERANDS:
             first, second = args[OPERANDS[name] : OPERANDS[name] + 2]
@@ -75,11 +76,13 @@ class Recorder(TorchDispatchMode):
         elif name == "mkldnn_rnn_layer":
             self.add_lstm(args[0], args[1], args[2])
         elif "rnn" in name and "backward" not in name:
-            raise SystemExit(f"torch runs the LSTM as {name}, whose products are not known here; run it on a CPU.")
+            raise SystemExit(
+                f"torch runs the LSTM as {name}, whose matrix products are unknown. Run this on a CPU with oneDNN."
+            )
         return func(*args, **(kwargs or {}))
 
     def add(self, first: Tensor, second: Tensor) -> None:
-        """Record one product."""
+        """Record a product."""
         sizes = tuple(sorted((*first.shape, second.shape[-1])))
         group = self.inside[-1]
         if len(self.inside) > 1:
@@ -89,12 +92,12 @@ class Recorder(TorchDispatchMode):
         self.products.append(Product(group, *((tuple(each.shape), each.stride()) for each in (first, second))))
 
     def add_lstm(self, events: Tensor, of_input: Tensor, of_state: Tensor) -> None:
-        """Record the products of an LSTM layer, both passes.
+        """Record the products of an LSTM layer in forward and backward pass.
 
         Args:
             events: input, [L, B, D].
-            of_input: weight, [4H, D].
-            of_state: weight, [4H, H].
+            of_input: weight of the input, [4H, D].
+            of_state: weight of the state, [4H, H].
         """
         length, batch, width = events.shape
         gates, hidden = of_state.shape
@@ -113,14 +116,14 @@ class Recorder(TorchDispatchMode):
 
 
 class Replay:
-    """Makes recorded products again, on operands of the same shapes and strides, into results that stand ready.
+    """Computes recorded products again, with operands of the same shapes and strides and allocated results.
 
     Args:
-        products: of one step.
+        products: products of one step.
     """
 
     def __init__(self, products: list[Product]) -> None:
-        pool: dict[Any, Tensor] = {}  # products share their operands, as in a step
+        pool: dict[Any, Tensor] = {}  # operands of the same shape are shared, as in a step
         self.work: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
         for group, *operands in products:
             first, second = (
@@ -131,7 +134,7 @@ class Replay:
             self.work[group].append((first, second, out))
 
     def run(self) -> dict[str, float]:
-        """Seconds of each group."""
+        """Compute all products, and return the seconds of each group."""
         seconds = {}
         for group, work in self.work.items():
             begin = perf_counter()
@@ -142,16 +145,16 @@ class Replay:
 
 
 def _filled(shape: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Random numbers with these strides."""
+    """Make a tensor of random numbers with these strides."""
     return torch.empty_strided(shape, stride).uniform_(-1, 1)
 
 
 class Alternating(Timed):
-    """A loader that makes the products of a batch after the step on it.
+    """A loader that computes the products of a batch after the training step on it.
 
     Args:
-        loader: of the batches.
-        replays: of each batch, by number.
+        loader: loader of the batches.
+        replays: products of each batch, in the order of the batches.
     """
 
     def __init__(self, loader: Any, replays: list[Replay]) -> None:  # noqa: ANN401
@@ -176,12 +179,12 @@ class Alternating(Timed):
 
 
 def main() -> int:
-    """Measure, and print the table."""
+    """Measure and print the table."""
     parser = make_parser(__doc__)
     add_data_arguments(parser, "ml-100k", ".")
-    parser.add_argument("--batches", type=int, default=20, help="batches of a round")
+    parser.add_argument("--batches", type=int, default=20, help="batches per round")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, help="threads of torch (torch's own number)")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -199,20 +202,21 @@ def main() -> int:
     gathering = statistics.median(each.gathering for each in rounds) / len(replays)
     sys.stdout.write(
         f"{args.dataset}, {len(replays)} batches, medians of {args.rounds} rounds, {torch.get_num_threads()} "
-        f"thread(s)\n\n| | ms a step | share of the products | products a step |\n|---|---|---|---|\n"
-        f"| training step | {1e3 * steps:.2f} | | |\n| gathering its batch, beside it | {1e3 * gathering:.2f} | | |\n"
+        "thread(s)\n\n| | ms per step | share of the products | products per step |\n|---|---|---|---|\n"
+        f"| training step | {1e3 * steps:.2f} | | |\n"
+        f"| collecting its batch, not part of the step | {1e3 * gathering:.2f} | | |\n"
         f"| matrix products | {1e3 * whole:.2f} | 1.00 | {sum(map(len, replays[-1].work.values()))} |\n"
     )
     for group in rounds[0].products:
         share = statistics.median(each.products[group] / sum(each.products.values()) for each in rounds)
         number = len(replays[-1].work[group])
         sys.stdout.write(f"| {group} | {1e3 * share * whole:.2f} | {share:.2f} | {number} |\n")
-    sys.stdout.write(f"\nratio: {ratio:.2f} (the bar is {BAR})\n")
+    sys.stdout.write(f"\nratio: {ratio:.2f} (target: {BAR})\n")
     return 0 if ratio <= BAR else 1
 
 
 def prepared(args: argparse.Namespace) -> tuple[Any, Any]:
-    """Trainer at the defaults, and the loader of its batches."""
+    """Make a trainer with default settings, and the loader of its batches."""
     import recbole.data.utils
     from recbole.utils import get_model, get_trainer, init_seed
 
@@ -228,7 +232,7 @@ def prepared(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def recorded(model: nn.Module, batch: Any) -> list[Product]:  # noqa: ANN401 - an Interaction
-    """The products of a training step on a batch; the model stays as it is."""
+    """Record the products of a training step on a batch, without changing the model."""
     model = copy.deepcopy(model).train()
     with Recorder(model) as recorder:
         model.calculate_loss(batch).backward()

@@ -1,16 +1,18 @@
-"""LongInterest on a GPU: it computes what the CPU does, and how fast it trains.
+"""Check that LongInterest computes the same on a GPU as on the CPU, and measure how fast it trains.
 
     uv run benchmarks/gpu.py --output DIR [--device cuda|cpu] [--minutes 8]
 
-First it compares the device with the CPU, in float32 and without TF32: forward pass, loss, gradients, full-ranking
-evaluation, resuming, a run in a process group (NCCL), and states of the exported model. A check that does not hold
-makes the exit code 1, and the speed is measured all the same. Then come training targets a second on ml-100k and on
-logs with Zipf items of 1 and 20 million events, at windows of 50, 200 and whole histories: LongInterest, and RecBole's
-GRU4Rec and SASRec as they are (prefix rows) and in one pass. For LongInterest also float32, TF32, float16 and bfloat16,
-`torch.compile` of fusion and attention, and larger batches.
+First, the device is compared with the CPU, in float32 and without TF32: forward pass, loss, gradients, full-ranking
+evaluation, resuming, a run in a process group (NCCL), and states of the exported model. If a check fails, the exit code
+is 1, but the speed is measured anyway.
 
-Rows come in the order of their importance, until the time is over; the rest is listed as left out. After every row
-gpu.csv and gpu.md are written anew, so that a kill loses nothing. On a CPU the plan is small: ml-100k at window 50, and
+Then it measures training targets per second on ml-100k and on logs of Zipf-distributed items with 1 and 20 million
+events, with windows of 50 and 200 events and whole histories. The models are LongInterest in one pass, and RecBole's
+GRU4Rec and SASRec with prefix rows and in one pass. LongInterest is also measured in float32, TF32, float16 and
+bfloat16, with `torch.compile` of fusion and attention, and with larger batches.
+
+Rows are measured in order of importance until the time is over; the remaining rows are listed as left out. gpu.csv and
+gpu.md are rewritten after every row, so a kill loses nothing. On a CPU, the plan is small: ml-100k with window 50, and
 for the comparison only its users with at most 60 events.
 """
 
@@ -32,8 +34,11 @@ from recbole_longinterest.common.files import write_text
 
 DATA, WINDOWS, BATCHES = ("ml-100k", "zipf-1m", "zipf-20m"), (50, 200, 0), (16_384, 65_536)
 RECBOLES = ("GRU4Rec", "SASRec")
-KEPT = 0.95  # share of the minutes after which no row begins
-BUILD = {"zipf-1m": 10.0, "zipf-20m": 75.0}  # seconds to generate and read a log; a row must fit with what it needs
+KEPT = 0.95  # share of the minutes after which no row starts
+BUILD = {
+    "zipf-1m": 10.0,
+    "zipf-20m": 75.0,
+}  # seconds to generate and read a log; a row starts only if there is time for it
 COMPILE = 30.0  # seconds of torch.compile
 CHECKS = ("check", "difference", "limit", "holds", "note")
 FIGURES = (
@@ -50,28 +55,30 @@ NO_TIME = "left out: no time"
 def main() -> int:
     """Compare, measure, and write gpu.csv and gpu.md."""
     parser = make_parser(__doc__)
-    parser.add_argument("--output", type=Path, default=Path("gpu"), help="folder of results and generated logs")
+    parser.add_argument("--output", type=Path, default=Path("gpu"), help="folder for results and generated logs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
-    parser.add_argument("--minutes", type=float, default=8.0, help="time for everything")
-    parser.add_argument("--seconds", type=float, default=1.5, help="training seconds of a row, after its first batches")
-    parser.add_argument("--agree", default="ml-100k", help="data set of the comparison with the CPU; none for no such")
-    parser.add_argument("--data", help=f"data sets of the speed part, with commas (on a GPU: {','.join(DATA)})")
-    parser.add_argument("--windows", help="windows, with commas; 0 is the longest history")
-    parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")
-    parser.add_argument("--data_path", help="folder above data sets other than ml-100k")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit for the whole run")
+    parser.add_argument(
+        "--seconds", type=float, default=1.5, help="seconds of training per row, after its first batches"
+    )
+    parser.add_argument("--agree", default="ml-100k", help="data set of the comparison with the CPU; none to skip it")
+    parser.add_argument("--data", help=f"data sets of the speed part, separated by commas (on a GPU: {','.join(DATA)})")
+    parser.add_argument("--windows", help="windows, separated by commas; 0 is the longest history")
+    parser.add_argument("--no-compile", action="store_true", help="leave out the rows with torch.compile")
+    parser.add_argument("--data_path", help="parent of the folders of data sets other than ml-100k")
     args = parser.parse_args()
     return run(args, time.monotonic())
 
 
 def run(args: argparse.Namespace, begin: float) -> int:
-    """Do both parts.
+    """Run the comparison and the measurements.
 
     Args:
-        args: of the command line.
-        begin: when the time began, of `time.monotonic`.
+        args: arguments of the command line.
+        begin: start of the time limit, from `time.monotonic`.
 
     Returns:
-        The exit code: 1 if a check does not hold.
+        The exit code: 1 if a check fails.
     """
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -97,7 +104,7 @@ def run(args: argparse.Namespace, begin: float) -> int:
         sys.stderr.write(f"{time.monotonic() - begin:5.0f} s  {row}\n")
         try:
             table.add(row, measure(row, logs, args.seconds))
-        except Exception as error:  # out of memory, or nothing that torch.compile can compile: the others go on
+        except Exception as error:  # out of memory, or torch.compile fails; the other rows are still measured
             table.add(row, {"note": sentence(error)})
         ready.add(log)
     sys.stdout.write(table.text())
@@ -105,12 +112,12 @@ def run(args: argparse.Namespace, begin: float) -> int:
 
 
 def plan(data: list[str], windows: list[int], device: torch.device) -> Iterator[Row]:
-    """Rows in the order of their importance, each once.
+    """Yield the rows to measure in order of importance, each once.
 
     Args:
         data: names of data sets, the smallest first.
         windows: windows; 0 is the longest history.
-        device: decides which precisions there are.
+        device: determines the precisions.
     """
     halves = ["bf16"] if device.type == "cpu" else ["fp32", "tf32", "bf16", "fp16"]
     seen = set()
@@ -125,7 +132,7 @@ def _wanted(data: list[str], windows: list[int], precisions: list[str]) -> Itera
     for model, way in (("LongInterest", "one pass"), *((name, RECBOLE_WAY) for name in RECBOLES)):
         yield Row(small, first, model, way)
     yield Row(large, middle, "LongInterest")
-    if large.startswith("zipf-"):  # the aim: an epoch of 20M events in 30 s
+    if large.startswith("zipf-"):  # the goal: an epoch of 20M events in 30 s
         for batch in BATCHES:
             yield Row(large, middle, "LongInterest", batch=batch)
             yield Row(large, middle, "LongInterest", ONE_CHUNK, batch=batch)
@@ -153,11 +160,11 @@ def _wanted(data: list[str], windows: list[int], precisions: list[str]) -> Itera
 
 
 class Table:
-    """The results so far, in gpu.csv and gpu.md.
+    """Collects the results and writes them to gpu.csv and gpu.md.
 
     Args:
-        folder: where they are written.
-        device: the device.
+        folder: folder of both files.
+        device: device of the measurements.
     """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
@@ -169,13 +176,13 @@ class Table:
         )
 
     def add_check(self, check: dict[str, Any]) -> None:
-        """Add a check, and write."""
+        """Add the result of a check and write the files."""
         self.checks.append(check)
         sys.stderr.write(f"{check}\n")
         self.write()
 
     def add(self, row: Row, figures: dict[str, Any]) -> None:
-        """Add a row, and write."""
+        """Add a measured row and write the files."""
         self.rows.append({**row._asdict(), **dict.fromkeys(FIGURES, ""), "note": "", **figures})
         self.write()
 
@@ -187,7 +194,7 @@ class Table:
         write_text(self.folder / "gpu.md", self.text())
 
     def text(self) -> str:
-        """The table in Markdown."""
+        """Render all results in Markdown."""
         measured = [row for row in self.rows if row["note"] != NO_TIME]
         names = [*Row._fields, *FIGURES, "note"]
         parts = [self.head, _table(CHECKS, self.checks), _table(names, measured)]
@@ -198,7 +205,7 @@ class Table:
 
 
 def _table(names: Any, rows: list[dict[str, Any]]) -> str:  # noqa: ANN401 - names
-    """A table in Markdown; empty without rows."""
+    """Render a Markdown table; empty without rows."""
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for row in rows:
         cells = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names]

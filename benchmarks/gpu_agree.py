@@ -1,7 +1,7 @@
-"""First part of `gpu.py`: the device computes what the CPU does.
+"""First part of `gpu.py`: check that the device computes the same as the CPU.
 
-Trainings on a GPU are not repeated bit for bit, because it adds in any order. So a run that was resumed, or that went
-through a process group, may differ from an unbroken one as two unbroken ones do, and not much more.
+A GPU adds numbers in any order, so two trainings are not equal bit for bit. A resumed run, or a run in a process group,
+may therefore differ from an uninterrupted run, but not much more than two uninterrupted runs differ.
 """
 
 import contextlib
@@ -17,21 +17,21 @@ from common import make_quiet_config, serve
 from gpu_speed import in_precision, sentence
 from torch import Tensor
 
-SCORES, LOSS, GRADIENTS, METRICS = 1e-4, 1e-5, 1e-3, 2e-3  # limits: relative differences, and of metrics absolute ones
-REPEATED, EXACT = 10.0, 1e-6  # a second way may differ this many times as much as a second run, or so much
-USERS = 200  # whose states are compared
+SCORES, LOSS, GRADIENTS, METRICS = 1e-4, 1e-5, 1e-3, 2e-3  # limits: relative differences, absolute for metrics
+REPEATED, EXACT = 10.0, 1e-6  # allowed difference: this multiple of that of two equal runs, at least EXACT
+USERS = 200  # number of users whose states are compared
 EPOCHS = 2
 
 
 class Agreement:
-    """The checks, each a row of the table.
+    """Runs the checks and reports each as a row of the table.
 
     Args:
         dataset: name of the data set.
         settings: further settings of every run.
-        device: the device.
-        folder: for checkpoints and exports.
-        on_row: called after every check.
+        device: device to compare with the CPU.
+        folder: folder for checkpoints and exports.
+        on_row: called with the row of each check.
     """
 
     def __init__(
@@ -46,8 +46,11 @@ class Agreement:
         self.on_row = on_row
 
     def run(self) -> None:
-        """Make all checks. A check that fails, or cannot be made, leaves the others as they are."""
-        with in_precision("fp32", self.device), self.reported("training"):  # without one there is nothing to compare
+        """Run all checks. If one fails or raises an error, the others still run."""
+        with (
+            in_precision("fp32", self.device),
+            self.reported("training"),
+        ):  # without a training there is nothing to compare
             trained = self.trained("unbroken")
             self.check_network(trained)
             self.check_evaluation(trained)
@@ -57,17 +60,17 @@ class Agreement:
     # --- trainings ---------------------------------------------------------------------------------------------------
 
     def config(self, folder: str, device: torch.device, **more: object) -> Any:  # noqa: ANN401 - RecBole's
-        """Config of a run with a folder of its own."""
+        """Make the config of a run that saves into its own folder."""
         config = make_quiet_config("LongInterest", self.dataset, {**self.given(folder), **more})
         config["device"] = device
         return config
 
     def given(self, folder: str) -> dict[str, Any]:
-        """Settings of a run that saves into a folder of its own."""
+        """Settings of a run that saves into its own folder."""
         return {"epochs": EPOCHS, "checkpoint_dir": str(self.folder / folder), "resume": True, **self.settings}
 
     def trained(self, folder: str, *epochs: int) -> Path:
-        """Checkpoint of a training on the device, in one go or up to some epochs first."""
+        """Train on the device and return the checkpoint; stop and resume after each of the given epochs."""
         from recbole_longinterest.training import pipeline
 
         for until in (*epochs, EPOCHS):
@@ -78,21 +81,21 @@ class Agreement:
     # --- checks ------------------------------------------------------------------------------------------------------
 
     def check_network(self, checkpoint: Path) -> None:
-        """Forward pass, loss and gradients of a batch, with the trained weights and without dropout."""
+        """Check forward pass, loss and gradients of a batch, with the trained weights and without dropout."""
         with self.reported("forward", "loss", "gradients"):
             sides = self.sides(checkpoint)
             batch = next(iter(sides[0].train))
             made = [side.step(batch) for side in sides]
             self.compare("forward", made[1][0], made[0][0], SCORES)
             self.compare("loss", made[1][1], made[0][1], LOSS)
-            # A gradient that is a small rest of large terms, as of a scalar, is compared with the largest of all.
+            # Small gradients are differences of large terms, so they are compared with the largest gradient.
             least = 1e-3 * max(float(each.abs().max()) for each in made[0][2].values())
             gradients = {name: difference(made[1][2][name], each, least) for name, each in made[0][2].items()}
             worst = max(gradients, key=gradients.__getitem__)
             self.report("gradients", gradients[worst], GRADIENTS, f"of {len(gradients)}; the largest is of {worst}")
 
     def check_evaluation(self, checkpoint: Path) -> None:
-        """Full ranking of the test rows: metrics of the trainer, and scores of a batch."""
+        """Check the full ranking of the test rows: scores of every batch, and the metrics."""
         with self.reported("evaluation: scores", "evaluation: metrics"):
             sides = self.sides(checkpoint)
             apart = [difference(*(side.scores(batch) for side in reversed(sides))) for batch, *_ in sides[0].test]
@@ -103,7 +106,7 @@ class Agreement:
             self.report("evaluation: metrics", worst, METRICS, f"absolute; on the device {note}")
 
     def check_streaming(self, checkpoint: Path) -> None:
-        """States of the exported model on the CPU, event by event, against the device's scores of whole histories."""
+        """Check states of the exported model on the CPU, updated event by event, against the device's scores."""
         with self.reported("streaming"):
             import pandas as pd
 
@@ -129,7 +132,7 @@ class Agreement:
             self.report("streaming", apart, SCORES, f"{users} users, {events:,} events")
 
     def check_other_ways(self, checkpoint: Path) -> None:
-        """Weights after 1 + 1 epochs and after a run of one process in a group, against those of an unbroken run."""
+        """Check the weights of a resumed run and of a process group of one, against those of an uninterrupted run."""
         from recbole_longinterest.training import processes
 
         with self.reported("resume", "nproc 1"):
@@ -159,7 +162,7 @@ class Agreement:
     # --- both sides --------------------------------------------------------------------------------------------------
 
     def sides(self, checkpoint: Path) -> list["Side"]:
-        """The trained model on the CPU and on the device, with the same loaders."""
+        """Load the trained model on the CPU and on the device, with the same loaders."""
         from recbole_longinterest.plugin.fixes.load_model import load_data_and_model
 
         config, model, _, train, _, test = load_data_and_model(checkpoint)
@@ -178,10 +181,10 @@ class Agreement:
 
     @contextlib.contextmanager
     def reported(self, *names: str) -> Iterator[None]:
-        """Report an error as a failure of checks."""
+        """Report an error in the block as failed checks."""
         try:
             yield
-        except Exception as error:  # whatever a device may say: the other checks go on
+        except Exception as error:  # any error of a device; the other checks still run
             for name in names:
                 self.on_row({"check": name, "difference": "", "limit": "", "holds": False, "note": sentence(error)})
 
@@ -190,7 +193,7 @@ class Side:
     """A trained model on one device.
 
     Args:
-        config: of the training.
+        config: config of the training.
         model: the model.
         train: loader of the training batches.
         test: loader of the test part.
@@ -204,7 +207,7 @@ class Side:
         self.model.device = device
 
     def step(self, batch: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # noqa: ANN401 - an Interaction
-        """Interest at the counted positions, loss, and gradients by parameter."""
+        """Compute the interest at the counted positions, the loss, and the gradient of each parameter."""
         model = copy.deepcopy(self.model).train()
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -222,7 +225,7 @@ class Side:
         return self.model.eval().full_sort_predict(batch.to(self.device)).clone()
 
     def metrics(self) -> dict[str, float]:
-        """Metrics of the test part."""
+        """Compute the metrics of the test part."""
         from recbole.utils import get_trainer
 
         trainer = get_trainer(self.config["MODEL_TYPE"], self.config["model"])(self.config, self.model)
@@ -231,7 +234,7 @@ class Side:
 
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
-    """Processes that are started here have no TF32, as this one: NVIDIA's libraries read the variable."""
+    """Start processes without TF32, as in this one; NVIDIA's libraries read the environment variable."""
     name = "NVIDIA_TF32_OVERRIDE"
     before = os.environ.get(name)
     os.environ[name] = "0"
@@ -244,12 +247,12 @@ def without_tf32() -> Iterator[None]:
 
 
 def difference(got: Tensor, expected: Tensor, least: float = 1e-30) -> float:
-    """Largest difference of two tensors, relative to the largest expected value; infinite for other shapes or NaN.
+    """Largest difference of two tensors, relative to the largest expected value; infinite for NaN or other shapes.
 
     Args:
-        got: of the device.
-        expected: of the CPU.
-        least: the difference is relative to this, where all expected values are smaller.
+        got: values of the device.
+        expected: values of the CPU.
+        least: minimum of the value that the difference is relative to.
     """
     got, expected = (each.detach().cpu().double() for each in (got, expected))
     if got.shape != expected.shape:

@@ -1,7 +1,7 @@
-"""Rows of `gpu.py`: training rates on a device, with its busy share and its memory.
+"""Second part of `gpu.py`: measure training rates on a device, the share of time in which it is busy, and its memory.
 
-The logs are read once for each data set and kind of model. Windows, precisions and batch sizes are then other views of
-the same training part.
+A log is read once for each data set and kind of model. All windows, precisions and batch sizes use the same training
+part.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from speed import RECBOLE, Timed, generate
 
 from recbole_longinterest.plugin.lookups import is_kin
 
-WARM, WARM_COMPILED = 2, 12  # first batches that are not timed: cuDNN chooses kernels, torch.compile makes them
-PROFILED = 20  # batches of the profile
+WARM, WARM_COMPILED = 2, 12  # first batches, not timed: cuDNN chooses kernels, and torch.compile generates them
+PROFILED = 20  # number of profiled batches
 RECBOLE_WAY, ONE_CHUNK = "RecBole", "one pass, one chunk"
-LARGE = 2**30  # logits in memory at once of ONE_CHUNK: 4 GiB
+LARGE = 2**30  # maximum number of logits at once with ONE_CHUNK: 4 GiB
 PRECISIONS = ("default", "fp32", "tf32", "bf16", "fp16")
 
 
@@ -32,8 +32,8 @@ class Row(NamedTuple):
         data: name of the data set.
         window: ``MAX_ITEM_LIST_LENGTH``; 0 for the longest history.
         model: name of the model.
-        way: "one pass", or "RecBole" for prefix rows; with "one chunk" the loss is not computed in chunks of 8 MB,
-            which fit a CPU's cache. No setting does that.
+        way: "one pass", or "RecBole" for prefix rows. "one pass, one chunk" computes the loss in one piece, not in
+            chunks of 8 MB that fit into a CPU's cache; no setting of the model does this.
         precision: one of ``PRECISIONS``, see :func:`in_precision`.
         compiled: whether fusion and attention run through ``torch.compile``.
         batch: ``train_batch_size``, targets.
@@ -49,12 +49,12 @@ class Row(NamedTuple):
 
 
 class Logs:
-    """Training parts of the data sets, and views of them, each made once.
+    """Reads the training parts of the data sets and makes loaders and models for them, each once.
 
     Args:
-        folder: of the generated logs.
-        data_path: folder above other data sets; None for RecBole's own ml-100k alone.
-        device: where the models train.
+        folder: folder for the generated logs.
+        data_path: parent of the folders of other data sets; None if only RecBole's ml-100k is used.
+        device: device for training.
     """
 
     def __init__(self, folder: Path, data_path: str | None, device: torch.device) -> None:
@@ -64,7 +64,7 @@ class Logs:
         self._models: dict[str, torch.nn.Module] = {}
 
     def settings(self, row: Row) -> dict[str, Any]:
-        """Settings of a row. Without the memory, which is counted before training and which no loss reads."""
+        """Settings of a row, without the memory of transitions, which is not part of the training."""
         own = is_ours(row.model)
         settings: dict[str, Any] = (
             {"train_batch_size": row.batch} if own else {**RECBOLE, "train_batch_size": row.batch}
@@ -86,12 +86,12 @@ class Logs:
         return config
 
     def longest(self, row: Row) -> int:
-        """Events of the longest history of a data set."""
+        """Number of events in the longest history of a data set."""
         part = self._part(row._replace(model="LongInterest", way="one pass"), 50)
         return int(part.inter_feat.whole_length().max())
 
     def _part(self, row: Row, window: int) -> Any:  # noqa: ANN401 - RecBole's data set
-        """The training part, whatever the window; RecBole's own data set copies prefixes and needs the window."""
+        """The training part. One part serves all windows, except for RecBole's data set, which copies prefixes."""
         copied = row.way == RECBOLE_WAY and not is_large(row.data)
         key = (row.data, is_ours(row.model), copied and window)
         if key not in self._parts:
@@ -103,7 +103,7 @@ class Logs:
         return self._parts[key]
 
     def loader(self, row: Row) -> tuple[Any, Any, float]:
-        """The config of a row, the loader of its training batches, and the seconds to plan an epoch."""
+        """Return the config of a row, the loader of its training batches, and the seconds to plan an epoch."""
         window = row.window or self.longest(row)
         key = (row.data, window, row.model, row.way == RECBOLE_WAY, row.batch)
         if key not in self._loaders:
@@ -119,7 +119,7 @@ class Logs:
         return self._loaders[key]
 
     def trainer(self, row: Row) -> tuple[Any, Any, float]:
-        """RecBole's trainer with a new model on the device; loader and seconds as in :meth:`loader`."""
+        """Return RecBole's trainer with a new model on the device, and loader and seconds of :meth:`loader`."""
         from recbole.utils import get_model, get_trainer, init_seed
 
         config, loader, planning = self.loader(row)
@@ -127,7 +127,7 @@ class Logs:
         if not is_ours(row.model):
             model = get_model(row.model)(config, loader._dataset)
         else:
-            if row.data not in self._models:  # the same for all windows
+            if row.data not in self._models:  # one model for all windows
                 self._models[row.data] = get_model(row.model)(config, loader._dataset)
                 self._models[row.data].prepare()
             model = copy.deepcopy(self._models[row.data])
@@ -149,7 +149,7 @@ def is_large(data: str) -> bool:
 
 
 def with_window(part: Any, window: int) -> Any:  # noqa: ANN401 - RecBole's data set
-    """A training part over the flat log with another window; the log is shared."""
+    """Copy a training part over the flat log with another window; the copy shares the log."""
     part = copy.copy(part)
     part.history_limit = part.max_item_list_len = window
     part.inter_feat = part.inter_feat[:]
@@ -159,12 +159,12 @@ def with_window(part: Any, window: int) -> Any:  # noqa: ANN401 - RecBole's data
 
 @contextlib.contextmanager
 def in_precision(name: str, device: torch.device) -> Iterator[bool]:
-    """Set torch's precision; gives whether autocast is on.
+    """Set torch's precision; yields whether autocast is on.
 
-    - ``default``: what a run has. Matrix products in float32, cuDNN (the LSTM) in TF32 where the GPU has it.
-    - ``fp32``, ``tf32``: all in float32, all in TF32. Two lines of torch in the user's program; no setting.
-    - ``fp16``: autocast to float16 with a gradient scaler: the settings ``enable_amp`` and ``enable_scaler``.
-    - ``bf16``: autocast to bfloat16. On a CPU that is what ``enable_amp`` does; on a GPU only this benchmark does it.
+    - ``default``: as in a normal run: matrix products in float32, cuDNN (the LSTM) in TF32 if the GPU supports it.
+    - ``fp32``, ``tf32``: everything in float32 or in TF32. No setting does this; a program needs two lines of torch.
+    - ``fp16``: autocast to float16 with a gradient scaler, as with ``enable_amp`` and ``enable_scaler``.
+    - ``bf16``: autocast to bfloat16, as with ``enable_amp`` on a CPU; on a GPU, no setting does this.
     """
     kept = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.get_autocast_dtype(device.type)
     if name in ("fp32", "tf32"):
@@ -182,7 +182,7 @@ def in_precision(name: str, device: torch.device) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def in_one_chunk(on: bool) -> Iterator[None]:
-    """Compute the cross entropy over as many logits at once as `LARGE`."""
+    """Compute the cross entropy over up to `LARGE` logits at once."""
     from recbole_longinterest.nn.losses import cross_entropy
 
     before = cross_entropy.CHUNK
@@ -194,15 +194,15 @@ def in_one_chunk(on: bool) -> Iterator[None]:
 
 
 def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
-    """Train some batches.
+    """Measure a row by training some batches.
 
     Args:
-        row: what to measure.
+        row: the row to measure.
         logs: the data sets.
         seconds: how long to train after the first batches.
 
     Returns:
-        Rate, busy share and memory; empty values where the device has no such figure.
+        Rate, busy share and memory; empty texts for values that the device does not provide.
     """
     device, gpu = logs.device, logs.device.type == "cuda"
     clean(device)
@@ -215,7 +215,7 @@ def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
         first = timed = Timed(loader, seconds, WARM_COMPILED if row.compiled else WARM)
         trainer._train_epoch(timed, 0)
         targets, spent, epoch = timed.targets, timed.seconds, 0
-        while spent < seconds:  # small logs have many epochs a second
+        while spent < seconds:  # a small log has many epochs per second
             epoch += 1
             timed = Timed(loader, seconds - spent, warm=0)
             trainer._train_epoch(timed, epoch)
@@ -226,7 +226,7 @@ def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
         if gpu:
             try:
                 busy = busy_seconds_a_target(trainer, loader) * rate
-            except Exception as error:  # the profiler's: the rate stands without it
+            except Exception as error:  # only the profiler failed; the rate is still valid
                 note = f"busy share: {sentence(error)}"
     return {
         "targets_a_second": rate,
@@ -240,12 +240,12 @@ def measure(row: Row, logs: Logs, seconds: float) -> dict[str, Any]:
 
 
 def busy_seconds_a_target(trainer: Any, loader: Any) -> float:  # noqa: ANN401 - RecBole's
-    """Seconds in which the GPU runs any kernel or copy, for each target of a few profiled batches.
+    """Measure the seconds per target in which the GPU runs a kernel or a copy, over a few profiled batches.
 
-    The profiler slows the host, not the kernels. So the share is this times the rate without a profiler.
+    The profiler slows the host but not the kernels. So the busy share is this value times the rate without profiler.
 
     Raises:
-        ValueError: if the profiler sees no kernel.
+        ValueError: if the profiler records no kernel.
     """
     timed = Timed(loader, float("inf"), batches=PROFILED)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -257,7 +257,7 @@ def busy_seconds_a_target(trainer: Any, loader: Any) -> float:  # noqa: ANN401 -
         if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
     ]
     if not kernels:
-        raise ValueError("the profiler has seen no kernel")
+        raise ValueError("the profiler recorded no kernel")
     return covered(kernels) / 1e6 / timed.all_targets
 
 
@@ -271,7 +271,7 @@ def covered(spans: list[tuple[float, float]]) -> float:
 
 
 def clean(device: torch.device) -> None:
-    """Free what the row before has left, and count the peak anew."""
+    """Free the memory of the previous row, and reset the peak."""
     torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
@@ -280,6 +280,6 @@ def clean(device: torch.device) -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """An error as one sentence."""
+    """Render an error as one sentence."""
     first = " ".join(str(error).split())[:200].rstrip(". ")
     return f"{type(error).__name__}: {first}." if first else f"{type(error).__name__}."

@@ -47,7 +47,7 @@ def main() -> None:
     write_csv(args.output / "many_users.csv", [found])
     say(
         f"{args.users:,} users: one process {found['one']:,.0f} users/s, two workers {found['two']:,.0f} users/s, "
-        f"ratio {found['ratio']:.2f} (bar {BAR})\n"
+        f"ratio {found['ratio']:.2f} (target {BAR})\n"
     )
 
 

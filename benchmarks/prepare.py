@@ -1,17 +1,17 @@
-"""Rows per second and peak memory of `recbole-li prepare csv`, from a CSV file in MovieLens' layout to a data set.
+"""Measure rows per second and peak memory of `recbole-li prepare csv`, from a CSV file like MovieLens' to a data set.
 
     python benchmarks/prepare.py --rows 20000000
     python benchmarks/prepare.py --rows 20000000 --format parquet --batches 3
 
-With --batches, LongInterest (without texts) then builds the data set and trains on the first batches of an epoch, in a
-process of its own, which prints seconds of a core and peak memory of each phase.
+With --batches, a second process then builds the data set for LongInterest (without texts) and trains on the first
+batches of an epoch. It prints the CPU seconds and the peak memory of each phase.
 
-The synthetic log has the same ratio of rows to users and movies as ml-20m, with power-law popularity. The command runs
-in its own process; the time includes everything from reading to the last written file, with reports, duplicates and an
+The synthetic log has as many rows per user and per movie as ml-20m, with power-law popularity. The command runs in its
+own process. The time includes everything from reading to the last written file: report, removal of duplicates, and an
 iterated 5-core. The system's file cache does not count as memory. The exit code is 1 if a target is missed.
 
-`--against polars` alternates with a pipeline of polars that does the same cleaning (`prepare_polars.py`), checks that
-both write the same rows, and prints the ratio of the medians.
+`--against polars` runs in turn with a polars pipeline that does the same cleaning (`prepare_polars.py`), checks that
+both write the same rows, and prints the ratio of the median times.
 """
 
 import os
@@ -59,7 +59,7 @@ def watch():
 def phase(name):
     global peak, began
     spent = time.process_time() - began
-    print(f"{name}: {spent:.1f} s of a core, {peak:.2f} GB at the peak, {memory():.2f} GB after it")
+    print(f"{name}: {spent:.1f} CPU seconds, {peak:.2f} GB at the peak, {memory():.2f} GB at the end")
     peak, began = 0.0, time.process_time()
 threading.Thread(target=watch, daemon=True).start()
 import torch
@@ -112,9 +112,9 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--milliseconds", action="store_true", help="times in milliseconds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--against", choices=["polars"], help="alternate with a pipeline of polars")
-    parser.add_argument("--format", choices=("inter", "parquet"), default="inter", help="of the prepared events")
-    parser.add_argument("--batches", type=int, default=0, help="build the data set, and train on so many batches")
+    parser.add_argument("--against", choices=["polars"], help="run in turn with a polars pipeline and compare")
+    parser.add_argument("--format", choices=("inter", "parquet"), default="inter", help="format of the prepared events")
+    parser.add_argument("--batches", type=int, default=0, help="build the data set and train on this number of batches")
     args = parser.parse_args()
     if args.against and args.format != "inter":
         parser.error("--against compares the rows of --format inter")
@@ -123,8 +123,8 @@ def main() -> int:
         log = Path(folder) / "ratings.csv"
         write_log(log, args.rows, args.milliseconds, args.seed)
         seconds, peaks = [], []
-        total = 0.0  # seconds of a core
-        theirs: list[tuple[float, float]] = []  # seconds and GB of polars
+        total = 0.0  # CPU seconds
+        theirs: list[tuple[float, float]] = []  # seconds and peak GB of polars
         for repeat in range(args.repeats):
             words = ["prepare", "csv", str(log), "--user", "userId", "--item", "movieId", "--time", "timestamp"]
             words += ["--rating", "rating", "--core", "5", "--name", "log", "--output", f"{folder}/{repeat}"]
@@ -143,14 +143,14 @@ def main() -> int:
         peak, busy = max(peaks), total / args.repeats
         size = log.stat().st_size / 1e6
         if args.batches:
-            log.unlink()  # disk
+            log.unlink()  # frees the disk
             subprocess.run([sys.executable, "-c", BUILD, f"{folder}/0", str(args.batches)], check=True)
     speed = args.rows / float(np.median(seconds))
     sys.stdout.write(
         f"\n{args.rows:,} rows, {size:.0f} MB of CSV, {args.repeats} repeat(s)\n"
-        f"{speed:,.0f} rows/s, {np.median(seconds):.1f} s in all (the bar is {ROWS_A_SECOND:,} rows/s)\n"
-        f"{busy:.1f} s of a core ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})\n"
-        f"{peak:.2f} GB at the peak (the bar is {GIGABYTES:g} GB)\n"
+        f"{speed:,.0f} rows/s, {np.median(seconds):.1f} s in total (target: {ROWS_A_SECOND:,} rows/s)\n"
+        f"{busy:.1f} CPU seconds ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})\n"
+        f"{peak:.2f} GB at the peak (target: {GIGABYTES:g} GB)\n"
     )
     ratio = 0.0
     if theirs:
@@ -158,7 +158,7 @@ def main() -> int:
         ratio = float(np.median(seconds)) / other
         sys.stdout.write(
             f"polars: {args.rows / other:,.0f} rows/s, {other:.1f} s, {max(peak for _, peak in theirs):.2f} GB; "
-            f"prepare takes {ratio:.2f} times as long (the bar is {TIMES_POLARS:g})\n"
+            f"prepare takes {ratio:.2f} times as long (target: {TIMES_POLARS:g})\n"
         )
     return 0 if speed >= ROWS_A_SECOND and peak < GIGABYTES and ratio <= TIMES_POLARS else 1
 

@@ -1,11 +1,11 @@
-"""The cleaning of `recbole-li prepare csv --core 5` as a pipeline of polars, for `prepare.py --against polars`.
+"""The same cleaning as `recbole-li prepare csv --core 5`, as a polars pipeline for `prepare.py --against polars`.
 
     python benchmarks/prepare_polars.py LOG OUTPUT PEAK
 
-It reads the CSV file lazily, leaves out rows without a user, an item, a time or a rating that is a number, keeps the
-first of events with the same user, item and time, drops users and items with fewer than five events until nothing
-changes, and writes the atomic file in the order of the input. It checks nothing else, reports nothing, and quotes
-nothing. OUTPUT is the `.inter` file; its rows must be those of `prepare`. PEAK gets the peak memory in MB.
+It reads the CSV file lazily, removes rows without user, item, time or numeric rating, keeps the first of several
+events with the same user, item and time, removes users and items with fewer than five events until nothing changes,
+and writes the atomic file in the order of the input. It has no other checks, no report and no quoting. OUTPUT is the
+`.inter` file; its rows must equal those of `prepare`. The peak memory in MB is written to the file PEAK.
 """
 
 import subprocess
@@ -14,11 +14,11 @@ from pathlib import Path
 from time import perf_counter
 
 CORE = 5
-MILLISECONDS = 10**11  # times above are in milliseconds: in seconds this is the year 5138
+MILLISECONDS = 10**11  # larger times are in milliseconds; in seconds, this is the year 5138
 
 
 def clean(log: Path, output: Path) -> None:
-    """Clean a log in MovieLens' layout.
+    """Clean a log in the format of MovieLens.
 
     Args:
         log: CSV file with userId, movieId, rating, timestamp.
@@ -31,7 +31,7 @@ def clean(log: Path, output: Path) -> None:
         pl.scan_csv(log, schema=kinds)
         .drop_nulls(["userId", "movieId", "timestamp"])
         .filter(pl.col("rating").is_not_nan())
-        .with_columns(pl.col("userId", "movieId").cast(pl.Categorical))  # a code a row, not a text
+        .with_columns(pl.col("userId", "movieId").cast(pl.Categorical))  # one code per row instead of a text
         .collect()
     )
     events = events.unique(["userId", "movieId", "timestamp"], keep="first", maintain_order=True)
@@ -47,14 +47,14 @@ def clean(log: Path, output: Path) -> None:
 
 
 def measured(log: Path, folder: Path) -> tuple[float, float]:
-    """Clean a log in a process of its own.
+    """Clean a log in a new process and measure it.
 
     Args:
         log: the CSV file.
-        folder: for the output, `polars.inter`.
+        folder: folder for the output, `polars.inter`.
 
     Returns:
-        Seconds with the start of Python, and peak memory in GB.
+        Seconds including the start of Python, and peak memory in GB.
     """
     begin, peak = perf_counter(), folder / "polars-peak"
     subprocess.run([sys.executable, __file__, str(log), str(folder / "polars.inter"), str(peak)], check=True)
@@ -62,7 +62,7 @@ def measured(log: Path, folder: Path) -> tuple[float, float]:
 
 
 def same_rows(ours: Path, theirs: Path) -> bool:
-    """Whether two `.inter` files have the same rows in the same order, whatever the form of their numbers."""
+    """Whether two `.inter` files have the same rows in the same order; numbers may be written differently."""
     import polars as pl
 
     def read(path: Path) -> pl.DataFrame:
@@ -74,7 +74,7 @@ def same_rows(ours: Path, theirs: Path) -> bool:
 
 
 def main() -> None:
-    """Clean, and write the peak memory."""
+    """Clean the log and write the peak memory."""
     log, output, peak = map(Path, sys.argv[1:4])
     clean(log, output)
     from recbole_longinterest.experiments.comparison.manifest import peak_memory_mb

@@ -11,8 +11,8 @@ Parts (``--parts``):
 - ``recommend``: see `many_users.py`.
 
 Each part is measured once and kept in DIR. Then training steps of 1 to 1,024 workers are simulated
-(`cluster_model.py`), in a network with ``--latency`` and ``--bandwidth`` and in one as fast as that between two processes of this machine.
-Compare times only within one run.
+(`cluster_model.py`), in a network with ``--latency`` and ``--bandwidth`` and in one as fast as that between two
+processes of this machine. Compare times only within one run.
 """
 
 import argparse
@@ -247,10 +247,10 @@ def table_of(found: Mapping[str, Any]) -> str:
         ),
         ("`run --ray`, 1 worker", shown("workers", "one", "{:,.0f} targets/s")),
         ("`run --ray`, 2 workers", shown("workers", "two", "{:,.0f} targets/s")),
-        ("ratio (bar 1.6)", shown("workers", "ratio", "{:.2f}")),
+        ("ratio (target 1.6)", shown("workers", "ratio", "{:.2f}")),
         (f"`recommend --input`, 1 process, {users}", shown("recommend", "one", "{:,.0f} users/s")),
         (f"`recommend --input --ray`, 2 workers, {users}", shown("recommend", "two", "{:,.0f} users/s")),
-        ("ratio (bar 1.8)", shown("recommend", "ratio", "{:.2f}")),
+        ("ratio (target 1.8)", shown("recommend", "ratio", "{:.2f}")),
     ]
     return "| measured on this machine | figure |\n|---|---|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
 
