@@ -54,16 +54,16 @@ def table_of(figures: dict[str, tuple[float, str]], price: float) -> str:
         for name in ("SQLite", "PostgreSQL")
     }
     rows = [
-        ("recommendations a second of a core", _shown(rate, "{:,.0f}")),
-        *((f"events a second, {name}", _shown(value, "{:,.0f}")) for name, value in durable.items()),
-        ("memory of a process", _shown(before, "{:,.0f} MiB")),
+        ("recommendations per second and core", _shown(rate, "{:,.0f}")),
+        *((f"stored events per second, {name}", _shown(value, "{:,.0f}")) for name, value in durable.items()),
+        ("memory of a process after its start", _shown(before, "{:,.0f} MiB")),
         ("memory of 1,000,000 users' states", _shown(None if state is None else state * 1e6 / 1024, "{:,.1f} GiB")),
         (
-            f"users of a core, each with {ASKED} requests a day, at a quarter of its rate",
+            f"users per core, with {ASKED} requests per user and day, at a quarter of the rate",
             _shown(None if rate is None else rate * LOADED * 86_400 / ASKED, "{:,.0f}"),
         ),
         (
-            "cost of 1,000,000 recommendations, at a quarter of its rate",
+            "cost of 1,000,000 recommendations, at a quarter of the rate",
             _shown(None if rate is None else 1e6 / (rate * LOADED) / 3600 * price, "{:,.3f}"),
         ),
     ]
