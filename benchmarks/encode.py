@@ -11,8 +11,8 @@ times as fast.
 
 `--against` adds sentence-transformers' `encode` and onnxruntime in float32 and int8 (`encode_against.py`). They encode
 every chunk completely, in the same run. In float32 their vectors must agree; for int8, the lowest cosine is printed.
-The exit code is also 1 if `recbole-li encode` is not 1.3 times as fast as the fastest of them. `--backend onnx` measures
-`recbole-li encode` with onnxruntime.
+The exit code is also 1 if `recbole-li encode` is not 1.3 times as fast as the fastest of them. `--backend onnx`
+measures `recbole-li encode` with onnxruntime.
 """
 
 import random

@@ -34,12 +34,12 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build", "jupyter_execute"]
 nitpicky = False
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the notebooks; their models are too small for more
-# The notebooks of examples/, each in a folder of its own; without running them: -D nb_execution_mode=off.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the notebooks, whose models are too small for more
+# Each notebook of examples/ runs in its own folder. To skip running them: -D nb_execution_mode=off.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 900  # seconds a cell, on a busy machine
+nb_execution_timeout = 900  # seconds per cell, enough for a busy machine
 nb_merge_streams = True
 
 autodoc_typehints = "description"
@@ -69,7 +69,7 @@ html_theme_options = {
 html_sidebars = {"index": [], "glossary": []}
 copybutton_exclude = ".linenos, .gp, .go"
 
-smartquotes = False  # they would make a dash of the two in --key
+smartquotes = False  # they would turn the two hyphens of --key into a dash
 
 generate.write_all(Path(__file__).parent)
 notebooks.copy_all(Path(__file__).parent)
@@ -81,24 +81,24 @@ LINKS = {
     "](SECURITY.md": "](/contributing/security.md",
     "[licence](LICENSE)": "licence",
 }
-"""Links in the files of the project's root, as they are on the site."""
+"""Links in files of the project's root -> the same links on the site."""
 
 
 def on_the_site(app: Sphinx, file: Path, docname: str, content: list[str]) -> None:
-    """Turn the links of an included file of the project's root."""
+    """Convert the links of an included file of the project's root."""
     for on_disk, here in LINKS.items():
         content[0] = content[0].replace(on_disk, here)
 
 
 def with_dashes(app: Sphinx, tree: nodes.document, docname: str) -> None:
-    """Put a dash between a parameter and its meaning, which Sphinx writes as two hyphens."""
+    """Replace the two hyphens between a parameter and its meaning by a dash."""
     for text in list(tree.findall(nodes.Text)):
         if text.astext() == " -- ":
             text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
 
 
 def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
-    """List pages of docs/ that no table of contents names under Guides, so that a new one is found."""
+    """List pages of docs/ that are in no table of contents under Guides, so that readers find new pages."""
     if docname != "guides":
         return
     here = Path(__file__).parent
@@ -112,12 +112,12 @@ def further_guides(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def links_to_notebooks(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Turn links to examples/, which stand beside docs/, into links to their copies on the site."""
+    """Convert links to examples/ into links to their copies on the site."""
     source[0] = re.sub(r"\]\((?:\.\./)+examples/", "](/examples/", source[0])
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Connect to Sphinx, which calls this."""
     app.connect("source-read", links_to_notebooks)
     app.connect("source-read", further_guides)
     app.connect("include-read", on_the_site)

@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: commands, options, errors and licences.
+"""Write the reference pages that are generated from the code: commands, options, errors and licences.
 
 `conf.py` calls this before Sphinx reads the sources. The pages go to docs/reference/generated/, which is not committed.
 """
@@ -21,7 +21,7 @@ OPTION = re.compile(r"(\w+):(?: +([^#\s].*?))?(?: +# (?:\((\w+)\) )?(.*))?")
 
 
 def write_all(docs: Path) -> None:
-    """Write all pages; a page that would not change keeps its time, so that Sphinx does not read it again."""
+    """Write all pages. Files that would not change are not written, so that Sphinx does not read them again."""
     folder = docs / "reference" / "generated"
     folder.mkdir(exist_ok=True)
     pages = {"commands": commands(), "options": options(), "errors": errors(), "licences": licences()}
@@ -32,10 +32,10 @@ def write_all(docs: Path) -> None:
 
 
 def commands() -> str:
-    """A section for every command of `recbole-li`, from its parser."""
+    """Render a section for every command of `recbole-li`, from its parser."""
     parts = [
-        "# Commands\n\nFrom the parsers of the commands; `recbole-li COMMAND --help` prints the same.\n"
-        "A key of the [options](options.md) is given as `--key=value`.\n"
+        "# Commands\n\nGenerated from the parsers; `recbole-li COMMAND --help` prints the same.\n"
+        "Give any of the [options](options.md) as `--key=value`.\n"
     ]
     for name, parser in _subparsers(make_parser()).items():
         parts.append(_command(name, parser, 2))
@@ -54,7 +54,7 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def _command(name: str, parser: argparse.ArgumentParser, depth: int) -> str:
-    """The section of a command: description, a table of arguments for each group, last lines."""
+    """Render the section of a command: description, a table of arguments for each group, epilog."""
     lines = [f"{'#' * depth} {name}", "", _plain(parser.description or ""), ""]
     for group in parser._action_groups:
         rows = [row for action in group._group_actions if (row := _row(action, parser))]
@@ -69,7 +69,7 @@ def _command(name: str, parser: argparse.ArgumentParser, depth: int) -> str:
 
 
 def _row(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
-    """The row of an argument; empty for those that are hidden and for the help."""
+    """Render the row of an argument; empty for hidden arguments and --help."""
     if action.help == argparse.SUPPRESS or "--help" in action.option_strings:
         return ""
     formatter = parser._get_formatter()
@@ -91,21 +91,21 @@ def _row(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text as Markdown: marks outside of backticks are escaped, and paths of this machine removed."""
+    """Convert a text to Markdown: escape marks outside of backticks, and remove the path of this checkout."""
     parts = text.replace(f"{PROJECT}/", "").split("`")
     return "`".join(part if number % 2 else re.sub(r"([*_<>\[\]])", r"\\\1", part) for number, part in enumerate(parts))
 
 
 def _cell(text: str) -> str:
-    """A text inside a table."""
+    """Convert a text to the cell of a table."""
     return text.replace("|", r"\|").replace("\n", " ")
 
 
 def options() -> str:
-    """The settings of LongInterest, and those of the other models that the plugin brings, from their yaml files."""
+    """Render the options of LongInterest and of the plugin's other models, from their yaml files."""
     parts = [
-        "# Options\n\nAny of them may stand in a yaml file (`--config_files`), in a dict or on the command line "
-        "(`--key=value`). RecBole's own keys (`epochs`, `topk`, `eval_args` ...) work beside them.\n"
+        "# Options\n\nSet an option in a yaml file (`--config_files`), in a dict or on the command line "
+        "(`--key=value`). RecBole's own keys (`epochs`, `topk`, `eval_args` ...) work, too.\n"
     ]
     files = sorted(
         (PROJECT / "properties").glob("*.yaml"), key=lambda file: (file.stem != "LongInterest", file.stem.lower())
@@ -115,12 +115,12 @@ def options() -> str:
         space = PROJECT / "properties" / "search" / file.name
         if space.is_file():
             tried = space.read_text(encoding="utf-8").strip()
-            parts += [f"What `recbole-li tune --model {file.stem}` tries:", "", "```yaml", tried, "```", ""]
+            parts += [f"The search space of `recbole-li tune --model {file.stem}`:", "", "```yaml", tried, "```", ""]
     return "\n".join(parts)
 
 
 def _option_tables(file: Path) -> Iterator[str]:
-    """The lines of a yaml file as a table for each part of it."""
+    """Render each part of a yaml file as a table."""
     rows: list[str] = []
     title = ""
 
@@ -138,23 +138,23 @@ def _option_tables(file: Path) -> Iterator[str]:
             key, value, kind, meaning = (part or "" for part in found.groups())
             default = f"`{value}`" if value not in ("", "~") else ""
             rows.append(f"| `{key}` | {_cell(default)} | {kind} | {_cell(_plain(meaning))} |")
-        elif line.startswith(" ") and line.lstrip().startswith("# ") and rows:  # a meaning that goes on
+        elif line.startswith(" ") and line.lstrip().startswith("# ") and rows:  # the meaning continues
             rows[-1] = f"{rows[-1][:-2]} {_cell(_plain(line.lstrip()[2:]))} |"
-        elif line.startswith(" ") and rows:  # a value that stands below its key
+        elif line.startswith(" ") and rows:  # a value below its key
             key, _, rest = rows[-1].partition(" |  | ")
             rows[-1] = f"{key} | `{{{line.strip()}}}` | {rest}"
     yield from table()
 
 
 def errors() -> str:
-    """The kinds of problems of the HTTP service."""
+    """Render the problem types of the HTTP service."""
     rows = [f"| `{problems.PREFIX}{kind.name}` | {kind.status} | {kind.title} |" for kind in problems.KINDS]
     head = "# Errors of the service\n\nThe service answers with problem details (RFC 9457) of these types.\n"
     return "\n".join([head, "| type | status | title |", "|---|---|---|", *rows, ""])
 
 
 def licences() -> str:
-    """The packages that an installation with all extras needs, with version and licence from their metadata."""
+    """Render the packages that an installation with all extras needs, with version and licence from their metadata."""
     found: dict[str, tuple[str, str]] = {}
     open_names = ["recbole-longinterest"]
     while open_names:
@@ -178,18 +178,18 @@ def licences() -> str:
         for name, (version, said) in sorted(found.items(), key=lambda item: item[0].lower())
     ]
     head = (
-        "# Licences of the dependencies\n\nEvery package that an installation with all extras needs, with the version "
-        "that this page was built with, and the licence that its metadata says. This project and RecBole are MIT.\n"
+        "# Licences of the dependencies\n\nAll packages that an installation with all extras needs, with the version "
+        "installed when this page was built and the licence in its metadata. This project and RecBole are MIT.\n"
     )
     return "\n".join([head, "| package | version | licence |", "|---|---|---|", *rows, ""])
 
 
 def _licence(fields: object) -> str:
-    """The licence by its SPDX expression, else by classifier, else the first line of the licence field."""
+    """Find the licence: the SPDX expression, else the classifier, else the first line of the licence field."""
     assert callable(fields)
     if expression := fields("License-Expression"):
         return str(expression[0])
     classified = [each.rpartition(" :: ")[2] for each in fields("Classifier") or [] if each.startswith("License :: ")]
     if classified:
         return ", ".join(classified)
-    return str((fields("License") or ["not said"])[0]).splitlines()[0][:60]
+    return str((fields("License") or ["unknown"])[0]).splitlines()[0][:60]

@@ -1,4 +1,4 @@
-"""The notebooks of examples/ on the site: copied below docs/, run by MyST-NB, and their outputs checked.
+"""Add the notebooks of examples/ to the site: copy them into docs/, and check the outputs after MyST-NB has run them.
 
 `conf.py` calls `copy_all` before Sphinx reads the sources. The copies go to docs/examples/, which is not committed.
 """
@@ -19,7 +19,7 @@ DOWNLOAD = "\nDownload this page as a notebook with its outputs: {{nb-download}}
 
 
 def copy_all(docs: Path) -> None:
-    """Copy the notebooks; one that would not change keeps its time, so that Sphinx does not run it again."""
+    """Copy the notebooks. Files that would not change are not written, so that Sphinx does not run them again."""
     folder = docs / "examples"
     folder.mkdir(exist_ok=True)
     pages = {file.name: _on_the_site(file) for file in (docs.parent / "examples").glob("*.md")}
@@ -33,7 +33,7 @@ def copy_all(docs: Path) -> None:
 
 
 def _on_the_site(file: Path) -> str:
-    """A notebook with links that hold on the site, and a link to itself with outputs."""
+    """Adapt a notebook's links to the site, and add a link to download it with outputs."""
     text = file.read_text(encoding="utf-8").replace("](../docs/", "](../")
     head, title, rest = text.partition("\n# ")
     line, _, rest = rest.partition("\n")
@@ -41,7 +41,7 @@ def _on_the_site(file: Path) -> str:
 
 
 def check_outputs(app: Sphinx, failure: Exception | None) -> None:
-    """Warn of outputs that name this machine: a reader has other folders."""
+    """Warn of outputs that contain paths or names of this machine."""
     if failure:
         return
     logger = logging.getLogger(__name__)
@@ -57,15 +57,15 @@ def check_outputs(app: Sphinx, failure: Exception | None) -> None:
 
 
 def _outputs(notebook: dict) -> Iterator[str]:
-    """All texts of the outputs of a notebook."""
+    """Yield all texts in the outputs of a notebook."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             texts = [content for kind, content in output.get("data", {}).items() if kind.startswith("text/")]
             for content in (output.get("text", ""), *texts):
-                yield "".join(content)  # one text, or its lines
+                yield "".join(content)  # one text or a list of lines
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Called by Sphinx."""
+    """Connect to Sphinx, which calls this."""
     app.connect("build-finished", check_outputs)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
