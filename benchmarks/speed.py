@@ -184,10 +184,10 @@ class Timed:
         batches: end after so many timed batches at the latest.
 
     Attributes:
-        targets: of the timed batches.
-        all_targets: with those of the first batches.
-        seconds: of the timed batches.
-        warm_seconds: of the first batches.
+        targets: number of targets in the timed batches.
+        all_targets: the same plus those of the first batches.
+        seconds: time of the timed batches.
+        warm_seconds: time of the first batches.
     """
 
     def __init__(self, loader: Any, seconds: float, warm: int = 1, batches: int | None = None) -> None:  # noqa: ANN401

@@ -33,7 +33,7 @@ def read_header(path: str, separator: str, encoding: str | None) -> list[tuple[s
     Args:
         path: an atomic file.
         separator: between columns.
-        encoding: of the file; None means UTF-8.
+        encoding: encoding of the file; None means UTF-8.
 
     Returns:
         (name, type) of each column.
@@ -75,7 +75,7 @@ def check_lines(path: str, rows: int, separator: str, encoding: str | None) -> N
         path: an atomic file.
         rows: number of rows that the reader found, without the header.
         separator: between columns.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Raises:
         ValueError: if the number of lines differs, not counting the header and blank lines.
@@ -106,7 +106,7 @@ def item_rows(path: Path, field_separator: str, encoding: str) -> Iterator[tuple
     Args:
         path: the file.
         field_separator: between columns.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Yields:
         Line number (from 1) and cells of each line that is not blank.

@@ -16,7 +16,7 @@ def notes_on_behaviors(names: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each group of behaviours that may be the same.
 
     Args:
-        names: of the behaviours; of each group, the name to keep comes first.
+        names: names of the behaviours; in each group, the name to keep comes first.
     """
     for first, *others in similar_names(names):
         pairs = ", ".join(f"{name}: {first}" for name in others)

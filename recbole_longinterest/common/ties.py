@@ -69,7 +69,7 @@ def ties_of(users: NDArray[np.integer], times: NDArray[np.number]) -> Mask:
 
     Args:
         users: user of each event; the log is sorted by user and time, [n].
-        times: of the events, in full precision, [n].
+        times: times of the events, in full precision, [n].
 
     Returns:
         Mask, bool [n].
@@ -90,7 +90,7 @@ def count_ties(
 
     Args:
         users: user of each event, [n].
-        times: of the events, in full precision, [n].
+        times: times of the events, in full precision, [n].
         rank: rank of each event's item id, see :func:`ranks_of_ids`, [n].
         valid: positions of the validation targets in the log.
         test: positions of the test targets in the log.

@@ -23,7 +23,7 @@ def read_value(text: str) -> Any:  # noqa: ANN401 - a setting may be anything
     returned unchanged. Only text made of literals reaches Python's parser.
 
     Args:
-        text: of a setting, such as ``"[5, 10]"`` or ``"CE"``.
+        text: text of a setting, such as ``"[5, 10]"`` or ``"CE"``.
 
     Raises:
         LongInterestError: for brackets that nest deeper than :data:`DEEPEST`.

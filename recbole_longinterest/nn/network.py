@@ -67,7 +67,8 @@ class InterestNetwork(nn.Module):
         Args:
             options: sizes and kinds of the layers.
             sources: inputs of events and items.
-            matrices: by source, makes the item vectors at first use; not used if a checkpoint fills them.
+            matrices: for each source, a function that makes the item vectors at first use; not called if a checkpoint
+                has them.
             transitions: counts the transitions of the training data for a given number of followers per item, at first
                 use; not used if a checkpoint has them.
 

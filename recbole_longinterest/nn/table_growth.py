@@ -77,7 +77,7 @@ def grow_state(
         state: state dict of a network.
         items: old id of each item of the new catalogue, -1 for a new item, the padding first, int64 [N].
         texts: text vectors of new items, and of items whose text changed.
-        tokens: by event source, the old id of each token, -1 for a new one; None keeps the tokens.
+        tokens: for each event source, the old id of each token, -1 for a new one; None keeps the tokens.
         filling: ID embeddings of new items for a network without texts, [N, D].
 
     Returns:

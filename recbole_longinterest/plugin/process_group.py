@@ -18,7 +18,7 @@ def place_process(address: str) -> None:
     """Say that a cluster has placed this process, which then has its own GPU, and listens at its address alone.
 
     Args:
-        address: of this machine, by which the other processes reach it; an IP address.
+        address: IP address at which the other processes reach this machine.
     """
     global _own_address
     _own_address = address

@@ -64,7 +64,7 @@ def prepare_data(
         seed: random seed of the sample.
         core: minimum number of events of every user and item, applied iteratively.
         target_behavior: behaviour to set as the target in the data set's yaml file.
-        format: of the events: ``"inter"``, RecBole's text file, or ``"parquet"``, for large logs.
+        format: format of the events: ``"inter"``, RecBole's text file, or ``"parquet"``, for large logs.
         show_progress: show progress bars.
         arguments: arguments of ``recbole-li prepare SOURCE``, such as the paths of the files; see the examples.
 

@@ -86,7 +86,7 @@ def order_of(users: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.i
 
     Args:
         users: code of the user of each event, [n].
-        times: of the events, [n].
+        times: times of the events, [n].
 
     Returns:
         Row numbers, [n].

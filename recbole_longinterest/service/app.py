@@ -229,7 +229,7 @@ async def _named(request: Request, key: str | None, what: str = "") -> records.R
 
     Args:
         request: the request.
-        key: of its client.
+        key: key of the client.
         what: tells requests of other kinds apart.
     """
     if key is None:

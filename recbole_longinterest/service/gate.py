@@ -59,8 +59,8 @@ class Gate:
     """The middleware.
 
     Args:
-        app: of the routes.
-        service: with the options.
+        app: application with the routes.
+        service: service whose options apply.
         keys: None for a service without keys, which answers loopback alone.
     """
 
@@ -186,8 +186,8 @@ class _Answer:
 
     Attributes:
         begun: whether its first part was sent.
-        status: of HTTP; 499 for a client that went before.
-        request_id: of the request, for the log.
+        status: HTTP status; 499 if the client has disconnected.
+        request_id: id of the request, for the log.
     """
 
     def __init__(self, send: Send) -> None:

@@ -113,7 +113,7 @@ def log(event: str, level: int = logging.INFO, error: BaseException | None = Non
 
     Args:
         event: what happened, a word.
-        level: of :mod:`logging`.
+        level: level of :mod:`logging`.
         error: what it was caused by.
         fields: further members of the line.
     """

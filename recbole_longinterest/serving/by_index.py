@@ -60,7 +60,7 @@ class ByIndex:
         """Recommend items for histories that were already read.
 
         Args:
-            histories: by user.
+            histories: histories by user.
             k: see :meth:`Recommender.recommend`.
             exclude_seen: see there.
             candidates: see there.

@@ -107,7 +107,7 @@ class Dense(Ranking):
     """A ranking with a score for every item.
 
     Args:
-        scores: by internal id, [N]; ``-inf``, or 0 for amounts, for items that are not candidates.
+        scores: scores by internal id, [N]; ``-inf``, or 0 for amounts, for items that are not candidates.
         logits: see :class:`Ranking`.
     """
 

@@ -173,7 +173,7 @@ def columns_of_arrow(table: "pa.Table", where: str) -> pd.DataFrame:
     """The columns of an Arrow table as :func:`read_file` gives them: texts, lists as lists of texts, dates as dates.
 
     Args:
-        table: of events.
+        table: table of events.
         where: the file, for messages.
 
     Raises:

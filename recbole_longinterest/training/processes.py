@@ -43,7 +43,8 @@ def run(config: Config, arguments: Arguments, settings: Sequence[str]) -> pipeli
     """Train and evaluate with ``nproc`` processes on this machine.
 
     Args:
-        config: of the run, from :func:`~recbole_longinterest.training.settings.make_config` for a single process.
+        config: config of the run for a single process, from
+            :func:`~recbole_longinterest.training.settings.make_config`.
         arguments: arguments of ``make_config``: model, dataset, config_files and config_dict.
         settings: options of the command line, each as `--key=value`.
 

@@ -99,7 +99,7 @@ class ItemTable(nn.Module):
         """Keep the updates of the encoder that made the vectors, so that new texts get vectors of the same encoder.
 
         Args:
-            updates: by name of the encoder's layer.
+            updates: updates by the name of the encoder's layer.
         """
         self.tuned = nn.Module()
         for name, value in updates.items():

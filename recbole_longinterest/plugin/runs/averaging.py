@@ -55,7 +55,7 @@ class WeightAverage:
             other.copy_(held)
 
     def state(self) -> dict[str, Any]:
-        """State for resuming, between epochs: the weights; the averages are in the model's state."""
+        """State that a resumed training needs: its weights. The averages are in the model's state."""
         return {"steps": self.steps, "weights": self.others}
 
     def restore(self, state: dict[str, Any]) -> None:

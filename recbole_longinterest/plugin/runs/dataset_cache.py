@@ -175,7 +175,7 @@ def loaders_of_split(config: Config, plain: list[dict[str, Any]]) -> tuple[Any, 
     """New loaders of training, validation and test over the parts of :func:`plain_split`.
 
     Args:
-        config: of this process; it may be of a distributed run.
+        config: config of this process, possibly of a distributed run.
         plain: the parts; their tensors are used as they are, not copied.
     """
     parts = _datasets({"parts": plain}, config, dataset_class(config), len(PHASES))

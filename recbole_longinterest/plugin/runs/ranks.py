@@ -42,8 +42,8 @@ def share_file(config: "Config", path: Path) -> None:
     """Give every rank of a distributed run the first rank's file: machines need not have a folder in common.
 
     Args:
-        config: of the run.
-        path: of this rank. Nothing is sent where all have the same file.
+        config: config of the run.
+        path: path of the file on this rank. Nothing is sent if all ranks share one file.
     """
     if config["single_spec"] or not dist.is_initialized():
         return

@@ -67,7 +67,7 @@ def check_file(file: BinaryIO) -> None:
     Raises:
         NameRefused: if the file names a function or class that is not allowed.
         ContentRefused: if the file is malformed, or declares more than its size can hold.
-        Exception: of many types, if the file is not a torch archive or is broken.
+        Exception: any of many types, if the file is not a torch archive or is broken.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
