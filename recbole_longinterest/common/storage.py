@@ -1,4 +1,4 @@
-"""Folders that may lie on another machine: a path, or a URL of pyarrow or fsspec."""
+"""Folders that may be on another machine: a path, or a URL of pyarrow or fsspec."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 def absolute(place: str) -> str:
-    """A path of this machine without the working folder, which workers do not share; a URL stays."""
+    """Make a local path absolute, because workers have other working folders; a URL does not change."""
     return place if "://" in place else str(Path(place).expanduser().resolve())
 
 
 def open_storage(place: str) -> "tuple[FileSystem, str]":
-    """The file system of a folder or file, and its path there.
+    """Return the file system of a folder or file, and the path in it.
 
     Args:
         place: a path of this machine, or a URL: ``s3://``, ``gs://``, ``hdfs://`` and ``file://`` are pyarrow's own;
             others (``abfs://``, ``memory://``, ...) are opened by fsspec, if its package for them is installed.
 
     Raises:
-        LongInterestError: for a URL that nobody can open.
+        LongInterestError: for a URL that neither library can open.
     """
-    from pyarrow import ArrowException, fs  # 0.1 s, which commands without storage need not pay
+    from pyarrow import ArrowException, fs  # takes 0.1 s, and only storage needs it
 
     if "://" not in place:
         return fs.LocalFileSystem(), Path(absolute(place)).as_posix()
@@ -34,7 +34,7 @@ def open_storage(place: str) -> "tuple[FileSystem, str]":
     except (ArrowException, ValueError, OSError) as error:
         why = error
     try:
-        import fsspec  # ray brings it
+        import fsspec  # a dependency of ray
 
         other, path = fsspec.core.url_to_fs(place)
     except (ImportError, ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Join columns of tokens part by part: an integer a row, and each distinct token once."""
+"""Join the parts of a column of tokens: one integer per row, and each distinct token once."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-WAITING = 4_000_000  # tokens of parts whose codes are not final yet
+WAITING = 4_000_000  # number of tokens in parts that are not joined yet
 
 
 class TokenCodes:
-    """Codes of tokens that arrive in parts, each with a dictionary of its own.
+    """Codes of tokens that arrive in parts, each with its own dictionary.
 
     The dictionaries of many parts repeat most tokens: 200 parts of a log with a million users would hold 100 million
-    strings. So they are joined whenever :data:`WAITING` tokens, or as many as are known, have come together. Codes
-    count the tokens in the order of the dictionaries.
+    strings. So the parts are joined whenever their dictionaries have more than :data:`WAITING` tokens, and more than
+    are known so far. Codes number the tokens in the order in which the dictionaries first contain them.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class TokenCodes:
         self._waiting = []
 
     def joined(self) -> tuple[NDArray[np.int32], Any]:
-        """All rows, once: this empties the object.
+        """Return all rows. Call this only once, because it empties the object.
 
         Returns:
             Code of each row, -1 without a token, int32 [n]; and the tokens by code, a large_string array.

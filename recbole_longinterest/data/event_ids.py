@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 
 def ids_of(column: pd.Categorical) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
-    """Number the tokens of a column; categories that no row has get no number.
+    """Number the tokens of a column; categories without a row get no number.
 
     Args:
         column: tokens of the rows, [n].

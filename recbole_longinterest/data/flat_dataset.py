@@ -209,7 +209,7 @@ class FlatSequentialDataset(SequentialDataset):
             super()._filter_inter_by_user_or_item()
 
     def _remap(self, remap_list: Sequence[tuple[pd.DataFrame, str, FeatureType]]) -> None:
-        """Number tokens as RecBole does; where one column has them, by its codes, with ids of 4 bytes."""
+        """Number tokens as RecBole does. Tokens of a single column are numbered by its codes, with ids of 4 bytes."""
         if len(remap_list) == 1:
             feat, field, _ = remap_list[0]
             if isinstance(feat[field].dtype, pd.CategoricalDtype):
@@ -221,7 +221,7 @@ class FlatSequentialDataset(SequentialDataset):
         super()._remap(remap_list)
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
-        """Convert a table; that of the events gives up its columns one by one, so that no two copies stand at once."""
+        """Convert a table. Columns of the events are removed one by one, so that memory never holds two copies."""
         lists = self.config["numerical_features"] or ()
         kinds = {self.field2type[field] for field in data} - {FeatureType.TOKEN, FeatureType.FLOAT}
         if data is not self.inter_feat or self.benchmark_filename_list or kinds or not set(lists).isdisjoint(data):

@@ -95,7 +95,7 @@ def checked_settings(
 
 
 def text_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert :data:`TEXT_KEYS` of a source to ``text_*`` settings. ``fields`` alone unsets ``text_template``."""
+    """Convert :data:`TEXT_KEYS` of a source to ``text_*`` settings; ``fields`` without ``template`` has no template."""
     own = {f"text_{key}": given[key] for key in TEXT_KEYS if key in given}
     if "fields" in given:
         own.setdefault("text_template", None)

@@ -56,15 +56,15 @@ class LogRows(Interaction):
         return start[self.interaction[user_field]]
 
     def pieces(self) -> Iterator["LogRows"]:
-        """The rows in pieces, whose columns take bounded memory."""
+        """Yield the rows in pieces, whose columns take limited memory."""
         for start in range(0, self.length, PIECE):
             yield self[start : start + PIECE]
 
     def starts(self, n_events: int) -> Tensor:
-        """First positions of the histories that the rows have, ascending, int64.
+        """Return the first position of each history that the rows belong to, ascending, int64.
 
         Args:
-            n_events: events of the log.
+            n_events: number of events in the log.
         """
         found = torch.zeros(n_events, dtype=torch.bool)
         for piece in self.pieces():

@@ -18,7 +18,7 @@ def stable_order(*keys: NDArray[Any]) -> Index:
 
     It takes half the time of numpy's ``lexsort``, because torch sorts integers by radix.
 
-    Long logs are sorted in blocks, by ranges of the first key: a sort of all rows takes 40 bytes a row.
+    Long logs are sorted in blocks, by ranges of the first key: a sort of all rows takes 40 bytes per row.
 
     Args:
         keys: numbers without NaN, [n] each.

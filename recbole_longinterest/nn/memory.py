@@ -106,7 +106,7 @@ class TransitionMemory(nn.Module):
     def add_to_one(self, scores: NDArray[np.float32], recent: NDArray[np.int64]) -> None:
         """Add the memory's scores to the network's for one user, in place; like :meth:`add_to`, in half the time.
 
-        Only the scores of followers change, which are few of the items, and numpy starts an operation faster.
+        Only the scores of followers change, which are few of the items, and numpy has less overhead per operation.
 
         Args:
             scores: the network's scores of all items, [N].

@@ -27,7 +27,7 @@ def check_shapes(options: ModelOptions, sources: Sources, weights: Mapping[str, 
     Raises:
         ShapeError: if a tensor is missing or has another shape; the message names the first one.
         KeyError: if a source's settings are broken, as when the network is built.
-        TypeError: likewise.
+        TypeError: for the same reason.
     """
     size = options.embedding_size
     wanted: dict[str, tuple[int, ...]] = {QUERY: (size, options.hidden_size * (2 if options.attention else 1))}

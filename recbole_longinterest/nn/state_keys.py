@@ -47,12 +47,12 @@ def item_sources_in(state: Iterable[str]) -> list[str]:
 
 
 def tuned_name(layer: str) -> str:
-    """Name of the tensor of an encoder's layer, which may have dots, as torch allows it in a module."""
+    """Convert the name of an encoder's layer to a tensor name that torch accepts: without dots."""
     return layer.replace(".", "/")
 
 
 def tuned_in(state: Mapping[str, Value], source: str = TEXT) -> dict[str, Value]:
-    """The updates of a source's encoder in a state dict by the names of its layers; none if it was not tuned."""
+    """Find the updates of a source's encoder in a state dict, by layer name; empty if it was not tuned."""
     start = item_key(source, TUNED)
     return {key[len(start) :].replace("/", "."): value for key, value in state.items() if key.startswith(start)}
 

@@ -85,14 +85,14 @@ def count_transitions(
 
 
 def _end_of(before: NDArray[np.integer], item: int, number: int) -> int:
-    """End of the range of items from one on that has at most a number of events, but at least one item."""
+    """End of the longest range of items from ``item`` on with at most ``number`` events; at least one item."""
     return max(int(np.searchsorted(before, before[item] + number, side="right")) - 1, item + 1)
 
 
 def _last_known(first: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.integer]:
     """Position of the last known event of each event's user, -1 if the user has no known events, [E]."""
     place = np.where(known, np.arange(len(known), dtype=first.dtype), first.dtype.type(-1))
-    begin = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))  # of the users, who stand together
+    begin = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))  # of each user
     return np.repeat(np.maximum.reduceat(place, begin), np.diff(begin, append=len(first)))
 
 

@@ -15,7 +15,7 @@ _own_address: str | None = None  # of a process that a cluster has placed
 
 
 def place_process(address: str) -> None:
-    """Say that a cluster has placed this process, which then has its own GPU, and listens at its address alone.
+    """Record that a cluster runs this process, so that it uses its own GPU and listens only on its own address.
 
     Args:
         address: IP address at which the other processes reach this machine.
@@ -25,7 +25,7 @@ def place_process(address: str) -> None:
 
 
 def is_placed() -> bool:
-    """Whether a cluster has placed this process: the only GPU that it sees, if any, is its own."""
+    """Whether a cluster runs this process; then it sees no GPU but its own."""
     return _own_address is not None
 
 

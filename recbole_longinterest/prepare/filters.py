@@ -121,9 +121,9 @@ class Filters:
 
 
 def repeated(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows whose key another row has, too, ascending.
+    """Find the rows whose key occurs more than once, in ascending order.
 
-    Sorts a copy, at 8 bytes a row; a hash table of the keys takes five times as much.
+    Sorts a copy, at 8 bytes per row; a hash table of the keys takes five times as much.
 
     Args:
         keys: key of each row, [n].

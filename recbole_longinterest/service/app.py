@@ -1,4 +1,4 @@
-"""The service over HTTP: routes, who may use them, and how errors are answered."""
+"""The service over HTTP: routes, the roles that may use them, and error answers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ Id = Annotated[
         min_length=1,
         max_length=schemas.LONGEST_TOKEN,
         description="Percent-encoded.",
-        json_schema_extra={"pattern": schemas.PRINTABLE},  # checked by _id, because SLASH is none of these
+        json_schema_extra={"pattern": schemas.PRINTABLE},  # checked by _id, because SLASH does not match it
     ),
 ]
 K = Annotated[int, Query(ge=1, le=1000, description="Number of items.")]
@@ -45,15 +45,19 @@ Seen = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="A request with the key of an earlier one is answered as it was."),
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A repeated request with the same key gets the same answer and has no further effect.",
+    ),
 ]
 
 
 def create_app(service: Service) -> FastAPI:
-    """Make the application.
+    """Create the application.
 
     Args:
-        service: not started; it starts and stops with the application.
+        service: a service that is not started; it starts and stops with the application.
     """
 
     @asynccontextmanager
@@ -225,12 +229,12 @@ def _add_errors(app: FastAPI) -> None:
 
 
 async def _named(request: Request, key: str | None, what: str = "") -> records.Request | None:
-    """A request as the store knows it; None for one without a key.
+    """Identify a request for the store; None without an idempotency key.
 
     Args:
         request: the request.
-        key: key of the client.
-        what: tells requests of other kinds apart.
+        key: the ``Idempotency-Key``.
+        what: kind of the request; different kinds may use the same key.
     """
     if key is None:
         return None
@@ -241,12 +245,12 @@ async def _named(request: Request, key: str | None, what: str = "") -> records.R
 
 
 def _id(given: str) -> str:
-    """An id of a path, with its slashes.
+    """Convert an id of a path, restoring its slashes.
 
     Raises:
-        Problem: for one with control characters.
+        Problem: for an id with control characters.
     """
     token = given.replace(SLASH, "/")
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in token):
-        raise Problem(problems.INVALID, "An id holds no control characters.")
+        raise Problem(problems.INVALID, "An id must not contain control characters.")
     return token

@@ -1,6 +1,6 @@
-"""What every request passes before it is looked at: its host, its key, rates, the size and pace of its body, and time.
+"""Check every request before the routes: host, API key, rate, size and duration of the body, and time limit.
 
-A middleware of plain ASGI, which also counts and logs the answer.
+This is an ASGI middleware, which also counts and logs the answers.
 """
 
 import re
@@ -36,16 +36,16 @@ from recbole_longinterest.service.problems import (
 from recbole_longinterest.service.service import Service
 from recbole_longinterest.service.web_page import FILES
 
-OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", *FILES)  # without a key
-SLASH = b"%1F"  # stands for the slash in an id while the path is matched: ids hold no control characters
-LONG = {  # seconds of requests for which an encoder or a model may have to be loaded
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", *FILES)  # accessible without a key
+SLASH = b"%1F"  # replaces a slash in an id while the path is matched; ids cannot contain control characters
+LONG = {  # time limits in seconds of requests that may load an encoder or a model
     ("POST", "/v1/items"): 120.0,
     ("POST", "/v1/admin/models"): 600.0,
     ("POST", "/v1/admin/models/back"): 600.0,
     ("PUT", "/v1/admin/models/shadow"): 600.0,
 }
 JSON = re.compile(r"application/json *(;|$)", re.IGNORECASE)
-PROCESS, REQUESTS = secrets.token_hex(6), count(1)  # a request's id, without a system call for each
+PROCESS, REQUESTS = secrets.token_hex(6), count(1)  # make request ids without a system call for each
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SAFE = [
     (b"x-content-type-options", b"nosniff"),
@@ -56,12 +56,12 @@ SAFE = [
 
 
 class Gate:
-    """The middleware.
+    """The middleware that checks requests.
 
     Args:
         app: application with the routes.
         service: service whose options apply.
-        keys: None for a service without keys, which answers loopback alone.
+        keys: API keys; None for a service without keys, which answers only requests from this machine.
     """
 
     def __init__(self, app: ASGIApp, service: Service, keys: Keys | None) -> None:
@@ -69,10 +69,10 @@ class Gate:
         self._options = service.options
         self._rates = RateLimit(self._options.rate, self._options.burst)
         self._at_work = 0
-        service.metrics.watch("requests_at_work", "Requests that are worked at", lambda: self._at_work)
+        service.metrics.watch("requests_at_work", "Requests in progress", lambda: self._at_work)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Check and answer a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -85,10 +85,10 @@ class Gate:
         self._at_work += 1
         try:
             await self._answer(scope, headers, receive, answer)
-        except Exception as error:  # nothing of it goes to the client
+        except Exception as error:  # the client gets no details of it
             log("error", ERROR, error=error, request_id=answer.request_id, route=_route(scope))
             if not answer.begun:
-                problem = Problem(INTERNAL, f"The log has more about the request {answer.request_id}.")
+                problem = Problem(INTERNAL, f"The log has the details of request {answer.request_id}.")
                 await problem.response()(scope, receive, answer)
         finally:
             self._at_work -= 1
@@ -97,16 +97,16 @@ class Gate:
     async def _answer(self, scope: Scope, headers: Mapping[str, str], receive: Receive, answer: "_Answer") -> None:
         try:
             if self._at_work > self._options.max_requests:
-                raise Problem(BUSY, f"{self._at_work - 1:,} requests are worked at. Try again later.")
+                raise Problem(BUSY, f"The service is busy with {self._at_work - 1:,} requests. Try again later.")
             scope["state"]["client"] = client = self._client(scope, headers)
             wait = self._rates.wait(client.name) if client is not None else 0.0
             if wait:
                 after = {"Retry-After": str(max(1, round(wait)))}
-                raise Problem(TOO_MANY, f"A key may send {self._options.rate:g} requests a second.", headers=after)
+                raise Problem(TOO_MANY, f"A key may send {self._options.rate:g} requests per second.", headers=after)
             _keep_slashes(scope)
             body = await self._body(headers, receive)
             if body and not JSON.match(headers.get("content-type", "")):
-                # A page of another site can send other kinds without asking first.
+                # A web page of another site may send other content types without a preflight request.
                 raise Problem(NOT_JSON, "Send Content-Type: application/json.")
             seconds = max(self._options.timeout, LONG.get((scope["method"], scope["path"]), 0.0))
             with anyio.move_on_after(seconds) as limit:
@@ -119,17 +119,19 @@ class Gate:
             await problem.response()(scope, receive, answer)
 
     def _client(self, scope: Scope, headers: Mapping[str, str]) -> Client | None:
-        """Who asks; None at an address that needs no key.
+        """Return the client; None without a valid key, for a path that needs no key.
 
         Raises:
-            Problem: for a missing or unknown key; without keys, for another host's name and another site's page.
+            Problem: for a missing or unknown key. Without keys: for another host name, or a web page of another site.
         """
         if self._keys is None:
-            # A page in the operator's browser reaches loopback, too, under a name of its own or from another site.
+            # Web pages in the operator's browser can also reach loopback: by another host name, or from another site.
             if not is_loopback(host_of(headers.get("host", ""))):
-                raise Problem(WRONG_HOST, "Without API keys the service answers requests to localhost alone.")
+                raise Problem(WRONG_HOST, "Without API keys, the service only answers requests to localhost.")
             if headers.get("sec-fetch-site") == "cross-site" or not _same_site(headers):
-                raise Problem(CROSS_SITE, "Without API keys the service answers no page of another site.")
+                raise Problem(
+                    CROSS_SITE, "Without API keys, the service answers no requests from web pages of other sites."
+                )
             return LOCAL
         kind, _, key = headers.get("authorization", "").partition(" ")
         key = headers.get("x-api-key", key.strip() if kind.lower() == "bearer" else "")
@@ -140,11 +142,11 @@ class Gate:
         return client
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes | None:
-        """The request's body, within its size and time; None if it has none."""
+        """Read the request's body within the limits of size and time; None without a body."""
         length, most = headers.get("content-length"), self._options.max_body
         if length is None and "transfer-encoding" not in headers:
             return None
-        too_large = Problem(TOO_LARGE, f"A body may have {most:,} bytes.", headers={"Connection": "close"})
+        too_large = Problem(TOO_LARGE, f"A body may have at most {most:,} bytes.", headers={"Connection": "close"})
         if length is not None and length.isdecimal() and int(length) > most:
             raise too_large
         parts, size = [], 0
@@ -152,7 +154,7 @@ class Gate:
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise Problem(BAD_REQUEST, "The body was not sent whole.")
+                    raise Problem(BAD_REQUEST, "The body is incomplete.")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > most:
@@ -182,10 +184,10 @@ class Gate:
 
 
 class _Answer:
-    """Sends an answer with the headers that all have.
+    """Sends an answer with the common headers.
 
     Attributes:
-        begun: whether its first part was sent.
+        begun: whether a part of it was sent.
         status: HTTP status; 499 if the client has disconnected.
         request_id: id of the request, for the log.
     """
@@ -194,24 +196,24 @@ class _Answer:
         self._send, self.begun, self.status, self.request_id = send, False, 499, ""
 
     async def __call__(self, message: Message) -> None:
-        """Send a part of it."""
+        """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
-            own = {name for name, _ in message["headers"]}  # a page has a policy of its own
+            own = {name for name, _ in message["headers"]}  # the web page has its own policy
             safe = [pair for pair in SAFE if pair[0] not in own]
             message["headers"] = [*message["headers"], *safe, (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 
 
 def host_of(header: str) -> str:
-    """The host that a Host header names, without its port."""
+    """Return the host of a Host header, without the port."""
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.rpartition(":")[0] if header.count(":") == 1 else header
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own."""
+    """Whether a host name or address is localhost or a loopback address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -221,17 +223,17 @@ def is_loopback(host: str) -> bool:
 
 
 def _same_site(headers: Mapping[str, str]) -> bool:
-    """Whether a request comes from no page, or from one of the service's own."""
+    """Whether a request does not come from a web page of another site."""
     origin = headers.get("origin")
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
 def _keep_slashes(scope: Scope) -> None:
-    """Let a slash that was percent-encoded be part of an id, and not of the path."""
+    """Keep percent-encoded slashes as parts of ids: they must not separate parts of the path."""
     raw = (scope.get("raw_path") or b"").partition(b"?")[0]
     if b"%" in raw:
         if SLASH in raw.upper():
-            raise Problem(BAD_REQUEST, "An id may hold no control characters.")
+            raise Problem(BAD_REQUEST, "An id must not contain control characters.")
         scope["path"] = unquote(re.sub(b"%2[fF]", SLASH, raw).decode("latin-1"))
 
 
@@ -240,7 +242,7 @@ def _route(scope: Scope) -> str | None:
 
 
 def _from_memory(body: bytes | None, receive: Receive) -> Receive:
-    """Gives a body that was read already, then what the server gives."""
+    """Return a function that gives the body read before, then the server's further messages."""
     if body is None:
         return receive
     given = False

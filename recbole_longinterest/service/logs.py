@@ -1,4 +1,4 @@
-"""The log: a JSON object a line, on standard error. Ids of users stand in it only if the operator asks for them."""
+"""The log: one JSON object per line, on standard error. It has user ids only if the operator turns this on."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 LOGGER = "recbole_longinterest.service"
 FIELDS = "fields"
-REQUEST = "request"  # the event of the lines that may wait
+REQUEST = "request"  # event name of the lines that may wait
 WAIT = 0.1  # seconds
 ENCODER = json.JSONEncoder(default=str)
 
@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON.
 
     Args:
-        users: whether messages of exceptions are written, which may quote ids of users.
+        users: whether to write messages of exceptions, which may contain user ids.
     """
 
     def __init__(self, users: bool) -> None:
@@ -29,7 +29,7 @@ class JsonLines(logging.Formatter):
         self._users = users
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Format a record as one line."""
         content: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -51,9 +51,9 @@ class JsonLines(logging.Formatter):
 
 
 class BusyStream(logging.StreamHandler):
-    """Writes the lines of requests together where there are many: a system call for each is an eighth of the work.
+    """Writes several lines of requests at once, because a system call per line would take an eighth of the time.
 
-    A line of a request waits at most :data:`WAIT` seconds; any other line is written at once, after those before it.
+    A request's line waits at most :data:`WAIT` seconds. Any other line is written at once, after the waiting lines.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -63,7 +63,7 @@ class BusyStream(logging.StreamHandler):
         self._timer: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, or keep it for the next writing."""
+        """Write a line, or keep it until the next write."""
         try:
             self._lines.append(self.format(record) + self.terminator)
             if record.msg != REQUEST or monotonic() - self._written > WAIT:
@@ -72,11 +72,11 @@ class BusyStream(logging.StreamHandler):
                 self._timer = threading.Timer(WAIT, self.flush)
                 self._timer.daemon = True
                 self._timer.start()
-        except Exception:  # as logging does: a log never stops the work
+        except Exception:  # as in logging: an error in the log must not stop the work
             self.handleError(record)
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the waiting lines."""
         with self.lock or contextlib.nullcontext():
             if self._timer is not None:
                 self._timer.cancel()
@@ -94,27 +94,27 @@ def set_up_logs(level: str = "info", users: bool = False, stream: TextIO | None 
     Args:
         level: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``.
         users: see :class:`JsonLines`.
-        stream: standard error if None.
+        stream: where to write; None for standard error.
     """
     handler = BusyStream(stream or sys.stderr)
     handler.setFormatter(JsonLines(users))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # No line says these, and each is looked up for every record.
+    # Our lines do not contain these values, and looking them up for every record takes time.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # uvicorn's own lines tell what ours do; alembic's, one for each table.
+    # uvicorn's messages repeat ours, and alembic logs a line for each table.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def log(event: str, level: int = logging.INFO, error: BaseException | None = None, **fields: object) -> None:
-    """Write a line.
+    """Log an event.
 
     Args:
-        event: what happened, a word.
+        event: name of the event, one word.
         level: level of :mod:`logging`.
-        error: what it was caused by.
+        error: the exception that caused it.
         fields: further members of the line.
     """
     logger = logging.getLogger(LOGGER)

@@ -194,7 +194,7 @@ class _Crew:
 
 
 def _reason(worker: _Worker) -> str | None:
-    """The reason that a replaced worker gave for not becoming ready; None if there is none."""
+    """The reason that a replaced worker gave for not becoming ready; None if no reason is known."""
     try:
         reason: str | None = worker.pipe.recv() if worker.pipe.poll() else None
     except EOFError:

@@ -170,14 +170,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def columns_of_arrow(table: "pa.Table", where: str) -> pd.DataFrame:
-    """The columns of an Arrow table as :func:`read_file` gives them: texts, lists as lists of texts, dates as dates.
+    """Convert an Arrow table to the form of :func:`read_file`: texts, lists of texts, and dates.
 
     Args:
         table: table of events.
         where: the file, for messages.
 
     Raises:
-        LongInterestError: for a column that has no form as text.
+        LongInterestError: for a column that cannot be converted to text.
     """
     import pyarrow as pa  # as above
 

@@ -136,8 +136,8 @@ def test_ids_of_any_letters(client: TestClient, model: Recommender) -> None:
         post(client, [as_json(user, event) for event in events])
         assert_equals_batch(client, model, written, events)
         assert client.get(f"/v1/users/{written}").json()["user"] == user
-    assert problem(client.get("/v1/users/a%2Fb%1F"), 400, "bad-request") == "An id may hold no control characters."
-    assert problem(client.get("/v1/users/a%0A"), 422, "invalid") == "An id holds no control characters."
+    assert problem(client.get("/v1/users/a%2Fb%1F"), 400, "bad-request") == "An id must not contain control characters."
+    assert problem(client.get("/v1/users/a%0A"), 422, "invalid") == "An id must not contain control characters."
 
 
 def test_an_event_without_a_time_is_of_now(make_client: MakeClient) -> None:

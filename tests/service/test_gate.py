@@ -29,13 +29,13 @@ def test_without_keys_it_answers_this_machine(client: TestClient, host: str) -> 
 def test_without_keys_it_answers_no_other_name(client: TestClient, host: str) -> None:
     """A page may give its own name this machine's address, and would then be of the same site."""
     said = problem(client.get("/v1/users/u", headers={"Host": host}), 400, "wrong-host")
-    assert said == "Without API keys the service answers requests to localhost alone."
+    assert said == "Without API keys, the service only answers requests to localhost."
 
 
 def test_without_keys_pages_of_other_sites_get_nothing(client: TestClient) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         said = problem(client.post("/v1/events", json=EVENT, headers=headers), 403, "cross-site")
-        assert said == "Without API keys the service answers no page of another site."
+        assert said == "Without API keys, the service answers no requests from web pages of other sites."
     own = {"Origin": "http://localhost", "Host": "localhost", "Sec-Fetch-Site": "same-origin"}
     assert client.post("/v1/events", json=EVENT, headers=own).status_code == 200
     answer = client.options(
@@ -56,7 +56,7 @@ def test_a_client_sends_a_burst_and_then_so_many_a_second(make_client: MakeClien
     with make_client(rate=0.5, burst=3) as client:
         assert [client.get("/healthz").status_code for _ in range(4)] == [200, 200, 200, 429]
         answer = client.get("/healthz")
-        assert problem(answer, 429, "too-many-requests") == "A key may send 0.5 requests a second."
+        assert problem(answer, 429, "too-many-requests") == "A key may send 0.5 requests per second."
         assert answer.headers["retry-after"] in ("1", "2")
 
 
@@ -78,7 +78,7 @@ def test_bodies_and_batches_have_a_size(make_client: MakeClient) -> None:
         long = json.dumps({**EVENT, "behavior": "x" * 3000})
         headers = {"Content-Type": "application/json"}
         answer = client.post("/v1/events", content=long, headers=headers)
-        assert problem(answer, 413, "too-large") == "A body may have 2,000 bytes."
+        assert problem(answer, 413, "too-large") == "A body may have at most 2,000 bytes."
 
         def parts() -> Iterator[bytes]:
             yield from (long[begin : begin + 100].encode() for begin in range(0, len(long), 100))
@@ -118,7 +118,7 @@ def test_requests_that_are_worked_at_have_a_number(make_client: MakeClient, monk
         first.start()
         assert begun.wait(10)
         answer = client.get("/healthz")
-        assert problem(answer, 503, "busy") == "1 requests are worked at. Try again later."
+        assert problem(answer, 503, "busy") == "The service is busy with 1 requests. Try again later."
         assert answer.headers["retry-after"] == "1"
         go_on.set()
         first.join()
@@ -135,7 +135,7 @@ def test_an_error_of_the_service_says_nothing_but_where_to_look(
     caplog.set_level(logging.INFO)
     with make_client() as client:
         answer = client.delete("/v1/users/secret-user", headers={"X-Request-ID": "abc-1"})
-        assert problem(answer, 500, "internal") == "The log has more about the request abc-1."
+        assert problem(answer, 500, "internal") == "The log has the details of request abc-1."
         assert "secret-user" not in answer.text and answer.headers["x-request-id"] == "abc-1"
         odd = client.get("/healthz", headers={"X-Request-ID": "a b\tc" * 50}).headers["x-request-id"]
         assert "a b" not in odd  # its own: the client's goes into no log

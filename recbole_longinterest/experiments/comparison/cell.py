@@ -156,7 +156,7 @@ class Cell:
         return result is not None and result["status"] == FINISHED
 
     def differs(self, settings: dict[str, Any], files: dict[str, str], found: data.Fingerprint) -> str:
-        """Describe a difference between the finished result and what a run would use now; "" if there is none.
+        """Describe a difference between the finished result and what a run would use now; "" without a difference.
 
         This finds changes that the folder's name does not show: of defaults, and of the data's files.
 

@@ -80,7 +80,7 @@ def run_plan(
     with lock_files(output / PLAN, "comparing in", "give another --output"):
         if on_ray is None:
             return _run_plan(plan, output, show_progress, jobs or 1, None)
-        # Late: ray is for comparisons on a cluster alone.
+        # Late: only comparisons on a cluster need ray.
         from recbole_longinterest.experiments.comparison.cluster import Cluster
         from recbole_longinterest.plugin.ray_session import ray_session
 

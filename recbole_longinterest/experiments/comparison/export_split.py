@@ -44,7 +44,7 @@ def export_split(
         datasets: names of data sets.
         folder: folder to create; an earlier export is replaced, but nothing else.
         config_files: see :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
-        settings: likewise.
+        settings: see there.
 
     Returns:
         The folder; its ``README.md`` describes every file.

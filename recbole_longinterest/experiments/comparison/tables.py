@@ -51,7 +51,7 @@ def main_table(study: Study, block: Block) -> Table:
 
 def _seeds(row: Row, protocol: str, metric: str) -> str:
     values = row.reported(protocol, metric)
-    spread = f"({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else "(users alone)"
+    spread = f"({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else "(users only)"
     return f"{row.said_seeds} {spread}"
 
 

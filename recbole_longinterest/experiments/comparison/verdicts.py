@@ -48,7 +48,7 @@ def verdict(study: Study, block: Block) -> str:
     own = next(row for row in study.rows if row.name == OWN)
     runs = said_runs(min(len(set(own.seeds)), difference.runs), difference.runs)
     if difference.runs == 1:
-        runs = "one seed: the interval is over users alone"
+        runs = "one seed: the interval is over users only"
     elif len(set(own.seeds)) == 1:
         runs = f"{runs}: the interval is over users and orders of ties, not over seeds"
     said = WORDS[difference.verdict].format(own=OWN, base=block.baseline)

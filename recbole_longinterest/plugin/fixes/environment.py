@@ -143,7 +143,7 @@ def anomaly_detection(_: ModuleType) -> Callable[[], None]:
 def terminal_streams(wrap: Callable[..., None]) -> Callable[..., None]:
     """Wrap the terminal's streams only if they are not wrapped yet, and never in a notebook.
 
-    Notebooks show colours without the wrapper, which would also turn every write into an output of its own.
+    Notebooks show colours without the wrapper, which would also turn every write into a separate output.
     """
 
     def wrap_once(**options: Any) -> None:

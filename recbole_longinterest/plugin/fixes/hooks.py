@@ -65,7 +65,7 @@ def when_imported(module_name: str, callback: Callable[[ModuleType], object]) ->
 class _RecBoleFinder:
     """Import finder that sets the hooks when RecBole is imported, and raises a helpful error if it is not installed.
 
-    It never returns a module of its own. It removes itself when RecBole is found. Otherwise it stays, because RecBole
+    It never returns its own module. It removes itself when RecBole is found. Otherwise it stays, because RecBole
     may be installed while the process runs, as in a notebook.
     """
 

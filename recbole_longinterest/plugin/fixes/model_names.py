@@ -40,7 +40,7 @@ def model_names(original: Callable[[str], type]) -> Callable[[str], type]:
             if model_name in packages.MODEL_PACKAGES:
                 packages.require(packages.MODEL_PACKAGES[model_name], model_name)
             if right in known_models():
-                importlib.import_module(SEQUENTIAL)  # find_spec alone would not see it
+                importlib.import_module(SEQUENTIAL)  # find_spec does not find the model before this import
                 place_model(right)
             try:
                 return original(model_name)

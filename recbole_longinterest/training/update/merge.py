@@ -155,7 +155,7 @@ def _apply_caps(config: Settings, caps: Caps, events: NewEvents, new: Path, quar
 def _write_events(config: Settings, old: Path, new: Path, events: NewEvents, out: Path) -> None:
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     if sum(1 for _ in rows_of(new, separator, encoding)) != len(events.taken):
-        raise MergeError(f"The lines of {new} end in carriage returns alone. Save it with line feeds.")
+        raise MergeError(f"The lines of {new} end in carriage returns without line feeds. Save it with line feeds.")
     with out.open("wb") as file:
         more = copy_whole(old, file, encoding)
         rows = zip(rows_of(new, separator, encoding), events.taken, strict=True)

@@ -66,7 +66,7 @@ def test_slices_beyond_accuracy_and_single_seeds_have_their_marks(made: Made, tm
     assert "history: 1 to 5 events † | 20 | 20 | 0.6309 ±0.0000" in text.replace("**", "")
     assert "repeat: in the history † | 60 | 60" in text
     assert "0.510 ±0.039" in text  # 1.96 standard errors of 0.02
-    assert "| 1 seed (users alone) |" in text and "| no seed (users alone) |" in text
+    assert "| 1 seed (users only) |" in text and "| no seed (users only) |" in text
     assert 'class="faint"' in (tmp_path / "summary.html").read_text()
 
 

@@ -26,7 +26,7 @@ def test_a_verdict_names_what_it_is_against(made: Made) -> None:
         "validation data): ndcg@10 0.6309 against 0.5000, +26.2 % (95 % +26.2 to +26.2, p < 0.001); 2 seeds."
     )
     assert "LongInterest is worse than SASRec (the one row" in sentence(*base, made("LongInterest", 1, [9] * 200))
-    assert "one seed: the interval is over users alone" in sentence(*base, made("LongInterest", 1, [9] * 200))
+    assert "one seed: the interval is over users only" in sentence(*base, made("LongInterest", 1, [9] * 200))
 
 
 @pytest.mark.parametrize(

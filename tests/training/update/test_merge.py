@@ -73,7 +73,7 @@ def test_columns_are_those_of_the_training(merged: Callable[..., Any], columns: 
 
 
 def test_lines_that_end_in_carriage_returns_and_long_separators_are_one_sentence(merged: Callable[..., Any]) -> None:
-    with pytest.raises(MergeError, match="end in carriage returns alone"):
+    with pytest.raises(MergeError, match="end in carriage returns without line feeds"):
         merged(NEW.replace("\n", "\r"))
     with pytest.raises(MergeError, match="needs a field_separator of one character; got '::'"):
         merged(field_separator="::")
