@@ -17,6 +17,6 @@ def ids_of(column: pd.Categorical) -> tuple[NDArray[np.int32], NDArray[np.str_]]
     codes = column.codes
     order = pd.unique(codes)
     order = order[order >= 0]
-    id_of = np.zeros(len(column.categories) + 1, dtype=np.int32)  # the last is that of code -1
+    id_of = np.zeros(len(column.categories) + 1, dtype=np.int32)  # the last entry is the id of code -1
     id_of[order] = np.arange(1, len(order) + 1)
     return id_of[codes], np.array(["[PAD]", *column.categories.take(order)])

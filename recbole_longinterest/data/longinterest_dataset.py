@@ -182,7 +182,7 @@ class LongInterestDataset(FlatSequentialDataset):
 
     def _derived_log_fields(self, first: np.ndarray) -> dict[str, Tensor]:
         gap = np.maximum(np.diff(self._exact_time, prepend=0.0), 0)  # in RecBole's order, close times may be swapped
-        gap[first] = -1.0  # there is no event before
+        gap[first] = -1.0  # no earlier event
         return {self.side_fields["time"]: torch.from_numpy(gap.astype(np.float32))}
 
     def data_augmentation(self) -> None:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-BLOCK = 5_000_000  # rows sorted at once, more in logs that would have over PARTS blocks
-PARTS = 20  # blocks, each of which looks at all rows
-SAMPLE = 100_000  # rows that say where the blocks end
+BLOCK = 5_000_000  # rows sorted at once; more if there would be more than PARTS blocks
+PARTS = 20  # maximum number of blocks, because each block reads the keys of all rows
+SAMPLE = 100_000  # rows from which the limits of the blocks are computed
 
 
 def stable_order(*keys: NDArray[Any]) -> Index:
@@ -82,7 +82,7 @@ def leave_out(size: Index, number: int) -> NDArray[np.int8]:
     """
     part = np.zeros(int(size.sum()), dtype=np.int8)
     last = np.cumsum(size) - 1
-    for which in range(number):  # of the part, from the last row of a group
+    for which in range(number):  # 0 for a group's last row, 1 for the one before, ...
         part[last[size > which + 1] - which] = number - which
     return part
 

@@ -22,7 +22,7 @@ from recbole_longinterest.nn.transitions import BACKWARD, LAG_DECAY, LAGS, MANY,
 EVENTS = 10  # number of last events that are looked up
 AGE_DECAY = 0.6  # factor of the weight for each event further back
 UNIT = 0.003  # share of followers above which the score grows logarithmically
-CACHED = 2**18  # scores at once on a CPU
+CACHED = 2**18  # number of scores changed at once on a CPU
 PRIOR = 1.0  # added to an item's number of followers, so that a single event does not count as certainty
 
 

@@ -72,7 +72,7 @@ def count_transitions(
     last = _last_known(first, known)
     before = np.concatenate([[0], np.cumsum(np.bincount(items[known], minlength=n_items))])  # known events before each
     top = 0
-    while top < n_items:  # ranges of items
+    while top < n_items:  # range by range of items
         bottom, top = top, _end_of(before, top, EVENTS)
         events = np.flatnonzero(known & (items >= bottom) & (items < top))
         order = events[np.argsort(items[events], kind="stable")]  # grouped by item

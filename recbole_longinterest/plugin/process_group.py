@@ -11,7 +11,7 @@ LOOPBACK = ("lo", "lo0")  # its name on Linux and macOS
 # The other ranks wait while one encodes a catalogue's texts. If a rank dies, the others get an error at once.
 TIMEOUT = timedelta(days=1)
 
-_own_address: str | None = None  # of a process that a cluster has placed
+_own_address: str | None = None  # address of this process on a cluster
 
 
 def place_process(address: str) -> None:

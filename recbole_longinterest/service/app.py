@@ -70,7 +70,7 @@ def create_app(service: Service) -> FastAPI:
         title=TITLE,
         version=__version__,
         description="Recommendations by LongInterest. Errors are problem details (RFC 9457).",
-        docs_url=None,  # they load scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
@@ -96,7 +96,7 @@ def _add_events(app: FastAPI, service: Service) -> None:
         response: Response,
         idempotency_key: IdempotencyKey = None,
     ) -> schemas.Stored:
-        """Store events; they survive a crash and a power cut when the answer comes, and count in the next answers."""
+        """Store events. When the answer arrives, they survive a crash or power cut, and later answers use them."""
         given = body.events if isinstance(body, schemas.NewEvents) else [body]
         done = await service.take_events(given, await _named(request, idempotency_key))
         if done.replayed:
@@ -121,23 +121,23 @@ def _add_users(app: FastAPI, service: Service) -> None:
         strategy: Annotated[schemas.Text | None, Query(description=schemas.STRATEGY)] = None,
         adult: Annotated[bool, Query(description=schemas.ADULT)] = False,
     ) -> Response:
-        """Recommend to a user by all stored events; to one without events what is popular."""
+        """Recommend for a user from all stored events; popular items for a user without events."""
         answer = await service.recommend(_id(user), Wish(k, exclude_seen, exclude or [], strategy, adult))
-        # Written here, because FastAPI would check once more what was made a moment ago.
+        # Serialised here, because FastAPI would validate the answer once more.
         return Response(answer.model_dump_json(), media_type="application/json")
 
     app.include_router(often)
 
     @app.post("/v1/recommendations", tags=["recommendations"], dependencies=[role("read")])
     async def recommend_to_history(body: schemas.Ask) -> schemas.Recommendations:
-        """Recommend to a history in the body; nothing is stored."""
+        """Recommend for a history in the body; nothing is stored."""
         return await service.recommend_to(body)
 
     @app.post("/v1/feedback", tags=["recommendations"], dependencies=[role("write")])
     async def feedback(
         request: Request, body: schemas.Feedback, response: Response, idempotency_key: IdempotencyKey = None
     ) -> schemas.Learned:
-        """Tell how many items of each strategy were shown and clicked: shares `bandit` of the rules learn from it."""
+        """Report how many items of each strategy were shown and clicked. The rules' bandit learns from this."""
         learned, replayed = await service.feedback.take(body, await _named(request, idempotency_key, "feedback"))
         if replayed:
             response.headers["Idempotency-Replayed"] = "true"
@@ -147,24 +147,24 @@ def _add_users(app: FastAPI, service: Service) -> None:
     async def explain(
         user: Id, item: Id, method: Literal["removal", "gradients", "attention"] = "removal"
     ) -> schemas.Explanation:
-        """Say which past events and which sources make an item's score for a user."""
+        """Explain an item's score for a user by shares of past events and of sources."""
         return await service.explain(_id(user), _id(item), method)
 
     @app.get("/v1/users/{user}", tags=["users"], dependencies=[role("read")])
     async def profile(user: Id) -> schemas.Profile:
-        """Show what the service holds of a user: events, and the categories of the interest."""
+        """Return the data stored about a user: events, and the leading categories."""
         return await service.profile(_id(user))
 
     @app.delete("/v1/users/{user}", tags=["users"], dependencies=[role("admin")])
     async def erase(user: Id) -> schemas.Erased:
-        """Erase a user's events and state. Weights of the model that have learned from them stay: see `forget`."""
+        """Erase a user's events and state. The model's weights, which may have learned from them, do not change."""
         return schemas.Erased(events=await service.erase(_id(user)))
 
 
 def _add_items(app: FastAPI, service: Service) -> None:
     @app.get("/v1/items/{item}/similar", tags=["items"], dependencies=[role("read")])
     async def similar(item: Id, k: K = 10) -> schemas.Items:
-        """Items like an item, by the angle between item vectors, under the rules if there are any."""
+        """Find items similar to an item, by cosine of the item vectors and under the rules."""
         return await service.similar(_id(item), k)
 
     @app.get("/v1/items", tags=["items"], dependencies=[role("read")])
@@ -173,17 +173,17 @@ def _add_items(app: FastAPI, service: Service) -> None:
         k: K = 10,
         by: Literal["title", "text"] = "title",
     ) -> schemas.Items:
-        """Find items by words of their titles; with by=text by meaning, if the model's text encoder is at hand."""
+        """Find items by words of their titles; with by=text by meaning, if the model's text encoder is available."""
         return await service.items.search(query, k, by)
 
     @app.post("/v1/items", tags=["items"], dependencies=[role("admin")])
     async def add_items(body: schemas.NewItems) -> schemas.Added:
-        """Add items by their texts: they can be recommended at once, and after a restart."""
+        """Add items by their texts. They can be recommended at once and after a restart."""
         return await service.items.add(body.items, body.boost)
 
     @app.post("/v1/items/availability", tags=["items"], dependencies=[role("admin")])
     async def set_availability(body: schemas.Availability) -> schemas.Said:
-        """Say which items are in stock: `{"i7": false}`; it goes over the rules, at once and after a restart."""
+        """Set which items are in stock: `{"i7": false}`. This overrides the rules, at once and after a restart."""
         return await service.set_available(body.root)
 
 

@@ -50,7 +50,7 @@ def init_device(original: Callable[["Config"], None]) -> Callable[["Config"], No
         del settings["local_rank"]
         original(self)  # as for a single process: it makes the GPUs visible before torch looks for them
         gpu, names = settings["device"].type == "cuda", settings["gpu_id"].split(",")
-        own_gpu = is_placed()  # a cluster has given it one, the only one that it sees
+        own_gpu = is_placed()  # on a cluster, the only GPU that this process sees
         if gpu and not own_gpu and len(names) < settings["nproc"]:
             raise LongInterestError(
                 f"nproc needs a GPU per process; got nproc={settings['nproc']} and gpu_id={settings['gpu_id']}."

@@ -33,7 +33,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.weights: list[Tensor] = list(model.parameters())
-        # The averages; while the model holds those, the weights.
+        # Holds the averages, or the weights while the model holds the averages.
         self.others = [weight.detach().clone() for weight in self.weights]
         self.decay, self.steps = decay, 0
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NATIVE, MASKED = "native", "seen-masked"
 METRICS = ("ndcg", "recall", "mrr", "hit", "precision")
-CACHED = 2**18  # comparisons at once on a CPU
+CACHED = 2**18  # number of comparisons at once on a CPU
 BATCHES = ("_full_sort_batch_eval", "_neg_sample_batch_eval")  # the trainer's methods that evaluate a batch
 
 Evaluated = tuple[Any, Tensor, Tensor, Tensor]
