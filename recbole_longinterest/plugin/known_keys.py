@@ -75,7 +75,7 @@ def check_keys(config: "Config", ours: bool) -> None:
         if of_script and _is_option_of_script(str(key)):
             continue
         if strict and (not of_script or difflib.get_close_matches(str(key), map(str, known), cutoff=CLOSE)):
-            raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
+            raise UnknownKeyError(f"{message} Remove it, or set {STRICT}: False to continue.")
         getLogger().warning(message)
 
 

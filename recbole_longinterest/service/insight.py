@@ -86,7 +86,7 @@ class Insight:
             raise invalid(
                 "events",
                 f"{len(numbers)} items can be explained for up to {most:,} events; got {len(history):,}. Ask for fewer "
-                "items, or by attention.",
+                "items, or use the method attention.",
             )
 
         def one(item: int) -> schemas.ItemExplanation:
@@ -117,7 +117,9 @@ class Insight:
         check(model, events)
         history = valid(lambda: model.reader.read(events, user))
         if not len(history):
-            raise Problem(UNKNOWN_USER, "The model knows none of the items of the events, so it can say nothing.")
+            raise Problem(
+                UNKNOWN_USER, "The model knows none of the items of the events, so it cannot explain anything."
+            )
         return model, replace(history, at=clock(model, self._now()))
 
 

@@ -149,8 +149,8 @@ def train(
     except KeyboardInterrupt as interrupt:
         if saved and Path(trainer.saved_model_file + LAST).is_file():
             raise KeyboardInterrupt(
-                f"stopped; recbole-li run --resume {shlex.quote(trainer.saved_model_file)} goes on after the last "
-                "whole epoch."
+                f"stopped; recbole-li run --resume {shlex.quote(trainer.saved_model_file)} continues after "
+                "the last complete epoch."
             ) from interrupt
         raise
     if hasattr(trainer, "tensorboard"):  # all of RecBole's trainers have it

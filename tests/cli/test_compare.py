@@ -123,8 +123,7 @@ def test_a_setting_in_a_file_that_no_model_has_is_refused(
     arguments += ["--models=Pop", f"--config_files={tmp_path / 'my.yaml'}"]
     assert main.main(arguments) == 2
     assert (
-        "None of the models has a setting learning_rat. Take it out, or set strict_keys: False"
-        in capsys.readouterr().err
+        "None of the models has a setting learning_rat. Remove it, or set strict_keys: False" in capsys.readouterr().err
     )
     assert main.main([*arguments, "--strict_keys=False"]) == 0
     assert "None of the models has a setting learning_rat." in [record.message for record in caplog.records]

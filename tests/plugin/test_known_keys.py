@@ -17,7 +17,7 @@ from recbole_longinterest.training.settings import make_config
 from tests.conftest import synthetic_inter
 
 SENTENCE = (
-    "BPR has no setting lerning_rate. Did you mean learning_rate? Take it out, or set strict_keys: False to go on."
+    "BPR has no setting lerning_rate. Did you mean learning_rate? Remove it, or set strict_keys: False to continue."
 )
 WRONG = {"lerning_rate": 0.1}
 

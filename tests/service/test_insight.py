@@ -116,7 +116,7 @@ def test_what_cannot_be_explained(make_client: MakeClient) -> None:
         said = problem(
             client.post("/v1/explanations", json={"events": [{"item": "?"}], "items": ["i1"]}), 404, "unknown-user"
         )
-        assert said == "The model knows none of the items of the events, so it can say nothing."
+        assert said == "The model knows none of the items of the events, so it cannot explain anything."
         for path, more in (("/v1/explanations", {"items": ["i1"]}), ("/v1/interest", {})):
             said = problem(client.post(path, json={"events": [{"item": "i1"}] * 701, **more}), 422, "invalid")
             assert said == "A request may have up to 700 events; got 701."

@@ -88,7 +88,7 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
         return
     message = f"None of the models has a setting {' or '.join(unknown)}."
     if plan.given.get(STRICT, True):
-        raise LongInterestError(f"{message} Take it out, or set {STRICT}: False to go on.")
+        raise LongInterestError(f"{message} Remove it, or set {STRICT}: False to continue.")
     getLogger().warning(message)
 
 

@@ -84,8 +84,8 @@ def remarks(study: Study, block: Block) -> list[str]:
     apart = [row.name for row in study.rows if row.apart]
     if apart:
         lines.append(
-            f"Standing apart: {', '.join(apart)}. These rows read the time of the request (request_time), which here "
-            "is the target's time, and the others do not: they are compared with none and are never the baseline."
+            f"Not compared: {', '.join(apart)}. These rows read the time of the request (request_time), which here is "
+            "the target's time. Other rows do not, so these rows are not compared with them and are never the baseline."
         )
     elif any(result.get("request_time") for row in study.rows for result in row.results):
         lines.append(
@@ -105,9 +105,9 @@ def remarks(study: Study, block: Block) -> list[str]:
     natively = [row.name for row in study.rows if row.chose_natively] if block.protocol == MASKED else []
     if natively:
         lines.append(
-            f"Cells of an earlier version, whose epoch was chosen natively and judged here: {', '.join(natively)}. "
+            f"Runs of an earlier version, whose epoch was chosen by native validation scores: {', '.join(natively)}. "
             "Remove their folders to train them again."
         )
     if block.chosen_natively:
-        lines.append("For their sake the baseline was chosen by native validation scores here.")
+        lines.append("Because of such runs, the baseline was chosen by native validation scores here.")
     return lines

@@ -41,7 +41,7 @@ def config_of_run(path: str | os.PathLike[str], given: Callable[[Config], dict[s
     for name, value in settings.items():
         if name not in known and settings.get(STRICT, True):
             message = about(name, str(config["model"]), known)
-            raise UnknownKeyError(f"{message} Take it out, or set {STRICT}: False to go on.")
+            raise UnknownKeyError(f"{message} Remove it, or set {STRICT}: False to continue.")
         old = config.final_config_dict.get(name), config.external_config_dict.get(name)
         if name not in MAY_CHANGE and value not in [settled(name, each) for each in old]:
             other.append(f"{name} is {value!r} and was {old[1] if name in config.external_config_dict else old[0]!r}")

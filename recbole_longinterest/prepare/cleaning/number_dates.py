@@ -116,24 +116,24 @@ def find_format(numbers: NDArray[Any], where: str) -> str | None:
     if good or unclear:
         names = [*good, *unclear]
         example = values[_fits(values, {**FORMATS, **UNCLEAR}[names[0]])][0]
-        raise _ambiguous(where, example, "are dates without separators, perhaps", names)
+        raise _ambiguous(where, example, "may be dates without separators", names)
     if _all(values, 32_874, 73_050):  # 1990 to 2100 for Excel
         day = datetime.fromtimestamp((first - EXCEL_1970) * 86_400, tz=timezone.utc)
-        raise _ambiguous(where, first, f"are days, perhaps: {first} is {day:%Y-%m-%d} in Excel", ["excel", "days"])
+        raise _ambiguous(where, first, f"may be days: {first} is {day:%Y-%m-%d} in Excel", ["excel", "days"])
     if _all(values, 7_305, 32_873):  # 1990 to 2059
         day = datetime.fromtimestamp(first * 86_400, tz=timezone.utc)
-        raise _ambiguous(where, first, f"are days since 1970, perhaps: {first} is {day:%Y-%m-%d}", ["days", "excel"])
+        raise _ambiguous(where, first, f"may be days since 1970: {first} is {day:%Y-%m-%d}", ["days", "excel"])
     for name, low, high in COUNTS_OF_100_NS:
         if _all(values, low, high):
-            raise _ambiguous(where, first, "count 100 nanoseconds, perhaps", [name])
+            raise _ambiguous(where, first, "may be counts of 100 nanoseconds", [name])
     return None
 
 
 def _ambiguous(where: str, example: int, what: str, names: list[str]) -> LongInterestError:
     ways = " or ".join(f"--time-format {name}" for name in names)
     return LongInterestError(
-        f"{where}: the times, such as {example}, {what}. Say what they are: {ways}; --time-format seconds if they are "
-        "seconds since some moment."
+        f"{where}: the times, such as {example}, {what}. Give their format: {ways}; or --time-format seconds if they "
+        "are seconds since any moment."
     )
 
 

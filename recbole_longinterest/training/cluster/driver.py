@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 KEPT = 2  # number of epochs kept in the storage: the last, and the one before in case copying the last fails
-GOES_ON = "stopped; the same command with --resume goes on after the last whole epoch."
+GOES_ON = "stopped; the same command with --resume continues after the last complete epoch."
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # written by Ray once a run has saved an epoch
 
 
@@ -143,7 +143,7 @@ def _check_storage(files: "FileSystem", folder: str, resume: bool) -> None:
 
     if not resume and files.get_file_info(f"{folder}/{SNAPSHOT}").type != FileType.NotFound:
         raise LongInterestError(
-            f"{folder} holds a run of these settings. Give --resume to go on with it, or another --storage."
+            f"{folder} holds a run of these settings. Give --resume to continue it, or another --storage."
         )
 
 
@@ -202,8 +202,8 @@ def _said(error: train.TrainingFailedError) -> Exception:
     lines = [line.strip() for line in str(first).splitlines() if line.strip()] or [type(first).__name__]
     who = "the run" if rank is None else f"worker {rank}"
     return ProcessError(
-        f"{who} failed: {type(first).__name__}: {lines[-1][:300]} The same command with --resume goes on after the "
-        "last whole epoch."
+        f"{who} failed: {type(first).__name__}: {lines[-1][:300]} The same command with --resume continues after "
+        "the last complete epoch."
     )
 
 

@@ -149,7 +149,7 @@ def test_rows_that_read_the_time_of_the_request_stand_apart(made: Made) -> None:
     names = ["LongInterest+request (request time)", "HSTU+request (request time)"]
     assert [(row[0], row[6]) for row in main_table(study, block).rows[2:]] == [(name, "stands apart") for name in names]
     (said,) = remarks(study, block)
-    assert said.startswith(f"Standing apart: {', '.join(names)}. These rows read the time of the request")
+    assert said.startswith(f"Not compared: {', '.join(names)}. These rows read the time of the request")
 
     alike = Study("tiny", asked)  # all of them read it
     (block,) = blocks_of([alike], "native")

@@ -84,7 +84,7 @@ def test_cells_of_an_earlier_version_are_marked(made: Made, tmp_path: Path) -> N
     cells = [made("LongInterest", 1, [2, 3, 4]), made("Pop", 1, [3, 4, 5], choices=None)]
     text = write_report(outcome_of(*cells), tmp_path)
     assert "tuned, epoch chosen natively |" in text
-    assert "Cells of an earlier version, whose epoch was chosen natively and judged here: Pop." in text
+    assert "Runs of an earlier version, whose epoch was chosen by native validation scores: Pop." in text
     assert "the baseline was chosen by native validation scores" in text
 
 

@@ -69,9 +69,9 @@ def test_dates_are_told_from_seconds(values: list[float], name: str | None) -> N
         ([2007311230, 2007311231, 2007311232], "--time-format %y%m%d%H%M;"),
         (
             [44043, 44044.5],
-            "44043 is 2020-07-31 in Excel. Say what they are: --time-format excel or",
+            "44043 is 2020-07-31 in Excel. Give their format: --time-format excel or",
         ),
-        ([18474, 18475], "18474 is 2020-07-31. Say what they are: --time-format days or --time-format excel"),
+        ([18474, 18475], "18474 is 2020-07-31. Give their format: --time-format days or --time-format excel"),
         ([637_317_504_000_000_000], "--time-format ticks;"),
         ([132_405_408_000_000_000], "--time-format filetime;"),
     ],

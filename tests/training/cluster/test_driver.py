@@ -121,7 +121,7 @@ def test_a_run_is_found_by_its_settings(small_config: Callable[..., Any], tmp_pa
     name = driver._name_of_run(_of_two(small_config()))
     (tmp_path / "storage" / name).mkdir(parents=True)
     (tmp_path / "storage" / name / SNAPSHOT).touch()
-    with pytest.raises(ValueError, match=r"holds a run of these settings\. Give --resume to go on with it, or another"):
+    with pytest.raises(ValueError, match=r"holds a run of these settings\. Give --resume to continue it, or another"):
         run_on_ray(config, Workers(2, storage=str(tmp_path / "storage")))
 
 
@@ -150,7 +150,7 @@ def test_errors_of_workers_are_one_sentence() -> None:
         WorkerGroupError("", {0: RuntimeError("a peer is gone"), 1: RayTaskDied("killed\nfor memory")})
     )
     assert isinstance(failed, processes.ProcessError)
-    assert str(failed).startswith("worker 1 failed: RayTaskDied: for memory The same command with --resume goes on")
+    assert str(failed).startswith("worker 1 failed: RayTaskDied: for memory The same command with --resume continues")
 
 
 class RayTaskDied(Exception):
@@ -166,7 +166,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(driver._Trainer, "fit", stop)
     task: Any = None
-    with pytest.raises(KeyboardInterrupt, match=r"^stopped; the same command with --resume goes on after the last"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; the same command with --resume continues after the last"):
         driver._fit(task, Workers(1), "name", *driver.open_storage("storage"))
 
 
