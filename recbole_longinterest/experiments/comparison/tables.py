@@ -35,7 +35,7 @@ def main_table(study: Study, block: Block) -> Table:
                 *difference_cells(difference),
                 "best baseline"
                 if row.name == block.baseline
-                else "stands apart"
+                else "not compared"
                 if row.apart
                 else difference.verdict
                 if difference and study.headline
