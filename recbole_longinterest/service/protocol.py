@@ -12,12 +12,12 @@ SECONDS = 10.0  # time limit for them to arrive
 
 
 class Together:
-    """A transport that sends with one system call what is written in one turn of the event loop.
+    """A transport that collects the data written in one turn of the event loop and sends it with one system call.
 
-    uvicorn writes the head and the body of a response apart: two packets, for which a client wakes up twice.
+    uvicorn writes the head and the body of a response separately, as two packets, which wake up the client twice.
 
     Args:
-        transport: the transport that sends; it has all other methods.
+        transport: the transport that sends; calls of other methods are passed to it.
         loop: the event loop.
     """
 
@@ -26,13 +26,13 @@ class Together:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Keep data until the end of this turn."""
+        """Keep data until the end of this turn of the event loop."""
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
 
     def close(self) -> None:
-        """Send what waits, then close the connection."""
+        """Send the waiting data, then close the connection."""
         self._flush()
         self._transport.close()
 
@@ -41,7 +41,7 @@ class Together:
 
     def _flush(self) -> None:
         data, self._parts = b"".join(self._parts), []
-        if data and not self._transport.is_closing():  # the client may have gone in this turn
+        if data and not self._transport.is_closing():  # the client may have disconnected in this turn
             self._transport.write(data)
 
 

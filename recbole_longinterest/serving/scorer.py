@@ -25,7 +25,7 @@ from recbole_longinterest.serving.training_times import training_times
 CHUNK = 4096  # events of a long history encoded at once
 POSITIONS = 2**20  # maximum padded positions of a batch
 BLOCK = 32  # items per block in top_k
-FEW = 100_000  # scores up to which top_k compares all of them, which takes fewer operations
+FEW = 100_000  # up to this many scores, top_k compares all of them, which takes fewer operations
 SCORES = 2**24  # maximum scores in memory, 64 MB
 LONG = 2**15  # longer histories are encoded in chunks, to bound memory
 

@@ -52,8 +52,8 @@ class TextEncoder:
         named: whether the user chose this encoder. If only a file names it, no folder is read and nothing is downloaded
             from the hub.
         updates: changes of its weights by a model that tuned it (``text_tuning``); None or empty for none.
-        backend: what runs the network: ``"torch"``, or ``"onnx"`` for onnxruntime, which encodes in fp32 and on the
-            CPU, whatever the device. None means torch.
+        backend: library that runs the network: ``"torch"`` (also for None), or ``"onnx"`` for onnxruntime, which always
+            encodes in fp32 on the CPU.
 
     Raises:
         EncoderError: (a ValueError) if an argument is wrong. A missing model raises it only when the model is needed.
@@ -136,7 +136,7 @@ class TextEncoder:
             parts.append(f"{self.chunks} chunks")
         if self.updates:
             parts.append(f"tuned {updates_hash(self.updates)}")
-        if self.backend != "torch":  # other last digits; the identity of torch is as before there were backends
+        if self.backend != "torch":  # its vectors differ in the last digits; torch's identity is unchanged
             parts.append(self.backend)
         return " ".join([*parts, *(kind for kind, _ in settings.steps)])
 
@@ -186,7 +186,7 @@ class TextEncoder:
         """Load the model, in float32 and without dropout. Changes to its network change the vectors.
 
         Raises:
-            EncoderError: if the model is not available, is not a text encoder, or is not run by torch.
+            EncoderError: if the model is not available, is not a text encoder, or does not run in torch.
         """
         if self.backend != "torch":
             raise EncoderError(f"text_backend: {self.backend} has no weights to train. Set text_backend: torch.")

@@ -1,10 +1,10 @@
 """Run an encoder's network with onnxruntime instead of torch (``text_backend: onnx``).
 
 A network is exported once, in float32, to ``<cache>/onnx-<hash of its identity>/<SHA-256 of the file>.onnx``. Pooling,
-maximum length, prompt and the layers after the pooling are not part of the graph, so all settings share it. A graph is
-kept only if it gives the token vectors of torch, for texts of other lengths than those it was traced with. As with the
-text cache, a damaged file or a folder that cannot be written costs time, never the run. Only this module knows the
-files.
+maximum length, prompt and the layers after the pooling are not part of the graph, so one graph serves all settings. A
+graph is kept only if its token vectors equal torch's, for texts of other lengths than those used for the export. As
+with the text cache, a damaged file or a folder that cannot be written costs only time: the network is exported again.
+Only this module knows the files.
 """
 
 import warnings
@@ -30,17 +30,17 @@ from recbole_longinterest.text.loaded import LoadedEncoder, longest_text
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FORMAT = 1  # part of the identity: raise it if other graphs are written
+FORMAT = 1  # part of the identity; increase it if a change of the code gives other graphs
 OPSET = 17
-TOLERANCE = 1e-4  # largest difference to torch in any number of a token vector of length 1
-BYTES = 2**31 - 2**20  # of weights: a graph with more does not fit into one file
-LONGEST = 64  # tokens of the texts below, which a prompt or text_max_length must not cut
+TOLERANCE = 1e-4  # maximum difference to torch in any component of a token vector of length 1
+BYTES = 2**31 - 2**20  # maximum size of the weights, so that the graph fits into one file
+LONGEST = 64  # maximum number of tokens of the texts below, in place of text_max_length
 TRACED = ["a text of a few words", "another"]
 COMPARED = ["the title of an item in a shop, with its brand, its colour and a year (1995)", "a", "four words and more"]
 
 
 class TokenVectors(NamedTuple):
-    """Output of a network, named as in transformers.
+    """Output of a network, with the name that transformers uses.
 
     Attributes:
         last_hidden_state: float32 [B, T, D].
@@ -53,7 +53,7 @@ class OnnxNetwork:
     """A network as a graph in onnxruntime, on the CPU, with as many threads as torch.
 
     Args:
-        graph: content of the file.
+        graph: content of the graph's file.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -67,7 +67,7 @@ class OnnxNetwork:
         self._inputs = [given.name for given in self._session.get_inputs()]
 
     def __call__(self, **batch: Tensor) -> TokenVectors:
-        """Turn token ids and what the tokenizer gives with them, int64 [B, T] each, into token vectors."""
+        """Compute token vectors from the tokenizer's outputs (token ids, mask, ...), int64 [B, T] each."""
         (hidden,) = self._session.run(None, {name: batch[name].numpy() for name in self._inputs})
         return TokenVectors(torch.from_numpy(hidden))
 
@@ -81,7 +81,7 @@ def with_onnx(loaded: LoadedEncoder, identity: str, cache_dir: Path | None = Non
         cache_dir: folder of the cache; None for :func:`default_cache_dir`.
 
     Raises:
-        EncoderError: if the network has over 2 GB of weights, cannot be exported, or its graph gives other vectors.
+        EncoderError: if the network has more than 2 GB of weights, cannot be exported, or gives other vectors in ONNX.
         MissingPackage: if onnx or onnxruntime is not installed.
     """
     require("onnxruntime", "text_backend: onnx")
@@ -100,7 +100,7 @@ def write_graph(network: "PreTrainedModel", example: Mapping[str, Tensor], file:
     """
     axes = {0: "texts", 1: "tokens"}
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the old exporter about itself, and about values that never change
+        warnings.simplefilter("ignore")  # the old exporter warns about itself and about constants
         torch.onnx.export(
             _TokenVectorsOf(network, list(example)).eval(),
             tuple(example.values()),
@@ -109,12 +109,12 @@ def write_graph(network: "PreTrainedModel", example: Mapping[str, Tensor], file:
             output_names=["hidden"],
             dynamic_axes={name: axes for name in (*example, "hidden")},
             opset_version=OPSET,
-            dynamo=False,  # the other exporter needs onnxscript
+            dynamo=False,  # the new exporter needs onnxscript
         )
 
 
 class _TokenVectorsOf(nn.Module):
-    """A network with inputs by place and a single output, as the exporter needs it."""
+    """A network with positional inputs and a single output, as the exporter requires."""
 
     def __init__(self, network: "PreTrainedModel", names: list[str]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class _TokenVectorsOf(nn.Module):
 
 
 def _kept(folder: Path) -> OnnxNetwork | None:
-    """Load the graph in a folder; None if there is no undamaged one."""
+    """Load the graph of a folder; None without an undamaged graph."""
     try:
         paths = sorted(folder.glob("*.onnx")) if folder.is_dir() else []
     except OSError:
@@ -143,7 +143,7 @@ def _kept(folder: Path) -> OnnxNetwork | None:
 
 
 def _exported(loaded: LoadedEncoder, folder: Path) -> OnnxNetwork:
-    """Export the network, into the folder if it can be written."""
+    """Export the network to the folder, or to a temporary folder if that cannot be written."""
     require("onnx", "The export for text_backend: onnx")
     _check_size(loaded)
     getLogger().info(f"Exporting the text encoder {loaded.name} to ONNX, once, into {folder}.")
@@ -173,7 +173,7 @@ def _check_size(loaded: LoadedEncoder) -> None:
 
 
 def _traced(loaded: LoadedEncoder, file: Path) -> tuple[bytes, OnnxNetwork]:
-    """Write the graph to a file and compare its token vectors with torch's."""
+    """Write the graph to a file, and check its token vectors against torch's."""
     limit = min(LONGEST, longest_text(loaded.tokenizer, loaded.network))
     loaded = replace(loaded, prompt="", limit=limit)
     with torch.inference_mode():
@@ -181,14 +181,14 @@ def _traced(loaded: LoadedEncoder, file: Path) -> tuple[bytes, OnnxNetwork]:
         expected = loaded.hidden(batch)
     try:
         if hasattr(loaded.network, "set_attn_implementation"):  # not in older transformers
-            loaded.network.set_attn_implementation("eager")  # fewer nodes than the graph of torch's own attention
+            loaded.network.set_attn_implementation("eager")  # its graph has fewer nodes than that of torch's attention
         write_graph(loaded.network, _batch(loaded, TRACED), file)
         content = file.read_bytes()
         network = OnnxNetwork(content)
         found = replace(loaded, network=network).hidden(batch)
     except OSError:
         raise
-    except Exception as error:  # the exporter and onnxruntime raise many kinds; the user needs the reason
+    except Exception as error:  # the exporter and onnxruntime may raise any error; the user needs the reason
         raise EncoderError(
             f"The text encoder {loaded.name} cannot be exported to ONNX by torch {torch.__version__}: "
             f"{one_line(error)}. Set text_backend: torch."
