@@ -174,14 +174,14 @@ def in_any_order(loader: Any) -> Iterable[Any]:  # noqa: ANN401
 class Timed:
     """A loader that ends after some seconds, and counts the targets of the timed batches.
 
-    A batch counts when the next one is asked for. A GPU may still work on its gradients then, as it did at the first
-    timed one, so that the time is that of whole steps.
+    A batch is counted when the next one is requested. A GPU may still be working on it then, as it was on the batch
+    before when timing began, so the time covers whole steps.
 
     Args:
         loader: RecBole's loader of training batches.
-        seconds: how long to go on after the first batches; at least two batches are timed.
+        seconds: how long to continue after the first batches; at least two batches are timed.
         warm: first batches that are not timed.
-        batches: end after so many timed batches at the latest.
+        batches: maximum number of timed batches.
 
     Attributes:
         targets: number of targets in the timed batches.
@@ -223,7 +223,7 @@ class Timed:
 
     @property
     def rate(self) -> float:
-        """Timed targets a second.
+        """Timed targets per second.
 
         Raises:
             ValueError: if the epoch has too few batches to time one.

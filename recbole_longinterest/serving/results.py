@@ -191,5 +191,5 @@ def frame_of(
 
 
 def shortened(words: Sequence[str], most: int = 5) -> str:
-    """Join the first few words; the rest is counted."""
+    """Join the first few words, and add the number of further ones."""
     return ", ".join(map(printable, words[:most])) + (f" and {len(words) - most} more" if len(words) > most else "")

@@ -140,7 +140,7 @@ def recall_of(index: FaissIndex, queries: Tensor, wanted: NDArray[np.int64], eff
 
 
 def candidates_for(number: int) -> int:
-    """Number of candidates to look up for a number of items; more, because eight bits can change the order."""
+    """Number of candidates to look up for a number of best items; larger, because eight bits can change the order."""
     return number + max(16, number // 4)
 
 
