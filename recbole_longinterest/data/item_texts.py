@@ -5,6 +5,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.item_sources import whitened
@@ -94,13 +95,24 @@ def why_no_text(config: Settings, item_file: Path) -> str | None:
 def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
     """Read the texts of all items in the ``.item`` file, made by ``text_fields`` or ``text_template``.
 
+    Numbers become words by ``text_numbers``.
+
     Returns:
         Text by item token.
 
     Raises:
-        ValueError: if a column is missing, or the template cannot be read.
+        ValueError: if a column is missing, or the template or a rule for numbers cannot be read.
     """
-    columns, template = columns_of(config["text_fields"], config["text_template"])
+    numbers = config["text_numbers"]
+    columns, join = columns_of(config["text_fields"], config["text_template"], numbers)
+    if numbers and item_file.is_file():
+        names = [name for name, _ in read_header(str(item_file), config["field_separator"], config["encoding"])]
+        missing = [column for column in numbers if column not in names]
+        if missing:
+            raise LongInterestError(
+                f"{item_file} has no column {', '.join(missing)}, named in text_numbers; its columns are: "
+                f"{', '.join(names)}. Name some of them."
+            )
     return read_item_text(
         item_file,
         config["ITEM_ID_FIELD"],
@@ -108,7 +120,7 @@ def read_texts(config: Settings, item_file: Path) -> dict[str, str]:
         field_separator=config["field_separator"],
         seq_separator=config["seq_separator"],
         encoding=config["encoding"] or "utf-8",
-        join=template.fill if template else None,
+        join=join,
     )
 
 

@@ -12,7 +12,7 @@ from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.item_sources import whitened
 from recbole_longinterest.nn.sources import ItemMatrix
 
-TEXT_KEYS = ("fields", "template", "encoder", "pooling", "max_length", "prompt", "precision", "chunks")
+TEXT_KEYS = ("fields", "template", "numbers", "encoder", "pooling", "max_length", "prompt", "precision", "chunks")
 
 
 class Rows(Protocol):

@@ -25,6 +25,7 @@ DATA_KEYS = (
     "target_behavior",
     "text_fields",
     "text_template",
+    "text_numbers",
     "text_encoder",
     "text_vectors",
     "text_pooling",

@@ -22,7 +22,7 @@ from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.serving.text_vectors import encoder_of, whitened_vectors
 from recbole_longinterest.text.reader import text_of, values_of
-from recbole_longinterest.text.template import Template, columns_of
+from recbole_longinterest.text.template import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd  # at run time imported only to read a file
@@ -243,15 +243,10 @@ def _tokens(served: Served, frame: "pd.DataFrame") -> list[str]:
     return tokens
 
 
-def _text_columns(served: Served) -> tuple[list[str], Template | None]:
-    about = served.about.get("text") or {}
-    return columns_of(about.get("text_fields"), about.get("text_template"))
-
-
 def _text(served: Served, row: dict[str, Any]) -> str:
     """Build an item's text in the same way as the training."""
     about = served.about.get("text") or {}
-    fields, template = _text_columns(served)
+    fields, join = columns_of(*(about.get(name) for name in ("text_fields", "text_template", "text_numbers")))
     if not fields:
         raise LongInterestError("This model was trained with precomputed text vectors (text_vectors). Give vectors.")
     missing = [field for field in fields if field not in row]
@@ -263,7 +258,7 @@ def _text(served: Served, row: dict[str, Any]) -> str:
     kinds, separator = about.get("kinds") or {}, about.get("seq_separator") or " "
     separators = [separator if str(kinds.get(field, "")).endswith("_seq") else "" for field in fields]
     values = [_joined(row[field], separator) for field in fields]
-    return text_of(values, separators, template.fill if template else None)
+    return text_of(values, separators, join)
 
 
 def _joined(value: object, separator: str) -> str:

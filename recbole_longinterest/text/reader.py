@@ -79,7 +79,17 @@ def text_of(
         separators: separator of each field that is a sequence, "" for other fields.
         join: as in :func:`read_item_text`.
     """
-    return (join or _sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])
+    return (join or sentences)([_clean(value, by) for value, by in zip(values, separators, strict=True)])
+
+
+def sentences(values: Sequence[str]) -> str:
+    """Join non-empty values as sentences, without a second full stop after one that already ends a sentence."""
+    text = ""
+    for value in filter(None, values):
+        if text:
+            text += " " if text.endswith(SENTENCE_ENDS) else ". "
+        text += value
+    return text
 
 
 def values_of(cell: str, kind: str, seq_separator: str) -> list[str]:
@@ -127,13 +137,3 @@ def _clean(value: str, seq_separator: str) -> str:
     if seq_separator.strip():
         value = ", ".join(part.strip() for part in value.split(seq_separator) if part.strip())
     return " ".join(value.split())
-
-
-def _sentences(values: Sequence[str]) -> str:
-    """Join non-empty values as sentences, without a second full stop after one that already ends a sentence."""
-    text = ""
-    for value in filter(None, values):
-        if text:
-            text += " " if text.endswith(SENTENCE_ENDS) else ". "
-        text += value
-    return text

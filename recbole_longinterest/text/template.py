@@ -1,12 +1,16 @@
 """Make an item's text from several columns by a template such as ``"{title} by {brand}"``."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
 from recbole_longinterest.common.errors import LongInterestError
-from recbole_longinterest.text.reader import SENTENCE_ENDS
+from recbole_longinterest.text.numbers import NumberWords
+from recbole_longinterest.text.reader import SENTENCE_ENDS, sentences
+
+Join = Callable[[Sequence[str]], str]
+"""Makes a text of the values of its columns, "" for an empty one."""
 
 # Splits the text between two columns into three parts: the end of the left column, the separator, and the start of the
 # right column with its label. Example: `)`, ` . `, `Brand: (`.
@@ -101,20 +105,33 @@ class Template:
         return (head + text + end).strip()
 
 
-def columns_of(text_fields: str | Sequence[str] | None, text_template: str | None) -> tuple[list[str], Template | None]:
-    """Return the columns of an item's text, and the template if one is set.
+def columns_of(
+    text_fields: str | Sequence[str] | None, text_template: str | None, text_numbers: object = None
+) -> tuple[list[str], Join | None]:
+    """Return the columns of an item's text, and the function that joins their values, if it is not the usual one.
 
     Args:
         text_fields: one or several columns; None or "" for no column.
         text_template: a template; its columns replace ``text_fields``.
+        text_numbers: rules that make words of numbers, see :class:`~recbole_longinterest.text.numbers.NumberWords`.
 
     Raises:
         TemplateError: if the template is wrong.
+        LongInterestError: if a rule is wrong.
     """
+    columns = [text_fields] if text_fields and isinstance(text_fields, str) else list(text_fields or [])
+    join: Join | None = None
     if text_template:
         template = Template(text_template)
-        return template.fields, template
-    return [text_fields] if text_fields and isinstance(text_fields, str) else list(text_fields or []), None
+        columns, join = template.fields, template.fill
+    numbers = NumberWords(text_numbers)
+    if not set(columns) & set(numbers.columns):
+        return columns, join
+
+    def with_words(values: Sequence[str]) -> str:
+        return (join or sentences)([numbers.replace(*pair) for pair in zip(columns, values, strict=True)])
+
+    return columns, with_words
 
 
 def _split(literal: str) -> tuple[str, str, str]:

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 # Settings needed to make the text of a new item and to encode it.
 TEXT_SETTINGS = (
-    *("text_fields", "text_template", "text_encoder", "text_vectors", "text_pooling", "text_max_length"),
-    *("text_prompt", "text_precision", "text_chunks", "field_separator", "seq_separator", "encoding"),
+    *("text_fields", "text_template", "text_numbers", "text_encoder", "text_vectors"),
+    *("text_pooling", "text_max_length", "text_prompt", "text_precision", "text_chunks"),
+    *("field_separator", "seq_separator", "encoding"),
 )
 FIELDS = {
     "user": "USER_ID_FIELD",

@@ -14,7 +14,8 @@ from recbole.quick_start import load_data_and_model
 from recbole_longinterest.data.item_vectors import ItemVectors
 from recbole_longinterest.data.longinterest_dataset import LongInterestDataset
 from recbole_longinterest.training import pipeline
-from tests.conftest import FakeEncoder, synthetic_inter
+from recbole_longinterest.training.settings import make_config
+from tests.conftest import SMALL, FakeEncoder, synthetic_inter
 from tests.text.conftest import TITLES, encoder, save_bert
 
 ITEMS = 20  # of synthetic_inter
@@ -84,6 +85,28 @@ def test_a_template_in_place_of_fields(small_config: Callable[..., Config]) -> N
     assert [texts[f"i{i}"] for i in (0, 1, 2, 19)] == ["Title 0 of Kind 0", "Kind 1", "Title 2", ""]
 
 
+def test_numbers_in_words_as_the_data_set_declares_them(small_config: Callable[..., Config]) -> None:
+    """A shop's catalogue with prices and years; the rules are in the file of settings beside the data."""
+    rows = "".join(f"i{i}\tThing {i}\t{5 * i if i else 'ask us'}\t{1980 + i}\n" for i in range(ITEMS))
+    item = f"item_id:token\ttitle:token_seq\tprice:float\tyear:token\n{rows}"
+    small_config(item=item)
+    Path("data/tiny/prepare.yaml").write_text(
+        "text_template: '{title}, {price}, from {year} on'\ntext_numbers: {price: [20, 50], year: 10}\n"
+    )
+    changed = {key: value for key, value in SMALL.items() if key != "text_fields"}
+    config = make_config("LongInterest", "tiny", config_dict={**changed, "data_path": "data"})
+    data = LongInterestDataset(config)
+    assert data.text_source is not None and not isinstance(data.text_source, ItemVectors)
+    texts = dict(zip(data.field2id_token["item_id"], data.text_source.texts, strict=True))
+    assert [texts[f"i{i}"] for i in (0, 3, 4, 10)] == [
+        "Thing 0, ask us, from 1980 on",
+        "Thing 3, low price, from 1980 on",
+        "Thing 4, medium price, from 1980 on",
+        "Thing 10, high price, from 1990 on",
+    ]
+    assert make_config("GRU4Rec", "tiny", config_dict={"data_path": "data"})["text_numbers"]  # no unknown key
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -91,6 +114,11 @@ def test_a_template_in_place_of_fields(small_config: Callable[..., Config]) -> N
             {"text_template": "{title} by {plot}"},
             r"has no column plot, named in text_fields or text_template; its columns are",
         ),
+        (
+            {"text_numbers": {"prize": 10}},
+            r"tiny\.item has no column prize, named in text_numbers; its columns are: item_id, title, class",
+        ),
+        ({"text_numbers": {"title": 0}}, r"text_numbers\.title must be a step above 0"),
         ({"text_template": "title"}, r"text_template must be text with columns .* got 'title'"),
         ({"text_pooling": "max"}, r"text_pooling must be one of mean, cls, last; got 'max'"),
         ({"text_prompt": 7}, r"text_prompt must be a text or a prompt's name; got 7\. Set it in"),

@@ -81,6 +81,25 @@ def test_numbers_and_missing_values_as_pandas_has_them(folder: Path) -> None:
     assert with_items(model.served, known).changed == []
 
 
+def test_numbers_in_words_as_the_training_had_them(
+    small_config: Callable[..., Any], fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A new price gets the text, and so the vector, of known items with a price of the same word."""
+    monkeypatch.setattr(encoder_module, "TextEncoder", lambda *args, **kwargs: fake_encoder)
+    rows = "".join(f"i{number}\tLamp\t{number}.50\n" for number in range(20))
+    settings = {"text_fields": ["title", "price"], "text_numbers": {"price": [5, 12]}}
+    run = pipeline.run(small_config(item=f"item_id:token\ttitle:token_seq\tprice:float\n{rows}", **settings))
+    assert run.checkpoint is not None
+    export_checkpoint(run.checkpoint, tmp_path / "model")
+    model = Recommender.load(tmp_path / "model")
+    frame = pd.DataFrame({"item_id": ["n1", "n2"], "title": ["Lamp", "Lamp"], "price": [3.99, 7000]})
+    model.add_items(frame)
+    vectors = model.served.weights["item_sources.text.vectors"]
+    for new, same, other in (("n1", "i3", "i7"), ("n2", "i19", "i3")):
+        assert torch.allclose(vectors[model.item_id(new)], vectors[model.item_id(same)], atol=1e-5)
+        assert not torch.allclose(vectors[model.item_id(new)], vectors[model.item_id(other)], atol=1e-2)
+
+
 def test_half_precision_of_another_machine_changes_no_text(folder: Path) -> None:
     model = Recommender.load(folder)
     known = pd.DataFrame({"item_id": ["i3"], "title": ["Title number 3"], "class": ["Kind 3"]})

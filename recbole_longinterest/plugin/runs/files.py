@@ -24,7 +24,7 @@ LATER = {
     **dict.fromkeys(("event_features", "user_features", "source_levels", "item_sources")),
     **{"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"},
     **{"memory": False, "memory_size": 100, "memory_weight": 1.0, "source_dropout": 0.0},
-    **{"request_time": False, "text_chunks": 1, "text_backend": "torch"},
+    **{"request_time": False, "text_chunks": 1, "text_backend": "torch", "text_numbers": None},
     **{"text_tuning": "none", "text_tuning_layers": 1, "text_tuning_items": 64, "text_tuning_rate": 1e-4},
 }
 

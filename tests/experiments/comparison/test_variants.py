@@ -191,7 +191,7 @@ def test_the_file_of_a_data_set_chooses_no_table(tmp_path: Path, monkeypatch: py
 
 def test_dataset_configs_hold_data_keys_only(cell: Callable[..., Any]) -> None:
     allowed = {"USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "BEHAVIOR_FIELD", "load_col"}
-    allowed |= {"text_fields", "text_template", "val_interval", "rm_dup_inter"}
+    allowed |= {"text_fields", "text_template", "text_numbers", "val_interval", "rm_dup_inter"}
     allowed |= {"user_inter_num_interval", "item_inter_num_interval"}
     files = sorted(resource("dataset_configs", "").glob("*.yaml"))
     assert len(files) >= 3
