@@ -34,6 +34,9 @@ OPTIONAL = {
     "optuna": "recbole-li tune --search optuna",
     "wandb": "log_wandb",
     "captum": "recbole-li explain --method",
+    "peft": "recbole-li adapt --method lora, and text_tuning",
+    "sentence_transformers": "using the folder of recbole-li adapt in other programs",
+    "torch_geometric": "recbole-li graph, and item_sources of kind graph",
     "onnx": "recbole-li export --engine onnx, text_backend: onnx",
     "onnxruntime": "serving by onnxruntime, text_backend: onnx",
 }

@@ -21,6 +21,7 @@ MODEL_PACKAGES = {"KGAT": "dgl", "KGIN": "torch_scatter", "MCCLK": "torch_scatte
 # What to pip install, where it differs from the import name.
 INSTALL = {
     "torch_scatter": "torch-scatter",
+    "sentence_transformers": "sentence-transformers",
     "faiss": "faiss-cpu",
     "hyperopt": "'recbole-longinterest[hyperopt]'",
     "optuna": "'recbole-longinterest[optuna]'",

@@ -35,6 +35,23 @@ def test_a_missing_package_and_an_absent_extra(
     assert "pip install 'recbole-longinterest[optuna]'" in said
 
 
+def test_packages_of_item_knowledge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {
+        "peft": "'recbole-longinterest[adapt]'",
+        "sentence_transformers": "sentence-transformers",
+        "torch_geometric": "'recbole-longinterest[graph]'",
+    }
+    lines: list[dict[str, str]] = []
+    for installed in ("9.8.7", None):
+        monkeypatch.setattr(doctor, "_version", lambda name, known=installed: known if name in commands else "1")
+        main(["doctor"])
+        lines.append(dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line[2:]))
+    assert [lines[0][name] for name in commands] == ["9.8.7"] * 3
+    for name, package in commands.items():
+        assert lines[1][name].startswith("absent; ") and lines[1][name].endswith(f"needs it: pip install {package}")
+    assert "recbole-li adapt --method lora" in lines[1]["peft"] and "recbole-li graph" in lines[1]["torch_geometric"]
+
+
 def test_no_recbole_and_another_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_version", lambda name: "1.3.0" if name == "recbole" else "1")
     assert main(["doctor"]) == 1
