@@ -85,13 +85,17 @@ class NumberWords:
     def replace(self, column: str, cell: str) -> str:
         """Return the words of a cell, or the cell itself if its column has no rule or it is not a finite number."""
         rule = self._rules.get(column)
-        if rule is None:
-            return cell
-        try:
-            number = float(cell)
-        except ValueError:
-            return cell
-        return (rule(number) if math.isfinite(number) else "") or cell
+        number = None if rule is None else number_in(cell)
+        return cell if rule is None or number is None else rule(number) or cell
+
+
+def number_in(text: str) -> float | None:
+    """Return the finite number that a text is; None if it is something else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def quantile_limits(numbers: NDArray[np.float64]) -> list[float]:
