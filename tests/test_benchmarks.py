@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from recbole_longinterest.text import encoder as encoder_module
-from tests.conftest import PROJECT, FakeEncoder, synthetic_inter
+from tests.conftest import PROJECT, FakeEncoder, synthetic_inter, synthetic_item
+from tests.data.graph.planted import write_graph
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,54 @@ def learn(
         return capsys.readouterr().out
 
     return run
+
+
+def test_a_graph_against_random_vectors(
+    write_dataset: Callable[..., Path],
+    fake_encoder: FakeEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The control has a vector of the same size for the same items, and each row reads what it says."""
+    script = PROJECT / "benchmarks" / "knowledge_graph.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    pytest.importorskip("torch_geometric")
+    from recbole_longinterest.training import pipeline
+
+    fake_encoder.dim = 64
+    root = write_dataset("tiny", synthetic_inter(), synthetic_item())
+    write_graph(root / "tiny", "tiny")
+    (root / "tiny" / "prepare.yaml").write_text("text_fields: [title]\n")
+    words = ["--dataset", "tiny", "--data_path", str(root), "--output", "out", "--dim", "4", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [str(script), *words, "--epochs", "1", "--graph-epochs", "2"])
+    read: list[dict[str, int]] = []
+    run = pipeline.run
+
+    def watched(config: Any) -> Any:
+        done = run(config)
+        state = torch.load(done.checkpoint, weights_only=True)["state_dict"]
+        masks = [name for name in state if re.fullmatch(r"item_sources\..*\.present", name)]
+        read.append({name.split(".")[1]: int(state[name].sum()) for name in masks})
+        return done
+
+    monkeypatch.setattr(pipeline, "run", watched)
+    for _ in range(2):
+        runpy.run_path(str(script), run_name="__main__")
+    first, again = np.array_split(capsys.readouterr().out.splitlines(), 2)
+    assert first.tolist() == again.tolist() and first[0].startswith("tiny: 16 linked items, vectors of 4 numbers")
+    names = [line.split(" | ")[0] for line in first[4:]]
+    assert names == ["| text", "| text and graph", "| text and random", "| graph", "| random", "| neither"]
+    assert read == [
+        {"text": 20},
+        {"text": 20, "graph": 16},
+        {"text": 20, "random": 16},
+        {"graph": 16},
+        {"random": 16},
+        {},
+    ]
+    tokens = Path("out/tiny/random.txt").read_text().split()
+    assert np.load("out/tiny/random.npy").shape == (16, 4) and sorted(tokens) == sorted(f"i{n}" for n in range(16))
 
 
 @pytest.mark.slow
