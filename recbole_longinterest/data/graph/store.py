@@ -73,6 +73,7 @@ class GraphStore:
                     found = load(data)
                     vectors = GraphVectors(found["entities"], found["relations"])
                     if vectors.entities.shape == self.shape:
+                        self._remove_state()  # left by a process that was killed after it had written the vectors
                         return vectors
                 why: object = "its content does not match its name or the graph"
             except (OSError, SafetensorError, KeyError) as error:
@@ -84,8 +85,7 @@ class GraphStore:
         """Write the vectors and delete the state of their training."""
         data = save({"entities": vectors.entities, "relations": vectors.relations})
         self._write(f"{sha256(data).hexdigest()}.safetensors", data)
-        with contextlib.suppress(OSError):
-            (self.folder / STATE).unlink()
+        self._remove_state()
 
     def read_state(self) -> tuple[int, list[float], dict[str, Tensor]] | None:
         """Read the finished epochs, their values on held-out triples, and the tensors; None without a state."""
@@ -104,6 +104,10 @@ class GraphStore:
         """Save the state after an epoch; it replaces an earlier one."""
         copies = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         self._write(STATE, save_tensors(copies, {"done": json.dumps({"epoch": epoch, "values": values})}))
+
+    def _remove_state(self) -> None:
+        with contextlib.suppress(OSError):
+            (self.folder / STATE).unlink()
 
     def _write(self, name: str, data: bytes) -> None:
         try:

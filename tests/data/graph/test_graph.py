@@ -109,6 +109,9 @@ def test_a_stopped_training_goes_on_with_the_same_result(
     found = graph_vectors(graph, settings, show_progress=False)
     assert epochs == [1, 2, 3, 4, -1, 5, 6] and not (folder / STATE).exists()
     assert np.array_equal(found.entities, whole.entities) and np.array_equal(found.relations, whole.relations)
+    GraphStore(graph, settings).write_state(6, [], {})  # as after a kill between the vectors and the end
+    graph_vectors(graph, settings, show_progress=False)
+    assert not (folder / STATE).exists()
 
 
 def test_a_damaged_state_is_passed_over(graph: KnowledgeGraph, caplog: pytest.LogCaptureFixture) -> None:
