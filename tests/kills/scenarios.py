@@ -33,6 +33,7 @@ class FakeEncoder:
         """Nothing is loaded."""
 
 
+RealEncoder = encoder.TextEncoder
 item_texts.TextEncoder = encoder.TextEncoder = FakeEncoder  # type: ignore[assignment,misc]
 
 

@@ -45,6 +45,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    importlib.import_module(request["work"].partition(":")[0])  # here, so that forks need not import it
     count = multiprocessing.Value("l", 0)
     reads, writes = os.pipe()
     child = os.fork()

@@ -10,7 +10,7 @@ VALUES = {"title": "Lamp", "brand": "Acme", "list_price": "7", "year": "1995"}
 def text_of(wording: Wording) -> str:
     """The text that the wording's settings make."""
     settings = wording.settings(RULES)
-    columns, join = columns_of(settings["text_fields"], settings["text_template"], settings["text_numbers"])  # type: ignore[arg-type]
+    columns, join = columns_of(settings["text_fields"], settings["text_template"], settings["text_numbers"])
     return (join or ". ".join)([VALUES[name] for name in columns])
 
 
