@@ -246,7 +246,7 @@ def test_a_stopped_run_says_how_it_goes_on(
     assert main.main(["run"]) == 130
     said = capsys.readouterr().err
     assert said.startswith("recbole-li: stopped; recbole-li run --resume ") and "Traceback" not in said
-    file = Path(said.split("--resume ")[1].split(" goes on")[0])
+    file = Path(said.split("--resume ")[1].split(" continues")[0])
     assert load_checkpoint(f"{file}.last")["epoch"] == 0
 
 
