@@ -72,8 +72,8 @@ class NumberWords:
             rules = {}
         if not isinstance(rules, Mapping) or not all(isinstance(column, str) for column in rules):
             raise LongInterestError(
-                "text_numbers must map columns of the .item file to rules, such as {price: [10, 50], year: 10}; got "
-                f"{rules!r}. Set it in a config file or on the command line."
+                "text_numbers must map columns of the .item file to rules, such as {'price': [10, 50], 'year': 10}; "
+                f"got {rules!r}. On the command line names need quotes: --text_numbers=\"{{'year': 10}}\"."
             )
         self._rules = {column: _read_rule(column, rule) for column, rule in rules.items()}
 

@@ -60,7 +60,10 @@ RULE = r"text_numbers\.price must be a step above 0 \(10\), rising limits .*; go
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        (["price"], r"text_numbers must map columns .*, such as \{price: \[10, 50\], year: 10\}; got \['price'\]"),
+        (
+            ["price"],
+            r"text_numbers must map columns .*; got \['price'\]\. On the command line names need quotes: --text",
+        ),
         ({7: 10}, "text_numbers must map columns"),
         *(
             ({"price": rule}, RULE)
