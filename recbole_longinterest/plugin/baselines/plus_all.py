@@ -7,6 +7,7 @@ from recbole.model.layers import TransformerEncoder
 from torch import Tensor, nn
 
 from recbole_longinterest.common.settings import Settings
+from recbole_longinterest.data.lazy_matrix import Overlay
 from recbole_longinterest.plugin.baselines.options import PROBABILITY, Rule, one_of, read_options, whole
 from recbole_longinterest.plugin.longinterest import LongInterest
 
@@ -74,7 +75,8 @@ class SASRecAll(LongInterest):
     rules: ClassVar = RULES
 
     def __init__(self, config: Settings, dataset: "LongInterestDataset") -> None:
-        config["embedding_size"] = config["hidden_size"]
+        # Not set in the config itself, where a comparison that continues would take it for another setting.
+        config = Overlay(config, {"embedding_size": config["hidden_size"]})
         super().__init__(config, dataset)
         self.window = int(config["MAX_ITEM_LIST_LENGTH"])
         self.interest_encoder = SASRecEncoder(config, self.window)  # type: ignore[assignment]

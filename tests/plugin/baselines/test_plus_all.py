@@ -146,3 +146,11 @@ def test_options_out_of_range_are_named(built: Callable[..., Built]) -> None:
         built("SASRecAll", n_layers=0)
     with pytest.raises(LongInterestError, match=r"n_heads must divide hidden_size \(8\); got 3\."):
         built("SASRecAll", n_heads=3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_leaves_the_config_as_it_is(built: Callable[..., Built], name: str) -> None:
+    """A comparison that continues compares the config of a finished run with that of a run that has not begun."""
+    config, model, *_ = built(name, hidden_size=16)
+    assert (config["hidden_size"], config["embedding_size"]) == (16, built(name)[0]["embedding_size"])
+    assert model.item_vectors().shape[1] == (16 if name == "SASRecAll" else config["embedding_size"])
