@@ -72,7 +72,7 @@ def test_encoding_beside_other_libraries(monkeypatch: pytest.MonkeyPatch, capsys
         runpy.run_path(str(script), run_name="__main__")
     out = capsys.readouterr().out
     assert out.count(" texts/s") == 5 and "different vectors" not in out
-    assert 0.9 < float(out.rpartition("cosine of int8: ")[2]) < 1
+    assert 0.9 < float(out.rpartition("with onnxruntime int8: ")[2]) < 1
 
 
 @pytest.mark.slow

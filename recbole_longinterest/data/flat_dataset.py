@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_longinterest.common.atomic_files import read_header
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.orders import Index, stable_order
 from recbole_longinterest.common.parquet_events import events_file, is_parquet
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.settings import Settings
@@ -34,7 +35,7 @@ from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.parquet_reader import load_parquet, set_columns
-from recbole_longinterest.data.splits import Index, by_ends, group_index, leave_out, stable_order
+from recbole_longinterest.data.splits import by_ends, group_index, leave_out
 from recbole_longinterest.data.ties import read_tie_seed, shuffle_ties
 from recbole_longinterest.data.time_split import bounds_of, known_by_then, parts_of, read_time_split, sentence
 from recbole_longinterest.data.windows import gather_windows

@@ -1,52 +1,11 @@
 """RecBole's splits by group, with index arrays instead of Python loops and lists."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-Index = NDArray[np.int64]
-BLOCK = 5_000_000  # rows sorted at once; more if there would be more than PARTS blocks
-PARTS = 20  # maximum number of blocks, because each block reads the keys of all rows
-SAMPLE = 100_000  # rows from which the limits of the blocks are computed
-
-
-def stable_order(*keys: NDArray[Any]) -> Index:
-    """Sort rows by the first key, then by the next, and so on; the sort is stable.
-
-    It takes half the time of numpy's ``lexsort``, because torch sorts integers by radix.
-
-    Long logs are sorted in blocks, by ranges of the first key: a sort of all rows takes 40 bytes per row.
-
-    Args:
-        keys: numbers without NaN, [n] each.
-
-    Returns:
-        Row numbers, [n].
-    """
-    first, number = keys[0], len(keys[0])
-    if number > BLOCK:
-        sample = np.sort(first[:: max(1, number // SAMPLE)])
-        ends = np.unique(sample[:: max(1, len(sample) * BLOCK // number, len(sample) // PARTS)])
-        order, at = np.empty(number, dtype=np.int64), 0
-        for low, high in zip([None, *ends], [*ends, None], strict=True):
-            inside = np.ones(number, dtype=bool) if low is None else first >= low
-            if high is not None:
-                inside &= first < high
-            rows = np.flatnonzero(inside)
-            order[at : at + len(rows)] = rows[_order(*(key[rows] for key in keys))]
-            at += len(rows)
-        return order
-    return _order(*keys)
-
-
-def _order(*keys: NDArray[Any]) -> Index:
-    order = torch.arange(len(keys[-1]))
-    for key in reversed(keys):
-        order = order[torch.sort(torch.from_numpy(key)[order], stable=True)[1]]
-    return order.numpy()
+from recbole_longinterest.common.orders import Index, stable_order
 
 
 def group_index(keys: Index) -> tuple[Index, Index]:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.orders import Index, stable_order
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.common.ties import Ties, count_ties, ranks_of_ids, ties_of
 from recbole_longinterest.data.event_keys import FACTORS, Keys
-from recbole_longinterest.data.splits import Index, stable_order
 
 if TYPE_CHECKING:
     from recbole.data.dataset import SequentialDataset

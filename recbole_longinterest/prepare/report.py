@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.orders import stable_order
 from recbole_longinterest.common.printable import printable
 from recbole_longinterest.common.ties import Ties, count_ties, leave_one_out, ranks_of_ids, ties_of
 from recbole_longinterest.prepare.cleaning.times import NANO
 from recbole_longinterest.prepare.events import ROW_NUMBERS, Events
 from recbole_longinterest.prepare.readers.chunks import Tally
 
-BLOCK = 10_000_000  # events sorted at once
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 MAX_LEVELS = 20  # distinct ratings that are listed; with more, a histogram is shown
 
@@ -70,35 +70,13 @@ def describe(events: Events) -> Statistics:
 
 def _ties(events: Events) -> tuple[Ties, float]:
     """Count ties in file order, with the targets of leave-one-out; and the share of events that are in a tie."""
-    order = order_of(events.user, events.time)
+    order = stable_order(events.user, events.time)
     users, times = events.user[order], events.time[order]
     items = ranks_of_ids(events.items.to_pylist()).astype(np.int32)[events.item[order]]
     del order
     tied = ties_of(users, times)
     share = float((tied | np.append(tied[1:], False)).mean())
     return count_ties(users, times, items, *leave_one_out(users)), share
-
-
-def order_of(users: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sort events by user and time; the sort is stable.
-
-    Blocks of users are sorted one after another, so that a long log needs little more memory than its result.
-
-    Args:
-        users: code of the user of each event, [n].
-        times: times of the events, [n].
-
-    Returns:
-        Row numbers, [n].
-    """
-    order, at = np.empty(len(users), dtype=np.int64), 0
-    begins = np.cumsum(np.bincount(users)) // BLOCK  # block of each user
-    for block in np.unique(begins):
-        low, high = np.searchsorted(begins, block), np.searchsorted(begins, block, side="right")
-        rows = np.flatnonzero((users >= low) & (users < high))
-        order[at : at + len(rows)] = rows[np.lexsort((times[rows], users[rows]))]
-        at += len(rows)
-    return order
 
 
 def _quantiles(values: NDArray[np.integer]) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +24,7 @@ from recbole_longinterest.prepare.events import Events
 from recbole_longinterest.prepare.place import EVENT_FILES, PLOTS, REPORT, new_place, settings_link
 from recbole_longinterest.prepare.write_parquet import ROWS, write_parquet
 
+WRITERS = 2  # parts of the log that are formatted at once
 MAX_NAME = 100  # characters; file names add a suffix, and file systems allow 255
 
 
@@ -124,26 +127,34 @@ def _write_inter(file: IO[bytes], events: Events, shown: bool) -> None:
     columns += ["behavior:token"] * (events.behavior is not None)
     file.write(("\t".join(columns) + "\n").encode())
     decimals = decimals_of(events.time)
-    with progress_bar(total=len(events), desc="writing", unit="row", unit_scale=True, disable=not shown) as bar:
-        for start in range(0, len(events), ROWS):
-            part = slice(start, start + ROWS)
-            cells = [events.users.take(pa.array(events.user[part])), events.items.take(pa.array(events.item[part]))]
-            if events.rating is not None:
-                ratings = events.rating[part]
-                cells.append(pa.array(ratings, mask=np.isnan(ratings)).cast(pa.large_string()))
-            cells.append(in_seconds(events.time[part], decimals))
-            if events.behavior is not None:
-                codes = events.behavior[part]
-                cells.append(events.behaviors.take(pa.array(codes, mask=codes < 0)))
-            _write_rows(file, cells)
-            bar.update(len(cells[0]))
+    starts = range(0, len(events), ROWS)
+    with (
+        ThreadPoolExecutor(WRITERS) as pool,  # pyarrow formats without Python's lock
+        progress_bar(total=len(events), desc="writing", unit="row", unit_scale=True, disable=not shown) as bar,
+    ):
+        ahead = deque(pool.submit(_lines, events, start, decimals) for start in starts[:WRITERS])
+        for number, start in enumerate(starts):
+            file.write(ahead.popleft().result())
+            for later in starts[number + WRITERS : number + WRITERS + 1]:
+                ahead.append(pool.submit(_lines, events, later, decimals))
+            bar.update(min(ROWS, len(events) - start))
 
 
-def _write_rows(file: IO[bytes], cells: Sequence[Any]) -> None:
+def _lines(events: Events, start: int, decimals: int) -> Any:  # noqa: ANN401 - a pyarrow buffer
+    """Format a part of the log."""
+    part = slice(start, start + ROWS)
+    cells = [events.users.take(pa.array(events.user[part])), events.items.take(pa.array(events.item[part]))]
+    if events.rating is not None:
+        ratings = events.rating[part]
+        cells.append(pa.array(ratings, mask=np.isnan(ratings)).cast(pa.large_string()))
+    cells.append(in_seconds(events.time[part], decimals))
+    if events.behavior is not None:
+        codes = events.behavior[part]
+        cells.append(events.behaviors.take(pa.array(codes, mask=codes < 0)))
     tab, end = (pa.scalar(text, pa.large_string()) for text in "\t\n")
     lines = pc.binary_join_element_wise(*cells, tab, null_handling="replace", null_replacement="")
     lines = pc.binary_join_element_wise(lines, pa.scalar("", pa.large_string()), end)
-    file.write(lines.buffers()[2][: pc.sum(pc.binary_length(lines)).as_py()])
+    return lines.buffers()[2][: pc.sum(pc.binary_length(lines)).as_py()]
 
 
 def _write_item(file: IO[bytes], events: Events, catalogue: Catalogue) -> None:
@@ -156,5 +167,5 @@ def _write_item(file: IO[bytes], events: Events, catalogue: Catalogue) -> None:
 
 def item_ids(events: Events) -> list[str]:
     """Return the item ids of the log, in order of their first appearance."""
-    present: list[str] = events.items.take(pa.array(np.unique(events.item))).to_pylist()
+    present: list[str] = events.items.take(pa.array(np.flatnonzero(np.bincount(events.item)))).to_pylist()
     return present

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from recbole.data.dataset import Dataset
 
-from recbole_longinterest.data import splits
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out, stable_order
+from recbole_longinterest.data.splits import by_ends, group_index, leave_out
 
 
 def recboles_groups(keys: np.ndarray) -> list[list[int]]:
@@ -42,24 +41,3 @@ def test_ratios_equal_recboles(keys: np.ndarray, ratios: list[float]) -> None:
         for index, start, end in zip(expected, [0, *ends], [*ends, len(group)], strict=True):
             index.extend(group[start:end])
     assert [rows[part == which].tolist() for which in range(len(ratios))] == expected
-
-
-def test_stable_order_is_lexsort() -> None:
-    rng = np.random.default_rng(0)
-    users = rng.integers(0, 50, 2000).astype(np.int32)
-    times = rng.integers(-20, 20, 2000) + rng.choice([0.0, 0.25, -0.0], 2000)
-    assert (stable_order(users, times) == np.lexsort((times, users))).all()
-    assert (stable_order(times) == np.argsort(times, kind="stable")).all()
-    assert len(stable_order(users[:0])) == 0
-
-
-def test_a_sort_in_blocks_is_the_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    users, times = rng.integers(0, 40, 1000).astype(np.int32), rng.integers(0, 9, 1000) / 4
-    for keys in ((users, times), (times,), (np.zeros(1000),)):
-        whole = stable_order(*keys)
-        with monkeypatch.context() as patch:
-            patch.setattr(splits, "BLOCK", 30)
-            patch.setattr(splits, "SAMPLE", 200)
-            assert np.array_equal(stable_order(*keys), whole)
-        assert np.array_equal(whole, np.lexsort(keys[::-1]))

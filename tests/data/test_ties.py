@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from recbole.data.utils import create_dataset, data_preparation
 
+from recbole_longinterest.common.orders import stable_order
 from recbole_longinterest.common.ties import Ties
 from recbole_longinterest.data.event_keys import event_keys, token_keys
 from recbole_longinterest.data.lookup import dataset_class
-from recbole_longinterest.data.splits import stable_order
 from recbole_longinterest.data.ties import shuffle_ties, ties_of_log
 from recbole_longinterest.training.settings import make_config
 from tests.conftest import SMALL, FakeEncoder, real_data, synthetic_item

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recbole_longinterest.prepare import report
 from tests.prepare import layouts
 
 COLUMNS = ("--user", "u", "--item", "i", "--time", "t", "--rating", "r")
@@ -137,10 +136,3 @@ def test_ties_are_said_in_the_order_of_the_file(prepare: Callable, tmp_path: Pat
         "5 of 5 test targets (all) with a neighbour. The items' ids ascend in 25 of these pairs (83 %), as a random"
     )
     assert said in " ".join(done.out.split())
-
-
-def test_events_are_sorted_in_blocks_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    users, times = rng.integers(0, 30, 500).astype(np.int32), rng.integers(0, 9, 500)
-    monkeypatch.setattr(report, "BLOCK", 40)
-    assert np.array_equal(report.order_of(users, times), np.lexsort((times, users)))
