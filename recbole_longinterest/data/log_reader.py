@@ -1,15 +1,26 @@
-"""Read `<dataset>.inter` with a fraction of the memory that RecBole's reader needs."""
+"""Read `<dataset>.inter` with a fraction of the memory and time that RecBole's reader needs."""
 
+import mmap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from pandas.api.types import union_categoricals
 
-from recbole_longinterest.common.atomic_files import check_lines
+from recbole_longinterest.common.atomic_files import check_lines, without_mark
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.token_codes import TokenCodes
 from recbole_longinterest.data.numbers import find_no_number, read_chunks
+
+BLOCK = 2**24  # bytes parsed at once
+MISSING = (  # what pandas reads as a missing value
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+)
 
 
 def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> pd.DataFrame:
@@ -29,6 +40,60 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
     Raises:
         ValueError: if a number is not finite, a value is not in the encoding, or a quoted value contains a line break.
     """
+    table = _read_plain(path, columns, separator) if without_mark(encoding) == without_mark(None) else None
+    return _read_any(path, columns, separator, encoding) if table is None else table
+
+
+def _read_plain(path: str, columns: Sequence[tuple[str, str]], separator: str) -> pd.DataFrame | None:
+    """Read a UTF-8 file by pyarrow, in half the time; None if pandas has to read it, or to say what is wrong.
+
+    Without quotes both read the same. pyarrow refuses rows with too few or too many values, which pandas may accept.
+    """
+    kinds = {f"{name}:{kind}": kind for name, kind in columns}
+    types = {column: pa.large_string() if kind == "token" else pa.float64() for column, kind in kinds.items()}
+    tokens = {column: TokenCodes() for column, kind in kinds.items() if kind == "token"}
+    numbers: dict[str, list[Any]] = {column: [] for column, kind in kinds.items() if kind == "float"}
+    if len(separator.encode()) != 1 or not kinds or _has_quotes(path):
+        return None
+    try:
+        with pa.csv.open_csv(
+            path,
+            read_options=pa.csv.ReadOptions(block_size=BLOCK),
+            parse_options=pa.csv.ParseOptions(delimiter=separator, quote_char=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types, include_columns=list(types), null_values=MISSING, strings_can_be_null=True
+            ),
+        ) as batches:
+            for batch in batches:
+                for column, codes in tokens.items():
+                    codes.add(batch.column(column).dictionary_encode())
+                for column, parts in numbers.items():
+                    parts.append(batch.column(column).to_numpy(zero_copy_only=False))
+                    if np.isinf(parts[-1]).any():
+                        return None
+    except pa.ArrowException:
+        return None
+    table: dict[str, Any] = {}
+    for (name, kind), column in zip(columns, kinds, strict=True):
+        if kind == "token":
+            rows, names = tokens.pop(column).joined()
+            words = pd.Index(names.to_numpy(zero_copy_only=False), dtype="str")
+            table[name] = pd.Categorical.from_codes(rows, categories=words)
+        else:
+            table[name] = np.concatenate(numbers.pop(column) or [np.zeros(0)])
+    return pd.DataFrame(table, copy=False)  # one block per column, so that each can be freed separately
+
+
+def _has_quotes(path: str) -> bool:
+    """Whether a file has a quote or a zero byte, or is empty."""
+    if not Path(path).stat().st_size:
+        return True
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return whole.find(b'"') >= 0 or whole.find(b"\0") >= 0
+
+
+def _read_any(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> pd.DataFrame:
+    """Read a file by pandas."""
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}
     rows = 0

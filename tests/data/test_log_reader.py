@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pandas._libs.parsers import STR_NA_VALUES
 from recbole.data.dataset import SequentialDataset
 
 from recbole_longinterest.common.atomic_files import read_header
-from recbole_longinterest.data import numbers
+from recbole_longinterest.data import log_reader, numbers
 from recbole_longinterest.data.flat_dataset import FlatSequentialDataset
 from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.training.settings import make_config
@@ -35,7 +36,7 @@ def both(root: Path, **settings: Any) -> list[Any]:
     return [SequentialDataset(config), FlatSequentialDataset(config)]
 
 
-@pytest.mark.parametrize("chunk", [3, 10**6])
+@pytest.mark.parametrize(("chunk", "quotes"), [(3, True), (10**6, True), (64, False), (2**24, False)])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -46,11 +47,20 @@ def both(root: Path, **settings: Any) -> list[Any]:
     ],
 )
 def test_equals_recboles_reader(
-    write_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, chunk: int, settings: dict[str, Any]
+    write_dataset: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+    quotes: bool,
+    settings: dict[str, Any],
 ) -> None:
+    """Rows with quotes are read by pandas, others by pyarrow."""
     monkeypatch.setattr(numbers, "CHUNK", chunk)
+    monkeypatch.setattr(log_reader, "BLOCK", chunk)
+    if not quotes:
+        monkeypatch.setattr(log_reader, "_read_any", None)
     events = synthetic_inter(users=5).strip().split("\n")[1:]
-    theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *AWKWARD, *events]) + "\n"), **settings)
+    awkward = [row for row in AWKWARD if quotes or '"' not in row]
+    theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *awkward, *events]) + "\n"), **settings)
     assert theirs.field2type == ours.field2type and theirs.field2seqlen == ours.field2seqlen
     for field in ("user_id", "item_id"):
         assert theirs.field2id_token[field].tolist() == ours.field2id_token[field].tolist()
@@ -116,3 +126,32 @@ def test_rows_of_empty_cells_are_rows(tmp_path: Path) -> None:
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\trating:float\nu1\ti1\t1\n\t\t\nu2\ti2\t3")
     table = read_columns(str(tmp_path / "x.inter"), [("user_id", "token"), ("rating", "float")], "\t", None)
     assert table["user_id"].isna().tolist() == [False, True, False]
+
+
+def test_missing_values_are_those_of_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = sorted(set(log_reader.MISSING) | STR_NA_VALUES)
+    rows = [f"{word}\t{'' if word == 'None' else word}\tx" for word in words]  # pandas has no number None
+    (tmp_path / "x.inter").write_text("a:token\tb:float\tc:token\n" + "\n".join(rows))
+    columns = [("a", "token"), ("b", "float"), ("c", "token")]
+    for reader in ("_read_any", "_read_plain"):
+        with monkeypatch.context() as patch:
+            if reader == "_read_any":
+                patch.setattr(log_reader, "_read_plain", lambda *args: None)
+            else:
+                patch.setattr(log_reader, "_read_any", None)
+            table = read_columns(str(tmp_path / "x.inter"), columns, "\t", None)
+        assert len(table) == len(words) and table[["a", "b"]].isna().all(axis=None) and (table["c"] == "x").all()
+
+
+@pytest.mark.parametrize("text", ["0.1", "1e22", "123456789.123456789", "1.7976931348623157e308", "5e-324", " 7 "])
+def test_numbers_are_exact(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.inter").write_text(f"a:token\tb:float\nu\t{text}\n")
+    table = read_columns(str(tmp_path / "x.inter"), [("a", "token"), ("b", "float")], "\t", None)
+    assert table["b"].tolist() == [float(text)]
+
+
+@pytest.mark.parametrize("text", ["u\t1\nv\n", "u\tinf\n", "u\t1\t2\n", "\udcff\t1\n", ""])
+def test_what_pyarrow_refuses_is_left_to_pandas(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text("a:token\tb:float\n" + text, errors="surrogateescape")
+    assert (log_reader._read_plain(str(path), [("a", "token"), ("b", "float")], "\t") is None) == bool(text)
