@@ -3,7 +3,8 @@
 Files may be larger than memory, the collected events may not: docs/scaling.md has the peak of a whole preparation.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from recbole_longinterest.prepare.impressions import SAMPLE, check_single_items
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally
 from recbole_longinterest.prepare.roles import Roles
 
+THREADS = 2  # columns of a chunk that are checked at once
 NO_USER, NO_ITEM = "no user id", "no item id"
 LONG_ID = f"id longer than {MAX_ID:,} characters"
 BROKEN_ID = "id with a line break: a quote before it was never closed"
@@ -89,11 +91,14 @@ class Collector:
         self.tally = tally
         self.time_format = time_format
         self.forms: Counter[str] = Counter()
-        self.missing: dict[str, Counter[str]] = defaultdict(Counter)
+        self.missing: dict[str, Counter[str]] = {
+            role: Counter() for role in ("user", "item", "behavior", "time", "rating")
+        }
         self._number_formats: dict[str, str | None] = {}  # of numeric times, by file
         self._checked: set[str] = set()  # files whose item column holds single items, not lists
         self._rows = 0
-        self._ids = {role: TokenCodes() for role in ("user", "item", "behavior")}
+        named = ("user", "item", *(["behavior"] if roles.behavior is not None else []))
+        self._ids = {role: TokenCodes() for role in named}
         self._escaped: set[str] = set()
         self._numbers: dict[str, list[NDArray[Any]]] = {"time": [], "rating": []}
 
@@ -108,22 +113,19 @@ class Collector:
         """
         refused: dict[str, NDArray[np.bool_]] = {}
         ids = {}
+        with ThreadPoolExecutor(THREADS) as pool:  # pyarrow and numpy work without Python's lock
+            encoded = {role: pool.submit(self._encode, chunk, role) for role in self._ids}
+            timed, rated = pool.submit(self._times, chunk), pool.submit(self._ratings, chunk)
         for role, reason in (("user", NO_USER), ("item", NO_ITEM)):
-            ids[role], bad = self._encode(chunk, role)
+            ids[role], bad = encoded[role].result()
             for name, rows in zip((reason, LONG_ID, BROKEN_ID), bad, strict=True):
                 refused[name] = refused.get(name, np.zeros(chunk.n_rows, dtype=bool)) | rows
-        times, no_times = self._times(chunk)
+        times, no_times = timed.result()
         refused |= no_times
-        emptied = {}
-        ratings = None
-        if self.roles.rating is not None:
-            column = chunk.columns[self.roles.rating]
-            ratings, emptied[BAD_RATING] = parse_ratings(column, chunk.missing)
-            texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-            if texts and np.isnan(ratings).any():
-                count_words(column.filter(pa.array(np.isnan(ratings))), chunk.missing, self.missing["rating"])
-        if self.roles.behavior is not None:
-            ids["behavior"], bad = self._encode(chunk, "behavior")
+        ratings, bad_ratings = rated.result()
+        emptied = {} if ratings is None else {BAD_RATING: bad_ratings}
+        if "behavior" in encoded:
+            ids["behavior"], bad = encoded["behavior"].result()
             emptied[BAD_BEHAVIOR] = bad[1] | bad[2]
         stays = self.tally.check(chunk, refused, emptied)
         self._numbers["time"].append(times[stays])
@@ -136,6 +138,17 @@ class Collector:
         for role, encoded in kept.items():
             self._ids[role].add(encoded)
         return kept["item"], stays
+
+    def _ratings(self, chunk: Chunk) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_]]:
+        """Return the ratings, [n_rows], None without a column of ratings; and a mask of those that cannot be read."""
+        if self.roles.rating is None:
+            return None, np.zeros(0, dtype=bool)
+        column = chunk.columns[self.roles.rating]
+        ratings, bad = parse_ratings(column, chunk.missing)
+        texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if texts and np.isnan(ratings).any():
+            count_words(column.filter(pa.array(np.isnan(ratings))), chunk.missing, self.missing["rating"])
+        return ratings, bad
 
     def _times(self, chunk: Chunk) -> tuple[NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
         """Return the times, [n_rows], and for each reason a mask of the rows without a usable time, [n_rows]."""
@@ -201,7 +214,7 @@ class Collector:
             )
         user, users = self._ids.pop("user").joined()
         item, items = self._ids.pop("item").joined()
-        behavior, behaviors = self._ids.pop("behavior").joined() if self.roles.behavior else (None, pa.array([]))
+        behavior, behaviors = self._ids.pop("behavior").joined() if "behavior" in self._ids else (None, pa.array([]))
         rating = numbers.get("rating")
         if rating is not None and np.isnan(rating).all():
             rating = None  # drop an empty column: RecBole would fill it with its mean

@@ -1,6 +1,8 @@
 """Turn raw files into a RecBole data set: read, filter, describe the items, report, write."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.common.notebook import Bar
 from recbole_longinterest.common.resources import BUNDLED
 from recbole_longinterest.prepare import plots
 from recbole_longinterest.prepare.catalogue import Catalogue
@@ -23,7 +26,7 @@ from recbole_longinterest.prepare.filters import Filters
 from recbole_longinterest.prepare.notes import behavior_counts, notes_on
 from recbole_longinterest.prepare.place import EVENT_FILES, check_free, held_place
 from recbole_longinterest.prepare.readers.chunks import Chunk, Tally, listed
-from recbole_longinterest.prepare.readers.files import open_bar
+from recbole_longinterest.prepare.readers.files import RawFile, open_bar
 from recbole_longinterest.prepare.report import counts_of, describe
 from recbole_longinterest.prepare.sources.base import RawData
 from recbole_longinterest.prepare.write import check_name, item_ids, write_data_set
@@ -111,7 +114,7 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
     collector = Collector(data.roles, tally, options.time_format)
     with open_bar(data.files, "events", options.progress) as bar:
         for source in data.files:
-            for chunk in data.chunks(source, bar.update):
+            for chunk in _ahead(data, source, bar):
                 _add_texts(catalogue, data, chunk, *collector.add(chunk))
     events = filters.apply(collector.events(), lambda reason, number: tally.dropped.update({reason: number}))
     if not len(events):
@@ -156,6 +159,21 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
         options.output, name, events, catalogue, report, config, options.progress, pictures, same, options.form
     )
     return Prepared(name, report, files)
+
+
+def _ahead(data: RawData, source: RawFile, bar: Bar) -> Iterator[Chunk]:
+    """Read the next chunk in a thread while one is checked. The bar is drawn by the calling thread."""
+    done: deque[int] = deque()  # bytes
+    parts = data.chunks(source, done.append)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, parts, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield chunk
+            while done:
+                bar.update(done.popleft())
+    while done:
+        bar.update(done.popleft())
 
 
 def _add_texts(
