@@ -150,7 +150,7 @@ def test_numbers_are_exact(tmp_path: Path, text: str) -> None:
     assert table["b"].tolist() == [float(text)]
 
 
-@pytest.mark.parametrize("text", ["u\t1\nv\n", "u\tinf\n", "u\t1\t2\n", "\udcff\t1\n", ""])
+@pytest.mark.parametrize("text", ["u\t1\nv\n", "u\tinf\n", "\ru\t1\n", "u\t1\t2\n", "\udcff\t1\n", ""])
 def test_what_pyarrow_refuses_is_left_to_pandas(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.inter"
     path.write_text("a:token\tb:float\n" + text, errors="surrogateescape")
