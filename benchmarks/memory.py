@@ -1,4 +1,4 @@
-"""Gain of the transition memory over a trained network, and sensitivity to its constants.
+"""Gain of the memory of transitions over a trained network, and sensitivity to its constants.
 
     uv run recbole-li run --dataset ml-100k --memory=off --checkpoint_dir=saved
     uv run benchmarks/memory.py --checkpoint saved/NAME.pth

@@ -110,7 +110,7 @@ def test_a_stopped_run_of_other_defaults_is_found_and_said(caplog: pytest.LogCap
     last = only("stopped/*.last")
     before = last.read_bytes()
     run(config_of(COMMANDS["stopped"], resume=True, epochs=1))
-    assert "with other defaults (no transition memory). To resume it, give --resume=" in caplog.text
+    assert "with other defaults (no memory of transitions). To resume it, give --resume=" in caplog.text
     assert last.name in caplog.text
     assert last.read_bytes() == before
 

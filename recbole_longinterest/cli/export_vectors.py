@@ -15,8 +15,8 @@ def add_arguments(commands: Commands) -> None:
         "export-vectors",
         "write the vectors of users and items as Parquet files",
         "Read events from Parquet files and write the interest vectors of their users, and the vectors of all items. "
-        "The dot product of both is the network's score. It does not include the transition memory and the bias for "
-        "repeated items.",
+        "The dot product of both is the score of the network. It does not include the memory of transitions and the "
+        "repeat bias.",
         "Run the same command again to continue with the remaining files.",
     )
     add_model_and_history(parser, history=None)

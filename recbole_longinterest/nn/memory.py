@@ -1,4 +1,4 @@
-"""Transition memory: counts of which items followed the items of a user's last events, over all histories.
+"""The memory of transitions: counts of which items followed the items of a user's last events, over all histories.
 
 Linear and nearest-neighbour recommenders capture rare item pairs better than a network of fixed size (SLIST, Choi et
 al. 2021; TALE, Park et al. 2025). The counts are added to the scores of the trained network, as a neural language model

@@ -109,7 +109,7 @@ def grow_state(
 
 
 def _grow_memory(state: dict[str, Tensor], items: Tensor) -> None:
-    """Reorder the rows of the transition memory and map follower ids; followers that no longer exist are dropped."""
+    """Reorder the rows of the memory of transitions and map follower ids; drop followers that no longer exist."""
     tables = [f"{MEMORY}{name}" for name in MEMORY_TABLES if f"{MEMORY}{name}" in state]
     followers, counts, support, *occurrences = tables  # older checkpoints have no occurrences
     now = torch.zeros(len(state[support]), dtype=torch.int32)  # new id of each old item

@@ -24,8 +24,8 @@ class LongInterest(InterestNetwork, SequentialRecommender):
     text), and the embeddings of its rating level, behaviour type and time gap. An LSTM (Hochreiter & Schmidhuber 1997)
     reads the events, attention over all events so far gives the long-term interest ``V_t``, and ``y_t = Wq [V_t; i_t]``
     scores every item by ``y_t . e_j``, plus a learned bias for items of the history. See
-    :mod:`recbole_longinterest.nn.layers`. A transition memory adds counts of which items followed the user's last items
-    in all histories, see :mod:`recbole_longinterest.nn.memory`. The network itself is
+    :mod:`recbole_longinterest.nn.layers`. A memory of transitions adds counts of which items followed the user's last
+    items in all histories, see :mod:`recbole_longinterest.nn.memory`. The network itself is
     :class:`~recbole_longinterest.nn.network.InterestNetwork`; this class adds RecBole's interface.
 
     Output ``t`` depends on events up to ``t`` only. So a batch with a target for every position (field

@@ -1,4 +1,4 @@
-"""Update a served model's transition memory with new events."""
+"""Update a served model's memory of transitions with new events."""
 
 from collections.abc import Sequence
 
@@ -21,13 +21,13 @@ def observe(scorer: Scorer, events: Sequence[EventLike], new: int | None = None)
         Number of counted events.
 
     Raises:
-        LongInterestError: for a model without a transition memory, or a ``new`` out of range.
+        LongInterestError: for a model without a memory of transitions, or a ``new`` out of range.
     """
     memory = scorer.network.memory
     if memory is None:
         raise LongInterestError(
-            "This model has no transition memory, so it cannot observe events. Train a model with memory: on, or use "
-            "recbole-li update."
+            "This model has no memory of transitions, so it cannot observe events. Train a model with memory: on, or "
+            "use recbole-li update."
         )
     number = len(events) if new is None else new
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= len(events):

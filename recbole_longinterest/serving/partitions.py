@@ -164,8 +164,8 @@ def do_partition(model: "Recommender", batch: Batch, name: str, by_index: "ByInd
 def write_item_vectors(model: "Recommender", batch: Batch) -> None:
     """Write the vectors of all items with their ids, next to the folder of the user vectors.
 
-    The dot product of a user and an item vector is the network's score: the score without the transition memory and
-    the bias for repeated items.
+    The dot product of a user and an item vector is the network's score: the score without the memory of transitions and
+    the repeat bias.
     """
     vectors = model.items[1:].numpy()
     table = pa.table({"item": pa.array(model.served.items.tokens[1:], pa.string()), "vector": _lists(vectors)})

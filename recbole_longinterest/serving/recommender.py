@@ -364,7 +364,7 @@ class Recommender(Scorer):
         return InterestState.new(self, user)
 
     def observe(self, history: Iterable[EventLike], new: int | None = None) -> int:
-        """Update the transition memory with new events: only its counts increase.
+        """Update the memory of transitions with new events: only its counts increase.
 
         Recommendations to all users change at once. The counts exist only in this object: exports and saved states do
         not change; ``recbole-li update`` recounts all events.
@@ -381,8 +381,8 @@ class Recommender(Scorer):
             Number of counted events, without those on unknown items.
 
         Raises:
-            LongInterestError: for a model without a transition memory, or a ``new`` that is not from 0 to the number of
-                events.
+            LongInterestError: for a model without a memory of transitions, or if ``new`` is not from 0 to the number
+                of events.
         """
         return observe(self, as_events(history), new)
 

@@ -176,7 +176,7 @@ class Scorer:
         return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
 
     def recent(self, histories: Sequence[History]) -> Tensor:
-        """Return the items of the last events of each history, for the transition memory, int64 [B, Q]."""
+        """Return the items of the last events of each history, for the memory of transitions, int64 [B, Q]."""
         out = torch.zeros(len(histories), EVENTS, dtype=torch.int64)
         for row, history in zip(out, histories, strict=True):
             last = self.windowed(history).item_seq[-EVENTS:][::-1]
@@ -190,7 +190,7 @@ class Scorer:
             interest: interest vectors, [B, D].
             seen: internal ids of the items that each user has seen; with them the scores equal ``full_sort_predict``.
                 Without them every item counts as unseen.
-            recent: from :meth:`recent`, int64 [B, Q]; without it the transition memory is not used.
+            recent: from :meth:`recent`, int64 [B, Q]; without it the memory of transitions is not used.
 
         Returns:
             Scores, [B, N].

@@ -18,7 +18,7 @@ from recbole_longinterest.nn.memory import EVENTS
 
 MAGIC = b"RLIS"
 # Versions: WITH_USER appends the user's features as JSON; WITH_BEHAVIORS also appends the behaviours of the seen items.
-# WITH_RECENT, for models with a transition memory, also has the last items before the seen items.
+# WITH_RECENT, for models with a memory of transitions, also has the last items before the seen items.
 VERSION, WITH_USER, WITH_BEHAVIORS, WITH_RECENT = 2, 3, 4, 5
 HEADER = struct.Struct("<4sH8sIdQIIII")  # magic, version, model, checksum, last time, events, sizes of the four parts
 CHECKED = struct.calcsize("<4sH8sI")  # offset of the first byte that the checksum covers

@@ -31,7 +31,7 @@ class Visitor:
             event.
         seen: internal ids of the items of all events.
         seen_by: internal ids by behaviour, see :class:`InterestState`; empty if ``given`` has all events.
-        recent: internal ids of the items of the last events, latest first, for a transition memory.
+        recent: internal ids of the items of the last events, latest first, for a memory of transitions.
         events: number of all events.
         now: time of the request in the training's unit; NaN if it is not given and the training's times are not dates.
     """

@@ -87,7 +87,7 @@ def test_a_number_that_is_out_of_range(model: Recommender, new: object) -> None:
 
 
 def test_a_model_without_a_memory_says_so() -> None:
-    with pytest.raises(LongInterestError, match=r"no transition memory.*memory: on"):
+    with pytest.raises(LongInterestError, match=r"no memory of transitions.*memory: on"):
         random_model().observe(["i1", "i2"])
 
 

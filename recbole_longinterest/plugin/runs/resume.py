@@ -84,8 +84,8 @@ class _Session:
                 earlier = earlier_file(trainer.config)
                 if earlier is not None and earlier != self.last:
                     trainer.logger.warning(
-                        f"{earlier} belongs to a run of an earlier version with other defaults (no transition memory). "
-                        f"To resume it, give --resume={earlier}."
+                        f"{earlier} belongs to a run of an earlier version with other defaults (no memory of "
+                        f"transitions). To resume it, give --resume={earlier}."
                     )
         if self._state is not None:
             self._restore(self._state)

@@ -23,7 +23,7 @@ from recbole_longinterest.serving.scorer import Scorer
 
 STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
-TRANSITIONS = "transitions"  # source name of the transition memory
+TRANSITIONS = "transitions"  # source name of the memory of transitions
 REQUEST = "request_time"  # source name of the request time
 POSITIONS = 2**16  # positions of histories encoded at once
 MOST_EVENTS = 5000  # maximum history length; the work is quadratic in it
@@ -92,7 +92,7 @@ def memory_parts(scorer: Scorer, history: History, item: int) -> Tensor | None:
     """Split the memory's score of an item among the events that contribute to it, [L].
 
     Returns:
-        The parts; None for a model without a transition memory.
+        The parts; None for a model without a memory of transitions.
     """
     memory = scorer.network.memory
     if memory is None:

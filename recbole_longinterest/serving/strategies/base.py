@@ -27,7 +27,7 @@ class Context:
         scorer: the model.
         search: vector search of its items, with or without an index.
         followers: table of which items follow which; None if not available.
-        terms: additional score terms of a transition memory; None for a model without a memory.
+        terms: additional score terms of a memory of transitions; None for a model without a memory.
     """
 
     scorer: Scorer

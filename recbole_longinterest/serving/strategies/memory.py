@@ -1,4 +1,4 @@
-"""Adapters of the model's transition memory for strategies and the index: terms of few items per visitor."""
+"""Adapters of the model's memory of transitions for strategies and the index: terms of few items per visitor."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from recbole_longinterest.serving.visitor import Visitor
 
 
 class MemoryFollowers:
-    """Followers from a transition memory, for the strategy ``together``; includes observed events.
+    """Followers from a memory of transitions, for the strategy ``together``; includes observed events.
 
     Args:
         memory: memory of the network.

@@ -20,7 +20,7 @@ class Together(Strategy):
         """See :meth:`Strategy.make`."""
         if context.followers is None:
             raise LongInterestError(
-                "The strategy together needs a model with a transition memory, and this model has none. Train and "
+                "The strategy together needs a model with a memory of transitions, which this model lacks. Train and "
                 "export one with memory: on (the default), or use another strategy. In Python, Shop also takes counts "
                 "of your own: Shop(..., followers=)."
             )

@@ -156,7 +156,7 @@ def test_strategies_that_a_model_lacks(caplog: pytest.LogCaptureFixture) -> None
     assert [name for name, why in shop.available().items() if not why] == ["interest", "similar", "new"]
     visitor = Visitor.of_history(model, model.read(["i3"]))
     assert shop.recommend(visitor, 5).brought_by == {"interest": 5}
-    with pytest.raises(LongInterestError, match="The strategy together needs a model with a transition memory"):
+    with pytest.raises(LongInterestError, match="The strategy together needs a model with a memory of transitions"):
         shop.recommend(visitor, 5, "together")
     with pytest.raises(LongInterestError, match="strategy must be one of"):
         shop.recommend(visitor, 5, "magic")

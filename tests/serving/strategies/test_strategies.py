@@ -95,7 +95,7 @@ def test_what_a_strategy_lacks_is_said() -> None:
     plain = random_model(n_items=20)
     with pytest.raises(LongInterestError, match="The strategy content needs a model that reads texts"):
         Content.make(context_of(plain))
-    with pytest.raises(LongInterestError, match="The strategy together needs a model with a transition memory"):
+    with pytest.raises(LongInterestError, match="The strategy together needs a model with a memory of transitions"):
         Together.make(context_of(plain))
     with pytest.raises(LongInterestError, match="The strategy popular needs counts of recent events"):
         Popular.make(context_of(plain))
