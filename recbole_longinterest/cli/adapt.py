@@ -29,8 +29,12 @@ def add_arguments(commands: Commands) -> None:
         stopped="stopped; run the same command again to continue from the last saved state.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
-    parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="FOLDER", help="for the adapted encoder")
+    parser.add_argument(
+        "--encoder", "-e", help="text encoder: minilm, a model folder or a hub name (default: the setting text_encoder)"
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="FOLDER", help="folder for the adapted encoder"
+    )
     parser.add_argument(
         "--method",
         choices=("lora", "adapter", "full"),
@@ -51,9 +55,14 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--part", type=count, default=256, metavar="N", help="texts in memory at a time (default: %(default)s)"
     )
-    parser.add_argument("--learning-rate", type=amount, metavar="RATE", help="(default: 5e-4, 1e-3, 2e-5 by method)")
     parser.add_argument(
-        "--temperature", type=amount, default=0.05, help="temperature of InfoNCE (default: %(default)s)"
+        "--learning-rate",
+        type=amount,
+        metavar="RATE",
+        help="learning rate (default: 5e-4 for lora, 1e-3 for adapter, 2e-5 for full)",
+    )
+    parser.add_argument(
+        "--temperature", type=amount, default=0.05, help="temperature of the loss (InfoNCE) (default: %(default)s)"
     )
     parser.add_argument("--rank", type=count, default=16, help="rank of the LoRA updates (default: %(default)s)")
     parser.add_argument(

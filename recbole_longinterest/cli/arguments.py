@@ -1,6 +1,7 @@
 """Shared parts of the commands: sub-parsers, common arguments, and checks of their values."""
 
 import argparse
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ def add_cluster(parser: "argparse._ActionsContainer", gpus: bool = True) -> None
     parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
     parser.add_argument("--cpus-per-worker", type=amount, metavar="N", help="CPU cores; may be a fraction (default: 1)")
     if gpus:
-        parser.add_argument("--gpus-per-worker", type=whole, metavar="N", help="0 or 1 (default: 0)")
+        parser.add_argument("--gpus-per-worker", type=whole, metavar="N", help="GPUs: 0 or 1 (default: 0)")
 
 
 def refuse_without_ray(args: argparse.Namespace, names: Sequence[str]) -> None:
@@ -205,7 +206,10 @@ def whole(text: str) -> int:
 
 def amount(text: str) -> float:
     """Read a number of at least 0, as an int if it is whole."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be 0 or more; got {text}")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0; got {text!r}")
     return int(number) if number == int(number) else number

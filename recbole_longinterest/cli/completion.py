@@ -16,7 +16,7 @@ from recbole_longinterest.cli.outcome import Exact
 from recbole_longinterest.common.resources import BUNDLED, DATASET_CONFIGS, resource
 
 SHELLS = ("bash", "zsh", "fish")
-WITH_SETTINGS = ("run", "encode", "tune", "compare")
+WITH_SETTINGS = ("run", "encode", "adapt", "columns", "graph", "tune", "compare")
 """Commands that take any setting as ``--key=value``."""
 
 

@@ -33,13 +33,20 @@ OPTIONAL = {
     "hyperopt": "RecBole's HyperTuning",
     "optuna": "recbole-li tune --search optuna",
     "wandb": "log_wandb",
-    "captum": "recbole-li explain --method",
+    "captum": "recbole-li explain --method gradients",
     "peft": "recbole-li adapt --method lora, and text_tuning",
     "sentence_transformers": "using the folder of recbole-li adapt in other programs",
     "torch_geometric": "recbole-li graph, and item_sources of kind graph",
     "onnx": "recbole-li export --engine onnx, text_backend: onnx",
     "onnxruntime": "serving by onnxruntime, text_backend: onnx",
+    "PIL": "item_sources of kind image",
+    "faiss": "recbole-li export --index, and RecBole's NCL",
+    "cryptography": "signatures of exports",
+    "fastapi": "recbole-li serve",
+    "mcp": "recbole-li serve --mcp",
 }
+DISTRIBUTIONS = {"PIL": "pillow", "faiss": "faiss-cpu"}
+"""Import name -> name of the distribution, where importlib.metadata does not find it by itself."""
 FOLDERS = ("saved", "log", "log_tensorboard")
 """Folders that RecBole writes to, inside the current folder."""
 
@@ -138,7 +145,7 @@ def _versions(report: Report) -> None:
     recbole = _version("recbole")
     if recbole is None:
         report.problem(
-            "The package recbole is not installed. Only prepare, recommend, explain, profile and add-items work.",
+            "The package recbole is not installed. Preparing data and serving work without it; other commands do not.",
             packages.INSTALL_RECBOLE,
         )
     elif recbole != packages.RECBOLE:
@@ -269,6 +276,6 @@ def _version(name: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version  # saves start-up time
 
     try:
-        return version(name)
+        return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:
         return "unknown version"

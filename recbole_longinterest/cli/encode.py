@@ -3,7 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from recbole_longinterest.cli.arguments import Commands, add_command, add_config_files, config_files_of, settings_of
+from recbole_longinterest.cli.arguments import (
+    Commands,
+    add_command,
+    add_config_files,
+    config_files_of,
+    refuse_without_ray,
+    settings_of,
+)
 from recbole_longinterest.common.packages import require_ray
 
 
@@ -19,9 +26,13 @@ def add_arguments(commands: Commands) -> None:
         stopped="stopped; what is encoded is kept. Run the same command again to continue.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
-    parser.add_argument("--encoder", "-e", help="text_encoder: minilm, a model folder or a hub name")
-    parser.add_argument("--ray", action="store_true", help="encode with all cores and GPUs of a Ray cluster")
-    parser.add_argument("--address", metavar="RAY", help="the cluster, as 'auto' or host:port (default: a local Ray)")
+    parser.add_argument(
+        "--encoder", "-e", help="text encoder: minilm, a model folder or a hub name (default: the setting text_encoder)"
+    )
+    parser.add_argument(
+        "--ray", action="store_true", help="encode with all cores and GPUs, on this machine or on a cluster (--address)"
+    )
+    parser.add_argument("--address", metavar="RAY", help="a Ray cluster, as 'auto' or host:port (default: a local Ray)")
     add_config_files(parser)
 
 
@@ -36,6 +47,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         The number of encoded texts, and the folder of the cache.
     """
     settings = settings_of(args, settings)
+    refuse_without_ray(args, ["address"])
     # saves start-up time: these import torch and RecBole
     from recbole_longinterest.plugin.fixes.command_line import command_line
     from recbole_longinterest.training.encode import encode_items

@@ -16,7 +16,9 @@ def add_arguments(commands: Commands) -> None:
     add_id(parser, "user", "the user (needed if the file has several)")
     add_id(parser, "item", "explain this item instead of the best ones")
     parser.add_argument("--topk", "-k", type=int, default=3, metavar="K", help="items to explain (default: 3)")
-    parser.add_argument("--method", default="removal", help="removal (the default), gradients (captum) or attention")
+    parser.add_argument(
+        "--method", default="removal", help="removal (the default), gradients (extra explain) or attention"
+    )
     parser.add_argument(
         "--output", "-o", metavar="FILE.html", help="also write an HTML page with the interest over time"
     )

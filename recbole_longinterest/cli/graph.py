@@ -29,7 +29,7 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
     parser.add_argument(
-        "--output", "-o", type=Path, required=True, metavar="DIR", help="folder in which to make the new data set's"
+        "--output", "-o", type=Path, required=True, metavar="DIR", help="parent folder of the new data set's folder"
     )
     parser.add_argument("--name", help="name of the new data set (default: NAME-graph)")
     parser.add_argument(
@@ -44,7 +44,8 @@ def add_arguments(commands: Commands) -> None:
         type=count,
         default=64,
         metavar="N",
-        help="size of a vector; sets embedding_size of GRU4RecKG and kg_embedding_size of KSR (default: %(default)s)",
+        help="size of a vector; if it is not 64, give the models the same number: --embedding_size for GRU4RecKG, "
+        "--kg_embedding_size for KSR (default: %(default)s)",
     )
     parser.add_argument(
         "--graph-epochs", type=count, default=100, metavar="N", help="maximum number of epochs (default: %(default)s)"

@@ -38,6 +38,12 @@ from recbole_longinterest.cli.interrupts import stoppable
 from recbole_longinterest.cli.outcome import finish
 
 
+DESCRIPTION = (
+    "LongInterest for RecBole: prepare data; train, tune and compare recommenders; export and serve them. "
+    "recbole-li COMMAND --help describes a command."
+)
+
+
 class Command(Protocol):
     """The functions of a command's module."""
 
@@ -89,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of `recbole-li` with all its commands."""
-    parser = argparse.ArgumentParser(prog="recbole-li", description="LongInterest for RecBole.")
+    parser = argparse.ArgumentParser(prog="recbole-li", description=DESCRIPTION)
     parser.add_argument("--version", action=_PrintVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in COMMANDS.values():

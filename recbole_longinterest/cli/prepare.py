@@ -29,8 +29,8 @@ def add_arguments(commands: Commands) -> None:
         add_help=False,
     )
     parser.add_argument("-h", "--help", action=_ShowSources)
-    parser.add_argument("source", metavar="FILES", help="kind of the raw files, see below")
-    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="paths and options of this kind")
+    parser.add_argument("source", metavar="KIND", help="kind of the raw files, see below")
+    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="paths and options of this kind of files")
 
 
 class _ShowSources(ShowAndExit):
@@ -46,7 +46,8 @@ class _ShowSources(ShowAndExit):
         width = max(map(len, sources))
         lines = [f"  {name:{width}}  {source.summary}" for name, source in sources.items()]
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = "\n".join(["FILES is one of:", *lines, "", "prepare FILES --help lists the arguments."])
+        ends = ["", "recbole-li prepare KIND --help lists its arguments."]
+        parser.epilog = "\n".join(["KIND is one of:", *lines, *ends])
         parser.print_help()
 
 
@@ -56,7 +57,11 @@ def _parse(name: str, words: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
     sources = known_sources()
     if name not in sources:
-        raise LongInterestError(f"FILES must be one of {', '.join(sources)}; got {name!r}.")
+        kinds = ", ".join(sources)
+        raise LongInterestError(
+            f"The kind of the raw files must be one of {kinds}; got {name!r}. For a file of your own "
+            "write recbole-li prepare csv FILE."
+        )
     args, others = source_parser(name, sources[name]).parse_known_args(words)
     if others:
         raise LongInterestError(f"prepare has no argument {others[0]}; recbole-li prepare {name} --help lists them.")
@@ -146,7 +151,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
 
     Args:
         args: parsed arguments, see :func:`add_arguments`.
-        settings: unknown arguments before FILES.
+        settings: unknown arguments before KIND.
 
     Returns:
         The report, and the next command.

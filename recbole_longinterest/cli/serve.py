@@ -99,7 +99,12 @@ def add_arguments(commands: Commands) -> None:
         "--mcp", action="store_true", help="offer tools to an assistant (MCP) on standard input and output, not HTTP"
     )
     parser.add_argument("--mcp-write", action="store_true", help="with --mcp: the assistant may also store events")
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="lowest level of the log's lines (default: info)",
+    )
     parser.add_argument("--log-users", action="store_true", help="write user ids to the log")
 
 

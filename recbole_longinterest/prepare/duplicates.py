@@ -1,8 +1,8 @@
 """Rules for duplicate events; used by the command line, so this module imports nothing."""
 
 DUPLICATES = {
-    "keep": "none is dropped",
-    "exact": "of events with the same user, item, time and behaviour the first in the files is kept",
-    "first": "of events with the same user, item and behaviour the earliest is kept, of ties the first in the files",
-    "last": "of events with the same user, item and behaviour the latest is kept, of ties the first in the files",
+    "keep": "keep all events",
+    "exact": "keep the first in the files of several events with the same user, item, time and behaviour",
+    "first": "keep the earliest event of each user, item and behaviour (at equal times, the first in the files)",
+    "last": "keep the latest event of each user, item and behaviour (at equal times, the first in the files)",
 }

@@ -24,8 +24,8 @@ def draw(events: Events) -> dict[str, bytes]:
     lengths, popularity = np.bincount(events.user), np.bincount(events.item)
     days = (events.time // NANO).astype("datetime64[s]").astype("datetime64[D]")
     pictures: dict[str, tuple[str, Any, bool]] = {
-        "history_length": ("events a user", lengths[lengths > 0], True),
-        "item_popularity": ("events an item", popularity[popularity > 0], True),
+        "history_length": ("events per user", lengths[lengths > 0], True),
+        "item_popularity": ("events per item", popularity[popularity > 0], True),
         "time": ("day", days, False),
     }
     if events.rating is not None and not np.isnan(events.rating).all():
@@ -45,7 +45,7 @@ def _draw(label: str, values: NDArray[Any], logarithmic: bool) -> bytes:
         axes.set_yscale("log")
     axes.hist(values, bins=bins)
     axes.set_xlabel(label)
-    axes.set_ylabel({"events a user": "users", "events an item": "items"}.get(label, "events"))
+    axes.set_ylabel({"events per user": "users", "events per item": "items"}.get(label, "events"))
     axes.tick_params(axis="x", which="both", rotation=45, labelsize=8)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")

@@ -125,7 +125,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         lines += [("time span", " to ".join(data["time_span"]))]
         lines += [("events at the time of another event of the user", f"{data['tie_share']:.1%}")]
         lines += [("ties", Ties(**data["ties"]).sentence())]
-    for name, title in (("history_length", "events a user"), ("item_popularity", "events an item")):
+    for name, title in (("history_length", "events per user"), ("item_popularity", "events per item")):
         lines.append((title, ", ".join(f"{_share(at)} {value:g}" for at, value in data[name].items())))
     for name, title in (("rating_levels", "ratings"), ("behaviors", "behaviours")):
         if data[name] is not None:

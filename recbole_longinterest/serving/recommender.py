@@ -192,8 +192,7 @@ class Recommender(Scorer):
                 ``target_behavior`` or without a behaviour (all items for a model without target behaviours); ``"all"``;
                 False or ``"none"``; or items of events with the given behaviours, a list or ``"view,cart"``.
             candidates: tokens of the only items that may be recommended; unknown tokens are skipped and logged.
-            explain: name of a method to explain each item, or True for the default method; see
-                :mod:`recbole_longinterest.serving.explain.methods`.
+            explain: method to explain each item: ``"removal"``, ``"gradients"`` or ``"attention"``; True for removal.
             user: the user's values of ``user_features``, by column name.
             exclude: tokens of items that must not be recommended.
             at: time of the request, a number in the training's unit or a date; None for now. Only models trained with

@@ -90,7 +90,7 @@ class NumberWords:
 
 
 def number_in(text: str) -> float | None:
-    """Return the finite number that a text is; None if it is something else."""
+    """Convert a text to a finite number; None if it is not one."""
     try:
         number = float(text)
     except ValueError:

@@ -22,6 +22,7 @@ ASKED = [
     ("recbole-li run --dataset ml-lat", "ml-latest-small"),
     ("recbole-li tune --scheduler m", "median"),
     ("recbole-li run --repeat_b", "--repeat_bias="),
+    ("recbole-li columns --text_nu", "--text_numbers="),
     ("recbole-li export x --repeat_b", ""),  # no command with settings
     ("recbole-li prepare movie", "movielens"),
     ("recbole-li prepare csv --category-s", "--category-separator"),

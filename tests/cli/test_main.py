@@ -156,3 +156,22 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main.main(["fly"])
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["serve", "m", "--rate", "fast"], "argument --rate: must be a number of at least 0; got 'fast'"),
+        (["serve", "m", "--rate", "nan"], "argument --rate: must be a number of at least 0; got 'nan'"),
+        (["tune", "--output", "o", "--cpus-per-trial=-1"], "must be a number of at least 0; got '-1'"),
+    ],
+)
+def test_an_amount_is_a_number(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main(words)
+    assert message in capsys.readouterr().err
+
+
+def test_encode_needs_ray_for_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["encode", "--address", "auto"]) == 2
+    assert "--address only works with --ray. Add --ray, or leave --address out." in capsys.readouterr().err

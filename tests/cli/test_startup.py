@@ -137,6 +137,8 @@ def test_without_recbole_a_model_serves_and_raw_files_are_prepared(tmp_path: Pat
     served = ["--model", str(tmp_path / "m"), "--history", history]
     for arguments in (
         ["recommend", *served],
+        ["strategies", *served],
+        ["verify", str(tmp_path / "m")],
         ["explain", *served, "--user", "u1"],
         ["profile", *served, "--user", "u1"],
         [

@@ -53,6 +53,8 @@ class Difference:
 class Study:
     """One table of a comparison: a data set, in one order of ties and one split.
 
+    In shapes, M is the number of rows, S that of the runs of a row, and R that of the bootstrap samples.
+
     Args:
         dataset: name of the data set.
         cells: its cells, in the order of the plan.

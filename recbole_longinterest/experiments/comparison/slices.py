@@ -26,7 +26,8 @@ def describe_rows(train: Dataset, test: Dataset) -> pd.DataFrame:
 
     Returns:
         A line per row: user, history (events before the target), item, time, train_events (of the target), repeat (the
-        target is in the history), cold (no training events), popularity (head, tail or cold), drift.
+        target is in the history), cold (no training events), popularity (head, tail or cold), drift (1 - cosine of
+        the last third of the history and the rest; NaN for short histories).
     """
     rows = test.inter_feat
     counts = train.training_events().numpy()

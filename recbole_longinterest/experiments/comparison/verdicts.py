@@ -28,11 +28,11 @@ def verdict(study: Study, block: Block) -> str:
     """Sentence on LongInterest on one data set in one protocol."""
     where = f"{block.dataset}, {block.protocol}: "
     if block.baseline is None:
-        return f"{where}no row that is not {OWN}'s has a validation score above 0, so nothing is compared."
+        return f"{where}no baseline has a validation score above 0, so nothing is compared."
     best = (
-        f"the best of {block.candidates} rows that are not {OWN}'s, on the validation data"
+        f"the best of {block.candidates} baselines on the validation data"
         if block.candidates > 1
-        else f"the one row that is not {OWN}'s with most seeds"
+        else "the only baseline with most seeds"
     )
     if OWN + APART in block.names:
         return (
@@ -40,7 +40,7 @@ def verdict(study: Study, block: Block) -> str:
             f"{block.baseline}, {best}."
         )
     if OWN not in block.names:
-        return f"{where}{OWN} is no row; the others are compared with {block.baseline}, {best}."
+        return f"{where}{OWN} is not in this table; the rows are compared with {block.baseline}, {best}."
     difference = block.difference(OWN)
     if difference is None:
         return f"{where}{OWN} has no seed in common with {block.baseline}, {best}."

@@ -139,7 +139,7 @@ class Choice:
 
 
 class Choices:
-    """The further choices of one training.
+    """The best epochs of one training by further criteria, those of ``best_by``.
 
     Args:
         trainer: RecBole's trainer.

@@ -69,6 +69,11 @@ class FaissIndex:
     def from_bytes(cls, kind: str, content: bytes, effort: Mapping[int, int]) -> "FaissIndex":
         """Read an index from :meth:`to_bytes`.
 
+        Args:
+            kind: ``"ivf"`` or ``"hnsw"``.
+            content: the bytes.
+            effort: search effort by number of best items to find.
+
         Raises:
             MissingPackage: without faiss.
             LongInterestError: for invalid bytes, or an index of another kind.

@@ -12,7 +12,7 @@ DEFAULT_MIX = (
     MixRule(1, 1, {"similar": 0.6, "together": 0.2, "popular": 0.1, "new": 0.1}),
     MixRule(2, EVER, {"interest": 0.9, "new": 0.1}),
 )
-"""For rules without ``mix``: no history -> popular, one event -> similar, a share of new items for all."""
+"""For rules without ``mix``: no event -> popular, one -> mostly similar, more -> interest; new items for all."""
 
 
 def rule_for(events: int, mix: Sequence[MixRule]) -> MixRule | None:

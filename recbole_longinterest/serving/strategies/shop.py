@@ -156,6 +156,9 @@ class Shop:
             adult: whether items that match the rules' ``adult`` condition may be shown.
             seed: random seed of this answer.
 
+        Returns:
+            The items, each with the strategy that chose it, and the segment of the visitor, for :meth:`feedback`.
+
         Raises:
             LongInterestError: for a ``k`` below 1, a strategy that is unknown or cannot be used, or an invalid
                 condition.
@@ -209,6 +212,9 @@ class Shop:
             strategy: a strategy that uses the last items: ``similar``, ``content``, ``together``.
             where: see :meth:`recommend`.
             adult: see :meth:`recommend`.
+
+        Returns:
+            The items, best first.
 
         Raises:
             LongInterestError: as :meth:`recommend`, and if no item is known.

@@ -174,8 +174,8 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"intake: {report['events']:,} events of {users['number']:,} users ({users['new']:,} new) on "
         f"{items['number']:,} items ({items['new']:,} new)",
-        f"  events a user: {_spread_text(users['events_each'])}",
-        f"  events an item: {_spread_text(items['events_each'])}",
+        f"  events per user: {_spread_text(users['events_each'])}",
+        f"  events per item: {_spread_text(items['events_each'])}",
     ]
     lines += [f"  quarantined by {cap}: {number:,} events" for cap, number in report["quarantined"].items()]
     for row in moves["popularity_rises"][:3]:
@@ -190,8 +190,8 @@ def as_text(report: dict[str, Any]) -> str:
         if row["rank_rise"] >= 1:
             lines.append(
                 f"  rank for {moves['panel_users']} old users: {_shown(row['item'])} rises from "
-                f"{row['rank_before']:,.0f} to {row['rank_after']:,.0f}; it was among the {TOP} best of "
-                f"{row[f'top{TOP}_before']} of them and is of {row[f'top{TOP}_after']}"
+                f"{row['rank_before']:,.0f} to {row['rank_after']:,.0f}; users with it among their {TOP} best "
+                f"items: {row[f'top{TOP}_before']} before, {row[f'top{TOP}_after']} after"
             )
     lines.append(f"  mean change of an item's rank: {moves['mean_absolute_rank_change']:,} places")
     if alike["groups"]:

@@ -56,14 +56,14 @@ def update_checkpoint(
             parent, files and settings. ``<output>.data`` beside it holds the merged data. A training resumes from
             ``<output>.last``.
         user: a ``.user`` file of new users and of users whose columns changed, for a model with ``user_features``.
-        scope: which parameters are trained, see :func:`~recbole_longinterest.nn.table_growth.train_only`.
-        replay: old targets replayed for each new one, at least ``replay.LEAST`` in total; 0 for no replay.
+        scope: parts to train: ``"items"`` (embeddings of new items), ``"head"`` (also the projection to the interest
+            vector and the parts after it) or ``"all"``.
+        replay: old targets replayed for each new one, at least 2,048 in total; 0 for no replay.
         without_text: add new items without encoding their texts.
         data_path: parent of the data set's folder, if it has moved since training.
-        settings: any of :data:`~recbole_longinterest.training.update.record.DEFAULTS` and
-            :data:`~recbole_longinterest.training.update.record.FREE`, and paths from the checkpoint that this user has
-            never named, such as ``text_encoder`` (`plugin.runs.places`). With ``eval_step: 1`` validation chooses the
-            epoch.
+        settings: of the training: ``epochs`` (3), ``train_batch_size`` (256), ``eval_step`` (0; 1 chooses the epoch by
+            validation), ``learning_rate``, ``seed``, ``stopping_step``, ``show_progress``, ``state``, ``num_threads``;
+            and paths from the checkpoint that this user has never named, such as ``text_encoder``.
         columns: the file's column names of ``user``, ``item``, ``time``, ``rating`` and ``behavior``.
         time_format: ``strptime`` format of dates that are not ISO 8601.
         caps: limits on the new events. Events beyond them go to ``<output>.quarantine.inter``.

@@ -22,18 +22,18 @@ def test_a_verdict_names_what_it_is_against(made: Made) -> None:
     others = [made("Pop", seed, [9] * 200) for seed in (1, 2)]
     ours = [made("LongInterest", seed, [2] * 200) for seed in (1, 2)]
     assert sentence(*base, *others, *ours) == (
-        "tiny, native: LongInterest is better than SASRec (the best of 2 rows that are not LongInterest's, on the "
-        "validation data): ndcg@10 0.6309 against 0.5000, +26.2 % (95 % +26.2 to +26.2, p < 0.001); 2 seeds."
+        "tiny, native: LongInterest is better than SASRec (the best of 2 baselines on the validation "
+        "data): ndcg@10 0.6309 against 0.5000, +26.2 % (95 % +26.2 to +26.2, p < 0.001); 2 seeds."
     )
-    assert "LongInterest is worse than SASRec (the one row" in sentence(*base, made("LongInterest", 1, [9] * 200))
+    assert "LongInterest is worse than SASRec (the only baseline" in sentence(*base, made("LongInterest", 1, [9] * 200))
     assert "one seed: the interval is over users only" in sentence(*base, made("LongInterest", 1, [9] * 200))
 
 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["LongInterest"], "no row that is not LongInterest's has a validation score above 0"),
-        (["Pop", "SASRec"], "LongInterest is no row; the others are compared with Pop, the best of 2 rows"),
+        (["LongInterest"], "no baseline has a validation score above 0"),
+        (["Pop", "SASRec"], "LongInterest is not in this table; the rows are compared with Pop, the best of 2 base"),
     ],
 )
 def test_where_nothing_is_compared(made: Made, names: list[str], said: str) -> None:
@@ -42,7 +42,7 @@ def test_where_nothing_is_compared(made: Made, names: list[str], said: str) -> N
 
 def test_rows_without_a_common_seed_are_not_compared(made: Made) -> None:
     said = sentence(made("GRU4Rec", 1, [3] * 20), made("LongInterest", 2, [3] * 20))
-    assert "LongInterest has no seed in common with GRU4Rec, the one row that is not LongInterest's" in said
+    assert "LongInterest has no seed in common with GRU4Rec, the only baseline" in said
 
 
 def test_remarks_say_what_the_choice_of_the_baseline_leaves_out(made: Made) -> None:

@@ -186,7 +186,7 @@ def test_of_a_users_reviews_of_an_item_the_latest_counts_and_ties_are_the_first(
     done = prepare("amazon", "--reviews", path)
     assert rows_of(done) == [("U1", "B1", "5", "300"), ("U2", "B1", "3", "100")]
     assert done.report()["rows"]["dropped"] == {"duplicate (last)": 3}
-    assert "the latest is kept, of ties the first in the files" in done.out
+    assert "keep the latest event of each user, item and behaviour (at equal times, the first in the files)" in done.out
     kept = prepare("amazon", "--reviews", path, "--duplicates", "keep", "--overwrite")
     assert len(kept.rows()) == 5
     first = prepare("amazon", "--reviews", path, "--duplicates", "first", "--overwrite")

@@ -49,7 +49,7 @@ def test_fake_users_stand_in_the_report(
     assert main([*words, "--epochs=4"]) == 0
     said = capsys.readouterr().out
     assert "intake: 1,800 events of 300 users (300 new) on 4 items (0 new)" in said
-    assert "events a user: median 6, 99 % have up to 6, most 6" in said
+    assert "events per user: median 6, 99 % have up to 6, most 6" in said
     assert "users that look alike: 300 in 1 groups; the largest has 300 users (300 new), items in common: i" in said
     assert "rank for 30 old users: i" in said and "popularity: i" in said
     report = json.loads(Path(f"{output}.intake.json").read_text())
