@@ -2,7 +2,9 @@
 
 import argparse
 import ast
+import doctest
 import importlib
+import inspect
 import re
 import runpy
 import shlex
@@ -11,8 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import recbole_longinterest
+from recbole_longinterest import Event, InterestState, Recommender
 from recbole_longinterest.cli.main import COMMANDS, make_parser
 from recbole_longinterest.serving.model_folder import write_folder
+from recbole_longinterest.serving.strategies import Shop
+from recbole_longinterest.serving.strategies.bandit import Bandit
+from recbole_longinterest.serving.visitor import Visitor
 from tests.conftest import PROJECT
 from tests.served import WITH_MEMORY, random_served
 
@@ -121,6 +128,32 @@ def test_the_python_of_serving_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     known = {"table_of_events": table}
     exec(compile(text, "docs/serving.md", "exec"), known)
     assert isinstance(known["kept"], bytes)
+
+
+def program_of(thing: object) -> str:
+    """The examples of a docstring as a program."""
+    return "".join(each.source for each in doctest.DocTestParser().get_examples(inspect.getdoc(thing) or ""))
+
+
+def test_the_examples_of_serving_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(random_served(WITH_MEMORY), tmp_path / "exported")
+    (tmp_path / "shop.yaml").write_text("deny: []\n")
+    known = {each.__name__: each for each in (Recommender, Event, InterestState, Shop, Visitor, Bandit)}
+    for thing in (Recommender, Recommender.observe, InterestState, Shop, Bandit):
+        program = program_of(thing)
+        assert program, thing
+        for token in re.findall(r'"(\d+)"', program):  # the items of ml-100k, as tokens of this model
+            program = program.replace(f'"{token}"', f'"i{int(token) % 5 + 1}"')
+        exec(compile(program, str(thing), "exec"), known)
+    assert isinstance(known["kept"], bytes)
+
+
+@pytest.mark.parametrize("name", ["compare", "tune"])
+def test_the_examples_of_experiments_have_these_arguments(name: str) -> None:
+    function = getattr(recbole_longinterest, name)
+    call = next(node for node in ast.walk(ast.parse(program_of(function))) if isinstance(node, ast.Call))
+    inspect.signature(function).bind(*call.args, **{str(each.arg): each.value for each in call.keywords})
 
 
 def test_the_number_of_patches_for_safety() -> None:

@@ -55,8 +55,8 @@ def prepare_data(
         encoding: encoding of CSV and MovieLens files; None for UTF-8, with Latin-1 for values that are not UTF-8.
         time_format: format of times that are not recognised: a ``strptime`` format, or a unit such as ``"excel"``,
             ``"days"``, ``"seconds"`` or ``"ticks"``.
-        duplicates: rule for duplicate events: ``"keep"`` keeps all; ``"exact"`` drops events with the same user, item, time
-            and behaviour; ``"first"`` and ``"last"`` keep one event of each user, item and behaviour. None means
+        duplicates: rule for duplicate events: ``"keep"`` keeps all; ``"exact"`` drops events with the same user, item,
+            time and behaviour; ``"first"`` and ``"last"`` keep one event of each user, item and behaviour. None means
             ``"last"`` for reviews, else ``"exact"``.
         min_rating: drop events with a lower rating or without a rating.
         since: drop earlier events: a date such as ``"2020-01-31"``, optionally with a time, or seconds; UTC.

@@ -32,7 +32,7 @@ class InterestState:
     """State of one user after some events; created by :meth:`Recommender.start`.
 
     Example:
-        >>> state = recommender.start()
+        >>> state = model.start()
         >>> state.update(Event("50", rating=5, time=880_000_000))
         >>> state.recommend(k=10)
         >>> kept = state.to_bytes()
