@@ -104,7 +104,7 @@ class ReadyMatrix:
 
 
 def whitened(n_items: int, rows: Sequence[int], vectors: NDArray[np.floating], width: int) -> ItemMatrix:
-    """Whiten the vectors of some items and align them with the item ids.
+    """Whiten the vectors of the given items and align them with the item ids.
 
     Args:
         n_items: number of items with the padding, ``N``.

@@ -35,7 +35,7 @@ class CountedEvents:
     wanted: NDArray[np.bool_]
 
     def without(self, left_out: NDArray[np.bool_]) -> "CountedEvents":
-        """Return the known events without those of some items.
+        """Return the known events without those of the given items.
 
         Args:
             left_out: mask of the items to leave out, bool [N].

@@ -29,7 +29,7 @@ SCOPES = ("items", "head", "all")
 
 @dataclass(frozen=True)
 class TextRows:
-    """Whitened text vectors of some items, whitened as the network's own text vectors.
+    """Text vectors of several items, whitened like the network's own text vectors.
 
     Attributes:
         ids: internal ids, int64 [n].

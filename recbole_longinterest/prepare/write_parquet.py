@@ -56,7 +56,7 @@ def write_parquet(file: IO[bytes], events: Events, shown: bool) -> None:
 
 
 def _tokens(codes: NDArray[np.int32], names: Any) -> pa.DictionaryArray:  # noqa: ANN401 - a pyarrow array
-    """Tokens of some rows, with a dictionary of only these tokens; null for code -1."""
+    """Tokens of the given rows, with a dictionary of only these tokens; null for code -1."""
     present, indices = np.unique(codes, return_inverse=True)
     missing = codes < 0
     if missing.any():

@@ -28,7 +28,7 @@ def recommend_to(
     allowed: Tensor | None = None,
     method: str | None = None,
 ) -> list[Recommendation]:
-    """Recommend for some histories.
+    """Recommend for the given histories.
 
     Args:
         scorer: the model.

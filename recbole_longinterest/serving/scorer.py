@@ -171,7 +171,7 @@ class Scorer:
     def step(
         self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: EncoderState
     ) -> tuple[Tensor, EncoderState]:
-        """Update the states of some users by one event each: :meth:`Engine.step`, with tensors for every engine."""
+        """Update the states of the given users by one event each: :meth:`Engine.step`, with tensors for all engines."""
         interest, after = self.engine.step(items, values, state)
         return torch.as_tensor(interest), EncoderState(*map(torch.as_tensor, after))
 

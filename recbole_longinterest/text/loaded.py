@@ -68,7 +68,7 @@ class LoadedEncoder:
             return [len(ids) for ids in self.tokenizer(lowered, add_special_tokens=False)["input_ids"]]
 
     def batch(self, tokens: "BatchEncoding", rows: Sequence[int]) -> dict[str, Tensor]:
-        """Pad the texts of some rows to one length and move them to the device, [B, T] each."""
+        """Pad the texts of the given rows to one length and move them to the device, [B, T] each."""
         picked = {name: [values[row] for row in rows] for name, values in tokens.items()}
         with quiet_transformers():
             padded = self.tokenizer.pad(picked, return_tensors="pt")

@@ -114,7 +114,7 @@ def choose_columns(config: Config, columns: Sequence[str] = ()) -> ChosenColumns
 
 
 class _Search:
-    """Encode the texts of some wordings and measure their recall, once for each wording.
+    """Encode the texts of the given wordings and measure their recall, once for each wording.
 
     Args:
         config: RecBole's config.

@@ -92,7 +92,7 @@ def _column(config: Settings, key: str) -> str:
 
 
 def _rows(config: Settings, path: Path, columns: Sequence[str]) -> list[Sequence[str]]:
-    """Read the cells of some columns, row by row."""
+    """Read the cells of the given columns, row by row."""
     if not path.is_file():
         raise LongInterestError(
             f"There is no file {path}, which the knowledge graph needs. Add RecBole's .kg and .link files to the "

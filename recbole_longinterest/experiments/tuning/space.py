@@ -32,7 +32,7 @@ class Suggest(Protocol):
     """A source of values, with the interface of Optuna's trials."""
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """Choose one of some values."""
+        """Choose one of the given values."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -47,7 +47,7 @@ class RandomSuggest:
         self._rng = np.random.default_rng(seed)
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """Draw one of some values, all equally likely."""
+        """Draw one of the given values, all equally likely."""
         return choices[int(self._rng.integers(len(choices)))]
 
     def suggest_float(

@@ -36,7 +36,7 @@ def whole(low: int) -> Rule:
 
 
 def one_of(*names: str) -> Rule:
-    """One of some names, ignoring case."""
+    """One of the given names, ignoring case."""
     by_lower = {name.lower(): name for name in names}
     return Rule(f"one of {', '.join(names)}", lambda v: v in names, lambda v: by_lower.get(str(v).lower(), v))
 

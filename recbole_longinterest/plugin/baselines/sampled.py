@@ -41,7 +41,7 @@ def draw_uniform(target: Tensor, number: int, n_items: int, shared: bool = False
 
 
 def scores_of(outputs: Tensor, items: Tensor, chosen: Tensor) -> Tensor:
-    """Scores of some items for each output, [T, K].
+    """Scores of the given items for each output, [T, K].
 
     Args:
         outputs: [T, D].

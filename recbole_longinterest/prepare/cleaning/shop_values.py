@@ -32,7 +32,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def title_of(values: Iterable[Any], changed: Counter[str]) -> str:
-    """Return the first usable title of some values; fragments of a web page are counted and skipped."""
+    """Return the first usable title of the given values; fragments of a web page are counted and skipped."""
     for value in values:
         if not isinstance(value, str) or not value.strip():
             continue

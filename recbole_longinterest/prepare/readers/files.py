@@ -69,7 +69,7 @@ class RawFile:
 
 
 def gather(paths: Sequence[str | Path]) -> list[RawFile]:
-    """List all files in some files, folders and zips, in the given order; files of a folder are sorted by name.
+    """List all files in the given files, folders and zips, in this order; files of a folder are sorted by name.
 
     Args:
         paths: files, folders or zips given by the user.
@@ -255,7 +255,7 @@ def _outside_quotes(data: bytes, cut: int) -> int:
 
 
 def open_bar(sources: Sequence[RawFile], what: str, shown: bool) -> Bar:
-    """Create a progress bar over the stored bytes of some files.
+    """Create a progress bar over the stored bytes of the given files.
 
     Args:
         sources: the files.

@@ -131,7 +131,7 @@ def field_name(column: str) -> str:
 
 
 def _tables(paths: Sequence[Path]) -> tuple[list[RawFile], list[RawFile]]:
-    """Find the tables in some files and folders; also return the other files of the folders."""
+    """Find the tables in the given files and folders; also return the other files of the folders."""
     tables: list[RawFile] = []
     others: list[RawFile] = []
     for path in paths:

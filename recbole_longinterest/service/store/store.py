@@ -241,7 +241,7 @@ class Store:
         return KeptState(whose, fingerprint, last_id, stored, unknown, bytes(content))
 
     def standing(self, ids: Sequence[int]) -> set[int]:
-        """Return which of some event ids still exist."""
+        """Return which of the given event ids still exist."""
         return {number for (number,) in self._rows(select(events.c.id).where(events.c.id.in_(ids)))}
 
     def newest(self, number: int) -> list[StoredEvent]:

@@ -67,7 +67,7 @@ class Engine(ABC):
     def step(
         self, items: NDArray[np.int64], values: Mapping[str, NDArray[Any]], state: Sequence[Array]
     ) -> tuple[Array, Sequence[Array]]:
-        """Update the states of some users by one event each.
+        """Update the states of the given users by one event each.
 
         Args:
             items: internal ids, [B].

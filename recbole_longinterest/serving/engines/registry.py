@@ -47,7 +47,7 @@ def engines_in(folder: Path) -> list[type[Engine]]:
 
 
 def writer_of(engines: Sequence[type[Engine]], served: Served) -> Callable[[Path], None]:
-    """Return a function that writes the files of some engines, for :func:`~.model_folder.write_folder`."""
+    """Return a function that writes the files of the given engines, for :func:`~.model_folder.write_folder`."""
 
     def write(folder: Path) -> None:
         network = served.network()

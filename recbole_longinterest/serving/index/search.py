@@ -70,7 +70,7 @@ class VectorSearch:
 
     @torch.no_grad()
     def products(self, interest: Tensor, ids: Ids) -> Scores:
-        """Compute the exact dot products of some items, [n]."""
+        """Compute the exact dot products of the given items, [n]."""
         query, rows = self.scorer.network.comparable(interest, self.scorer.items[torch.from_numpy(ids)])
         return (rows @ query[0]).numpy()
 
@@ -109,7 +109,7 @@ class Indexed(Ranking):
         return self._all().best(number, admission)
 
     def _scored(self, ids: Ids, products: Scores) -> Sparse:
-        """Compute scores of some items from their dot products."""
+        """Compute scores of the given items from their dot products."""
         scores = products.copy()
         if len(self._ids):
             order = np.argsort(self._ids)

@@ -53,12 +53,12 @@ class Groups:
         return self.codes[self.starts[item] : self.starts[item + 1]].tolist()
 
     def having(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Return a mask of the items that have one of some values, [N]."""
+        """Return a mask of the items that have one of the given values, [N]."""
         wanted = set(names)
         return self.with_codes(np.array([code for code, name in enumerate(self.names) if name in wanted], np.int64))
 
     def with_codes(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return a mask of the items that have one of some codes, [N]."""
+        """Return a mask of the items that have one of the given codes, [N]."""
         chosen = np.zeros(len(self.names), dtype=bool)
         chosen[codes] = True
         out = np.zeros(len(self.starts) - 1, dtype=bool)

@@ -59,7 +59,7 @@ class Problems:
         return int(value) if whole else value
 
     def choice(self, value: object, where: str, choices: Collection[str]) -> str:
-        """Return one of some words; the first if the value is invalid."""
+        """Return one of the given words; the first if the value is invalid."""
         if value not in choices:
             self.add(where, f"one of {', '.join(choices)}", value)
             return next(iter(choices))

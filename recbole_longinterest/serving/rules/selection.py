@@ -75,7 +75,7 @@ class Selection:
         return out
 
     def units(self, items: Sequence[int]) -> NDArray[np.float32]:
-        """Return the unit vectors of some items, [n, D]."""
+        """Return the unit vectors of the given items, [n, D]."""
         return torch.nn.functional.normalize(self._vectors[list(items)], dim=1).numpy()
 
     def likeness(self, units: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from recbole_longinterest.serving.visitor import Visitor
 
 
 def near(units: UnitVectors, items: NDArray[np.int64]) -> Dense | None:
-    """Rank all items by cosine with the weighted mean direction of some items.
+    """Rank all items by cosine with the weighted mean direction of the given items.
 
     Args:
         units: vectors of all items.

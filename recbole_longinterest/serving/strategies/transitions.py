@@ -47,7 +47,7 @@ class Transitions:
     def from_histories(
         cls, histories: Iterable[NDArray[np.int64]], n_items: int, window: int = WINDOW, most: int = MOST
     ) -> "Transitions":
-        """Count the pairs of some histories.
+        """Count the pairs of the given histories.
 
         Args:
             histories: internal ids of the items of each user, oldest first.

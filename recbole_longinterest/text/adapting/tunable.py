@@ -31,7 +31,7 @@ class Tunable(Protocol):
         """Vectors of items, [n, D], for which gradients can be computed."""
 
     def longest(self, items: Sequence[int]) -> int:
-        """Number of tokens of the longest of some texts; the memory for gradients depends on it."""
+        """Number of tokens of the longest of the given texts; the memory for gradients depends on it."""
 
 
 def trainable(tunable: Tunable) -> dict[str, nn.Parameter]:

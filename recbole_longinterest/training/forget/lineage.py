@@ -60,7 +60,7 @@ class Lineage:
 
 
 def find_lineage(checkpoints: Sequence[Path], data_path: Path | None = None) -> Lineage:
-    """Find the lineage of some checkpoints in their folders.
+    """Find the lineage of the given checkpoints in their folders.
 
     A checkpoint belongs to the lineage if it was updated from a member, a member was updated from it, or both use the
     same data folder, because a change of the data affects both.

@@ -1,4 +1,4 @@
-"""Remove the lines of some users from atomic files; all other lines keep their bytes."""
+"""Remove the lines of the given users from atomic files; all other lines keep their bytes."""
 
 import glob
 from collections.abc import Collection
@@ -40,7 +40,7 @@ def user_columns(file: Path, config: Settings) -> list[int]:
 
 
 def copy_without(file: Path, copy: Path, places: list[int], users: Collection[str], config: Settings) -> int:
-    """Copy an atomic file without the lines of some users.
+    """Copy an atomic file without the lines of the given users.
 
     Args:
         file: the file.

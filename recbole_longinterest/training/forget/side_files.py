@@ -28,7 +28,7 @@ def _is_cache(file: Path) -> bool:
 
 
 def scrubbed(text: str, users: Collection[str]) -> str | None:
-    """Return an intake report without the entries of some users; None if it does not mention them."""
+    """Return an intake report without the entries of the given users; None if it does not mention them."""
     report = parse_json(text)
     clean = _without(report, users)
     return None if clean == report else json.dumps(clean, indent=1, ensure_ascii=False) + "\n"

@@ -93,6 +93,6 @@ def _beyond(events: NewEvents, columns: Sequence[str], time: str, limit: int) ->
 
 
 def day_length(times: NDArray[np.floating]) -> float:
-    """Length of a day in the unit of some times: seconds, milliseconds, microseconds or nanoseconds, by magnitude."""
+    """Length of a day in the unit of the times: seconds, milliseconds, microseconds or nanoseconds, by magnitude."""
     largest = float(np.max(times, initial=0.0))
     return next(length for below, length in DAYS if largest < below)

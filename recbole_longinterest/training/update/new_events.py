@@ -106,7 +106,7 @@ def read_events(
 
 
 def keys_of(events: pd.DataFrame, user: str, item: str, time: str, behavior: str | None = None) -> Keys:
-    """Return the keys of some events, see :func:`~recbole_longinterest.training.update.replay.event_keys`, [n]."""
+    """Return the keys of the given events, see :func:`~recbole_longinterest.training.update.replay.event_keys`, [n]."""
 
     def keys(name: str) -> Keys:  # hashes each token once, not each row
         codes, tokens = pd.factorize(events[name].astype(object).fillna(""))

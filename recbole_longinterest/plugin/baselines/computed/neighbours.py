@@ -152,7 +152,7 @@ class SequenceNeighbours(ComputedRecommender, ABC):
     def _scores(
         self, having: scipy.sparse.csr_matrix, item_seq: Ints, length: Ints, user: Ints, days: Floats
     ) -> Floats:
-        """Scores of some rows, [B, N]; ``having`` marks the sequences that contain an item, [N, S]."""
+        """Scores of the given rows, [B, N]; ``having`` marks the sequences that contain an item, [N, S]."""
         back = length[:, None] - 1 - np.arange(item_seq.shape[1])
         row, column = np.nonzero((back >= 0) & (back < self.query_length))
         asked = np.minimum(length, self.query_length)
