@@ -37,7 +37,6 @@ from recbole_longinterest.cli.arguments import Commands, ShowAndExit
 from recbole_longinterest.cli.interrupts import stoppable
 from recbole_longinterest.cli.outcome import finish
 
-
 DESCRIPTION = (
     "LongInterest for RecBole: prepare data; train, tune and compare recommenders; export and serve them. "
     "recbole-li COMMAND --help describes a command."

@@ -50,8 +50,8 @@ class KnownModel:
         """Find one of the model's yaml files.
 
         Args:
-            name: path below ``properties/``, such as ``<Name>.yaml`` or ``search/<Name>.yaml``. A model from outside the
-                plugin has them in the folder ``properties`` of its package, or beside its module.
+            name: path below ``properties/``, such as ``<Name>.yaml`` or ``search/<Name>.yaml``. A model from outside
+                the plugin has them in the folder ``properties`` of its package, or beside its module.
 
         Returns:
             The file, or None if it does not exist.

@@ -176,7 +176,9 @@ class Explanation(BaseModel):
     score: float
     method: str
     events: list[EventShare]
-    sources: dict[str, float] = Field(description="Shares of the model's sources, such as id, text, rating and transitions.")
+    sources: dict[str, float] = Field(
+        description="Shares of the model's sources, such as id, text, rating and transitions."
+    )
 
 
 class Category(BaseModel):
