@@ -73,7 +73,11 @@ def add_arguments(commands: Commands) -> None:
         help="exponent that lowers the weight of popular positives; 0: none (default: %(default)s)",
     )
     parser.add_argument(
-        "--structure", nargs="+", default=[], metavar="COLUMN", help="items that share a value here are positives, too"
+        "--structure",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns; items that share a value in one are positives, too",
     )
     parser.add_argument(
         "--held-out",

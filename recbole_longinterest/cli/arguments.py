@@ -85,7 +85,9 @@ def add_config_files(parser: argparse.ArgumentParser) -> None:
         help="yaml file of settings; may be repeated, and later files override earlier ones (also several names with "
         "spaces between them: 'one.yaml two.yaml')",
     )
-    parser.add_argument("--data_path", metavar="DIR", help="folder that contains the data set's folder")
+    parser.add_argument(
+        "--data_path", metavar="DIR", help="folder that contains the data set's folder (default: dataset)"
+    )
 
 
 def add_long_work(parser: argparse.ArgumentParser, output_required: bool = True) -> None:

@@ -20,7 +20,9 @@ def add_arguments(commands: Commands) -> None:
         stopped="stopped; encoded texts stay in the cache.",
     )
     parser.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k)")
-    parser.add_argument("--columns", nargs="+", default=[], metavar="COLUMN", help="candidates (default: all)")
+    parser.add_argument(
+        "--columns", nargs="+", default=[], metavar="COLUMN", help="columns to choose from (default: all)"
+    )
     add_config_files(parser)
 
 

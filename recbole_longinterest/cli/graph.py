@@ -31,7 +31,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--output", "-o", type=Path, required=True, metavar="DIR", help="parent folder of the new data set's folder"
     )
-    parser.add_argument("--name", help="name of the new data set (default: NAME-graph)")
+    parser.add_argument("--name", help="name of the new data set (default: DATASET-graph)")
     parser.add_argument(
         "--graph-model",
         choices=("TransE", "DistMult", "ComplEx"),

@@ -13,7 +13,12 @@ from recbole_longinterest.common.errors import LongInterestError
 
 def add_arguments(commands: Commands) -> None:
     """Add the command to the parser of `recbole-li`."""
-    parser = add_command(commands, "recommend", "recommend items to the users of a file of events")
+    parser = add_command(
+        commands,
+        "recommend",
+        "recommend items to the users of a file of events",
+        "Recommend items to the users of a file of events (--history), or of Parquet files of any size (--input).",
+    )
     add_model_and_history(parser, history="optional")
     add_partitions(parser)
     add_at(parser)

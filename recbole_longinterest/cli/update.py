@@ -46,7 +46,12 @@ def add_arguments(commands: Commands) -> None:
     columns = parser.add_argument_group("names of the events' columns, if they differ from the training's")
     for kind in ("user", "item", "time", "rating", "behavior"):
         names = [f"--{kind}-column"] if kind in ("user", "item") else [f"--{kind}", f"--{kind}-column"]
-        columns.add_argument(*names, dest=f"{kind}_column", metavar="COLUMN", help=f"column of the {kind}s")
+        columns.add_argument(
+            *names,
+            dest=f"{kind}_column",
+            metavar="COLUMN",
+            help=f"column of the {kind.replace('behavior', 'behaviour')}s",
+        )
     columns.add_argument(
         "--time-format", metavar="FORMAT", help="format of dates that are not ISO, as in strptime: %%d.%%m.%%Y"
     )

@@ -2,7 +2,7 @@
 
 DUPLICATES = {
     "keep": "keep all events",
-    "exact": "keep the first in the files of several events with the same user, item, time and behaviour",
+    "exact": "of events with the same user, item, time and behaviour, keep the first in the files",
     "first": "keep the earliest event of each user, item and behaviour (at equal times, the first in the files)",
     "last": "keep the latest event of each user, item and behaviour (at equal times, the first in the files)",
 }
