@@ -91,8 +91,11 @@ def _row(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 def _plain(text: str) -> str:
-    """Convert a text to Markdown: escape marks outside of backticks, and remove the path of this checkout."""
-    parts = text.replace(f"{PROJECT}/", "").split("`")
+    """Convert a text to Markdown: mark options as code, escape other marks, and remove the path of this checkout."""
+    text = re.sub(
+        r'(?<![\w`-])--[a-z][\w-]*(?:=(?:\[[^]]*\]|"[^"]*"|[\w.]*\w))?', r"`\g<0>`", text.replace(f"{PROJECT}/", "")
+    )
+    parts = text.split("`")
     return "`".join(part if number % 2 else re.sub(r"([*_<>\[\]])", r"\\\1", part) for number, part in enumerate(parts))
 
 
