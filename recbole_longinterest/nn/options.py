@@ -80,6 +80,11 @@ RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "memory_weight": ("a number from 0 to 100", _number(float, 0, 100)),
     "request_time": ("True or False", parse_switch),
     "source_dropout": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "augment_crop": ("a number from 0 to 1", _number(float, 0, 1)),
+    "augment_mask": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "augment_reorder": ("a number from 0 to 1", _number(float, 0, 1)),
+    "augment_substitute": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
+    "augment_neighbours": ("one of text, counts", _one_of(("text", "counts"))),
     "loss_type": (LOSSES, _one_of(LOSSES)),
     "sampled_softmax": ("a whole number of at least 0", _number(int, 0, 2**31)),
     "text_dim": ("a whole number of at least 1", _number(int, 1, 2**16)),
@@ -111,6 +116,11 @@ class ModelOptions:
     memory_weight: float = 1.0
     request_time: bool = False
     source_dropout: float = 0.0
+    augment_crop: float = 0.0
+    augment_mask: float = 0.0
+    augment_reorder: float = 0.0
+    augment_substitute: float = 0.0
+    augment_neighbours: str = "text"
 
     @classmethod
     def from_config(cls, config: Settings) -> "ModelOptions":

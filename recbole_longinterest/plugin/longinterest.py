@@ -6,8 +6,10 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.source_fields import REQUEST_GAP
+from recbole_longinterest.nn.augmentation import NEIGHBOURS, Augmentation, Windows, nearest_items
 from recbole_longinterest.nn.losses import LossBatch, make_loss
 from recbole_longinterest.nn.memory import last_items
 from recbole_longinterest.nn.network import InterestNetwork, Sources
@@ -64,6 +66,9 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             dataset.request_gaps() if options.request_time else None,
         )
         self.build(options, sources, matrices, dataset.transitions)
+        self.augmentation, self.neighbours_by = Augmentation(options), options.augment_neighbours
+        if options.augment_substitute:
+            self._check_neighbours()
         # Every process makes the buffers from the same data, so DistributedDataParallel does not have to send them.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
@@ -81,20 +86,48 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         levels = self.side_levels(interaction)
         length = interaction[self.ITEM_SEQ_LEN]
         interest = self.interest_after(interaction[self.ITEM_SEQ], length, levels, item_vectors)
-        return self._requested(interest, interaction)
-
-    def _requested(self, interest: Tensor, interaction: Interaction) -> Tensor:
-        """Interest at the times of the targets, [..., D]; unchanged without ``request_time``."""
         return interest if self.request is None else self.at_request(interest, interaction[REQUEST_GAP])
+
+    def _check_neighbours(self) -> None:
+        if self.neighbours_by == "counts" and self.memory is None:
+            raise LongInterestError(
+                "augment_neighbours: counts needs memory: on. Switch it on, or set augment_neighbours: text."
+            )
+        if self.neighbours_by == "text" and not self.sources:
+            raise LongInterestError(
+                "augment_neighbours: text needs text_features or another item source; there is none. Set "
+                "augment_neighbours: counts, or augment_substitute: 0."
+            )
+
+    def neighbours(self) -> Tensor:
+        """Items that may replace each item in training, int64 [N, k], 0 for none.
+
+        By ``augment_neighbours``: those with similar vectors of the first item source, usually the texts, or the most
+        frequent followers.
+        """
+        if self.neighbours_by == "counts" and self.memory is not None:
+            self.memory.fill()
+            return self.memory.followers[:, :NEIGHBOURS].long()
+        source = next(iter(self.sources.values()))
+        source.fill()
+        return nearest_items(source.vectors, source.present)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Mean loss over the batch's targets, according to ``loss_type``."""
         items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
-            target_seq = interaction[self.TARGET_SEQ]  # [B, L], 0 for positions without a target
-            interest = self._requested(self.forward(item_seq, self.side_levels(interaction), items), interaction)
-            counted = target_seq > 0
-            interest, target = interest[counted], target_seq[counted]  # [T, D], [T]
+            windows = self._windows(interaction)
+            item_seq, counted = windows.had, windows.target > 0
+            levels = {name: windows.events[name] for name in self.fusion.levels}
+            interest = self.forward(windows.read, levels, items)
+            if self.request is not None:
+                interest = self.at_request(interest, windows.events[REQUEST_GAP])
+            interest, target = interest[counted], windows.target[counted]  # [T, D], [T]
+        elif self.augmentation:
+            raise LongInterestError(
+                "augment_* changes the windows of one-pass training, but this training uses RecBole's prefix rows "
+                "(one_pass: False, another loss than CE, or benchmark_filename). Set augment_* to 0."
+            )
         else:
             counted = None
             interest, target = self.last_interest(interaction, items), interaction[self.POS_ITEM_ID]
@@ -103,6 +136,14 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         return self.loss(
             LossBatch(interest, items, target, losing, item_seq, counted, self.trained, self.repeat_logit())
         )
+
+    def _windows(self, interaction: Interaction) -> Windows:
+        """The windows of a one-pass batch, changed as ``augment_*`` says."""
+        item_seq, events = interaction[self.ITEM_SEQ], self.side_levels(interaction)
+        if self.request is not None:
+            events[REQUEST_GAP] = interaction[REQUEST_GAP]
+        windows = Windows(item_seq, item_seq, interaction[self.TARGET_SEQ], events)
+        return self.augmentation(windows, self.neighbours) if self.augmentation and self.training else windows
 
     def _scores(self, interest: Tensor, items: Tensor, item: Tensor, item_seq: Tensor) -> Tensor:
         """Score of one item for each row, [B]."""
