@@ -41,20 +41,21 @@ def read_columns(path: str, columns: Sequence[tuple[str, str]], separator: str, 
     Raises:
         ValueError: if a number is not finite, a value is not in the encoding, or a quoted value contains a line break.
     """
-    table = _read_plain(path, columns, separator) if without_mark(encoding) == without_mark(None) else None
-    return _read_any(path, columns, separator, encoding) if table is None else table
+    table = _read_by_pyarrow(path, columns, separator) if without_mark(encoding) == without_mark(None) else None
+    return _read_by_pandas(path, columns, separator, encoding) if table is None else table
 
 
-def _read_plain(path: str, columns: Sequence[tuple[str, str]], separator: str) -> pd.DataFrame | None:
+def _read_by_pyarrow(path: str, columns: Sequence[tuple[str, str]], separator: str) -> pd.DataFrame | None:
     """Read a UTF-8 file by pyarrow, in half the time; None if pandas has to read it, or to say what is wrong.
 
-    In a plain file both read the same. pyarrow refuses rows with too few or too many values, which pandas may accept.
+    Both read the same if :func:`_read_alike`. pyarrow refuses rows with too few or too many values; pandas may accept
+    them.
     """
     kinds = {f"{name}:{kind}": kind for name, kind in columns}
     types = {column: pa.large_string() if kind == "token" else pa.float64() for column, kind in kinds.items()}
     tokens = {column: TokenCodes() for column, kind in kinds.items() if kind == "token"}
     numbers: dict[str, list[Any]] = {column: [] for column, kind in kinds.items() if kind == "float"}
-    if len(separator.encode()) != 1 or not kinds or not _is_plain(path):
+    if len(separator.encode()) != 1 or not kinds or not _read_alike(path):
         return None
     try:
         with pa.csv.open_csv(
@@ -85,8 +86,8 @@ def _read_plain(path: str, columns: Sequence[tuple[str, str]], separator: str) -
     return pd.DataFrame(table, copy=False)  # one block per column, so that each can be freed separately
 
 
-def _is_plain(path: str) -> bool:
-    """Whether a file has no quote, no zero byte, and no carriage return but at the ends of lines; and is not empty."""
+def _read_alike(path: str) -> bool:
+    """Whether pyarrow and pandas read a file alike: it has no quotes, zero bytes or stray carriage returns."""
     if not Path(path).stat().st_size:
         return False
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
@@ -95,7 +96,9 @@ def _is_plain(path: str) -> bool:
         return whole.find(b"\r") < 0 or re.search(rb"\r(?!\n)", whole) is None
 
 
-def _read_any(path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None) -> pd.DataFrame:
+def _read_by_pandas(
+    path: str, columns: Sequence[tuple[str, str]], separator: str, encoding: str | None
+) -> pd.DataFrame:
     """Read a file by pandas."""
     kinds = {f"{name}:{kind}": "str" if kind == "token" else "float64" for name, kind in columns}
     parts: dict[str, list[Any]] = {column: [] for column in kinds}

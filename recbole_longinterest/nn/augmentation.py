@@ -22,14 +22,14 @@ class Windows:
     """Training windows.
 
     Attributes:
-        read: items that the network reads, int64 [B, L].
-        had: items that the user had, for the repeat bias, int64 [B, L].
+        inputs: items that the network reads, int64 [B, L].
+        history: the user's items, for the repeat bias, int64 [B, L].
         target: the next item at each position, 0 for positions without a target, int64 [B, L].
         events: what else belongs to the events (levels of sources, gaps to the next event), [B, L, ...] each.
     """
 
-    read: Tensor
-    had: Tensor
+    inputs: Tensor
+    history: Tensor
     target: Tensor
     events: Mapping[str, Tensor]
 
@@ -75,20 +75,21 @@ class Augmentation:
             windows = cropped(windows, self.crop)
         if self.reorder:
             windows = reordered(windows, self.reorder)
-        read = windows.read
+        inputs = windows.inputs
         if self.substitute:
             if self._neighbours is None:
-                self._neighbours = neighbours().to(read.device)
-            other = self._neighbours[read, torch.randint(self._neighbours.shape[1], read.shape, device=read.device)]
-            read = torch.where(_drawn(read.shape, self.substitute, read) & (other > 0), other, read)
+                self._neighbours = neighbours().to(inputs.device)
+            chosen = torch.randint(self._neighbours.shape[1], inputs.shape, device=inputs.device)
+            other = self._neighbours[inputs, chosen]
+            inputs = torch.where(_drawn(inputs.shape, self.substitute, inputs) & (other > 0), other, inputs)
         if self.mask:
-            read = read.masked_fill(_drawn(read.shape, self.mask, read), 0)
-        return replace(windows, read=read)
+            inputs = inputs.masked_fill(_drawn(inputs.shape, self.mask, inputs), 0)
+        return replace(windows, inputs=inputs)
 
 
 def cropped(windows: Windows, probability: float) -> Windows:
     """Drop the first events of some windows, at most half of them; the others move to the front."""
-    items = windows.read
+    items = windows.inputs
     length = (items > 0).sum(dim=1, keepdim=True)
     begin = (torch.rand(len(items), 1, device=items.device) * (length // 2 + 1)).long()
     begin = begin * _drawn(begin.shape, probability, items)
@@ -99,7 +100,7 @@ def cropped(windows: Windows, probability: float) -> Windows:
 
 def reordered(windows: Windows, probability: float) -> Windows:
     """Shuffle :data:`SPAN` neighbouring events of some windows, and make the targets follow the new order."""
-    items, target = windows.read, windows.target
+    items, target = windows.inputs, windows.target
     length = (items > 0).sum(dim=1, keepdim=True)
     free = length - SPAN  # first events that the span may begin at: 1 to free
     begin = 1 + (torch.rand(len(items), 1, device=items.device) * free.clamp(min=1)).long()
@@ -110,7 +111,7 @@ def reordered(windows: Windows, probability: float) -> Windows:
     index = key.argsort(dim=1, stable=True)
     changed = _rearranged(windows, index, place < length)
     wanted = functional.pad(target[:, :-1] > 0, (1, 0)).gather(1, index)  # whether an event in the window is a target
-    following = functional.pad((changed.read * wanted)[:, 1:], (0, 1))
+    following = functional.pad((changed.inputs * wanted)[:, 1:], (0, 1))
     return replace(changed, target=torch.where(place == length - 1, target, following))
 
 
@@ -123,7 +124,7 @@ def _rearranged(windows: Windows, index: Tensor, inside: Tensor) -> Windows:
         return torch.where(kept, values.gather(1, wide), torch.zeros_like(values[:1, :1]))
 
     events = {name: taken(values) for name, values in windows.events.items()}
-    return Windows(taken(windows.read), taken(windows.had), taken(windows.target), events)
+    return Windows(taken(windows.inputs), taken(windows.history), taken(windows.target), events)
 
 
 def _drawn(shape: torch.Size, probability: float, like: Tensor) -> Tensor:
@@ -131,7 +132,9 @@ def _drawn(shape: torch.Size, probability: float, like: Tensor) -> Tensor:
 
 
 def nearest_items(vectors: Tensor, present: Tensor) -> Tensor:
-    """The items with the most similar vectors, by cosine; an item without a vector has none and is none.
+    """Find the items with the most similar vectors by cosine.
+
+    Items without a vector neither have neighbours nor become neighbours.
 
     Args:
         vectors: [N, W].

@@ -95,7 +95,7 @@ class LongInterest(InterestNetwork, SequentialRecommender):
             )
         if self.neighbours_by == "text" and not self.sources:
             raise LongInterestError(
-                "augment_neighbours: text needs text_features or another item source; there is none. Set "
+                "augment_neighbours: text needs text_features or another item source. Switch one on, or set "
                 "augment_neighbours: counts, or augment_substitute: 0."
             )
 
@@ -117,9 +117,9 @@ class LongInterest(InterestNetwork, SequentialRecommender):
         items, item_seq = self.item_vectors(), interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
             windows = self._windows(interaction)
-            item_seq, counted = windows.had, windows.target > 0
+            item_seq, counted = windows.history, windows.target > 0
             levels = {name: windows.events[name] for name in self.fusion.levels}
-            interest = self.forward(windows.read, levels, items)
+            interest = self.forward(windows.inputs, levels, items)
             if self.request is not None:
                 interest = self.at_request(interest, windows.events[REQUEST_GAP])
             interest, target = interest[counted], windows.target[counted]  # [T, D], [T]

@@ -114,7 +114,7 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
     collector = Collector(data.roles, tally, options.time_format)
     with open_bar(data.files, "events", options.progress) as bar:
         for source in data.files:
-            for chunk in _ahead(data, source, bar):
+            for chunk in _read_ahead(data, source, bar):
                 _add_texts(catalogue, data, chunk, *collector.add(chunk))
     events = filters.apply(collector.events(), lambda reason, number: tally.dropped.update({reason: number}))
     if not len(events):
@@ -161,7 +161,7 @@ def _prepare(data: RawData, filters: Filters, options: Options, name: str, same:
     return Prepared(name, report, files)
 
 
-def _ahead(data: RawData, source: RawFile, bar: Bar) -> Iterator[Chunk]:
+def _read_ahead(data: RawData, source: RawFile, bar: Bar) -> Iterator[Chunk]:
     """Read the next chunk in a thread while one is checked. The bar is drawn by the calling thread."""
     done: deque[int] = deque()  # bytes
     parts = data.chunks(source, done.append)

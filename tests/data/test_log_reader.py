@@ -57,7 +57,7 @@ def test_equals_recboles_reader(
     monkeypatch.setattr(numbers, "CHUNK", chunk)
     monkeypatch.setattr(log_reader, "BLOCK", chunk)
     if not quotes:
-        monkeypatch.setattr(log_reader, "_read_any", None)
+        monkeypatch.setattr(log_reader, "_read_by_pandas", None)
     events = synthetic_inter(users=5).strip().split("\n")[1:]
     awkward = [row for row in AWKWARD if quotes or '"' not in row]
     theirs, ours = both(write_dataset("tiny", "\n".join([HEAD, *awkward, *events]) + "\n"), **settings)
@@ -133,12 +133,12 @@ def test_missing_values_are_those_of_pandas(tmp_path: Path, monkeypatch: pytest.
     rows = [f"{word}\t{'' if word == 'None' else word}\tx" for word in words]  # pandas has no number None
     (tmp_path / "x.inter").write_text("a:token\tb:float\tc:token\n" + "\n".join(rows))
     columns = [("a", "token"), ("b", "float"), ("c", "token")]
-    for reader in ("_read_any", "_read_plain"):
+    for reader in ("_read_by_pandas", "_read_by_pyarrow"):
         with monkeypatch.context() as patch:
-            if reader == "_read_any":
-                patch.setattr(log_reader, "_read_plain", lambda *args: None)
+            if reader == "_read_by_pandas":
+                patch.setattr(log_reader, "_read_by_pyarrow", lambda *args: None)
             else:
-                patch.setattr(log_reader, "_read_any", None)
+                patch.setattr(log_reader, "_read_by_pandas", None)
             table = read_columns(str(tmp_path / "x.inter"), columns, "\t", None)
         assert len(table) == len(words) and table[["a", "b"]].isna().all(axis=None) and (table["c"] == "x").all()
 
@@ -154,4 +154,4 @@ def test_numbers_are_exact(tmp_path: Path, text: str) -> None:
 def test_what_pyarrow_refuses_is_left_to_pandas(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.inter"
     path.write_text("a:token\tb:float\n" + text, errors="surrogateescape")
-    assert (log_reader._read_plain(str(path), [("a", "token"), ("b", "float")], "\t") is None) == bool(text)
+    assert (log_reader._read_by_pyarrow(str(path), [("a", "token"), ("b", "float")], "\t") is None) == bool(text)

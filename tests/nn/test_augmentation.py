@@ -33,9 +33,9 @@ def windows(rows: int = 400, length: int = 12) -> Windows:
 
 
 def check_together(changed: Windows) -> None:
-    assert torch.equal(changed.events["level"], changed.read * 2)
-    assert torch.equal(changed.events["list"], torch.stack([changed.read, -changed.read], dim=-1))
-    following = torch.nn.functional.pad(changed.read[:, 1:], (0, 1))
+    assert torch.equal(changed.events["level"], changed.inputs * 2)
+    assert torch.equal(changed.events["list"], torch.stack([changed.inputs, -changed.inputs], dim=-1))
+    following = torch.nn.functional.pad(changed.inputs[:, 1:], (0, 1))
     inner = (changed.target > 0) & (following > 0)
     assert torch.equal(changed.target[inner], following[inner])
     wanted = (following > 0) & (following % 3 > 0)
@@ -47,26 +47,26 @@ def test_a_cropped_window_is_the_end_of_the_window() -> None:
     after = cropped(before, 1.0)
     check_together(after)
     shorter = 0
-    for old, new, aims, wanted in zip(before.read, after.read, before.target, after.target, strict=True):
+    for old, new, aims, wanted in zip(before.inputs, after.inputs, before.target, after.target, strict=True):
         number, kept = int((old > 0).sum()), int((new > 0).sum())
         assert number // 2 <= kept <= number and (new[kept:] == 0).all() and (wanted[kept:] == 0).all()
         assert torch.equal(new[:kept], old[number - kept : number])
         assert torch.equal(wanted[:kept], aims[number - kept : number])
         shorter += kept < number
     assert shorter > 200
-    assert torch.equal(cropped(before, 0.0).read, before.read)
+    assert torch.equal(cropped(before, 0.0).inputs, before.inputs)
 
 
 def test_reordered_events_keep_what_belongs_to_them_and_all_targets() -> None:
     before = windows()
     after = reordered(before, 1.0)
     check_together(after)
-    assert torch.equal(after.read[:, 0], before.read[:, 0])
-    assert torch.equal(after.read.sort(dim=1).values, before.read.sort(dim=1).values)
+    assert torch.equal(after.inputs[:, 0], before.inputs[:, 0])
+    assert torch.equal(after.inputs.sort(dim=1).values, before.inputs.sort(dim=1).values)
     assert torch.equal((after.target > 0).sum(dim=1), (before.target > 0).sum(dim=1))
-    moved = after.read != before.read
+    moved = after.inputs != before.inputs
     assert (moved.sum(dim=1) <= 4).all() and (moved.any(dim=1).float().mean() > 0.5)
-    last = (before.read > 0).sum(dim=1, keepdim=True) - 1
+    last = (before.inputs > 0).sum(dim=1, keepdim=True) - 1
     assert torch.equal(after.target.gather(1, last), before.target.gather(1, last))
 
 
@@ -74,15 +74,15 @@ def test_masked_and_substituted_items_are_targets_as_before() -> None:
     before = windows()
     near = torch.zeros(91, 2, dtype=torch.int64)
     near[1:60] = torch.tensor([61, 62])  # the others have no neighbours
-    shown = before.read > 0
+    shown = before.inputs > 0
     masked = Augmentation(Options(mask=0.3))(before, lambda: near)
-    assert 0.25 < (masked.read[shown] == 0).float().mean() < 0.35
+    assert 0.25 < (masked.inputs[shown] == 0).float().mean() < 0.35
     replaced = Augmentation(Options(substitute=0.3))(before, lambda: near)
-    changed = replaced.read != before.read
-    assert torch.isin(replaced.read[changed], torch.tensor([61, 62])).all() and (before.read[changed] < 60).all()
-    assert 0.25 < changed[shown & (before.read < 60)].float().mean() < 0.35
+    changed = replaced.inputs != before.inputs
+    assert torch.isin(replaced.inputs[changed], torch.tensor([61, 62])).all() and (before.inputs[changed] < 60).all()
+    assert 0.25 < changed[shown & (before.inputs < 60)].float().mean() < 0.35
     for after in (masked, replaced):
-        assert torch.equal(after.had, before.had) and torch.equal(after.target, before.target)
+        assert torch.equal(after.history, before.history) and torch.equal(after.target, before.target)
 
 
 def test_nearest_items() -> None:
@@ -117,7 +117,10 @@ def test_only_training_is_changed(small_config: Callable[..., Any], by: str) -> 
     [
         ({"augment_mask": 1}, r"augment_mask must be a number from 0 to 0\.99; got 1"),
         ({"augment_neighbours": "all"}, r"augment_neighbours must be one of text, counts; got 'all'"),
-        ({"augment_substitute": 0.1, "text_features": "off"}, r"needs text_features or another item source; there is"),
+        (
+            {"augment_substitute": 0.1, "text_features": "off"},
+            r"another item source\. Switch one on",
+        ),
         ({"augment_substitute": 0.1, "augment_neighbours": "counts", "memory": "off"}, r"counts needs memory: on"),
         ({"augment_crop": 0.5, "one_pass": False}, r"this training uses RecBole's prefix rows .* Set augment_\* to 0"),
     ],
