@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-BLOCK = 5_000_000  # rows sorted at once; more if there would be more than PARTS blocks
-PARTS = 20  # maximum number of blocks, because each block reads the keys of all rows
-SAMPLE = 100_000  # rows from which the limits of the blocks are computed
+BLOCK = 500_000  # rows sorted at once by all keys, which fit into a processor's cache; more if the first key ties
 LARGEST = 2**63 - 1
 
 
@@ -16,7 +14,7 @@ def stable_order(*keys: NDArray[Any]) -> Index:
     """Sort rows by the first key, then by the next, and so on; the sort is stable.
 
     Keys that fit into 64 bits together are packed into one integer, because numpy sorts integers with vector
-    instructions. Long logs are sorted in blocks, by ranges of the first key, which bounds the memory.
+    instructions. Long logs are first sorted by the first key alone, then in blocks, where all keys fit into 64 bits.
 
     Args:
         keys: numbers without NaN, [n] each.
@@ -25,18 +23,16 @@ def stable_order(*keys: NDArray[Any]) -> Index:
         Row numbers, [n].
     """
     first, number = keys[0], len(keys[0])
-    if number <= BLOCK:
+    if len(keys) == 1 or number <= BLOCK:
         return _order(*keys)
-    sample = np.sort(first[:: max(1, number // SAMPLE)])
-    ends = np.unique(sample[:: max(1, len(sample) * BLOCK // number, len(sample) // PARTS)])
-    order, at = np.empty(number, dtype=np.int64), 0
-    for low, high in zip([None, *ends], [*ends, None], strict=True):
-        inside = np.ones(number, dtype=bool) if low is None else first >= low
-        if high is not None:
-            inside &= first < high
-        rows = np.flatnonzero(inside)
-        order[at : at + len(rows)] = rows[_order(*(key[rows] for key in keys))]
-        at += len(rows)
+    order = _order(first)
+    ordered = first[order]
+    change = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    del ordered
+    ends = np.unique(np.append(change, number)[np.searchsorted(change, np.arange(BLOCK, number, BLOCK))])
+    for begin, end in zip([0, *ends], [*ends, number], strict=True):
+        rows = order[begin:end]
+        order[begin:end] = rows[_order(*(key[rows] for key in keys))]
     return order
 
 
@@ -78,9 +74,12 @@ def _from_zero(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
 def _order_of_one(values: NDArray[np.int64], span: int) -> Index:
     """Stable order of one key; values from 0 to below ``span`` if ``span`` fits into 63 bits."""
     number = len(values)
-    if span * number <= LARGEST:  # sorting values is twice as fast as sorting row numbers by them
-        order: Index = np.sort(values * number + np.arange(number))
-        order %= number
+    bits = number.bit_length()
+    if span << bits <= LARGEST:  # sorting values is twice as fast as sorting row numbers by them
+        order: Index = values << bits
+        order |= np.arange(number)
+        order.sort()
+        order &= (1 << bits) - 1
         return order
     order = np.argsort(values)  # fast, but not stable: equal values get their rows in ascending order now
     ordered = values[order]

@@ -35,7 +35,7 @@ from recbole_longinterest.data.log_reader import read_columns
 from recbole_longinterest.data.log_rows import LogRows, compact, restore
 from recbole_longinterest.data.normalizing import normalize_parts, seen_in_training
 from recbole_longinterest.data.parquet_reader import load_parquet, set_columns
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out
+from recbole_longinterest.data.splits import by_ends, by_first_time, group_index, leave_out
 from recbole_longinterest.data.ties import read_tie_seed, shuffle_ties
 from recbole_longinterest.data.time_split import bounds_of, known_by_then, parts_of, read_time_split, sentence
 from recbole_longinterest.data.windows import gather_windows
@@ -328,12 +328,21 @@ class FlatSequentialDataset(SequentialDataset):
         return {}
 
     def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
-        """Sort the rows; a sort by time uses full-precision time."""
-        if by == self.time_field and ascending is True and self.exact_order and isinstance(self.inter_feat, LogRows):
-            times = self._exact_time[self.inter_feat.position.numpy()]
-            self.inter_feat = self.inter_feat[stable_order(times)]
-        else:
+        """Sort the rows; a sort by time uses full-precision time.
+
+        Before a split of every user's rows, only the order of the users and that of each user's rows matter, so whole
+        users are sorted by the times of their first rows.
+        """
+        rows = self.inter_feat
+        if by != self.time_field or ascending is not True or not self.exact_order or not isinstance(rows, LogRows):
             super().sort(by=by, ascending=ascending)
+            return
+        times, how = self._exact_time[rows.position.numpy()], self.config["eval_args"]
+        by_user = "LS" in (how["split"] or {}) or ("RS" in (how["split"] or {}) and how["group_by"] == "user")
+        if by_user and self.time_bounds is None:
+            self.inter_feat = rows[by_first_time(rows[self.uid_field].numpy(), times)]
+        else:
+            self.inter_feat = rows[stable_order(times)]
 
     def event_times(self) -> np.ndarray:
         """Full-precision times of all events, in the order of the table before :meth:`build`, of the log after it.

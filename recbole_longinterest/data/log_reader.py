@@ -2,7 +2,9 @@
 
 import mmap
 import re
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from recbole_longinterest.common.token_codes import TokenCodes
 from recbole_longinterest.data.numbers import find_no_number, read_chunks
 
 BLOCK = 2**24  # bytes parsed at once
+AHEAD = 2  # parsed blocks that wait for the thread that numbers their tokens
 MISSING = (  # what pandas reads as a missing value
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
     *("NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -57,32 +60,44 @@ def _read_by_pyarrow(path: str, columns: Sequence[tuple[str, str]], separator: s
     numbers: dict[str, list[Any]] = {column: [] for column, kind in kinds.items() if kind == "float"}
     if len(separator.encode()) != 1 or not kinds or not _read_alike(path):
         return None
+
+    def keep(batch: Any) -> bool:  # noqa: ANN401 - a pyarrow RecordBatch
+        """Add a block to the columns; False if a number is infinite."""
+        for column, codes in tokens.items():
+            codes.add(batch.column(column).dictionary_encode())
+        for column, parts in numbers.items():
+            parts.append(batch.column(column).to_numpy(zero_copy_only=False))
+        return not any(np.isinf(parts[-1]).any() for parts in numbers.values())
+
+    def whole(column: str) -> Any:  # noqa: ANN401
+        if column in numbers:
+            return np.concatenate(numbers.pop(column) or [np.zeros(0)])
+        rows, names = tokens.pop(column).joined()
+        return pd.Categorical.from_codes(rows, categories=pd.Index(names.to_numpy(zero_copy_only=False), dtype="str"))
+
     try:
-        with pa.csv.open_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=BLOCK),
-            parse_options=pa.csv.ParseOptions(delimiter=separator, quote_char=False),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=MISSING, strings_can_be_null=True
-            ),
-        ) as batches:
+        with (
+            pa.csv.open_csv(
+                path,
+                read_options=pa.csv.ReadOptions(block_size=BLOCK),
+                parse_options=pa.csv.ParseOptions(delimiter=separator, quote_char=False),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), null_values=MISSING, strings_can_be_null=True
+                ),
+            ) as batches,
+            ThreadPoolExecutor(1) as pool,  # pyarrow works without Python's lock, so the next block is parsed meanwhile
+        ):
+            waiting: deque[Future[bool]] = deque()
             for batch in batches:
-                for column, codes in tokens.items():
-                    codes.add(batch.column(column).dictionary_encode())
-                for column, parts in numbers.items():
-                    parts.append(batch.column(column).to_numpy(zero_copy_only=False))
-                    if np.isinf(parts[-1]).any():
-                        return None
+                waiting.append(pool.submit(keep, batch))
+                if len(waiting) > AHEAD and not waiting.popleft().result():
+                    return None
+            if not all(done.result() for done in waiting):
+                return None
     except pa.ArrowException:
         return None
-    table: dict[str, Any] = {}
-    for (name, kind), column in zip(columns, kinds, strict=True):
-        if kind == "token":
-            rows, names = tokens.pop(column).joined()
-            words = pd.Index(names.to_numpy(zero_copy_only=False), dtype="str")
-            table[name] = pd.Categorical.from_codes(rows, categories=words)
-        else:
-            table[name] = np.concatenate(numbers.pop(column) or [np.zeros(0)])
+    with ThreadPoolExecutor(2) as pool:
+        table = dict(zip((name for name, _ in columns), pool.map(whole, kinds), strict=True))
     return pd.DataFrame(table, copy=False)  # one block per column, so that each can be freed separately
 
 

@@ -17,16 +17,52 @@ def group_index(keys: Index) -> tuple[Index, Index]:
     Returns:
         Row numbers in the new order, [n], and the number of rows of each group, [n_groups].
     """
-    order = stable_order(keys)
-    sorted_keys = keys[order]
-    begin = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]])) if len(keys) else order
-    del sorted_keys
+    begin = _begins(keys)
     size = np.diff(begin, append=len(keys))
-    appearance = np.argsort(order[begin], kind="stable")
-    size = size[appearance]
-    place = np.repeat(begin[appearance] - (np.cumsum(size) - size), size)
-    place += np.arange(len(keys))
+    if 2 * len(begin) <= len(keys) and len(np.unique(keys[begin])) == len(begin):  # they are grouped already
+        return np.arange(len(keys)), size
+    order = stable_order(keys)
+    begin = _begins(keys[order])
+    place, size = _rearranged(begin, np.argsort(order[begin], kind="stable"), len(keys))
     return order[place], size
+
+
+def by_first_time(keys: Index, times: NDArray[np.float64]) -> Index:
+    """Arrange whole groups by the times of their first rows.
+
+    :func:`group_index` of the rows in this order is that of the rows sorted by time, without a sort of all rows.
+
+    Args:
+        keys: group of each row, [n]; the rows of a group are adjacent and sorted by time.
+        times: time of each row, [n].
+
+    Returns:
+        Row numbers in the new order, [n].
+    """
+    begin = _begins(keys)
+    return _rearranged(begin, np.argsort(times[begin], kind="stable"), len(keys))[0]
+
+
+def _begins(keys: Index) -> Index:
+    """Find the rows whose key differs from that of the row before."""
+    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, dtype=np.int64)
+
+
+def _rearranged(begin: Index, groups: Index, number: int) -> tuple[Index, Index]:
+    """Put groups of adjacent rows in another order.
+
+    Args:
+        begin: first row of each group, [n_groups].
+        groups: the groups in the new order, [n_groups].
+        number: number of rows.
+
+    Returns:
+        Row numbers in the new order, [n], and the number of rows of each group, [n_groups].
+    """
+    size = np.diff(begin, append=number)[groups]
+    rows = np.repeat(begin[groups] - (np.cumsum(size) - size), size)
+    rows += np.arange(number)
+    return rows, size
 
 
 def leave_out(size: Index, number: int) -> NDArray[np.int8]:

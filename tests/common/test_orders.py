@@ -40,6 +40,5 @@ def test_a_sort_in_blocks_is_the_sort(monkeypatch: pytest.MonkeyPatch, fits: boo
         whole = stable_order(*keys)
         with monkeypatch.context() as patch:
             patch.setattr(orders, "BLOCK", 30)
-            patch.setattr(orders, "SAMPLE", 200)
             assert np.array_equal(stable_order(*keys), whole)
         assert np.array_equal(whole, np.lexsort(keys[::-1]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from recbole.data.dataset import Dataset
 
-from recbole_longinterest.data.splits import by_ends, group_index, leave_out
+from recbole_longinterest.data.splits import by_ends, by_first_time, group_index, leave_out
 
 
 def recboles_groups(keys: np.ndarray) -> list[list[int]]:
@@ -21,6 +21,26 @@ def test_groups_come_in_the_order_of_their_first_row(keys: np.ndarray) -> None:
     rows, size = group_index(keys)
     expected = recboles_groups(keys)
     assert [part.tolist() for part in np.split(rows, np.cumsum(size)[:-1])] == expected
+
+
+def test_grouped_rows_keep_their_order() -> None:
+    keys = np.repeat([5, 2, 9], [4, 3, 1])
+    rows, size = group_index(keys)
+    assert rows.tolist() == list(range(8))
+    assert size.tolist() == [4, 3, 1]
+
+
+def test_groups_sorted_by_their_first_time_are_those_of_all_rows_sorted_by_time(keys: np.ndarray) -> None:
+    keys = np.sort(keys)
+    times = np.random.default_rng(3).integers(0, 30, len(keys)).astype(float)  # many ties, between groups too
+    times = times[np.lexsort((times, keys))]
+    by_time = np.argsort(times, kind="stable")
+    expected = by_time[group_index(keys[by_time])[0]]
+    found = by_first_time(keys, times)
+    assert found.tolist() == expected.tolist()
+    rows, size = group_index(keys[found])
+    assert rows.tolist() == list(range(len(keys)))
+    assert size.tolist() == group_index(keys[by_time])[1].tolist()
 
 
 @pytest.mark.parametrize("number", [1, 2])
