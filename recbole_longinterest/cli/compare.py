@@ -78,6 +78,13 @@ def add_arguments(commands: Commands) -> None:
         help="add all ablations of LongInterest and its control rows; or only some, as 'without text,window 50'",
     )
     parser.add_argument(
+        "--rows",
+        type=Path,
+        metavar="FILE",
+        help="add rows with settings of your own, from a yaml file with lines like 'NAME: {model: LongInterest, "
+        "text_vectors: tfidf.npy}'; the tuned settings of the model apply, too",
+    )
+    parser.add_argument(
         "--table-columns",
         default=COLUMNS,
         metavar="NAMES",
@@ -161,6 +168,12 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         cpus = 1 if args.cpus_per_worker is None else args.cpus_per_worker
         on_ray = OnRay(args.address, cpus, args.gpus_per_worker or 0)
     ablations = _names(args.ablations)
+    own_rows = {}
+    if args.rows is not None:
+        # saves start-up time: torch, RecBole
+        from recbole_longinterest.experiments.comparison.own_rows import read_rows
+
+        own_rows = read_rows(args.rows)
     outcome = compare(
         _names(args.models),
         _names(args.datasets),
@@ -177,6 +190,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         lists_columns=_pairs("--lists-columns", _names(args.lists_columns), "user=COLUMN"),
         ties=_names(args.ties),
         splits=_names(args.split),
+        own_rows=own_rows,
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")

@@ -87,6 +87,35 @@ def test_what_is_wrong_is_one_sentence(
     assert message in error and error.count("\n") == 1
 
 
+def test_a_row_of_ones_own_has_known_settings(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.yaml"
+    for text, message in (
+        ("wide: {model: GRU4Rec, hidden_siz: 4}", "GRU4Rec does not read hidden_siz, set by the row wide. Remove it."),
+        ("- wide", f"{file} must hold `key: value` lines; it holds list."),
+        ("wide: {model: NoSuchModel}", "no model 'NoSuchModel'"),
+    ):
+        file.write_text(text)
+        assert main.main([*arguments, "--models=Pop", f"--rows={file}"]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_rows_of_ones_own_run_with_their_settings(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.yaml"
+    file.write_text("narrow: {model: GRU4Rec, hidden_size: 4}\nno text: {text_features: off, embedding_size: 8}\n")
+    assert main.main([*arguments, "--models=", f"--rows={file}"]) == 0
+    assert "LongInterest, no text" in capsys.readouterr().out
+    cells = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("result.json")]
+    config = {cell["name"]: cell["manifest"]["config"] for cell in cells}
+    assert config["narrow"]["hidden_size"] == 4
+    assert config["LongInterest, no text"]["text_features"] is False
+
+
 @pytest.mark.slow
 def test_lists_of_another_system_are_a_row(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -13,6 +13,7 @@ from recbole_longinterest.data.time_split import sentence
 from recbole_longinterest.experiments.comparison import data
 from recbole_longinterest.experiments.comparison.cell import FAILED, FINISHED, CannotRun, Cell, DataKey, RowKey
 from recbole_longinterest.experiments.comparison.cells import reason
+from recbole_longinterest.experiments.comparison.own_rows import own_row
 from recbole_longinterest.experiments.comparison.plan import Plan
 from recbole_longinterest.experiments.comparison.views import ENDS, About
 from recbole_longinterest.experiments.quiet import without_warnings
@@ -37,6 +38,7 @@ def check_plan(
         rows.setdefault(cell.row, cell)
     configs, cannot = _read_configs(rows)
     _check_settings(plan, list(configs.values()))
+    _check_own_rows(plan, {rows[row].name: config for row, config in configs.items()})
     settings = {row: dict(config.final_config_dict) for row, config in configs.items()}
     about: dict[str, About] = {}
     expected = _read_data(rows, configs, cannot, about)
@@ -90,6 +92,21 @@ def _check_settings(plan: Plan, configs: Sequence[Config]) -> None:
     if plan.given.get(STRICT, True):
         raise LongInterestError(f"{message} Remove it, or set {STRICT}: False to continue.")
     getLogger().warning(message)
+
+
+def _check_own_rows(plan: Plan, configs: Mapping[str, Config]) -> None:
+    """Check the names of the settings of the rows of one's own.
+
+    Raises:
+        LongInterestError: for a setting that the row's model does not have.
+    """
+    for name, settings in plan.own_rows.items():
+        config = configs.get(own_row(name, settings).name)
+        if config is None or not plan.given.get(STRICT, True):
+            continue
+        unknown = [key for key in settings if key != "model" and key not in known_keys(config)]
+        if unknown:
+            raise LongInterestError(f"{config['model']} does not read {unknown[0]}, set by the row {name}. Remove it.")
 
 
 def _read_data(

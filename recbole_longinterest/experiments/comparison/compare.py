@@ -8,7 +8,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison import paper_table
 from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
-from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
+from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings, with_absolute_paths
 from recbole_longinterest.experiments.comparison.report import write_report
 from recbole_longinterest.experiments.comparison.views import read_views
 
@@ -33,6 +33,7 @@ def compare(
     lists_columns: Mapping[str, str] | None = None,
     ties: Sequence[str] = ("file",),
     splits: Sequence[str] = ("leave-one-out",),
+    own_rows: Mapping[str, Mapping[str, object]] | None = None,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with several seeds, and write a report.
@@ -69,6 +70,8 @@ def compare(
             order, run i of a row has the tie seed i modulo 3, and a row has at least three runs.
         splits: ``"leave-one-out"``, or the split of ``eval_args`` in ``settings``, and ``"time"``: a split by global
             time, at ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has its own table.
+        own_rows: rows with settings of your own, as name -> settings, with the model as ``model`` (LongInterest by
+            default). They override the tuned settings of the model.
         show_progress: whether to show a progress bar.
 
     Returns:
@@ -98,8 +101,12 @@ def compare(
         lists_columns=dict(lists_columns or {}),
         ties=list(ties),
         splits=list(splits),
+        own_rows={
+            name: with_absolute_paths(row) if isinstance(row, Mapping) else row
+            for name, row in (own_rows or {}).items()
+        },
     )
-    if not (plan.models or plan.lists) or not plan.datasets:
+    if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     read_views(plan.ties, plan.splits, given)
     outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs, on_ray=on_ray)

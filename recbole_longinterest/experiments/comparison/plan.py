@@ -8,6 +8,7 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_longinterest.common.errors import LongInterestError
+from recbole_longinterest.experiments.comparison.own_rows import own_row
 from recbole_longinterest.experiments.comparison.variants import (
     ABLATIONS,
     ROWS,
@@ -30,6 +31,7 @@ class Plan:
         seeds: seeds of every row.
         once: further rows, with only the first seed.
         ablations: names of ablations of LongInterest.
+        own_rows: further rows with all seeds: name -> settings, see :mod:`.own_rows`.
         given: settings of every run.
         lists: ``NAME`` or ``NAME@DATASET`` of external lists -> their file.
         lists_columns: names of ``user``, ``item``, ``rank`` and ``score`` in these files.
@@ -47,6 +49,7 @@ class Plan:
     lists_columns: dict[str, str] = field(default_factory=dict)
     ties: Sequence[str] = ("file",)
     splits: Sequence[str] = ("leave-one-out",)
+    own_rows: dict[str, Any] = field(default_factory=dict)
 
     @property
     def views(self) -> list[View]:
@@ -57,7 +60,7 @@ class Plan:
         """The rows with their seeds.
 
         Raises:
-            ValueError: if an ablation is unknown.
+            LongInterestError: if an ablation is unknown, or a row of one's own has a wrong form or another row's name.
         """
         known = {entry.name: entry for entry in ABLATIONS}
         unknown = [name for name in self.ablations if name not in known]
@@ -69,6 +72,11 @@ class Plan:
         found: dict[str, tuple[Variant, Sequence[int]]] = {}
         for variant, seeds in wanted:
             found.setdefault(variant.name, (variant, seeds))
+        for name, settings in self.own_rows.items():
+            variant = own_row(name, settings)
+            if variant.name in found:
+                raise LongInterestError(f"There are two rows {variant.name}. Give the row {name} another name.")
+            found[variant.name] = variant, self.seeds
         return list(found.values())
 
 
@@ -109,10 +117,15 @@ def read_settings(config_files: Sequence[str], settings: Mapping[str, object] | 
             named = parser._load_cmd_line()
     given = {**parser._load_config_files(list(config_files)), **named}
     given.setdefault("data_path", "dataset")
-    for name in ("data_path", "text_encoder", "text_vectors"):
-        if isinstance(given.get(name), str) and Path(given[name]).exists():
-            given[name] = str(Path(given[name]).resolve())
+    given = with_absolute_paths(given)
     own = [name for name in ("seed", "model", "dataset", "resume", "checkpoint_dir") if name in given]
     if own:
         raise LongInterestError(f"compare sets {own[0]} itself; leave it out.")
     return given
+
+
+def with_absolute_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make paths of settings absolute if they exist, because every run has a folder of its own."""
+    paths = ("data_path", "text_encoder", "text_vectors")
+    found = {name: Path(value) for name, value in given.items() if name in paths and isinstance(value, str)}
+    return {**given, **{name: str(path.resolve()) for name, path in found.items() if path.exists()}}

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.resources import resource
 from recbole_longinterest.experiments.comparison import data, driver, variants
 from recbole_longinterest.experiments.comparison.cell import Cell
+from recbole_longinterest.experiments.comparison.own_rows import own_row, read_rows
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings
 from recbole_longinterest.experiments.comparison.views import View
 from recbole_longinterest.plugin import models
@@ -37,6 +39,39 @@ def test_a_model_of_ones_own_has_no_name_of_a_row(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(models, "_known", dict(models._known))
     with pytest.raises(ValueError, match=r"own_chains:Markov has the same name as a row of the comparison, Markov\."):
         variants.variant_of("own_chains:Markov")
+
+
+def test_rows_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "rows.yaml"
+    file.write_text(
+        "wide: {embedding_size: 128}\n7: {model: SASRec+all, n_layers: 3}\nlong: {model: SASRec@200, n_layers: 1}"
+    )
+    rows = read_rows(file)
+    wide, seven, long = (own_row(name, settings) for name, settings in rows.items())
+    assert wide == variants.Variant("LongInterest, wide", "LongInterest", {"embedding_size": 128}, kind="ablation")
+    assert seven == variants.Variant("7", "SASRecAll", {"n_layers": 3}, kind="row")
+    assert long.settings == {"MAX_ITEM_LIST_LENGTH": 200, "n_layers": 1}
+    plan = Plan(["SASRec"], ["ml-100k"], [1, 2], own_rows=rows)
+    assert [(variant.name, len(seeds)) for variant, seeds in plan.rows()][1:] == [
+        *(("LongInterest, wide", 2), ("7", 2), ("long", 2))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"a": 3}, r"must have the form NAME: \{model: MODEL, setting: value\}; got a: 3"),
+        ({"a": {"model": 3}}, "got a: {'model': 3}"),
+        ({"a": {"seed": 3}}, "The row a sets seed, which all rows must share. Give --seed to the comparison instead"),
+        ({"a": {"exact_order": False}}, "The row a sets exact_order"),
+        ({"a": {"model": "mine:Model"}}, "The row a names mine:Model. Give it among the models, and its class alone"),
+        ({"SASRec": {"model": "SASRec"}}, "There are two rows SASRec. Give the row SASRec another name"),
+        ({"without text": {"text_features": False}}, "There are two rows LongInterest, without text"),
+    ],
+)
+def test_what_a_row_of_ones_own_may_not_be(rows: dict[str, Any], message: str) -> None:
+    with pytest.raises(LongInterestError, match=message):
+        Plan(["SASRec"], ["ml-100k"], [1], ablations=["without text"], own_rows=rows).rows()
 
 
 def test_settings_of_every_ablation_are_settings() -> None:
