@@ -81,6 +81,7 @@ class InterestNetwork(nn.Module):
             )
         size, filled = options.embedding_size, matrices or {}
         self.id_embedding = nn.Embedding(sources.n_items, size, padding_idx=0) if sources.id else None
+        self.id_dropout = options.id_dropout
         self.item_sources = nn.ModuleDict(
             {
                 name: ItemSource(sources.n_items, width, size, filled.get(name), options.source_dropout)
@@ -166,12 +167,17 @@ class InterestNetwork(nn.Module):
     def item_parts(self) -> dict[str, Tensor]:
         """The summands of the item vectors, [N, D] each: ``id``, and one for each source.
 
-        In a model with sources, the ID embedding of an item without training events counts as zero.
+        In a model with sources, the ID embedding of an item without training events counts as zero. In training,
+        ``id_dropout`` draws items that are treated like that in this step (as in DropoutNet, Volkovs et al. 2017).
         """
         parts: dict[str, Tensor] = {}
         if self.id_embedding is not None:
-            known = self.id_embedding.weight
-            parts["id"] = known * self.trained.unsqueeze(-1) if self.item_sources else known
+            parts["id"] = self.id_embedding.weight
+            if self.item_sources:
+                known = self.trained
+                if self.training and self.id_dropout:
+                    known = known & (torch.rand(known.shape, device=known.device) >= self.id_dropout)
+                parts["id"] = parts["id"] * known.unsqueeze(-1)
         for name, source in self.sources.items():
             parts[name] = source()
         return parts

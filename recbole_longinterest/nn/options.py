@@ -79,6 +79,7 @@ RULES: dict[str, tuple[str | Registry[Any], Callable[[Any], Any]]] = {
     "memory_size": ("a whole number from 1 to 1000", _number(int, 1, 1000)),
     "memory_weight": ("a number from 0 to 100", _number(float, 0, 100)),
     "request_time": ("True or False", parse_switch),
+    "id_dropout": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "source_dropout": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
     "augment_crop": ("a number from 0 to 1", _number(float, 0, 1)),
     "augment_mask": ("a number from 0 to 0.99", _number(float, 0, 0.99)),
@@ -121,6 +122,7 @@ class ModelOptions:
     augment_reorder: float = 0.0
     augment_substitute: float = 0.0
     augment_neighbours: str = "text"
+    id_dropout: float = 0.0
 
     @classmethod
     def from_config(cls, config: Settings) -> "ModelOptions":

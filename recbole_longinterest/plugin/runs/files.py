@@ -23,7 +23,7 @@ FREE = {
 LATER = {
     **dict.fromkeys(("event_features", "user_features", "source_levels", "item_sources")),
     **{"tie_order": "file", "tie_seed": 0, "split_by_time": None, "split_targets": "successive"},
-    **{"memory": False, "memory_size": 100, "memory_weight": 1.0, "source_dropout": 0.0},
+    **{"memory": False, "memory_size": 100, "memory_weight": 1.0, "source_dropout": 0.0, "id_dropout": 0.0},
     **{"request_time": False, "text_chunks": 1, "text_backend": "torch", "text_numbers": None},
     **{"augment_crop": 0.0, "augment_mask": 0.0, "augment_reorder": 0.0, "augment_substitute": 0.0},
     **{"augment_neighbours": "text"},
