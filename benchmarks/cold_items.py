@@ -9,11 +9,15 @@ the popularity of the item's categories in training; the text nearest to the use
 their last ten events. GRU4Rec has no embedding for these items, so its recall is 0 by construction. A second row of
 LongInterest scales the new items' text vectors up (``add_items(boost=...)``). A line below shows the cost of that: the
 NDCG@10 of as many events on trained items. These events were in the training, so compare only the two figures with each
-other. The model is trained once; a second call reads its folder in --output.
+other. With --seeds, other items are held out for each seed, and intervals are over the users of all seeds. Other
+arguments, such as --id_dropout=0.1, are settings of the training. A second call reads the models in --output.
 """
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +25,15 @@ import torch
 from common import add_data_arguments, cell, data_folder, make_parser, ndcg, ranks_among
 from replayed import Log, histories, ranks, train_on
 
+from recbole_longinterest.experiments.comparison.plan import read_settings
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training.export import export_checkpoint
 
 K, RECENT = 10, 10
+NEAREST = ("nearest text to the last", f"nearest text to the last {RECENT}")
+Found = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Ranks of the events among the cold items and among all items, by row of the table."""
 
 
 def main() -> None:
@@ -33,20 +41,51 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_data_arguments(parser, "ml-latest-small", "cold")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the held-out items")
+    parser.add_argument("--seed", type=int, default=0, help="first seed of the held-out items")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, each with other items and a training")
     parser.add_argument("--events", type=int, default=20_000, help="most events to predict, drawn with the seed")
     parser.add_argument("--boost", type=float, default=1.5, help="boost of the new items' texts in the second row")
-    args = parser.parse_args()
-    output = args.output / args.dataset
+    args, words = parser.parse_known_args()
+    settings = {"epochs": args.epochs, **read_settings([], words)}
+    del settings["data_path"]
     log = Log.read(data_folder(args.data_path), args.dataset)
-    rng = np.random.default_rng(args.seed)
+    output = args.output / args.dataset
+    seeds = range(args.seed, args.seed + args.seeds)
+    measured = [of_seed(log, output / str(seed), seed, settings, args.events, args.boost) for seed in seeds]
+    text = report(log, [rows for rows, _, _, _ in measured], [found for _, found, _, _ in measured], args.boost)
+    before, after = np.mean([pair for _, _, pair, _ in measured], axis=0)
+    cold, items = np.mean([numbers for _, _, _, numbers in measured], axis=0)
+    text = f"{log.name}: {cold:,.0f} cold items of {items:,.0f}, {args.seeds} seed(s), recall@{K}\n\n{text}"
+    text += f"\nNDCG@{K} of as many events on trained items: {before:.4f}, boost {args.boost:g}: {after:.4f}\n"
+    (output / "cold.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def of_seed(
+    log: Log, output: Path, seed: int, settings: dict[str, Any], events: int, boost: float
+) -> tuple[np.ndarray, Found, tuple[float, float], tuple[int, int]]:
+    """Hold out a tenth of the items, train, add them, and rank the events on them.
+
+    Args:
+        log: all events.
+        output: folder of this seed.
+        seed: seed of the held-out items.
+        settings: settings of the training.
+        events: most events to predict.
+        boost: boost of the second row.
+
+    Returns:
+        The predicted events; their ranks; NDCG of as many events on trained items without and with the boost; and the
+        numbers of cold and of all items.
+    """
+    rng = np.random.default_rng(seed)
     catalogue = np.unique(log.items.astype(str))
     cold = set(rng.permutation(catalogue)[: len(catalogue) // 10])
     is_cold = np.array([item in cold for item in log.items])
 
     def trained() -> dict[str, float]:
         root = log.write_dataset(output / "data", ~is_cold)
-        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", {"epochs": args.epochs})
+        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", settings)
         export_checkpoint(checkpoint, output / "model")
         return {"seconds": seconds}
 
@@ -55,26 +94,21 @@ def main() -> None:
     frame = log.item_table()
     frame = frame[frame["item_id"].isin(cold) & (frame["title"] != "")]
     added = model.add_items(frame).new
-    boosted.add_items(frame, boost=args.boost)
+    boosted.add_items(frame, boost=boost)
     among = torch.tensor(sorted(model.item_id(token) for token in added))
     rows = np.flatnonzero(is_cold & np.isin(log.items.astype(str), added))
-    rows = np.sort(rng.permutation(rows)[: args.events])
+    rows = np.sort(rng.permutation(rows)[:events])
     found = {
         "LongInterest": (ranks(model, log, rows, among), ranks(model, log, rows)),
-        f"LongInterest, boost {args.boost:g}": (ranks(boosted, log, rows, among), ranks(boosted, log, rows)),
+        f"LongInterest, boost {boost:g}": (ranks(boosted, log, rows, among), ranks(boosted, log, rows)),
         **baselines(model, log, rows, among, ~is_cold),
     }
     shown = np.sort(rng.permutation(np.flatnonzero(~is_cold))[: len(rows)])
-    before, after = (np.nanmean(ndcg(ranks(one, log, shown))) for one in (model, boosted))
-    text = report(log, rows, found, len(added), model.n_items)
-    text += f"\nNDCG@{K} of {len(shown):,} events on trained items: {before:.4f}, boost {args.boost:g}: {after:.4f}\n"
-    (output / "cold.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    before, after = (float(np.nanmean(ndcg(ranks(one, log, shown)))) for one in (model, boosted))
+    return rows, found, (before, after), (len(added), model.n_items)
 
 
-def baselines(
-    model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def baselines(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray) -> Found:
     """Ranks among cold and among all items by baselines without training."""
     categories = [set(words) for words in model.served.items.categories]
     events = Counter(log.items[trained])
@@ -85,7 +119,7 @@ def baselines(
     by_category = torch.tensor([float(sum(popular[word] for word in words)) for words in categories])
     texts = torch.nn.functional.normalize(model.served.weights["item_sources.text.vectors"], dim=1)
     generator = torch.Generator().manual_seed(0)
-    names = ("random", "popularity of categories", "nearest text to the last", f"nearest text to the last {RECENT}")
+    names = ("random", "popularity of categories", *NEAREST)
     found = {name: ({}, {}) for name in names}
     for mine, is_target in histories(log, rows):
         ids = np.array([model.item_id(item) for item in log.items[mine]])
@@ -106,24 +140,39 @@ def baselines(
     return {name: tuple(np.array([part[row] for row in rows]) for part in pair) for name, pair in found.items()}
 
 
-def report(log: Log, rows: np.ndarray, found: dict[str, tuple[np.ndarray, np.ndarray]], cold: int, items: int) -> str:
-    """Render the results as a table in Markdown."""
-    kept = ~np.isnan(found["LongInterest"][0])
-    owner = pd.factorize(log.users[rows][kept])[0]
-    lines = [
-        f"{log.name}: {cold:,} cold items of {items:,}, {int(kept.sum()):,} events on them, recall@{K}",
-        "",
-        "| | among cold items | among all items |",
-        "|---|---|---|",
-    ]
-    hits = {name: [(part[kept] <= K).astype(float) for part in pair] for name, pair in found.items()}
+def report(log: Log, rows: Sequence[np.ndarray], measured: Sequence[Found], boost: float) -> str:
+    """Render the results of all seeds as a table in Markdown, and the lead over the best nearest text.
+
+    Args:
+        log: all events.
+        rows: predicted events of each seed.
+        measured: their ranks.
+        boost: boost of the second row.
+    """
+    kept = [~np.isnan(found["LongInterest"][0]) for found in measured]
+    owner = pd.factorize(np.concatenate([log.users[some][known] for some, known in zip(rows, kept, strict=True)]))[0]
+    hits = {
+        name: [
+            np.concatenate([found[name][pool][known] <= K for found, known in zip(measured, kept, strict=True)])
+            for pool in (0, 1)
+        ]
+        for name in measured[0]
+    }
+    samples = {
+        name: [bootstrap_means(part[None].astype(float), owner, resamples=2000)[:, 0] for part in pair]
+        for name, pair in hits.items()
+    }
+    lines = [f"{len(owner):,} events", "", "| | among cold items | among all items |", "|---|---|---|"]
     for name, pair in hits.items():
-        said = []
-        for part in pair:
-            low, high = interval(bootstrap_means(part[None], owner, resamples=2000)[:, 0])
-            said.append(f"{part.mean():.4f} ({low:.4f} to {high:.4f})")
+        ends = [interval(drawn) for drawn in samples[name]]
+        said = [f"{part.mean():.4f} ({low:.4f} to {high:.4f})" for part, (low, high) in zip(pair, ends, strict=True)]
         lines.append(f"| {name} | {said[0]} | {said[1]} |")
-    lines.append("| GRU4Rec | 0, it has no row for them | 0 |")
+    lines += ["| GRU4Rec | 0, it has no row for them | 0 |", ""]
+    for name, pool, where in (("LongInterest", 0, "cold"), (f"LongInterest, boost {boost:g}", 1, "all")):
+        best = max(NEAREST, key=lambda other, pool=pool: hits[other][pool].mean())
+        lead = hits[name][pool].mean() / hits[best][pool].mean() - 1
+        low, high = interval(samples[name][pool] / samples[best][pool] - 1)  # the same users in both
+        lines.append(f"{name} against {best}, among {where} items: {lead:+.0%} ({low:+.0%} to {high:+.0%})")
     return "\n".join([*lines, ""])
 
 
