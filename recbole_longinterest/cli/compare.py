@@ -85,6 +85,12 @@ def add_arguments(commands: Commands) -> None:
         "text_vectors: tfidf.npy}'; the tuned settings of the model apply, too",
     )
     parser.add_argument(
+        "--tuned-on",
+        default="",
+        metavar="DATASET",
+        help="use the settings tuned on this data set for all rows, for example on new data without a search",
+    )
+    parser.add_argument(
         "--table-columns",
         default=COLUMNS,
         metavar="NAMES",
@@ -191,6 +197,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         ties=_names(args.ties),
         splits=_names(args.split),
         own_rows=own_rows,
+        tuned_on=args.tuned_on,
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")

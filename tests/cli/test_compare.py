@@ -58,6 +58,7 @@ def test_cells_run_and_are_not_run_again(
     [
         (["--models=Pop", "--learning_rat=0.1"], "None of the models has a setting learning_rat"),
         (["--models=Pop", "--datasets=nowhere"], "There is no data set folder"),
+        (["--models=Pop", "--tuned-on=nowhere"], "No model has tuned settings for nowhere; there are some for amazon"),
         (["--models=Pop@x"], "must be a model and its window"),
         (["--models=Pop", "--ablations=nothing"], "There is no ablation 'nothing'"),
         (["--models=,"], "compare needs at least one model"),
@@ -163,8 +164,8 @@ def test_a_model_with_other_data_stops_the_command(
 ) -> None:
     real = driver.settings_of
 
-    def settings_of(variant: Any, dataset: str, given: dict[str, Any], protocol: str) -> Any:
-        settings, source = real(variant, dataset, given, protocol)
+    def settings_of(variant: Any, dataset: str, given: dict[str, Any], *more: str) -> Any:
+        settings, source = real(variant, dataset, given, *more)
         return settings | ({"rm_dup_inter": "first"} if variant.name == "GRU4Rec" else {}), source
 
     monkeypatch.setattr(driver, "settings_of", settings_of)

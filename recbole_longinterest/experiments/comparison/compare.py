@@ -10,6 +10,7 @@ from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings, with_absolute_paths
 from recbole_longinterest.experiments.comparison.report import write_report
+from recbole_longinterest.experiments.comparison.variants import check_tuned_on
 from recbole_longinterest.experiments.comparison.views import read_views
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def compare(
     ties: Sequence[str] = ("file",),
     splits: Sequence[str] = ("leave-one-out",),
     own_rows: Mapping[str, Mapping[str, object]] | None = None,
+    tuned_on: str = "",
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with several seeds, and write a report.
@@ -72,6 +74,8 @@ def compare(
             time, at ``split_by_time`` in ``settings`` or after 80 % and 90 % of the events. Each has its own table.
         own_rows: rows with settings of your own, as name -> settings, with the model as ``model`` (LongInterest by
             default). They override the tuned settings of the model.
+        tuned_on: data set whose tuned settings all rows have, instead of those of the compared data set; for new data
+            without a search.
         show_progress: whether to show a progress bar.
 
     Returns:
@@ -86,6 +90,8 @@ def compare(
     if jobs is not None and jobs < 1:
         raise LongInterestError(f"jobs must be a whole number of at least 1; got {jobs}.")
     given = read_settings([str(file) for file in config_files], settings)
+    if tuned_on:
+        check_tuned_on(tuned_on)
     rows = list(models)
     if ablations == "all":
         ablations, further = all_ablations(rows)
@@ -105,6 +111,7 @@ def compare(
             name: with_absolute_paths(row) if isinstance(row, Mapping) else row
             for name, row in (own_rows or {}).items()
         },
+        tuned_on=tuned_on,
     )
     if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")

@@ -167,6 +167,6 @@ def cell_of(
 ) -> Cell:
     """The cell of a row and a run, with the settings tuned for a protocol; the native ones if it is for both."""
     given = place.view.settings(plan.given, place.tie_seed)
-    settings, source = settings_of(variant, dataset, given, protocol or NATIVE)
+    settings, source = settings_of(variant, dataset, given, protocol or NATIVE, plan.tuned_on)
     what = (variant.change, source, variant.kind)
     return Cell(dataset, variant.name, variant.model, seed, settings, *what, output, place, protocol)

@@ -32,6 +32,7 @@ class Plan:
         once: further rows, with only the first seed.
         ablations: names of ablations of LongInterest.
         own_rows: further rows with all seeds: name -> settings, see :mod:`.own_rows`.
+        tuned_on: data set whose tuned settings all rows have; "" for those of each data set.
         given: settings of every run.
         lists: ``NAME`` or ``NAME@DATASET`` of external lists -> their file.
         lists_columns: names of ``user``, ``item``, ``rank`` and ``score`` in these files.
@@ -50,6 +51,7 @@ class Plan:
     ties: Sequence[str] = ("file",)
     splits: Sequence[str] = ("leave-one-out",)
     own_rows: dict[str, Any] = field(default_factory=dict)
+    tuned_on: str = ""
 
     @property
     def views(self) -> list[View]:

@@ -117,7 +117,7 @@ def variant_of(name: str) -> Variant:
 
 
 def settings_of(
-    variant: Variant, dataset: str, given: dict[str, Any], protocol: str = NATIVE
+    variant: Variant, dataset: str, given: dict[str, Any], protocol: str = NATIVE, tuned_on: str = ""
 ) -> tuple[dict[str, Any], str]:
     """Merge all settings of a row on a data set.
 
@@ -130,6 +130,7 @@ def settings_of(
         given: settings of every run.
         protocol: protocol that the settings are for. ``tuned/<Model>/<dataset>.seen-masked.yaml`` has settings tuned by
             the seen-masked protocol; without that file both protocols have the same settings.
+        tuned_on: data set whose tuned settings to use; "" for ``dataset``.
 
     Returns:
         The settings, and the origin of the model's settings.
@@ -140,9 +141,10 @@ def settings_of(
     if variant.model in ONE_PASS:
         settings |= {"one_pass": True, "loss_type": "CE"}
     model = model_name(variant.like or variant.model)
-    tuned = _tuned_file(model, f"{dataset}.{protocol}")
+    searched = tuned_on or dataset
+    tuned = _tuned_file(model, f"{searched}.{protocol}")
     if protocol == NATIVE or not tuned.is_file():
-        tuned = _tuned_file(model, dataset)
+        tuned = _tuned_file(model, searched)
     if variant.model == "SASRecText":
         settings |= sasrec_text_settings()
         settings |= {
@@ -160,6 +162,8 @@ def settings_of(
     other = sum(given.get(key, value) != value for key, value in found.items())
     if source == TUNED and (variant.settings or variant.like or variant.change):
         source = f"as tuned for {model}"
+    if source != PUBLISHED and tuned.is_file() and tuned_on:
+        source += f" on {tuned_on}"
     if source != PUBLISHED and other:
         source += f", {other} given otherwise"
     return {**settings, **given, **variant.settings}, source
@@ -174,3 +178,14 @@ def _tuned_file(model: str, name: str) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     return (read_yaml(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+
+
+def check_tuned_on(dataset: str) -> None:
+    """Check that a search has written settings for a data set.
+
+    Raises:
+        LongInterestError: if no model has any.
+    """
+    known = sorted({file.stem.partition(".")[0] for file in resource("properties", "tuned").glob("*/*.yaml")})
+    if dataset not in known and not any(_tuned_file(model, dataset).is_file() for model in known_models()):
+        raise LongInterestError(f"No model has tuned settings for {dataset}; there are some for {', '.join(known)}.")

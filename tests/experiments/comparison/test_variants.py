@@ -167,6 +167,27 @@ def test_each_protocol_may_have_settings_of_its_own(tmp_path: Path, monkeypatch:
     assert [protocol for _, protocol, _ in planned()] == ["", ""]
 
 
+def test_settings_tuned_on_another_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "properties" / "tuned" / "GRU4Rec"
+    folder.mkdir(parents=True)
+    (folder / "some.yaml").write_text("learning_rate: 0.1\n")
+    (folder / "other.yaml").write_text("learning_rate: 0.2\n")
+    (folder / "other.seen-masked.yaml").write_text("learning_rate: 0.3\n")
+    monkeypatch.setattr(variants, "resource", lambda folder, name: tmp_path / folder / name)
+    plan = Plan(["GRU4Rec", "NARM"], ["some"], [1], given={"data_path": "dataset"}, tuned_on="other")
+    made = [cell for each in driver.order_of(plan) for cell in driver.cells_of(plan, *each, tmp_path)]
+    assert [(cell.name, cell.settings.get("learning_rate"), cell.source) for cell in made] == [
+        ("GRU4Rec", 0.2, "tuned on other"),
+        ("GRU4Rec", 0.3, "tuned on other"),
+        ("NARM", None, "model's defaults"),
+    ]
+    variants.check_tuned_on("other")
+    with pytest.raises(
+        LongInterestError, match=r"No model has tuned settings for ml-1m; there are some for other, some\."
+    ):
+        variants.check_tuned_on("ml-1m")
+
+
 def test_a_row_is_run_once_and_rows_of_one_seed_are(tmp_path: Path) -> None:
     plan = Plan(["LongInterest", "GRU4Rec"], ["tiny"], [1, 2], once=["NARM", "GRU4Rec"], ablations=["without text"])
     assert [(variant.name, list(seeds)) for variant, seeds in plan.rows()] == [
