@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.dates import iso_date
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.settings import Settings
 from recbole_longinterest.data.splits import Index
@@ -50,7 +51,7 @@ def _end(value: object) -> Any:  # noqa: ANN401 - a float, a datetime, or None f
     if not isinstance(value, str):  # an unquoted date in yaml is not text either; a checkpoint cannot store it
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = iso_date(value)
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

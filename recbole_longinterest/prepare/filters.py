@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.dates import iso_date
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.prepare.cleaning.times import NANO, UNITS
 from recbole_longinterest.prepare.events import Events
@@ -155,9 +156,9 @@ def day(text: str, end: bool = False) -> int:
         if text.isdigit() and len(text) != len("20200131"):
             value = int(text)
             return value * next((per for _, below, per in UNITS if value < below), 1) + end
-        if text.isdigit():  # Python 3.10 reads dates with hyphens only
+        if text.isdigit():
             text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = iso_date(text)
     except ValueError as error:
         raise LongInterestError(
             f"A date must look like 2020-01-31 or 2020-01-31T12:00:00, or be in seconds; got {text!r}."

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recbole_longinterest.common.dates import iso_date
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.nn.sources.numbers import number_of, numbers_of
 from recbole_longinterest.serving.training_times import EARLIEST, EPOCH, UNITS, TrainingTimes
@@ -98,9 +99,8 @@ def seconds_of(value: Any) -> float:  # noqa: ANN401 - any kind of date
     if isinstance(value, np.datetime64):
         return float(_seconds_of_numpy(np.array(value)))
     if isinstance(value, str):
-        text = value.strip()
         try:
-            value = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text) if len(text) > 7 else f"{text}-01")
+            value = iso_date(value)
         except ValueError:
             raise LongInterestError(f"The time of an event must be a number or an ISO date; got {value!r}.") from None
     if value != value:  # pandas' NaT
