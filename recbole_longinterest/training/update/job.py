@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from dataclasses import replace
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class Update:
         data = ReplayDataset(config)
         data.known, data.replay = self.parent.trained_keys, self.settings["replay"]
         self._check_features(data)
+        self._say_who_is_left_out(data, merged)
         began = time.monotonic()
         trained = pipeline.train(config, dataset=data, start=lambda model: self._begin(model, data))
         seconds = time.monotonic() - began
@@ -185,6 +187,20 @@ class Update:
         old = self.parent.data
         if data.features != old.features:
             raise UpdateError(f"The merged data has the features {data.features}, but the model has {old.features}.")
+
+    def _say_who_is_left_out(self, data: ReplayDataset, merged: Merged) -> None:
+        """Warn if filters of the training leave out new users or items, whose events then teach nothing."""
+        old = self.parent.data
+        for what, known, now, new, key in (
+            ("users", old.user_num, data.user_num, merged.users, "user_inter_num_interval"),
+            ("items", old.item_num, data.item_num, merged.items, "item_inter_num_interval"),
+        ):
+            left_out = known + new - now
+            if left_out > 0 and data.config[key]:
+                getLogger().warning(
+                    f"{left_out} of {new} new {what} are left out, because the training's {key}: {data.config[key]} "
+                    "needs more events of them. Train again with another interval to include them."
+                )
 
     def _write(
         self, best: dict[str, Any], last: dict[str, Any], data: ReplayDataset, entry: dict[str, Any], reviewed: Reviewed

@@ -168,6 +168,23 @@ def test_where_no_event_is_a_new_target_the_weights_stay(parent: Path, write: Ca
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("interest_encoder"))
 
 
+def test_new_users_that_the_filters_leave_out_are_counted(
+    small_config: Callable[..., Any], write: Callable[[str, str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = pipeline.run(small_config(epochs=1, user_inter_num_interval="[3,inf)"))
+    assert run.checkpoint is not None
+    few, many = new_events(range(900, 902), range(5), each=2), new_events(range(902, 905), range(5), each=3)
+    events = write("both.inter", few + many.split("\n", 1)[1])
+    update_checkpoint(run.checkpoint, events)
+    (said,) = [text for text in caplog.messages if "left out" in text]
+    assert said.startswith(
+        "2 of 5 new users are left out, because the training's user_inter_num_interval: [3,inf) needs"
+    )
+    caplog.clear()
+    update_checkpoint(run.checkpoint, write("many.inter", many))
+    assert not [text for text in caplog.messages if "left out" in text]
+
+
 def test_what_training_has_shown_is_not_held_out_after_an_update(
     small_config: Callable[..., Any], write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
