@@ -3,19 +3,21 @@
     uv run benchmarks/cold_items.py --dataset ml-latest-small --data_path DIR --output cold
 
 A random tenth of the items is held out, and every event on them is removed from the log. LongInterest is trained on the
-rest, exported, and gets the items by ``Recommender.add_items``. Every event of the log on such an item is predicted
-from its user's earlier events: recall@10 among the cold items, and among all items. The baselines are random scores;
-the popularity of the item's categories in training; the text nearest to the user's last event, and to the mean of
-their last ten events. GRU4Rec has no embedding for these items, so its recall is 0 by construction. A second row of
-LongInterest scales the new items' text vectors up (``add_items(boost=...)``). A line below shows the cost of that: the
-NDCG@10 of as many events on trained items. These events were in the training, so compare only the two figures with each
-other. With --seeds, other items are held out for each seed, and intervals are over the users of all seeds. Other
-arguments, such as --id_dropout=0.1, are settings of the training. A second call reads the models in --output.
+rest without each user's last two events, exported, and gets the items by ``Recommender.add_items``. Every event of the
+log on such an item is predicted from its user's earlier events: recall@10 among the cold items, and among all items.
+The baselines are random scores; the popularity of the item's categories in training; the text nearest to the user's
+last event, and to the mean of their last ten events. GRU4Rec has no embedding for these items, so its recall is 0 by
+construction. Two more rows of LongInterest add the lift that the export found on the validation events, and scale the
+new items' text vectors up (``add_items(boost=...)``). The lines below show the cost of that: NDCG@10 of the users' last
+events on trained items, which neither the training nor the export has read. With --seeds, other items are held out for
+each seed, and intervals are over the users of all seeds. Other arguments, such as --id_dropout=0.1, are settings of the
+training. A second call reads the models in --output.
 """
 
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,14 @@ from replayed import Log, histories, ranks, train_on
 
 from recbole_longinterest.experiments.comparison.plan import read_settings
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
+from recbole_longinterest.serving.lift import used_lift
 from recbole_longinterest.serving.recommender import Recommender
 from recbole_longinterest.training.export import export_checkpoint
 
 K, RECENT = 10, 10
+LEAST = 3  # events of a user whose last two are held out
+LEAVE_TWO_OUT = {"split": {"LS": "valid_and_test"}, "group_by": "user", "order": "TO", "mode": "full"}
+PLAIN, LIFTED = "LongInterest", "LongInterest, calibrated lift"
 NEAREST = ("nearest text to the last", f"nearest text to the last {RECENT}")
 Found = dict[str, tuple[np.ndarray, np.ndarray]]
 """Ranks of the events among the cold items and among all items, by row of the table."""
@@ -44,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="first seed of the held-out items")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, each with other items and a training")
     parser.add_argument("--events", type=int, default=20_000, help="most events to predict, drawn with the seed")
-    parser.add_argument("--boost", type=float, default=1.5, help="boost of the new items' texts in the second row")
+    parser.add_argument("--boost", type=float, default=1.5, help="boost of the new items' texts in the third row")
     args, words = parser.parse_known_args()
     settings = {"epochs": args.epochs, **read_settings([], words)}
     del settings["data_path"]
@@ -52,18 +58,37 @@ def main() -> None:
     output = args.output / args.dataset
     seeds = range(args.seed, args.seed + args.seeds)
     measured = [of_seed(log, output / str(seed), seed, settings, args.events, args.boost) for seed in seeds]
-    text = report(log, [rows for rows, _, _, _ in measured], [found for _, found, _, _ in measured], args.boost)
-    before, after = np.mean([pair for _, _, pair, _ in measured], axis=0)
-    cold, items = np.mean([numbers for _, _, _, numbers in measured], axis=0)
-    text = f"{log.name}: {cold:,.0f} cold items of {items:,.0f}, {args.seeds} seed(s), recall@{K}\n\n{text}"
-    text += f"\nNDCG@{K} of as many events on trained items: {before:.4f}, boost {args.boost:g}: {after:.4f}\n"
+    text = report(log, [one.rows for one in measured], [one.found for one in measured])
+    cold, items = np.mean([one.numbers for one in measured], axis=0)
+    text = f"{log.name}: {cold:,.0f} cold items of {items:,.0f}, {args.seeds} seed(s), recall@{K}\n\n{text}\n"
+    for name in measured[0].cost:
+        without, raised = np.mean([one.cost[PLAIN] for one in measured]), np.mean([one.cost[name] for one in measured])
+        text += f"NDCG@{K} of the last events on trained items, {name}: {raised:.4f} ({raised / without - 1:+.1%})\n"
+    text += f"lifts found: {', '.join(f'{one.lift:g}' for one in measured)}\n"
     (output / "cold.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 
 
-def of_seed(
-    log: Log, output: Path, seed: int, settings: dict[str, Any], events: int, boost: float
-) -> tuple[np.ndarray, Found, tuple[float, float], tuple[int, int]]:
+@dataclass(frozen=True)
+class Measured:
+    """Results of one seed.
+
+    Attributes:
+        rows: the predicted events on cold items.
+        found: their ranks, by row of the table.
+        cost: NDCG of the users' last events on trained items, by row of the table.
+        numbers: numbers of cold and of all items.
+        lift: the lift that the export found.
+    """
+
+    rows: np.ndarray
+    found: Found
+    cost: dict[str, float]
+    numbers: tuple[int, int]
+    lift: float
+
+
+def of_seed(log: Log, output: Path, seed: int, settings: dict[str, Any], events: int, boost: float) -> Measured:
     """Hold out a tenth of the items, train, add them, and rank the events on them.
 
     Args:
@@ -72,11 +97,7 @@ def of_seed(
         seed: seed of the held-out items.
         settings: settings of the training.
         events: most events to predict.
-        boost: boost of the second row.
-
-    Returns:
-        The predicted events; their ranks; NDCG of as many events on trained items without and with the boost; and the
-        numbers of cold and of all items.
+        boost: boost of the last row of LongInterest.
     """
     rng = np.random.default_rng(seed)
     catalogue = np.unique(log.items.astype(str))
@@ -85,27 +106,27 @@ def of_seed(
 
     def trained() -> dict[str, float]:
         root = log.write_dataset(output / "data", ~is_cold)
-        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", settings)
+        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", {**settings, "eval_args": LEAVE_TWO_OUT})
         export_checkpoint(checkpoint, output / "model")
         return {"seconds": seconds}
 
     cell(output / "trained.json", trained)
-    model, boosted = Recommender.load(output / "model"), Recommender.load(output / "model")
     frame = log.item_table()
     frame = frame[frame["item_id"].isin(cold) & (frame["title"] != "")]
-    added = model.add_items(frame).new
-    boosted.add_items(frame, boost=boost)
+    models = {}
+    for name, how in ((PLAIN, {"lift": 0}), (LIFTED, {}), (f"{PLAIN}, boost {boost:g}", {"lift": 0, "boost": boost})):
+        models[name] = Recommender.load(output / "model")
+        added = models[name].add_items(frame, **how).new
+    model = models[PLAIN]
     among = torch.tensor(sorted(model.item_id(token) for token in added))
     rows = np.flatnonzero(is_cold & np.isin(log.items.astype(str), added))
     rows = np.sort(rng.permutation(rows)[:events])
-    found = {
-        "LongInterest": (ranks(model, log, rows, among), ranks(model, log, rows)),
-        f"LongInterest, boost {boost:g}": (ranks(boosted, log, rows, among), ranks(boosted, log, rows)),
-        **baselines(model, log, rows, among, ~is_cold),
-    }
-    shown = np.sort(rng.permutation(np.flatnonzero(~is_cold))[: len(rows)])
-    before, after = (float(np.nanmean(ndcg(ranks(one, log, shown)))) for one in (model, boosted))
-    return rows, found, (before, after), (len(added), model.n_items)
+    found = {name: (ranks(one, log, rows, among), ranks(one, log, rows)) for name, one in models.items()}
+    last = pd.Series(np.flatnonzero(~is_cold)).groupby(log.users[~is_cold], sort=False).agg(["max", "size"])
+    shown = np.sort(last["max"][last["size"] > LEAST].to_numpy())
+    cost = {name: float(np.nanmean(ndcg(ranks(one, log, shown)))) for name, one in models.items()}
+    found |= baselines(model, log, rows, among, ~is_cold)
+    return Measured(rows, found, cost, (len(added), model.n_items), used_lift(models[LIFTED].served.about))
 
 
 def baselines(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray) -> Found:
@@ -140,16 +161,15 @@ def baselines(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tenso
     return {name: tuple(np.array([part[row] for row in rows]) for part in pair) for name, pair in found.items()}
 
 
-def report(log: Log, rows: Sequence[np.ndarray], measured: Sequence[Found], boost: float) -> str:
+def report(log: Log, rows: Sequence[np.ndarray], measured: Sequence[Found]) -> str:
     """Render the results of all seeds as a table in Markdown, and the lead over the best nearest text.
 
     Args:
         log: all events.
         rows: predicted events of each seed.
         measured: their ranks.
-        boost: boost of the second row.
     """
-    kept = [~np.isnan(found["LongInterest"][0]) for found in measured]
+    kept = [~np.isnan(found[PLAIN][0]) for found in measured]
     owner = pd.factorize(np.concatenate([log.users[some][known] for some, known in zip(rows, kept, strict=True)]))[0]
     hits = {
         name: [
@@ -168,7 +188,7 @@ def report(log: Log, rows: Sequence[np.ndarray], measured: Sequence[Found], boos
         said = [f"{part.mean():.4f} ({low:.4f} to {high:.4f})" for part, (low, high) in zip(pair, ends, strict=True)]
         lines.append(f"| {name} | {said[0]} | {said[1]} |")
     lines += ["| GRU4Rec | 0, it has no row for them | 0 |", ""]
-    for name, pool, where in (("LongInterest", 0, "cold"), (f"LongInterest, boost {boost:g}", 1, "all")):
+    for name, pool, where in ((PLAIN, 0, "cold"), (LIFTED, 1, "all")):
         best = max(NEAREST, key=lambda other, pool=pool: hits[other][pool].mean())
         lead = hits[name][pool].mean() / hits[best][pool].mean() - 1
         low, high = interval(samples[name][pool] / samples[best][pool] - 1)  # the same users in both

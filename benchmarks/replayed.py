@@ -113,17 +113,17 @@ class Log:
 
 
 def train_on(root: Path, name: str, work: Path, settings: Mapping[str, Any]) -> tuple[Path, float]:
-    """Train on all events of a data set, or resume a killed training.
+    """Train on a data set, on all events unless ``eval_args`` says otherwise, or resume a killed training.
 
     Returns:
         The checkpoint, and the seconds of the training; for a resumed training, extrapolated to all epochs.
     """
     given = {
         **SETTINGS.get(name, {}),
+        "eval_args": EVERYTHING,
         **settings,
         "data_path": str(root),
         "checkpoint_dir": str(work),
-        "eval_args": EVERYTHING,
         "eval_step": 0,
         "resume": True,
         "show_progress": False,

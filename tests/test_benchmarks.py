@@ -188,13 +188,13 @@ def test_updates_against_retraining(learn: Callable[..., str]) -> None:
 def test_items_held_out_of_training(learn: Callable[..., str]) -> None:
     lines = learn("cold_items", "--seeds", "2", "--id_dropout=0.2").splitlines()
     assert lines[0].startswith("ml-latest-small: 10 cold items of 100, 2 seed(s)")
-    assert lines[-3].startswith("LongInterest, boost 1.5 against nearest text to the last")
-    among_cold = {cells[1].strip(): cells[2].split() for cells in (line.split("|") for line in lines if "|" in line)}
-    assert {"LongInterest", "LongInterest, boost 1.5", "random", "popularity of categories", "GRU4Rec"} < set(
-        among_cold
-    )
-    assert float(among_cold["random"][0]) == 1  # ten of ten
-    assert lines[-1].startswith("NDCG@10 of ") and "boost 1.5" in lines[-1]
+    rows = {cells[1].strip(): cells[2].split() for cells in (line.split("|") for line in lines if "|" in line)}
+    ours = {"LongInterest", "LongInterest, calibrated lift", "LongInterest, boost 1.5"}
+    assert ours | {"random", "popularity of categories", "GRU4Rec"} < set(rows)
+    assert float(rows["random"][0]) == 1  # ten of ten
+    assert "LongInterest, calibrated lift against nearest text to the last" in "".join(lines)
+    costs = [line for line in lines if line.startswith("NDCG@10 of the last events on trained items, ")]
+    assert len(costs) == 3 and costs[0].endswith("(+0.0%)") and lines[-1].startswith("lifts found: ")
 
 
 @pytest.mark.slow

@@ -23,6 +23,12 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--sign", metavar="KEY", help="sign the result with this Ed25519 private key, a PEM file")
     parser.add_argument(
+        "--lift",
+        type=float,
+        metavar="L",
+        help="number added to the scores of new items (default: the one that the export found on the validation data)",
+    )
+    parser.add_argument(
         "--boost",
         type=float,
         default=1.0,
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     from recbole_longinterest.serving.canaries import write_checked
     from recbole_longinterest.serving.engines import engines_in
     from recbole_longinterest.serving.index import index_kind
+    from recbole_longinterest.serving.lift import used_lift
     from recbole_longinterest.serving.model_folder import held_place, read_folder
     from recbole_longinterest.serving.new_items import read_items, with_items
 
@@ -56,13 +63,15 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
     with held_place(output):
         served = read_folder(args.folder)
         folder = served.folder or output
-        added = with_items(served, read_items(args.items, served), boost=args.boost, text_encoder=args.text_encoder)
+        rows = read_items(args.items, served)
+        added = with_items(served, rows, boost=args.boost, text_encoder=args.text_encoder, lift=args.lift)
         write_checked(added.served, output, engines_in(folder), args.sign, index_kind(folder))
     signed = served.manifest is not None and served.manifest.signed
     unsigned = f"{args.folder} was signed, but {output} is not: give --sign KEY.\n" if signed and not args.sign else ""
     return (
         f"new items: {len(added.new):,}\n"
         f"known items with another text: {len(added.changed):,}\n"
+        f"lift of new items: {used_lift(added.served.about):g}\n"
         f"model: {output}, {len(added.served.items.tokens) - 1:,} items\n"
         f"{unsigned}"
     )

@@ -1,7 +1,7 @@
 """Add new items to a served model by their texts, without training.
 
-The network scores an item by its ID embedding and its projected text, and an untrained item only by its text. So
-nothing is trained here, and user states do not change.
+The network scores an item by its ID embedding and its projected text, and an untrained item only by its text, plus the
+model's lift. So nothing is trained here, and user states do not change.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.memory import lend_to_new_items
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
+from recbole_longinterest.serving.lift import LIFT, check_lift, found_lift
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.serving.text_vectors import encoder_of, whitened_vectors
 from recbole_longinterest.text.reader import text_of, values_of
@@ -51,6 +52,7 @@ def with_items(
     vectors: ArrayLike | None = None,
     boost: float = 1.0,
     text_encoder: str | None = None,
+    lift: float | None = None,
 ) -> Added:
     """Add items to a model; the scores of all other items stay the same.
 
@@ -63,15 +65,18 @@ def with_items(
             embeddings; a factor above 1 raises new items, without changing their order among themselves.
         text_encoder: the training's encoder: a folder or a name on the hub. Required if it was never named on this
             machine, because encoder names in files are not trusted.
+        lift: number added to the scores of all items without training events, from 0 to 100; None for the one that the
+            export found, or 0 if it found none. See :mod:`recbole_longinterest.serving.lift`.
 
     Returns:
         The model, and the new and changed items.
 
     Raises:
         LongInterestError: for a model without texts, a missing column, a repeated item, an item without text, an
-            encoder that cannot be loaded, or a boost that is not above 0 or has no effect.
+            encoder that cannot be loaded, a boost that is not above 0 or has no effect, or a wrong lift.
     """
     _check_boost(served, boost)
+    lift = found_lift(served.about) if lift is None else check_lift(lift)
     _check_reads_texts(served)
     frame = _without_na(frame)
     tokens, rows = _tokens(served, frame), _rows(frame)
@@ -111,7 +116,8 @@ def with_items(
         title, names = _shown(served, row)
         items.titles[number] = title or items.titles[number]
         items.categories[number] = names or items.categories[number]
-    grown = replace(served, weights=weights, items=items, known_fingerprint="", folder=None, manifest=None)
+    about = {**served.about, LIFT: lift}
+    grown = replace(served, weights=weights, items=items, about=about, known_fingerprint="", folder=None, manifest=None)
     return Added(grown, new, changed)
 
 

@@ -41,6 +41,8 @@ class DeviceRecommender(Recommender):
         """Compute the scores of all items, [B, N], on the device; see :meth:`Scorer.scores_of`."""
         query, rows = self._there.comparable(interest.to(self.device), self._items_there)
         scores = query @ rows.T
+        if len(self.lifted):
+            scores[:, self.lifted.to(self.device)] += self.lift
         if self._repeat is not None:
             for row, ids in enumerate(seen):
                 scores[row, as_tensor(ids).to(self.device)] += self._repeat

@@ -101,7 +101,13 @@ class Recommender(Scorer):
         folder = pretrained_folder(name, revision, endpoint)
         return cls.load(folder, engine, trusted_key=trusted_key, mapped=mapped)
 
-    def add_items(self, frame: "pd.DataFrame", vectors: ArrayLike | None = None, boost: float = 1.0) -> Added:
+    def add_items(
+        self,
+        frame: "pd.DataFrame",
+        vectors: ArrayLike | None = None,
+        boost: float = 1.0,
+        lift: float | None = None,
+    ) -> Added:
         """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.
 
         States in memory stay valid; states saved as bytes belong to the model without the new items.
@@ -110,6 +116,7 @@ class Recommender(Scorer):
             frame: one row per item: token, and the columns of the text; see `new_items.with_items`.
             vectors: precomputed text vectors, [n, encoder_dim].
             boost: factor of new items' text vectors; with values above 1 they are recommended more often.
+            lift: number added to the scores of all new items; None for the one that the export found.
 
         Returns:
             The new items, and the items whose text changed.
@@ -123,7 +130,7 @@ class Recommender(Scorer):
                 f"{engine.__name__} has a fixed item table. Add the items to the folder with recbole-li add-items, and "
                 "load it again."
             )
-        added = with_items(self.served, frame, vectors, boost)
+        added = with_items(self.served, frame, vectors, boost, lift=lift)
         self._serve(added.served, engine)
         return added
 

@@ -18,6 +18,7 @@ from recbole_longinterest.nn.request import request_gaps
 from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
+from recbole_longinterest.serving.lift import new_items_of, used_lift
 from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
 from recbole_longinterest.serving.training_times import training_times
@@ -45,6 +46,8 @@ class Scorer:
         sides: names of the event sources that the network reads.
         reader: converts raw events to the network's input.
         keeps_behaviors: whether states store the behaviours of seen items; only with target behaviours.
+        lift: constant added to the scores of the ``lifted`` items.
+        lifted: internal ids of the new items; empty without a lift.
     """
 
     def __init__(self, served: Served, engine: type[Engine] = TorchEngine) -> None:
@@ -60,6 +63,8 @@ class Scorer:
         self.reader = EventReader(served.items.tokens, sources, training_times(served.about), behaviors)
         self.keeps_behaviors = bool(behaviors.targets)
         self._popular: NDArray[np.int64] | None = None
+        self.lift = used_lift(served.about)
+        self.lifted = new_items_of(served.weights) if self.lift else torch.zeros(0, dtype=torch.int64)
         with torch.no_grad():
             self.items = self.network.item_vectors()
             repeat = self.network.repeat_logit()
@@ -196,6 +201,8 @@ class Scorer:
             Scores, [B, N].
         """
         scores = self.engine.scores_of(interest)
+        if len(self.lifted):
+            scores[:, self.lifted] += self.lift
         if self._repeat is not None:
             for row, ids in enumerate(seen):
                 scores[row, as_tensor(ids)] += self._repeat

@@ -26,10 +26,12 @@ from recbole_longinterest.plugin.runs.token_tables import check_vocabulary
 from recbole_longinterest.serving.canaries import write_checked
 from recbole_longinterest.serving.engines import engine_of
 from recbole_longinterest.serving.index import chosen_kind
+from recbole_longinterest.serving.lift import FOUND
 from recbole_longinterest.serving.model_card import check_metrics
 from recbole_longinterest.serving.model_folder import ExportError, Items, Served, held_place
 from recbole_longinterest.serving.training_times import times_in_about
 from recbole_longinterest.text.encoder import own_precision
+from recbole_longinterest.training.lift import calibrate_lift
 from recbole_longinterest.training.popularity import recent_counts
 from recbole_longinterest.training.shown_items import read_shown_items
 
@@ -135,14 +137,14 @@ def _served_of(
     init_logger(config)
     dataset = recbole.data.utils.create_dataset(config)
     dataset.keeps_times = True
-    train = dataset.build()[0]  # this also reads the user columns
+    train, valid, _ = dataset.build()  # this also reads the user columns
     times = dataset.event_times()
     check_vocabulary(state, dataset, checkpoint, (dataset.iid_field, *dataset.token_fields()))
     weights = {name: value.detach().cpu() for name, value in state["state_dict"].items()}
     sources = [_with_weights(spec, weights) for spec in train.event_sources()]
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field]]
     titles, categories, shown = read_shown_items(config, tokens, title_field, category_field)
-    return Served(
+    served = Served(
         options=ModelOptions.from_config(config),
         weights=weights,
         items=Items(tokens, titles, categories, recent_counts(dataset, train, times)),
@@ -169,6 +171,8 @@ def _served_of(
         precision=precision,
         parent={"checkpoint": Path(checkpoint).name, "sha256": file_hash(Path(checkpoint))},
     )
+    found = calibrate_lift(served, valid)
+    return served if found is None else replace(served, about={**served.about, FOUND: found})
 
 
 def _with_weights(spec: SourceSpec, weights: dict[str, Tensor]) -> SourceSpec:

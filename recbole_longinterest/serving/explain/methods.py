@@ -25,6 +25,7 @@ STEPS = 32  # of integrated gradients
 DEFAULT_METHOD = "removal"
 TRANSITIONS = "transitions"  # source name of the memory of transitions
 REQUEST = "request_time"  # source name of the request time
+NEW = "new_item"  # source name of the lift of new items
 POSITIONS = 2**16  # positions of histories encoded at once
 MOST_EVENTS = 5000  # maximum history length; the work is quadratic in it
 
@@ -56,6 +57,8 @@ def explain_history(scorer: Scorer, history: History, item: int, method: str = D
         sources = {**sources, TRANSITIONS: float(of_memory.sum())}
         if method == "gradients":  # which cover only the network
             events = events + of_memory
+    if item in scorer.lifted:
+        sources = {**sources, NEW: scorer.lift}
     if scorer.network.request is not None:
         sources = {**sources, REQUEST: request_part(scorer, history, item)}
     weights = attention(scorer, history, item)[0].tolist()
@@ -239,4 +242,9 @@ def fuse_parts(scorer: Scorer, parts: dict[str, Tensor]) -> Tensor:
 
 def _score(scorer: Scorer, interest: Tensor, item: int) -> Tensor:
     interest, items = scorer.network.comparable(interest, scorer.items[item : item + 1])
-    return (interest * items).sum(dim=-1)
+    return (interest * items).sum(dim=-1) + lift_part(scorer, item)
+
+
+def lift_part(scorer: Scorer, item: int) -> float:
+    """What the lift adds to the score of an item: 0, unless it is new."""
+    return scorer.lift if item in scorer.lifted else 0.0

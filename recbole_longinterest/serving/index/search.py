@@ -1,10 +1,11 @@
 """Exact rankings from approximate candidates.
 
 An index finds the items with the highest dot products. A visitor's score of an item is that product plus terms that
-only few items have: the repeat bias of seen items, and a memory's terms. So these items are added to the candidates,
-and all get exact scores. The score of any other item is at most the product of the last candidate, plus the highest
-boost of the rules. While that bound exceeds the score of an item to be returned, more candidates are looked up (the
-threshold argument of Fagin et al. 2001). If the rules exclude most of the catalogue, all remaining items are scored.
+only few items have: the repeat bias of seen items, the lift of new ones, and a memory's terms. So these items are
+added to the candidates, and all get exact scores. The score of any other item is at most the product of the last
+candidate, plus the highest boost of the rules. While that bound exceeds the score of an item to be returned, more
+candidates are looked up (the threshold argument of Fagin et al. 2001). If the rules exclude most of the catalogue, all
+remaining items are scored.
 """
 
 import numpy as np
@@ -70,9 +71,12 @@ class VectorSearch:
 
     @torch.no_grad()
     def products(self, interest: Tensor, ids: Ids) -> Scores:
-        """Compute the exact dot products of the given items, [n]."""
+        """Compute the exact dot products of the given items, with the lift of new ones, [n]."""
         query, rows = self.scorer.network.comparable(interest, self.scorer.items[torch.from_numpy(ids)])
-        return (rows @ query[0]).numpy()
+        products: Scores = (rows @ query[0]).numpy()
+        if len(self.scorer.lifted):
+            products[np.isin(ids, self.scorer.lifted.numpy())] += self.scorer.lift
+        return products
 
 
 class Indexed(Ranking):
@@ -98,7 +102,8 @@ class Indexed(Ranking):
             found = self._index.find(self._query, lookup, self._index.effort_for(depth))
             if len(found) < lookup:  # the searched part has no more items
                 break
-            ids = np.unique(np.concatenate([found, self._ids, self._search.loose]))
+            lifted = self._search.scorer.lifted.numpy()  # the index does not know of the lift
+            ids = np.unique(np.concatenate([found, self._ids, self._search.loose, lifted]))
             products = self._search.products(self._interest, ids)
             of_found = products[np.searchsorted(ids, found)]
             floor = float(np.partition(of_found, -depth)[-depth])  # upper bound for items that were not found
