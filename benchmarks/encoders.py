@@ -21,6 +21,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.experiments.comparison.compare import compare
+from recbole_longinterest.experiments.comparison.plan import read_settings
 
 COLUMNS = 256  # of the truncated SVD, before whitening
 
@@ -37,7 +38,7 @@ def main() -> None:
     folder = args.output / args.dataset
     given: dict[str, Any] = {"data_path": args.data_path} if args.data_path else {}
     file = folder / "tfidf.npy"
-    write_tfidf(args.dataset, given, file)
+    write_tfidf(args.dataset, {**read_settings([], settings), **given}, file)
     rows: dict[str, dict[str, Any]] = {"TF-IDF": {"text_vectors": str(file)}}
     rows |= {"adapted": {"text_encoder": str(args.adapted)}} if args.adapted else {}
     rows |= {"joint": {"text_tuning": "lora"}} if args.joint else {}

@@ -26,7 +26,8 @@ def add_arguments(commands: Commands) -> None:
         "--lift",
         type=float,
         metavar="L",
-        help="number added to the scores of new items (default: the one that the export found on the validation data)",
+        help="number added to the scores of new items (default: the model's, at first the one that the export found on "
+        "the validation data)",
     )
     parser.add_argument(
         "--boost",

@@ -142,10 +142,10 @@ class FlatSequentialDataset(LoadedDataset):
         return {}
 
     def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
-        """Sort the rows; a sort by time uses full-precision time.
+        """Sort the rows for :meth:`build`; a sort by time uses full-precision time.
 
-        Before a split of every user's rows, only the order of the users and that of each user's rows matter, so whole
-        users are sorted by the times of their first rows.
+        A split of every user's rows depends only on the order of the users and on that of each user's rows, which the
+        log has. So before such a split, whole users are sorted by the times of their first rows.
         """
         rows = self.inter_feat
         if by != self.time_field or ascending is not True or not self.exact_order or not isinstance(rows, LogRows):

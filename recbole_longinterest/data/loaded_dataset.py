@@ -158,9 +158,13 @@ class LoadedDataset(SequentialDataset):
 
     def _filter_by_inter_num(self) -> None:
         """Filter as RecBole does, but skip the counting if the intervals allow any number, as by default."""
-        intervals = [self._parse_intervals_str(self.config[f"{kind}_inter_num_interval"]) for kind in ("user", "item")]
-        if any(interval and (interval[0][1] > 0 or interval[0][2] < np.inf) for interval in intervals):
+        if any(self.restricts(f"{kind}_inter_num_interval") for kind in ("user", "item")):
             super()._filter_by_inter_num()
+
+    def restricts(self, key: str) -> bool:
+        """Whether a filter by the number of events, such as ``user_inter_num_interval``, leaves anything out."""
+        interval = self._parse_intervals_str(self.config[key])
+        return bool(interval) and (interval[0][1] > 0 or interval[0][2] < np.inf)
 
     def _filter_inter_by_user_or_item(self) -> None:
         if self.user_feat is not None or self.item_feat is not None:  # else RecBole copies the table for nothing

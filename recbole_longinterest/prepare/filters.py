@@ -1,5 +1,6 @@
 """Filter events: duplicates, ratings, dates, a sample of users, iterated k-core; in that order."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timezone
@@ -158,6 +159,9 @@ def day(text: str, end: bool = False) -> int:
             return value * next((per for _, below, per in UNITS if value < below), 1) + end
         if text.isdigit():
             text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+        text = text.strip()
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ].*)?", text):
+            raise ValueError(text)
         moment = iso_date(text)
     except ValueError as error:
         raise LongInterestError(

@@ -19,7 +19,7 @@ from recbole_longinterest.common.tokens import token_of
 from recbole_longinterest.nn.memory import lend_to_new_items
 from recbole_longinterest.nn.state_keys import LOG_SCALE, TEXT, TRAINED, item_key
 from recbole_longinterest.nn.table_growth import TextRows, grow_state, old_ids
-from recbole_longinterest.serving.lift import LIFT, check_lift, found_lift
+from recbole_longinterest.serving.lift import LIFT, check_lift, found_lift, used_lift
 from recbole_longinterest.serving.model_folder import Items, Served
 from recbole_longinterest.serving.text_vectors import encoder_of, whitened_vectors
 from recbole_longinterest.text.reader import text_of, values_of
@@ -54,7 +54,7 @@ def with_items(
     text_encoder: str | None = None,
     lift: float | None = None,
 ) -> Added:
-    """Add items to a model; the scores of all other items stay the same.
+    """Add items to a model; the scores of trained items stay the same.
 
     Args:
         served: the model.
@@ -65,8 +65,9 @@ def with_items(
             embeddings; a factor above 1 raises new items, without changing their order among themselves.
         text_encoder: the training's encoder: a folder or a name on the hub. Required if it was never named on this
             machine, because encoder names in files are not trusted.
-        lift: number added to the scores of all items without training events, from 0 to 100; None for the one that the
-            export found, or 0 if it found none. See :mod:`recbole_longinterest.serving.lift`.
+        lift: number added to the scores of all items without training events, from 0 to 100; None for the model's
+            present one, at first the one that the export found, or 0 if it found none. See
+            :mod:`recbole_longinterest.serving.lift`.
 
     Returns:
         The model, and the new and changed items.
@@ -76,7 +77,9 @@ def with_items(
             encoder that cannot be loaded, a boost that is not above 0 or has no effect, or a wrong lift.
     """
     _check_boost(served, boost)
-    lift = found_lift(served.about) if lift is None else check_lift(lift)
+    if lift is None:
+        lift = used_lift(served.about) if LIFT in served.about else found_lift(served.about)
+    lift = check_lift(lift)
     _check_reads_texts(served)
     frame = _without_na(frame)
     tokens, rows = _tokens(served, frame), _rows(frame)

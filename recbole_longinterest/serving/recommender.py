@@ -108,7 +108,7 @@ class Recommender(Scorer):
         boost: float = 1.0,
         lift: float | None = None,
     ) -> Added:
-        """Add new items by their texts: they can be recommended at once, and the scores of other items do not change.
+        """Add new items by their texts: they can be recommended at once, and the scores of trained items do not change.
 
         States in memory stay valid; states saved as bytes belong to the model without the new items.
 
@@ -116,7 +116,8 @@ class Recommender(Scorer):
             frame: one row per item: token, and the columns of the text; see `new_items.with_items`.
             vectors: precomputed text vectors, [n, encoder_dim].
             boost: factor of new items' text vectors; with values above 1 they are recommended more often.
-            lift: number added to the scores of all new items; None for the one that the export found.
+            lift: number added to the scores of all new items; None for the model's present one, at first
+                the one that the export found.
 
         Returns:
             The new items, and the items whose text changed.

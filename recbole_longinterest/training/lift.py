@@ -26,7 +26,7 @@ SHARE, MOST = 0.1, 2000  # items treated as new: this share of the trained ones,
 EVENTS, LEAST = 5000, 100  # validation rows read; with fewer than LEAST, no lift is found
 STEP, HIGHEST = 0.25, 6.0  # lifts that are tried
 TOP = 10
-ROWS = 64  # scored at once
+SCORES = 2**23  # computed at once
 
 
 def calibrate_lift(served: Served, valid: "LongInterestDataset", seed: int = 0) -> dict[str, Any] | None:
@@ -51,8 +51,8 @@ def calibrate_lift(served: Served, valid: "LongInterestDataset", seed: int = 0) 
     gains = torch.zeros(len(lifts), dtype=torch.float64)
     events = 0
     items = network.item_vectors()
-    for begin in range(0, len(rows), ROWS):
-        found = _gains(network, items, valid, rows[begin : begin + ROWS], new, lifts)
+    for begin in range(0, len(rows), step := max(1, SCORES // len(items))):
+        found = _gains(network, items, valid, rows[begin : begin + step], new, lifts)
         gains += found.sum(dim=0)
         events += len(found)
     if events < LEAST or not gains[0]:

@@ -26,7 +26,10 @@ def test_a_date(text: str, moment: datetime) -> None:
     assert iso_date(text) == moment
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2024-1-1", "2024-13-01", "2024-01-31x", "31.01.2024", "²024-01-01"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "2024-1-1", "2024-13-01", "2024-01-31x", "31.01.2024", "2024", "9999-12-31T24:00", "²024-01-01"],
+)
 def test_what_is_no_date(text: str) -> None:
     with pytest.raises(ValueError):
         iso_date(text)

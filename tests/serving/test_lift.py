@@ -88,7 +88,8 @@ def test_adding_items_uses_what_the_export_found() -> None:
     assert used_lift(with_items(served, *frame(1)).served.about) == 0
     chosen = with_items(found, *frame(1), lift=0.25).served
     assert used_lift(chosen.about) == 0.25
-    assert used_lift(with_items(chosen, *frame(2)).served.about) == 1.5
+    assert used_lift(with_items(chosen, *frame(2)).served.about) == 0.25  # stays
+    assert used_lift(with_items(with_items(found, *frame(1), lift=0).served, *frame(2)).served.about) == 0
 
 
 @pytest.mark.parametrize("lift", [-1, 101, float("nan"), float("inf"), True, "2"])

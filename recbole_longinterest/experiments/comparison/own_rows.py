@@ -1,5 +1,6 @@
 """Rows of a comparison with settings of one's own, from a yaml file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from recbole_longinterest.common.yaml import read_yaml
 from recbole_longinterest.experiments.comparison.variants import NOT_OF_A_MODEL, OWN, Variant, variant_of
 from recbole_longinterest.training.settings import keys_of_file
 
-OF_ALL = ("seed", "resume", "checkpoint_dir", *(name for name in NOT_OF_A_MODEL if name != "model"))
+NAME = re.compile(r"\w[\w.,+ -]{0,59}")  # names become folders
+OF_COMPARE = ("seed", "dataset", "resume", "checkpoint_dir")
+OF_ALL = tuple(name for name in NOT_OF_A_MODEL if name not in ("model", *OF_COMPARE))
 FORM = "NAME: {model: MODEL, setting: value}"
 
 
@@ -31,10 +34,18 @@ def own_row(name: str, given: Mapping[str, Any]) -> Variant:
         given: settings of the model; ``model`` is LongInterest by default, or any other row or model.
 
     Raises:
-        LongInterestError: if this is not a mapping of settings, or a setting must be equal in all rows.
+        LongInterestError: if the name cannot be used, this is not a mapping of settings, or a setting must be equal in
+            all rows.
     """
+    if not NAME.fullmatch(name):
+        raise LongInterestError(
+            f"The name of a row must be letters, digits, spaces and . , + - _, at most 60; got {name!r}. Rename it."
+        )
     if not isinstance(given, Mapping) or not isinstance(given.get("model", OWN), str):
         raise LongInterestError(f"Rows of one's own must have the form {FORM}; got {name}: {given!r}.")
+    own = [key for key in given if key in OF_COMPARE]
+    if own:
+        raise LongInterestError(f"compare sets {own[0]} itself; remove it from the row {name}.")
     fixed = [key for key in given if key in OF_ALL]
     if fixed:
         raise LongInterestError(

@@ -71,9 +71,13 @@ class VectorSearch:
 
     @torch.no_grad()
     def products(self, interest: Tensor, ids: Ids) -> Scores:
-        """Compute the exact dot products of the given items, with the lift of new ones, [n]."""
+        """Compute the exact dot products of the given items, [n]."""
         query, rows = self.scorer.network.comparable(interest, self.scorer.items[torch.from_numpy(ids)])
-        products: Scores = (rows @ query[0]).numpy()
+        return (rows @ query[0]).numpy()
+
+    def lifted_products(self, interest: Tensor, ids: Ids) -> Scores:
+        """Compute the dot products of the given items, with the lift of new ones, [n]."""
+        products = self.products(interest, ids)
         if len(self.scorer.lifted):
             products[np.isin(ids, self.scorer.lifted.numpy())] += self.scorer.lift
         return products
@@ -96,7 +100,7 @@ class Indexed(Ranking):
         n_items = self._search.scorer.n_items
         few = admission.few(n_items // SMALL)
         if few is not None:
-            return self._scored(few, self._search.products(self._interest, few)).best(number, admission)
+            return self._scored(few, self._search.lifted_products(self._interest, few)).best(number, admission)
         depth = int(number / admission.share) + min(len(admission.hidden), HIDDEN * number)
         while (lookup := candidates_for(depth)) <= n_items // LARGE:
             found = self._index.find(self._query, lookup, self._index.effort_for(depth))
@@ -104,7 +108,7 @@ class Indexed(Ranking):
                 break
             lifted = self._search.scorer.lifted.numpy()  # the index does not know of the lift
             ids = np.unique(np.concatenate([found, self._ids, self._search.loose, lifted]))
-            products = self._search.products(self._interest, ids)
+            products = self._search.lifted_products(self._interest, ids)
             of_found = products[np.searchsorted(ids, found)]
             floor = float(np.partition(of_found, -depth)[-depth])  # upper bound for items that were not found
             best, scores = self._scored(ids, products).best(number, admission)

@@ -40,6 +40,9 @@ CONVERTED = "new.inter"  # in the folder of merged data during the merge: new ev
 MERGED = "merged.json"  # in the folder of merged data: identifies the update it belongs to
 
 
+USERS, ITEMS = "user_inter_num_interval", "item_inter_num_interval"
+
+
 class Update:
     """One update.
 
@@ -189,17 +192,12 @@ class Update:
             raise UpdateError(f"The merged data has the features {data.features}, but the model has {old.features}.")
 
     def _say_who_is_left_out(self, data: ReplayDataset, merged: Merged) -> None:
-        """Warn if filters of the training leave out new users or items, whose events then teach nothing."""
-        old = self.parent.data
-        for what, known, now, new, key in (
-            ("users", old.user_num, data.user_num, merged.users, "user_inter_num_interval"),
-            ("items", old.item_num, data.item_num, merged.items, "item_inter_num_interval"),
-        ):
-            left_out = known + new - now
-            if left_out > 0 and data.config[key]:
+        """Warn if filters of the training by the number of events also apply to new users or items."""
+        for what, new, key in (("users", merged.users, USERS), ("items", merged.items, ITEMS)):
+            if new and data.restricts(key):
                 getLogger().warning(
-                    f"{left_out} of {new} new {what} are left out, because the training's {key}: {data.config[key]} "
-                    "needs more events of them. Train again with another interval to include them."
+                    f"The training's {key}: {data.config[key]} applies to the new {what}, too. Those outside it are "
+                    "left out until they have other numbers of events."
                 )
 
     def _write(

@@ -62,7 +62,11 @@ def test_rows_of_ones_own(tmp_path: Path) -> None:
     [
         ({"a": 3}, r"must have the form NAME: \{model: MODEL, setting: value\}; got a: 3"),
         ({"a": {"model": 3}}, "got a: {'model': 3}"),
-        ({"a": {"seed": 3}}, "The row a sets seed, which all rows must share. Give --seed to the comparison instead"),
+        ({"a": {"seed": 3}}, "compare sets seed itself; remove it from the row a"),
+        ({"a": {"metrics": ["MRR"]}}, "The row a sets metrics, which all rows must share. Give --metrics to the comp"),
+        ({"../a": {}}, r"The name of a row must be letters, digits, spaces and \. , \+ - _, at most 60; got '\.\./a'"),
+        ({"/tmp/a": {}}, "The name of a row must be"),
+        ({"a" * 61: {}}, "The name of a row must be"),
         ({"a": {"exact_order": False}}, "The row a sets exact_order"),
         ({"a": {"model": "mine:Model"}}, "The row a names mine:Model. Give it among the models, and its class alone"),
         ({"SASRec": {"model": "SASRec"}}, "There are two rows SASRec. Give the row SASRec another name"),

@@ -168,21 +168,19 @@ def test_where_no_event_is_a_new_target_the_weights_stay(parent: Path, write: Ca
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("interest_encoder"))
 
 
-def test_new_users_that_the_filters_leave_out_are_counted(
-    small_config: Callable[..., Any], write: Callable[[str, str], Path], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("interval", ["[3,inf)", None], ids=["three events", "any"])
+def test_filters_of_the_training_apply_to_new_users(
+    small_config: Callable[..., Any],
+    write: Callable[[str, str], Path],
+    caplog: pytest.LogCaptureFixture,
+    interval: str | None,
 ) -> None:
-    run = pipeline.run(small_config(epochs=1, user_inter_num_interval="[3,inf)"))
+    run = pipeline.run(small_config(epochs=1, user_inter_num_interval=interval))
     assert run.checkpoint is not None
-    few, many = new_events(range(900, 902), range(5), each=2), new_events(range(902, 905), range(5), each=3)
-    events = write("both.inter", few + many.split("\n", 1)[1])
-    update_checkpoint(run.checkpoint, events)
-    (said,) = [text for text in caplog.messages if "left out" in text]
-    assert said.startswith(
-        "2 of 5 new users are left out, because the training's user_inter_num_interval: [3,inf) needs"
-    )
-    caplog.clear()
-    update_checkpoint(run.checkpoint, write("many.inter", many))
-    assert not [text for text in caplog.messages if "left out" in text]
+    done = update_checkpoint(run.checkpoint, write("few.inter", new_events(range(900, 902), range(5), each=2)))
+    said = [text for text in caplog.messages if "left out until" in text]
+    assert len(said) == (interval is not None) and done.merged.users == 2
+    assert all("user_inter_num_interval: [3,inf) applies to the new users, too." in text for text in said)
 
 
 def test_what_training_has_shown_is_not_held_out_after_an_update(
