@@ -45,15 +45,16 @@ def check_lift(lift: object) -> float:
     return float(lift)
 
 
-def new_items_of(weights: Mapping[str, Tensor]) -> Tensor:
-    """Internal ids of the items without training events that have a vector, int64 [n], ascending.
+def items_with_vector(weights: Mapping[str, Tensor], trained: bool) -> Tensor:
+    """Internal ids of the items that have a vector of text or another source, int64 [n], ascending.
 
     Args:
         weights: weights of a network.
+        trained: return the items with training events, or those without, which are the new ones.
     """
     present = [weights[item_key(source, "present")] for source in item_sources_in(weights)]
     if not present or TRAINED not in weights:
         return torch.zeros(0, dtype=torch.int64)
-    there = torch.stack(present).any(dim=0) & ~weights[TRAINED]
+    there = torch.stack(present).any(dim=0) & (weights[TRAINED].bool() == trained)
     there[0] = False
     return there.nonzero().flatten()

@@ -18,7 +18,7 @@ from recbole_longinterest.nn.request import request_gaps
 from recbole_longinterest.serving.behaviors import Behaviors
 from recbole_longinterest.serving.engines import Engine, TorchEngine, check_agreement
 from recbole_longinterest.serving.events import EventReader, History
-from recbole_longinterest.serving.lift import new_items_of, used_lift
+from recbole_longinterest.serving.lift import items_with_vector, used_lift
 from recbole_longinterest.serving.model_folder import Served
 from recbole_longinterest.serving.results import NONE_KNOWN, Explanation, Recommended, shortened
 from recbole_longinterest.serving.training_times import training_times
@@ -64,7 +64,8 @@ class Scorer:
         self.keeps_behaviors = bool(behaviors.targets)
         self._popular: NDArray[np.int64] | None = None
         self.lift = used_lift(served.about)
-        self.lifted = new_items_of(served.weights) if self.lift else torch.zeros(0, dtype=torch.int64)
+        new = items_with_vector(served.weights, trained=False)
+        self.lifted = new if self.lift else new[:0]
         with torch.no_grad():
             self.items = self.network.item_vectors()
             repeat = self.network.repeat_logit()

@@ -15,7 +15,8 @@ from torch import Tensor
 from recbole_longinterest.data.log_rows import LogRows
 from recbole_longinterest.nn.memory import last_items, lend_to_new_items
 from recbole_longinterest.nn.network import InterestNetwork
-from recbole_longinterest.nn.state_keys import MEMORY, TRAINED, item_key, item_sources_in
+from recbole_longinterest.nn.state_keys import MEMORY, TRAINED
+from recbole_longinterest.serving.lift import items_with_vector
 from recbole_longinterest.serving.served import Served
 
 if TYPE_CHECKING:
@@ -64,12 +65,7 @@ def calibrate_lift(served: Served, valid: "LongInterestDataset", seed: int = 0) 
 
 def _treated_as_new(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
     """Draw trained items with a vector, int64 [n], ascending; empty for a model without vectors."""
-    sources = item_sources_in(weights)
-    if not sources or TRAINED not in weights:
-        return torch.zeros(0, dtype=torch.int64)
-    present = torch.stack([weights[item_key(source, "present")] for source in sources]).any(dim=0)
-    known = (weights[TRAINED] & present).nonzero().flatten().numpy()
-    known = known[known > 0]
+    known = items_with_vector(weights, trained=True).numpy()
     return torch.from_numpy(np.sort(rng.permutation(known)[: min(MOST, int(SHARE * len(known)))]))
 
 
@@ -81,8 +77,9 @@ def _without(weights: dict[str, Tensor], new: Tensor) -> dict[str, Tensor]:
         return out
     gone = torch.isin(followers, new.to(followers.dtype))
     gone[new] = True
-    for name in ("followers", "counts", "occurrences"):
-        out[f"{MEMORY}{name}"] = weights[f"{MEMORY}{name}"].masked_fill(gone, 0)
+    for key in (f"{MEMORY}followers", f"{MEMORY}counts", f"{MEMORY}occurrences"):
+        if key in weights:  # older checkpoints have no occurrences
+            out[key] = weights[key].masked_fill(gone, 0)
     out[f"{MEMORY}support"] = weights[f"{MEMORY}support"].index_fill(0, new, 0.0)
     lend_to_new_items(out)
     return out

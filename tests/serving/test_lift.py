@@ -12,7 +12,7 @@ from recbole_longinterest.nn.state_keys import TEXT, item_key
 from recbole_longinterest.serving.explain.methods import NEW, explain_history, score_of
 from recbole_longinterest.serving.index.faiss_index import FaissIndex
 from recbole_longinterest.serving.index.search import VectorSearch
-from recbole_longinterest.serving.lift import FOUND, LIFT, new_items_of, used_lift
+from recbole_longinterest.serving.lift import FOUND, LIFT, items_with_vector, used_lift
 from recbole_longinterest.serving.new_items import with_items
 from recbole_longinterest.serving.on_device import DeviceRecommender
 from recbole_longinterest.serving.recommender import Recommender
@@ -29,7 +29,9 @@ def lifted(lift: float) -> Recommender:
 
 
 def test_new_items_are_those_without_training_that_have_a_vector() -> None:
-    assert new_items_of(model_with_texts().served.weights).tolist() == list(range(FIRST_NEW + 1, N + 1))
+    weights = model_with_texts().served.weights
+    assert items_with_vector(weights, trained=False).tolist() == list(range(FIRST_NEW + 1, N + 1))
+    assert items_with_vector(weights, trained=True).tolist() == [*range(1, 41), *range(46, FIRST_NEW + 1)]
 
 
 def test_every_new_item_and_no_other_scores_higher() -> None:

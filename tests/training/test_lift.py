@@ -45,6 +45,12 @@ def test_items_treated_as_new_are_like_added_ones(made: tuple[Recommender, Any])
     assert not torch.isin(without[f"{MEMORY}followers"][occurred], new.to(torch.int32)).any()
 
 
+def test_a_checkpoint_of_a_version_without_occurrences_has_the_same(made: tuple[Recommender, Any]) -> None:
+    served, valid = made[0].served, made[1]
+    old = {name: value for name, value in served.weights.items() if name != f"{MEMORY}occurrences"}
+    assert lift.calibrate_lift(replace(served, weights=old), valid) == served.about[FOUND]
+
+
 def test_the_cost_is_that_of_ranking_with_the_lift(made: tuple[Recommender, Any]) -> None:
     """Against the served scores of the model without these items, one lift at a time."""
     model, valid = made

@@ -37,10 +37,8 @@ from recbole_longinterest.training.update.start import Start, start_from
 
 PARENT_EVENTS = 1000  # with this number of new events, the weights move half of the way to the trained ones
 CONVERTED = "new.inter"  # in the folder of merged data during the merge: new events of a CSV, Parquet or JSON file
+USERS, ITEMS = "user_inter_num_interval", "item_inter_num_interval"  # filters of the training
 MERGED = "merged.json"  # in the folder of merged data: identifies the update it belongs to
-
-
-USERS, ITEMS = "user_inter_num_interval", "item_inter_num_interval"
 
 
 class Update:
