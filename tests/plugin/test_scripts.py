@@ -166,13 +166,27 @@ def test_usage_and_a_missing_script(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     from recbole_longinterest.__main__ import main
 
     for argv, code, text in (
-        ([], 2, "usage: python -m recbole_longinterest SCRIPT"),
+        ([], 2, "usage: python -m recbole_longinterest COMMAND"),
         (["-h"], 0, "usage:"),
         (["gone.py"], 2, "recbole_longinterest: error: There is no script gone.py."),
     ):
         monkeypatch.setattr(sys, "argv", ["recbole_longinterest", *argv])
         assert main() == code
         assert text in capsys.readouterr().err
+
+
+def test_a_command_of_recbole_li(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from recbole_longinterest.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["recbole_longinterest", "completion", "bash"])
+    assert main() == 0
+    assert "recbole-li" in capsys.readouterr().out
+    Path("completion").write_text("print('the script')")
+    assert main() == 0
+    assert capsys.readouterr().out == "the script\n"
 
 
 def test_tune_run_gets_what_ray_takes_and_the_machine_has(
