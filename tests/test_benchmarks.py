@@ -197,6 +197,17 @@ def test_items_held_out_of_training(learn: Callable[..., str]) -> None:
     assert len(costs) == 3 and costs[0].endswith("(+0.0%)") and lines[-1].startswith("lifts found: ")
 
 
+def test_counting_transitions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    script = PROJECT / "benchmarks" / "transitions.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    monkeypatch.syspath_prepend(str(script.parent))
+    monkeypatch.setattr(sys, "argv", [str(script), "--events", "300,3000", "--items", "50", "--repeats", "1"])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["| 300", "| 3,000"] and all(float(row[1]) >= 0 for row in rows)
+
+
 @pytest.mark.slow
 def test_a_stream(learn: Callable[..., str]) -> None:
     learn("stream", "--days", "1")

@@ -14,7 +14,7 @@ BACKWARD = 0.25  # weight of an earlier item as a follower of a later one
 NEIGHBOURS = 5  # number of items that lend their transitions to a new item
 MANY = 2**15 - 1  # occurrences are not counted further
 PAIRS = 2**22  # pairs sorted at once, 32 MB
-EVENTS = 2**24  # events sorted by item at once
+EVENTS = 2**23  # events sorted by item at once
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def count_transitions(
         while high < top:
             low, high = high, min(top, _end_of(before, high, PAIRS // (2 * LAGS)))
             block = order[before[low] - before[bottom] : before[high] - before[bottom]]
-            _count_block(block, items, (first, last), (known, wanted), table)
+            count = _count_block if high > low + 1 else _count_item
+            count(block, items, (first, last), (known, wanted), table)
     return table
 
 
@@ -104,19 +105,14 @@ def _count_block(
     table: Transitions,
 ) -> None:
     """Count the pairs of a block of events and write the rows of its items; the block has all events of these items."""
-    (first, last), (known, wanted), n_items = bounds, counted, len(table.support)
-    steps = [step for lag in range(1, LAGS + 1) for step in (lag, -lag)]
-    weights = np.array([LAG_DECAY ** (abs(step) - 1) * (1 if step > 0 else BACKWARD) for step in steps])
+    (steps, weights), n_items = _steps(), len(table.support)
     keys = []
     for number, step in enumerate(steps):
-        near = source[source + step <= last[source] if step > 0 else source + step >= first[source]]
-        other = near + step
-        counts = wanted[other] & known[other]
-        near, other = items[near[counts]].astype(np.int64), items[other[counts]]
+        near, other = _pairs(source, step, items, bounds, counted)
         if step == 1:
             table.support[:] += np.bincount(near, minlength=n_items).astype(np.float32)
         apart = near != other
-        keys.append((near[apart] * n_items + other[apart]) * len(steps) + number)
+        keys.append((near[apart].astype(np.int64) * n_items + other[apart]) * len(steps) + number)
     pairs = np.sort(np.concatenate(keys))  # sorting values is several times as fast as an argsort
     if not len(pairs):
         return
@@ -127,6 +123,50 @@ def _count_block(
     occurrences = np.add.reduceat(step_of % 2 == 0, begin, dtype=np.int32)  # the other steps go backward
     row, follower = np.divmod(pair[begin], n_items)
     _write_heaviest((row, follower, weight, occurrences), table)
+
+
+def _count_item(
+    source: NDArray[np.integer],
+    items: NDArray[np.integer],
+    bounds: tuple[NDArray[np.integer], NDArray[np.integer]],
+    counted: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    table: Transitions,
+) -> None:
+    """Do the same for all events of one item, without its pairs at once: it may have a fifth of all events."""
+    item, n_items = int(items[source[0]]), len(table.support)
+    weight, occurrences = np.zeros(n_items), np.zeros(n_items, np.int64)
+    for begin in range(0, len(source), PAIRS):
+        for step, value in zip(*_steps(), strict=True):
+            _, other = _pairs(source[begin : begin + PAIRS], step, items, bounds, counted)
+            number = np.bincount(other, minlength=n_items)
+            if step == 1:
+                table.support[item] += number.sum()
+            weight += value * number
+            occurrences += number * (step > 0)
+    weight[item] = 0  # it does not follow itself
+    follower = np.flatnonzero(weight)
+    _write_heaviest((np.full_like(follower, item), follower, weight[follower], occurrences[follower]), table)
+
+
+def _steps() -> tuple[list[int], NDArray[np.floating]]:
+    """Distances from an event to its followers, negative for earlier events, and their weights."""
+    steps = [step for lag in range(1, LAGS + 1) for step in (lag, -lag)]
+    return steps, np.array([LAG_DECAY ** (abs(step) - 1) * (1 if step > 0 else BACKWARD) for step in steps])
+
+
+def _pairs(
+    source: NDArray[np.integer],
+    step: int,
+    items: NDArray[np.integer],
+    bounds: tuple[NDArray[np.integer], NDArray[np.integer]],
+    counted: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Items of the events ``source`` and of those ``step`` events later, where these are of the same user and count."""
+    (first, last), (known, wanted) = bounds, counted
+    near = source[source + step <= last[source] if step > 0 else source + step >= first[source]]
+    other = near + step
+    counts = wanted[other] & known[other]
+    return items[near[counts]], items[other[counts]]
 
 
 def _write_heaviest(
