@@ -2,11 +2,10 @@
 
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from logging import getLogger
-from pathlib import Path
 
+from recbole_longinterest.common.errors import raised_at
 from recbole_longinterest.common.packages import DOCTOR
 from recbole_longinterest.common.printable import printable, printable_lines
 
@@ -82,10 +81,9 @@ def _finish(work: Callable[[], str], stopped: str) -> int:
         return 130
     except Exception as error:  # raised in RecBole for settings or data that it does not check
         _log_traceback()
-        place = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())
         _print_error(
-            f"{type(error).__name__}: {said} (in {Path(place.filename).name}, line {place.lineno}; "
+            f"{type(error).__name__}: {said} (in {raised_at(error)}; "
             f"--state=DEBUG shows more){f' {DOCTOR}' if isinstance(error, ImportError) else ''}"
         )
         return 2

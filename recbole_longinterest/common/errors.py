@@ -1,5 +1,8 @@
 """One base class for all errors that a user can act on."""
 
+import traceback
+from pathlib import Path
+
 from recbole_longinterest.common.printable import printable
 
 
@@ -17,3 +20,10 @@ class LongInterestError(ValueError):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def raised_at(error: BaseException) -> str:
+    """Format the file and line where an error was raised, without Python's own import machinery."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if not frame.filename.startswith("<frozen")), frames[-1])
+    return f"{Path(place.filename).name}, line {place.lineno}"

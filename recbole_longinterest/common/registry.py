@@ -1,12 +1,12 @@
 """Registries of named components that users can extend: cells, losses, sources, engines."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recbole_longinterest.common.errors import LongInterestError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+    from importlib.metadata import EntryPoint, EntryPoints
 
 Part = TypeVar("Part")
 
@@ -42,12 +42,12 @@ class Registry(Generic[Part]):
         """Return the component of a name.
 
         Raises:
-            LongInterestError: for an unknown name.
+            LongInterestError: for an unknown name, or an entry point that cannot be loaded.
         """
         if isinstance(name, str) and name not in self._parts:
             for point in _entry_points(self._group):
                 if point.name == name:
-                    self.add(name, point.load())
+                    self.add(name, _load(point))
         part = self._parts.get(name) if isinstance(name, str) else None
         if part is None:
             raise LongInterestError(
@@ -63,6 +63,16 @@ class Registry(Generic[Part]):
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, built-in ones first."""
         return iter(dict.fromkeys((*self._parts, *(point.name for point in _entry_points(self._group)))))
+
+
+def _load(point: "EntryPoint") -> Any:  # noqa: ANN401 - whatever the package offers
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise LongInterestError(
+            f"{point.name}, which an installed package registers as {point.value} (entry point in the group "
+            f"{point.group}), cannot be loaded: {error}. Correct that package, or remove it."
+        ) from error
 
 
 def _entry_points(group: str) -> "EntryPoints":

@@ -8,6 +8,8 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from recbole_longinterest.common.errors import LongInterestError
+
 MODEL = "LongInterest"
 PLUGIN = "recbole_longinterest.plugin"
 GROUP = "recbole_longinterest.models"
@@ -42,8 +44,20 @@ class KnownModel:
     own: bool = False
 
     def load(self) -> type:
-        """Import the class."""
-        found: type = getattr(importlib.import_module(self.module), self.attribute)
+        """Import the class.
+
+        Raises:
+            LongInterestError: for an installed package's model that cannot be imported.
+        """
+        try:
+            found: type = getattr(importlib.import_module(self.module), self.attribute)
+        except (ImportError, AttributeError) as error:
+            if not self.own:
+                raise
+            raise LongInterestError(
+                f"The model {self.name}, which an installed package registers as {self.module}:{self.attribute} (entry "
+                f"point in the group {GROUP}), cannot be loaded: {error}. Correct that package, or remove it."
+            ) from error
         return found
 
     def file(self, name: str) -> Path | None:

@@ -40,7 +40,8 @@ class OnePassLoss:
         probe: a batch of the loader; the constructor checks the model on a small part of it.
 
     Raises:
-        ValueError: if the model is not causal, or its loss uses anything but the gathered outputs.
+        ValueError: if the model is not causal, or its loss uses anything but the gathered outputs. An error that the
+            model also raises for prefix rows passes through.
     """
 
     def __init__(self, model: "SequentialRecommender", target_list_field: str, probe: Interaction) -> None:
@@ -65,6 +66,8 @@ class OnePassLoss:
             with torch.random.fork_rng(devices=[]):  # the check must not change the training's random numbers
                 self._compare(window)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if self._fails_on_rows(window, error):
+                raise  # an error in the model's code, whichever way it trains
             reason = " ".join(str(error).split()).rstrip(".")
             if isinstance(error, KeyError):
                 reason = f"it reads {reason}, which windows do not have"
@@ -95,6 +98,16 @@ class OnePassLoss:
         expected, got = _total(prefixes), _total(self(window))
         if not torch.allclose(got, expected, rtol=TOLERANCE, atol=1e-6):
             raise LongInterestError(f"its loss over all positions is {got:.6f}, over the prefix rows {expected:.6f}")
+
+    def _fails_on_rows(self, window: Interaction, error: Exception) -> bool:
+        """Whether the model raises the same error for prefix rows. A missing field is no error of its own."""
+        if isinstance(error, KeyError):
+            return False
+        try:
+            self.model.calculate_loss(prefix_rows(window, self.model, self.target_list_field))
+        except Exception as other:
+            return repr(other) == repr(error)
+        return False
 
     def _outputs(self, window: Interaction) -> list[Tensor]:
         """The tensors from which the model gathers, [B, L, H] each."""

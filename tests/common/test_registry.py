@@ -42,3 +42,10 @@ def test_an_installed_package_brings_a_part(toys: Registry[object], monkeypatch:
     from collections import OrderedDict
 
     assert toys.get("ordered") is OrderedDict
+
+
+def test_an_installed_package_that_cannot_be_loaded(toys: Registry[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints([EntryPoint("gone", "no_such_package:Part", GROUP)])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **chosen: points.select(**chosen))
+    with pytest.raises(LongInterestError, match=r"gone, .* as no_such_package:Part .*: No module named 'no_such_pack"):
+        toys.get("gone")

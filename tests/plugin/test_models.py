@@ -92,6 +92,15 @@ def test_a_model_of_an_installed_package_is_found_with_its_settings(
     assert found.file("tuned/ShopRec/ml-100k.yaml") is None
 
 
+@pytest.mark.parametrize(("value", "why"), [("no_such:Net", "No module named 'no_such'"), ("json:Net", "'Net'")])
+def test_a_model_of_a_broken_package_is_said(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints([EntryPoint("Broken", value, GROUP)])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: points)
+    monkeypatch.setattr(models, "_known", dict(models._known))
+    with pytest.raises(ValueError, match=rf"The model Broken, .* registers as {value} .* cannot be loaded: .*{why}"):
+        get_model("Broken")
+
+
 def test_a_class_that_derives_from_a_baseline_has_its_defaults_below_its_own() -> None:
     class Mine(get_model("HSTU")):  # type: ignore[misc]
         """A user's model."""

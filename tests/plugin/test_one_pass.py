@@ -94,6 +94,17 @@ def test_a_model_that_looks_ahead_is_refused(model_config: Callable[..., Any]) -
         OnePassLoss(model, train.target_list_field, train.probe())
 
 
+def test_an_error_in_the_models_own_code_is_not_blamed_on_one_pass(model_config: Callable[..., Any]) -> None:  # noqa: F811
+    model, train = build(model_config("GRU4Rec", one_pass=True))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such thing")
+
+    model.calculate_loss = broken
+    with pytest.raises(RuntimeError, match=r"^no such thing$"):
+        OnePassLoss(model, train.target_list_field, train.probe())
+
+
 def test_a_model_that_reads_the_padding_is_refused(model_config: Callable[..., Any]) -> None:  # noqa: F811
     model, train = build(model_config("GRU4Rec", one_pass=True, MAX_ITEM_LIST_LENGTH=20))
     model.gru_layers.flatten_parameters()

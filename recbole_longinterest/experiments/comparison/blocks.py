@@ -28,6 +28,7 @@ class Block:
         chosen_natively: whether it was chosen by native scores, because cells of earlier versions have no others.
         fewer: rows with a better validation score than the baseline, not chosen because they have fewer seeds or runs.
         unvalidated: rows of other models without a validation score.
+        best: the row with the best mean, if it has all runs and every other row loses against it, else None.
     """
 
     dataset: str
@@ -41,26 +42,11 @@ class Block:
     chosen_natively: bool = False
     fewer: Sequence[str] = ()
     unvalidated: Sequence[str] = ()
+    best: str | None = None
 
     def difference(self, name: str) -> Difference | None:
         """The difference of a row to the baseline, if it has one."""
         return next((entry for entry in self.differences if entry.name == name), None)
-
-    def clear_best(self, rows: Sequence[Row]) -> str | None:
-        """The significantly best row, if any, among the rows with most seeds and the deterministic rows.
-
-        It is the row with the best mean, if it wins against the baseline, or if it is the baseline and all others lose.
-        """
-        if self.baseline is None:
-            return None
-        among = [place for place, row in enumerate(rows) if not row.apart]
-        whole = {rows[place].name: self.means[place] for place in full_rows(rows, among)}
-        best = max(whole, key=lambda name: whole[name])
-        if best != self.baseline:
-            difference = self.difference(best)
-            return best if difference is not None and difference.verdict == "wins" else None
-        others = [self.difference(name) for name in whole if name != best]
-        return best if all(each is not None and each.verdict == "loses" for each in others) else None
 
 
 @dataclass(frozen=True)
@@ -139,15 +125,30 @@ def _block(study: Study, protocol: str) -> Block:
     names = [row.name for row in rows]
     intervals = [interval(samples[:, place]) for place in range(len(rows))]
     chosen = best_baseline(rows, protocol)
-    about = (chosen.candidates, chosen.natively, chosen.fewer, chosen.unvalidated)
-    best = chosen.place
-    if best is None or means[best] <= 0:
+    about = (chosen.candidates, chosen.natively, chosen.fewer, chosen.unvalidated, _clear_best(study, protocol, means))
+    base = chosen.place
+    if base is None or means[base] <= 0:
         return Block(study.dataset, protocol, names, means.tolist(), intervals, None, [], *about)
-    relative, drawn, runs = study.ratios(protocol, best)
-    apart = [row.apart for row in rows]
-    relative[apart], drawn[:, apart] = np.nan, np.nan  # these rows get no difference
-    differences = differences_of(names, best, relative - 1, drawn - 1, study.number, runs)
-    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[best], differences, *about)
+    differences = _differences(study, protocol, base)
+    return Block(study.dataset, protocol, names, means.tolist(), intervals, names[base], differences, *about)
+
+
+def _differences(study: Study, protocol: str, base: int) -> list[Difference]:
+    """Differences of all other rows to one row; rows that stand apart have none."""
+    relative, drawn, runs = study.ratios(protocol, base)
+    apart = [row.apart for row in study.rows]
+    relative[apart], drawn[:, apart] = np.nan, np.nan
+    return differences_of([row.name for row in study.rows], base, relative - 1, drawn - 1, study.number, runs)
+
+
+def _clear_best(study: Study, protocol: str, means: NDArray[np.float64]) -> str | None:
+    """See :attr:`Block.best`. Rows that stand apart do not count."""
+    among = [place for place, row in enumerate(study.rows) if not row.apart]
+    best = max(among, key=lambda place: means[place], default=None)
+    if best is None or means[best] <= 0 or len(among) == 1 or best not in full_rows(study.rows, among):
+        return None
+    losers = [each.name for each in _differences(study, protocol, best) if each.verdict == "loses"]
+    return study.rows[best].name if len(losers) == len(among) - 1 else None
 
 
 def _relative_block(

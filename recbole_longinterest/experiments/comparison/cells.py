@@ -15,6 +15,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
+from recbole_longinterest.common.errors import raised_at
 from recbole_longinterest.common.files import atomic_file, write_text
 from recbole_longinterest.common.leftovers import remove, sweep_folder
 from recbole_longinterest.experiments.comparison import data, slices
@@ -57,9 +58,11 @@ def work(cell: Cell, expected: data.Fingerprint | None, threads: int | None = No
 
 
 def reason(error: Exception) -> str:
-    """Format an error as one line, with the name of its class unless it is a ValueError."""
-    text = " ".join(str(error).split())
-    return (text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")[:500]
+    """Format an error as one line; if it is not a ValueError, with its class and where it was raised."""
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, ValueError):
+        return text
+    return f"{type(error).__name__}: {text} (in {raised_at(error)})"
 
 
 def run_cell(cell: Cell, expected: data.Fingerprint | None = None) -> None:

@@ -12,6 +12,7 @@ import yaml
 from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.common.file_lock import lock_files
 from recbole_longinterest.common.files import atomic_folder
+from recbole_longinterest.common.json_text import read_json
 from recbole_longinterest.common.leftovers import standing
 from recbole_longinterest.common.version import __version__
 from recbole_longinterest.data.ties import FILE, RANDOM
@@ -42,7 +43,7 @@ def export_split(
 
     Args:
         datasets: names of data sets.
-        folder: folder to create; an earlier export is replaced, but nothing else.
+        folder: folder to create; an earlier export of the same data sets is replaced, but nothing else.
         config_files: see :func:`~recbole_longinterest.experiments.comparison.compare.compare`.
         settings: see there.
 
@@ -50,31 +51,43 @@ def export_split(
         The folder; its ``README.md`` describes every file.
 
     Raises:
-        LongInterestError: if the folder holds anything else, or data or settings cannot be used.
+        LongInterestError: if the folder holds other files or other data sets, or data or settings cannot be used.
     """
     folder = Path(folder)
     if not datasets:
         raise LongInterestError("There is no data set to export.")
     given = read_settings([str(file) for file in config_files], settings)
     with lock_files(folder, "exporting to", "give another folder"):
-        _check_place(folder)
+        _check_place(folder, datasets)
         with atomic_folder(folder) as draft:
             found = {dataset: _write(dataset, given, draft) for dataset in datasets}
             told = {name: value for name, value in given.items() if name not in PLACES}
-            about = {"format": 1, "version": __version__, "settings": told, "datasets": found}
+            about = {"format": 1, "version": __version__, "settings": told, "datasets": found, "files": _files(draft)}
             (draft / MARK).write_text(json.dumps(about, indent=1, default=str) + "\n", encoding="utf-8")
     return folder
 
 
-def _check_place(folder: Path) -> None:
-    """Raise an error if the folder exists and is not an earlier export."""
+def _check_place(folder: Path, datasets: Sequence[str]) -> None:
+    """Raise an error if the folder holds anything but an earlier export of these data sets."""
     if folder.is_file():
         raise LongInterestError(f"{folder} is a file. Give another folder.")
     place = standing(folder)
-    if place.is_dir() and any(place.iterdir()) and not (place / MARK).is_file():
+    if not place.is_dir() or not any(place.iterdir()):
+        return
+    if not (place / MARK).is_file():
         raise LongInterestError(
             f"{folder} exists and holds no exported split (no {MARK}), so it is not replaced. Give another folder."
         )
+    earlier = read_json(place / MARK)
+    lost = [f"the split of {name}" for name in earlier.get("datasets", {}) if name not in datasets]
+    lost += sorted(set(_files(place)) - {MARK, *earlier.get("files", [])})
+    if lost:
+        raise LongInterestError(f"{folder} also holds {lost[0]}, which would be lost. Move it, or give another folder.")
+
+
+def _files(folder: Path) -> list[str]:
+    """All files below a folder, relative to it."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
 
 
 def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, object]:

@@ -21,8 +21,8 @@ HOW = (
     f"no seed, without {OWN}, its ablations and its variants; popularity, Markov chains, neighbours and linear models "
     "count. Differences to it are over the seeds that both rows have, paired by user; the run of a row without a seed "
     "is compared with every seed of the other. p values are corrected for the number of rows (Holm). A row wins or "
-    "loses only if the interval excludes 0 and p is below 0.05; otherwise it is open. A bold row is the significantly "
-    "best one.",
+    "loses only if the interval excludes 0 and p is below 0.05; otherwise it is open. A bold row is "
+    "significantly better than every other row.",
 )
 
 

@@ -136,7 +136,7 @@ def _line(
     cells = [latex_text(name or row.name)]
     for block, entry in zip(blocks, entries, strict=True):
         own = [COLUMNS[column][1]((study, block, row, entry)) for column in columns]
-        if block.clear_best(study.rows) == row.name:
+        if block.best == row.name:
             own = [_bold(text) if column == "metric" else text for column, text in zip(columns, own, strict=True)]
         cells += own
     return " & ".join(cells) + r" \\"

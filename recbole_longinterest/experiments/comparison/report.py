@@ -95,6 +95,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
     if study.failed:
         parts += [Heading(f"{study.dataset}: could not run", 3)]
         parts.append(Points([f"{name}, {run}: {error}" for name, run, error in study.failed]))
+        parts.append(Text("Each run's log.txt, in its folder below cells/, has the traceback."))
     return parts
 
 

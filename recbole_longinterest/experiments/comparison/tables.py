@@ -46,7 +46,7 @@ def main_table(study: Study, block: Block) -> Table:
                 row.source + (", epoch chosen natively" if block.protocol == MASKED and row.chose_natively else ""),
             ]
         )
-    return Table(head, rows, block.clear_best(study.rows))
+    return Table(head, rows, block.best)
 
 
 def _seeds(row: Row, protocol: str, metric: str) -> str:

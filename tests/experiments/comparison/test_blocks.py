@@ -100,14 +100,18 @@ def test_only_what_is_beyond_doubt_is_best(made: Made) -> None:
     base = made("GRU4Rec", 1, FAIR, 0.2)
 
     def best(*cells: Cell) -> str | None:
-        study = Study("tiny", [base, *cells])
-        (block,) = blocks_of([study], "native")
-        return block.clear_best(study.rows)
+        (block,) = blocks_of([Study("tiny", [base, *cells])], "native")
+        return block.best
 
     assert best(made("LongInterest", 1, GOOD)) == "LongInterest"
     assert best(made("LongInterest", 1, POOR)) == "GRU4Rec"
     assert best(made("LongInterest", 1, near)) is None
     assert best(made("LongInterest", 1, POOR), made("SASRec", 1, near)) is None
+    assert best() is None  # there is no other row
+    mixed = [rank + 1 if place % 5 == 0 else max(1, rank - (place % 5 == 1)) for place, rank in enumerate(GOOD)]
+    alike = made("LongInterest", 1, GOOD), made("LongInterest, without text", 1, mixed)
+    assert best(*alike) is None  # both win against the baseline, and neither against the other
+    assert best(made("SASRec", 1, FAIR, 0.1), made("SASRec", 2, FAIR, 0.1), made("LongInterest", 1, GOOD)) is None
 
 
 def test_a_win_needs_the_corrected_p() -> None:
@@ -145,7 +149,7 @@ def test_rows_that_read_the_time_of_the_request_stand_apart(made: Made) -> None:
     study = Study("tiny", [own, other, *asked])
     (block,) = blocks_of([study], "native")
     assert (block.baseline, [entry.name for entry in block.differences]) == ("SASRec", ["LongInterest"])
-    assert block.clear_best(study.rows) == "LongInterest" and block.candidates == 1
+    assert block.best == "LongInterest" and block.candidates == 1
     names = ["LongInterest+request (request time)", "HSTU+request (request time)"]
     assert [(row[0], row[6]) for row in main_table(study, block).rows[2:]] == [(name, "not compared") for name in names]
     (said,) = remarks(study, block)

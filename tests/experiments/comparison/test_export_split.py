@@ -162,9 +162,18 @@ def test_the_readme_says_what_is_there(root: Path, tmp_path: Path) -> None:
 
 def test_an_export_is_replaced_and_nothing_else(root: Path, tmp_path: Path) -> None:
     first = exported(root, tmp_path / "out")
-    (first / "old").touch()
+    (first / "test.csv").write_text("changed")
     exported(root, tmp_path / "out")
-    assert not (first / "old").exists()
+    assert (first / "test.csv").read_text() != "changed"
+    (first / "my_lists.csv").write_text("hours of work")
+    with pytest.raises(
+        ValueError, match=r"out also holds tiny/my_lists\.csv, which would be lost\. Move it, or give an"
+    ):
+        exported(root, tmp_path / "out")
+    assert (first / "my_lists.csv").read_text() == "hours of work"
+    (first / "my_lists.csv").unlink()
+    with pytest.raises(ValueError, match=r"out also holds the split of tiny, which would be lost"):
+        export_split(["ml-100k"], tmp_path / "out")
     (tmp_path / "empty").mkdir()
     exported(root, tmp_path / "empty")
     (tmp_path / "mine").mkdir()
