@@ -60,13 +60,15 @@ def read_events(
     return events_in(table, str(path), fields, features, columns, times, time_format)
 
 
-def read_file(path: str | Path, separator: str = "\t", encoding: str = "utf-8") -> pd.DataFrame:
-    """Read all columns of an event file as text; see :func:`read_events`."""
+def read_file(
+    path: str | Path, separator: str = "\t", encoding: str = "utf-8", what: str = "event file"
+) -> pd.DataFrame:
+    """Read all columns of a file as text; see :func:`read_events`. Errors call it ``what``."""
     path = Path(path)
     if path.suffix.lower() not in KINDS:
-        raise LongInterestError(f"An event file must end in one of {', '.join(KINDS)}; got {path}.")
+        raise LongInterestError(f"The {what} must end in one of {', '.join(KINDS)}; got {path}.")
     if not path.is_file():
-        raise LongInterestError(f"The event file {path} does not exist.")
+        raise LongInterestError(f"The {what} {path} does not exist.")
     try:
         return _read(path, separator, encoding)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

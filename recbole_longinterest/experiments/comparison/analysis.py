@@ -129,6 +129,13 @@ class Study:
         names = self.rows[0].results[0]["metrics"][NATIVE]
         return [int(name.split("@")[1]) for name in names if name.startswith("ndcg@")]
 
+    @cached_property
+    def over(self) -> str:
+        """What the intervals are over; users alone if no row has several seeds or orders of ties."""
+        if any(len(set(row.seeds)) > 1 for row in self.rows if not row.seedless):
+            return "users and seeds"
+        return "users and orders of ties" if any(len(row.runs) > 1 for row in self.rows) else "users"
+
     @property
     def seed(self) -> int:
         """Seed of the bootstrap over users, the same in every analysis of this table."""

@@ -49,7 +49,7 @@ def read_lists(file: Path, test: Dataset, most: int, columns: Mapping[str, str] 
         LongInterestError: if the file cannot be read; has unknown users or items, duplicate pairs or ranks, or values
             that are not finite; or if a test user's list is missing or too short.
     """
-    table = read_file(file)
+    table = read_file(file, what="file of lists")
     names = _names(file, list(table.columns), test, columns or {})
     by_rank = "rank" in names
     user = _ids(file, table[names["user"]], test, test.uid_field, "users")

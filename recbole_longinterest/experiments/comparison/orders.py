@@ -50,8 +50,12 @@ def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
         if len(views) < 2:
             continue
         parts.append(Heading(f"{name}, by order of ties and split"))
+        several = len({study.view.ties for study in views}) > 1
         for protocol in PROTOCOLS:
-            parts.append(_table(views, protocol))
+            parts.append(_table(views, protocol, several))
+        if not several:
+            parts.append(Text("In brackets: number of runs. Figures of different splits are not comparable."))
+            continue
         marked = [study.view.name or "ties in the order of the file" for study in views if study.headline]
         parts.append(
             Text(
@@ -63,8 +67,8 @@ def view_parts(studies: Sequence[Study]) -> list[Heading | Table | Text]:
     return parts
 
 
-def _table(views: Sequence[Study], protocol: str) -> Table:
-    head = [f"{views[0].metric}, {protocol}", *(_title(study) for study in views)]
+def _table(views: Sequence[Study], protocol: str, mark: bool) -> Table:
+    head = [f"{views[0].metric}, {protocol}", *(_title(study, mark) for study in views)]
     rows = list(dict.fromkeys(row.name for study in views for row in study.rows))
     lines = []
     for name in rows:
@@ -80,6 +84,6 @@ def _table(views: Sequence[Study], protocol: str) -> Table:
     return Table(head, lines)
 
 
-def _title(study: Study) -> str:
+def _title(study: Study, mark: bool) -> str:
     name = study.view.name or "file order"
-    return f"{name} (headline)" if study.headline else name
+    return f"{name} (headline)" if mark and study.headline else name

@@ -63,6 +63,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Place], str]]] = {
     "seeds": ("seeds", lambda place: "--" if place[2].seedless else str(len(set(place[2].seeds)))),
 }
 DEFAULT = ("metric", "interval", "recall", "difference")
+FITTING = 10  # columns of figures that fit on a page; more are scaled down
 
 
 def check_columns(columns: Sequence[str]) -> None:
@@ -79,7 +80,9 @@ def check_columns(columns: Sequence[str]) -> None:
 
 
 def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = DEFAULT) -> str:
-    """Render a data set as a LaTeX table over both columns of a page; it needs the package booktabs.
+    """Render a data set as a LaTeX table over both columns of a page.
+
+    It needs the package booktabs, and graphicx if it has so many columns that it is scaled down.
 
     Args:
         study: the data set, with finished rows.
@@ -91,6 +94,7 @@ def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = 
     """
     check_columns(columns)
     number = len(columns)
+    wide = number * len(blocks) > FITTING
     columns_of = r"@{\quad}" + "r" * number
     heads = [_head(name, study) for name in columns]
     spans = [rf"\cmidrule(lr){{{2 + number * place}-{1 + number * (place + 1)}}}" for place in range(len(blocks))]
@@ -100,6 +104,7 @@ def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = 
         r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{_caption(study, blocks)}}}",
         rf"\label{{tab:{study.key}}}",
+        *([r"\resizebox{\textwidth}{!}{%  needs \usepackage{graphicx}"] if wide else []),
         rf"\begin{{tabular}}{{l{columns_of * len(blocks)}}}",
         r"\toprule",
         " & ".join(["", *titles]) + r" \\",
@@ -117,7 +122,8 @@ def paper_table(study: Study, blocks: Sequence[Block], columns: Sequence[str] = 
         for row in changed:
             entries = [found.get(row.name) for found in ablations]
             lines.append(_line(study, blocks, row, columns, entries, row.name.removeprefix(f"{OWN}, ")))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
+    end = r"\end{tabular}}" if wide else r"\end{tabular}"
+    return "\n".join([*lines, r"\bottomrule", end, r"\end{table*}"]) + "\n"
 
 
 def _head(name: str, study: Study) -> str:
@@ -151,8 +157,7 @@ def _caption(study: Study, blocks: Sequence[Block]) -> str:
         f"{latex_text(block.protocol)}: against {latex_text(block.baseline or 'none')}" for block in blocks
     )
     over = "mean of the runs, " if any(len(row.runs) > 1 for row in study.rows) else ""
-    seeds = " and seeds" if any(len(set(row.seeds)) > 1 for row in study.rows) else ""
     return (
-        rf"{latex_text(study.dataset)}: test results, {over}95\,\% intervals over users{seeds}. "
+        rf"{latex_text(study.dataset)}: test results, {over}95\,\% intervals over {study.over}. "
         rf"Differences to the best baseline on validation data ({against}); $^*$: significant after Holm's correction."
     )

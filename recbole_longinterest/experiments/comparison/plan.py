@@ -11,6 +11,7 @@ from recbole_longinterest.common.errors import LongInterestError
 from recbole_longinterest.experiments.comparison.own_rows import own_row
 from recbole_longinterest.experiments.comparison.variants import (
     ABLATIONS,
+    OWN,
     ROWS,
     Variant,
     ablation,
@@ -62,12 +63,15 @@ class Plan:
         """The rows with their seeds.
 
         Raises:
-            LongInterestError: if an ablation is unknown, or a row of one's own has a wrong form or another row's name.
+            LongInterestError: for an unknown ablation, or ablations without LongInterest; and for a row of one's own
+                with a wrong form or another row's name.
         """
         known = {entry.name: entry for entry in ABLATIONS}
         unknown = [name for name in self.ablations if name not in known]
         if unknown:
             raise LongInterestError(f"There is no ablation {unknown[0]!r}; there are: {', '.join(known)}.")
+        if self.ablations and OWN not in (*self.models, *self.once):
+            raise LongInterestError(f"Ablations are {OWN} without a part, and compared with it. Add it to the models.")
         wanted = [(variant_of(name), self.seeds) for name in self.models]
         wanted += [(ablation(known[name]), self.seeds) for name in self.ablations]
         wanted += [(variant_of(name), self.seeds[:1]) for name in self.once]

@@ -11,6 +11,7 @@ from recbole_longinterest.common.files import atomic_file
 from recbole_longinterest.experiments.comparison.analysis import Study
 from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.groups import Group
+from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
 from recbole_longinterest.experiments.comparison.rows import full_rows
 from recbole_longinterest.experiments.comparison.variants import OWN
 
@@ -23,15 +24,17 @@ TITLES = {"history": "events before the target", "target": "target in training",
 
 PROTOCOL_COLOURS = {"native": "#2a6f97", "seen-masked": "#c1121f"}
 MODEL_COLOURS = ("#c1121f", "#2a6f97", "#5a9367", "#8d6a9f", "#c98b2b", "#6c757d")  # LongInterest's first
+SHOWN = len(MODEL_COLOURS)
 INK, GRID = "#1b1b1b", "#e5e5e5"
 
 
-def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
+def plot_means(blocks: Sequence[Block], metric: str, over: str, path: Path) -> None:
     """Plot the mean and 95 % interval of each model in both protocols.
 
     Args:
         blocks: one data set in both protocols.
         metric: name of the metric.
+        over: what the intervals are over.
         path: PNG to write.
     """
     order = sorted(range(len(blocks[0].names)), key=lambda place: blocks[0].means[place])
@@ -46,7 +49,7 @@ def plot_means(blocks: Sequence[Block], metric: str, path: Path) -> None:
         axes.errorbar(means, heights, xerr=(low, high), fmt="o", ms=5, capsize=3, color=colour, label=block.protocol)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_yticks(range(len(order)), [blocks[0].names[place] for place in order])
-    axes.set_xlabel(f"test {metric}, mean and 95 % interval over users and seeds")
+    axes.set_xlabel(f"test {metric}, mean and 95 % interval over {over}")
     axes.set_title(blocks[0].dataset)
     axes.set_xlim(left=0)
     axes.grid(axis="x", color=GRID)
@@ -91,7 +94,9 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
 
 
 def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path) -> None:
-    """Plot bars with intervals for each group: the models with most seeds and best metrics. Small groups are pale.
+    """Plot bars with intervals for each group: LongInterest, then the models with most seeds and best metrics.
+
+    Both protocols show the same models in the same colours. Small groups are pale.
 
     Args:
         study: the data set.
@@ -104,10 +109,10 @@ def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path
         kinds.setdefault(group.kind, []).append(group)
     kinds = {kind: parts for kind, parts in kinds.items() if len(parts) > 1 and kind != "cold"}
     places = [place for place, row in enumerate(study.rows) if row.kind != "ablation"] or range(len(study.rows))
-    means = [row.means(protocol, study.metric).mean() for row in study.rows]
+    means = [sum(row.means(each, study.metric).mean() for each in PROTOCOLS) for row in study.rows]
     full = full_rows(study.rows, range(len(study.rows)))
     places = sorted(places, key=lambda place: (study.rows[place].name != OWN, place not in full, -means[place]))
-    places = places[: len(MODEL_COLOURS)]
+    places = places[:SHOWN]
 
     figure, panels = _panels(kinds)
     for kind, panel in panels.items():

@@ -15,6 +15,7 @@ from recbole_longinterest.experiments.comparison.groups import SMALL, groups_of
 from recbole_longinterest.experiments.comparison.orders import about_data, view_parts
 from recbole_longinterest.experiments.comparison.origins import how_made, how_to_read
 from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
+from recbole_longinterest.experiments.comparison.variants import OWN
 from recbole_longinterest.experiments.comparison.verdicts import pooled_verdict, remarks, verdict
 from recbole_longinterest.experiments.documents import Block as Part
 from recbole_longinterest.experiments.documents import Heading, Image, Points, Text, markdown, page
@@ -48,11 +49,21 @@ def write_report(outcome: Outcome, output: Path, table_columns: Sequence[str] = 
     parts += [*how_to_read(studies), *how_made(studies, outcome.same)]
     papers = [paper_table.paper_table(study, of[study.dataset], table_columns) for study in studies if study.rows]
     write_text(output / "table.tex", "\n".join(papers))
+    _remove_other_plots(parts, output)
     text = markdown(parts)
     write_text(output / "summary.md", text)
     write_text(output / "summary.html", page(parts, "Comparison"))
     write_per_user(studies, output / "per_user.parquet")
     return text
+
+
+def _remove_other_plots(parts: Sequence[Part], output: Path) -> None:
+    """Remove the plots of an earlier report whose tables are not in this one."""
+    shown = {part.file.name for part in parts if isinstance(part, Image)}
+    for kind in ("means", "differences", "slices"):
+        for file in output.glob(f"{kind}-*.png"):
+            if file.name not in shown:
+                file.unlink()
 
 
 def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled: Sequence[Block]) -> list[Part]:
@@ -75,7 +86,8 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
         parts.append(
             Text(
                 f"{about['users']} users, {about['items']} items, {about['interactions']} interactions; "
-                f"{about['rows'][0]} training, {about['rows'][1]} validation and {about['rows'][2]} test rows, "
+                f"{about['rows'][0]} training, {about['rows'][1]} validation and {about['rows'][2]} test rows of "
+                f"{study.number} users, "
                 f"{cold} of them with a target that has no training event; SHA-256 of the split {about['split'][:16]}."
             )
         )
@@ -85,7 +97,7 @@ def _study_parts(study: Study, blocks: Sequence[Block], output: Path) -> list[Pa
         parts += [Text(line) for line in remarks(study, block)]
     if blocks:
         name = output / f"means-{study.key}.png"
-        plots.plot_means(blocks, study.metric, name)
+        plots.plot_means(blocks, study.metric, study.over, name)
         parts.append(Image(name, f"{study.metric} of every model on {study.dataset}"))
         if any(block.differences for block in blocks):
             name = output / f"differences-{study.key}.png"
@@ -108,8 +120,9 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
     parts += [Heading(f"{study.dataset}: slices", 3)]
     parts.append(
         Text(
-            "± is half the width of the 95 % interval over users and seeds, without a correction for the number of "
-            f"slices. † and grey: fewer than {SMALL} users, too few for conclusions."
+            f"± is half the width of the 95 % interval over {study.over}, without a correction for the number of "
+            f"slices. † and grey: fewer than {SMALL} users, too few for conclusions. The plots show {OWN} and the rows "
+            f"with the best means over both protocols, at most {plots.SHOWN}; rows with fewer seeds come last."
         )
     )
     for protocol in PROTOCOLS:

@@ -42,6 +42,13 @@ def test_every_column_can_be_asked_for(study: Study, column: str) -> None:
     assert len(own.removesuffix(r" \\").split(" & ")) == 2 and own.removesuffix(r" \\").split(" & ")[1]
 
 
+def test_a_table_that_is_too_wide_is_scaled_down(study: Study) -> None:
+    blocks = [blocks_of([study], protocol)[0] for protocol in ("native", "seen-masked")]
+    text = paper_table(study, blocks, list(COLUMNS))
+    assert text.count(r"\resizebox{\textwidth}{!}{%") == 1 and text.count(r"\end{tabular}}") == 1
+    assert text.count("{") == text.count("}") and "resizebox" not in paper_table(study, blocks)
+
+
 def test_unknown_columns_are_refused(study: Study) -> None:
     (block,) = blocks_of([study], "native")
     with pytest.raises(ValueError, match=r"columns of table.tex must be some of metric, interval, .*; got 'accuracy'"):

@@ -70,6 +70,14 @@ def test_slices_beyond_accuracy_and_single_seeds_have_their_marks(made: Made, tm
     assert 'class="faint"' in (tmp_path / "summary.html").read_text()
 
 
+def test_plots_of_tables_that_are_not_in_the_report_are_removed(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "means-other.png").touch()
+    (tmp_path / "mine.png").touch()
+    text = write_report(outcome_of(made("LongInterest", 1, [2] * 120), made("Pop", 1, [9] * 120)), tmp_path)
+    assert not (tmp_path / "means-other.png").exists() and (tmp_path / "mine.png").exists()
+    assert "half the width of the 95 % interval over users, without" in text and "at most 6" in text
+
+
 def test_nothing_is_bold_where_the_best_row_is_open(made: Made, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     ranks = rng.integers(2, 20, size=200)

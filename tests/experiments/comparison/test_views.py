@@ -212,6 +212,7 @@ def test_a_split_by_time_is_a_table(compared: Callable[..., Outcome], tmp_path: 
     assert len(by_time.table) == rows[2] == len(by_time.table.drop_duplicates(["user", "history"]))
     assert {row.name for row in by_time.rows} == {"LongInterest", "GRU4Rec", "Pop", "BPR"}
     text = write_report(outcome, tmp_path)
+    assert ("headline" in text) == (ties == "random") and "Figures of different splits are not comparable" in text
     assert "The split by time trains on events before" in text and "items that have no training event." in text
     assert [block.dataset for block in blocks_of([usual, by_time], "native")] == [usual.dataset, by_time.dataset]
 
