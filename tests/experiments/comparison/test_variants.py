@@ -75,7 +75,7 @@ def test_rows_of_ones_own(tmp_path: Path) -> None:
 )
 def test_what_a_row_of_ones_own_may_not_be(rows: dict[str, Any], message: str) -> None:
     with pytest.raises(LongInterestError, match=message):
-        Plan(["SASRec"], ["ml-100k"], [1], ablations=["without text"], own_rows=rows).rows()
+        Plan(["SASRec", "LongInterest"], ["ml-100k"], [1], ablations=["without text"], own_rows=rows).rows()
 
 
 def test_settings_of_every_ablation_are_settings() -> None:
