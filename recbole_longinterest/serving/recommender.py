@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from numpy.typing import ArrayLike
 
@@ -12,6 +12,7 @@ from recbole_longinterest.serving.event_tables import histories_of
 from recbole_longinterest.serving.events import EventLike, History, as_events
 from recbole_longinterest.serving.exclusion import ExcludeSeen, read_exclusion
 from recbole_longinterest.serving.explain.methods import DEFAULT_METHOD
+from recbole_longinterest.serving.history_batches import read_histories
 from recbole_longinterest.serving.hub import pretrained_folder
 from recbole_longinterest.serving.model_folder import Served, read_folder
 from recbole_longinterest.serving.new_items import Added, with_items
@@ -287,17 +288,7 @@ class Recommender(Scorer):
             LongInterestError: as :meth:`recommend`, but not for histories without a known item; and for ``users`` that
                 do not match ``histories``.
         """
-        if users is not None and not _alike(histories, users):
-            raise LongInterestError(
-                "users must match histories: a dict with users of histories if that is a dict, else a list of the same "
-                f"length; got {users!r:.100}."
-            )
-        if isinstance(histories, Mapping):
-            of_users = users if isinstance(users, Mapping) else {}
-            read = [self.read(part, of_users.get(user)) for user, part in histories.items()]
-        else:
-            rows = [None] * len(histories) if users is None else list(cast("Sequence[Mapping[str, Any]]", users))
-            read = [self.read(part, user) for part, user in zip(histories, rows, strict=True)]
+        read = read_histories(self.read, histories, users)
         found = self._recommend(read, k, exclude_seen, candidates, explain, exclude, at)
         return dict(zip(histories, found, strict=True)) if isinstance(histories, Mapping) else found
 
@@ -407,10 +398,3 @@ class Recommender(Scorer):
         allowed = None if candidates is None else self.candidate_ids(candidates)
         method = DEFAULT_METHOD if explain is True else explain or None
         return recommend_to(self, asked_at(self, histories, at), k, exclusion, allowed, method)
-
-
-def _alike(histories: object, users: object) -> bool:
-    """Whether the features of users match the histories."""
-    if isinstance(histories, Mapping) or isinstance(users, Mapping):
-        return isinstance(histories, Mapping) and isinstance(users, Mapping) and users.keys() <= histories.keys()
-    return isinstance(histories, Sequence) and isinstance(users, Sequence) and len(histories) == len(users)
