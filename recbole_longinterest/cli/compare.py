@@ -91,6 +91,13 @@ def add_arguments(commands: Commands) -> None:
         help="use the settings tuned on this data set for all rows, for example on new data without a search",
     )
     parser.add_argument(
+        "--subject",
+        default="LongInterest",
+        metavar="ROW",
+        help="row that the verdict is about, such as a model of your own; the others may be the best baseline "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--table-columns",
         default=COLUMNS,
         metavar="NAMES",
@@ -198,6 +205,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         splits=_names(args.split),
         own_rows=own_rows,
         tuned_on=args.tuned_on,
+        subject=args.subject,
         show_progress=not args.quiet,
     )
     summary = (args.output / "summary.md").read_text(encoding="utf-8")

@@ -61,6 +61,7 @@ class Study:
         view: order of ties and split.
         about: facts about the data, if known.
         headline: whether it is the main table of its split.
+        subject: name of the row that the verdict is about.
 
     Attributes:
         of: name of the data set.
@@ -78,9 +79,10 @@ class Study:
         view: View = USUAL.view,
         about: About | None = None,
         headline: bool = True,
+        subject: str = OWN,
     ) -> None:
         self.of, self.dataset, self.key = dataset, view.table(dataset), view.key(dataset)
-        self.view, self.about, self.headline = view, about, headline
+        self.view, self.about, self.headline, self.subject = view, about, headline, subject
         self.failed: list[tuple[str, str, str]] = []
         self.missing: list[tuple[str, str]] = []
         self._samples: dict[str, list[NDArray[np.float64]]] = {}
@@ -94,7 +96,7 @@ class Study:
                 self.failed.append((cell.name, cell.run, result["error"]))
             else:
                 finished.append((cell, result))
-        self.rows: list[Row] = read_rows(dataset, finished)
+        self.rows: list[Row] = read_rows(dataset, finished, subject)
 
     @property
     def pooled(self) -> bool:
@@ -225,7 +227,8 @@ def studies_of(outcome: Outcome) -> list[Study]:
         about = {view: outcome.about[view.table(dataset)] for view in views if view.table(dataset) in outcome.about}
         for view in sorted(views, key=lambda view: (view.split == TIME, not headline(views, view, about))):
             cells = [cell for cell in outcome.cells if cell.dataset == dataset and cell.place.view == view]
-            studies.append(Study(dataset, cells, view, about.get(view), headline(views, view, about)))
+            main = headline(views, view, about)
+            studies.append(Study(dataset, cells, view, about.get(view), main, outcome.plan.subject))
     return studies
 
 

@@ -10,7 +10,7 @@ from recbole_longinterest.experiments.comparison.cell import FINISHED
 from recbole_longinterest.experiments.comparison.driver import Outcome, run_plan
 from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations, read_settings, with_absolute_paths
 from recbole_longinterest.experiments.comparison.report import write_report
-from recbole_longinterest.experiments.comparison.variants import check_tuned_on
+from recbole_longinterest.experiments.comparison.variants import OWN, check_tuned_on
 from recbole_longinterest.experiments.comparison.views import read_views
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def compare(
     splits: Sequence[str] = ("leave-one-out",),
     own_rows: Mapping[str, Mapping[str, object]] | None = None,
     tuned_on: str = "",
+    subject: str = OWN,
     show_progress: bool = True,
 ) -> Outcome:
     """Compare models on the same rows of the same data sets, with several seeds, and write a report.
@@ -76,6 +77,8 @@ def compare(
             default). They override the tuned settings of the model.
         tuned_on: data set whose tuned settings all rows have, instead of those of the compared data set; for new data
             without a search.
+        subject: name of the row that the verdict is about, such as a model of your own; all other rows but ablations
+            may then be the best baseline.
         show_progress: whether to show a progress bar.
 
     Returns:
@@ -112,10 +115,14 @@ def compare(
             for name, row in (own_rows or {}).items()
         },
         tuned_on=tuned_on,
+        subject=subject,
     )
     if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     read_views(plan.ties, plan.splits, given)
+    names = [*(variant.name for variant, _ in plan.rows()), *(name.partition("@")[0] for name in plan.lists)]
+    if subject != OWN and subject not in names:
+        raise LongInterestError(f"subject must be a row of the comparison ({', '.join(names)}); got {subject!r}.")
     outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs, on_ray=on_ray)
     write_report(outcome, output, table_columns)
     ends = [result for cell in outcome.cells if (result := cell.result()) is not None]

@@ -18,7 +18,7 @@ HOW = (
     "so. With three to five seeds, the variance over seeds is only roughly known. Counting models, neighbours, linear "
     "models and external lists are the same for every seed (no seed): they run once for each order of ties.",
     "The best baseline is the row with the best validation score in that protocol, among the rows with most seeds or "
-    f"no seed, without {OWN}, its ablations and its variants; popularity, Markov chains, neighbours and linear models "
+    "no seed, without {own}; popularity, Markov chains, neighbours and linear models "
     "count. Differences to it are over the seeds that both rows have, paired by user; the run of a row without a seed "
     "is compared with every seed of the other. p values are corrected for the number of rows (Holm). A row wins or "
     "loses only if the interval excludes 0 and p is below 0.05; otherwise it is open. A bold row is "
@@ -35,7 +35,10 @@ def how_to_read(studies: Sequence[Study]) -> list[Part]:
     sampled = (
         f"Native ranks the target among candidates that RecBole draws ({', '.join(modes)}), the same for all models"
     )
-    lines = [line.format(native=sampled if modes else ALL_ITEMS) for line in HOW]
+    own = f"{OWN}, its ablations and its variants"
+    if studies and studies[0].subject != OWN:
+        own = f"{studies[0].subject} and the ablations of {OWN}"
+    lines = [line.format(native=sampled if modes else ALL_ITEMS, own=own) for line in HOW]
     if splits:
         lines.append(f"Split: {', '.join(splits)}.")
     return [Heading("How to read it"), *(Text(line) for line in lines)]

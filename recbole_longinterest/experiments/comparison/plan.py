@@ -53,6 +53,7 @@ class Plan:
     splits: Sequence[str] = ("leave-one-out",)
     own_rows: dict[str, Any] = field(default_factory=dict)
     tuned_on: str = ""
+    subject: str = OWN
 
     @property
     def views(self) -> list[View]:

@@ -13,7 +13,6 @@ from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.groups import Group
 from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
 from recbole_longinterest.experiments.comparison.rows import full_rows
-from recbole_longinterest.experiments.comparison.variants import OWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +93,7 @@ def plot_differences(blocks: Sequence[Block], path: Path) -> None:
 
 
 def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path) -> None:
-    """Plot bars with intervals for each group: LongInterest, then the models with most seeds and best metrics.
+    """Plot bars with intervals for each group: the study's subject, then the models with most seeds and best metrics.
 
     Both protocols show the same models in the same colours. Small groups are pale.
 
@@ -111,8 +110,8 @@ def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path
     places = [place for place, row in enumerate(study.rows) if row.kind != "ablation"] or range(len(study.rows))
     means = [sum(row.means(each, study.metric).mean() for each in PROTOCOLS) for row in study.rows]
     full = full_rows(study.rows, range(len(study.rows)))
-    places = sorted(places, key=lambda place: (study.rows[place].name != OWN, place not in full, -means[place]))
-    places = places[:SHOWN]
+    subject = [row.name == study.subject for row in study.rows]
+    places = sorted(places, key=lambda place: (not subject[place], place not in full, -means[place]))[:SHOWN]
 
     figure, panels = _panels(kinds)
     for kind, panel in panels.items():

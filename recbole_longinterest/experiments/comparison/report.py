@@ -15,7 +15,6 @@ from recbole_longinterest.experiments.comparison.groups import SMALL, groups_of
 from recbole_longinterest.experiments.comparison.orders import about_data, view_parts
 from recbole_longinterest.experiments.comparison.origins import how_made, how_to_read
 from recbole_longinterest.experiments.comparison.protocol import PROTOCOLS
-from recbole_longinterest.experiments.comparison.variants import OWN
 from recbole_longinterest.experiments.comparison.verdicts import pooled_verdict, remarks, verdict
 from recbole_longinterest.experiments.documents import Block as Part
 from recbole_longinterest.experiments.documents import Heading, Image, Points, Text, markdown, page
@@ -69,7 +68,7 @@ def _remove_other_plots(parts: Sequence[Part], output: Path) -> None:
 def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled: Sequence[Block]) -> list[Part]:
     parts: list[Part] = [Heading("Verdict")]
     lines = [verdict(study, block) for study in studies if study.headline for block in of[study.dataset]]
-    lines += [said for block in pooled if (said := pooled_verdict(block)) is not None]
+    lines += [said for block in pooled if (said := pooled_verdict(block, studies[0].subject)) is not None]
     if lines:
         parts.append(Points(lines))
     missing = [name for study in studies for name in study.missing]
@@ -121,8 +120,9 @@ def _detail_parts(study: Study, output: Path) -> list[Part]:
     parts.append(
         Text(
             f"± is half the width of the 95 % interval over {study.over}, without a correction for the number of "
-            f"slices. † and grey: fewer than {SMALL} users, too few for conclusions. The plots show {OWN} and the rows "
-            f"with the best means over both protocols, at most {plots.SHOWN}; rows with fewer seeds come last."
+            f"slices. † and grey: fewer than {SMALL} users, too few for conclusions. The plots show "
+            f"{study.subject} and the rows with the best means over both protocols, at most {plots.SHOWN}; rows with "
+            "fewer seeds come last."
         )
     )
     for protocol in PROTOCOLS:

@@ -94,6 +94,7 @@ class Row:
         seedless: whether its results do not depend on the seed; it then has one run for each order of ties.
         apart: whether it uses the time of the request, which is the target's time, while other rows do not. It has the
             suffix ``APART``, and is not compared with them.
+        ours: whether it is the subject of the comparison, or one of its ablations or variants; never the baseline.
     """
 
     name: str
@@ -102,11 +103,7 @@ class Row:
     runs: Sequence[Run]
     seedless: bool = False
     apart: bool = False
-
-    @property
-    def ours(self) -> bool:
-        """Whether the row is LongInterest, one of its ablations or variants."""
-        return self.runs[0].result["model"] == OWN
+    ours: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -218,12 +215,13 @@ def key_of(cell: Cell) -> Key:
     return (cell.seed,)
 
 
-def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Row]:
+def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]], subject: str = OWN) -> list[Row]:
     """Read the ranks of finished cells.
 
     Args:
         dataset: name of the data set.
         finished: cells and their results.
+        subject: name of the row that the comparison is about.
 
     Returns:
         The rows, in the order of the cells; runs of one split share their :class:`TestRows`. If protocols have separate
@@ -262,7 +260,14 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]]) -> 
             run = _joined(half)
         runs.setdefault(cell.name, []).append(run)
     made = [
-        Row(name, first[name].kind, first[name].source, found, _seedless(first[name], found))
+        Row(
+            name,
+            first[name].kind,
+            first[name].source,
+            found,
+            _seedless(first[name], found),
+            ours=name == subject or first[name].kind == "ablation" or subject == OWN == found[0].result["model"],
+        )
         for name, found in runs.items()
     ]
     if all(map(_reads_request, made)):  # all rows use it, so they are comparable

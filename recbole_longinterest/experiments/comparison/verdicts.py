@@ -4,7 +4,6 @@ from recbole_longinterest.experiments.comparison.analysis import Difference, Stu
 from recbole_longinterest.experiments.comparison.blocks import Block
 from recbole_longinterest.experiments.comparison.protocol import MASKED
 from recbole_longinterest.experiments.comparison.rows import APART, said_runs
-from recbole_longinterest.experiments.comparison.variants import OWN
 
 WORDS = {
     "wins": "{own} is better than {base}",
@@ -25,7 +24,8 @@ def p_text(p: float) -> str:
 
 
 def verdict(study: Study, block: Block) -> str:
-    """Sentence on LongInterest on one data set in one protocol."""
+    """Sentence on the subject of the comparison, on one data set in one protocol."""
+    own = study.subject
     where = f"{block.dataset}, {block.protocol}: "
     if block.baseline is None:
         return f"{where}no baseline has a validation score above 0, so nothing is compared."
@@ -34,36 +34,37 @@ def verdict(study: Study, block: Block) -> str:
         if block.candidates > 1
         else "the only baseline with most seeds"
     )
-    if OWN + APART in block.names:
+    if own + APART in block.names:
         return (
-            f"{where}{OWN} reads the time of the request and the others do not, so it is not compared with "
+            f"{where}{own} reads the time of the request and the others do not, so it is not compared with "
             f"{block.baseline}, {best}."
         )
-    if OWN not in block.names:
-        return f"{where}{OWN} is not in this table; the rows are compared with {block.baseline}, {best}."
-    difference = block.difference(OWN)
+    if own not in block.names:
+        missing = f"{own} is not in this table (--subject names another row)"
+        return f"{where}{missing}; the rows are compared with {block.baseline}, {best}."
+    difference = block.difference(own)
     if difference is None:
-        return f"{where}{OWN} has no seed in common with {block.baseline}, {best}."
+        return f"{where}{own} has no seed in common with {block.baseline}, {best}."
     mean = dict(zip(block.names, block.means, strict=True))
-    own = next(row for row in study.rows if row.name == OWN)
-    runs = said_runs(min(len(set(own.seeds)), difference.runs), difference.runs)
+    seeds = len(set(next(row for row in study.rows if row.name == own).seeds))
+    runs = said_runs(min(seeds, difference.runs), difference.runs)
     if difference.runs == 1:
         runs = "one seed: the interval is over users only"
-    elif len(set(own.seeds)) == 1:
+    elif seeds == 1:
         runs = f"{runs}: the interval is over users and orders of ties, not over seeds"
-    said = WORDS[difference.verdict].format(own=OWN, base=block.baseline)
+    said = WORDS[difference.verdict].format(own=own, base=block.baseline)
     return (
-        f"{where}{said} ({best}): {study.metric} {mean[OWN]:.4f} against {mean[block.baseline]:.4f}, "
+        f"{where}{said} ({best}): {study.metric} {mean[own]:.4f} against {mean[block.baseline]:.4f}, "
         f"{percent(difference)}; {runs}."
     )
 
 
-def pooled_verdict(block: Block) -> str | None:
-    """Sentence on LongInterest over pooled data sets; None if it is not a row of all of them."""
-    difference = block.difference(OWN)
+def pooled_verdict(block: Block, own: str) -> str | None:
+    """Sentence on the row ``own`` over pooled data sets; None if it is not a row of all of them."""
+    difference = block.difference(own)
     if difference is None:
         return None
-    said = WORDS[difference.verdict].format(own=OWN, base="each data set's best baseline")
+    said = WORDS[difference.verdict].format(own=own, base="each data set's best baseline")
     return f"{block.dataset} pooled, {block.protocol}: {said}: {percent(difference)}."
 
 
@@ -71,15 +72,16 @@ def remarks(study: Study, block: Block) -> list[str]:
     """Notes for readers of a block's table."""
     lines = []
     mean = dict(zip(block.names, block.means, strict=True))
-    if OWN in mean:
+    own = study.subject
+    if own in mean:
         ahead = [
             f"{row.name} ({mean[row.name]:.4f})"
             for row in study.rows
-            if not row.ours and not row.apart and row.name != block.baseline and mean[row.name] > mean[OWN]
+            if not row.ours and not row.apart and row.name != block.baseline and mean[row.name] > mean[own]
         ]
         if ahead:
             lines.append(
-                f"A higher mean than {OWN}'s on the test data, without being the baseline: {', '.join(ahead)}."
+                f"A higher mean than {own}'s on the test data, without being the baseline: {', '.join(ahead)}."
             )
     apart = [row.name for row in study.rows if row.apart]
     if apart:

@@ -25,6 +25,7 @@ def data_path(write_dataset: Callable[..., Path]) -> str:
         ({"ablations": ["nothing"]}, {}, "There is no ablation 'nothing'"),
         ({"jobs": 0}, {}, "jobs must be a whole number of at least 1; got 0"),
         ({"table_columns": ["accuracy"]}, {}, "columns of table.tex must be some of .*; got 'accuracy'"),
+        ({"subject": "Mine"}, {}, r"subject must be a row of the comparison \(Pop\); got 'Mine'"),
         ({"ablations": ["without text"]}, {}, "Ablations are LongInterest .* Add it to the models"),
         ({"models": []}, {}, "compare needs at least one model and one data set"),
     ],

@@ -33,11 +33,23 @@ def test_a_verdict_names_what_it_is_against(made: Made) -> None:
     ("names", "said"),
     [
         (["LongInterest"], "no baseline has a validation score above 0"),
-        (["Pop", "SASRec"], "LongInterest is not in this table; the rows are compared with Pop, the best of 2 base"),
+        (
+            ["Pop", "SASRec"],
+            "LongInterest is not in this table (--subject names another row); the rows are",
+        ),
     ],
 )
 def test_where_nothing_is_compared(made: Made, names: list[str], said: str) -> None:
     assert said in sentence(*(made(name, 1, [3] * 20) for name in names))
+
+
+def test_another_row_may_be_the_subject(made: Made) -> None:
+    cells = [made("Mine", 1, [3] * 50, 0.1), made("SASRec", 1, [4] * 50, 0.2), made("LongInterest", 1, [2] * 50, 0.3)]
+    cells.append(made("LongInterest, without text", 1, [1] * 50, 0.9))
+    study = Study("tiny", cells, subject="Mine")
+    (block,) = blocks_of([study], "native")
+    assert (block.baseline, block.candidates) == ("LongInterest", 2)  # ablations are never the baseline
+    assert verdict(study, block).startswith("tiny, native: Mine is worse than LongInterest (the best of 2 baselines on")
 
 
 def test_rows_without_a_common_seed_are_not_compared(made: Made) -> None:
@@ -61,9 +73,9 @@ def test_remarks_say_what_the_choice_of_the_baseline_leaves_out(made: Made) -> N
 def test_pooled_data_sets_have_a_verdict() -> None:
     entry = Difference("LongInterest", 0.1, 0.05, 0.15, 0.004, 2)
     block = Block("MovieLens", "native", ["LongInterest"], [1.1], [(1.0, 1.2)], None, [entry])
-    assert pooled_verdict(block) == (
+    assert pooled_verdict(block, "LongInterest") == (
         "MovieLens pooled, native: LongInterest is better than each data set's best baseline: +10.0 % (95 % +5.0 to "
         "+15.0, p 0.004)."
     )
-    assert pooled_verdict(Block("MovieLens", "native", [], [], [], None, [])) is None
+    assert pooled_verdict(Block("MovieLens", "native", [], [], [], None, []), "LongInterest") is None
     assert (p_text(0.0001), p_text(0.0312)) == ("< 0.001", "0.031")
