@@ -12,6 +12,7 @@ from recbole_longinterest.experiments.comparison.plan import Plan, all_ablations
 from recbole_longinterest.experiments.comparison.report import write_report
 from recbole_longinterest.experiments.comparison.variants import OWN, check_tuned_on
 from recbole_longinterest.experiments.comparison.views import read_views
+from recbole_longinterest.plugin.own_models import model_name
 
 if TYPE_CHECKING:
     from recbole_longinterest.experiments.comparison.cluster import OnRay
@@ -77,7 +78,7 @@ def compare(
             default). They override the tuned settings of the model.
         tuned_on: data set whose tuned settings all rows have, instead of those of the compared data set; for new data
             without a search.
-        subject: name of the row that the verdict is about, such as a model of your own; all other rows but ablations
+        subject: row that the verdict is about, such as a model of your own, by its name or as ``module:Class``; all other rows but ablations
             may then be the best baseline.
         show_progress: whether to show a progress bar.
 
@@ -115,13 +116,13 @@ def compare(
             for name, row in (own_rows or {}).items()
         },
         tuned_on=tuned_on,
-        subject=subject,
+        subject=model_name(subject),
     )
     if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
     read_views(plan.ties, plan.splits, given)
     names = [*(variant.name for variant, _ in plan.rows()), *(name.partition("@")[0] for name in plan.lists)]
-    if subject != OWN and subject not in names:
+    if plan.subject not in (OWN, *names):
         raise LongInterestError(f"subject must be a row of the comparison ({', '.join(names)}); got {subject!r}.")
     outcome = run_plan(plan, output, show_progress=show_progress, jobs=jobs, on_ray=on_ray)
     write_report(outcome, output, table_columns)
