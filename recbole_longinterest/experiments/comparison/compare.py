@@ -78,8 +78,8 @@ def compare(
             default). They override the tuned settings of the model.
         tuned_on: data set whose tuned settings all rows have, instead of those of the compared data set; for new data
             without a search.
-        subject: row that the verdict is about, such as a model of your own, by its name or as ``module:Class``; all other rows but ablations
-            may then be the best baseline.
+        subject: row that the verdict is about, such as a model of your own, by its name or as in ``models``; all other
+            rows but ablations may then be the best baseline.
         show_progress: whether to show a progress bar.
 
     Returns:
@@ -116,7 +116,7 @@ def compare(
             for name, row in (own_rows or {}).items()
         },
         tuned_on=tuned_on,
-        subject=model_name(subject),
+        subject=model_name(subject) if subject in rows else subject,
     )
     if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")
