@@ -29,7 +29,9 @@ def test_replicas_share_a_store(store_url: str, tmp_path: Path, monkeypatch: pyt
     ):
         recommended(second, "u")
         post(first, [{"user": "u", "item": "i1", "time": START}])
-        assert recommended(first, "u") == recommended(second, "u")
+        ours, others = dict(recommended(first, "u")), dict(recommended(second, "u"))
+        assert list(ours) == list(others)
+        assert ours == pytest.approx(others, rel=1e-5)  # one has made a step, the other a batch: rounding may differ
         assert second.get("/v1/users/u").json()["events"] == 1
     with open_store(store_url) as store:  # alone: both have let it go
         assert len(store.events_of("u")) == 1

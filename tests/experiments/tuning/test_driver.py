@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,9 +54,7 @@ def test_a_search_from_start_to_summary(
 ) -> None:
     reporters = "ray.tune.progress_reporter"  # in a notebook Ray's own one clears the cell, with the bar in it
     monkeypatch.setattr(f"{reporters}.IS_NOTEBOOK", True)
-    display = SimpleNamespace(HTML=str, display=lambda *_: None)
-    for name in ("IPython", "IPython.display"):
-        monkeypatch.setitem(sys.modules, name, display)
+    monkeypatch.setattr(f"{reporters}.TrialProgressCallback.display_result", lambda *_, **__: None)  # needs IPython
     monkeypatch.setattr(f"{reporters}.JupyterNotebookReporter", lambda **_: pytest.fail("Ray's reporter is used"))
     from recbole_longinterest.experiments.tuning.driver import search
     from recbole_longinterest.experiments.tuning.report import write_report
