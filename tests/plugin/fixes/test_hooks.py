@@ -102,7 +102,7 @@ def test_every_module_with_patches_is_watched_for() -> None:
 
 FORKS = """
 import os, sys, traceback
-import pandas, scipy.sparse, torch, torch.utils.tensorboard
+import pandas, ray.tune, scipy.sparse, sklearn.metrics, torch, torch.utils.tensorboard  # once for all children
 import recbole_longinterest
 failed = []
 for name in sys.argv[1:]:
