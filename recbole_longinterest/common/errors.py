@@ -24,6 +24,5 @@ class LongInterestError(ValueError):
 
 def raised_at(error: BaseException) -> str:
     """Format the file and line where an error was raised, without Python's own import machinery."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next((frame for frame in reversed(frames) if not frame.filename.startswith("<frozen")), frames[-1])
-    return f"{Path(place.filename).name}, line {place.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "an unknown place"

@@ -80,7 +80,7 @@ def count_transitions(
         while high < top:
             low, high = high, min(top, _end_of(before, high, PAIRS // (2 * LAGS)))
             block = order[before[low] - before[bottom] : before[high] - before[bottom]]
-            count = _count_block if high > low + 1 else _count_item
+            count = _count_item if high == low + 1 and len(block) else _count_block
             count(block, items, (first, last), (known, wanted), table)
     return table
 

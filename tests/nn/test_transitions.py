@@ -57,12 +57,14 @@ def dense(table: Transitions) -> NDArray[np.float64]:
     return weight
 
 
+@pytest.mark.parametrize("first_item", [1, 3])
 @pytest.mark.parametrize("pairs", [transitions.PAIRS, 200])
-def test_counts_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+def test_counts_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch, pairs: int, first_item: int) -> None:
     monkeypatch.setattr(transitions, "PAIRS", pairs)  # a small one counts in many blocks
     monkeypatch.setattr(transitions, "EVENTS", min(transitions.EVENTS, pairs // 10))
     rng = np.random.default_rng(0)
     items, first = log_of([rng.integers(1, 30, length) for length in (1, 2, 40, 7, 25)])
+    items[rng.random(len(items)) < 0.4] = first_item  # alone, it has more events than a block
     known, wanted = rng.random(len(items)) < 0.8, rng.random(len(items)) < 0.7
     for start in np.unique(first):  # what is known is the beginning of a history
         mine = first == start
