@@ -47,7 +47,7 @@ def main() -> None:
 def log(events: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """Item of each event, and position of the first event of its user."""
     rng = np.random.default_rng(0)
-    items = 1 + (rng.zipf(1.2, events) % (n_items - 1)).astype(np.int32)
+    items = 1 + ((rng.zipf(1.2, events) - 1) % (n_items - 1)).astype(np.int32)
     begins = np.unique(rng.integers(1, events, events // HISTORY))
     begins = np.concatenate([[0], begins]).astype(np.int32)
     return items, np.repeat(begins, np.diff(begins, append=events))
