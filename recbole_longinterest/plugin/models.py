@@ -47,7 +47,7 @@ class KnownModel:
         """Import the class.
 
         Raises:
-            LongInterestError: for an installed package's model that cannot be imported.
+            LongInterestError: for a model from outside the plugin that cannot be imported.
         """
         try:
             found: type = getattr(importlib.import_module(self.module), self.attribute)
@@ -55,8 +55,8 @@ class KnownModel:
             if not self.own:
                 raise
             raise LongInterestError(
-                f"The model {self.name}, which an installed package registers as {self.module}:{self.attribute} (entry "
-                f"point in the group {GROUP}), cannot be loaded: {error}. Correct that package, or remove it."
+                f"The model {self.name} ({self.module}:{self.attribute}) cannot be loaded: {error}. If an installed "
+                f"package registers it (entry point in the group {GROUP}), correct that package, or remove it."
             ) from error
         return found
 

@@ -116,7 +116,7 @@ def compare(
             for name, row in (own_rows or {}).items()
         },
         tuned_on=tuned_on,
-        subject=model_name(subject) if subject in rows else subject,
+        subject=model_name(subject) if subject in (*rows, *once) else subject,
     )
     if not (plan.models or plan.lists or plan.own_rows) or not plan.datasets:
         raise LongInterestError("compare needs at least one model and one data set.")

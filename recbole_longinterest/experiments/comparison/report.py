@@ -1,5 +1,6 @@
 """Write the report of a comparison: results.csv, per_user.parquet, summary.md, summary.html, table.tex and plots."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,12 +58,12 @@ def write_report(outcome: Outcome, output: Path, table_columns: Sequence[str] = 
 
 
 def _remove_other_plots(parts: Sequence[Part], output: Path) -> None:
-    """Remove the plots of an earlier report whose tables are not in this one."""
+    """Remove the plots that the folder's earlier summary shows and this report does not."""
+    earlier = output / "summary.md"
+    text = earlier.read_text(encoding="utf-8") if earlier.is_file() else ""
     shown = {part.file.name for part in parts if isinstance(part, Image)}
-    for kind in ("means", "differences", "slices"):
-        for file in output.glob(f"{kind}-*.png"):
-            if file.name not in shown:
-                file.unlink()
+    for name in set(re.findall(r"\]\(((?:means|differences|slices)-[^/()]+\.png)\)", text)) - shown:
+        (output / name).unlink(missing_ok=True)
 
 
 def _verdict_parts(studies: Sequence[Study], of: dict[str, list[Block]], pooled: Sequence[Block]) -> list[Part]:

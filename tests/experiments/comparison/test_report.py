@@ -71,10 +71,11 @@ def test_slices_beyond_accuracy_and_single_seeds_have_their_marks(made: Made, tm
 
 
 def test_plots_of_tables_that_are_not_in_the_report_are_removed(made: Made, tmp_path: Path) -> None:
-    (tmp_path / "means-other.png").touch()
-    (tmp_path / "mine.png").touch()
+    for name in ("means-other.png", "means-mine.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "summary.md").write_text("![ndcg@10 of every model on other](means-other.png)")
     text = write_report(outcome_of(made("LongInterest", 1, [2] * 120), made("Pop", 1, [9] * 120)), tmp_path)
-    assert not (tmp_path / "means-other.png").exists() and (tmp_path / "mine.png").exists()
+    assert not (tmp_path / "means-other.png").exists() and (tmp_path / "means-mine.png").exists()
     assert "half the width of the 95 % interval over users, without" in text and "at most 6" in text
 
 
