@@ -26,6 +26,7 @@ from recbole_longinterest.experiments.comparison.views import Place, View, place
 from recbole_longinterest.experiments.quiet import without_warnings
 
 MARK = "split.json"  # marks a folder as an export
+ALL = "events"  # name of the file with the events of all parts and those that are in histories only
 RECBOLE_PARTS = dict(zip(PARTS, ("train", "valid", "test"), strict=True))
 SEPARATORS = (" ", ",", ";", "|", "\x1f")  # candidates between the items of a history; the first that no item contains
 PLACES = ("data_path", "text_encoder", "text_vectors")  # paths on this machine
@@ -102,8 +103,8 @@ def _write(dataset: str, given: Mapping[str, object], draft: Path) -> dict[str, 
         found = _as_compared(dataset, given, draft) or tables.found
     place = draft / dataset
     place.mkdir(parents=True)
-    for name in PARTS:
-        part = _whole_numbers(tables.part(name), tables.numbers)
+    for name in (*PARTS, ALL):
+        part = _whole_numbers(tables.whole() if name == ALL else tables.part(name), tables.numbers)
         part.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
         part.to_parquet(place / f"{name}.parquet", index=False)
     pd.DataFrame({tables.item: tables.items}).to_csv(place / "items.csv", index=False, lineterminator="\n")

@@ -14,6 +14,7 @@ from recbole_longinterest.experiments.comparison.list_files import UserLists
 from recbole_longinterest.experiments.comparison.protocol import MASKED, NATIVE, Ranks, rank_targets
 
 SCORES = 2**24  # scores in memory at once
+FEW = 0.05  # with fewer lists that have a seen item, the system seems to leave seen items out
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str)
     start, length = rows.history_start(), rows.whole_length()
     ranks: list[Ranks] = []
     left: list[NDArray[np.int64]] = []
+    with_seen = 0
     step = max(1, SCORES // test.item_num)
     for begin in range(0, len(rows), step):
         part = slice(begin, begin + step)
@@ -78,6 +80,7 @@ def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str)
         seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, history, True)
         seen.scatter_(1, target[part].unsqueeze(1), False)
         unseen = scores.masked_fill(seen, 0.0)
+        with_seen += int((scores.masked_fill(~seen, 0.0) > 0).any(dim=1).sum())
         left.append((unseen > 0).sum(dim=1).numpy())
         ranks.append(_unlisted(found, scores, unseen, target[part]))
     kept = np.concatenate(left)
@@ -95,7 +98,7 @@ def rank_lists(lists: UserLists, parts: Sequence[Dataset], most: int, name: str)
     tops = {NATIVE: np.concatenate([each.native_top for each in ranks])}
     tops[MASKED] = np.concatenate([each.masked_top for each in ranks])
     counts = torch.bincount(train.inter_feat[train.iid_field], minlength=train.item_num).numpy()
-    return ListRanks(lines, user.numpy(), tops, counts, _notes(lists, kept, most))
+    return ListRanks(lines, user.numpy(), tops, counts, _notes(lists, kept, most, with_seen))
 
 
 def _scores(lists: UserLists, user: NDArray[np.int64], n_items: int) -> torch.Tensor:
@@ -123,7 +126,7 @@ def _unlisted(found: Ranks, scores: torch.Tensor, unseen: torch.Tensor, target: 
     )
 
 
-def _notes(lists: UserLists, kept: NDArray[np.int64], most: int) -> list[str]:
+def _notes(lists: UserLists, kept: NDArray[np.int64], most: int, with_seen: int) -> list[str]:
     if lists.complete:
         return ["all items are listed, so ranks are exact."]
     notes = ["an item that is not in a list counts as not found."]
@@ -132,5 +135,10 @@ def _notes(lists: UserLists, kept: NDArray[np.int64], most: int) -> list[str]:
         notes.append(
             f"without seen items {len(short)} of {len(kept)} lists have fewer than {most} items, the shortest "
             f"{int(short.min())}; the seen-masked metrics use these shorter lists."
+        )
+    if with_seen < len(kept) * FEW:
+        notes.append(
+            f"{len(kept) - with_seen} of {len(kept)} lists leave out all items that the user has had, which most "
+            "models rank natively. So compare this row with them seen-masked."
         )
     return notes

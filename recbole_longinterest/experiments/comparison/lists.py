@@ -59,6 +59,13 @@ class ListCell(Cell):
                 f"{self.name}: lists are ranked among all items, but eval_args draws candidates "
                 f"({config['eval_args']['mode']['test']}). Use full ranking, or leave the lists out."
             )
+        rows, users = len(parts[2].inter_feat), data.users_of(parts[2])
+        if rows > users:
+            raise LongInterestError(
+                f"{self.name}: there is one list for each user, but the {rows} test events belong to {users} users. "
+                "Compare lists on a split with one test event per user: leave-one-out, or split_by_time with "
+                "split_targets: first or last."
+            )
         if not self.file.is_file() or file_hash(self.file) != self.digest:
             raise LongInterestError(f"{self.file} was changed or removed during the comparison. Run it again.")
         return read_lists(self.file, parts[2], max(config["topk"]), self.columns)

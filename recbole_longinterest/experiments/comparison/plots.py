@@ -24,6 +24,7 @@ TITLES = {"history": "events before the target", "target": "target in training",
 PROTOCOL_COLOURS = {"native": "#2a6f97", "seen-masked": "#c1121f"}
 MODEL_COLOURS = ("#c1121f", "#2a6f97", "#5a9367", "#8d6a9f", "#c98b2b", "#6c757d")  # LongInterest's first
 SHOWN = len(MODEL_COLOURS)
+LEGEND: Any = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
 INK, GRID = "#1b1b1b", "#e5e5e5"
 
 
@@ -113,25 +114,29 @@ def plot_slices(study: Study, groups: Sequence[Group], protocol: str, path: Path
     subject = [row.name == study.subject for row in study.rows]
     places = sorted(places, key=lambda place: (not subject[place], place not in full, -means[place]))[:SHOWN]
 
+    from matplotlib.patches import Patch
+
     figure, panels = _panels(kinds)
     for kind, panel in panels.items():
-        _bars(panel, kinds[kind], places, [study.rows[place].name for place in places])
+        _bars(panel, kinds[kind], places)
         panel.set_title(TITLES.get(kind, kind))
     if panels:
         first = next(iter(panels.values()))
         first.set_ylabel(f"test {study.metric}, {protocol}")
-        _legend(figure, first, len(places))
+        names = [study.rows[place].name for place in places]
+        handles = [Patch(color=colour, label=name) for colour, name in zip(MODEL_COLOURS, names, strict=False)]
+        figure.legend(handles=handles, **LEGEND, ncols=len(places))
     _save(figure, path)
 
 
-def _bars(panel: "Axes", groups: Sequence[Group], places: Sequence[int], names: Sequence[str]) -> None:
+def _bars(panel: "Axes", groups: Sequence[Group], places: Sequence[int]) -> None:
     width = 0.84 / len(places)
     for number, place in enumerate(places):
         heights = np.nan_to_num([group.means[place] for group in groups])
         bounds = np.nan_to_num([group.intervals[place] for group in groups])
         at = np.arange(len(groups)) + (number - (len(places) - 1) / 2) * width
         spread = np.clip([heights - bounds[:, 0], bounds[:, 1] - heights], 0, None)
-        bars = panel.bar(at, heights, width * 0.92, color=MODEL_COLOURS[number], label=names[number])
+        bars = panel.bar(at, heights, width * 0.92, color=MODEL_COLOURS[number])
         panel.errorbar(at, heights, yerr=spread, fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.5)
         for bar, group in zip(bars, groups, strict=True):
             bar.set_alpha(0.35 if group.small else 1.0)
@@ -177,7 +182,7 @@ def _style(axes: "Axes") -> None:
 
 def _legend(figure: "Figure", axes: "Axes", columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    figure.legend(handles, labels, **LEGEND, ncols=columns)
 
 
 def _save(figure: "Figure", path: Path) -> None:

@@ -259,6 +259,9 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]], sub
                 continue
             run = _joined(half)
         runs.setdefault(cell.name, []).append(run)
+    own = OWN if subject == OWN else None
+    if subject in runs and first[subject].kind != LISTS:
+        own = runs[subject][0].result["model"]
     made = [
         Row(
             name,
@@ -266,7 +269,9 @@ def read_rows(dataset: str, finished: Sequence[tuple[Cell, dict[str, Any]]], sub
             first[name].source,
             found,
             _seedless(first[name], found),
-            ours=name == subject or first[name].kind == "ablation" or subject == OWN == found[0].result["model"],
+            ours=name == subject
+            or first[name].kind == "ablation"
+            or (first[name].kind != LISTS and found[0].result["model"] == own),
         )
         for name, found in runs.items()
     ]

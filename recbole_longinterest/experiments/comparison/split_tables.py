@@ -57,6 +57,26 @@ class SplitTables:
         """Events of a part of ``PARTS``, with a new index."""
         return self.events.iloc[self.rows[name]].reset_index(drop=True)
 
+    def whole(self) -> pd.DataFrame:
+        """All events in order, with a last column for their part; it is empty for events that are only in histories."""
+        parts = np.full(len(self.events), "", dtype=object)
+        for name in PARTS:
+            parts[self.rows[name]] = name
+        return self.events.assign(**{self.part_column: parts})
+
+    @property
+    def part_column(self) -> str:
+        """Name of the column of :meth:`whole` with the parts; no other column has it."""
+        name = "part"
+        while name in self.events:
+            name += "_"
+        return name
+
+    @property
+    def context(self) -> int:
+        """Number of events that are in no part, but in histories, such as the first event of a user new in the test."""
+        return len(self.events) - sum(len(rows) for rows in self.rows.values())
+
 
 def split_tables(config: Config) -> SplitTables:
     """Split a data set as a comparison does.

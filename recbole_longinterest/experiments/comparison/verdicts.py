@@ -32,7 +32,7 @@ def verdict(study: Study, block: Block) -> str:
     best = (
         f"the best of {block.candidates} baselines on the validation data"
         if block.candidates > 1
-        else "the only baseline with most seeds"
+        else "the only baseline with all runs"
     )
     if own + APART in block.names:
         return (

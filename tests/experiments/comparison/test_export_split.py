@@ -207,7 +207,46 @@ def test_a_split_by_time_is_exported(tmp_path: Path, write_dataset: Callable[...
         assert [len(part) for part in parts] == [160, 160, 160]  # each user's first event is in the training
         assert [part["timestamp"].nunique() for part in parts] == [1, 1, 1]
         read.append(parts[2]["item_id"].tolist())
+        events = pd.read_csv(folder / "events.csv", keep_default_na=False)
+        assert len(events) == 480 and events["part"].value_counts().to_dict() == dict.fromkeys(PARTS, 160)
     assert read[0] != read[1] and sorted(read[0]) == sorted(read[1])
     file, shuffled = ((tmp_path / name / "README.md").read_text() for name in ("file", "random"))
-    assert "recbole-li compare --datasets tiny --split time --lists NAME=FILE ..." in file
-    assert "--datasets tiny --split time --ties file,random --lists NAME@random-0=FILE ..." in shuffled
+    for text in (file, shuffled):
+        assert "takes one list for each user, and here 160 test events belong to 40 users" in text
+        assert "--lists NAME" not in text
+    export_split(["tiny"], tmp_path / "random", settings={**thirds, "tie_order": "random", "split_targets": "first"})
+    text = (tmp_path / "random" / "README.md").read_text()
+    assert "--datasets tiny --split time --ties file,random --lists NAME@random-0=FILE ..." in text
+
+
+@pytest.mark.parametrize("targets", ["successive", "last", "first"])
+def test_histories_of_a_split_by_time_are_whole(
+    cell: Callable[..., Cell], tmp_path: Path, write_dataset: Callable[..., Path], targets: str
+) -> None:
+    """Users who are new in the validation or test period have a first event that is in no part."""
+    head, *lines = days().splitlines()
+    late = [line for line in lines if not (line.startswith(("u1\t", "u2\t")) and line.endswith("\t1000000000"))]
+    late = [line for line in late if not (line.startswith("u2\t") and line.endswith(str(10**9 + 86400)))]
+    inter = "\n".join([head, *late]) + "\n"
+    given = {"split_by_time": ["2001-09-10", "2001-09-11"], "split_targets": targets}
+    root = write_dataset("tiny", inter)
+    folder = exported(root, tmp_path / "out", **given)
+    events = pd.read_csv(folder / "events.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "events.parquet"), events, check_dtype=False)
+    assert len(events) == len(late)
+    none = (events["part"] == "").sum()
+    assert none == (2 if targets == "successive" else len(events) - sum(events["part"].isin(PARTS)))
+    assert f"; empty for {none} events that are in histories" in (folder.parent / "README.md").read_text()
+    for name in PARTS:
+        columns = ["user_id", "item_id", "timestamp"]
+        pd.testing.assert_frame_equal(
+            events.loc[events["part"] == name, columns].reset_index(drop=True), pd.read_csv(folder / f"{name}.csv")
+        )
+    test = data.make_dataset(cell("Pop", inter=inter, **given).config()).build()[2]
+    log = test.event_log["item_id_list"].long()
+    spans = zip(test.inter_feat.history_start().tolist(), test.inter_feat.position.tolist(), strict=True)
+    users = test.id2token("user_id", test.inter_feat["user_id"].numpy())
+    for (begin, end), user, position in zip(spans, users, test.inter_feat.position.tolist(), strict=True):
+        assert events["user_id"][position] == user and events["part"][position] == "test"
+        before = events[(events["user_id"] == user) & (events.index < position)]["item_id"].tolist()
+        assert before == list(test.id2token("item_id", log[begin:end].numpy()))

@@ -269,6 +269,40 @@ def test_sampled_candidates_are_refused(listed: Callable[..., ListCell]) -> None
         check_lists([listed(HEAD, eval_args=sampled)])
 
 
+def test_several_test_events_of_a_user_are_refused(cell: Callable[..., Cell], tmp_path: Path) -> None:
+    given: dict[str, Any] = {"inter": days(), "split_by_time": [0.34, 0.67]}
+    views = read_views(("file",), ("time",), {"split_by_time": [0.34, 0.67]})
+    file = tmp_path / "lists.csv"
+    for targets in ("first", "successive"):
+        like = cell("Pop", **given, split_targets=targets)
+        _, test = parts_of(cell, **given, split_targets=targets)
+        table = table_of(test, np.random.default_rng(0).random((len(test), test.item_num)), 10)
+        table.drop_duplicates(["user", "item"]).drop_duplicates(["user", "rank"]).to_csv(file, index=False)
+        (made,) = list_cells({"Other": str(file)}, {}, ["tiny"], like.settings, 1, tmp_path / "comparison", views)
+        if targets == "first":
+            check_lists([made])
+            continue
+        with pytest.raises(
+            ValueError, match=r"Other: there is one list for each user, but the 160 test .* to 40 users"
+        ):
+            check_lists([made])
+
+
+def test_lists_that_leave_out_seen_items_are_said(cell: Callable[..., Cell], listed: Callable[..., ListCell]) -> None:
+    given: dict[str, Any] = {"inter": synthetic_inter(users=80, items=40), "rm_dup_inter": "first"}
+    train, test = parts_of(cell, **given)
+    scores, had = plain_ease(train, test, 5.0)
+    notes = [
+        notes_of([listed(table_of(test, values, 10), name, run=True, **given)])
+        for name, values in (("All", scores), ("Unseen", np.where(had > 0, -np.inf, scores)))
+    ]
+    assert not any("leave out all items" in note for note in notes[0])
+    assert notes[1][1] == (
+        "Unseen on tiny: 80 of 80 lists leave out all items that the user has had, which most models rank natively. So "
+        "compare this row with them seen-masked."
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "datasets", "message"),
     [

@@ -47,6 +47,11 @@ def test_what_is_ours(made: Made, name: str, ours: bool) -> None:
     assert row.ours == ours
 
 
+def test_variants_of_another_subject_are_its_own(made: Made) -> None:
+    cells = finished(*(made(name, 1, [1, 2]) for name in ("GRU4Rec", "GRU4Rec@20", "LongInterest", "Pop")))
+    assert [row.ours for row in read_rows("tiny", cells, "GRU4Rec")] == [True, True, False, False]
+
+
 def test_a_cell_of_an_earlier_version_chose_natively(made: Made) -> None:
     cell = made("GRU4Rec", 1, [1, 2, 3], choices=None)
     table = pd.read_parquet(cell.folder / "ranks.parquet").drop(columns="among_cold_masked")
