@@ -66,6 +66,12 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--rank", type=count, default=16, help="rank of the LoRA updates (default: %(default)s)")
     parser.add_argument(
+        "--layers",
+        type=count,
+        metavar="N",
+        help="upper layers that lora updates; the lower ones run only once, so an epoch is faster (default: all)",
+    )
+    parser.add_argument(
         "--popularity",
         type=amount,
         default=0.3,
@@ -120,6 +126,7 @@ def run(args: argparse.Namespace, settings: Sequence[str]) -> str:
         temperature=args.temperature,
         learning_rate=args.learning_rate,
         rank=args.rank,
+        layers=args.layers,
         popularity=args.popularity,
         held_out=args.held_out,
         structure=tuple(args.structure),

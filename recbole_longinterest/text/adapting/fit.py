@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic
 
 import numpy as np
@@ -21,6 +22,25 @@ SAVE_SECONDS = 60.0  # time between saved states: a killed training loses little
 WARM_UP = 20  # number of first batches in which the learning rate rises
 CLIP = 1.0  # maximum norm of the gradient
 TOKENS = 2**13  # maximum number in one forward and backward pass: about 1.5 GB for a MiniLM in float32
+
+
+def parts_of(tokens: NDArray[np.int64], most: int) -> list[slice]:
+    """Divide a batch into parts of at most ``most`` items and ``TOKENS`` tokens.
+
+    Args:
+        tokens: number of tokens of each item, [U].
+        most: maximum number of items.
+
+    Returns:
+        Consecutive slices. An item with more tokens is a part of its own.
+    """
+    starts, taken = [0], 0
+    for place, number in enumerate(tokens.tolist()):
+        if place > starts[-1] and (place - starts[-1] == most or taken + number > TOKENS):
+            starts.append(place)
+            taken = 0
+        taken += number
+    return [slice(*bounds) for bounds in pairwise([*starts, len(tokens)])]
 
 
 @dataclass(frozen=True)
@@ -79,9 +99,13 @@ class Fit:
         tunable: the encoder to train.
         catalogue: the items.
         settings: settings of the training.
+        before: vectors of all items by the untrained encoder, [N, D].
         value_of: function of all items' vectors that measures them on the held-out items; larger is better.
         file: file for the state.
         show_progress: show a progress bar.
+
+    Attributes:
+        best_vectors: vectors of all items by the best epoch so far; None after resuming, until a later epoch is better.
     """
 
     def __init__(
@@ -89,16 +113,18 @@ class Fit:
         tunable: Tunable,
         catalogue: Catalogue,
         settings: FitSettings,
+        before: NDArray[np.float32],
         value_of: Callable[[NDArray[np.float32]], float],
         file: ProgressFile,
         show_progress: bool = True,
     ) -> None:
         self.tunable, self.catalogue, self.settings = tunable, catalogue, settings
-        self.value_of, self.file, self.show_progress = value_of, file, show_progress
+        self.before, self.value_of, self.file, self.show_progress = before, value_of, file, show_progress
         self.weights = trainable(tunable)
         self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.learning_rate, weight_decay=0.01)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.best_vectors: NDArray[np.float32] | None = None
         self.hard = torch.zeros(0, dtype=torch.int32)
         self._saved = monotonic()
 
@@ -110,7 +136,7 @@ class Fit:
         """
         if not self._resume():
             torch.manual_seed(self.settings.seed)
-            self._evaluate()
+            self._evaluate(self.before)
         bar = progress_bar(
             total=self.settings.epochs * len(self.catalogue.positives.anchors),
             initial=self.progress.texts,
@@ -121,7 +147,7 @@ class Fit:
         with bar:
             while self.progress.epoch <= self.settings.epochs and not self._is_over():
                 self._epoch(bar)
-                self._evaluate()
+                self._evaluate(self.catalogue.vectors(self.tunable))
                 bar.set_postfix_str(f"epoch {len(self.progress.values) - 1}: {self.progress.values[-1]:.4f} held out")
                 self._save()
         with torch.no_grad():
@@ -157,12 +183,10 @@ class Fit:
         rate = self.settings.learning_rate * min(1.0, (self.progress.steps + 1) / WARM_UP)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        part = max(1, min(self.settings.part, TOKENS // self.tunable.longest(items.tolist())))
         self.optimizer.zero_grad()
         self.progress.loss += backward_in_parts(
             lambda rows: self.tunable.vectors(items[rows].tolist()),
-            len(items),
-            part,
+            parts_of(self.tunable.tokens(items), self.settings.part),
             lambda vectors: info_nce(vectors, positive, negative, self.settings.temperature),
         )
         torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP)
@@ -170,13 +194,13 @@ class Fit:
         self.progress.step += 1
         self.progress.steps += 1
 
-    def _evaluate(self) -> None:
-        """Encode all items once, to measure the weights and to mine the hard negatives of the next epoch."""
-        vectors = self.catalogue.vectors(self.tunable)
+    def _evaluate(self, vectors: NDArray[np.float32]) -> None:
+        """Measure the vectors of all items, and mine the hard negatives of the next epoch."""
         self.progress.values.append(self.value_of(vectors))
         epoch = len(self.progress.values) - 1
         if self.progress.best == epoch:
             self.best = {name: weight.detach().clone() for name, weight in self.weights.items()}
+            self.best_vectors = vectors
         never = self.catalogue.positives.related + self.catalogue.positives.weights.astype(bool) + self.catalogue.same
         self.hard = torch.as_tensor(mine_negatives(vectors, self.catalogue.negatives, never.tocsr()))
         self.progress.epoch, self.progress.step, self.progress.loss = epoch + 1, 0, 0.0

@@ -1,6 +1,6 @@
 """The contrastive loss, and its gradient for batches larger than memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def info_nce(vectors: Tensor, weights: Tensor, negative: Tensor, temperature: fl
 
 
 def backward_in_parts(
-    encode: Callable[[slice], Tensor], number: int, part: int, loss_of: Callable[[Tensor], Tensor]
+    encode: Callable[[slice], Tensor], parts: Sequence[slice], loss_of: Callable[[Tensor], Tensor]
 ) -> float:
     """Compute the gradient of a loss over a whole batch with the memory of a part of it.
 
@@ -45,29 +45,27 @@ def backward_in_parts(
 
     Args:
         encode: function of a slice of the batch that returns its vectors, [n, D].
-        number: number of items of the batch.
-        part: maximum number of items that are encoded with a graph at a time.
-        loss_of: function of all vectors, [number, D], that returns the loss.
+        parts: the batch in parts that are encoded with a graph at a time, in order.
+        loss_of: function of all vectors, [U, D], that returns the loss.
 
     Returns:
         The loss. The gradients of the parameters are set.
     """
-    slices = [slice(start, min(start + part, number)) for start in range(0, number, part)]
-    if len(slices) == 1:
-        loss = loss_of(encode(slices[0]))
+    if len(parts) == 1:
+        loss = loss_of(encode(parts[0]))
         loss.backward()
         return loss.item()
-    states, parts = [], []
+    states, encoded = [], []
     with torch.no_grad():
-        for rows in slices:
+        for rows in parts:
             states.append(_random_state())
-            parts.append(encode(rows))
+            encoded.append(encode(rows))
     after = _random_state()
-    vectors = torch.cat(parts).requires_grad_()
+    vectors = torch.cat(encoded).requires_grad_()
     loss = loss_of(vectors)
     loss.backward()
     assert vectors.grad is not None
-    for rows, state in zip(slices, states, strict=True):
+    for rows, state in zip(parts, states, strict=True):
         _set_random_state(state)
         encode(rows).backward(vectors.grad[rows])
     _set_random_state(after)

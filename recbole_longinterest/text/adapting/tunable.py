@@ -1,6 +1,7 @@
 """Trainable versions of an encoder: low-rank updates (LoRA), a small network behind it, or all weights."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ LEARNING_RATES = {"lora": 5e-4, "adapter": 1e-3, "full": 2e-5}
 RANK = 16
 BOTTLENECK = 256
 BATCH = 64  # texts per batch outside of training
+SIMILAR = 0.75  # texts are padded to one length if the shortest has at least this share of the longest one's tokens
+TOGETHER = 8  # minimum number of texts that are padded to one length
 
 
 class Tunable(Protocol):
@@ -30,8 +33,8 @@ class Tunable(Protocol):
     def vectors(self, items: Sequence[int]) -> Tensor:
         """Vectors of items, [n, D], for which gradients can be computed."""
 
-    def longest(self, items: Sequence[int]) -> int:
-        """Number of tokens of the longest of the given texts; the memory for gradients depends on it."""
+    def tokens(self, items: Sequence[int]) -> NDArray[np.int64]:
+        """Number of tokens of each of the given texts; the memory for gradients depends on them."""
 
 
 def trainable(tunable: Tunable) -> dict[str, nn.Parameter]:
@@ -64,6 +67,23 @@ def all_vectors(tunable: Tunable, number: int, order: Sequence[int]) -> NDArray[
     return np.zeros((number, 0), np.float32) if found is None else found
 
 
+def groups_of(lengths: NDArray[np.int64]) -> list[slice]:
+    """Divide texts into groups of similar length.
+
+    Args:
+        lengths: number of tokens of each text, the largest first, [n].
+
+    Returns:
+        Slices of the texts. A group ends before a text with fewer than ``SIMILAR`` times as many tokens as its first
+        text, but not before it has ``TOGETHER`` texts.
+    """
+    starts = [0]
+    for place, length in enumerate(lengths.tolist()):
+        if length < SIMILAR * lengths[starts[-1]] and place - starts[-1] >= TOGETHER:
+            starts.append(place)
+    return [slice(*bounds) for bounds in pairwise([*starts, len(lengths)])]
+
+
 class TunedNetwork:
     """The encoder itself: all of its weights, or low-rank updates of its linear layers (LoRA).
 
@@ -93,13 +113,14 @@ class TunedNetwork:
     ) -> None:
         self.loaded = loaded
         self._tokens = loaded.tokenize(list(texts))
+        self._lengths = np.array([len(ids) for ids in self._tokens["input_ids"]], np.int64)
         network: nn.Module = loaded.network
         if method == "lora":
             require("peft", wanted_by)
             from peft import LoraConfig, get_peft_model  # belongs to the extra adapt
 
             targets = "all-linear" if layers is None else list(layers)
-            settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=targets)
+            settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
             network = get_peft_model(loaded.network, settings)
         else:
             for name, weight in network.named_parameters():
@@ -112,12 +133,19 @@ class TunedNetwork:
         return self._module
 
     def vectors(self, items: Sequence[int]) -> Tensor:
-        """See :class:`Tunable`."""
+        """See :class:`Tunable`; texts of similar length are encoded together, so that little is padding."""
+        lengths = self.tokens(items)
+        order = np.argsort(-lengths, kind="stable")
+        found = [self.padded([items[place] for place in order[group]]) for group in groups_of(lengths[order])]
+        return torch.cat(found)[torch.as_tensor(np.argsort(order), device=found[0].device)]
+
+    def padded(self, items: Sequence[int]) -> Tensor:
+        """Encode texts that are padded to one length, [n, D]."""
         return self.loaded.finished(self.loaded.pooled(self.loaded.batch(self._tokens, items)))
 
-    def longest(self, items: Sequence[int]) -> int:
+    def tokens(self, items: Sequence[int]) -> NDArray[np.int64]:
         """See :class:`Tunable`."""
-        return max(len(self._tokens["input_ids"][item]) for item in items)
+        return self._lengths[np.asarray(items)]
 
     def save(self, folder: Path) -> Path | None:
         """Write the network with merged updates, and the updates in peft's format to the subfolder ``adapter``.
@@ -200,6 +228,6 @@ class TunedHead:
         found = self.adapter(self._vectors[torch.as_tensor(items, device=self._vectors.device)])
         return functional.normalize(found, dim=-1) if self._normalizes else found
 
-    def longest(self, items: Sequence[int]) -> int:
+    def tokens(self, items: Sequence[int]) -> NDArray[np.int64]:
         """See :class:`Tunable`; always 1, because only the small network needs memory for gradients."""
-        return 1
+        return np.ones(len(items), np.int64)

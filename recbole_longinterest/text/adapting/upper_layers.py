@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,24 +24,35 @@ class UpperLayers(TunedNetwork):
     """An encoder whose upper layers have low-rank updates (LoRA) and read cached hidden states of the lower layers.
 
     The cache holds the input of the first tuned layer for every token of the catalogue in float32: ``tokens * width *
-    4`` bytes, for MiniLM 1.5 kB per token. Dropout is off, so a text's vector depends only on the weights.
+    4`` bytes, for MiniLM 1.5 kB per token. It is computed without dropout. The module starts in evaluation mode, where
+    a text's vector depends only on the weights.
 
     Args:
         loaded: the encoder; it is changed, and must not be used elsewhere.
         texts: texts of the catalogue.
         layers: number of upper layers to tune.
         rank: rank of the updates.
+        option: name of the setting that gave ``layers``, for messages.
+        off: name of the setting to leave out if the encoder cannot be used, for messages.
 
     Raises:
         EncoderError: if the encoder has fewer layers or no linear layers, if its upper layers cannot run without the
             lower ones, or if the catalogue is too large for the cache.
     """
 
-    def __init__(self, loaded: LoadedEncoder, texts: Sequence[str], layers: int, rank: int = RANK) -> None:
-        name, stack = _stack_of(loaded.network)
+    def __init__(
+        self,
+        loaded: LoadedEncoder,
+        texts: Sequence[str],
+        layers: int,
+        rank: int = RANK,
+        option: str = "text_tuning_layers",
+        off: str = "text_tuning",
+    ) -> None:
+        name, stack = _stack_of(loaded.network, off)
         if layers > len(stack):
             raise EncoderError(
-                f"text_tuning_layers must be at most the {len(stack)} layers of the text encoder {loaded.name}; got "
+                f"{option} must be at most the {len(stack)} layers of the text encoder {loaded.name}; got "
                 f"{layers}. Give a smaller one."
             )
         first = len(stack) - layers
@@ -53,20 +65,19 @@ class UpperLayers(TunedNetwork):
         if not tuned:
             raise EncoderError(
                 f"The layers of the text encoder {loaded.name} have no torch Linear to tune. Name another "
-                "text_encoder, or leave text_tuning out."
+                f"text_encoder, or leave {off} out."
             )
-        super().__init__(loaded, texts, "lora", rank, tuned, "text_tuning: lora")
+        super().__init__(loaded, texts, "lora", rank, tuned, f"{off}: lora")
         self.module.eval()
-        self._stack, self._first = stack, first
-        rows = sorted((row for row, text in enumerate(texts) if text), key=lambda row: -self.longest([row]))
-        self.order: list[int] = rows
-        lengths = np.zeros(len(texts), np.int64)
-        lengths[rows] = [self.longest([row]) for row in rows]
-        self._starts, self._lengths = np.cumsum(lengths) - lengths, lengths
+        self._stack, self._first, self._off = stack, first, off
+        self._lower: list[nn.Module] = []  # removed from the network
+        self._lengths[[not text for text in texts]] = 0
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        self.order: list[int] = sorted(np.flatnonzero(self._lengths).tolist(), key=lambda row: -self._lengths[row])
         self._hidden: Tensor | None = None  # [tokens, width]
 
-    def vectors(self, items: Sequence[int]) -> Tensor:
-        """See :class:`Tunable`; only the first call runs the lower layers."""
+    def padded(self, items: Sequence[int]) -> Tensor:
+        """See :class:`TunedNetwork`; only the first call runs the lower layers."""
         if self._hidden is None:
             self._hidden = self._fill()
         batch = self.loaded.batch(self._tokens, items)
@@ -76,6 +87,12 @@ class UpperLayers(TunedNetwork):
         hidden[mask] = self._hidden[torch.as_tensor(places, device=hidden.device)]  # padding is on the right
         with self._at_first(lambda _: hidden):
             return self.loaded.finished(self.loaded.pooled(batch))
+
+    def save(self, folder: Path) -> Path | None:
+        """See :class:`TunedNetwork`; the tuned encoder cannot be used afterwards."""
+        for number, layer in enumerate(self._lower):
+            self._stack[number] = layer
+        return super().save(folder)
 
     def updates(self) -> dict[str, Tensor]:
         """Return the updates as plain tensors, see :mod:`recbole_longinterest.text.updates`."""
@@ -100,17 +117,20 @@ class UpperLayers(TunedNetwork):
     def _fill(self) -> Tensor:
         """Run the lower layers once, remove them from the network, and check that the upper layers run without them."""
         checked = self.order[:CHECKED]
+        was = self.module.training
+        self.module.eval()
         with torch.no_grad():
-            wanted = super().vectors(checked)
+            wanted = super().padded(checked)
             for start in range(0, len(self.order), BATCH):
                 self._fill_batch(self.order[start : start + BATCH])
         hidden = self._hidden
         assert hidden is not None
+        self._lower = list(self._stack[: self._first])
         for number in range(self._first):
             self._stack[number] = _Skipped()
         try:
             with torch.no_grad():
-                found = self.vectors(checked)
+                found = self.padded(checked)
             apart = float(((found - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
             why = f"the vectors differ by {apart:.1%}"
         except EncoderError as error:
@@ -118,8 +138,9 @@ class UpperLayers(TunedNetwork):
         if not apart <= (TOLERANCE if self.loaded.precision == "fp32" else HALF_TOLERANCE):
             raise EncoderError(
                 f"The upper layers of the text encoder {self.loaded.name} cannot run without the lower ones ({why}). "
-                "Name a BERT-like text_encoder, or leave text_tuning out and use recbole-li adapt."
+                f"Name a BERT-like text_encoder, or leave {self._off} out."
             )
+        self.module.train(was)
         return hidden
 
     def _fill_batch(self, rows: list[int]) -> None:
@@ -149,8 +170,8 @@ class UpperLayers(TunedNetwork):
         size = tokens * width * 4
         if size > HIDDEN_BYTES:
             raise EncoderError(
-                f"text_tuning would keep {size / 2**30:.1f} GiB of hidden states ({tokens} tokens of {width} numbers); "
-                f"the limit is {HIDDEN_BYTES / 2**30:.1f} GiB. Set a smaller text_max_length, or use recbole-li adapt."
+                f"{self._off} would keep {size / 2**30:.1f} GiB of hidden states ({tokens} tokens of {width} numbers); "
+                f"the limit is {HIDDEN_BYTES / 2**30:.1f} GiB. Set a smaller text_max_length, or leave {self._off} out."
             )
         return torch.empty(tokens, width, device=device)
 
@@ -187,7 +208,7 @@ class _Reached(Exception):
         self.hidden = hidden
 
 
-def _stack_of(network: nn.Module) -> tuple[str, nn.ModuleList]:
+def _stack_of(network: nn.Module, off: str) -> tuple[str, nn.ModuleList]:
     """Find the layers of an encoder: the module list with the most weights, and its name.
 
     Raises:
@@ -197,7 +218,7 @@ def _stack_of(network: nn.Module) -> tuple[str, nn.ModuleList]:
     if not lists:
         raise EncoderError(
             f"The text encoder ({type(network).__name__}) has no list of layers to tune. Name a BERT-like "
-            "text_encoder, or leave text_tuning out."
+            f"text_encoder, or leave {off} out."
         )
     return max(lists, key=lambda found: sum(weight.numel() for weight in found[1].parameters()))
 

@@ -30,6 +30,7 @@ from recbole_longinterest.text.adapting.tunable import (
     TunedNetwork,
     all_vectors,
 )
+from recbole_longinterest.text.adapting.upper_layers import UpperLayers
 from recbole_longinterest.text.cache import encode_cached
 from recbole_longinterest.text.encoder import TextEncoder
 from recbole_longinterest.training.adapting.card import MARK, model_card
@@ -126,7 +127,7 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
     before[has_text] = raw
     torch.manual_seed(config["seed"])
     tunable = _tunable(encoder, catalogue, settings)
-    fit = Fit(tunable, catalogue, fit_settings, stop.recall, file, show)
+    fit = Fit(tunable, catalogue, fit_settings, before, stop.recall, file, show)
     done = fit.run()
     if done.best == 0:
         raise LongInterestError(
@@ -134,7 +135,7 @@ def _adapt(config: Config, output: Path, settings: AdaptSettings, restart: bool)
             f"{done.values[0]:.4f}, the best epoch {max(done.values[1:], default=0.0):.4f}. Nothing is written. "
             "Give another --learning-rate or --method with --restart, or keep the encoder."
         )
-    after = catalogue.vectors(tunable)
+    after = catalogue.vectors(tunable) if fit.best_vectors is None else fit.best_vectors
     _, low, high = gain(report, report.hits(before), report.hits(after))
     figures = Adapted(
         output,
@@ -183,6 +184,8 @@ def _counts(events: CountedEvents, held_out: NDArray[np.bool_], has_text: NDArra
 
 def _tunable(encoder: TextEncoder, catalogue: Catalogue, settings: AdaptSettings) -> Tunable:
     loaded = encoder.load()
+    if settings.layers is not None:
+        return UpperLayers(loaded, catalogue.texts, settings.layers, settings.rank, "--layers", "--layers")
     if settings.method != "adapter":
         return TunedNetwork(loaded, catalogue.texts, settings.method, settings.rank)
     plain = before_normalizing(loaded)

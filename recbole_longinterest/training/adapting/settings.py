@@ -20,6 +20,7 @@ class AdaptSettings:
         temperature: temperature of InfoNCE.
         learning_rate: learning rate of AdamW; None for the method's default.
         rank: rank of the weight updates of ``lora``.
+        layers: number of upper layers that ``lora`` updates; the others run once. None for all layers.
         popularity: exponent of the popularity correction of positives; 0 for no correction.
         held_out: share of the items in each of two held-out sets: one stops the training, the other measures the
             result.
@@ -34,6 +35,7 @@ class AdaptSettings:
     temperature: float = 0.05
     learning_rate: float | None = None
     rank: int = 16
+    layers: int | None = None
     popularity: float = 0.3
     held_out: float = 0.1
     structure: tuple[str, ...] = ()
@@ -44,6 +46,13 @@ class AdaptSettings:
             (self.temperature <= 0, "--temperature", "above 0", self.temperature),
             (self.learning_rate is not None and self.learning_rate <= 0, "--learning-rate", "above 0", None),
             (not 0 <= self.popularity <= 1, "--popularity", "from 0 to 1", self.popularity),
+            (self.layers is not None and self.layers < 1, "--layers", "at least 1", self.layers),
+            (
+                self.layers is not None and self.method != "lora",
+                "--layers",
+                "left out without --method lora",
+                self.layers,
+            ),
             (not 0 < self.held_out <= 0.4, "--held-out", "above 0 and at most 0.4", self.held_out),
         ]
         for is_wrong, option, what, got in wrong:

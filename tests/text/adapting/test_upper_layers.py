@@ -62,6 +62,20 @@ def test_merged_updates_give_the_tuned_vectors(bert: Path) -> None:
     assert all(torch.equal(one, other) for one, other in zip(again.weights, tuned.weights, strict=True))
 
 
+def test_the_saved_encoder_has_its_lower_layers(bert: Path, tmp_path: Path) -> None:
+    tuned = upper(bert)
+    tuned.module.train()  # the cache is without dropout, in whichever mode it is made
+    tuned.vectors([1])
+    assert tuned.module.training
+    tuned.module.eval()
+    shake(tuned)
+    vectors = tuned.vectors([1, 2, 3, 4, 5]).detach()
+    apart = tuned.save(save_bert(tmp_path / "written"))
+    written = encoder(tmp_path / "written").encode(ITEMS[1:])
+    np.testing.assert_allclose(written, vectors, atol=1e-5)
+    assert apart is not None and (apart / "adapter_model.safetensors").is_file()
+
+
 def test_updates_of_another_encoder_are_refused(bert: Path, tmp_path: Path) -> None:
     updates = upper(bert).updates()
     with pytest.raises(EncoderError, match=r"do not fit the text encoder .*Set text_encoder to the encoder that"):

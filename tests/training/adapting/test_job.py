@@ -78,9 +78,11 @@ def test_a_planted_pattern_is_learned(config: Callable[..., Any], tmp_path: Path
 
 
 @pytest.mark.usefixtures("last_is_best")
-@pytest.mark.parametrize("method", ["lora", "adapter", "full"])
-def test_the_folder_is_what_was_trained(method: str, config: Callable[..., Any], tmp_path: Path) -> None:
-    done = adapt_encoder(config(), tmp_path / "out", AdaptSettings(method, **{**FAST, "epochs": 2}))
+@pytest.mark.parametrize(("method", "layers"), [("lora", None), ("lora", 1), ("adapter", None), ("full", None)])
+def test_the_folder_is_what_was_trained(
+    method: str, layers: int | None, config: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = adapt_encoder(config(), tmp_path / "out", AdaptSettings(method, layers=layers, **{**FAST, "epochs": 2}))
     assert not list(tmp_path.glob("*.progress")) and not list(tmp_path.glob(".out*"))
     card = (tmp_path / "out" / "README.md").read_text()
     assert card == done.card and f"| {done.before:.4f} | {done.after:.4f} |" in card
@@ -220,6 +222,8 @@ def test_what_cannot_be_adapted(
         ({"temperature": 0}, "--temperature must be above 0; got 0"),
         ({"learning_rate": 0}, "--learning-rate must be above 0; got 0"),
         ({"popularity": 2}, "--popularity must be from 0 to 1; got 2"),
+        ({"layers": 0}, "--layers must be at least 1; got 0"),
+        ({"layers": 1, "method": "full"}, "--layers must be left out without --method lora; got 1"),
         ({"held_out": 0.5}, r"--held-out must be above 0 and at most 0\.4; got 0\.5"),
     ],
 )
