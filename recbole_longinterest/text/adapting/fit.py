@@ -186,7 +186,7 @@ class Fit:
         self.optimizer.zero_grad()
         self.progress.loss += backward_in_parts(
             lambda rows: self.tunable.vectors(items[rows].tolist()),
-            parts_of(self.tunable.tokens(items), self.settings.part),
+            parts_of(self.tunable.tokens(items.tolist()), self.settings.part),
             lambda vectors: info_nce(vectors, positive, negative, self.settings.temperature),
         )
         torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP)
