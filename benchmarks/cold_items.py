@@ -15,8 +15,9 @@ training. A second call reads the models in --output.
 """
 
 import sys
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from common import add_data_arguments, cell, data_folder, make_parser, ndcg, ranks_among
+from common import add_data_arguments, cell, data_folder, make_parser, make_quiet_config, ndcg, ranks_among
+from recbole.config import Config
 from replayed import Log, histories, ranks, train_on
 
+from recbole_longinterest.data.item_texts import read_texts
 from recbole_longinterest.experiments.comparison.plan import read_settings
 from recbole_longinterest.experiments.comparison.statistics import bootstrap_means, interval
 from recbole_longinterest.serving.lift import used_lift
 from recbole_longinterest.serving.recommender import Recommender
+from recbole_longinterest.text.encoder import TextEncoder
+from recbole_longinterest.training.adapting.job import adapt_encoder
+from recbole_longinterest.training.adapting.settings import AdaptSettings
 from recbole_longinterest.training.export import export_checkpoint
 
 K, RECENT = 10, 10
 LEAST = 3  # events of a user whose last two are held out
 LEAVE_TWO_OUT = {"split": {"LS": "valid_and_test"}, "group_by": "user", "order": "TO", "mode": "full"}
 PLAIN, LIFTED = "LongInterest", "LongInterest, calibrated lift"
-NEAREST = ("nearest text to the last", f"nearest text to the last {RECENT}")
+ADAPTED = "LongInterest, adapted encoder"
+TO_LAST, TO_RECENT = "nearest text to the last", f"nearest text to the last {RECENT}"
 Found = dict[str, tuple[np.ndarray, np.ndarray]]
 """Ranks of the events among the cold items and among all items, by row of the table."""
 
@@ -51,13 +58,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, each with other items and a training")
     parser.add_argument("--events", type=int, default=20_000, help="most events to predict, drawn with the seed")
     parser.add_argument("--boost", type=float, default=1.5, help="boost of the new items' texts in the third row")
+    parser.add_argument("--adapt", type=int, metavar="N", help="adapt this many upper layers of the encoder")
     args, words = parser.parse_known_args()
     settings = {"epochs": args.epochs, **read_settings([], words)}
     del settings["data_path"]
     log = Log.read(data_folder(args.data_path), args.dataset)
     output = args.output / args.dataset
     seeds = range(args.seed, args.seed + args.seeds)
-    measured = [of_seed(log, output / str(seed), seed, settings, args.events, args.boost) for seed in seeds]
+    measured = [of_seed(log, output / str(seed), seed, settings, args) for seed in seeds]
     text = report(log, [one.rows for one in measured], [one.found for one in measured])
     cold, items = np.mean([one.numbers for one in measured], axis=0)
     text = f"{log.name}: {cold:,.0f} cold items of {items:,.0f}, {args.seeds} seed(s), recall@{K}\n\n{text}\n"
@@ -88,7 +96,7 @@ class Measured:
     lift: float
 
 
-def of_seed(log: Log, output: Path, seed: int, settings: dict[str, Any], events: int, boost: float) -> Measured:
+def of_seed(log: Log, output: Path, seed: int, settings: dict[str, Any], args: Namespace) -> Measured:
     """Hold out a tenth of the items, train, add them, and rank the events on them.
 
     Args:
@@ -96,41 +104,88 @@ def of_seed(log: Log, output: Path, seed: int, settings: dict[str, Any], events:
         output: folder of this seed.
         seed: seed of the held-out items.
         settings: settings of the training.
-        events: most events to predict.
-        boost: boost of the last row of LongInterest.
+        args: arguments of the script.
     """
     rng = np.random.default_rng(seed)
     catalogue = np.unique(log.items.astype(str))
     cold = set(rng.permutation(catalogue)[: len(catalogue) // 10])
     is_cold = np.array([item in cold for item in log.items])
 
-    def trained() -> dict[str, float]:
-        root = log.write_dataset(output / "data", ~is_cold)
-        checkpoint, seconds = train_on(root, log.name, output / "checkpoints", {**settings, "eval_args": LEAVE_TWO_OUT})
-        export_checkpoint(checkpoint, output / "model")
-        return {"seconds": seconds}
+    root = log.write_dataset(output / "data", ~is_cold)
+    given = {**settings, "eval_args": LEAVE_TWO_OUT}
 
-    cell(output / "trained.json", trained)
+    def trained(name: str, **more: str) -> Path:
+        def work() -> dict[str, float]:
+            checkpoint, seconds = train_on(root, log.name, output / "checkpoints", {**given, **more})
+            export_checkpoint(checkpoint, output / name)
+            return {"seconds": seconds}
+
+        cell(output / f"{name}.json", work)
+        return output / name
+
     frame = log.item_table()
     frame = frame[frame["item_id"].isin(cold) & (frame["title"] != "")]
     models = {}
-    for name, how in ((PLAIN, {"lift": 0}), (LIFTED, {}), (f"{PLAIN}, boost {boost:g}", {"lift": 0, "boost": boost})):
-        models[name] = Recommender.load(output / "model")
+    folder = trained("model")
+    ways = [
+        (PLAIN, folder, {"lift": 0}),
+        (LIFTED, folder, {}),
+        (f"{PLAIN}, boost {args.boost:g}", folder, {"lift": 0, "boost": args.boost}),
+    ]
+    if args.adapt:
+        config = make_quiet_config("LongInterest", log.name, {**given, "data_path": str(root)})
+        encoder = adapted(config, output / "encoder", args.adapt)
+        ways.append((ADAPTED, trained("adapted", text_encoder=str(encoder)), {"lift": 0}))
+    for name, where, how in ways:
+        models[name] = Recommender.load(where)
         added = models[name].add_items(frame, **how).new
     model = models[PLAIN]
     among = torch.tensor(sorted(model.item_id(token) for token in added))
     rows = np.flatnonzero(is_cold & np.isin(log.items.astype(str), added))
-    rows = np.sort(rng.permutation(rows)[:events])
+    rows = np.sort(rng.permutation(rows)[: args.events])
     found = {name: (ranks(one, log, rows, among), ranks(one, log, rows)) for name, one in models.items()}
     last = pd.Series(np.flatnonzero(~is_cold)).groupby(log.users[~is_cold], sort=False).agg(["max", "size"])
     shown = np.sort(last["max"][last["size"] > LEAST].to_numpy())
     cost = {name: float(np.nanmean(ndcg(ranks(one, log, shown)))) for name, one in models.items()}
-    found |= baselines(model, log, rows, among, ~is_cold)
+    texts = {"": model.served.weights["item_sources.text.vectors"]}
+    if args.adapt:
+        texts[", adapted encoder"] = encoded(model, read_texts(config, root / log.name / f"{log.name}.item"), encoder)
+    found |= baselines(model, log, rows, among, ~is_cold, texts)
     return Measured(rows, found, cost, (len(added), model.n_items), used_lift(models[LIFTED].served.about))
 
 
-def baselines(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tensor, trained: np.ndarray) -> Found:
-    """Ranks among cold and among all items by baselines without training."""
+def adapted(config: Config, folder: Path, layers: int) -> Path:
+    """Adapt the encoder to the data set of a config, or go on if it was killed; returns the folder of the encoder."""
+    if not folder.is_dir():
+        adapt_encoder(config, folder, AdaptSettings(layers=layers))
+    return folder.resolve()
+
+
+def encoded(model: Recommender, texts: Mapping[str, str], encoder: Path) -> torch.Tensor:
+    """Text vectors of all items by an encoder, [N, D]; zeros for items without a text."""
+    written = [texts.get(token, "") for token in model.served.items.tokens]
+    vectors = torch.as_tensor(TextEncoder(str(encoder)).encode(written))
+    return vectors * torch.tensor([bool(text) for text in written]).unsqueeze(1)
+
+
+def baselines(
+    model: Recommender,
+    log: Log,
+    rows: np.ndarray,
+    among: torch.Tensor,
+    trained: np.ndarray,
+    texts: Mapping[str, torch.Tensor],
+) -> Found:
+    """Ranks among cold and among all items by baselines without training of a recommender.
+
+    Args:
+        model: a served model that knows all items.
+        log: all events.
+        rows: events to predict.
+        among: ids of the cold items.
+        trained: mask of the events of the training.
+        texts: text vectors of all items by the end of the rows' names, [N, D] each.
+    """
     categories = [set(words) for words in model.served.items.categories]
     events = Counter(log.items[trained])
     popular: Counter[str] = Counter()
@@ -138,18 +193,21 @@ def baselines(model: Recommender, log: Log, rows: np.ndarray, among: torch.Tenso
         for category in categories[number]:
             popular[category] += events[token]
     by_category = torch.tensor([float(sum(popular[word] for word in words)) for words in categories])
-    texts = torch.nn.functional.normalize(model.served.weights["item_sources.text.vectors"], dim=1)
+    units = [torch.nn.functional.normalize(vectors, dim=1) for vectors in texts.values()]
     generator = torch.Generator().manual_seed(0)
-    names = ("random", "popularity of categories", *NEAREST)
+    names = ("random", "popularity of categories", *(way + end for end in texts for way in (TO_LAST, TO_RECENT)))
     found = {name: ({}, {}) for name in names}
     for mine, is_target in histories(log, rows):
         ids = np.array([model.item_id(item) for item in log.items[mine]])
         for place in np.flatnonzero(is_target):
             past = ids[:place][ids[:place] > 0][-RECENT:]
-            drawn = torch.rand(len(texts), generator=generator)  # drawn for every event, so that events are independent
+            drawn = torch.rand(
+                len(by_category), generator=generator
+            )  # drawn for every event, so that events are independent
             scores: tuple[torch.Tensor | None, ...] = (None,) * len(names)
             if len(past):
-                scores = drawn, by_category, texts @ texts[past[-1]], texts @ texts[past].mean(dim=0)
+                near = (unit @ wanted for unit in units for wanted in (unit[past[-1]], unit[past].mean(dim=0)))
+                scores = drawn, by_category, *near
             for name, values in zip(names, scores, strict=True):
                 for which, pool in enumerate((among, slice(1, None))):
                     found[name][which][mine[place]] = (
@@ -188,8 +246,12 @@ def report(log: Log, rows: Sequence[np.ndarray], measured: Sequence[Found]) -> s
         said = [f"{part.mean():.4f} ({low:.4f} to {high:.4f})" for part, (low, high) in zip(pair, ends, strict=True)]
         lines.append(f"| {name} | {said[0]} | {said[1]} |")
     lines += ["| GRU4Rec | 0, it has no row for them | 0 |", ""]
-    for name, pool, where in ((PLAIN, 0, "cold"), (LIFTED, 1, "all")):
-        best = max(NEAREST, key=lambda other, pool=pool: hits[other][pool].mean())
+    leads = [(PLAIN, 0, "cold"), (LIFTED, 1, "all"), *([(ADAPTED, 0, "cold")] if ADAPTED in hits else [])]
+    for name, pool, where in leads:
+        best = max(
+            (other for other in hits if other.startswith(TO_LAST)),
+            key=lambda other, pool=pool: hits[other][pool].mean(),
+        )
         lead = hits[name][pool].mean() / hits[best][pool].mean() - 1
         low, high = interval(samples[name][pool] / samples[best][pool] - 1)  # the same users in both
         lines.append(f"{name} against {best}, among {where} items: {lead:+.0%} ({low:+.0%} to {high:+.0%})")

@@ -195,6 +195,24 @@ def test_items_held_out_of_training(learn: Callable[..., str]) -> None:
     assert len(costs) == 3 and costs[0].endswith("(+0.0%)") and lines[-1].startswith("lifts found: ")
 
 
+@pytest.mark.slow
+def test_items_held_out_of_an_adapted_encoder_too(learn: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from recbole_longinterest.training.adapting import job
+
+    def adapt(config: Any, output: Path, settings: Any) -> None:
+        log = Path(config["data_path"], "ml-latest-small.inter").read_text().splitlines()
+        assert len({line.split("\t")[1] for line in log[1:]}) == 90  # no event on a cold item
+        assert settings.layers == 1 and config["eval_args"]["split"] == {"LS": "valid_and_test"}
+        output.mkdir()
+
+    monkeypatch.setattr(job, "adapt_encoder", adapt)
+    lines = learn("cold_items", "--adapt", "1").splitlines()
+    rows = {line.split("|")[1].strip() for line in lines if "|" in line}
+    nearest = {f"nearest text to the last{more}" for more in ("", " 10", ", adapted encoder", " 10, adapted encoder")}
+    assert nearest | {"LongInterest, adapted encoder"} < rows
+    assert "LongInterest, adapted encoder against nearest text to the last" in "".join(lines)
+
+
 def test_counting_transitions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     script = PROJECT / "benchmarks" / "transitions.py"
     if not script.is_file():
