@@ -8,8 +8,9 @@ recorded with the shapes and strides of its operands. The products of the LSTM a
 from the layer's input: products with the input for all events at once, products with the state for one event after
 another.
 
-Step and products are timed in turn in one process, batch by batch. The table has the medians of the rounds. The exit
-code is 1 if a step takes more than 1.5 times the time of its products.
+Step and products are timed in turn in one process, batch by batch. The table has the medians of the rounds. With
+--profile, a second table has the operations that take most of the time of the steps, by torch's profiler. The exit code
+is 1 if a step takes more than 1.5 times the time of its products.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 BAR = 1.5
+SHOWN = 12  # operations of the profile
 OPERANDS = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}  # product -> index of its first operand
 LOSS = "logits and loss"
 GROUPS = {  # module -> group; everything outside of them is the loss
@@ -185,6 +187,7 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=20, help="batches per round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
+    parser.add_argument("--profile", action="store_true", help="also print where the time of the steps goes")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -212,7 +215,19 @@ def main() -> int:
         number = len(replays[-1].work[group])
         sys.stdout.write(f"| {group} | {1e3 * share * whole:.2f} | {share:.2f} | {number} |\n")
     sys.stdout.write(f"\nratio: {ratio:.2f} (target: {BAR})\n")
+    if args.profile:
+        sys.stdout.write(profiled(trainer, loader))
     return 0 if ratio <= BAR else 1
+
+
+def profiled(trainer: Any, loader: Any) -> str:  # noqa: ANN401
+    """Train an epoch, and return a table of the operations that take most of its time."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        trainer._train_epoch(loader, 0)
+    found = sorted(profile.key_averages(), key=lambda each: -each.self_cpu_time_total)
+    whole = sum(each.self_cpu_time_total for each in found)
+    lines = [f"| {each.key} | {each.self_cpu_time_total / whole:.3f} | {each.count} |" for each in found[:SHOWN]]
+    return "\n".join(["", "| operation | share of an epoch | calls |", "|---|---|---|", *lines, ""])
 
 
 def prepared(args: argparse.Namespace) -> tuple[Any, Any]:

@@ -83,7 +83,7 @@ def test_a_step_beside_its_matrix_products(
     items += [f"i{number}\tTitle {number}\tKind{number % 4}\t1990" for number in range(100)]
     log = synthetic_inter(users=60, items=100, events=20)
     root = write_dataset("ml-latest-small", log, "\n".join([*items, ""]))
-    words = f"--dataset ml-latest-small --data_path {root} --batches 2 --rounds 1"
+    words = f"--dataset ml-latest-small --data_path {root} --batches 2 --rounds 1 --profile"
     monkeypatch.setattr(sys, "argv", [str(script), *words.split()])
     with pytest.raises(SystemExit):  # its exit code judges the speed
         runpy.run_path(str(script), run_name="__main__")
@@ -94,7 +94,9 @@ def test_a_step_beside_its_matrix_products(
     shares = [float(groups[part][1]) for part in parts]
     assert sum(shares) == pytest.approx(1, abs=0.04)
     assert int(groups["LSTM"][2]) == 2 * 17 + 4  # windows of the longest history but its targets
-    assert float(lines[-1].split()[1]) > 1
+    assert float(next(line for line in lines if line.startswith("ratio: ")).split()[1]) > 1
+    profile = {cells[1].strip(): float(cells[2]) for cells in (line.split("|") for line in lines[-12:])}
+    assert "aten::mkldnn_rnn_layer" in profile and 0 < sum(profile.values()) <= 1.001
 
 
 def test_evaluation_beside_a_product_and_top_k(
