@@ -27,6 +27,8 @@ def verdict(study: Study, block: Block) -> str:
     """Sentence on the subject of the comparison, on one data set in one protocol."""
     own = study.subject
     where = f"{block.dataset}, {block.protocol}: "
+    if block.baseline is None and not block.candidates and not block.unvalidated:
+        return f"{where}there is no baseline: every row is {own} or a variant of it."
     if block.baseline is None:
         return f"{where}no baseline has a validation score above 0, so nothing is compared."
     best = (
