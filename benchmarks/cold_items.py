@@ -9,9 +9,11 @@ The baselines are random scores; the popularity of the item's categories in trai
 last event, and to the mean of their last ten events. GRU4Rec has no embedding for these items, so its recall is 0 by
 construction. Two more rows of LongInterest add the lift that the export found on the validation events, and scale the
 new items' text vectors up (``add_items(boost=...)``). The lines below show the cost of that: NDCG@10 of the users' last
-events on trained items, which neither the training nor the export has read. With --seeds, other items are held out for
-each seed, and intervals are over the users of all seeds. Other arguments, such as --id_dropout=0.1, are settings of the
-training. A second call reads the models in --output.
+events on trained items, which neither the training nor the export has read. With --adapt N, the N upper layers of the
+encoder are also adapted to the training part of the rest (`recbole-li adapt --layers N`), for one more row of
+LongInterest and of each nearest text. With --seeds, other items are held out for each seed, and intervals are over the
+users of all seeds. Other arguments, such as --id_dropout=0.1, are settings of the training. A second call reads the
+models in --output.
 """
 
 import sys
@@ -201,9 +203,8 @@ def baselines(
         ids = np.array([model.item_id(item) for item in log.items[mine]])
         for place in np.flatnonzero(is_target):
             past = ids[:place][ids[:place] > 0][-RECENT:]
-            drawn = torch.rand(
-                len(by_category), generator=generator
-            )  # drawn for every event, so that events are independent
+            # drawn for every event, so that events are independent
+            drawn = torch.rand(len(by_category), generator=generator)
             scores: tuple[torch.Tensor | None, ...] = (None,) * len(names)
             if len(past):
                 near = (unit @ wanted for unit in units for wanted in (unit[past[-1]], unit[past].mean(dim=0)))

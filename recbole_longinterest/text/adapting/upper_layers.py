@@ -91,7 +91,7 @@ class UpperLayers(TunedNetwork):
     def save(self, folder: Path) -> Path | None:
         """See :class:`TunedNetwork`; the tuned encoder cannot be used afterwards."""
         for number, layer in enumerate(self._lower):
-            self._stack[number] = layer
+            self._stack[number] = layer.to(self.loaded.device)
         return super().save(folder)
 
     def updates(self) -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ class UpperLayers(TunedNetwork):
                 self._fill_batch(self.order[start : start + BATCH])
         hidden = self._hidden
         assert hidden is not None
-        self._lower = list(self._stack[: self._first])
+        self._lower = [layer.cpu() for layer in self._stack[: self._first]]  # frees a GPU's memory
         for number in range(self._first):
             self._stack[number] = _Skipped()
         try:
