@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
 from recbole_longinterest.text.adapting.positives import Positives
@@ -32,9 +33,9 @@ def mine_negatives(vectors: NDArray[np.float32], items: NDArray[np.int64], never
         rows = items[start : start + ROWS]
         near = unit[rows] @ unit[items].T
         near[never[rows][:, items].toarray() | (rows[:, None] == items[None, :])] = -np.inf
-        order = np.argsort(-near, axis=1, kind="stable")[:, NEAREST:FARTHEST]
-        whole = np.take_along_axis(near, order, axis=1) > -np.inf
-        found[rows, : order.shape[1]] = np.where(whole, items[order], rows[:, None])
+        best = torch.topk(torch.from_numpy(near), min(FARTHEST, len(items)))
+        nearness, order = best.values[:, NEAREST:].numpy(), best.indices[:, NEAREST:].numpy()
+        found[rows, : order.shape[1]] = np.where(nearness > -np.inf, items[order], rows[:, None])
     return found
 
 
