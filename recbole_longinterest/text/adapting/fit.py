@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_longinterest.common.free_memory import return_free_memory
 from recbole_longinterest.common.notebook import Bar, progress_bar
 from recbole_longinterest.text.adapting.info_nce import backward_in_parts, info_nce
 from recbole_longinterest.text.adapting.mining import batches_of_epoch, mine_negatives
 from recbole_longinterest.text.adapting.positives import Positives
 from recbole_longinterest.text.adapting.progress import Progress, ProgressFile
-from recbole_longinterest.text.adapting.tunable import BATCHES, Tunable, all_vectors, trainable
+from recbole_longinterest.text.adapting.tunable import Tunable, all_vectors, trainable
 
 SAVE_SECONDS = 60.0  # time between saved states: a killed training loses little more
 WARM_UP = 20  # number of first batches in which the learning rate rises
@@ -192,8 +191,6 @@ class Fit:
         )
         torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP)
         self.optimizer.step()
-        if self.progress.step % BATCHES == 0:
-            return_free_memory()
         self.progress.step += 1
         self.progress.steps += 1
 

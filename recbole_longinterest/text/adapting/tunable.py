@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recbole_longinterest.common.free_memory import return_free_memory
 from recbole_longinterest.common.packages import require
 from recbole_longinterest.text.loaded import LoadedEncoder
 
@@ -20,7 +19,6 @@ LEARNING_RATES = {"lora": 5e-4, "adapter": 1e-3, "full": 2e-5}
 RANK = 16
 BOTTLENECK = 256
 BATCH = 64  # texts per batch outside of training
-BATCHES = 16  # freed memory is returned after so many: without that, 12 epochs of 12,101 texts needed 9 GB
 SIMILAR = 0.75  # texts are padded to one length if the shortest has at least this share of the longest one's tokens
 TOGETHER = 8  # minimum number of texts that are padded to one length
 
@@ -65,8 +63,6 @@ def all_vectors(tunable: Tunable, number: int, order: Sequence[int]) -> NDArray[
             if found is None:
                 found = np.zeros((number, part.shape[1]), np.float32)
             found[rows] = part
-        if start // BATCH % BATCHES == 0:
-            return_free_memory()
     tunable.module.train(was)
     return np.zeros((number, 0), np.float32) if found is None else found
 
